@@ -1,0 +1,58 @@
+"""Time and chance: the only module that touches `time` and `random`. simulation.py gives the same on virtual time."""
+
+import asyncio
+import random
+import time
+from datetime import UTC, datetime
+from typing import Protocol
+
+
+class Clock(Protocol):
+    """Time and chance as an argument. Seconds everywhere."""
+
+    @property
+    def random(self) -> random.Random:
+        """The source of chance; seeded in a simulation."""
+
+    def now(self) -> float:
+        """Wall clock: seconds since 1970-01-01 UTC."""
+
+    def monotonic(self) -> float:
+        """A clock that never goes back; only differences mean something."""
+
+    async def sleep(self, seconds: float) -> None:
+        """Waits; negative or zero yields once to the loop."""
+
+
+class SystemClock:
+    """The machine's own clock."""
+
+    def __init__(self, seed: int | None = None) -> None:
+        self.random = random.Random(seed)
+
+    def now(self) -> float:
+        return time.time()
+
+    def monotonic(self) -> float:
+        return time.monotonic()
+
+    async def sleep(self, seconds: float) -> None:
+        await asyncio.sleep(max(0.0, seconds))
+
+
+def rfc3339(seconds: float) -> str:
+    """metav1.Time: whole seconds, `2026-01-31T08:00:00Z`."""
+    return datetime.fromtimestamp(int(seconds), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def rfc3339_micro(seconds: float) -> str:
+    """metav1.MicroTime: always six digits, `2026-01-31T08:00:00.000000Z`."""
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def parse_time(text: str) -> float:
+    """Seconds since 1970 of an RFC 3339 time. Raises ValueError."""
+    moment = datetime.fromisoformat(text)
+    if moment.tzinfo is None:
+        raise ValueError(f"time without zone: {text!r}")
+    return moment.timestamp()

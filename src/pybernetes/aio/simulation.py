@@ -1,0 +1,86 @@
+"""Virtual time: an event loop that jumps over idle waits, and the Clock that reads it. For tests and simulations."""
+
+import asyncio
+import random
+import selectors
+from collections.abc import Coroutine
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+EPOCH = 1_767_225_600.0
+"""Where simulated wall time begins: 2026-01-01T00:00:00Z."""
+
+
+class Stalled(RuntimeError):
+    """Nothing is runnable, no timer is set and no file is watched by anyone who could wake the loop."""
+
+
+class _JumpingSelector(selectors.BaseSelector):
+    """Asks the real selector without waiting; when nothing is ready it moves the loop's time instead."""
+
+    def __init__(self, loop: "SimulatedLoop") -> None:
+        self._real = selectors.DefaultSelector()
+        self._loop = loop
+
+    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        ready = self._real.select(0)
+        if ready or timeout == 0:
+            return ready
+        if timeout is None:
+            raise Stalled("simulation stalled: every task waits for something that never happens")
+        self._loop.advance(timeout)
+        return []
+
+    def register(self, *args: Any, **kwargs: Any) -> selectors.SelectorKey:
+        return self._real.register(*args, **kwargs)
+
+    def unregister(self, *args: Any, **kwargs: Any) -> selectors.SelectorKey:
+        return self._real.unregister(*args, **kwargs)
+
+    def modify(self, *args: Any, **kwargs: Any) -> selectors.SelectorKey:
+        return self._real.modify(*args, **kwargs)
+
+    def close(self) -> None:
+        self._real.close()
+
+    def get_map(self) -> Any:
+        return self._real.get_map()
+
+
+class SimulatedLoop(asyncio.SelectorEventLoop):
+    """A loop whose time jumps to the next timer as soon as nothing is runnable. One thread, no real waiting."""
+
+    def __init__(self) -> None:
+        self._virtual = 0.0
+        super().__init__(_JumpingSelector(self))
+
+    def time(self) -> float:
+        return self._virtual
+
+    def advance(self, seconds: float) -> None:
+        """Moves virtual time on; called by the selector."""
+        self._virtual += seconds
+
+
+class SimulatedClock:
+    """Clock of a SimulatedLoop. `seed` repeats a run exactly."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, seed: int = 0) -> None:
+        self.random = random.Random(seed)
+        self._loop = loop
+
+    def now(self) -> float:
+        return EPOCH + self._loop.time()
+
+    def monotonic(self) -> float:
+        return self._loop.time()
+
+    async def sleep(self, seconds: float) -> None:
+        await asyncio.sleep(max(0.0, seconds))
+
+
+def run_simulated(main: Coroutine[Any, Any, T]) -> T:
+    """asyncio.run() on virtual time."""
+    with asyncio.Runner(loop_factory=SimulatedLoop) as runner:
+        return runner.run(main)

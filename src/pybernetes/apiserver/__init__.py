@@ -1,0 +1,1 @@
+"""The API server: one generic pipeline for all kinds and verbs. Start at pipeline.py."""

@@ -1,0 +1,1 @@
+"""Admission plugins, one file each, found by discover(); the constant is ADMISSION."""

@@ -1,0 +1,1 @@
+"""Who asks: x509, ServiceAccount JWT, bootstrap token, token file."""

@@ -1,0 +1,1 @@
+"""May they: the Node and RBAC authorizers."""

@@ -1,0 +1,1 @@
+"""API resources, one file each, found by discover(); the constant is RESOURCE."""

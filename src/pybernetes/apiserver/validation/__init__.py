@@ -1,0 +1,1 @@
+"""What several resources share: defaulting and validation of nouns such as the Pod spec."""

@@ -1,0 +1,1 @@
+"""Every resource in memory as bytes with an envelope; serves reads and fans out watch events."""

@@ -1,0 +1,1 @@
+"""Composition roots only: flags to config to run()."""

@@ -1,0 +1,1 @@
+"""A web page over the API; a client like any other."""

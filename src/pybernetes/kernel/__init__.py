@@ -1,0 +1,1 @@
+"""The Linux kernel from Python: namespaces, mounts, cgroups, netlink, nftables. Needs root for most of it."""

@@ -1,0 +1,1 @@
+"""kubeadm: init, join and what they need."""

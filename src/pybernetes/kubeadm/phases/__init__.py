@@ -1,0 +1,1 @@
+"""Phases of kubeadm, one file each, found by discover(); the constant is PHASE."""

@@ -1,0 +1,1 @@
+"""What kubectl prints: tables, YAML, JSON, names, descriptions."""

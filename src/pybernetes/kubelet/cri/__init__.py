@@ -1,0 +1,1 @@
+"""The Container Runtime Interface: gRPC calls and containerd's event stream."""

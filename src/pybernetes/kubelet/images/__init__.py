@@ -1,0 +1,1 @@
+"""Image pulls: policy, back-off, sharing."""

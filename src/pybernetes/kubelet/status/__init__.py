@@ -1,0 +1,1 @@
+"""Node and Pod status as the kubelet reports them."""

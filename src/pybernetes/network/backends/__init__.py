@@ -1,0 +1,1 @@
+"""Backends of the pod network, found by discover(); the constant is BACKEND."""

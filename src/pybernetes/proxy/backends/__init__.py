@@ -1,0 +1,1 @@
+"""Dataplane backends of kube-proxy, found by discover(); the constant is BACKEND."""

@@ -1,0 +1,1 @@
+"""The scheduler gives each Pod a Node: queue, snapshot, framework, plugins/."""

@@ -1,0 +1,1 @@
+"""Scheduler plugins, one pure file each, found by discover(); the constant is PLUGIN."""

@@ -1,0 +1,1 @@
+"""The Store protocol and its implementations, one file each; all pass tests/suites/store."""

@@ -1,0 +1,146 @@
+"""Requests and responses as all parts know them. server.py and client.py move them over sockets; a direct transport does not.
+
+A Handler and a Transport have the same shape, Request to Response: the API server's pipeline is a Handler, an HTTP client
+is a Transport, and in one process the pipeline itself is handed to the client (architecture, section 5).
+"""
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Protocol, TypeAlias
+from urllib.parse import parse_qsl, unquote
+
+from pybernetes.api.objects import User
+
+
+class Headers:
+    """HTTP headers: names compare without case, order and repeats are kept."""
+
+    __slots__ = ("_items",)
+
+    def __init__(self, items: Iterable[tuple[str, str]] = ()) -> None:
+        self._items: list[tuple[str, str]] = [(name.lower(), value) for name, value in items]
+
+    def get(self, name: str, default: str = "") -> str:
+        """The first value of a header."""
+        name = name.lower()
+        return next((value for key, value in self._items if key == name), default)
+
+    def all(self, name: str) -> list[str]:
+        """Every value of a header, one an occurrence."""
+        name = name.lower()
+        return [value for key, value in self._items if key == name]
+
+    def set(self, name: str, value: str) -> None:
+        """Replaces all values."""
+        name = name.lower()
+        self._items = [item for item in self._items if item[0] != name]
+        self._items.append((name, value))
+
+    def add(self, name: str, value: str) -> None:
+        """Adds one more value."""
+        self._items.append((name.lower(), value))
+
+    def remove(self, name: str) -> None:
+        """Drops all values."""
+        name = name.lower()
+        self._items = [item for item in self._items if item[0] != name]
+
+    def __contains__(self, name: str) -> bool:
+        return any(key == name.lower() for key, _ in self._items)
+
+    def __iter__(self) -> Iterator[tuple[str, str]]:
+        return iter(self._items)
+
+    def __repr__(self) -> str:
+        return f"Headers({self._items!r})"
+
+
+class ByteStream(Protocol):
+    """An upgraded connection: bytes both ways."""
+
+    async def read(self) -> bytes:
+        """The next bytes; empty at the end."""
+
+    async def write(self, data: bytes) -> None:
+        """Sends; waits while the peer is slow. Raises ConnectionError when it is gone."""
+
+    async def write_eof(self) -> None:
+        """Ends our half, where the transport can."""
+
+    async def close(self) -> None:
+        """Closes both halves; may be called twice."""
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """Who is at the other end, as far as the connection tells."""
+
+    address: str = ""
+    """IP address; empty in one process."""
+    certificate: bytes | None = None
+    """DER of the client certificate, already verified by TLS."""
+    user: User | None = None
+    """Set only by a direct transport: the identity the assembly gave to an in-process component."""
+
+
+@dataclass(slots=True)
+class Request:
+    """One HTTP request. `target` is path and query as on the wire; bodies are whole (limits are the server's)."""
+
+    method: str
+    target: str
+    headers: Headers = field(default_factory=Headers)
+    body: bytes = b""
+    peer: Peer = field(default_factory=Peer)
+
+    @property
+    def raw_path(self) -> str:
+        """The path as sent, still percent-encoded."""
+        return self.target.partition("?")[0]
+
+    @property
+    def path(self) -> str:
+        """The decoded path."""
+        return unquote(self.raw_path)
+
+    @property
+    def raw_query(self) -> str:
+        """What follows the question mark."""
+        return self.target.partition("?")[2]
+
+    def query(self) -> dict[str, list[str]]:
+        """Decoded query parameters; every occurrence kept."""
+        found: dict[str, list[str]] = {}
+        for name, value in parse_qsl(self.raw_query, keep_blank_values=True):
+            found.setdefault(name, []).append(value)
+        return found
+
+
+Upgrade: TypeAlias = Callable[[ByteStream], Awaitable[None]]
+
+
+@dataclass(slots=True)
+class Response:
+    """One HTTP response.
+
+    `body` is whole, or an async iterator of chunks (watch, logs): then whoever holds the Response iterates it and calls
+    `aclose()` on it. With status 101, a server's handler sets `upgrade` (called with the connection once the head is
+    sent), and a client finds the connection in `stream`.
+    """
+
+    status: int = 200
+    headers: Headers = field(default_factory=Headers)
+    body: bytes | AsyncIterator[bytes] = b""
+    upgrade: Upgrade | None = None
+    stream: ByteStream | None = None
+
+
+Handler: TypeAlias = Callable[[Request], Awaitable[Response]]
+Transport: TypeAlias = Handler
+
+
+async def read_body(response: Response) -> bytes:
+    """The whole body, whichever form it has."""
+    if isinstance(response.body, bytes):
+        return response.body
+    return b"".join([chunk async for chunk in response.body])

@@ -1,0 +1,1 @@
+"""Keys and certificates: making, signing, reading (X.509, PEM)."""
