@@ -1,0 +1,76 @@
+"""What may be plugged into the request's way besides resources: authenticators, authorizers, admission."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from enum import Enum
+from typing import Literal, Protocol, TypeAlias
+
+from msgspec import Struct
+
+from pybernetes.api.objects import Object, User
+from pybernetes.apiserver.resource import Call
+from pybernetes.wire.http import Request
+
+
+class Authenticator(Protocol):
+    """One way to know who asks."""
+
+    async def authenticate(self, request: Request) -> User | None:
+        """None is "not mine". Raises Unauthorized for credentials that are ours and bad."""
+
+
+class Attributes(Struct, frozen=True):
+    """What a request is about, as authorizers judge it (authorization.k8s.io). Non-resource requests have only `path`."""
+
+    user: User
+    verb: str
+    path: str = ""
+    group: str = ""
+    version: str = ""
+    resource: str = ""
+    subresource: str = ""
+    namespace: str = ""
+    name: str = ""
+    field_selector: str = ""
+    label_selector: str = ""
+
+
+class Decision(Enum):
+    """What an authorizer says; the first that is not NO_OPINION counts, none at all is a refusal."""
+
+    ALLOW = "allow"
+    DENY = "deny"
+    NO_OPINION = "no opinion"
+
+
+class Authorizer(Protocol):
+    """One way to judge."""
+
+    def authorize(self, attributes: Attributes) -> tuple[Decision, str]:
+        """The decision and its reason; synchronous: judges from caches."""
+
+
+@dataclass(slots=True)
+class AdmissionRequest:
+    """A write on its way to the store."""
+
+    call: Call
+    operation: Literal["CREATE", "UPDATE", "DELETE", "CONNECT"]
+    object: Object
+    """Mutating plugins change it in place; empty for DELETE."""
+    old: Object | None
+
+
+Admit: TypeAlias = Callable[[AdmissionRequest], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Admission:
+    """An admission plugin, upstream's name. `order` sorts as upstream's fixed list does. Refusals are raised ApiErrors."""
+
+    name: str
+    order: int
+    operations: frozenset[str] = frozenset({"CREATE", "UPDATE"})
+    mutate: Admit | None = None
+    validate: Admit | None = None
+    default_on: bool = True

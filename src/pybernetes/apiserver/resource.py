@@ -1,0 +1,142 @@
+"""What an API resource is to the generic pipeline. Each file of resources/ exports one `RESOURCE`; handlers.py uses them all alike.
+
+Kind, names, scope, verbs and subresources come from `api.facts`; here is only what the facts cannot say: defaults,
+validation, how an update is prepared, what a table shows. All functions work on canonical dicts (see api.canonical).
+"""
+
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal, TypeAlias
+
+from pybernetes.api.errors import FieldError
+from pybernetes.api.objects import GroupResource, Object, User
+from pybernetes.wire.http import Request, Response
+
+if TYPE_CHECKING:
+    from pybernetes.apiserver.registry import Registry
+
+Errors: TypeAlias = Iterable[FieldError]
+
+
+def _no_default(obj: Object) -> None:
+    """Nothing beyond the schema."""
+
+
+def _valid(obj: Object) -> Errors:
+    return ()
+
+
+def _valid_update(obj: Object, old: Object) -> Errors:
+    return ()
+
+
+def _no_prepare(obj: Object, old: Object | None) -> None:
+    """Nothing to set."""
+
+
+async def _no_hook(call: "Call", obj: Object, old: Object | None) -> None:
+    """Nothing to allocate."""
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column of the resource's Table (meta.k8s.io/v1 TableColumnDefinition). `priority` 0 is shown always, 1 with -o wide."""
+
+    name: str
+    cell: Callable[[Object], object]
+    """From the object and nothing else; times are given as RFC 3339 text with type `date` and shown as an age."""
+    type: Literal["string", "integer", "number", "boolean", "date"] = "string"
+    format: str = ""
+    description: str = ""
+    priority: int = 0
+
+
+@dataclass(slots=True)
+class Call:
+    """One request as handlers, hooks and admission see it, after authentication. Handed down; nobody reaches back up."""
+
+    registry: "Registry"
+    """Reads and writes of any resource inside the server (no authn, no authz, no admission)."""
+    user: User
+    verb: str
+    """get, list, watch, create, update, patch, delete, deletecollection, connect."""
+    resource: "Resource"
+    subresource: str
+    namespace: str
+    name: str
+    request: Request
+    dry_run: bool = False
+    warnings: list[str] = field(default_factory=list)
+    """Sent as 299 Warning headers."""
+
+
+SubresourceHandler: TypeAlias = Callable[[Call, Object], Awaitable[Object]]
+"""Called with the decoded and canonical body; returns the object to answer with."""
+ConnectHandler: TypeAlias = Callable[[Call], Awaitable[Response]]
+"""Called with the request as it came (log, exec, attach, portforward, proxy); streams or upgrades."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Subresource:
+    """A subresource that is more than the generic `status` and `scale`. Exactly one of the two handlers is set."""
+
+    create: SubresourceHandler | None = None
+    connect: ConnectHandler | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScalePaths:
+    """Where `scale` finds its numbers in the parent, as dotted paths."""
+
+    spec: str = "spec.replicas"
+    status: str = "status.replicas"
+    selector: str = "spec.selector"
+    """A LabelSelector, or a plain map (ReplicationController)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resource:
+    """A resource beyond its facts. `group` and `plural` find the facts; the storage version is `version`."""
+
+    group: str
+    plural: str
+    version: str = "v1"
+    default: Callable[[Object], None] = _no_default
+    """Sets defaults in place, on create, update and every decoded write."""
+    validate: Callable[[Object], Errors] = _valid
+    """All faults of a new object, metadata aside (the pipeline validates that with `validate_name`)."""
+    validate_update: Callable[[Object, Object], Errors] = _valid_update
+    """Called with (new, old) after `validate` on update: immutable fields and transitions."""
+    validate_status: Callable[[Object, Object], Errors] = _valid_update
+    """Called with (new, old) on writes of status."""
+    validate_name: Callable[[str], Iterable[str]] | None = None
+    """Messages about a bad name; None is a DNS-1123 subdomain."""
+    prepare: Callable[[Object, Object | None], None] = _no_prepare
+    """Before validation: drops or copies what the client may not set; `old` is None on create."""
+    generation: bool = True
+    """metadata.generation is kept and raised when `spec` changes (kinds without spec: False)."""
+    unconditional_update: bool = True
+    """PUT without resourceVersion is allowed (AllowUnconditionalUpdate)."""
+    update_creates: bool = False
+    """PUT of a name that is not there creates it (AllowCreateOnUpdate: Lease, Endpoints, ...)."""
+    before_write: Callable[[Call, Object, Object | None], Awaitable[None]] = _no_hook
+    """After mutating admission, before storing: allocations (Service addresses). Not called for dry runs."""
+    after_delete: Callable[[Call, Object, Object | None], Awaitable[None]] = _no_hook
+    """After an object is gone from the store: releases."""
+    grace: Callable[[Object, int | None], int] | None = None
+    """Graceful deletion (Pods): seconds of grace from (object, asked); None or 0 deletes at once."""
+    create: SubresourceHandler | None = None
+    """Set by kinds that are answered and never stored (reviews, Binding): takes the place of create."""
+    subresources: Mapping[str, Subresource] = field(default_factory=dict)
+    scale: ScalePaths | None = None
+    columns: tuple[Column, ...] = ()
+    """Without the first (Name) and, where not given, the last (Age): the pipeline adds them."""
+    selectable_fields: Mapping[str, Callable[[Object], str]] = field(default_factory=dict)
+    """Field selectors beyond metadata.name and metadata.namespace."""
+    storage_prefix: str = ""
+    """Upstream's historic place below /registry/ where it differs from the plural (`minions`, `services/specs`)."""
+
+    @property
+    def group_resource(self) -> GroupResource:
+        """As errors name it."""
+        return GroupResource(self.group, self.plural)
