@@ -1,7 +1,7 @@
-"""Requests and responses as all parts know them. server.py and client.py move them over sockets; a direct transport does not.
+"""Requests and responses as all parts know them. server.py and client.py move them; a direct transport does not.
 
-A Handler and a Transport have the same shape, Request to Response: the API server's pipeline is a Handler, an HTTP client
-is a Transport, and in one process the pipeline itself is handed to the client (architecture, section 5).
+A Handler and a Transport have the same shape, Request to Response: the API server's pipeline is a Handler, an HTTP
+client is a Transport, and in one process the pipeline itself is handed to the client (architecture, section 5).
 """
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
@@ -20,10 +20,20 @@ class Headers:
     def __init__(self, items: Iterable[tuple[str, str]] = ()) -> None:
         self._items: list[tuple[str, str]] = [(name.lower(), value) for name, value in items]
 
+    @classmethod
+    def lowered(cls, items: list[tuple[str, str]]) -> "Headers":
+        """Takes over a list whose names are lower case already (parsers)."""
+        headers = cls.__new__(cls)
+        headers._items = items
+        return headers
+
     def get(self, name: str, default: str = "") -> str:
         """The first value of a header."""
         name = name.lower()
-        return next((value for key, value in self._items if key == name), default)
+        for key, value in self._items:
+            if key == name:
+                return value
+        return default
 
     def all(self, name: str) -> list[str]:
         """Every value of a header, one an occurrence."""

@@ -1,0 +1,617 @@
+"""HTTP/1.1 server: parses with httptools, calls a Handler, writes its Response. streams.py has the socket below.
+
+Framing is the server's alone: what a handler says of Connection, Transfer-Encoding or Content-Length is dropped, so
+a proxied answer cannot spoil it. Answers leave in the order of the requests (RFC 9112, section 9.3.2).
+"""
+
+import asyncio
+import contextlib
+import logging
+import socket
+import ssl
+import zlib
+from collections import deque
+from collections.abc import AsyncIterator, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from email.utils import formatdate
+from http import HTTPStatus
+
+import httptools
+import orjson
+
+from pybernetes.aio.clock import Clock, SystemClock
+from pybernetes.api.errors import ApiError, BadRequest, InternalError, RequestEntityTooLarge
+from pybernetes.wire.http import Handler, Headers, Peer, Request, Response
+from pybernetes.wire.streams import Connection, ConnectionClosedError, ConnectionStream
+
+log = logging.getLogger(__name__)
+
+_REASONS = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n" for status in HTTPStatus}
+_FRAMING = frozenset({"connection", "transfer-encoding", "content-length", "keep-alive", "date"})
+_GZIP_FROM = 128 * 1024
+_GZIP_IN_THREAD_FROM = 1024 * 1024
+_PIPELINE = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Bounds of one server: bytes and seconds. The defaults are upstream's, where it has one."""
+
+    body: int = 3 * 1024 * 1024
+    """Largest request body; more is answered 413."""
+    head: int = 128 * 1024
+    """Request line and headers together; more is answered 431."""
+    head_seconds: float = 32.0
+    """From the first byte of a request to the end of its headers, and from the last byte of its body to the next."""
+    idle_seconds: float = 120.0
+    """An unused connection. Longer than our clients keep theirs, so that they close first and no request is lost."""
+    write_seconds: float = 60.0
+    """A peer that takes no byte for so long is cut off."""
+    handshake_seconds: float = 10.0
+    linger_seconds: float = 2.0
+    """How long a refused sender may go on sending before the socket is closed under it."""
+
+
+@dataclass(slots=True)
+class _Pending:
+    """A parsed request, or the refusal of what could not be parsed."""
+
+    request: Request
+    keep_alive: bool = True
+    refusal: Response | None = None
+    version: str = "1.1"
+
+
+@dataclass(slots=True)
+class _Draft:
+    """The request being parsed."""
+
+    target: bytes = b""
+    items: list[tuple[str, str]] = field(default_factory=list)
+    body: list[bytes] = field(default_factory=list)
+    size: int = 0
+    length: int = 0
+    hosts: int = 0
+    chunked: bool = False
+    complete_head: bool = False
+    refused: bool = False
+
+
+class _RefusedError(Exception):
+    """Ends the parsing of a connection; carries the last answer."""
+
+    def __init__(self, response: Response) -> None:
+        super().__init__()
+        self.response = response
+
+
+def status_response(error: ApiError) -> Response:
+    """The answer that an ApiError stands for: its metav1.Status as JSON, with Retry-After where it says one."""
+    headers = Headers.lowered([("content-type", "application/json")])
+    if "retryAfterSeconds" in error.details:
+        headers.add("retry-after", str(error.details["retryAfterSeconds"]))
+    return Response(error.code, headers, orjson.dumps(error.status()))
+
+
+class HttpServer:
+    """Serves a Handler on TCP or unix sockets, TLS when `ssl` is given. start() and stop() are called once each."""
+
+    def __init__(
+        self,
+        handler: Handler,
+        *,
+        ssl: ssl.SSLContext | None = None,
+        limits: Limits | None = None,
+        clock: Clock | None = None,
+    ) -> None:
+        self.handler = handler
+        self.limits = limits or Limits()
+        self.clock = clock or SystemClock()
+        self.connections: set[_ServerConnection] = set()
+        self.stopping = False
+        self._ssl = ssl
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._servers: list[asyncio.Server] = []
+        self._sweeper: asyncio.TimerHandle | None = None
+        self._gzip: ThreadPoolExecutor | None = None
+        self._date = (-1, "")
+        self.loop: asyncio.AbstractEventLoop
+
+    @property
+    def port(self) -> int:
+        """The port of the first TCP socket; 0 when there is none."""
+        for server in self._servers:
+            for sock in server.sockets:
+                if sock.family in (socket.AF_INET, socket.AF_INET6):
+                    return int(sock.getsockname()[1])
+        return 0
+
+    async def start(self, host: str = "127.0.0.1", port: int = 0, *, sockets: Iterable[socket.socket] = ()) -> None:
+        """Listens on `sockets` (bound; the server closes them), or on host and port. Raises OSError when it cannot."""
+        self.loop = asyncio.get_running_loop()
+        given = list(sockets)
+        for sock in given:
+            sock.setblocking(False)
+            self._servers.append(await self._listen(sock))
+        if not given:
+            handshake, shutdown = self._tls_timeouts()
+            self._servers.append(
+                await self.loop.create_server(
+                    self._connection,
+                    host,
+                    port,
+                    backlog=1024,
+                    ssl=self._ssl,
+                    ssl_handshake_timeout=handshake,
+                    ssl_shutdown_timeout=shutdown,
+                )
+            )
+        self._sweep()
+
+    async def stop(self, grace: float = 0.0) -> None:
+        """Accepts nothing more, lets requests in flight end for `grace` seconds, then cuts off what is left."""
+        self.stopping = True
+        for server in self._servers:
+            server.close()
+        for connection in tuple(self.connections):
+            connection.end()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(grace):
+                for connection in tuple(self.connections):
+                    await connection.gone()
+        while self.connections or self._tasks:
+            for connection in tuple(self.connections):
+                connection.transport.abort()
+            for task in tuple(self._tasks):
+                task.cancel()
+            if self._tasks:
+                await asyncio.wait(tuple(self._tasks))
+            for connection in tuple(self.connections):
+                await connection.gone()
+        for server in self._servers:
+            await server.wait_closed()
+        if self._sweeper is not None:
+            self._sweeper.cancel()
+        if self._gzip is not None:
+            self._gzip.shutdown(wait=True)
+
+    async def _listen(self, sock: socket.socket) -> asyncio.Server:
+        handshake, shutdown = self._tls_timeouts()
+        create = self.loop.create_unix_server if sock.family == socket.AF_UNIX else self.loop.create_server
+        return await create(
+            self._connection,
+            sock=sock,
+            backlog=1024,
+            ssl=self._ssl,
+            ssl_handshake_timeout=handshake,
+            ssl_shutdown_timeout=shutdown,
+        )
+
+    def _tls_timeouts(self) -> tuple[float | None, float | None]:
+        if self._ssl is None:
+            return None, None
+        return self.limits.handshake_seconds, self.limits.linger_seconds
+
+    def spawn(self, connection: "_ServerConnection") -> asyncio.Task[None]:
+        """Starts the task that answers a connection's waiting requests; this server is its parent."""
+        task = self.loop.create_task(connection.answer_all(), name="wire.server")
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    def date(self) -> str:
+        """The Date header; made once a second."""
+        now = int(self.clock.now())
+        if self._date[0] != now:
+            self._date = (now, formatdate(now, usegmt=True))
+        return self._date[1]
+
+    async def compress(self, body: bytes) -> bytes:
+        """gzip, level 1: on a local network more costs more than it saves. Large bodies do not hold up the loop."""
+        if len(body) < _GZIP_IN_THREAD_FROM:
+            return _gzip(body)
+        if self._gzip is None:
+            self._gzip = ThreadPoolExecutor(1, thread_name_prefix="wire-gzip")
+        return await self.loop.run_in_executor(self._gzip, _gzip, body)
+
+    def _connection(self) -> "_ServerConnection":
+        return _ServerConnection(self)
+
+    def _sweep(self) -> None:
+        """Closes connections past their deadline. One timer for all: a timer a request costs more than the request."""
+        now = self.loop.time()
+        for connection in tuple(self.connections):
+            connection.check(now)
+        limits = self.limits
+        shortest = min(limits.head_seconds, limits.idle_seconds, limits.write_seconds, limits.linger_seconds)
+        self._sweeper = self.loop.call_later(shortest / 4, self._sweep)
+
+
+class _ServerConnection(Connection):
+    """One accepted socket. Its task lives only while requests wait or are answered: idle connections cost no task."""
+
+    def __init__(self, server: HttpServer) -> None:
+        super().__init__()
+        self._server = server
+        self._limits = server.limits
+        self._queue: deque[_Pending] = deque()
+        self._task: asyncio.Task[None] | None = None
+        self._draft = _Draft()
+        self._head_bytes = 0
+        self._began = False  # a message began or ended in the read at hand
+        self._deadline = 0.0
+        self._unsent = 0
+        self._early: list[bytes] | None = None  # bytes after an upgrade request, until the handler has decided
+        self._early_eof = False
+        self._ended = False  # no further request is parsed
+        self._lingering = False
+        self._continue = False
+        self._parser = httptools.HttpRequestParser(self)
+
+    # --- socket events
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        certificate = None
+        tls = transport.get_extra_info("ssl_object")
+        if tls is not None:
+            certificate = tls.getpeercert(True)
+        name = transport.get_extra_info("peername")
+        self.peer = Peer(str(name[0]) if isinstance(name, tuple) else "", certificate)
+        sock = transport.get_extra_info("socket")
+        if sock is not None and sock.family in (socket.AF_INET, socket.AF_INET6):
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        self._deadline = self._server.loop.time() + self._limits.head_seconds
+        self._server.connections.add(self)
+        if self._server.stopping:
+            self.transport.close()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        self._server.connections.discard(self)
+        self._queue.clear()
+        if self._task is not None and self.stream is None:
+            self._task.cancel()
+
+    def eof_received(self) -> bool:
+        """A peer that has ended its half is gone, as in Go's server; an upgraded one may do so and read on."""
+        if self.stream is not None:
+            self.stream.feed_eof()
+        elif self._early is not None:
+            self._early_eof = True
+        else:
+            return False
+        return not self.secure
+
+    def data_received(self, data: bytes) -> None:
+        if self.stream is not None:
+            self.stream.feed(data)
+        elif self._early is not None:
+            self._keep_early(data)
+        elif not self._ended:
+            self._parse(data)
+
+    def check(self, now: float) -> None:
+        """Closes the connection when its time is over."""
+        if not self._writable.is_set():
+            unsent = self.transport.get_write_buffer_size()
+            if self._unsent == 0 or unsent < self._unsent:
+                self._unsent = unsent
+                self._deadline = now + self._limits.write_seconds
+            elif now > self._deadline:
+                log.info("cut off a peer that reads nothing peer=%s unsent=%d", self.peer.address, unsent)
+                self.transport.abort()
+            return
+        self._unsent = 0
+        if self._task is None and now > self._deadline:
+            if self._lingering:
+                self.transport.abort()
+            else:
+                self.transport.close()
+
+    def end(self) -> None:
+        """No further request: closes now when idle, else after the answer in work."""
+        self._ended = True
+        if self._task is None:
+            self.transport.close()
+
+    # --- parsing
+
+    def _parse(self, data: bytes) -> None:
+        self._began = False
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade as upgrade:
+            self._early = []
+            rest = data[upgrade.args[0] :]
+            if rest:
+                self._keep_early(rest)
+        except httptools.HttpParserCallbackError as error:
+            if not isinstance(error.__context__, _RefusedError):
+                raise
+            self._refuse(error.__context__.response)
+        except httptools.HttpParserError as error:
+            if not self._ended:
+                self._refuse(_bad_request(f"malformed HTTP request: {error}"))
+        else:
+            if not self._draft.complete_head:
+                # The parser reports whole headers only, so reads are counted: a header that never ends is bounded too.
+                self._head_bytes = 0 if self._began else self._head_bytes + len(data)
+                if self._head_bytes > self._limits.head:
+                    self._refuse(_too_large_head())
+            elif self._task is None:
+                self._deadline = self._server.loop.time() + self._limits.head_seconds
+
+    def on_message_begin(self) -> None:
+        self._draft = _Draft()
+        self._began = True
+        if self._task is None:
+            self._deadline = self._server.loop.time() + self._limits.head_seconds
+
+    def on_url(self, url: bytes) -> None:
+        self._draft.target += url
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        draft = self._draft
+        if draft.complete_head:
+            return  # trailers are dropped: they must never pass for headers (RFC 9110, section 6.5.1)
+        lower = name.decode("ascii").lower()
+        draft.items.append((lower, value.decode("latin-1").strip(" \t")))
+        draft.size += len(name) + len(value)
+        if lower == "host":
+            draft.hosts += 1
+        elif lower == "content-length":
+            draft.length = int(value)
+        elif lower == "transfer-encoding":
+            if value.strip().lower() != b"chunked":
+                raise _RefusedError(_plain(501, "only chunked transfer encoding is known here"))
+            draft.chunked = True
+
+    def on_headers_complete(self) -> None:
+        draft = self._draft
+        draft.complete_head = True
+        if draft.size + len(draft.target) > self._limits.head:
+            raise _RefusedError(_too_large_head())
+        draft.size = 0
+        version = self._parser.get_http_version()
+        if draft.hosts > 1 or (draft.hosts == 0 and version != "1.0"):
+            raise _RefusedError(_bad_request("a request needs one Host header"))
+        if not draft.target.startswith(b"/"):
+            draft.target = _origin_form(draft.target)
+        if draft.length > self._limits.body:
+            raise _RefusedError(_too_large_body(self._limits.body))
+        if draft.length or draft.chunked:
+            if self._parser.should_upgrade():
+                raise _RefusedError(_bad_request("a request that asks for an upgrade cannot have a body"))
+            if any(name == "expect" and value.lower() == "100-continue" for name, value in draft.items):
+                self._continue = True
+                if self._task is None:
+                    self._send_continue()
+
+    def on_body(self, body: bytes) -> None:
+        draft = self._draft
+        draft.size += len(body)
+        if draft.size > self._limits.body:
+            raise _RefusedError(_too_large_body(self._limits.body))
+        draft.body.append(body)
+
+    def on_message_complete(self) -> None:
+        draft = self._draft
+        request = Request(
+            self._parser.get_method().decode("ascii"),
+            draft.target.decode("ascii"),
+            Headers.lowered(draft.items),
+            b"".join(draft.body),
+            self.peer,
+        )
+        keep_alive = self._parser.should_keep_alive()
+        self._enqueue(_Pending(request, keep_alive, version=self._parser.get_http_version()))
+        self._draft = _Draft()
+        self._began = True
+        self._continue = False
+
+    def _refuse(self, response: Response) -> None:
+        self._ended = True
+        self._enqueue(_Pending(Request("GET", "/"), False, response))
+
+    def _enqueue(self, pending: _Pending) -> None:
+        self._queue.append(pending)
+        if self._task is None:
+            self._task = self._server.spawn(self)
+        elif len(self._queue) == _PIPELINE:
+            self.transport.pause_reading()
+
+    def _keep_early(self, data: bytes) -> None:
+        early = self._early
+        assert early is not None
+        early.append(data)
+        if sum(map(len, early)) > self._limits.head:
+            self.transport.pause_reading()
+
+    def _send_continue(self) -> None:
+        self._continue = False
+        self.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+
+    # --- answering
+
+    async def answer_all(self) -> None:
+        """Answers what waits, in order. Cancelled when the peer goes away."""
+        try:
+            while self._queue:
+                pending = self._queue.popleft()
+                if len(self._queue) == _PIPELINE - 1 and not self.transport.is_closing():
+                    self.transport.resume_reading()
+                if not await self._answer(pending):
+                    self._finish(pending)
+                    return
+                if self._continue and not self._queue:
+                    self._send_continue()
+            limits = self._limits
+            waiting = limits.head_seconds if self._draft.target else limits.idle_seconds
+            self._deadline = self._server.loop.time() + waiting
+            if self._ended:
+                self.transport.close()
+        except ConnectionClosedError:
+            pass
+        finally:
+            self._task = None
+
+    def _finish(self, pending: _Pending) -> None:
+        """Closes after the last answer; a sender that was refused in the middle gets time to read why."""
+        self._ended = True
+        self._queue.clear()
+        if pending.refusal is None or self.lost:
+            self.transport.close()
+            return
+        self.write_eof()
+        self._lingering = True
+        self._deadline = self._server.loop.time() + self._limits.linger_seconds
+
+    async def _answer(self, pending: _Pending) -> bool:
+        """Answers one request; False when the connection must end."""
+        request = pending.request
+        response = pending.refusal or await self._handle(request)
+        if response.status == 101:
+            await self._upgrade(response)
+            return False
+        # What follows a refused upgrade may be bytes of the other protocol: never parsed as a request.
+        keep = pending.keep_alive and not self._ended and self._early is None
+        if pending.version == "1.0":
+            keep = False
+        if isinstance(response.body, bytes):
+            body = response.body
+            if len(body) >= _GZIP_FROM and _wants_gzip(request, response):
+                body = await self._server.compress(body)
+                response.headers.set("content-encoding", "gzip")
+                response.headers.add("vary", "Accept-Encoding")
+            self._write_whole(request.method, response, body, keep)
+            if not self._writable.is_set():
+                await self.drain()
+        else:
+            keep = await self._write_stream(pending, response, response.body, keep)
+        return keep
+
+    async def _handle(self, request: Request) -> Response:
+        try:
+            return await self._server.handler(request)
+        except ApiError as error:
+            return status_response(error)
+        except ConnectionClosedError:
+            raise
+        except Exception:  # the one marked place: a fault in one request never ends the server
+            log.exception("handler failed method=%s path=%s", request.method, request.raw_path)
+            return status_response(InternalError("an error on the server has prevented the request from succeeding"))
+
+    def _head(self, response: Response, framing: str, keep: bool) -> bytes:
+        lines = [_REASONS.get(response.status) or f"HTTP/1.1 {response.status} Unknown\r\n"]
+        for name, value in response.headers:
+            if name not in _FRAMING:
+                lines.append(f"{name}: {value}\r\n")
+        lines.append(f"date: {self._server.date()}\r\n{framing}")
+        if not keep:
+            lines.append("connection: close\r\n")
+        head = "".join(lines)
+        if head.count("\n") != len(lines) + (1 if framing else 0) or head.count("\r") != head.count("\n"):
+            raise ValueError(f"a response header holds a line break: {response.headers!r}")
+        return (head + "\r\n").encode("latin-1")
+
+    def _write_whole(self, method: str, response: Response, body: bytes, keep: bool) -> None:
+        bodiless = response.status in (204, 304) or response.status < 200
+        framing = "" if bodiless else f"content-length: {len(body)}\r\n"
+        head = self._head(response, framing, keep)
+        self.write(head if bodiless or method == "HEAD" else head + body)
+
+    async def _write_stream(
+        self, pending: _Pending, response: Response, body: AsyncIterator[bytes], keep: bool
+    ) -> bool:
+        """The head at once, then each chunk as it comes; the iterator is closed however this ends."""
+        chunked = pending.version != "1.0"
+        try:
+            self.write(self._head(response, "transfer-encoding: chunked\r\n" if chunked else "", keep))
+            if pending.request.method == "HEAD":
+                return keep
+            async for chunk in body:
+                if chunk:
+                    self.write(b"%x\r\n%b\r\n" % (len(chunk), chunk) if chunked else chunk)
+                    if not self._writable.is_set() or self.lost:
+                        await self.drain()
+            if chunked:
+                self.write(b"0\r\n\r\n")
+            return keep
+        except ConnectionClosedError:
+            raise
+        except Exception:  # same place as in _handle: the head is out, so the body is cut short instead
+            path = pending.request.raw_path
+            log.exception("stream failed method=%s path=%s", pending.request.method, path)
+            self.transport.abort()
+            return False
+        finally:
+            aclose = getattr(body, "aclose", None)
+            if aclose is not None:
+                await aclose()
+
+    async def _upgrade(self, response: Response) -> None:
+        if response.upgrade is None or self._early is None:
+            log.error("upgrade without %s", "a function" if response.upgrade is None else "being asked for one")
+            self._write_whole("GET", status_response(InternalError("an upgrade was refused")), b"", False)
+            return
+        lines = [_REASONS[101], "connection: Upgrade\r\n"]
+        lines += [f"{name}: {value}\r\n" for name, value in response.headers if name not in _FRAMING]
+        self.stream = stream = ConnectionStream(self, b"".join(self._early), eof=self._early_eof or self.lost)
+        self._early = None
+        self.write(("".join(lines) + "\r\n").encode("latin-1"))
+        if not self.transport.is_closing():
+            self.transport.resume_reading()
+        try:
+            await response.upgrade(stream)
+        except ConnectionError as error:
+            log.info("upgraded connection ended peer=%s why=%s", self.peer.address, error)
+        except Exception:  # same place as in _handle
+            log.exception("upgraded connection failed peer=%s", self.peer.address)
+        finally:
+            await stream.close()
+
+
+def _wants_gzip(request: Request, response: Response) -> bool:
+    if response.status != 200 or request.method == "HEAD" or "content-encoding" in response.headers:
+        return False
+    for value in request.headers.all("accept-encoding"):
+        for item in value.split(","):
+            name, _, parameters = item.partition(";")
+            if name.strip().lower() == "gzip" and parameters.replace(" ", "").rstrip("0.") != "q=":
+                return True
+    return False
+
+
+def _gzip(body: bytes) -> bytes:
+    packer = zlib.compressobj(1, zlib.DEFLATED, 31)
+    return packer.compress(body) + packer.flush()
+
+
+def _origin_form(target: bytes) -> bytes:
+    """Path and query of an absolute URL (RFC 9112, section 3.2.2); refuses what is neither."""
+    scheme, found, rest = target.partition(b"://")
+    if found and scheme.lower() in (b"http", b"https"):
+        slash = rest.find(b"/")
+        return rest[slash:] if slash >= 0 else b"/"
+    if target == b"*":
+        return target
+    raise _RefusedError(_bad_request("the request target must be a path"))
+
+
+def _bad_request(message: str) -> Response:
+    return status_response(BadRequest(message))
+
+
+def _too_large_body(limit: int) -> Response:
+    return status_response(RequestEntityTooLarge(f"Request entity too large: limit is {limit}"))
+
+
+def _too_large_head() -> Response:
+    return _plain(431, "request header fields too large")
+
+
+def _plain(status: int, text: str) -> Response:
+    return Response(status, Headers.lowered([("content-type", "text/plain; charset=utf-8")]), text.encode() + b"\n")
