@@ -1,0 +1,1 @@
+"""What developers run: the generator, budgets, soak runs. Never imported by the product."""

@@ -1,0 +1,1 @@
+"""Generates api/types, api/schema and api/facts: `python -m tools.gen` writes, `--check` only compares."""
