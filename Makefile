@@ -1,0 +1,49 @@
+# The verbs of this project; every one is idempotent. PYTHON chooses the interpreter of a new environment.
+PYTHON ?= python3
+BIN := .venv/bin
+ROUNDS ?= 100
+KIND ?= store
+ONLY ?=
+
+.PHONY: help setup demo test check fmt gen bench soak native
+
+help:
+	@echo "make setup            install what is missing: Debian packages (as root) and .venv"
+	@echo "make demo             from bare machine to an answering Pod, on three nodes (as root)"
+	@echo "make test             all tests: unit, component, node, end to end (under 15 minutes)"
+	@echo "make check            format, lint, types, rows, budgets, generated files"
+	@echo "make fmt              format and mend what lint can mend"
+	@echo "make gen              generate api/types, api/schema, api/facts"
+	@echo "make bench ONLY=name  benchmarks: ratios against a floor measured in the same run"
+	@echo "make soak KIND=store|kubelet|controllers|api ROUNDS=n"
+
+setup:
+	@PYTHON=$(PYTHON) tools/setup.sh
+
+demo: setup
+	@$(BIN)/pybernetes demo
+
+test: setup
+	@$(BIN)/pytest
+
+check: setup
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+	@$(BIN)/python -m tools.budgets
+	@$(BIN)/python -m tools.gen --check
+
+fmt: setup
+	@$(BIN)/ruff check --fix-only -q .
+	@$(BIN)/ruff format .
+
+gen: setup
+	@$(BIN)/python -m tools.gen
+	@$(BIN)/ruff format -q src/pybernetes/api/types src/pybernetes/api/schema src/pybernetes/api/facts
+
+bench: setup
+	@$(BIN)/python -m bench $(ONLY)
+
+soak: setup
+	@$(BIN)/python -m tools.soak.$(KIND) --rounds $(ROUNDS)
