@@ -16,7 +16,7 @@ import time
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from pybernetes.store.protocol import Event, KeyExists, Mismatch, Revision, Store
+from pybernetes.store.protocol import Compacted, Event, KeyExists, Mismatch, Revision, Store
 from pybernetes.store.sqlite import open_sqlite
 
 WORKERS = 12
@@ -68,7 +68,8 @@ async def child(path: str, seed: int) -> None:
     start = await store.revision()
     async with asyncio.TaskGroup() as group:
         group.create_task(follow(store, start))
-        group.create_task(compact(store, seed))
+        if seed % 3 == 0:  # the other rounds keep all history, so that every acknowledgement can be compared
+            group.create_task(compact(store, seed))
         for worker in range(WORKERS):
             group.create_task(work(store, worker, seed))
 
@@ -106,8 +107,6 @@ async def history(store: Store) -> tuple[list[Event], Revision]:
 
 async def oldest_kept(store: Store, newest: Revision) -> Revision:
     """Where history begins, found by asking."""
-    from pybernetes.store.protocol import Compacted
-
     try:
         await store.range("/registry/", limit=1, at=Revision(0))
     except Compacted as error:

@@ -1,7 +1,7 @@
 """The Store protocol: revisioned keys. memory.py and sqlite.py implement it; tests/suites/store proves them alike.
 
-Keys are laid out as upstream does: /registry/<resource or group/resource>/<namespace>/<name>. The store knows nothing of
-objects: values are bytes. One counter serves the whole store: every write gets the next revision.
+Keys are laid out as upstream does: /registry/<resource or group/resource>/<namespace>/<name>. The store knows nothing
+of objects: values are bytes. One counter serves the whole store: every write gets the next revision.
 """
 
 from collections.abc import Sequence
@@ -30,6 +30,8 @@ class Event(Struct, frozen=True):
     revision: Revision
     value: bytes = b""
     previous: Stored | None = None
+    created: Revision = Revision(0)
+    """Of a PUT: equal to `revision` where the key is new."""
 
 
 class Range(Struct, frozen=True):
@@ -111,11 +113,15 @@ class Store(Protocol):
         ...
 
     async def watch(self, prefix: str, after: Revision) -> Watch:
-        """Every event of `prefix` after that revision. Raises Compacted, FutureRevision."""
+        """Every event of `prefix` after that revision. Raises Compacted, FutureRevision; the watch may, too."""
         ...
 
     async def compact(self, before: Revision) -> None:
-        """Forgets history before that revision; the newest value of every live key stays."""
+        """Forgets history before that revision; the newest value of every live key stays.
+
+        Afterwards get and range answer for that revision and later ones, and a watch can begin after it. An older
+        `before` than the last does nothing. Raises FutureRevision.
+        """
         ...
 
     async def revision(self) -> Revision:
@@ -123,7 +129,7 @@ class Store(Protocol):
         ...
 
     async def close(self) -> None:
-        """Ends all watches and releases files; further calls raise Unavailable."""
+        """Ends all watches (their iteration stops) and releases files; further calls raise Unavailable."""
         ...
 
 

@@ -1,0 +1,344 @@
+"""The shared suite of every Store: what store/protocol.py promises. Faults of the disk are in tests/unit/store."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pybernetes.store import factory, names
+from pybernetes.store.protocol import (
+    Compacted,
+    Event,
+    FutureRevision,
+    KeyExists,
+    Mismatch,
+    Revision,
+    Store,
+    Stored,
+    Unavailable,
+    Watch,
+)
+
+STORES = [name for name in names() if name != "etcd"]
+"""etcd needs a server; its own tests run this suite where there is one."""
+
+
+@pytest.fixture(params=STORES)
+async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Store]:
+    opened = await factory(request.param).open(str(tmp_path / "store"))
+    yield opened
+    await opened.close()
+
+
+async def read(watch: Watch, count: int) -> list[Event]:
+    """The next `count` events."""
+    events: list[Event] = []
+    async with asyncio.timeout(10):
+        while len(events) < count:
+            events.extend(await anext(watch))
+    assert len(events) == count
+    return events
+
+
+async def test_a_created_key_reads_back_at_its_revision(store: Store) -> None:
+    revision = await store.create("/a", b"1")
+    assert await store.get("/a") == Stored("/a", b"1", revision, revision)
+    assert revision == await store.revision() == 1
+
+
+async def test_an_update_keeps_the_revision_of_creation(store: Store) -> None:
+    first = await store.create("/a", b"1")
+    second = await store.update("/a", b"2", first)
+    assert await store.get("/a") == Stored("/a", b"2", first, second)
+    assert second == 2
+
+
+async def test_creating_twice_is_refused(store: Store) -> None:
+    await store.create("/a", b"1")
+    with pytest.raises(KeyExists):
+        await store.create("/a", b"2")
+
+
+async def test_a_write_at_another_revision_is_refused_with_what_is_there(store: Store) -> None:
+    first = await store.create("/a", b"1")
+    second = await store.update("/a", b"2", first)
+    for write in (store.update("/a", b"3", first), store.delete("/a", first)):
+        with pytest.raises(Mismatch) as refused:
+            await write
+        assert refused.value.current == Stored("/a", b"2", first, second)
+    assert await store.revision() == second
+
+
+async def test_a_write_to_a_missing_key_is_refused(store: Store) -> None:
+    for write in (store.update("/a", b"3", Revision(0)), store.delete("/a", Revision(1))):
+        with pytest.raises(Mismatch) as refused:
+            await write
+        assert refused.value.current is None
+
+
+async def test_a_key_deleted_and_created_again_is_another_one(store: Store) -> None:
+    first = await store.create("/a", b"1")
+    await store.delete("/a", first)
+    third = await store.create("/a", b"1")
+    assert await store.get("/a") == Stored("/a", b"1", third, third)
+    with pytest.raises(Mismatch):
+        await store.update("/a", b"2", first)
+
+
+async def test_of_writers_at_one_revision_exactly_one_wins(store: Store) -> None:
+    first = await store.create("/a", b"")
+    writes = [store.update("/a", str(n).encode(), first) for n in range(20)]
+    results = await asyncio.gather(*writes, return_exceptions=True)
+    assert [r for r in results if not isinstance(r, Mismatch)] == [first + 1]
+
+
+async def test_acknowledged_writes_are_read_at_once(store: Store) -> None:
+    async def own(n: int) -> None:
+        revision = await store.create(f"/{n}", b"")
+        for _ in range(5):
+            seen = await store.get(f"/{n}")
+            assert seen is not None
+            assert seen.revision == revision
+            revision = await store.update(f"/{n}", b"", revision)
+
+    await asyncio.gather(*(own(n) for n in range(20)))
+
+
+async def test_ranges_are_in_byte_order_and_of_the_prefix(store: Store) -> None:
+    for key in ("/b/2", "/b/10", "/b/é", "/b/Z", "/a/1", "/c", "/b", "/b/\U0001f600", "/b/\ufffd"):
+        await store.create(key, b"")
+    page = await store.range("/b/")
+    wanted = sorted(["/b/2", "/b/10", "/b/é", "/b/Z", "/b/\U0001f600", "/b/\ufffd"], key=str.encode)
+    assert [s.key for s in page.items] == wanted
+    assert (page.more, page.remaining, page.revision) == (False, 0, 9)
+
+
+async def test_pages_of_one_revision_ignore_later_writes(store: Store) -> None:
+    revisions = [await store.create(f"/{n}", b"old") for n in range(5)]
+    first = await store.range("/", limit=2)
+    assert ([s.key for s in first.items], first.more, first.remaining) == (["/0", "/1"], True, 3)
+    await store.update("/2", b"new", revisions[2])
+    await store.delete("/3", revisions[3])
+    await store.create("/30", b"new")
+    second = await store.range("/", after="/1", limit=2, at=first.revision)
+    assert [(s.key, s.value, s.revision) for s in second.items] == [("/2", b"old", 3), ("/3", b"old", 4)]
+    assert (second.more, second.remaining, second.revision) == (True, 1, first.revision)
+    third = await store.range("/", after="/3", limit=2, at=first.revision)
+    assert ([s.key for s in third.items], third.more, third.remaining) == (["/4"], False, 0)
+    old = await store.get("/3", at=first.revision)
+    assert old is not None
+    assert old.value == b"old"
+    assert await store.get("/30", at=first.revision) is None
+
+
+async def test_a_page_that_fits_exactly_has_nothing_after_it(store: Store) -> None:
+    for n in range(2):
+        await store.create(f"/{n}", b"")
+    page = await store.range("/", limit=2)
+    assert (len(page.items), page.more, page.remaining) == (2, False, 0)
+
+
+async def test_a_watch_replays_and_goes_on_without_gap(store: Store) -> None:
+    first = await store.create("/a/1", b"1")
+    await store.create("/b/1", b"x")
+    watch = await store.watch("/a/", Revision(0))
+    second = await store.update("/a/1", b"2", first)
+    third = await store.delete("/a/1", second)
+    assert await read(watch, 3) == [
+        Event("PUT", "/a/1", first, b"1", created=first),
+        Event("PUT", "/a/1", second, b"2", created=first),
+        Event("DELETE", "/a/1", third, previous=Stored("/a/1", b"2", first, second)),
+    ]
+    later = await store.watch("/a/", second)
+    assert [e.revision for e in await read(later, 1)] == [third]
+
+
+async def test_concurrent_writes_arrive_once_each_in_order(store: Store) -> None:
+    watch = await store.watch("/", Revision(0))
+    await asyncio.gather(*(store.create(f"/{n}", b"") for n in range(300)))
+    live = await read(watch, 300)
+    assert [e.revision for e in live] == list(range(1, 301))
+    replayed = await store.watch("/", Revision(100))
+    assert [e.revision for e in await read(replayed, 200)] == list(range(101, 301))
+
+
+async def test_a_watch_sees_a_write_no_later_than_its_writer(store: Store) -> None:
+    watch = await store.watch("/", Revision(0))
+    await store.create("/a", b"")
+    reading = asyncio.ensure_future(anext(watch))
+    await asyncio.sleep(0)
+    assert reading.done()
+    assert [e.key for e in reading.result()] == ["/a"]
+
+
+async def test_a_read_wait_that_is_given_up_loses_no_event(store: Store) -> None:
+    watch = await store.watch("/", Revision(0))
+    waiting = asyncio.ensure_future(anext(watch))
+    await asyncio.sleep(0)
+    waiting.cancel()
+    await asyncio.gather(waiting, return_exceptions=True)
+    await store.create("/a", b"")
+    assert len(await read(watch, 1)) == 1
+
+
+async def test_a_closed_watch_ends(store: Store) -> None:
+    watch = await store.watch("/", Revision(0))
+    await watch.aclose()
+    await store.create("/a", b"")
+    assert [batch async for batch in watch] == []
+
+
+async def test_compaction_forgets_history_and_keeps_the_living(store: Store) -> None:
+    first = await store.create("/a", b"1")
+    second = await store.update("/a", b"2", first)
+    third = await store.create("/b", b"1")
+    fourth = await store.delete("/b", third)
+    await store.compact(third)
+    with pytest.raises(Compacted) as refused:
+        await store.watch("/", second)
+    assert refused.value.oldest == third
+    for read_old in (store.get("/a", at=second), store.range("/", at=second)):
+        with pytest.raises(Compacted):
+            await read_old
+    assert [s.key for s in (await store.range("/", at=third)).items] == ["/a", "/b"]
+    watch = await store.watch("/", third)
+    assert await read(watch, 1) == [Event("DELETE", "/b", fourth, previous=Stored("/b", b"1", third, third))]
+    await store.compact(fourth)
+    await store.compact(first)
+    assert await store.get("/a") == Stored("/a", b"2", first, second)
+    assert await store.revision() == fourth
+
+
+async def test_the_future_cannot_be_asked_for(store: Store) -> None:
+    for ask in (
+        store.get("/a", at=Revision(1)),
+        store.range("/", at=Revision(1)),
+        store.watch("/", Revision(1)),
+        store.compact(Revision(1)),
+    ):
+        with pytest.raises(FutureRevision):
+            await ask
+
+
+async def test_a_closed_store_answers_nothing_and_its_watches_end(store: Store) -> None:
+    watch = await store.watch("/", Revision(0))
+    waiting = asyncio.ensure_future(anext(watch, None))
+    await asyncio.sleep(0)
+    await store.close()
+    assert await waiting is None
+    for call in (store.get("/a"), store.range("/"), store.create("/a", b""), store.revision(), store.watch("/", 0)):
+        with pytest.raises(Unavailable, match="closed"):
+            await call
+    await store.close()
+
+
+class Model:
+    """The reference: every state there ever was."""
+
+    def __init__(self) -> None:
+        self.states: list[dict[str, Stored]] = [{}]
+        self.compacted = 0
+
+    def put(self, key: str, value: bytes, expected: int | None) -> object:
+        now = self.states[-1]
+        if expected is None and key in now:
+            return KeyExists
+        if expected is not None and (key not in now or now[key].revision != expected):
+            return Mismatch
+        revision = Revision(len(self.states))
+        created = now[key].created if key in now else revision
+        self.states.append({**now, key: Stored(key, value, created, revision)})
+        return revision
+
+    def delete(self, key: str, expected: int) -> object:
+        now = self.states[-1]
+        if key not in now or now[key].revision != expected:
+            return Mismatch
+        self.states.append({k: s for k, s in now.items() if k != key})
+        return Revision(len(self.states) - 1)
+
+    def page(self, prefix: str, after: str, limit: int, at: int) -> object:
+        if at < self.compacted:
+            return Compacted
+        if at >= len(self.states):
+            return FutureRevision
+        keys = sorted(k for k in self.states[at] if k.startswith(prefix) and k > after)
+        return [self.states[at][k] for k in keys[: limit or None]], len(keys[limit:]) if limit else 0
+
+
+KEYS = st.sampled_from(["/a", "/a/", "/a/1", "/a/2", "/b", "/b/1", "/é"])
+OPERATIONS = st.one_of(
+    st.tuples(st.just("create"), KEYS),
+    st.tuples(st.sampled_from(["update", "delete"]), KEYS, st.integers(0, 2)),
+    st.tuples(st.just("get"), KEYS, st.integers(-1, 6)),
+    st.tuples(st.just("range"), st.sampled_from(["/", "/a", "/a/"]), KEYS, st.integers(0, 3), st.integers(-1, 6)),
+    st.tuples(st.just("compact"), st.integers(0, 6)),
+)
+
+
+async def _outcome(call: Awaitable[object]) -> object:
+    try:
+        return await call
+    except (KeyExists, Mismatch, Compacted, FutureRevision) as refused:
+        return type(refused)
+
+
+async def _step(store: Store, model: Model, operation: tuple[object, ...]) -> None:
+    now = model.states[-1]
+    newest = len(model.states) - 1
+    match operation:
+        case ("create", str(key)):
+            value = str(newest).encode()
+            assert await _outcome(store.create(key, value)) == model.put(key, value, None)
+        case ("update", str(key), int(off)):
+            wanted = Revision((now[key].revision if key in now else 0) + off // 2)
+            value = str(newest).encode()
+            assert await _outcome(store.update(key, value, wanted)) == model.put(key, value, wanted)
+        case ("delete", str(key), int(off)):
+            wanted = Revision((now[key].revision if key in now else 0) + off // 2)
+            assert await _outcome(store.delete(key, wanted)) == model.delete(key, wanted)
+        case ("get", str(key), int(back)):
+            at = Revision(max(0, newest - back))
+            found = await _outcome(store.get(key, at))
+            page = model.page(key, "", 0, at)
+            assert found == (model.states[at].get(key) if isinstance(page, tuple) else page)
+        case ("range", str(prefix), str(after), int(limit), int(back)):
+            at = Revision(max(0, newest - back))
+            found = await _outcome(store.range(prefix, after=after, limit=limit, at=at))
+            if not isinstance(found, type):
+                found = (list(found.items), found.remaining)  # type: ignore[attr-defined]  # a Range
+            assert found == model.page(prefix, after, limit, at)
+        case ("compact", int(back)):
+            before = Revision(max(0, newest - back))
+            await store.compact(before)
+            model.compacted = max(model.compacted, before)
+
+
+async def _follow(open_store: Callable[[], Awaitable[Store]], operations: list[tuple[object, ...]]) -> None:
+    store, model = await open_store(), Model()
+    watch = await store.watch("/", Revision(0))
+    for operation in operations:
+        await _step(store, model, operation)
+    seen: dict[str, Stored] = {}
+    for event in await read(watch, len(model.states) - 1):
+        if event.type == "PUT":
+            seen[event.key] = Stored(event.key, event.value, event.created, event.revision)
+        else:
+            assert seen.pop(event.key) == event.previous
+        assert seen == model.states[event.revision]
+    late = await store.watch("/", Revision(model.compacted))
+    count = len(model.states) - 1 - model.compacted
+    assert [e.revision for e in await read(late, count)] == list(range(model.compacted + 1, len(model.states)))
+    await store.close()
+
+
+@pytest.mark.parametrize("name", STORES)
+@settings(max_examples=20, deadline=None)
+@given(operations=st.lists(OPERATIONS, max_size=40))
+def test_a_store_does_what_the_model_does(name: str, operations: list[tuple[object, ...]]) -> None:
+    with TemporaryDirectory() as folder:
+        asyncio.run(_follow(lambda: factory(name).open(f"{folder}/store"), operations))

@@ -1,0 +1,39 @@
+"""Watches that read too slowly, and reads that overtake publication."""
+
+import asyncio
+from collections.abc import Sequence
+
+import pytest
+
+from pybernetes.store._hub import Hub
+from pybernetes.store.protocol import Event, Revision, SlowWatcher
+
+
+async def nothing(prefix: str, after: Revision, until: Revision) -> tuple[Sequence[Event], Revision]:
+    return (), until
+
+
+def put(revision: int) -> Event:
+    return Event("PUT", "/a", Revision(revision), b"")
+
+
+async def test_a_watcher_that_does_not_read_is_cut_off_and_the_others_go_on() -> None:
+    hub = Hub(Revision(0), backlog=3)
+    slow, quick = hub.watch("/", Revision(0), nothing), hub.watch("/", Revision(0), nothing)
+    for revision in range(1, 5):
+        hub.publish([put(revision)])
+        assert [e.revision for e in await anext(quick)] == [revision]
+    for _ in range(2):
+        with pytest.raises(SlowWatcher):
+            await anext(slow)
+
+
+async def test_a_read_that_overtook_its_publication_waits_for_it() -> None:
+    hub = Hub(Revision(0))
+    waiting = asyncio.ensure_future(hub.reached(Revision(2)))
+    await asyncio.sleep(0)
+    hub.publish([put(1)])
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    hub.publish([put(2)])
+    await waiting
