@@ -1,1 +1,1 @@
-"""Keys and certificates: making, signing, reading (X.509, PEM)."""
+"""X.509: keys.py keeps keys, certificates.py issues and reads certificates and requests, jwks.py publishes keys."""

@@ -1,0 +1,502 @@
+"""HTTP/1.1 client to one server: a Transport over pooled sockets. streams.py has the socket below, tls.py the contexts.
+
+Errors are ConnectionErrors whose text is what users of Kubernetes know:
+
+WireError (ConnectionError)
+├── DialError      no connection: refused, no route, no such host, TLS verification
+├── TimedOutError  no connection or no answer in time (a TimeoutError too)
+└── BrokenError    the connection ended, or spoke no HTTP, before the answer was whole
+"""
+
+import asyncio
+import errno
+import os
+import socket
+import ssl
+import zlib
+from collections import deque
+from urllib.parse import urlsplit
+
+import httptools
+
+from pybernetes.wire.http import Headers, Request, Response
+from pybernetes.wire.streams import READ_AHEAD, Connection, ConnectionStream
+
+WHOLE_BODY = 32 * 1024 * 1024
+"""Bodies of a known length up to this many bytes come as bytes; longer ones and chunked ones as an iterator."""
+
+IDLE_SECONDS = 90.0
+"""How long an unused connection is kept; shorter than the server's idle timeout."""
+
+MAX_IDLE = 32
+"""Unused connections kept."""
+
+_SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
+_FRAMING = frozenset({"connection", "transfer-encoding", "content-length", "keep-alive", "host"})
+
+
+class WireError(ConnectionError):
+    """The request got no whole answer."""
+
+
+class DialError(WireError):
+    """No connection could be made; nothing was sent."""
+
+
+class TimedOutError(WireError, TimeoutError):
+    """The server did not answer in time."""
+
+
+class BrokenError(WireError):
+    """The connection ended before the answer was whole."""
+
+    def __init__(self, why: str, *, answered: bool = True) -> None:
+        super().__init__(why)
+        self.answered = answered
+        """Part of the answer had come."""
+
+
+class HttpClient:
+    """A Transport to the server at `base_url` (its path is put before every target). Close it with aclose().
+
+    `unix_path` dials a unix socket instead. `timeout` is seconds until the head of the answer, not of the body: watches
+    last. A GET that finds its pooled connection dead is sent once more on a new one; other methods are when
+    nothing was sent.
+    """
+
+    def __init__(
+        self,
+        base_url: str,
+        *,
+        ssl: ssl.SSLContext | None = None,
+        server_name: str | None = None,
+        unix_path: str | None = None,
+        timeout: float | None = 75.0,
+        dial_timeout: float = 10.0,
+    ) -> None:
+        url = urlsplit(base_url)
+        if url.scheme not in ("http", "https") or not url.hostname:
+            raise ValueError(f"not a server URL: {base_url!r}")
+        if url.scheme == "https" and ssl is None:
+            raise ValueError("an https URL needs a TLS context")
+        self.base_url = base_url.rstrip("/")
+        self._host = url.hostname
+        self._port = url.port or (443 if url.scheme == "https" else 80)
+        self._authority = url.netloc.rpartition("@")[2]
+        self._prefix = url.path.rstrip("/")
+        self._ssl = ssl if url.scheme == "https" else None
+        self._server_name = server_name or url.hostname
+        self._unix_path = unix_path
+        self._timeout = timeout
+        self._dial_timeout = dial_timeout
+        self._idle: deque[_ClientConnection] = deque()
+        self._open: set[_ClientConnection] = set()
+        self._closed = False
+
+    async def __call__(self, request: Request) -> Response:
+        """Sends and returns as soon as the head is there (whole bodies included). Raises WireError."""
+        head = self._head(request)
+        while True:
+            connection, reused = await self._acquire()
+            try:
+                async with asyncio.timeout(self._timeout):
+                    return await connection.send(request, head)
+            except TimeoutError as error:
+                connection.abort()
+                if isinstance(error, WireError):
+                    raise
+                raise TimedOutError("timeout awaiting response headers") from error
+            except BrokenError as error:
+                connection.abort()
+                if not (reused and not error.answered and request.method in _SAFE):
+                    raise
+            except BaseException:
+                connection.abort()
+                raise
+
+    async def aclose(self) -> None:
+        """Closes all connections, those of open bodies and upgrades too."""
+        self._closed = True
+        for connection in tuple(self._open):
+            connection.abort()
+        for connection in tuple(self._open):
+            await connection.gone()
+
+    def _head(self, request: Request) -> bytes:
+        headers = request.headers
+        lines = [f"{request.method} {self._prefix}{request.target} HTTP/1.1\r\n"]
+        lines.append(f"host: {headers.get('host') or self._authority}\r\n")
+        lines += [f"{name}: {value}\r\n" for name, value in headers if name not in _FRAMING]
+        if request.body or request.method not in ("GET", "HEAD", "OPTIONS", "DELETE"):
+            lines.append(f"content-length: {len(request.body)}\r\n")
+        if "upgrade" in headers:
+            lines.append("connection: Upgrade\r\n")
+        head = "".join(lines)
+        if head.count("\n") != len(lines) or head.count("\r") != len(lines) or lines[0].count(" ") != 2:
+            raise ValueError(f"not a request line and headers: {request.method} {request.target!r} {headers!r}")
+        return (head + "\r\n").encode("latin-1")
+
+    async def _acquire(self) -> "tuple[_ClientConnection, bool]":
+        now = asyncio.get_running_loop().time()
+        while self._idle:
+            connection = self._idle.pop()
+            if connection.usable and now - connection.idle_since < IDLE_SECONDS:
+                return connection, True
+            connection.abort()
+        if self._closed:
+            raise DialError("the client is closed")
+        connection = await self._dial()
+        return connection, False
+
+    def release(self, connection: "_ClientConnection") -> None:
+        """Takes back a connection whose answer is complete."""
+        if self._closed or len(self._idle) >= MAX_IDLE:
+            connection.abort()
+            return
+        connection.idle_since = asyncio.get_running_loop().time()
+        self._idle.append(connection)
+
+    def forget(self, connection: "_ClientConnection") -> None:
+        """A connection is closed."""
+        self._open.discard(connection)
+        if connection in self._idle:
+            self._idle.remove(connection)
+
+    async def _dial(self) -> "_ClientConnection":
+        loop = asyncio.get_running_loop()
+        name = self._server_name if self._ssl else None
+        try:
+            async with asyncio.timeout(self._dial_timeout):
+                if self._unix_path is not None:
+                    where = f"dial unix {self._unix_path}"
+                    _, made = await loop.create_unix_connection(
+                        lambda: _ClientConnection(self), self._unix_path, ssl=self._ssl, server_hostname=name
+                    )
+                    self._open.add(made)
+                    return made
+                failure: OSError | None = None
+                where = f"dial tcp {_join(self._host, self._port)}"
+                for address in await self._resolve():
+                    where = f"dial tcp {_join(address, self._port)}"
+                    try:
+                        _, made = await loop.create_connection(
+                            lambda: _ClientConnection(self), address, self._port, ssl=self._ssl, server_hostname=name
+                        )
+                    except ssl.SSLError:
+                        raise
+                    except OSError as error:
+                        failure = failure or error
+                        continue
+                    self._open.add(made)
+                    return made
+                raise failure or OSError("no address")
+        except TimeoutError as error:
+            raise TimedOutError(f"{where}: i/o timeout") from error
+        except ssl.SSLError as error:
+            raise DialError(tls_text(error, self._server_name)) from error
+        except OSError as error:
+            raise DialError(f"{where}: connect: {_errno_text(error)}") from error
+
+    async def _resolve(self) -> list[str]:
+        try:
+            socket.inet_pton(socket.AF_INET6 if ":" in self._host else socket.AF_INET, self._host)
+        except OSError:
+            pass
+        else:
+            return [self._host]
+        try:
+            loop = asyncio.get_running_loop()
+            found = await loop.getaddrinfo(self._host, self._port, type=socket.SOCK_STREAM)
+        except socket.gaierror as error:
+            raise DialError(f"dial tcp: lookup {self._host}: no such host") from error
+        # IPv4 first: what this project listens on; the other family is tried where it fails.
+        addresses = dict.fromkeys(str(item[4][0]) for item in sorted(found, key=lambda i: i[0] != socket.AF_INET))
+        return list(addresses)
+
+
+class _Body:
+    """The body of an answer as it comes. Closing it early closes the connection."""
+
+    def __init__(self, connection: "_ClientConnection", *, unpack: bool) -> None:
+        self._connection = connection
+        self._unpacker = zlib.decompressobj(47) if unpack else None
+        self._ended = False
+
+    def __aiter__(self) -> "_Body":
+        return self
+
+    async def __anext__(self) -> bytes:
+        while not self._ended:
+            data = await self._connection.read_body()
+            if not data:
+                break
+            if self._unpacker is None:
+                return data
+            if unpacked := _unpack(self._unpacker, data):
+                return unpacked
+        self._ended = True
+        raise StopAsyncIteration
+
+    async def aclose(self) -> None:
+        """Ends the answer; a connection whose answer is incomplete is closed."""
+        if not self._ended:
+            self._ended = True
+            self._connection.abandon()
+
+
+def _unpack(unpacker: "zlib._Decompress", data: bytes) -> bytes:
+    try:
+        return unpacker.decompress(data)
+    except zlib.error as error:
+        raise BrokenError(f"malformed gzip body: {error}") from error
+
+
+class _ClientConnection(Connection):
+    """One socket to the server; answers one request at a time."""
+
+    def __init__(self, client: HttpClient) -> None:
+        super().__init__()
+        self._client = client
+        self.idle_since = 0.0
+        self._parser: httptools.HttpResponseParser | None = None
+        self._method = ""
+        self._status = 0
+        self._headers: list[tuple[str, str]] = []
+        self._length: int | None = None
+        self._framed = False  # the end of the body is known without the end of the connection
+        self._chunks: list[bytes] = []
+        self._size = 0
+        self._answered = False
+        self._head_done = False
+        self._complete = True
+        self._failure: BrokenError | None = None
+        self._in_use = True  # until whoever reads the answer has seen its end: only then may the next one begin
+        self._paused = False
+        self._keep_alive = True
+        self._wake = asyncio.Event()
+
+    @property
+    def usable(self) -> bool:
+        """Idle, and as far as we know still open."""
+        return self._complete and not self.lost and not self.transport.is_closing()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        sock = transport.get_extra_info("socket")
+        if sock is not None and sock.family in (socket.AF_INET, socket.AF_INET6):
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            # A watch on a machine that lost its power says nothing for ever; the kernel finds out in 45 seconds.
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 15)
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 10)
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 3)
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 45_000)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        self._client.forget(self)
+        if self._complete:
+            return
+        if self._head_done and not self._framed and exc is None:
+            self._done()
+            return
+        why = "unexpected EOF" if self._answered else "EOF"
+        if isinstance(exc, ssl.SSLError):
+            why = tls_text(exc, "")
+        elif isinstance(exc, OSError):
+            why = f"read: {_errno_text(exc)}"
+        self._fail(why)
+
+    def eof_received(self) -> bool:
+        if self.stream is not None:
+            self.stream.feed_eof()
+            return not self.secure
+        return False
+
+    def data_received(self, data: bytes) -> None:
+        if self.stream is not None:
+            self.stream.feed(data)
+            return
+        if self._parser is None:
+            self.abort()  # bytes nobody asked for
+            return
+        self._answered = True
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade as upgrade:
+            if self._status == 101:
+                self.stream = ConnectionStream(self, data[upgrade.args[0] :])
+                self._wake.set()
+            else:
+                self._fail("the server switched protocols without being asked")
+        except httptools.HttpParserError as error:
+            if not self._complete:
+                self._fail(f"malformed HTTP response: {error}")
+            self.abort()
+
+    # --- parser
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if not self._head_done:
+            self._headers.append((name.decode("ascii").lower(), value.decode("latin-1").strip(" \t")))
+
+    def on_headers_complete(self) -> None:
+        assert self._parser is not None
+        self._status = self._parser.get_status_code()
+        if 100 <= self._status < 200 and self._status != 101:
+            self._headers = []
+            return
+        self._head_done = True
+        for name, value in self._headers:
+            if name == "content-length":
+                self._length = int(value)
+            elif name == "transfer-encoding":
+                self._framed = True
+        if self._length is not None or self._method == "HEAD" or self._status in (204, 304):
+            self._framed = True
+        self._wake.set()
+        if self._method == "HEAD":
+            self._keep_alive = self._parser.should_keep_alive()
+            self._done()
+
+    def on_body(self, body: bytes) -> None:
+        self._chunks.append(body)
+        self._size += len(body)
+        self._wake.set()
+        if self._size > READ_AHEAD and not self._paused and (self._length is None or self._length > WHOLE_BODY):
+            self._paused = True
+            self.transport.pause_reading()
+
+    def on_message_complete(self) -> None:
+        if self._head_done and not self._complete and self._parser is not None:
+            self._keep_alive = self._parser.should_keep_alive()
+            if self._status != 101:
+                self._done()
+
+    def _done(self) -> None:
+        self._complete = True
+        self._parser = None
+        self._wake.set()
+        if not (self._keep_alive and self._framed):
+            self.transport.close()
+
+    def _fail(self, why: str) -> None:
+        self._failure = BrokenError(why, answered=self._answered)
+        self._wake.set()
+
+    # --- one request
+
+    async def send(self, request: Request, head: bytes) -> Response:
+        """Sends a request and waits for the answer's head, and for its body where that is short and of known length."""
+        self._parser = httptools.HttpResponseParser(self)
+        self._method = request.method
+        self._status = 0
+        self._headers = []
+        self._length = None
+        self._chunks = []
+        self._size = 0
+        self._framed = self._answered = self._head_done = self._complete = False
+        self._failure = None
+        self._in_use = True
+        if self.lost or self.transport.is_closing():
+            raise BrokenError("EOF", answered=False)
+        self.write(head + request.body)
+        while not self._head_done:
+            await self._wait()
+        headers = Headers.lowered(self._headers)
+        if self._status == 101:
+            while self.stream is None:
+                await self._wait()
+            return Response(101, headers, stream=self.stream)
+        unpack = False
+        if headers.get("content-encoding") == "gzip" and "accept-encoding" in request.headers:
+            unpack = True
+            headers.remove("content-encoding")
+        whole = self._length is not None and self._length <= WHOLE_BODY
+        if not whole and not (self._complete and not self._chunks):
+            return Response(self._status, headers, _Body(self, unpack=unpack))
+        while not self._complete:
+            await self._wait()
+        body = b"".join(self._chunks)
+        self._chunks = []
+        self._release()
+        return Response(self._status, headers, _unpack(zlib.decompressobj(47), body) if unpack and body else body)
+
+    async def _wait(self) -> None:
+        if self._failure is not None:
+            raise self._failure
+        self._wake.clear()
+        await self._wake.wait()
+        if self._failure is not None:
+            raise self._failure
+
+    async def read_body(self) -> bytes:
+        """The next bytes of a streamed body; empty at its end. Raises BrokenError when it is cut short."""
+        while not self._chunks:
+            if self._complete:
+                self._release()
+                return b""
+            await self._wait()
+        data = self._chunks[0] if len(self._chunks) == 1 else b"".join(self._chunks)
+        self._chunks = []
+        self._size = 0
+        if self._paused and not self.transport.is_closing():
+            self._paused = False
+            self.transport.resume_reading()
+        return data
+
+    def _release(self) -> None:
+        if self._in_use and not self.lost and not self.transport.is_closing():
+            self._in_use = False
+            self._client.release(self)
+
+    def abandon(self) -> None:
+        """The reader wants no more: an incomplete answer costs the connection."""
+        if self._complete and not self._chunks:
+            self._release()
+        else:
+            self.abort()
+
+    def abort(self) -> None:
+        """Cuts the connection."""
+        self.transport.abort()
+
+
+def _join(host: str, port: int) -> str:
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+_TEXTS = {
+    errno.ECONNREFUSED: "connection refused",
+    errno.ENOENT: "no such file or directory",
+    errno.EHOSTUNREACH: "no route to host",
+    errno.ENETUNREACH: "network is unreachable",
+    errno.ETIMEDOUT: "connection timed out",
+    errno.ECONNRESET: "connection reset by peer",
+    errno.EPIPE: "broken pipe",
+    errno.EACCES: "permission denied",
+}
+
+
+def _errno_text(error: OSError) -> str:
+    number = error.errno or 0
+    return _TEXTS.get(number) or (os.strerror(number).lower() if number else str(error))
+
+
+def tls_text(error: ssl.SSLError, server_name: str) -> str:
+    """What a failed handshake means, in the words that users of Kubernetes know."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        why = {
+            10: "certificate has expired or is not yet valid",
+            9: "certificate has expired or is not yet valid",
+            62: f"certificate is valid for other names, not {server_name}",
+            64: f"certificate is valid for other addresses, not {server_name}",
+        }.get(error.verify_code, "certificate signed by unknown authority")
+        return f"tls: failed to verify certificate: x509: {why}"
+    reason = (error.reason or str(error)).replace("_", " ").lower()
+    _, alert, rest = reason.partition("alert ")
+    if alert:
+        return f"remote error: tls: {rest}"
+    if reason in ("wrong version number", "record layer failure", "http request"):
+        return "http: server gave HTTP response to HTTPS client"
+    return f"tls: {reason}"

@@ -1,0 +1,249 @@
+"""Certificates: authorities, leafs from own keys and from requests, and who a certificate says it is.
+
+A subject is a Kubernetes User: CN is the name, each O a group (x509 client authentication).
+"""
+
+import hashlib
+import ipaddress
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+from msgspec import Struct
+
+from pybernetes.api.objects import User
+from pybernetes.wire.pki.keys import PkiError, PrivateKey, PublicKey, key_pem, new_key, parse_key
+
+CA_LIFETIME = timedelta(days=3650)
+LEAF_LIFETIME = timedelta(days=365)
+BACKDATE = timedelta(minutes=5)
+"""Clocks of machines differ: a certificate is valid from a little earlier."""
+
+_USAGES = {
+    "client auth": ExtendedKeyUsageOID.CLIENT_AUTH,
+    "server auth": ExtendedKeyUsageOID.SERVER_AUTH,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Authority:
+    """A certificate authority: its certificate and the key that signs."""
+
+    certificate: x509.Certificate
+    key: PrivateKey
+
+    @property
+    def pem(self) -> bytes:
+        """The certificate as PEM: the bundle that others check with."""
+        return certificate_pem(self.certificate)
+
+    @property
+    def key_pem(self) -> bytes:
+        """The key as PEM."""
+        return key_pem(self.key)
+
+
+class Leaf(Struct, frozen=True):
+    """What a leaf certificate shall say."""
+
+    name: str
+    """Common name: the user."""
+    groups: tuple[str, ...] = ()
+    """Organizations: the user's groups."""
+    hosts: tuple[str, ...] = ()
+    """DNS names and IP addresses a server answers under."""
+    usages: tuple[str, ...] = ("client auth",)
+    """`client auth`, `server auth`."""
+    lifetime: timedelta = LEAF_LIFETIME
+
+
+def new_authority(name: str, now: float, lifetime: timedelta = CA_LIFETIME) -> Authority:
+    """A new self-signed authority; `now` is seconds since 1970."""
+    key = new_key()
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+    builder = _base(subject, subject, key.public_key(), now, lifetime)
+    builder = builder.add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+    builder = builder.add_extension(_key_usage(authority=True), critical=True)
+    builder = builder.add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+    builder = builder.add_extension(x509.SubjectAlternativeName([x509.DNSName(name)]), critical=False)
+    return Authority(builder.sign(key, hashes.SHA256()), key)
+
+
+def parse_authority(certificate: bytes, key: bytes) -> Authority:
+    """An authority from two PEMs. Raises PkiError, also when they do not belong together."""
+    found, signer = parse_certificate(certificate), parse_key(key)
+    if _spki(found.public_key()) != _spki(signer.public_key()):
+        raise PkiError("the certificate's key is not the private key")
+    return Authority(found, signer)
+
+
+def issue(authority: Authority, leaf: Leaf, now: float) -> tuple[bytes, bytes]:
+    """A new key and a certificate for it: (certificate PEM, key PEM)."""
+    key = new_key()
+    return certificate_pem(sign(authority, leaf, key.public_key(), now)), key_pem(key)
+
+
+def sign(authority: Authority, leaf: Leaf, key: PublicKey, now: float) -> x509.Certificate:
+    """A certificate for a public key. It never outlives its authority."""
+    end = datetime.fromtimestamp(now, UTC) + leaf.lifetime
+    lifetime = min(end, authority.certificate.not_valid_after_utc) - datetime.fromtimestamp(now, UTC)
+    builder = _base(_subject(leaf.name, leaf.groups), authority.certificate.subject, key, now, lifetime)
+    builder = builder.add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+    builder = builder.add_extension(_key_usage(authority=False), critical=True)
+    usages = [_USAGES[usage] for usage in leaf.usages]
+    builder = builder.add_extension(x509.ExtendedKeyUsage(usages), critical=False)
+    issuer = x509.AuthorityKeyIdentifier.from_issuer_public_key(authority.key.public_key())
+    builder = builder.add_extension(issuer, critical=False)
+    if leaf.hosts:
+        names = x509.SubjectAlternativeName([_general_name(host) for host in leaf.hosts])
+        builder = builder.add_extension(names, critical=False)
+    return builder.sign(authority.key, hashes.SHA256())
+
+
+def certificate_pem(certificate: x509.Certificate) -> bytes:
+    """PEM of a certificate."""
+    return certificate.public_bytes(serialization.Encoding.PEM)
+
+
+def parse_certificate(pem: bytes) -> x509.Certificate:
+    """The first certificate of a PEM. Raises PkiError."""
+    try:
+        return x509.load_pem_x509_certificate(pem)
+    except ValueError as error:
+        raise PkiError(f"not a certificate: {error}") from error
+
+
+def user_of(der: bytes) -> User:
+    """Who a client certificate (DER) speaks for. Raises PkiError when it has no common name or is not for clients."""
+    try:
+        certificate = x509.load_der_x509_certificate(der)
+    except ValueError as error:
+        raise PkiError(f"not a certificate: {error}") from error
+    try:
+        usages = certificate.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
+    except x509.ExtensionNotFound as error:
+        raise PkiError("the certificate is not for client authentication") from error
+    if not {ExtendedKeyUsageOID.CLIENT_AUTH, ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE} & set(usages):
+        raise PkiError("the certificate is not for client authentication")
+    return _user(certificate.subject)
+
+
+def public_key_hash(certificate: x509.Certificate) -> str:
+    """`sha256:<hex>` of the certificate's SubjectPublicKeyInfo, as kubeadm pins an authority."""
+    return "sha256:" + hashlib.sha256(_spki(certificate.public_key())).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class SigningRequest:
+    """A certificate signing request whose own signature is good."""
+
+    user: User
+    dns_names: tuple[str, ...]
+    ip_addresses: tuple[str, ...]
+    other_names: bool
+    """It asks for e-mail or URI names."""
+    key: PublicKey
+    other_attributes: bool = False
+    """Its subject has parts beyond CN and O."""
+
+
+def new_request(name: str, groups: Sequence[str], hosts: Sequence[str], key: PrivateKey) -> bytes:
+    """A signing request as PEM."""
+    builder = x509.CertificateSigningRequestBuilder().subject_name(_subject(name, groups))
+    if hosts:
+        names = x509.SubjectAlternativeName([_general_name(host) for host in hosts])
+        builder = builder.add_extension(names, critical=False)
+    return builder.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
+
+
+def parse_request(pem: bytes) -> SigningRequest:
+    """Reads a signing request and checks its signature. Raises PkiError."""
+    try:
+        request = x509.load_pem_x509_csr(pem)
+        valid = request.is_signature_valid
+        key = request.public_key()
+        extensions = request.extensions
+    except (ValueError, InvalidSignature) as error:
+        raise PkiError(f"not a certificate request: {error}") from error
+    if not valid:
+        raise PkiError("the signature of the certificate request is wrong")
+    if not isinstance(key, PublicKey):
+        raise PkiError("only RSA and EC keys are known here")
+    dns: list[str] = []
+    addresses: list[str] = []
+    other = False
+    try:
+        names = extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except x509.ExtensionNotFound:
+        names = x509.SubjectAlternativeName([])
+    for name in names:
+        if isinstance(name, x509.DNSName):
+            dns.append(name.value)
+        elif isinstance(name, x509.IPAddress):
+            addresses.append(str(name.value))
+        else:
+            other = True
+    known = {NameOID.COMMON_NAME, NameOID.ORGANIZATION_NAME}
+    more = any(attribute.oid not in known for attribute in request.subject)
+    return SigningRequest(_user(request.subject), tuple(dns), tuple(addresses), other, key, more)
+
+
+def _user(subject: x509.Name) -> User:
+    names = [str(attribute.value) for attribute in subject.get_attributes_for_oid(NameOID.COMMON_NAME)]
+    if not names or not names[0]:
+        raise PkiError("the subject has no common name")
+    groups = subject.get_attributes_for_oid(NameOID.ORGANIZATION_NAME)
+    return User(names[0], groups=tuple(str(attribute.value) for attribute in groups))
+
+
+def _subject(name: str, groups: Sequence[str]) -> x509.Name:
+    # A name of its own for each group (multi-valued RDNs are legal too, but fewer readers know them).
+    attributes = [x509.NameAttribute(NameOID.ORGANIZATION_NAME, group) for group in groups]
+    attributes.append(x509.NameAttribute(NameOID.COMMON_NAME, name, _validate=len(name) <= 64))
+    return x509.Name(attributes)
+
+
+def _general_name(host: str) -> x509.GeneralName:
+    try:
+        return x509.IPAddress(ipaddress.ip_address(host))
+    except ValueError:
+        return x509.DNSName(host)
+
+
+def _base(
+    subject: x509.Name, issuer: x509.Name, key: PublicKey, now: float, lifetime: timedelta
+) -> x509.CertificateBuilder:
+    start = datetime.fromtimestamp(now, UTC)
+    return (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(issuer)
+        .public_key(key)
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(start - BACKDATE)
+        .not_valid_after(start + lifetime)
+    )
+
+
+def _key_usage(*, authority: bool) -> x509.KeyUsage:
+    return x509.KeyUsage(
+        digital_signature=True,
+        content_commitment=False,
+        key_encipherment=True,
+        data_encipherment=False,
+        key_agreement=False,
+        key_cert_sign=authority,
+        crl_sign=False,
+        encipher_only=False,
+        decipher_only=False,
+    )
+
+
+def _spki(key: object) -> bytes:
+    if not isinstance(key, PublicKey):
+        raise PkiError("only RSA and EC keys are known here")
+    return key.public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)

@@ -1,0 +1,87 @@
+"""Private keys, and PEM files of keys and certificates. certificates.py signs with them."""
+
+import os
+from pathlib import Path
+
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+
+PrivateKey = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
+PublicKey = ec.EllipticCurvePublicKey | rsa.RSAPublicKey
+
+
+class PkiError(ValueError):
+    """A key, certificate or request is not what it should be."""
+
+
+def new_key() -> ec.EllipticCurvePrivateKey:
+    """A key for certificates: EC P-256."""
+    return ec.generate_private_key(ec.SECP256R1())
+
+
+def new_rsa_key() -> rsa.RSAPrivateKey:
+    """A key for ServiceAccount tokens: RSA 2048, since RS256 is what every verifier knows."""
+    return rsa.generate_private_key(public_exponent=65537, key_size=2048)
+
+
+def key_pem(key: PrivateKey) -> bytes:
+    """The key as PEM, in the form upstream writes (EC PRIVATE KEY, RSA PRIVATE KEY)."""
+    form = serialization.PrivateFormat.TraditionalOpenSSL
+    return key.private_bytes(serialization.Encoding.PEM, form, serialization.NoEncryption())
+
+
+def public_pem(key: PublicKey) -> bytes:
+    """The public key as PEM (SubjectPublicKeyInfo)."""
+    return key.public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
+
+
+def parse_key(pem: bytes) -> PrivateKey:
+    """A private key from PEM. Raises PkiError."""
+    try:
+        key = serialization.load_pem_private_key(pem, password=None)
+    except (ValueError, TypeError) as error:
+        raise PkiError(f"not a private key: {error}") from error
+    if not isinstance(key, PrivateKey):
+        raise PkiError("only RSA and EC keys are known here")
+    return key
+
+
+def parse_public_key(pem: bytes) -> PublicKey:
+    """A public key from PEM; of a private key, its public half. Raises PkiError."""
+    if b"PRIVATE KEY" in pem:
+        return parse_key(pem).public_key()
+    try:
+        key = serialization.load_pem_public_key(pem)
+    except ValueError as error:
+        raise PkiError(f"not a public key: {error}") from error
+    if not isinstance(key, PublicKey):
+        raise PkiError("only RSA and EC keys are known here")
+    return key
+
+
+def write_private(path: Path, data: bytes) -> None:
+    """Writes a file that only its owner may read (0600), whole or not at all."""
+    _write(path, data, 0o600)
+
+
+def write_public(path: Path, data: bytes) -> None:
+    """Writes a file that everybody may read (0644), whole or not at all."""
+    _write(path, data, 0o644)
+
+
+def _write(path: Path, data: bytes, mode: int) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
+    try:
+        os.fchmod(handle, mode)
+        view = memoryview(data)
+        while view:
+            view = view[os.write(handle, view) :]
+        os.fsync(handle)
+        os.replace(temporary, path)
+    except OSError:
+        temporary.unlink(missing_ok=True)
+        raise
+    finally:
+        os.close(handle)

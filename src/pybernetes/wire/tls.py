@@ -1,0 +1,83 @@
+"""TLS contexts of servers and clients: 1.2 and newer, ALPN http/1.1, certificates that can be renewed under load."""
+
+import ssl
+from dataclasses import dataclass
+from pathlib import Path
+
+_SUITES = "ECDHE+AESGCM:ECDHE+CHACHA20"
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Files with a certificate (and its chain) and its key, PEM; one file may hold both."""
+
+    certificate: Path
+    key: Path
+
+
+class ServerTls:
+    """The context of a server, and reload() for a renewed certificate: new handshakes get it, open connections stay.
+
+    `client_ca` is the bundle that client certificates are checked with. `require_client` refuses connections without
+    one; otherwise a missing one is fine (bearer tokens) and a bad one still ends the handshake.
+    """
+
+    def __init__(self, identity: Identity, *, client_ca: Path | None = None, require_client: bool = False) -> None:
+        self._identity = identity
+        self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        _harden(self.context)
+        if client_ca is not None:
+            self.context.load_verify_locations(client_ca)
+            self.context.verify_mode = ssl.CERT_REQUIRED if require_client else ssl.CERT_OPTIONAL
+        self._seen = self._stamp()
+        self.context.load_cert_chain(identity.certificate, identity.key)
+
+    def reload(self) -> bool:
+        """Reads changed files again; True if they had changed. Raises OSError or ssl.SSLError: then the old stays."""
+        stamp = self._stamp()
+        if stamp == self._seen:
+            return False
+        # A pair that does not fit (one of two files written yet) must not touch the context in use.
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(self._identity.certificate, self._identity.key)
+        self.context.load_cert_chain(self._identity.certificate, self._identity.key)
+        self._seen = stamp
+        return True
+
+    def _stamp(self) -> tuple[int, int]:
+        return self._identity.certificate.stat().st_mtime_ns, self._identity.key.stat().st_mtime_ns
+
+
+def server_context(
+    identity: Identity, *, client_ca: Path | None = None, require_client: bool = False
+) -> ssl.SSLContext:
+    """The context of a server whose certificate never changes while it runs."""
+    return ServerTls(identity, client_ca=client_ca, require_client=require_client).context
+
+
+def client_context(
+    *,
+    ca: Path | None = None,
+    ca_data: str | None = None,
+    identity: Identity | None = None,
+    verify: bool = True,
+) -> ssl.SSLContext:
+    """The context of a client. Without a CA the system's bundle counts. Raises OSError, ssl.SSLError, ValueError."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    _harden(context)
+    if not verify:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    elif ca is not None or ca_data is not None:
+        context.load_verify_locations(cafile=ca, cadata=ca_data)
+    else:
+        context.load_default_certs()
+    if identity is not None:
+        context.load_cert_chain(identity.certificate, identity.key)
+    return context
+
+
+def _harden(context: ssl.SSLContext) -> None:
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.set_ciphers(_SUITES)
+    context.options |= ssl.OP_NO_COMPRESSION | ssl.OP_NO_RENEGOTIATION
+    context.set_alpn_protocols(["http/1.1"])
