@@ -1,11 +1,26 @@
 """Registry: reads and writes of any resource inside the server. handlers.py and the hooks of resources stand on it."""
 
 from collections.abc import Callable, Mapping
-from typing import Protocol
+from typing import Literal, Protocol, TypeAlias
 
 from pybernetes.aio.clock import Clock
 from pybernetes.api.objects import GroupResource, Object
 from pybernetes.apiserver.resource import Resource
+from pybernetes.apiserver.service_addresses import ServiceAddresses
+
+Listener: TypeAlias = Callable[[Literal["ADDED", "MODIFIED", "DELETED"], Object], None]
+"""Told of changes. The object is shared: it must not be changed. DELETED comes with the last state."""
+
+
+class TokenSigner(Protocol):
+    """Signs ServiceAccount tokens with the server's key (RS256)."""
+
+    issuer: str
+    audiences: tuple[str, ...]
+    """What a token without audiences of its own is for (--api-audiences)."""
+
+    def sign(self, claims: Object) -> str:
+        """A compact JWT of these claims, key id in its header."""
 
 
 class Registry(Protocol):
@@ -16,6 +31,10 @@ class Registry(Protocol):
 
     clock: Clock
     resources: Mapping[GroupResource, Resource]
+    service_addresses: ServiceAddresses
+    """Which ClusterIPs and node ports are taken."""
+    token_signer: TokenSigner | None
+    """None where no signing key was given: TokenRequests are refused."""
 
     async def get(self, resource: GroupResource, namespace: str, name: str) -> Object:
         """Raises NotFound."""
@@ -33,3 +52,10 @@ class Registry(Protocol):
 
     async def delete(self, resource: GroupResource, namespace: str, name: str) -> Object:
         """Removes at once, whatever finalizers say not. Raises NotFound."""
+
+    def subscribe(self, resource: GroupResource, listener: Listener) -> None:
+        """From now on `listener` knows the resource: first ADDED of each object there, then every change in order.
+
+        It is called synchronously when the watch cache takes a write in, before that write is answered: a decision
+        made from what it gathered counts every acknowledged write (RBAC, Node authorizer, service addresses).
+        """

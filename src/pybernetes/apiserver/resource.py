@@ -1,4 +1,4 @@
-"""What an API resource is to the generic pipeline. Each file of resources/ exports one `RESOURCE`; handlers.py uses them all alike.
+"""What an API resource is to the generic pipeline. Each file of resources/ exports one `RESOURCE`, all used alike.
 
 Kind, names, scope, verbs and subresources come from `api.facts`; here is only what the facts cannot say: defaults,
 validation, how an update is prepared, what a table shows. All functions work on canonical dicts (see api.canonical).
@@ -34,13 +34,21 @@ def _no_prepare(obj: Object, old: Object | None) -> None:
     """Nothing to set."""
 
 
+def _gone(obj: Object) -> bool:
+    return False
+
+
+def _no_prepare_status(obj: Object, old: Object) -> None:
+    """Nothing to keep."""
+
+
 async def _no_hook(call: "Call", obj: Object, old: Object | None) -> None:
     """Nothing to allocate."""
 
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column of the resource's Table (meta.k8s.io/v1 TableColumnDefinition). `priority` 0 is shown always, 1 with -o wide."""
+    """A column of the Table (meta.k8s.io/v1 TableColumnDefinition). `priority` 0 is shown always, 1 with -o wide."""
 
     name: str
     cell: Callable[[Object], object]
@@ -49,11 +57,13 @@ class Column:
     format: str = ""
     description: str = ""
     priority: int = 0
+    cell_at: Callable[[Object, float], object] | None = None
+    """Takes the place of `cell` where the text says how long ago (`3 (5m ago)`): called with object and time."""
 
 
 @dataclass(slots=True)
 class Call:
-    """One request as handlers, hooks and admission see it, after authentication. Handed down; nobody reaches back up."""
+    """One request as handlers, hooks and admission see it, after authentication. Nobody reaches back up."""
 
     registry: "Registry"
     """Reads and writes of any resource inside the server (no authn, no authz, no admission)."""
@@ -113,6 +123,13 @@ class Resource:
     """Messages about a bad name; None is a DNS-1123 subdomain."""
     prepare: Callable[[Object, Object | None], None] = _no_prepare
     """Before validation: drops or copies what the client may not set; `old` is None on create."""
+    prepare_status: Callable[[Object, Object], None] = _no_prepare_status
+    """Called with (new, old) on writes of status, before validation; spec is the stored one already."""
+    status_on_create: bool = False
+    """The client may give status at creation (Node); else the pipeline drops it before `prepare`."""
+    stays: Callable[[Object], bool] = _gone
+    """Asked about an object with a deletionTimestamp: True keeps it though metadata.finalizers is empty (Namespace's
+    spec.finalizers); DELETE then only sets deletionTimestamp. May note in the object that it is terminating."""
     generation: bool = True
     """metadata.generation is kept and raised when `spec` changes (kinds without spec: False)."""
     unconditional_update: bool = True

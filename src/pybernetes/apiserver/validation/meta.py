@@ -1,0 +1,155 @@
+"""ObjectMeta of every kind: names, labels, annotations, owners, finalizers. The pipeline calls it."""
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from pybernetes.api.errors import FieldError, field_forbidden, invalid_value, required, too_long
+from pybernetes.api.objects import Object
+from pybernetes.apiserver.validation import names
+from pybernetes.apiserver.validation.fields import FieldErrors, check, immutable, non_negative
+
+NameRule = Callable[[str], Iterable[str]]
+
+ANNOTATIONS_LIMIT = 256 * 1024
+"""Bytes of all annotation keys and values together."""
+
+_NO_OWNERS = {("v1", "Event")}
+_STANDARD_FINALIZERS = ("kubernetes", "orphan", "foregroundDeletion")
+
+
+def validate_object_meta(
+    obj: Object, old: Object | None, namespaced: bool, name_rule: NameRule | None = None
+) -> list[FieldError]:
+    """All faults of `metadata`; on update also of what may not change. `name_rule` None is a DNS-1123 subdomain."""
+    meta = obj.get("metadata") or {}
+    errors = [*_names(meta, namespaced, name_rule or names.dns_subdomain)]
+    errors += non_negative("metadata.generation", meta.get("generation"))
+    errors += labels(meta.get("labels") or {}, "metadata.labels")
+    errors += annotations(meta.get("annotations") or {}, "metadata.annotations")
+    errors += _owners(meta.get("ownerReferences") or (), "metadata.ownerReferences")
+    errors += _finalizers(meta.get("finalizers") or (), "metadata.finalizers")
+    errors += _managed_fields(meta.get("managedFields") or (), "metadata.managedFields")
+    if old is not None:
+        errors += _update(meta, old.get("metadata") or {})
+    return errors
+
+
+def _names(meta: Mapping[str, Any], namespaced: bool, rule: NameRule) -> FieldErrors:
+    if prefix := meta.get("generateName"):
+        yield from check("metadata.generateName", prefix, rule(names.before_suffix(prefix)))
+    if name := meta.get("name"):
+        yield from check("metadata.name", name, rule(name))
+    else:
+        yield required("metadata.name", "name or generateName is required")
+    namespace = meta.get("namespace")
+    if not namespaced:
+        if namespace:
+            yield field_forbidden("metadata.namespace", "not allowed on this type")
+    elif not namespace:
+        yield required("metadata.namespace")
+    else:
+        yield from check("metadata.namespace", namespace, names.dns_label(namespace))
+
+
+def labels(values: Mapping[str, str], path: str) -> FieldErrors:
+    """Keys and values of labels; also of nodeSelector and matchLabels."""
+    for key, value in values.items():
+        yield from check(path, key, names.qualified_name(key))
+        yield from check(path, value, names.label_value(value))
+
+
+def annotations(values: Mapping[str, str], path: str) -> FieldErrors:
+    """Keys, and the size of all together."""
+    for key in values:
+        yield from check(path, key, names.qualified_name(key.lower()))
+    if sum(len(key.encode()) + len(value.encode()) for key, value in values.items()) > ANNOTATIONS_LIMIT:
+        yield too_long(path, ANNOTATIONS_LIMIT)
+
+
+def label_selector(selector: Mapping[str, Any], path: str) -> FieldErrors:
+    """metav1.LabelSelector."""
+    yield from labels(selector.get("matchLabels") or {}, f"{path}.matchLabels")
+    for index, term in enumerate(selector.get("matchExpressions") or ()):
+        at = f"{path}.matchExpressions[{index}]"
+        operator, values = term.get("operator", ""), term.get("values")
+        if operator in ("In", "NotIn"):
+            if not values:
+                yield required(f"{at}.values", "must be specified when `operator` is 'In' or 'NotIn'")
+        elif operator in ("Exists", "DoesNotExist"):
+            if values:
+                yield field_forbidden(
+                    f"{at}.values", "may not be specified when `operator` is 'Exists' or 'DoesNotExist'"
+                )
+        else:
+            yield invalid_value(f"{at}.operator", operator, "not a valid selector operator")
+        key = term.get("key", "")
+        yield from check(f"{at}.key", key, names.qualified_name(key))
+        for position, value in enumerate(values or ()):
+            yield from check(f"{at}.values[{position}]", value, names.label_value(value))
+
+
+def template_meta(template: Mapping[str, Any], path: str) -> FieldErrors:
+    """Labels and annotations of a template, whose name and the like nobody reads."""
+    meta = template.get("metadata") or {}
+    yield from labels(meta.get("labels") or {}, f"{path}.labels")
+    yield from annotations(meta.get("annotations") or {}, f"{path}.annotations")
+
+
+def _owners(owners: Iterable[Mapping[str, Any]], path: str) -> FieldErrors:
+    controller = ""
+    for index, owner in enumerate(owners):
+        at = f"{path}[{index}]"
+        version = owner.get("apiVersion", "")
+        if not version.rpartition("/")[2]:
+            yield invalid_value(f"{at}.apiVersion", version, "version must not be empty")
+        for field in ("kind", "name", "uid"):
+            if not owner.get(field):
+                yield invalid_value(f"{at}.{field}", "", "must not be empty")
+        if (version, owner.get("kind")) in _NO_OWNERS:
+            yield invalid_value(path, owner, f"{version}, Kind={owner['kind']} is disallowed from being an owner")
+        if owner.get("controller"):
+            if controller:
+                yield invalid_value(
+                    path,
+                    list(owners),
+                    'Only one reference can have Controller set to true. Found "true" in references for '
+                    f"{controller} and {owner.get('name', '')}",
+                )
+            controller = owner.get("name", "")
+
+
+def _finalizers(values: Iterable[str], path: str) -> FieldErrors:
+    values = list(values)
+    for value in values:
+        yield from check(path, value, names.qualified_name(value))
+        if "/" not in value and value not in _STANDARD_FINALIZERS:
+            yield invalid_value(path, value, "name is neither a standard finalizer name nor is it fully qualified")
+    if "orphan" in values and "foregroundDeletion" in values:
+        yield invalid_value(path, values, "finalizer orphan and foregroundDeletion cannot be both set")
+
+
+def _managed_fields(entries: Iterable[Mapping[str, Any]], path: str) -> FieldErrors:
+    for index, entry in enumerate(entries):
+        at = f"{path}[{index}]"
+        if entry.get("operation") not in ("Apply", "Update"):
+            yield invalid_value(f"{at}.operation", entry.get("operation", ""), "must be `Apply` or `Update`")
+        if entry.get("fieldsType", "FieldsV1") != "FieldsV1":
+            yield invalid_value(f"{at}.fieldsType", entry["fieldsType"], "must be `FieldsV1`")
+        if len(entry.get("manager", "").encode()) > 128:
+            yield too_long(f"{at}.manager", 128)
+
+
+def _update(meta: Mapping[str, Any], old: Mapping[str, Any]) -> FieldErrors:
+    if old.get("deletionTimestamp"):
+        added = sorted(set(meta.get("finalizers") or ()) - set(old.get("finalizers") or ()))
+        if added:
+            text = ", ".join(f'"{name}"' for name in added)
+            yield field_forbidden(
+                "metadata.finalizers",
+                "no new finalizers can be added if the object is being deleted, found new finalizers "
+                f"[]string{{{text}}}",
+            )
+    if (meta.get("generation") or 0) < (old.get("generation") or 0):
+        yield invalid_value("metadata.generation", meta.get("generation") or 0, "must not be decremented")
+    for field in ("name", "namespace", "uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds"):
+        yield from immutable(f"metadata.{field}", meta.get(field), old.get(field))
