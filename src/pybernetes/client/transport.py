@@ -1,4 +1,4 @@
-"""Transport: how requests of a client reach an API server. Over sockets it is wire.client.HttpClient; in one process, the pipeline."""
+"""Transport: how requests reach an API server: wire.client.HttpClient over sockets, the pipeline itself in one process."""
 
 from dataclasses import replace
 
