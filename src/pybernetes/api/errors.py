@@ -1,4 +1,4 @@
-"""What the API says when it refuses: every error is a metav1.Status. Raised anywhere, encoded once at the server's edge.
+"""What the API says when it refuses: every error is a metav1.Status. Raised anywhere, encoded at the server's edge.
 
 ApiError
 ├── BadRequest 400         ├── NotFound 404               ├── Expired 410 (reason Expired)
@@ -21,7 +21,7 @@ class FieldError(Struct, frozen=True):
     """One fault of a field, as upstream's field.Error: `str()` is the text that clients compare."""
 
     type: str
-    """`FieldValueRequired`, `FieldValueInvalid`, `FieldValueNotSupported`, `FieldValueForbidden`, ... (metav1.CauseType)."""
+    """`FieldValueRequired`, `FieldValueInvalid`, `FieldValueNotSupported`, ... (metav1.CauseType)."""
     field: str
     message: str
     """Without the field: `Required value`, `Invalid value: 3: must be ...`."""
