@@ -1,4 +1,4 @@
-"""Transport: how requests reach an API server: wire.client.HttpClient over sockets, the pipeline itself in one process."""
+"""Transport: how requests reach an API server: wire.client.HttpClient, or the pipeline itself in one process."""
 
 from dataclasses import replace
 
