@@ -1,1 +1,4 @@
-"""The patches of the API: JSON (RFC 6902), merge (RFC 7386), strategic merge. Pure functions on dicts."""
+"""The patches of the API: json.py (RFC 6902), merge.py (RFC 7386), strategic.py. Pure; inputs are never changed.
+
+`apply()` of each gives the patched document; `three_way()` of merge and strategic makes the patch of `kubectl apply`.
+"""

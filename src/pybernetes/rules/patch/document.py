@@ -1,0 +1,34 @@
+"""JSON documents as patches see them: copies, equality, and how a patch that does not fit is refused."""
+
+from typing import Any
+
+from pybernetes.api.errors import BadRequest, Invalid
+
+
+def copied(value: Any) -> Any:
+    """A deep copy of JSON; several times quicker than copy.deepcopy."""
+    if isinstance(value, dict):
+        return {key: copied(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [copied(item) for item in value]
+    return value
+
+
+def equal(one: Any, other: Any) -> bool:
+    """Equality of JSON: true is not 1, 1 is 1.0."""
+    if isinstance(one, dict):
+        return isinstance(other, dict) and one.keys() == other.keys() and all(equal(one[k], other[k]) for k in one)
+    if isinstance(one, list):
+        return isinstance(other, list) and len(one) == len(other) and all(map(equal, one, other))
+    return isinstance(one, bool) == isinstance(other, bool) and bool(one == other)
+
+
+def unreadable(why: str) -> BadRequest:
+    """The body is no patch of its kind."""
+    return BadRequest(f"error decoding patch: {why}")
+
+
+def rejected(why: str) -> Invalid:
+    """The patch does not fit the document. Upstream's message hides the reason; ours is among the causes."""
+    causes = [{"reason": "UnexpectedServerResponse", "message": why}]
+    return Invalid("the server rejected our request due to an error in our request", details={"causes": causes})

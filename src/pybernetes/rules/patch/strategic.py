@@ -1,0 +1,252 @@
+"""Strategic merge patch: a merge patch that knows which lists have keys. strategic_diff.py makes such patches.
+
+Content type application/strategic-merge-patch+json. Lists of strategy `merge` are merged by their merge key (or as
+sets, when of scalars); all others are replaced. Directives: `$patch` (delete, replace; merge is the default),
+`$retainKeys`, `$setElementOrder/<list>`, `$deleteFromPrimitiveList/<list>`. Merged lists have the patch's items in the
+patch's order, with those that only the server knows kept where they were among them.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+from pybernetes.api import schema
+from pybernetes.api.errors import BadRequest
+from pybernetes.api.objects import Object
+from pybernetes.api.schema import Field
+from pybernetes.rules.patch.document import copied, equal, rejected, unreadable
+
+DIRECTIVE = "$patch"
+RETAIN = "$retainKeys"
+ORDER = "$setElementOrder/"
+DELETE_FROM = "$deleteFromPrimitiveList/"
+
+
+def apply(document: Object, patch: Any, type_name: str) -> Object:
+    """The document after the patch; `type_name` as in api.schema. Raises BadRequest, Invalid."""
+    if not isinstance(patch, dict):
+        raise unreadable("a strategic merge patch is an object")
+    return _merge_map(copied(document), patch, root(type_name))
+
+
+def root(type_name: str) -> Field:
+    """A type as if it were a field."""
+    return Field(kind="object", ref=type_name)
+
+
+def child(field: Field | None, key: str) -> Field | None:
+    """The field `key` of a value of `field`; None where nothing is known of it."""
+    if field is None:
+        return None
+    if field.kind == "map":
+        return field.item
+    if field.kind == "object" and field.ref:
+        return schema.get(field.ref).fields.get(key)
+    return None
+
+
+def merges(field: Field | None) -> bool:
+    """Whether a list of this field is merged; a list is replaced unless its field says merge."""
+    return field is not None and "merge" in field.patch_strategies
+
+
+def replaces(field: Field | None) -> bool:
+    """Whether an object of this field is replaced; an object is merged unless its field says replace."""
+    return field is not None and "replace" in field.patch_strategies
+
+
+def no_merge_key(item: Any, key: str) -> BadRequest:
+    """Upstream's text for an element that cannot be told from others."""
+    return BadRequest(f"map: {item} does not contain declared merge key: {key}")
+
+
+def _merge_map(original: Object, patch: Object, field: Field | None) -> Object:
+    if DIRECTIVE in patch:
+        return _directed(patch)
+    result, patch = _retain(dict(original), dict(patch))
+    _merge_ordered(result, patch, field)
+    for key, value in patch.items():
+        if key.startswith(DELETE_FROM):
+            _delete_from(result, key.removeprefix(DELETE_FROM), value)
+        elif value is None:
+            result.pop(key, None)
+        else:
+            result[key] = _merge_value(result.get(key), value, child(field, key))
+    return result
+
+
+def _directed(patch: Object) -> Object:
+    match patch[DIRECTIVE]:
+        case "replace":
+            return {key: copied(value) for key, value in patch.items() if key != DIRECTIVE}
+        case "delete":
+            return {}
+        case "merge":
+            raise BadRequest(f"unknown patch type: merge in map: {patch}")
+        case other:
+            raise BadRequest(f"unknown patch type: {other} in map: {patch}")
+
+
+def _merge_value(original: Any, value: Any, field: Field | None) -> Any:
+    if isinstance(original, dict) and isinstance(value, dict):
+        return _plain(value) if replaces(field) else _merge_map(original, value, field)
+    if isinstance(original, list) and isinstance(value, list) and merges(field):
+        return _merge_list(original, value, field)
+    return _plain(value)
+
+
+def _plain(value: Any) -> Any:
+    """A patch's value where there is nothing to merge with: without directives, and without what it would delete."""
+    if isinstance(value, dict):
+        return {
+            key: _plain(item)
+            for key, item in value.items()
+            if item is not None and key not in (DIRECTIVE, RETAIN) and not key.startswith((ORDER, DELETE_FROM))
+        }
+    if isinstance(value, list):
+        return [_plain(item) for item in value if not (isinstance(item, dict) and DIRECTIVE in item)]
+    return value
+
+
+def _retain(original: Object, patch: Object) -> tuple[Object, Object]:
+    """Performs $retainKeys: fields that are not named there go (one strategy of a union replaces another)."""
+    if RETAIN not in patch:
+        return original, patch
+    keys = patch.pop(RETAIN)
+    if not isinstance(keys, list):
+        raise BadRequest("invalid patch format of retainKeys")
+    for key, value in patch.items():
+        if value is not None and key not in keys and not key.startswith((ORDER, DELETE_FROM)):
+            raise BadRequest("invalid patch format of retainKeys")
+    return {key: value for key, value in original.items() if key in keys}, patch
+
+
+def _delete_from(result: Object, key: str, values: Any) -> None:
+    if not isinstance(values, list):
+        raise BadRequest("invalid patch format of primitive list")
+    there = result.get(key)
+    if isinstance(there, list):
+        result[key] = [item for item in there if not any(equal(item, value) for value in values)]
+
+
+def _merge_ordered(result: Object, patch: Object, field: Field | None) -> None:
+    """Performs each $setElementOrder together with the patch of its list, and takes both out of the patch."""
+    for directive in [key for key in patch if key.startswith(ORDER)]:
+        order = patch.pop(directive)
+        key = directive.removeprefix(ORDER)
+        if not isinstance(order, list):
+            raise BadRequest("invalid patch format of setElementOrder list")
+        inner = child(field, key)
+        original, changes = result.get(key), patch.get(key)
+        if changes is None and key in patch:
+            continue  # null: the list goes
+        if isinstance(changes, list):
+            _check_order(changes, order, inner)
+        if deleted := patch.pop(DELETE_FROM + key, None):
+            _delete_from(result, key, deleted)
+            original = result.get(key)
+        patch.pop(key, None)
+        if not isinstance(original, list) and not isinstance(changes, list):
+            continue
+        there = original if isinstance(original, list) else []
+        merged = _merge_value(original, changes, inner) if isinstance(changes, list) else there
+        result[key] = _ordered(merged, order, there, inner)
+
+
+def _check_order(changes: Sequence[Any], order: Sequence[Any], field: Field | None) -> None:
+    """Every changed item must be in the order list, in that order."""
+    identities = [_identity(item, field) for item in order]
+    position = 0
+    for item in changes:
+        if isinstance(item, dict) and DIRECTIVE in item:
+            continue
+        identity = _identity(item, field)
+        while position < len(identities) and not equal(identities[position], identity):
+            position += 1
+        if position == len(identities):
+            raise rejected(f"The order in patch list:\n{changes}\n doesn't match setElementOrder list:\n{order}\n")
+
+
+def _merge_list(original: list[Any], changes: list[Any], field: Field | None) -> list[Any]:
+    everything = [*original, *changes]
+    if any(isinstance(item, list) for item in everything):
+        raise rejected("lists of lists are not supported")
+    if not any(isinstance(item, dict) for item in everything):
+        merged = list(original)
+        merged.extend(item for item in changes if not _contains(original, item))
+        return _ordered(_distinct(merged), changes, original, field)
+    if not all(isinstance(item, dict) for item in everything):
+        raise rejected("list element types are not identical")
+    key = field.merge_key if field is not None else ""
+    if not key:
+        raise rejected("cannot merge lists without merge key")
+    kept, rest, replaced = _special(original, changes, key)
+    if replaced:
+        return [_plain(item) for item in rest]
+    merged = list(kept)
+    for item in rest:
+        if key not in item:
+            raise no_merge_key(item, key)
+        place = next((n for n, there in enumerate(merged) if equal(there.get(key), item[key])), None)
+        if place is None:
+            merged.append(_plain(item))
+        else:
+            merged[place] = _merge_map(merged[place], item, field.item if field else None)
+    return _ordered(merged, rest, kept, field)
+
+
+def _special(original: list[Any], changes: list[Any], key: str) -> tuple[list[Any], list[Any], bool]:
+    """Performs `$patch` inside a keyed list: (what stays of the original, what is to merge, replace everything)."""
+    kept, rest, replaced = original, [], False
+    for item in changes:
+        match item.get(DIRECTIVE):
+            case None:
+                rest.append(item)
+            case "delete":
+                if key not in item:
+                    raise no_merge_key(item, key)
+                value = item[key]
+                kept = [there for there in kept if not equal(there.get(key), value)]
+            case "replace":
+                replaced = True
+            case "merge":
+                raise BadRequest("merging lists cannot yet be specified in the patch")
+            case other:
+                raise BadRequest(f"unknown patch type: {other} in map: {item}")
+    return kept, rest, replaced
+
+
+def _ordered(merged: list[Any], wanted: Sequence[Any], server: Sequence[Any], field: Field | None) -> list[Any]:
+    """`wanted` items in that order; the others stay before whatever they preceded on the server."""
+    order = [_identity(item, field) for item in wanted]
+    before = [_identity(item, field) for item in server]
+    items = [(_identity(item, field), item) for item in merged]
+    ours = sorted((pair for pair in items if _contains(order, pair[0])), key=lambda pair: _index(order, pair[0]))
+    others = [pair for pair in items if not _contains(order, pair[0])]
+    result: list[Any] = []
+    while ours and others:
+        mine, theirs = _index(before, ours[0][0]), _index(before, others[0][0])
+        first = others if 0 <= theirs < mine else ours
+        result.append(first.pop(0)[1])
+    result.extend(item for _, item in (*ours, *others))
+    return result
+
+
+def _identity(item: Any, field: Field | None) -> Any:
+    key = field.merge_key if field is not None else ""
+    return item.get(key) if isinstance(item, dict) and key else item
+
+
+def _index(items: Sequence[Any], wanted: Any) -> int:
+    return next((n for n, item in enumerate(items) if equal(item, wanted)), -1)
+
+
+def _contains(items: Sequence[Any], wanted: Any) -> bool:
+    return _index(items, wanted) >= 0
+
+
+def _distinct(items: Sequence[Any]) -> list[Any]:
+    result: list[Any] = []
+    for item in items:
+        if not _contains(result, item):
+            result.append(item)
+    return result
