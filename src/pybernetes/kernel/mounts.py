@@ -1,4 +1,4 @@
-"""Mounts: mount(2), binds, pivot_root(2), and the mount table of a process. Used by the node sandbox and the kubelet."""
+"""Mounts: mount(2), binds, pivot_root(2), the mount table of a process. For the node sandbox and the kubelet."""
 
 import ctypes
 import os

@@ -1,4 +1,6 @@
-"""Namespaces: threads that live in another network namespace, unshare, setns, pinned network namespaces. See namespaces(7).
+"""Namespaces: threads that live in another network namespace, unshare, setns, pinned network namespaces.
+
+See namespaces(7).
 
 A namespace is entered by a thread and never by a fork: setns(2) of a network namespace is per thread, and forking a big
 process takes seconds. Next stop: netlink.py and nft.py, which open their sockets in such a thread.

@@ -1,4 +1,7 @@
-"""Processes by pid and start time: pids wrap around within an hour, so a bare pid is never signalled. See pidfd_open(2)."""
+"""Processes by pid and start time: pids wrap around within an hour, so a bare pid is never signalled.
+
+See pidfd_open(2).
+"""
 
 import asyncio
 import os

@@ -148,7 +148,7 @@ class NodeProcesses:
 
     def reap(self) -> list[tuple[int, int]]:
         """All that have ended, orphans of the node included."""
-        ended = []
+        ended: list[tuple[int, int]] = []
         while True:
             try:
                 pid, status = os.waitpid(-1, os.WNOHANG)

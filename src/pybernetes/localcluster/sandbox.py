@@ -14,6 +14,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -163,14 +164,14 @@ class NodeSandbox:
         await launcher.wait()
         log.info("powered on node=%s address=%s pid=%d", self.name, self.spec.address, process.pid)
 
-    async def _answer(self, launcher: asyncio.subprocess.Process) -> dict[str, object]:
+    async def _answer(self, launcher: asyncio.subprocess.Process) -> dict[str, Any]:
         assert launcher.stdout is not None
         assert launcher.stderr is not None
         line = await launcher.stdout.readline()
         if not line:
             tail = (await launcher.stderr.read()).decode(errors="replace").strip().splitlines()
             raise LocalClusterError(f"node {self.name} did not start: {tail[-1] if tail else 'it said nothing'}")
-        answer: dict[str, object] = json.loads(line)
+        answer: dict[str, Any] = json.loads(line)
         if "error" in answer:
             raise LocalClusterError(f"node {self.name} did not start: {answer['error']}")
         return answer

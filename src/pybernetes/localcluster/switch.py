@@ -88,7 +88,7 @@ class Switch:
         """Runs a function on the switch's netlink, in its namespace."""
         if self._thread is None:
             self._thread = await asyncio.to_thread(NamespaceThread, self.netns, "switch")
-        return await self._thread.run(_with_netlink, function, *args, **kwargs)
+        return await self._thread.run(lambda: _with_netlink(function, *args, **kwargs))
 
     def _make_bridge(self, link: Netlink) -> None:
         link.up("lo")
