@@ -75,7 +75,7 @@ class ByteStream(Protocol):
         """Sends; waits while the peer is slow. Raises ConnectionError when it is gone."""
 
     async def write_eof(self) -> None:
-        """Ends our half, where the transport can."""
+        """Ends our half; closes where the transport has no halves (TLS)."""
 
     async def close(self) -> None:
         """Closes both halves; may be called twice."""

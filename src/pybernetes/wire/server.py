@@ -32,6 +32,7 @@ _FRAMING = frozenset({"connection", "transfer-encoding", "content-length", "keep
 _GZIP_FROM = 128 * 1024
 _GZIP_IN_THREAD_FROM = 1024 * 1024
 _PIPELINE = 16
+_FAULT = "an error on the server has prevented the request from succeeding"
 
 
 @dataclass(frozen=True, slots=True)
@@ -455,6 +456,9 @@ class _ServerConnection(Connection):
                 self.transport.close()
         except ConnectionClosedError:
             pass
+        except BaseException:
+            self.transport.abort()
+            raise
         finally:
             self._task = None
 
@@ -465,7 +469,8 @@ class _ServerConnection(Connection):
         if pending.refusal is None or self.lost:
             self.transport.close()
             return
-        self.write_eof()
+        if not self.secure:
+            self.write_eof()
         self._lingering = True
         self._deadline = self._server.loop.time() + self._limits.linger_seconds
 
@@ -502,7 +507,7 @@ class _ServerConnection(Connection):
             raise
         except Exception:  # the one marked place: a fault in one request never ends the server
             log.exception("handler failed method=%s path=%s", request.method, request.raw_path)
-            return status_response(InternalError("an error on the server has prevented the request from succeeding"))
+            return status_response(InternalError(_FAULT))
 
     def _head(self, response: Response, framing: str, keep: bool) -> bytes:
         lines = [_REASONS.get(response.status) or f"HTTP/1.1 {response.status} Unknown\r\n"]
@@ -520,7 +525,13 @@ class _ServerConnection(Connection):
     def _write_whole(self, method: str, response: Response, body: bytes, keep: bool) -> None:
         bodiless = response.status in (204, 304) or response.status < 200
         framing = "" if bodiless else f"content-length: {len(body)}\r\n"
-        head = self._head(response, framing, keep)
+        try:
+            head = self._head(response, framing, keep)
+        except ValueError:
+            log.exception("handler gave an impossible header")
+            response = status_response(InternalError(_FAULT))
+            body = b"" if bodiless else bytes(response.body)  # type: ignore[arg-type] # a Status is whole
+            head = self._head(response, f"content-length: {len(body)}\r\n", keep)
         self.write(head if bodiless or method == "HEAD" else head + body)
 
     async def _write_stream(

@@ -68,9 +68,13 @@ class Connection(asyncio.Protocol):
             self.transport.write(data)
 
     def write_eof(self) -> None:
-        """Ends our half, where the transport can (TLS cannot)."""
-        if not self.transport.is_closing() and self.transport.can_write_eof():
+        """Ends our half; TLS connections have no halves here and are closed, once all is sent."""
+        if self.transport.is_closing():
+            return
+        if self.transport.can_write_eof():
             self.transport.write_eof()
+        else:
+            self.transport.close()
 
     async def close(self) -> None:
         """Sends what is left, for CLOSE_TIMEOUT at most, and closes; may be called twice."""
@@ -135,7 +139,7 @@ class ConnectionStream:
         await self._connection.drain()
 
     async def write_eof(self) -> None:
-        """Ends our half, where the transport can."""
+        """Ends our half; closes where the transport has no halves (TLS)."""
         self._connection.write_eof()
 
     async def close(self) -> None:

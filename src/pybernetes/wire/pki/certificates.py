@@ -5,7 +5,9 @@ A subject is a Kubernetes User: CN is the name, each O a group (x509 client auth
 
 import hashlib
 import ipaddress
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -129,7 +131,7 @@ def user_of(der: bytes) -> User:
         raise PkiError("the certificate is not for client authentication") from error
     if not {ExtendedKeyUsageOID.CLIENT_AUTH, ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE} & set(usages):
         raise PkiError("the certificate is not for client authentication")
-    return _user(certificate.subject)
+    return _user(certificate)
 
 
 def public_key_hash(certificate: x509.Certificate) -> str:
@@ -188,11 +190,14 @@ def parse_request(pem: bytes) -> SigningRequest:
         else:
             other = True
     known = {NameOID.COMMON_NAME, NameOID.ORGANIZATION_NAME}
+    user = _user(request)
     more = any(attribute.oid not in known for attribute in request.subject)
-    return SigningRequest(_user(request.subject), tuple(dns), tuple(addresses), other, key, more)
+    return SigningRequest(user, tuple(dns), tuple(addresses), other, key, more)
 
 
-def _user(subject: x509.Name) -> User:
+def _user(certificate: x509.Certificate | x509.CertificateSigningRequest) -> User:
+    with _long_names():
+        subject = certificate.subject
     names = [str(attribute.value) for attribute in subject.get_attributes_for_oid(NameOID.COMMON_NAME)]
     if not names or not names[0]:
         raise PkiError("the subject has no common name")
@@ -202,9 +207,18 @@ def _user(subject: x509.Name) -> User:
 
 def _subject(name: str, groups: Sequence[str]) -> x509.Name:
     # A name of its own for each group (multi-valued RDNs are legal too, but fewer readers know them).
-    attributes = [x509.NameAttribute(NameOID.ORGANIZATION_NAME, group) for group in groups]
-    attributes.append(x509.NameAttribute(NameOID.COMMON_NAME, name, _validate=len(name) <= 64))
+    with _long_names():
+        attributes = [x509.NameAttribute(NameOID.ORGANIZATION_NAME, group, _validate=False) for group in groups]
+        attributes.append(x509.NameAttribute(NameOID.COMMON_NAME, name, _validate=False))
     return x509.Name(attributes)
+
+
+@contextmanager
+def _long_names() -> Iterator[None]:
+    """Names of nodes and ServiceAccounts are longer than X.520's 64 letters; nobody but cryptography minds."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        yield
 
 
 def _general_name(host: str) -> x509.GeneralName:
