@@ -39,7 +39,7 @@ def _maps(old: Mapping[str, Any], new: Mapping[str, Any], info: schema.TypeInfo 
         field = info.fields.get(name) if info else None
         if isinstance(before, dict) and isinstance(value, dict):
             patch[name] = _maps(before, value, _type_of(field)) if _granular(field) else value | _replaced()
-        elif isinstance(value, list) and field and "merge" in field.patch_strategies:
+        elif isinstance(value, list | tuple) and field and "merge" in field.patch_strategies:
             patch |= _lists(name, before or [], value, field)
         else:
             patch[name] = value

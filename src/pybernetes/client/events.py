@@ -1,0 +1,181 @@
+"""Events: what components tell users about objects, as core/v1 Events. `kubectl describe` and `get events` show them.
+
+As client-go's: an event that happens again is counted up in the one there is; many alike are gathered into one
+"(combined from similar events)"; an object's events are limited to 25, then one in five minutes a source.
+"""
+
+import asyncio
+import logging
+from collections import OrderedDict
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from msgspec import Struct, structs
+from msgspec.structs import replace
+
+from pybernetes.aio.clock import rfc3339
+from pybernetes.api import facts
+from pybernetes.api.errors import ApiError, NotFound
+from pybernetes.api.types import core_v1, meta_v1
+from pybernetes.client.guard import Guard
+from pybernetes.client.rest import Client, ResourceClient, key_of
+
+log = logging.getLogger(__name__)
+
+BURST = 25
+"""Events of one object from one source before the limit."""
+REFILL = 1 / 300
+"""Events a second afterwards."""
+SIMILAR = 10
+"""So many different messages of one kind within SIMILAR_SECONDS are combined."""
+SIMILAR_SECONDS = 600.0
+REMEMBERED = 4096
+"""Events, kinds of events and objects that are remembered."""
+QUEUE = 1000
+"""Events that wait to be sent; more are dropped, since events are best effort."""
+
+
+def reference(obj: Struct) -> core_v1.ObjectReference:
+    """An ObjectReference to a typed object of a resource."""
+    known = facts.of_struct(type(obj))
+    meta = getattr(obj, "metadata", meta_v1.ObjectMeta())
+    return core_v1.ObjectReference(
+        apiVersion=known.api_version,
+        kind=known.kind,
+        namespace=meta.namespace,
+        name=meta.name,
+        uid=meta.uid,
+        resourceVersion=meta.resourceVersion,
+    )
+
+
+@dataclass(slots=True)
+class _Bucket:
+    left: float
+    at: float
+
+
+@dataclass(slots=True)
+class _Similar:
+    messages: set[str]
+    at: float
+
+
+class EventRecorder:
+    """Records events of one component. `event` never waits; run() sends."""
+
+    def __init__(self, client: Client, component: str, *, host: str = "") -> None:
+        self._events: ResourceClient[core_v1.Event] = client.of(core_v1.Event)
+        self._clock = client.clock
+        self._component, self._host = component, host
+        self._last = 0
+        self._queue: asyncio.Queue[core_v1.Event] = asyncio.Queue(QUEUE)
+        self._sent: OrderedDict[tuple[object, ...], core_v1.Event] = OrderedDict()
+        self._similar: OrderedDict[tuple[object, ...], _Similar] = OrderedDict()
+        self._buckets: OrderedDict[tuple[object, ...], _Bucket] = OrderedDict()
+
+    def event(
+        self, about: Struct | core_v1.ObjectReference, kind: Literal["Normal", "Warning"], reason: str, message: str
+    ) -> None:
+        """Tells something about an object. `reason` is one CamelCase word, `message` a sentence."""
+        ref = about if isinstance(about, core_v1.ObjectReference) else reference(about)
+        now = self._clock.now()
+        stamp = rfc3339(now)
+        made = core_v1.Event(
+            metadata=meta_v1.ObjectMeta(name=f"{ref.name}.{self._moment(now):x}", namespace=ref.namespace or "default"),
+            involvedObject=ref,
+            reason=reason,
+            message=message[:1024],
+            source=core_v1.EventSource(component=self._component, host=self._host),
+            firstTimestamp=stamp,
+            lastTimestamp=stamp,
+            count=1,
+            type=kind,
+            reportingComponent=self._component,
+            reportingInstance=self._host,
+        )
+        if not self._allowed(ref):
+            return
+        try:
+            self._queue.put_nowait(made)
+        except asyncio.QueueFull:
+            log.warning("dropped event reason=%s object=%s/%s", reason, ref.kind, ref.name)
+
+    async def run(self) -> None:
+        """Sends until cancelled."""
+        while True:
+            made = await self._queue.get()
+            with Guard(f"event {made.reason} of {made.involvedObject.kind} {made.involvedObject.name}"):
+                await self._send(self._combined(made))
+
+    def _moment(self, now: float) -> int:
+        """Nanoseconds, never the same twice: they make the names of Events."""
+        self._last = max(int(now * 1e9), self._last + 1)
+        return self._last
+
+    def _allowed(self, ref: core_v1.ObjectReference) -> bool:
+        """A token bucket an object."""
+        now = self._clock.monotonic()
+        bucket = _remember(self._buckets, (ref.kind, ref.namespace, ref.name, ref.uid), _Bucket(BURST, now))
+        bucket.left = min(BURST, bucket.left + (now - bucket.at) * REFILL)
+        bucket.at = now
+        if bucket.left < 1:
+            return False
+        bucket.left -= 1
+        return True
+
+    def _combined(self, made: core_v1.Event) -> core_v1.Event:
+        """Different messages with the same reason about one object become one event after a while."""
+        ref, now = made.involvedObject, self._clock.monotonic()
+        similar = _remember(self._similar, (*_identity(ref), made.type, made.reason), _Similar(set(), now))
+        if now - similar.at > SIMILAR_SECONDS:
+            similar.messages.clear()
+        similar.at = now
+        similar.messages.add(made.message)
+        if len(similar.messages) < SIMILAR:
+            return made
+        return replace(made, message=f"(combined from similar events): {made.message}")
+
+    async def _send(self, made: core_v1.Event) -> None:
+        ref = made.involvedObject
+        combined = made.message.startswith("(combined from similar events): ")
+        key = (*_identity(ref), made.type, made.reason, "" if combined else made.message)
+        before = self._sent.get(key)
+        sent = None
+        if before is not None:
+            again = replace(before, count=before.count + 1, lastTimestamp=made.lastTimestamp, message=made.message)
+            try:
+                sent = await self._events.patch(before, again)
+            except NotFound:
+                sent = None
+        if sent is None:
+            sent = await self._create(made)
+        if sent is not None:
+            self._sent[key] = sent
+            self._sent.move_to_end(key)
+            while len(self._sent) > REMEMBERED:
+                self._sent.popitem(last=False)
+
+    async def _create(self, made: core_v1.Event) -> core_v1.Event | None:
+        for attempt in range(3):
+            try:
+                return await self._events.create(made)
+            except ApiError as error:
+                log.info("event refused object=%s reason=%s error=%s", key_of(made), made.reason, error)
+                return None
+            except OSError as error:
+                log.info("event not sent reason=%s error=%s", made.reason, error)
+                await self._clock.sleep(2 + attempt)
+        return None
+
+
+def _identity(ref: core_v1.ObjectReference) -> tuple[object, ...]:
+    return tuple(v for k, v in structs.asdict(ref).items() if k != "resourceVersion")
+
+
+def _remember(table: "OrderedDict[tuple[object, ...], Any]", key: tuple[object, ...], fresh: Any) -> Any:
+    value = table.setdefault(key, fresh)
+    table.move_to_end(key)
+    while len(table) > REMEMBERED:
+        table.popitem(last=False)
+    return value
