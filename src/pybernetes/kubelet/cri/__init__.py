@@ -1,1 +1,1 @@
-"""The Container Runtime Interface: gRPC calls and containerd's event stream."""
+"""The Container Runtime Interface: model.py is what the kubelet knows of it, runtime.py speaks it, events.py hears it."""

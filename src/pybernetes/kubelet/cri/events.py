@@ -1,0 +1,116 @@
+"""containerd's own event stream: what happened to which container, at once. CRI of 1.6 has none, so this asks
+`/containerd.services.events.v1.Events/Subscribe` on the same socket. Next stop: the kubelet wakes the Pod's worker.
+
+The three messages it needs are read by hand: compiled ones would be a dependency of 200 KB for four fields.
+"""
+
+import logging
+from collections.abc import AsyncIterator, Iterator
+
+import grpc
+import grpc.aio
+from msgspec import Struct
+
+from pybernetes.kubelet.cri.model import RuntimeRefused, RuntimeUnavailable
+from pybernetes.kubelet.cri.runtime import channel
+
+log = logging.getLogger(__name__)
+
+_METHOD = "/containerd.services.events.v1.Events/Subscribe"
+_TOPICS = ("/tasks/start", "/tasks/exit", "/tasks/oom", "/containers/delete")
+_NAMESPACE = "k8s.io"
+_CONTAINER_FIELD = 1
+
+
+class RuntimeEvent(Struct, frozen=True):
+    """Something happened to a container or a sandbox. `topic` is containerd's: `/tasks/exit`."""
+
+    topic: str
+    container: str
+
+
+class EventSource:
+    """Subscribes to one containerd. `stream()` ends by raising; the caller relists and subscribes again."""
+
+    def __init__(self, endpoint: str) -> None:
+        self._endpoint = endpoint
+
+    async def stream(self) -> AsyncIterator[RuntimeEvent]:
+        """Events as they come. Raises RuntimeUnavailable when the runtime goes away or has no such stream."""
+        async with channel(self._endpoint) as opened:
+            subscribe = opened.unary_stream(_METHOD, request_serializer=bytes, response_deserializer=bytes)
+            try:
+                async for envelope in subscribe(_request()):
+                    event = parse_envelope(envelope)
+                    if event is not None:
+                        yield event
+            except grpc.aio.AioRpcError as error:
+                if error.code() == grpc.StatusCode.UNIMPLEMENTED:
+                    raise RuntimeRefused(
+                        "UNIMPLEMENTED", "the runtime has no event stream of containerd's kind"
+                    ) from None
+                raise RuntimeUnavailable(f"event stream ended: {error.details()}") from None
+        raise RuntimeUnavailable("event stream ended")
+
+
+def _request() -> bytes:
+    filters = [f'topic=="{topic}",namespace=={_NAMESPACE}' for topic in _TOPICS]
+    return b"".join(_text(1, f) for f in filters)
+
+
+def _text(number: int, value: str) -> bytes:
+    data = value.encode()
+    return bytes([number << 3 | 2]) + _varint(len(data)) + data
+
+
+def _varint(value: int) -> bytes:
+    out = bytearray()
+    while value > 0x7F:
+        out.append(value & 0x7F | 0x80)
+        value >>= 7
+    out.append(value)
+    return bytes(out)
+
+
+def parse_envelope(data: bytes) -> RuntimeEvent | None:
+    """The topic of an Envelope and the container its event names; None where it names none."""
+    topic, container = "", ""
+    for number, value in _fields(data):
+        if number == 3:
+            topic = value.decode()
+        elif number == 4:  # google.protobuf.Any: 2 is the message's bytes
+            for inner, payload in _fields(value):
+                if inner == 2:
+                    container = next((v.decode() for n, v in _fields(payload) if n == _CONTAINER_FIELD), "")
+    return RuntimeEvent(topic, container) if topic and container else None
+
+
+def _fields(data: bytes) -> Iterator[tuple[int, bytes]]:
+    """The length-delimited fields of a message; numbers are skipped."""
+    at = 0
+    while at < len(data):
+        tag, at = _read_varint(data, at)
+        kind = tag & 7
+        if kind == 0:
+            _, at = _read_varint(data, at)
+        elif kind == 1:
+            at += 8
+        elif kind == 5:
+            at += 4
+        elif kind == 2:
+            size, at = _read_varint(data, at)
+            yield tag >> 3, data[at : at + size]
+            at += size
+        else:
+            raise ValueError(f"protobuf wire type {kind}")
+
+
+def _read_varint(data: bytes, at: int) -> tuple[int, int]:
+    value = shift = 0
+    while True:
+        byte = data[at]
+        at += 1
+        value |= (byte & 0x7F) << shift
+        if byte < 0x80:
+            return value, at
+        shift += 7

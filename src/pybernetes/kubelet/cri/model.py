@@ -1,0 +1,268 @@
+"""What the kubelet knows of a runtime: plain values, no gRPC. runtime.py makes them; pod_machine.py decides on them."""
+
+from collections.abc import Mapping, Sequence
+from enum import Enum
+from typing import Protocol
+
+from msgspec import Struct
+
+POD_NAME = "io.kubernetes.pod.name"
+POD_NAMESPACE = "io.kubernetes.pod.namespace"
+POD_UID = "io.kubernetes.pod.uid"
+CONTAINER_NAME = "io.kubernetes.container.name"
+RESTART_COUNT = "io.kubernetes.container.restartCount"
+RESTART_DELAY = "io.kubernetes.container.restartDelay"
+"""Seconds to wait after this container's end before the next: kept with the container, so a restart forgets nothing."""
+GRACE_PERIOD = "io.kubernetes.pod.terminationGracePeriod"
+MESSAGE_PATH = "io.kubernetes.container.terminationMessagePath"
+MESSAGE_POLICY = "io.kubernetes.container.terminationMessagePolicy"
+
+
+class RuntimeUnavailable(ConnectionError):
+    """Nobody answers on the runtime's socket; it is worth trying again."""
+
+
+class RuntimeRefused(Exception):
+    """The runtime answered with an error. `code` is gRPC's name of it (`NOT_FOUND`, `UNKNOWN`)."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+
+
+class State(Enum):
+    """State of a container (CRI ContainerState)."""
+
+    CREATED = 0
+    RUNNING = 1
+    EXITED = 2
+    UNKNOWN = 3
+
+
+class PodRef(Struct, frozen=True):
+    """Names of a Pod, as the runtime's labels hold them."""
+
+    namespace: str
+    name: str
+    uid: str
+
+    def __str__(self) -> str:
+        return f"{self.namespace}/{self.name}"
+
+
+class Sandbox(Struct, frozen=True):
+    """One Pod sandbox. Times are seconds since 1970."""
+
+    id: str
+    pod: PodRef
+    attempt: int
+    ready: bool
+    created: float
+    ips: tuple[str, ...] = ()
+
+
+class Container(Struct, frozen=True):
+    """One container. Times are seconds since 1970, 0 where there is none."""
+
+    id: str
+    sandbox: str
+    pod: PodRef
+    name: str
+    attempt: int
+    state: State
+    created: float = 0.0
+    started: float = 0.0
+    finished: float = 0.0
+    exit_code: int = 0
+    reason: str = ""
+    message: str = ""
+    image: str = ""
+    image_ref: str = ""
+    log_path: str = ""
+    restart_delay: float = 0.0
+    annotations: Mapping[str, str] = {}
+
+
+class Image(Struct, frozen=True):
+    """One image in the runtime's store. `size` in bytes."""
+
+    id: str
+    tags: tuple[str, ...]
+    digests: tuple[str, ...]
+    size: int
+    user: str = ""
+    uid: int | None = None
+
+
+class Credentials(Struct, frozen=True):
+    """Who pulls."""
+
+    username: str = ""
+    password: str = ""
+    server: str = ""
+
+
+class RuntimeStatus(Struct, frozen=True):
+    """Health of the runtime (CRI Status): of itself, and of the pod network."""
+
+    ready: bool
+    ready_reason: str
+    ready_message: str
+    network_ready: bool
+    network_reason: str
+    network_message: str
+
+
+class Version(Struct, frozen=True):
+    """`containerd`, `1.6.20`, `v1`."""
+
+    name: str
+    version: str
+    api: str
+
+
+class Port(Struct, frozen=True):
+    """A container port published on the node."""
+
+    protocol: str
+    container_port: int
+    host_port: int
+    host_ip: str = ""
+
+
+class SandboxSpec(Struct, frozen=True):
+    """What RunPodSandbox needs."""
+
+    pod: PodRef
+    attempt: int
+    hostname: str
+    log_directory: str
+    cgroup_parent: str
+    labels: Mapping[str, str]
+    annotations: Mapping[str, str]
+    host_network: bool = False
+    host_pid: bool = False
+    host_ipc: bool = False
+    share_processes: bool = False
+    privileged: bool = False
+    dns_servers: tuple[str, ...] = ()
+    dns_searches: tuple[str, ...] = ()
+    dns_options: tuple[str, ...] = ()
+    ports: tuple[Port, ...] = ()
+    sysctls: Mapping[str, str] = {}
+    run_as_user: int | None = None
+    run_as_group: int | None = None
+    supplemental_groups: tuple[int, ...] = ()
+    runtime_handler: str = ""
+
+
+class Mount(Struct, frozen=True):
+    """A bind mount into a container. `propagation`: 0 private, 1 from the host, 2 both ways."""
+
+    host_path: str
+    container_path: str
+    read_only: bool = False
+    propagation: int = 0
+
+
+class Resources(Struct, frozen=True):
+    """Limits of a container: v1 cpu shares, CFS quota and period in microseconds, bytes."""
+
+    cpu_shares: int = 2
+    cpu_quota: int = 0
+    cpu_period: int = 100_000
+    memory_limit: int = 0
+    oom_score_adj: int = 0
+
+
+class Security(Struct, frozen=True):
+    """The security context that the runtime applies."""
+
+    privileged: bool = False
+    add_capabilities: tuple[str, ...] = ()
+    drop_capabilities: tuple[str, ...] = ()
+    run_as_user: int | None = None
+    run_as_group: int | None = None
+    read_only_root: bool = False
+    no_new_privileges: bool = False
+    supplemental_groups: tuple[int, ...] = ()
+    seccomp: str = "Unconfined"
+    """`RuntimeDefault`, `Unconfined`, or a profile's path."""
+    unmasked_proc: bool = False
+
+
+class ContainerSpec(Struct, frozen=True):
+    """What CreateContainer needs."""
+
+    name: str
+    attempt: int
+    image: str
+    command: tuple[str, ...]
+    args: tuple[str, ...]
+    working_dir: str
+    envs: tuple[tuple[str, str], ...]
+    mounts: tuple[Mount, ...]
+    labels: Mapping[str, str]
+    annotations: Mapping[str, str]
+    log_path: str
+    stdin: bool
+    stdin_once: bool
+    tty: bool
+    resources: Resources
+    security: Security
+
+
+class ExecResult(Struct, frozen=True):
+    """What a command in a container said."""
+
+    exit_code: int
+    stdout: bytes
+    stderr: bytes
+
+
+class StreamOptions(Struct, frozen=True):
+    """Which streams an exec or attach wants."""
+
+    stdin: bool = False
+    stdout: bool = False
+    stderr: bool = False
+    tty: bool = False
+
+
+class PodRuntime(Protocol):
+    """Sandboxes and containers. Every method raises RuntimeUnavailable and RuntimeRefused; what is gone is no error."""
+
+    async def version(self) -> Version: ...
+    async def status(self) -> RuntimeStatus: ...
+    async def sandboxes(self, uid: str = "") -> Sequence[Sandbox]: ...
+    async def containers(self, uid: str = "") -> Sequence[Container]: ...
+    async def run_sandbox(self, spec: SandboxSpec) -> str: ...
+    async def stop_sandbox(self, sandbox: str) -> None: ...
+    async def remove_sandbox(self, sandbox: str) -> None: ...
+    async def create_container(self, sandbox: str, spec: ContainerSpec, pod: SandboxSpec) -> str: ...
+    async def start_container(self, container: str) -> None: ...
+    async def stop_container(self, container: str, grace: float) -> None: ...
+    async def remove_container(self, container: str) -> None: ...
+    async def exec(self, container: str, command: Sequence[str], timeout: float) -> ExecResult: ...
+
+
+class ImageRuntime(Protocol):
+    """The image half of CRI."""
+
+    async def image(self, name: str) -> Image | None: ...
+    async def images(self) -> Sequence[Image]: ...
+    async def pull(self, name: str, credentials: Credentials | None) -> str: ...
+
+
+class StreamRuntime(Protocol):
+    """Where the runtime serves interactive streams: each returns a URL, good for one use."""
+
+    async def exec_url(self, container: str, command: Sequence[str], streams: StreamOptions) -> str: ...
+    async def attach_url(self, container: str, streams: StreamOptions) -> str: ...
+    async def port_forward_url(self, sandbox: str, ports: Sequence[int]) -> str: ...
+    async def reopen_log(self, container: str) -> None: ...
+
+
+class Runtime(PodRuntime, ImageRuntime, StreamRuntime, Protocol):
+    """A whole runtime."""

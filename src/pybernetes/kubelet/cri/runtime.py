@@ -1,0 +1,428 @@
+"""CRI over gRPC on a unix socket: the Runtime of containerd and others. events.py has containerd's event stream."""
+
+import logging
+from collections.abc import Awaitable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import grpc
+import grpc.aio
+from cri_api.v1 import api_pb2 as pb
+from cri_api.v1 import api_pb2_grpc as pbg
+
+from pybernetes.kubelet.cri import model as m
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+CALL_TIMEOUT = 120.0
+"""Seconds of an ordinary call: `--runtime-request-timeout` of upstream."""
+PULL_TIMEOUT = 1800.0
+_NANO = 1_000_000_000
+_MESSAGE_LIMIT = 16 * 1024 * 1024
+_OPTIONS = (
+    ("grpc.max_receive_message_length", _MESSAGE_LIMIT),
+    # A runtime that was killed is back within a second; gRPC would wait up to two minutes before it looks again.
+    ("grpc.initial_reconnect_backoff_ms", 100),
+    ("grpc.min_reconnect_backoff_ms", 100),
+    ("grpc.max_reconnect_backoff_ms", 1000),
+)
+
+
+def channel(endpoint: str) -> grpc.aio.Channel:
+    """A channel to `unix:///run/containerd/containerd.sock`, or to a bare path."""
+    return grpc.aio.insecure_channel("unix:" + socket_path(endpoint), options=_OPTIONS)
+
+
+def socket_path(endpoint: str) -> str:
+    """The path in an endpoint. Raises ValueError where it is no unix socket."""
+    scheme, found, rest = endpoint.partition("://")
+    if not found:
+        return endpoint
+    if scheme != "unix":
+        raise ValueError(f"container runtime endpoint {endpoint!r} is not a unix socket")
+    return rest
+
+
+async def _ask(call: Awaitable[T]) -> T:
+    try:
+        return await call
+    except grpc.aio.AioRpcError as error:
+        code, details = error.code(), error.details() or ""
+        if code == grpc.StatusCode.UNAVAILABLE:
+            raise m.RuntimeUnavailable(f"container runtime is not answering: {details}") from None
+        raise m.RuntimeRefused(code.name, details) from None
+
+
+async def _gone_is_fine(call: Awaitable[Any]) -> None:
+    try:
+        await _ask(call)
+    except m.RuntimeRefused as refused:
+        if refused.code != "NOT_FOUND" and "not found" not in refused.message:
+            raise
+
+
+class CriRuntime:
+    """A CRI v1 runtime on a unix socket; reconnects by itself. `close()` when done."""
+
+    def __init__(self, endpoint: str) -> None:
+        self.endpoint = endpoint
+        self._channel = channel(endpoint)
+        self._pods = pbg.RuntimeServiceStub(self._channel)  # type: ignore[no-untyped-call]  # generated without types
+        self._images = pbg.ImageServiceStub(self._channel)  # type: ignore[no-untyped-call]  # generated without types
+        self._detailed: dict[tuple[str, m.State], m.Container] = {}
+        self._addresses: dict[tuple[str, bool], tuple[str, ...]] = {}
+
+    async def close(self) -> None:
+        """Closes the channel."""
+        await self._channel.close(None)
+
+    async def version(self) -> m.Version:
+        said = await _ask(self._pods.Version(pb.VersionRequest(), timeout=5))
+        return m.Version(said.runtime_name, said.runtime_version.removeprefix("v"), said.runtime_api_version)
+
+    async def status(self) -> m.RuntimeStatus:
+        said = await _ask(self._pods.Status(pb.StatusRequest(), timeout=CALL_TIMEOUT))
+        found = {c.type: c for c in said.status.conditions}
+        runtime, network = found.get("RuntimeReady"), found.get("NetworkReady")
+        return m.RuntimeStatus(
+            ready=bool(runtime and runtime.status),
+            ready_reason=runtime.reason if runtime else "",
+            ready_message=runtime.message if runtime else "",
+            network_ready=bool(network and network.status),
+            network_reason=network.reason if network else "",
+            network_message=network.message if network else "",
+        )
+
+    async def sandboxes(self, uid: str = "") -> Sequence[m.Sandbox]:
+        """Sandboxes of one Pod (or all that carry a Pod's labels), newest first."""
+        wanted = pb.PodSandboxFilter(label_selector={m.POD_UID: uid} if uid else {})
+        said = await _ask(self._pods.ListPodSandbox(pb.ListPodSandboxRequest(filter=wanted), timeout=CALL_TIMEOUT))
+        found = [
+            m.Sandbox(
+                id=item.id,
+                pod=_pod_of(item.labels, item.metadata.uid),
+                attempt=item.metadata.attempt,
+                ready=item.state == pb.SANDBOX_READY,
+                created=item.created_at / _NANO,
+                ips=await self._sandbox_ips(item.id, item.state == pb.SANDBOX_READY) if uid else (),
+            )
+            for item in said.items
+        ]
+        return sorted(found, key=lambda s: -s.created)
+
+    async def _sandbox_ips(self, sandbox: str, ready: bool) -> tuple[str, ...]:
+        key = (sandbox, ready)
+        if key not in self._addresses:
+            try:
+                said = await _ask(
+                    self._pods.PodSandboxStatus(
+                        pb.PodSandboxStatusRequest(pod_sandbox_id=sandbox), timeout=CALL_TIMEOUT
+                    )
+                )
+            except m.RuntimeRefused:
+                return ()
+            network = said.status.network
+            ips = (network.ip, *(extra.ip for extra in network.additional_ips)) if network.ip else ()
+            self._addresses[key] = ips
+        return self._addresses[key]
+
+    async def containers(self, uid: str = "") -> Sequence[m.Container]:
+        """Containers of one Pod with all details (each state of one is asked for once), or all of them without."""
+        wanted = pb.ContainerFilter(label_selector={m.POD_UID: uid} if uid else {})
+        said = await _ask(self._pods.ListContainers(pb.ListContainersRequest(filter=wanted), timeout=CALL_TIMEOUT))
+        found = []
+        for item in said.containers:
+            brief = _brief(item)
+            detailed = await self._details(brief) if uid else brief
+            if detailed is not None:
+                found.append(detailed)
+        return sorted(found, key=lambda c: (c.name, -c.attempt, -c.created))
+
+    async def _details(self, brief: m.Container) -> m.Container | None:
+        known = self._detailed.get((brief.id, brief.state))
+        if known is not None:
+            return known
+        request = pb.ContainerStatusRequest(container_id=brief.id)
+        try:
+            s = (await _ask(self._pods.ContainerStatus(request, timeout=CALL_TIMEOUT))).status
+        except m.RuntimeRefused as refused:
+            if refused.code == "NOT_FOUND":
+                return None
+            raise
+        detailed = m.Container(
+            id=brief.id,
+            sandbox=brief.sandbox,
+            pod=brief.pod,
+            name=brief.name,
+            attempt=brief.attempt,
+            state=m.State(s.state),
+            created=s.created_at / _NANO,
+            started=s.started_at / _NANO,
+            finished=s.finished_at / _NANO,
+            exit_code=s.exit_code,
+            reason=s.reason,
+            message=s.message,
+            image=s.image.image,
+            image_ref=s.image_ref,
+            log_path=s.log_path,
+            restart_delay=brief.restart_delay,
+            annotations=dict(s.annotations),
+        )
+        self._detailed[(brief.id, detailed.state)] = detailed
+        return detailed
+
+    async def run_sandbox(self, spec: m.SandboxSpec) -> str:
+        request = pb.RunPodSandboxRequest(config=sandbox_config(spec), runtime_handler=spec.runtime_handler)
+        return str((await _ask(self._pods.RunPodSandbox(request, timeout=2 * CALL_TIMEOUT))).pod_sandbox_id)
+
+    async def stop_sandbox(self, sandbox: str) -> None:
+        await _gone_is_fine(
+            self._pods.StopPodSandbox(pb.StopPodSandboxRequest(pod_sandbox_id=sandbox), timeout=CALL_TIMEOUT)
+        )
+
+    async def remove_sandbox(self, sandbox: str) -> None:
+        await _gone_is_fine(
+            self._pods.RemovePodSandbox(pb.RemovePodSandboxRequest(pod_sandbox_id=sandbox), timeout=CALL_TIMEOUT)
+        )
+        for ready in (True, False):
+            self._addresses.pop((sandbox, ready), None)
+
+    async def create_container(self, sandbox: str, spec: m.ContainerSpec, pod: m.SandboxSpec) -> str:
+        request = pb.CreateContainerRequest(
+            pod_sandbox_id=sandbox, config=container_config(spec, pod), sandbox_config=sandbox_config(pod)
+        )
+        return str((await _ask(self._pods.CreateContainer(request, timeout=CALL_TIMEOUT))).container_id)
+
+    async def start_container(self, container: str) -> None:
+        await _ask(self._pods.StartContainer(pb.StartContainerRequest(container_id=container), timeout=CALL_TIMEOUT))
+
+    async def stop_container(self, container: str, grace: float) -> None:
+        request = pb.StopContainerRequest(container_id=container, timeout=round(grace))
+        await _gone_is_fine(self._pods.StopContainer(request, timeout=grace + CALL_TIMEOUT))
+
+    async def remove_container(self, container: str) -> None:
+        await _gone_is_fine(
+            self._pods.RemoveContainer(pb.RemoveContainerRequest(container_id=container), timeout=CALL_TIMEOUT)
+        )
+        for state in m.State:
+            self._detailed.pop((container, state), None)
+
+    async def exec(self, container: str, command: Sequence[str], timeout: float) -> m.ExecResult:
+        """Runs a command to its end. `timeout` in seconds, 0 for none; raises RuntimeRefused DEADLINE_EXCEEDED."""
+        request = pb.ExecSyncRequest(container_id=container, cmd=command, timeout=round(timeout))
+        said = await _ask(self._pods.ExecSync(request, timeout=(timeout or CALL_TIMEOUT) + 5))
+        return m.ExecResult(said.exit_code, said.stdout, said.stderr)
+
+    async def image(self, name: str) -> m.Image | None:
+        request = pb.ImageStatusRequest(image=pb.ImageSpec(image=name))
+        said = await _ask(self._images.ImageStatus(request, timeout=CALL_TIMEOUT))
+        return _image(said.image) if said.HasField("image") else None
+
+    async def images(self) -> Sequence[m.Image]:
+        said = await _ask(self._images.ListImages(pb.ListImagesRequest(), timeout=CALL_TIMEOUT))
+        return [_image(item) for item in said.images]
+
+    async def pull(self, name: str, credentials: m.Credentials | None) -> str:
+        auth = None
+        if credentials is not None:
+            auth = pb.AuthConfig(
+                username=credentials.username, password=credentials.password, server_address=credentials.server
+            )
+        request = pb.PullImageRequest(image=pb.ImageSpec(image=name), auth=auth)
+        return str((await _ask(self._images.PullImage(request, timeout=PULL_TIMEOUT))).image_ref)
+
+    async def exec_url(self, container: str, command: Sequence[str], streams: m.StreamOptions) -> str:
+        request = pb.ExecRequest(
+            container_id=container,
+            cmd=command,
+            tty=streams.tty,
+            stdin=streams.stdin,
+            stdout=streams.stdout,
+            stderr=streams.stderr,
+        )
+        return str((await _ask(self._pods.Exec(request, timeout=CALL_TIMEOUT))).url)
+
+    async def attach_url(self, container: str, streams: m.StreamOptions) -> str:
+        request = pb.AttachRequest(
+            container_id=container,
+            tty=streams.tty,
+            stdin=streams.stdin,
+            stdout=streams.stdout,
+            stderr=streams.stderr,
+        )
+        return str((await _ask(self._pods.Attach(request, timeout=CALL_TIMEOUT))).url)
+
+    async def port_forward_url(self, sandbox: str, ports: Sequence[int]) -> str:
+        request = pb.PortForwardRequest(pod_sandbox_id=sandbox, port=ports)
+        return str((await _ask(self._pods.PortForward(request, timeout=CALL_TIMEOUT))).url)
+
+    async def reopen_log(self, container: str) -> None:
+        await _ask(
+            self._pods.ReopenContainerLog(pb.ReopenContainerLogRequest(container_id=container), timeout=CALL_TIMEOUT)
+        )
+
+
+def socket_exists(endpoint: str) -> bool:
+    """Whether the socket's file is there; somebody may still not listen."""
+    return Path(socket_path(endpoint)).exists()
+
+
+def _pod_of(labels: Mapping[str, str], uid: str = "") -> m.PodRef:
+    return m.PodRef(labels.get(m.POD_NAMESPACE, ""), labels.get(m.POD_NAME, ""), labels.get(m.POD_UID, uid))
+
+
+def _brief(item: Any) -> m.Container:
+    return m.Container(
+        id=item.id,
+        sandbox=item.pod_sandbox_id,
+        pod=_pod_of(item.labels),
+        name=item.labels.get(m.CONTAINER_NAME, item.metadata.name),
+        attempt=item.metadata.attempt,
+        state=m.State(item.state),
+        created=item.created_at / _NANO,
+        restart_delay=float(item.annotations.get(m.RESTART_DELAY, 0)),
+    )
+
+
+def _image(item: Any) -> m.Image:
+    return m.Image(
+        id=item.id,
+        tags=tuple(item.repo_tags),
+        digests=tuple(item.repo_digests),
+        size=item.size,
+        user=item.username,
+        uid=item.uid.value if item.HasField("uid") else None,
+    )
+
+
+def _int(value: int | None) -> Any:
+    return None if value is None else pb.Int64Value(value=value)
+
+
+def _namespaces(spec: m.SandboxSpec) -> Any:
+    processes = pb.NODE if spec.host_pid else pb.POD if spec.share_processes else pb.CONTAINER
+    return pb.NamespaceOption(
+        network=pb.NODE if spec.host_network else pb.POD,
+        pid=processes,
+        ipc=pb.NODE if spec.host_ipc else pb.POD,
+    )
+
+
+def _seccomp(profile: str) -> Any:
+    kinds = {"RuntimeDefault": pb.SecurityProfile.RuntimeDefault, "Unconfined": pb.SecurityProfile.Unconfined}
+    if profile in kinds:
+        return pb.SecurityProfile(profile_type=kinds[profile])
+    return pb.SecurityProfile(profile_type=pb.SecurityProfile.Localhost, localhost_ref=profile)
+
+
+def sandbox_config(spec: m.SandboxSpec) -> Any:
+    """The CRI message of a SandboxSpec."""
+    return pb.PodSandboxConfig(
+        metadata=pb.PodSandboxMetadata(
+            name=spec.pod.name, uid=spec.pod.uid, namespace=spec.pod.namespace, attempt=spec.attempt
+        ),
+        # Without its own UTS namespace a sandbox must name no host; the runtime refuses it otherwise.
+        hostname="" if spec.host_network else spec.hostname,
+        log_directory=spec.log_directory,
+        dns_config=pb.DNSConfig(servers=spec.dns_servers, searches=spec.dns_searches, options=spec.dns_options),
+        port_mappings=[
+            pb.PortMapping(
+                protocol=pb.Protocol.Value(port.protocol or "TCP"),
+                container_port=port.container_port,
+                host_port=port.host_port,
+                host_ip=port.host_ip,
+            )
+            for port in spec.ports
+        ],
+        labels=spec.labels,
+        annotations=spec.annotations,
+        linux=pb.LinuxPodSandboxConfig(
+            cgroup_parent=spec.cgroup_parent,
+            sysctls=spec.sysctls,
+            security_context=pb.LinuxSandboxSecurityContext(
+                namespace_options=_namespaces(spec),
+                privileged=spec.privileged,
+                run_as_user=_int(spec.run_as_user),
+                run_as_group=_int(spec.run_as_group),
+                supplemental_groups=spec.supplemental_groups,
+                seccomp=_seccomp("RuntimeDefault"),
+            ),
+        ),
+    )
+
+
+def container_config(spec: m.ContainerSpec, pod: m.SandboxSpec) -> Any:
+    """The CRI message of a ContainerSpec."""
+    limits, security = spec.resources, spec.security
+    return pb.ContainerConfig(
+        metadata=pb.ContainerMetadata(name=spec.name, attempt=spec.attempt),
+        image=pb.ImageSpec(image=spec.image),
+        command=spec.command,
+        args=spec.args,
+        working_dir=spec.working_dir,
+        envs=[pb.KeyValue(key=name, value=value) for name, value in spec.envs],
+        mounts=[
+            pb.Mount(
+                host_path=mount.host_path,
+                container_path=mount.container_path,
+                readonly=mount.read_only,
+                propagation=_PROPAGATION[mount.propagation],
+            )
+            for mount in spec.mounts
+        ],
+        labels=spec.labels,
+        annotations=spec.annotations,
+        log_path=spec.log_path,
+        stdin=spec.stdin,
+        stdin_once=spec.stdin_once,
+        tty=spec.tty,
+        linux=pb.LinuxContainerConfig(
+            resources=pb.LinuxContainerResources(
+                cpu_shares=limits.cpu_shares,
+                cpu_quota=limits.cpu_quota,
+                cpu_period=limits.cpu_period,
+                memory_limit_in_bytes=limits.memory_limit,
+                oom_score_adj=limits.oom_score_adj,
+            ),
+            security_context=_security(security, pod),
+        ),
+    )
+
+
+def _security(security: m.Security, pod: m.SandboxSpec) -> Any:
+    hidden = () if security.privileged or security.unmasked_proc else _MASKED
+    frozen = () if security.privileged or security.unmasked_proc else _READ_ONLY
+    return pb.LinuxContainerSecurityContext(
+        privileged=security.privileged,
+        capabilities=pb.Capability(
+            add_capabilities=security.add_capabilities, drop_capabilities=security.drop_capabilities
+        ),
+        namespace_options=_namespaces(pod),
+        run_as_user=_int(security.run_as_user),
+        run_as_group=_int(security.run_as_group),
+        readonly_rootfs=security.read_only_root,
+        no_new_privs=security.no_new_privileges,
+        supplemental_groups=security.supplemental_groups,
+        masked_paths=hidden,
+        readonly_paths=frozen,
+        seccomp=_seccomp("Unconfined" if security.privileged else security.seccomp),
+    )
+
+
+_MASKED = (
+    "/proc/asound",
+    "/proc/acpi",
+    "/proc/kcore",
+    "/proc/keys",
+    "/proc/latency_stats",
+    "/proc/timer_list",
+    "/proc/timer_stats",
+    "/proc/sched_debug",
+    "/proc/scsi",
+    "/sys/firmware",
+    "/sys/devices/virtual/powercap",
+)
+_READ_ONLY = ("/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger")
+_PROPAGATION = (pb.PROPAGATION_PRIVATE, pb.PROPAGATION_HOST_TO_CONTAINER, pb.PROPAGATION_BIDIRECTIONAL)

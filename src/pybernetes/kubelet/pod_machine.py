@@ -1,0 +1,574 @@
+"""The Pod lifecycle as a pure function: decide(pod, observed) -> actions. executor.py performs them and observes again.
+
+Nothing here waits, asks or remembers. Every action has a `key`; while one is under way its key is in `observed.busy`,
+and what it would touch is left alone. Performing what decide() says, in any order and with any failure in between,
+comes to rest: Running and nothing to do, or finished and cleaned (the laws in tests/unit/kubelet/test_pod_machine.py).
+"""
+
+import hashlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import ClassVar, TypeAlias
+
+from msgspec import Struct
+
+from pybernetes.api.types import core_v1
+from pybernetes.kubelet.cri.model import Container, Sandbox, State
+
+CONTAINER_HASH = "io.kubernetes.container.hash"
+FIRST_DELAY = 10.0
+"""Seconds before the second restart of a container; the first one is at once, each later one waits twice as long."""
+LONGEST_DELAY = 300.0
+HEALTHY_RUN = 600.0
+"""A run of so many seconds makes the next restart immediate again."""
+KEPT_RUNS = 2
+"""Runs of one container that stay in the runtime: the current one and its predecessor (`kubectl logs --previous`)."""
+DEFAULT_GRACE = 30.0
+
+
+class Failure(Struct, frozen=True):
+    """Why an action failed, and when (seconds since 1970) it may be tried again."""
+
+    reason: str
+    message: str
+    until: float
+
+
+class Health(Struct, frozen=True):
+    """What the probes say of one container. Without probes all is well as soon as it runs."""
+
+    started: bool = True
+    ready: bool = True
+    unhealthy: str = ""
+    """Why it must be restarted; empty while it need not."""
+    grace: float | None = None
+    """terminationGracePeriodSeconds of the probe that failed."""
+
+
+class Verdict(Struct, frozen=True):
+    """The Pod must end as Failed: refused by admission, evicted, or too long active."""
+
+    reason: str
+    message: str
+    grace: float | None = None
+
+
+class Observed(Struct, frozen=True):
+    """All that decide() may know of the world. Keys of `failures`, `busy` and `done` are keys of actions."""
+
+    now: float
+    sandboxes: tuple[Sandbox, ...] = ()
+    """Newest first."""
+    containers: tuple[Container, ...] = ()
+    """Of each name the newest attempt first."""
+    busy: frozenset[str] = frozenset()
+    done: frozenset[str] = frozenset()
+    """Actions that leave no trace in the runtime (prepare, pull, stop of a sandbox) and have succeeded."""
+    failures: Mapping[str, Failure] = {}
+    health: Mapping[str, Health] = {}
+    """By container id."""
+    restarts: Mapping[str, int] = {}
+    """By container name: the highest attempt ever reported; the runtime may have forgotten it."""
+    verdict: Verdict | None = None
+    started: float | None = None
+    """When the kubelet first took up the Pod (status.startTime)."""
+    grace: float | None = None
+    """Of a Pod that is gone from the API: what is left of its grace."""
+
+
+class Action(Struct, frozen=True):
+    """One thing to do."""
+
+    name: ClassVar[str] = ""
+
+    @property
+    def key(self) -> str:
+        return self.name
+
+
+class Prepare(Action, frozen=True):
+    """Directories, cgroup and volumes of the Pod."""
+
+    name: ClassVar[str] = "prepare"
+
+
+class RunSandbox(Action, frozen=True):
+    """A new sandbox. There is never a second one under way."""
+
+    name: ClassVar[str] = "sandbox"
+    attempt: int
+
+
+class StopSandbox(Action, frozen=True):
+    """Stops what is left in a sandbox and gives its network back."""
+
+    sandbox: str
+
+    @property
+    def key(self) -> str:
+        return f"stop-sandbox/{self.sandbox}"
+
+
+class RemoveSandbox(Action, frozen=True):
+    """Forgets a stopped sandbox and its containers."""
+
+    sandbox: str
+
+    @property
+    def key(self) -> str:
+        return f"remove-sandbox/{self.sandbox}"
+
+
+class PullImage(Action, frozen=True):
+    """Makes the image present, as the pull policy wants it, for one attempt of a container."""
+
+    container: str
+    attempt: int
+
+    @property
+    def key(self) -> str:
+        return f"pull/{self.container}/{self.attempt}"
+
+
+class CreateContainer(Action, frozen=True):
+    """A new container, not yet started. `delay` is written down with it: what its successor will have to wait."""
+
+    container: str
+    attempt: int
+    sandbox: str
+    delay: float
+
+    @property
+    def key(self) -> str:
+        return f"create/{self.container}"
+
+
+class StartContainer(Action, frozen=True):
+    """Starts a created container."""
+
+    container: str
+    id: str
+
+    @property
+    def key(self) -> str:
+        return f"start/{self.id}"
+
+
+class StopContainer(Action, frozen=True):
+    """preStop hook, TERM, and KILL after `grace` seconds. A shorter grace may be asked for while a longer one runs."""
+
+    container: str
+    id: str
+    grace: float
+    why: str
+
+    @property
+    def key(self) -> str:
+        return f"stop/{self.id}/{self.grace:g}"
+
+
+class RemoveContainer(Action, frozen=True):
+    """Forgets a container that does not run."""
+
+    id: str
+
+    @property
+    def key(self) -> str:
+        return f"remove/{self.id}"
+
+
+class TearDown(Action, frozen=True):
+    """Unmounts the volumes and removes the Pod's cgroup."""
+
+    name: ClassVar[str] = "teardown"
+
+
+class FinalDelete(Action, frozen=True):
+    """Tells the API that nothing of the Pod runs any more: DELETE with grace 0 and its uid."""
+
+    name: ClassVar[str] = "delete"
+
+
+class Forget(Action, frozen=True):
+    """Nothing is left here of a Pod that the API does not know: drop its record."""
+
+    name: ClassVar[str] = "forget"
+
+
+class WakeAt(Action, frozen=True):
+    """Nothing to do before `when` (seconds since 1970)."""
+
+    name: ClassVar[str] = "wake"
+    when: float
+
+
+Actions: TypeAlias = Sequence[Action]
+Seen: TypeAlias = Mapping[str, Sequence[Container]]
+
+
+def decide(pod: core_v1.Pod | None, observed: Observed) -> Actions:
+    """What to do next for one Pod; None is a Pod that the API knows no more. Same arguments, same answer."""
+    if pod is None:
+        return _paced(_clean(observed), observed)
+    if terminating(pod, observed):
+        return _paced(_terminate(pod, observed), observed)
+    if finished(pod, observed):
+        return _paced(_settle(observed), observed)
+    return _paced(_run(pod, observed), observed)
+
+
+def _paced(wanted: Iterable[Action], observed: Observed) -> Actions:
+    """Leaves out what is under way, and turns what has failed lately into the time to wake up."""
+    chosen: list[Action] = []
+    wake: list[float] = []
+    for action in wanted:
+        failure = observed.failures.get(action.key)
+        if isinstance(action, WakeAt):
+            wake.append(action.when)
+        elif failure is not None and failure.until > observed.now:
+            wake.append(failure.until)
+        elif action.key not in observed.busy:
+            chosen.append(action)
+    return (*chosen, *((WakeAt(min(wake)),) if wake else ()))
+
+
+# -- what a Pod is ------------------------------------------------------------------------------------------------
+
+
+def container_hash(container: core_v1.Container) -> str:
+    """Identity of what a running container was made from. Only name and image: all else cannot change in place."""
+    return hashlib.sha256(f"{container.name}\0{container.image}".encode()).hexdigest()[:8]
+
+
+def is_sidecar(container: core_v1.Container) -> bool:
+    """An init container that goes on running (KEP-753)."""
+    return container.restartPolicy == "Always"
+
+
+def by_name(observed: Observed) -> Seen:
+    """Runs of each container, the newest first."""
+    found: dict[str, list[Container]] = {}
+    for container in observed.containers:
+        found.setdefault(container.name, []).append(container)
+    for runs in found.values():
+        runs.sort(key=lambda c: (c.attempt, c.created), reverse=True)
+    return found
+
+
+def current_sandbox(observed: Observed) -> Sandbox | None:
+    """The newest sandbox, when it is ready."""
+    newest = max(observed.sandboxes, key=lambda s: (s.attempt, s.created), default=None)
+    return newest if newest is not None and newest.ready else None
+
+
+def deadline(pod: core_v1.Pod, observed: Observed) -> float | None:
+    """When activeDeadlineSeconds is over."""
+    seconds = pod.spec.activeDeadlineSeconds
+    return None if seconds is None or observed.started is None else observed.started + seconds
+
+
+def terminating(pod: core_v1.Pod, observed: Observed) -> bool:
+    """Whether everything must stop: deleted, refused, evicted, too long active, or Failed in the API already."""
+    if pod.metadata.deletionTimestamp is not None or observed.verdict is not None:
+        return True
+    ends = deadline(pod, observed)
+    return ends is not None and ends <= observed.now
+
+
+def finished(pod: core_v1.Pod, observed: Observed) -> bool:
+    """Whether the Pod has ended by itself: nothing runs and nothing may be started again."""
+    if pod.status.phase in ("Succeeded", "Failed"):
+        return True
+    seen = by_name(observed)
+    policy = pod.spec.restartPolicy
+    if _init_failed(pod, seen):
+        return not any(_alive(c) for c in observed.containers)
+    if policy == "Always" or not seen:
+        return False
+    for container in pod.spec.containers:
+        runs = seen.get(container.name)
+        if not runs or _alive(runs[0]) or _may_restart(container, runs[0], policy):
+            return False
+    return True
+
+
+def _init_failed(pod: core_v1.Pod, seen: Seen) -> bool:
+    if pod.spec.restartPolicy != "Never":
+        return False
+    for container in pod.spec.initContainers:
+        runs = seen.get(container.name)
+        if not is_sidecar(container) and runs and runs[0].state == State.EXITED and runs[0].exit_code != 0:
+            return True
+    return False
+
+
+def _alive(container: Container) -> bool:
+    return container.state != State.EXITED
+
+
+def _may_restart(container: core_v1.Container, ended: Container, policy: str) -> bool:
+    if is_sidecar(container) or _changed(container, ended):
+        return True
+    wanted = container.restartPolicy or policy
+    return wanted == "Always" or (wanted == "OnFailure" and ended.exit_code != 0)
+
+
+def _changed(container: core_v1.Container, run: Container) -> bool:
+    return run.annotations.get(CONTAINER_HASH, container_hash(container)) != container_hash(container)
+
+
+def restart_time(run: Container) -> float:
+    """When the successor of an ended run may start."""
+    return run.finished + _due_delay(run)
+
+
+def _due_delay(run: Container) -> float:
+    return 0.0 if run.started and run.finished - run.started > HEALTHY_RUN else run.restart_delay
+
+
+def _next_delay(run: Container | None) -> float:
+    """What to write down with the successor of `run`: what the one after it will wait."""
+    if run is None:
+        return 0.0
+    due = _due_delay(run)
+    return min(LONGEST_DELAY, 2 * due) if due else FIRST_DELAY
+
+
+# -- running -------------------------------------------------------------------------------------------------------
+
+
+def _run(pod: core_v1.Pod, observed: Observed) -> Iterator[Action]:
+    ends = deadline(pod, observed)
+    if ends is not None:
+        yield WakeAt(ends)
+    sandbox = current_sandbox(observed)
+    if sandbox is None:
+        yield from _begin(pod, observed)
+        return
+    yield from _stop_unwanted(pod, observed, sandbox)
+    yield from _advance(pod, observed, sandbox)
+    yield from _collect(observed, sandbox)
+
+
+def _begin(pod: core_v1.Pod, observed: Observed) -> Iterator[Action]:
+    """Until there is a sandbox: end what the old one left, prepare, and pull meanwhile."""
+    seen = by_name(observed)
+    if Prepare.name not in observed.done:
+        yield Prepare()
+    left = [c for c in observed.containers if c.state in (State.RUNNING, State.UNKNOWN)]
+    for container in left:
+        yield from _stop(observed, container, pod_grace(pod), "Pod sandbox changed, it will be killed and re-created.")
+    if not left:
+        unstopped = [s for s in observed.sandboxes if StopSandbox(s.id).key not in observed.done]
+        yield from (StopSandbox(s.id) for s in unstopped)
+        if Prepare.name in observed.done and not unstopped:
+            yield RunSandbox(1 + max((s.attempt for s in observed.sandboxes), default=-1))
+    first = next(iter((*pod.spec.initContainers, *pod.spec.containers)), None)
+    starting = pod.spec.containers if not pod.spec.initContainers else (first,) if first else ()
+    for wanted in starting:
+        runs = seen.get(wanted.name, ())
+        if not runs or _may_restart(wanted, runs[0], pod.spec.restartPolicy):
+            yield from _pull(observed, wanted.name, _attempt(observed, wanted.name, seen))
+
+
+def _advance(pod: core_v1.Pod, observed: Observed, sandbox: Sandbox) -> Iterator[Action]:
+    """Init containers one after another, then all containers at once."""
+    seen = by_name(observed)
+    mains_began = any(
+        c.sandbox == sandbox.id and any(c.name == m.name for m in pod.spec.containers) for c in observed.containers
+    )
+    for wanted in pod.spec.initContainers:
+        runs = [r for r in seen.get(wanted.name, ()) if r.sandbox == sandbox.id]
+        run = runs[0] if runs else None
+        if is_sidecar(wanted):
+            yield from _keep_running(pod, observed, sandbox, wanted)
+            if not mains_began and not (run and run.state == State.RUNNING and health(observed, run).started):
+                return
+            continue
+        if mains_began or (run is not None and run.state == State.EXITED and run.exit_code == 0):
+            continue
+        yield from _keep_running(pod, observed, sandbox, wanted)
+        return
+    for wanted in pod.spec.containers:
+        yield from _keep_running(pod, observed, sandbox, wanted)
+    for name in (c.name for c in pod.spec.ephemeralContainers):
+        if name not in seen:
+            yield from _start_anew(observed, sandbox, name, seen)
+        else:
+            yield from _start_created(observed, seen[name][0], sandbox)
+
+
+def _keep_running(
+    pod: core_v1.Pod, observed: Observed, sandbox: Sandbox, wanted: core_v1.Container
+) -> Iterator[Action]:
+    seen = by_name(observed)
+    runs = seen.get(wanted.name, ())
+    run = runs[0] if runs else None
+    if run is None:
+        yield from _start_anew(observed, sandbox, wanted.name, seen)
+    elif run.state == State.CREATED:
+        yield from _start_created(observed, run, sandbox)
+    elif run.state == State.EXITED:
+        is_init = any(wanted.name == c.name for c in pod.spec.initContainers)
+        again = _may_restart(wanted, run, pod.spec.restartPolicy)
+        if is_init and not is_sidecar(wanted):
+            # In a new sandbox an init container runs again although it has succeeded before.
+            again = run.sandbox != sandbox.id or (run.exit_code != 0 and pod.spec.restartPolicy != "Never")
+        if not again:
+            return
+        when = run.finished if _changed(wanted, run) or run.sandbox != sandbox.id else restart_time(run)
+        if when > observed.now:
+            yield WakeAt(when)
+        else:
+            yield from _start_anew(observed, sandbox, wanted.name, seen)
+
+
+def _start_anew(observed: Observed, sandbox: Sandbox, name: str, seen: Seen) -> Iterator[Action]:
+    attempt = _attempt(observed, name, seen)
+    pull = PullImage(name, attempt)
+    if pull.key not in observed.done:
+        yield pull
+        return
+    runs = seen.get(name, ())
+    yield CreateContainer(name, attempt, sandbox.id, _next_delay(runs[0] if runs else None))
+
+
+def _start_created(observed: Observed, run: Container, sandbox: Sandbox) -> Iterator[Action]:
+    if run.state != State.CREATED:
+        return
+    if run.sandbox != sandbox.id:
+        yield RemoveContainer(run.id)
+    elif CreateContainer(run.name, run.attempt, run.sandbox, 0).key not in observed.busy:
+        yield StartContainer(run.name, run.id)
+
+
+def _pull(observed: Observed, name: str, attempt: int) -> Iterator[Action]:
+    pull = PullImage(name, attempt)
+    if pull.key not in observed.done:
+        yield pull
+
+
+def _attempt(observed: Observed, name: str, seen: Seen) -> int:
+    """The number of the next run: past every one that was ever seen or reported."""
+    runs = seen.get(name, ())
+    return 1 + max(runs[0].attempt if runs else -1, observed.restarts.get(name, -1))
+
+
+def health(observed: Observed, run: Container) -> Health:
+    """What the probes say of a run."""
+    return observed.health.get(run.id, Health())
+
+
+def _stop_unwanted(pod: core_v1.Pod, observed: Observed, sandbox: Sandbox) -> Iterator[Action]:
+    """Runs that may not go on: unhealthy, of an older sandbox, of another image, unknown to the runtime itself."""
+    wanted = {c.name: c for c in (*pod.spec.initContainers, *pod.spec.containers)}
+    newest = {name: runs[0].id for name, runs in by_name(observed).items()}
+    for run in observed.containers:
+        if run.state not in (State.RUNNING, State.UNKNOWN):
+            continue
+        spec, said = wanted.get(run.name), health(observed, run)
+        if run.state == State.UNKNOWN:
+            yield from _stop(observed, run, pod_grace(pod), "container state is unknown")
+        elif run.sandbox != sandbox.id or newest[run.name] != run.id:
+            yield from _stop(observed, run, pod_grace(pod), "belongs to an older run of the Pod")
+        elif said.unhealthy:
+            yield from _stop(observed, run, pod_grace(pod) if said.grace is None else said.grace, said.unhealthy)
+        elif spec is not None and _changed(spec, run):
+            yield from _stop(observed, run, pod_grace(pod), f"Container {run.name} definition changed")
+
+
+def _collect(observed: Observed, sandbox: Sandbox) -> Iterator[Action]:
+    """Old runs beyond KEPT_RUNS, and old sandboxes whose containers all have successors."""
+    seen = by_name(observed)
+    for runs in seen.values():
+        yield from (RemoveContainer(run.id) for run in runs[KEPT_RUNS:] if run.state == State.EXITED)
+    for old in observed.sandboxes:
+        if old.id == sandbox.id:
+            continue
+        left = [c for c in observed.containers if c.sandbox == old.id]
+        if all(not _alive(c) and seen[c.name][0].sandbox != old.id for c in left):
+            yield RemoveSandbox(old.id)
+
+
+# -- ending --------------------------------------------------------------------------------------------------------
+
+
+def pod_grace(pod: core_v1.Pod) -> float:
+    """Seconds between TERM and KILL."""
+    if pod.metadata.deletionGracePeriodSeconds is not None:
+        return float(pod.metadata.deletionGracePeriodSeconds)
+    grace = pod.spec.terminationGracePeriodSeconds
+    return DEFAULT_GRACE if grace is None else float(grace)
+
+
+def _stop(observed: Observed, run: Container, grace: float, why: str) -> Iterator[Action]:
+    """Unless a stop with no longer grace is under way."""
+    prefix = f"stop/{run.id}/"
+    under_way = [float(key.removeprefix(prefix)) for key in observed.busy if key.startswith(prefix)]
+    if not under_way or grace < min(under_way):
+        yield StopContainer(run.name, run.id, grace, why)
+
+
+def _stop_all(observed: Observed, grace: float, last: Sequence[str], why: str) -> Iterator[Action]:
+    """Containers together, then the sidecars (`last`) in their order; then the sandboxes."""
+    living = [c for c in observed.containers if c.state in (State.RUNNING, State.UNKNOWN)]
+    ordinary = [c for c in living if c.name not in last]
+    if ordinary:
+        for run in ordinary:
+            yield from _stop(observed, run, grace, why)
+    elif living:
+        turn = min(living, key=lambda c: list(last).index(c.name))
+        yield from _stop(observed, turn, grace, why)
+    elif not _starting(observed):
+        for sandbox in observed.sandboxes:
+            if StopSandbox(sandbox.id).key not in observed.done:
+                yield StopSandbox(sandbox.id)
+
+
+def _starting(observed: Observed) -> bool:
+    return any(key.startswith(("create/", "start/", "sandbox")) for key in observed.busy)
+
+
+def _still(observed: Observed) -> bool:
+    """Nothing runs and nothing can: no start is under way and every sandbox is stopped."""
+    return (
+        not _starting(observed)
+        and not any(c.state in (State.RUNNING, State.UNKNOWN) for c in observed.containers)
+        and all(StopSandbox(s.id).key in observed.done for s in observed.sandboxes)
+    )
+
+
+def _terminate(pod: core_v1.Pod, observed: Observed) -> Iterator[Action]:
+    grace = pod_grace(pod)
+    if observed.verdict is not None and observed.verdict.grace is not None:
+        grace = min(grace, observed.verdict.grace)
+    sidecars = [c.name for c in reversed(pod.spec.initContainers) if is_sidecar(c)]
+    yield from _stop_all(observed, grace, sidecars, "Stopping container")
+    if not _still(observed) or Prepare.name in observed.busy:
+        return
+    if TearDown.name not in observed.done:
+        yield TearDown()
+    elif pod.metadata.deletionTimestamp is not None:
+        yield FinalDelete()
+
+
+def _settle(observed: Observed) -> Iterator[Action]:
+    """A Pod that has ended keeps its containers, for their logs, but neither network nor volumes."""
+    yield from _stop_all(observed, DEFAULT_GRACE, (), "Pod has ended")
+    if _still(observed) and Prepare.name not in observed.busy and TearDown.name not in observed.done:
+        yield TearDown()
+
+
+def _clean(observed: Observed) -> Iterator[Action]:
+    """A Pod that is gone from the API: end it and leave nothing."""
+    grace = DEFAULT_GRACE if observed.grace is None else observed.grace
+    yield from _stop_all(observed, grace, (), "Pod is gone")
+    if not _still(observed) or Prepare.name in observed.busy:
+        return
+    if TearDown.name not in observed.done:
+        yield TearDown()
+    for run in observed.containers:
+        yield RemoveContainer(run.id)
+    if not observed.containers:
+        yield from (RemoveSandbox(s.id) for s in observed.sandboxes)
+    if not observed.containers and not observed.sandboxes and TearDown.name in observed.done and not observed.busy:
+        yield Forget()
