@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from pybernetes.api.errors import FieldError, invalid_value, not_supported, required, shown
-from pybernetes.apiserver.validation.names import path_segment
+from pybernetes.api.names import path_segment
 
 FieldErrors = Iterator[FieldError]
 

@@ -3,9 +3,9 @@
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+from pybernetes.api import names
 from pybernetes.api.errors import FieldError, field_forbidden, invalid_value, required, too_long
 from pybernetes.api.objects import Object
-from pybernetes.apiserver.validation import names
 from pybernetes.apiserver.validation.fields import FieldErrors, check, immutable, non_negative
 
 NameRule = Callable[[str], Iterable[str]]
@@ -22,7 +22,7 @@ def validate_object_meta(
 ) -> list[FieldError]:
     """All faults of `metadata`; on update also of what may not change. `name_rule` None is a DNS-1123 subdomain."""
     meta = obj.get("metadata") or {}
-    errors = [*_names(meta, namespaced, name_rule or names.dns_subdomain)]
+    errors = [*_names(meta, namespaced, name_rule or names.dns1123_subdomain)]
     errors += non_negative("metadata.generation", meta.get("generation"))
     errors += labels(meta.get("labels") or {}, "metadata.labels")
     errors += annotations(meta.get("annotations") or {}, "metadata.annotations")
@@ -36,7 +36,7 @@ def validate_object_meta(
 
 def _names(meta: Mapping[str, Any], namespaced: bool, rule: NameRule) -> FieldErrors:
     if prefix := meta.get("generateName"):
-        yield from check("metadata.generateName", prefix, rule(names.before_suffix(prefix)))
+        yield from check("metadata.generateName", prefix, rule(_before_suffix(prefix)))
     if name := meta.get("name"):
         yield from check("metadata.name", name, rule(name))
     else:
@@ -48,7 +48,7 @@ def _names(meta: Mapping[str, Any], namespaced: bool, rule: NameRule) -> FieldEr
     elif not namespace:
         yield required("metadata.namespace")
     else:
-        yield from check("metadata.namespace", namespace, names.dns_label(namespace))
+        yield from check("metadata.namespace", namespace, names.dns1123_label(namespace))
 
 
 def labels(values: Mapping[str, str], path: str) -> FieldErrors:
@@ -153,3 +153,8 @@ def _update(meta: Mapping[str, Any], old: Mapping[str, Any]) -> FieldErrors:
         yield invalid_value("metadata.generation", meta.get("generation") or 0, "must not be decremented")
     for field in ("name", "namespace", "uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds"):
         yield from immutable(f"metadata.{field}", meta.get(field), old.get(field))
+
+
+def _before_suffix(prefix: str) -> str:
+    """A generateName as names are checked: its last dash stands for what will follow."""
+    return f"{prefix[:-2]}a" if len(prefix) > 1 and prefix.endswith("-") else prefix

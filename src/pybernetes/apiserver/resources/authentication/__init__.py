@@ -1,0 +1,1 @@
+"""API resources of authentication.k8s.io."""

@@ -1,0 +1,1 @@
+"""API resources of authorization.k8s.io."""

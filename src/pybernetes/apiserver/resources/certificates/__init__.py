@@ -1,0 +1,1 @@
+"""API resources of certificates.k8s.io."""

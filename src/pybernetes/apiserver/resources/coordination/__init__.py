@@ -1,0 +1,1 @@
+"""API resources of coordination.k8s.io."""

@@ -1,0 +1,1 @@
+"""API resources of rbac.authorization.k8s.io."""
