@@ -1,0 +1,109 @@
+"""Laws of the forms of an object: canonical, Struct, JSON and protobuf say the same, for every built-in kind."""
+
+import base64
+import importlib
+import string
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+import orjson
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from pybernetes.api import schema
+from pybernetes.api.canonical import canonicalize
+from pybernetes.api.schema import Field
+from pybernetes.api.schema._index import KINDS, PACKAGES
+
+Draw = Callable[[st.SearchStrategy[Any]], Any]
+
+NAMES = sorted(KINDS.values())
+_TEXT = st.text(string.ascii_letters + string.digits + ' -_./"\\é', max_size=6)
+_TIMES = st.sampled_from(["2026-01-02T03:04:05Z", "2026-01-02T03:04:05.5+02:00", "0001-01-01T00:00:00Z", None])
+_MICRO_TIMES = st.sampled_from(["2026-01-02T03:04:05.000000Z", "2026-01-02T03:04:05.123456+02:00", None])
+_QUANTITIES = st.sampled_from(["0", "1000m", "1.5Gi", "1e3", "0.5", 1, 0.25, "100m", None])
+_JSON = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**53), 2**53) | _TEXT,
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(_TEXT, inner, max_size=2),
+    max_leaves=3,
+)
+_SCALARS: dict[str, st.SearchStrategy[Any]] = {
+    "string": _TEXT | st.none(),
+    "int32": st.integers(-(2**31), 2**31 - 1) | st.just(0),
+    "int64": st.integers(-(2**63), 2**63 - 1) | st.just(0),
+    "bool": st.booleans() | st.none(),
+    "double": st.floats(allow_nan=False, allow_infinity=False, width=32) | st.integers(-9, 9),
+    "bytes": st.binary(max_size=4).map(lambda b: base64.b64encode(b).decode()) | st.none(),
+    "quantity": _QUANTITIES,
+    "intorstring": st.integers(0, 70000) | _TEXT | st.none(),
+    "time": _TIMES,
+    "microtime": _MICRO_TIMES,
+}
+
+
+def _value(draw: Draw, field: Field, depth: int) -> Any:
+    if field.kind == "object":
+        return drawn(draw, field.ref, depth + 1)
+    if field.kind in ("list", "map"):
+        assert field.item
+        size = draw(st.integers(0, 2))
+        if field.kind == "list":
+            return [_value(draw, field.item, depth + 1) for _ in range(size)]
+        return {draw(_TEXT): _value(draw, field.item, depth + 1) for _ in range(size)}
+    if field.kind == "raw":
+        return _raw(draw, field, depth)
+    return draw(_SCALARS[field.kind])
+
+
+def _raw(draw: Draw, field: Field, depth: int) -> Any:
+    union = field.ref.rpartition(".")[2]
+    if not union.startswith("JSONSchemaPropsOr"):
+        return draw(_JSON if union in ("", "JSON") else st.dictionaries(_TEXT, _JSON, max_size=2))
+    nested = drawn(draw, field.ref.rpartition("Or")[0], depth + 1)
+    if union.endswith("OrBool") and draw(st.booleans()):
+        return draw(st.booleans())
+    if union.endswith("StringArray") and draw(st.booleans()):
+        return draw(st.lists(_TEXT, max_size=2))
+    if union.endswith("PropsOrArray") and draw(st.booleans()):
+        return [nested]
+    return nested
+
+
+def drawn(draw: Draw, type_name: str, depth: int = 0) -> dict[str, Any]:
+    """Some object of the type: few fields of each, any of them null or empty."""
+    info = schema.get(type_name)
+    names = [n for n in info.fields if not (info.gvk and n in ("kind", "apiVersion"))]
+    most = 4 if depth < 3 else 2 if depth < 6 else 0
+    chosen = draw(st.lists(st.sampled_from(names), max_size=most, unique=True)) if names else []
+    obj = {name: _value(draw, info.fields[name], depth) for name in chosen}
+    if info.gvk:
+        obj |= {"kind": info.gvk.kind, "apiVersion": info.gvk.api_version}
+    return obj
+
+
+def struct_of(type_name: str) -> type[msgspec.Struct]:
+    package, _, short = type_name.rpartition(".")
+    struct: type[msgspec.Struct] = getattr(importlib.import_module(f"pybernetes.api.types.{PACKAGES[package]}"), short)
+    return struct
+
+
+@given(st.data())
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+def test_canonical_form_encodes_as_its_struct_and_is_its_own(data: st.DataObject) -> None:
+    name = data.draw(st.sampled_from(NAMES))
+    given_object = drawn(data.draw, name)
+    canonical = canonicalize(given_object, name)
+    assert canonical.problems == ()
+    assert canonicalize(canonical.object, name).object == canonical.object
+    encoded = orjson.dumps(canonical.object)
+    assert orjson.dumps(canonicalize(canonical.object, name).object) == encoded
+    assert msgspec.json.encode(msgspec.json.decode(encoded, type=struct_of(name))) == encoded
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_an_empty_object_of_each_kind_encodes_as_its_struct(name: str) -> None:
+    encoded = orjson.dumps(canonicalize({}, name).object)
+    assert msgspec.json.encode(msgspec.json.decode(encoded, type=struct_of(name))) == encoded
+    assert msgspec.json.encode(struct_of(name)()) == encoded
