@@ -1,4 +1,4 @@
-"""Strategic merge patch: a merge patch that knows which lists have keys. strategic_diff.py makes such patches.
+"""Strategic merge patch: a merge patch that knows which lists have keys; and the one that `kubectl apply` makes.
 
 Content type application/strategic-merge-patch+json. Lists of strategy `merge` are merged by their merge key (or as
 sets, when of scalars); all others are replaced. Directives: `$patch` (delete, replace; merge is the default),
@@ -25,15 +25,24 @@ def apply(document: Object, patch: Any, type_name: str) -> Object:
     """The document after the patch; `type_name` as in api.schema. Raises BadRequest, Invalid."""
     if not isinstance(patch, dict):
         raise unreadable("a strategic merge patch is an object")
-    return _merge_map(copied(document), patch, root(type_name))
+    return _merge_map(copied(document), patch, _root(type_name))
 
 
-def root(type_name: str) -> Field:
+def three_way(original: Object, modified: Object, current: Object, type_name: str) -> Object:
+    """The patch that turns `current` into what `modified` wants; empty when nothing is to do. Raises BadRequest.
+
+    `original` is what was applied last time. What `modified` says otherwise than `current` is changed; what `original`
+    had and `modified` has no more is deleted; what only `current` has belongs to others and is left alone.
+    """
+    return _maps(original, modified, current, _root(type_name))
+
+
+def _root(type_name: str) -> Field:
     """A type as if it were a field."""
     return Field(kind="object", ref=type_name)
 
 
-def child(field: Field | None, key: str) -> Field | None:
+def _child(field: Field | None, key: str) -> Field | None:
     """The field `key` of a value of `field`; None where nothing is known of it."""
     if field is None:
         return None
@@ -44,17 +53,17 @@ def child(field: Field | None, key: str) -> Field | None:
     return None
 
 
-def merges(field: Field | None) -> bool:
+def _merges(field: Field | None) -> bool:
     """Whether a list of this field is merged; a list is replaced unless its field says merge."""
     return field is not None and "merge" in field.patch_strategies
 
 
-def replaces(field: Field | None) -> bool:
+def _replaces(field: Field | None) -> bool:
     """Whether an object of this field is replaced; an object is merged unless its field says replace."""
     return field is not None and "replace" in field.patch_strategies
 
 
-def no_merge_key(item: Any, key: str) -> BadRequest:
+def _no_merge_key(item: Any, key: str) -> BadRequest:
     """Upstream's text for an element that cannot be told from others."""
     return BadRequest(f"map: {item} does not contain declared merge key: {key}")
 
@@ -70,7 +79,7 @@ def _merge_map(original: Object, patch: Object, field: Field | None) -> Object:
         elif value is None:
             result.pop(key, None)
         else:
-            result[key] = _merge_value(result.get(key), value, child(field, key))
+            result[key] = _merge_value(result.get(key), value, _child(field, key))
     return result
 
 
@@ -88,8 +97,8 @@ def _directed(patch: Object) -> Object:
 
 def _merge_value(original: Any, value: Any, field: Field | None) -> Any:
     if isinstance(original, dict) and isinstance(value, dict):
-        return _plain(value) if replaces(field) else _merge_map(original, value, field)
-    if isinstance(original, list) and isinstance(value, list) and merges(field):
+        return _plain(value) if _replaces(field) else _merge_map(original, value, field)
+    if isinstance(original, list) and isinstance(value, list) and _merges(field):
         return _merge_list(original, value, field)
     return _plain(value)
 
@@ -135,7 +144,7 @@ def _merge_ordered(result: Object, patch: Object, field: Field | None) -> None:
         key = directive.removeprefix(ORDER)
         if not isinstance(order, list):
             raise BadRequest("invalid patch format of setElementOrder list")
-        inner = child(field, key)
+        inner = _child(field, key)
         original, changes = result.get(key), patch.get(key)
         if changes is None and key in patch:
             continue  # null: the list goes
@@ -172,7 +181,7 @@ def _merge_list(original: list[Any], changes: list[Any], field: Field | None) ->
         raise rejected("lists of lists are not supported")
     if not any(isinstance(item, dict) for item in everything):
         merged = list(original)
-        merged.extend(item for item in changes if not _contains(original, item))
+        merged.extend(item for item in changes if not _has(original, item))
         return _ordered(_distinct(merged), changes, original, field)
     if not all(isinstance(item, dict) for item in everything):
         raise rejected("list element types are not identical")
@@ -185,7 +194,7 @@ def _merge_list(original: list[Any], changes: list[Any], field: Field | None) ->
     merged = list(kept)
     for item in rest:
         if key not in item:
-            raise no_merge_key(item, key)
+            raise _no_merge_key(item, key)
         place = next((n for n, there in enumerate(merged) if equal(there.get(key), item[key])), None)
         if place is None:
             merged.append(_plain(item))
@@ -203,7 +212,7 @@ def _special(original: list[Any], changes: list[Any], key: str) -> tuple[list[An
                 rest.append(item)
             case "delete":
                 if key not in item:
-                    raise no_merge_key(item, key)
+                    raise _no_merge_key(item, key)
                 value = item[key]
                 kept = [there for there in kept if not equal(there.get(key), value)]
             case "replace":
@@ -220,8 +229,8 @@ def _ordered(merged: list[Any], wanted: Sequence[Any], server: Sequence[Any], fi
     order = [_identity(item, field) for item in wanted]
     before = [_identity(item, field) for item in server]
     items = [(_identity(item, field), item) for item in merged]
-    ours = sorted((pair for pair in items if _contains(order, pair[0])), key=lambda pair: _index(order, pair[0]))
-    others = [pair for pair in items if not _contains(order, pair[0])]
+    ours = sorted((pair for pair in items if _has(order, pair[0])), key=lambda pair: _index(order, pair[0]))
+    others = [pair for pair in items if not _has(order, pair[0])]
     result: list[Any] = []
     while ours and others:
         mine, theirs = _index(before, ours[0][0]), _index(before, others[0][0])
@@ -240,13 +249,103 @@ def _index(items: Sequence[Any], wanted: Any) -> int:
     return next((n for n, item in enumerate(items) if equal(item, wanted)), -1)
 
 
-def _contains(items: Sequence[Any], wanted: Any) -> bool:
+def _has(items: Sequence[Any], wanted: Any) -> bool:
     return _index(items, wanted) >= 0
 
 
 def _distinct(items: Sequence[Any]) -> list[Any]:
     result: list[Any] = []
     for item in items:
-        if not _contains(result, item):
+        if not _has(result, item):
             result.append(item)
     return result
+
+
+def _maps(original: Object, modified: Object, current: Object, field: Field | None) -> Object:
+    patch: Object = {}
+    for key, wanted in modified.items():
+        there, inner = current.get(key), _child(field, key)
+        if wanted is None:
+            continue
+        if isinstance(wanted, dict) and isinstance(there, dict):
+            _map_field(patch, key, (_dict(original.get(key)), wanted, there), inner)
+        elif isinstance(wanted, list) and isinstance(there, list) and _merges(inner):
+            before = original.get(key)
+            _list_field(patch, key, (before if isinstance(before, list) else [], wanted, there), inner)
+        elif key not in current or not equal(wanted, there):
+            patch[key] = copied(wanted)
+    patch.update({key: None for key in original if key not in modified})
+    return patch
+
+
+def _dict(value: Any) -> Object:
+    return value if isinstance(value, dict) else {}
+
+
+def _map_field(patch: Object, key: str, states: tuple[Object, Object, Object], field: Field | None) -> None:
+    original, modified, current = states
+    if _replaces(field):
+        if not equal(modified, current):
+            patch[key] = {**copied(modified), DIRECTIVE: "replace"}
+        return
+    inner = _maps(original, modified, current, field)
+    if not inner:
+        return
+    if field is not None and "retainKeys" in field.patch_strategies:
+        inner[RETAIN] = sorted(modified)
+    patch[key] = inner
+
+
+def _list_field(patch: Object, key: str, states: tuple[list[Any], list[Any], list[Any]], field: Field | None) -> None:
+    original, modified, current = states
+    merge_key = field.merge_key if field is not None else ""
+    if not merge_key:
+        added = [item for item in modified if not _has(current, item)]
+        deleted = [item for item in original if not _has(modified, item)]
+        if deleted:
+            patch[DELETE_FROM + key] = deleted
+        order: list[Any] = modified
+        now = current
+    else:
+        added = _changed_items(states, field, merge_key)
+        deleted = [
+            {DIRECTIVE: "delete", merge_key: _named(item, merge_key)}
+            for item in original
+            if _find(modified, merge_key, _named(item, merge_key)) is None
+        ]
+        added = [*added, *deleted]
+        order = [{merge_key: item[merge_key]} for item in modified]
+        now = [{merge_key: item.get(merge_key)} for item in current]
+    kept = [item for item in now if _has(order, item)]
+    if added:
+        patch[key] = added
+    if added or deleted or not equal(kept, order):
+        patch[ORDER + key] = copied(order)
+
+
+def _changed_items(states: tuple[list[Any], list[Any], list[Any]], field: Field | None, merge_key: str) -> list[Any]:
+    original, modified, current = states
+    changes: list[Any] = []
+    item_field = field.item if field is not None else None
+    for item in modified:
+        name = _named(item, merge_key)
+        there = _find(current, merge_key, name)
+        if there is None:
+            changes.append(copied(item))
+            continue
+        inner = _maps(_find(original, merge_key, name) or {}, item, there, item_field)
+        if inner:
+            if field is not None and "retainKeys" in field.patch_strategies:
+                inner[RETAIN] = sorted(item)
+            changes.append({merge_key: name, **inner})
+    return changes
+
+
+def _named(item: Any, merge_key: str) -> Any:
+    if not isinstance(item, dict) or merge_key not in item:
+        raise _no_merge_key(item, merge_key)
+    return item[merge_key]
+
+
+def _find(items: list[Any], merge_key: str, name: Any) -> Object | None:
+    return next((i for i in items if isinstance(i, dict) and equal(i.get(merge_key), name)), None)

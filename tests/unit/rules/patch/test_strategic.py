@@ -8,8 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pybernetes.api.errors import BadRequest, Invalid
-from pybernetes.rules.patch.strategic import apply
-from pybernetes.rules.patch.strategic_diff import three_way
+from pybernetes.rules.patch.strategic import apply, three_way
 
 POD = "io.k8s.api.core.v1.Pod"
 DEPLOYMENT = "io.k8s.api.apps.v1.Deployment"
