@@ -1,37 +1,38 @@
-"""Owner references: who controls an object. Controllers, the garbage collector and the kubelet ask it."""
+"""Owner references: who controls an object, who merely owns it. Used by controllers, garbage collection, scheduler."""
 
-from msgspec import Struct
+from collections.abc import Iterable
 
-from pybernetes.api import facts
-from pybernetes.api.objects import split_api_version
-from pybernetes.api.types import meta_v1
+from pybernetes.api.types.meta_v1 import ObjectMeta, OwnerReference
 
 
-def controller_of(meta: meta_v1.ObjectMeta) -> meta_v1.OwnerReference | None:
-    """The one owner that manages the object; None for orphans."""
-    return next((ref for ref in meta.ownerReferences if ref.controller), None)
+def controller_of(metadata: ObjectMeta) -> OwnerReference | None:
+    """The one owner that manages the object; at most one has controller: true."""
+    return next((owner for owner in metadata.ownerReferences if owner.controller), None)
 
 
-def controlled_by(meta: meta_v1.ObjectMeta, uid: str) -> bool:
-    """Whether the object of that uid is the controller."""
-    ref = controller_of(meta)
-    return ref is not None and ref.uid == uid
+def is_controlled_by(metadata: ObjectMeta, uid: str) -> bool:
+    """Whether the object with that uid manages this one."""
+    controller = controller_of(metadata)
+    return controller is not None and controller.uid == uid
 
 
-def names_kind(ref: meta_v1.OwnerReference, kind: type[Struct]) -> bool:
-    """Whether the reference is to an object of that kind, in any version of its group."""
-    known = facts.of_struct(kind)
-    return ref.kind == known.kind and split_api_version(ref.apiVersion)[0] == known.group
+def is_owned_by(metadata: ObjectMeta, uid: str) -> bool:
+    """Whether that object is among the owners."""
+    return any(owner.uid == uid for owner in metadata.ownerReferences)
 
 
-def controller_reference(kind: type[Struct], meta: meta_v1.ObjectMeta) -> meta_v1.OwnerReference:
-    """A reference that makes the object of `meta` the controller; it also holds back its foreground deletion."""
-    known = facts.of_struct(kind)
-    return meta_v1.OwnerReference(
-        apiVersion=known.api_version,
-        kind=known.kind,
-        name=meta.name,
-        uid=meta.uid,
+def controller_reference(api_version: str, kind: str, metadata: ObjectMeta) -> OwnerReference:
+    """The reference that a controller's object puts on what it creates (metav1.NewControllerRef)."""
+    return OwnerReference(
+        apiVersion=api_version,
+        kind=kind,
+        name=metadata.name,
+        uid=metadata.uid,
         controller=True,
         blockOwnerDeletion=True,
     )
+
+
+def without_owner(owners: Iterable[OwnerReference], uid: str) -> tuple[OwnerReference, ...]:
+    """The references but for that owner's."""
+    return tuple(owner for owner in owners if owner.uid != uid)

@@ -1,44 +1,63 @@
-"""When a Pod counts as active, ready and available. Workload controllers, endpoints and the scheduler share it."""
+"""What the state of a Pod or Node means to others: ready, available, active, finished."""
 
-from datetime import datetime
+from pybernetes.api.types.core_v1 import Node, NodeCondition, Pod, PodCondition
 
-from pybernetes.api.types import core_v1
+POD_READY, POD_SCHEDULED, CONTAINERS_READY, POD_INITIALIZED = "Ready", "PodScheduled", "ContainersReady", "Initialized"
+SUCCEEDED, FAILED = "Succeeded", "Failed"
 
 
-def condition(pod: core_v1.Pod, kind: str) -> core_v1.PodCondition | None:
-    """The condition of that type."""
+def condition(pod: Pod, kind: str) -> PodCondition | None:
+    """The Pod's condition of that type."""
     return next((c for c in pod.status.conditions if c.type == kind), None)
 
 
-def is_terminal(pod: core_v1.Pod) -> bool:
-    """All its containers have ended for good."""
-    return pod.status.phase in ("Succeeded", "Failed")
+def is_ready(pod: Pod) -> bool:
+    """Condition Ready is True: it may get a Service's traffic."""
+    found = condition(pod, POD_READY)
+    return found is not None and found.status == "True"
 
 
-def is_active(pod: core_v1.Pod) -> bool:
-    """Neither ended nor being deleted: it counts as a replica."""
-    return not is_terminal(pod) and pod.metadata.deletionTimestamp is None
+def is_finished(pod: Pod) -> bool:
+    """All containers ended for good. Its resources and its address are free."""
+    return pod.status.phase in (SUCCEEDED, FAILED)
 
 
-def is_ready(pod: core_v1.Pod) -> bool:
-    """The condition Ready is True."""
-    ready = condition(pod, "Ready")
-    return ready is not None and ready.status == "True"
+def is_terminating(pod: Pod) -> bool:
+    """Somebody deleted it; it may still run."""
+    return pod.metadata.deletionTimestamp is not None
 
 
-def available_at(pod: core_v1.Pod, min_ready_seconds: int) -> float | None:
-    """Since when (or from when on) a ready Pod is available, seconds since 1970; None while it is not ready."""
-    ready = condition(pod, "Ready")
-    if ready is None or ready.status != "True":
+def is_active(pod: Pod) -> bool:
+    """Neither finished nor being deleted: counts as a replica."""
+    return not is_finished(pod) and not is_terminating(pod)
+
+
+def ready_since(pod: Pod) -> str | None:
+    """When it became ready, as RFC 3339; None while it is not."""
+    found = condition(pod, POD_READY)
+    return found.lastTransitionTime if found is not None and found.status == "True" else None
+
+
+def available_in(pod: Pod, min_ready_seconds: int, ready_at: float | None, now: float) -> float | None:
+    """Seconds until the ready Pod counts as available (0: it does), None while it is not ready.
+
+    `ready_at` is ready_since() in seconds since 1970: parsing times is the caller's.
+    """
+    if not is_ready(pod):
         return None
-    if not min_ready_seconds:
+    if min_ready_seconds == 0:
         return 0.0
-    if ready.lastTransitionTime is None:
-        return None
-    return datetime.fromisoformat(ready.lastTransitionTime).timestamp() + min_ready_seconds
+    if ready_at is None:
+        return float(min_ready_seconds)
+    return max(0.0, ready_at + min_ready_seconds - now)
 
 
-def is_available(pod: core_v1.Pod, min_ready_seconds: int, now: float) -> bool:
-    """Ready for at least that long."""
-    since = available_at(pod, min_ready_seconds)
-    return since is not None and since <= now
+def node_condition(node: Node, kind: str) -> NodeCondition | None:
+    """The Node's condition of that type."""
+    return next((c for c in node.status.conditions if c.type == kind), None)
+
+
+def node_is_ready(node: Node) -> bool:
+    """Condition Ready is True."""
+    found = node_condition(node, "Ready")
+    return found is not None and found.status == "True"
