@@ -1,0 +1,161 @@
+"""YAML as kubectl and the API server read and write it (sigs.k8s.io/yaml): JSON's values in YAML 1.1's clothes.
+
+Timestamps stay strings, keys become strings, a key given twice is an error. Manifests of several documents keep the
+lines at which they begin. PyYAML's C loader does the work.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+import yaml
+from msgspec import Struct
+
+from pybernetes.api.errors import BadRequest
+
+CONTENT_TYPE = "application/yaml"
+
+
+class Document(Struct, frozen=True):
+    """One document of a stream. `line` counts from 1."""
+
+    value: Any
+    line: int
+    duplicates: tuple[str, ...] = ()
+    """`line 9: key "foo" already set in map`; the last value of such a key holds."""
+
+
+class _Loader(yaml.CSafeLoader):
+    """YAML 1.1 without timestamps."""
+
+    def __init__(self, stream: bytes | str) -> None:
+        super().__init__(stream)
+        self.duplicates: list[str] = []
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        self.flatten_mapping(node)
+        found: dict[str, Any] = {}
+        for key_node, value_node in node.value:
+            key = _key(self.construct_object(key_node, deep=True), key_node)
+            if key in found:
+                self.duplicates.append(f'line {key_node.start_mark.line + 1}: key "{key}" already set in map')
+            found[key] = self.construct_object(value_node, deep=True)
+        return found
+
+
+class _Refused(yaml.YAMLError):
+    """A document that YAML allows and Kubernetes does not."""
+
+
+_Loader.yaml_implicit_resolvers = {
+    letter: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:timestamp"]
+    for letter, resolvers in yaml.CSafeLoader.yaml_implicit_resolvers.items()
+}
+
+
+def _construct_map(loader: _Loader, node: yaml.MappingNode) -> dict[Any, Any]:
+    return loader.construct_mapping(node)
+
+
+_Loader.add_constructor("tag:yaml.org,2002:map", _construct_map)
+
+_MOST_NODES = 1_000_000
+
+
+def _expanded(node: yaml.Node, sizes: dict[int, int]) -> int:
+    """How many nodes a document has once its aliases are written out. Raises _Refused for bombs and circles."""
+    size = sizes.get(id(node))
+    if size is None:
+        sizes[id(node)] = _MOST_NODES  # a node inside itself counts as too many
+        children = node.value if isinstance(node, yaml.CollectionNode) else []
+        flat = [part for child in children for part in (child if isinstance(child, tuple) else (child,))]
+        size = sizes[id(node)] = 1 + sum(_expanded(child, sizes) for child in flat)
+    if size >= _MOST_NODES:
+        raise _Refused("document contains excessive aliasing")
+    return size
+
+
+def _key(key: Any, node: yaml.Node) -> str:
+    """JSON's keys are strings; numbers and booleans become theirs."""
+    if isinstance(key, str):
+        return key
+    if isinstance(key, bool):
+        return "true" if key else "false"
+    if isinstance(key, int | float):
+        return str(key)
+    if key is None:
+        return "null"
+    raise _Refused(f"line {node.start_mark.line + 1}: unsupported map key of type {type(key).__name__}")
+
+
+def decode(data: bytes | str) -> Any:
+    """The value of the first document; None of an empty one. Raises BadRequest: `error converting YAML to JSON: ...`."""
+    return next((document.value for document in documents(data)), None)
+
+
+def duplicate_keys(data: bytes | str) -> tuple[str, ...]:
+    """What strict decoding says of the first document: nothing, or one text with a line a key."""
+    found = next((document.duplicates for document in documents(data)), ())
+    return ("yaml: unmarshal errors:\n  " + "\n  ".join(found),) if found else ()
+
+
+def documents(data: bytes | str) -> Iterator[Document]:
+    """The documents of a stream that are not empty. Raises BadRequest at the first that cannot be read."""
+    try:
+        loader = _Loader(data)
+        while loader.check_node():
+            node = loader.get_node()
+            if node is None:
+                continue
+            _expanded(node, {})
+            loader.duplicates = []
+            value = loader.construct_document(node)
+            if value is not None:
+                yield Document(value, node.start_mark.line + 1, tuple(loader.duplicates))
+    except yaml.YAMLError as error:
+        raise BadRequest(f"error converting YAML to JSON: yaml: {_words(error)}") from None
+    except RecursionError:
+        raise BadRequest("error converting YAML to JSON: yaml: exceeded max depth") from None
+
+
+def _words(error: yaml.YAMLError) -> str:
+    """`line N: what is wrong`, as go-yaml prints it."""
+    if isinstance(error, yaml.MarkedYAMLError):
+        mark = error.problem_mark or error.context_mark
+        return f"line {mark.line + 1}: {error.problem}" if mark else str(error.problem)
+    return str(error)
+
+
+class _Dumper(yaml.CSafeDumper):
+    """Sorted keys, block style, lists not indented below their key: what `kubectl get -o yaml` prints."""
+
+    def ignore_aliases(self, data: Any) -> bool:
+        return True
+
+
+def _represent_str(dumper: _Dumper, text: str) -> yaml.Node:
+    style = "|" if "\n" in text and not any(line.endswith((" ", "\t")) for line in text.split("\n")) else None
+    if style is None and _looks_otherwise(text):
+        style = '"'
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
+
+
+def _looks_otherwise(text: str) -> bool:
+    """A plain scalar that is read back as something else than this string is put in double quotes."""
+    if not text or text in ("<<", "="):
+        return True
+    resolvers = yaml.CSafeLoader.yaml_implicit_resolvers
+    candidates = resolvers.get(text[0], []) + resolvers.get(None, [])
+    return (
+        any(pattern.match(text) for _, pattern in candidates) or text in ("y", "n", "Y", "N") or text.startswith("0o")
+    )
+
+
+_Dumper.add_representer(str, _represent_str)
+
+
+def encode(value: Any) -> str:
+    """The document of a value, as kubectl prints it."""
+    text: str = yaml.dump(
+        value, Dumper=_Dumper, default_flow_style=False, sort_keys=True, allow_unicode=True, width=2**20
+    )
+    return text
