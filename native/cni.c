@@ -7,6 +7,7 @@
 
 #define SYS_read 0
 #define SYS_write 1
+#define SYS_nanosleep 35
 #define SYS_socket 41
 #define SYS_connect 42
 #define SYS_shutdown 48
@@ -16,6 +17,7 @@
 #define SHUT_WR 1
 
 #define SOCKET "/run/pybernetes/cni.sock"
+#define PATIENCE 80 /* tenths of a second: an agent that restarts is not an error, and a DEL that fails leaves debris */
 #define OVERRIDE "PYBERNETES_CNI_SOCKET="
 
 static long call(long number, long a, long b, long c)
@@ -71,6 +73,7 @@ __attribute__((noreturn)) static void fail(const char *why)
     leave(1);
 }
 
+static const struct { long seconds, nanoseconds; } pause = {0, 100000000};
 static struct { unsigned short family; char path[108]; } address;
 static char buffer[65536];
 
@@ -86,8 +89,12 @@ __attribute__((noreturn, used)) static void begin(long *stack)
         address.path[i] = path[i];
 
     int agent = call(SYS_socket, AF_UNIX, SOCK_STREAM, 0);
-    if (agent < 0 || call(SYS_connect, agent, (long)&address, sizeof address) < 0)
-        fail("the pod network agent does not run on this node");
+    int patience = PATIENCE;
+    while (call(SYS_connect, agent, (long)&address, sizeof address) < 0) {
+        if (patience-- == 0)
+            fail("the pod network agent does not run on this node");
+        call(SYS_nanosleep, (long)&pause, 0, 0);
+    }
     for (char **entry = environment; *entry; entry++)
         if (begins(*entry, "CNI_"))
             if (!send(agent, *entry, length(*entry)) || !send(agent, "\n", 1))
