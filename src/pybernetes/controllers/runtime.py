@@ -1,0 +1,308 @@
+"""The one loop that runs all controllers: key in, outcome out, errors raised. One module a controller lies beside it.
+
+A controller says what it watches and how a change maps to keys; its `reconcile` gets a key, never an event, and may
+run twice without harm. The loop keeps each key to one worker at a time, backs off what fails, and counts. A standby
+runs none of this: cmd/ starts the manager only while it leads.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Generic, TypeAlias, TypeVar
+
+from msgspec import Struct
+
+from pybernetes.aio.clock import Clock
+from pybernetes.aio.discover import discover
+from pybernetes.api.errors import Conflict
+from pybernetes.api.objects import Key
+from pybernetes.api.types import rbac_v1
+from pybernetes.client.events import EventRecorder
+from pybernetes.client.guard import Guard
+from pybernetes.client.informer import Cache, Index, Informer, Informers
+from pybernetes.client.rest import Client, ResourceClient, key_of
+from pybernetes.client.workqueue import WorkQueue
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T", bound=Struct)
+S = TypeVar("S")
+
+RETRY_MOST = 60.0
+"""Seconds before a failing key is tried again at most; upstream's 1000 s leave a healed cluster waiting."""
+BACKGROUND_RETRY = 5.0
+"""Seconds before a background task that failed starts again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """Nothing to do until something changes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Again:
+    """Look at the key once more after so many seconds, if nothing changes before."""
+
+    after: float
+
+
+Outcome: TypeAlias = Done | Again
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Config:
+    """What flags of kube-controller-manager say. PEM fields are contents, not paths; empty means not given."""
+
+    cluster_name: str = "kubernetes"
+    allocate_node_cidrs: bool = False
+    cluster_cidrs: tuple[str, ...] = ()
+    node_cidr_mask_size: int = 24
+    node_cidr_mask_size_ipv6: int = 64
+    node_monitor_grace_period: float = 40.0
+    node_startup_grace_period: float = 60.0
+    terminated_pod_gc_threshold: int = 12500
+    cluster_signing_cert: bytes = b""
+    cluster_signing_key: bytes = b""
+    cluster_signing_duration: float = 365 * 24 * 3600.0
+    root_ca: bytes = b""
+
+
+Reconcile: TypeAlias = Callable[[Key, "Context"], Awaitable[Outcome]]
+
+
+def itself(obj: Any, ctx: "Context") -> Iterable[Key]:
+    """The mapping of a controller to its own kind: the object's key."""
+    return (key_of(obj),)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Watch(Generic[T]):
+    """A kind that a controller follows."""
+
+    kind: type[T]
+    keys: Callable[[T, "Context"], Iterable[Key]] = itself
+    """The keys that an object concerns; asked for its old and its new state."""
+    changed: Callable[[T, T], bool] = lambda old, new: True
+    """Whether a change from (old, new) matters."""
+    indexes: Mapping[str, Index[T]] = field(default_factory=dict)
+    """Indexes that the controller needs in the cache, by name."""
+    labels: str = ""
+    fields: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Controller:
+    """One controller. `CONTROLLER` in controllers/<name>.py."""
+
+    name: str
+    """Upstream's name, as `--controllers` knows it: `replicaset-controller`."""
+    watches: tuple[Watch[Any], ...]
+    reconcile: Reconcile
+    rules: tuple[rbac_v1.PolicyRule, ...]
+    """Its role system:controller:<name>: what it may do and no more."""
+    workers: int = 5
+    component: str = ""
+    """The source of its Events, where that is not the name."""
+    background: Callable[["Context"], Awaitable[None]] | None = None
+    """A task beside the workers, for controllers that follow more than kinds known beforehand."""
+    default_on: bool = True
+    """Whether `--controllers=*` means it, too."""
+
+
+class Context:
+    """What a reconcile may use. One a controller."""
+
+    def __init__(self, controller: Controller, informers: Informers, config: Config) -> None:
+        self.client: Client = informers.client
+        self.clock: Clock = informers.client.clock
+        self.config = config
+        self.informers = informers
+        self.queue: WorkQueue[Key] = WorkQueue(self.clock, most=RETRY_MOST)
+        self.events = EventRecorder(self.client, controller.component or controller.name)
+        self._where = {w.kind: (w.labels, w.fields) for w in controller.watches}
+        self._state: dict[type[Any], Any] = {}
+
+    def informer(self, kind: type[T]) -> Informer[T]:
+        """The shared informer of a kind that the controller watches."""
+        labels, fields = self._where.get(kind, ("", ""))
+        return self.informers.of(kind, labels=labels, fields=fields)
+
+    def cache(self, kind: type[T]) -> Cache[T]:
+        """What the informer of a watched kind has seen."""
+        return self.informer(kind).cache
+
+    def api(self, kind: type[T]) -> ResourceClient[T]:
+        """Live reads, and writes."""
+        return self.client.of(kind)
+
+    def state(self, kind: type[S]) -> S:
+        """The controller's one instance of a class, for what it must remember between reconciles (never the truth)."""
+        if kind not in self._state:
+            self._state[kind] = kind()
+        found: S = self._state[kind]
+        return found
+
+
+@dataclass(slots=True)
+class Counters:
+    """Of one controller, for metrics: totals since the start."""
+
+    reconciles: int = 0
+    errors: int = 0
+    conflicts: int = 0
+    seconds: float = 0.0
+
+
+class Loop:
+    """One controller at work."""
+
+    def __init__(self, controller: Controller, informers: Informers, config: Config) -> None:
+        self.controller = controller
+        self.counters = Counters()
+        self.context = Context(controller, informers, config)
+        for watch in controller.watches:
+            self._follow(watch)
+
+    @property
+    def queue(self) -> WorkQueue[Key]:
+        """Its keys."""
+        return self.context.queue
+
+    def _follow(self, watch: Watch[Any]) -> None:
+        informer = self.context.informer(watch.kind)
+        for name, function in watch.indexes.items():
+            informer.cache.add_index(name, function)
+
+        def on_change(old: Any, new: Any) -> None:
+            if old is not None and new is not None and not watch.changed(old, new):
+                return
+            for obj in (old, new):
+                if obj is not None:
+                    for key in watch.keys(obj, self.context):
+                        self.queue.add(key)
+
+        informer.on_change(on_change)
+
+    async def run(self) -> None:
+        """Waits for its caches, then works until cancelled."""
+        for watch in self.controller.watches:
+            await self.context.informer(watch.kind).synced.wait()
+        log.info("started controller name=%s workers=%d", self.controller.name, self.controller.workers)
+        name = self.controller.name
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self.queue.run(), name=f"{name}.queue")
+            group.create_task(self.context.events.run(), name=f"{name}.events")
+            if self.controller.background:
+                group.create_task(self._background(self.controller.background), name=f"{name}.background")
+            for number in range(self.controller.workers):
+                group.create_task(self._work(), name=f"{name}.{number}")
+
+    async def _background(self, task: Callable[[Context], Awaitable[None]]) -> None:
+        while True:
+            with Guard(f"{self.controller.name} background"):
+                await task(self.context)
+                return
+            await self.context.clock.sleep(BACKGROUND_RETRY)
+
+    async def _work(self) -> None:
+        while True:
+            key = await self.queue.get()
+            try:
+                await self._reconcile(key)
+            finally:
+                self.queue.done(key)
+
+    async def _reconcile(self, key: Key) -> None:
+        began = self.context.clock.monotonic()
+        outcome: Outcome = Done()
+        with Guard(f"{self.controller.name} {key}", quiet=lambda error: isinstance(error, Conflict)) as guard:
+            outcome = await self.controller.reconcile(key, self.context)
+        self.counters.reconciles += 1
+        self.counters.seconds += self.context.clock.monotonic() - began
+        if guard.error is not None:
+            self.counters.errors += 1
+            self.counters.conflicts += isinstance(guard.error, Conflict)
+            self.queue.retry(key)
+            return
+        self.queue.forget(key)
+        if isinstance(outcome, Again):
+            self.queue.add_after(key, outcome.after)
+
+
+def known() -> dict[str, Controller]:
+    """All controllers there are, those of other installed packages included, by name."""
+    found = discover(
+        "pybernetes.controllers", "CONTROLLER", Controller, group="pybernetes.controllers", skip=("runtime",)
+    )
+    return {controller.name: controller for controller in found.values()}
+
+
+def chosen(selection: Iterable[str]) -> dict[str, Controller]:
+    """What `--controllers` means: `*`, names, `-name`. Old names without `-controller` count. Raises ValueError."""
+    everything = known()
+    names = {short: name for name in everything for short in (name, name.removesuffix("-controller"), _old(name))}
+    wanted = [word for word in selection if word]
+    unknown = [word for word in wanted if word != "*" and word.removeprefix("-") not in names]
+    if unknown:
+        raise ValueError(f'"{unknown[0]}" is not in the list of known controllers: {", ".join(sorted(everything))}')
+    on = {names[word] for word in wanted if word != "*" and not word.startswith("-")}
+    off = {names[word[1:]] for word in wanted if word.startswith("-")}
+    if "*" in wanted:
+        on |= {name for name, controller in everything.items() if controller.default_on}
+    return {name: everything[name] for name in sorted(on - off)}
+
+
+_OLD_NAMES = {
+    "bootstrap-signer-controller": "bootstrapsigner",
+    "token-cleaner-controller": "tokencleaner",
+    "certificatesigningrequest-approving-controller": "csrapproving",
+    "certificatesigningrequest-signing-controller": "csrsigning",
+    "garbage-collector-controller": "garbagecollector",
+    "pod-garbage-collector-controller": "podgc",
+    "node-ipam-controller": "nodeipam",
+    "node-lifecycle-controller": "nodelifecycle",
+    "root-ca-certificate-publisher-controller": "root-ca-cert-publisher",
+}
+
+
+def _old(name: str) -> str:
+    return _OLD_NAMES.get(name, name)
+
+
+class ControllerManager:
+    """Controllers over one set of informers."""
+
+    def __init__(
+        self, client: Client, config: Config | None = None, controllers: Mapping[str, Controller] | None = None
+    ) -> None:
+        self.informers = Informers(client)
+        found = chosen(["*"]) if controllers is None else controllers
+        self.loops = {name: Loop(c, self.informers, config or Config()) for name, c in found.items()}
+
+    async def run(self) -> None:
+        """Runs all until cancelled. An API server that is away is waited for."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self.informers.run(), name="informers")
+            for name, loop in self.loops.items():
+                group.create_task(loop.run(), name=name)
+
+    @property
+    def idle(self) -> bool:
+        """No key waits or is worked on (delayed keys aside)."""
+        return all(loop.queue.idle for loop in self.loops.values())
+
+    def metrics(self) -> str:
+        """Counters in the Prometheus text format, upstream's names where it has them."""
+        lines = []
+        for name, loop in self.loops.items():
+            counters = loop.counters
+            lines += [
+                f'workqueue_depth{{name="{name}"}} {len(loop.queue)}',
+                f'workqueue_retries_total{{name="{name}"}} {counters.errors}',
+                f'controller_reconcile_total{{controller="{name}"}} {counters.reconciles}',
+                f'controller_reconcile_errors_total{{controller="{name}"}} {counters.errors}',
+                f'controller_reconcile_conflicts_total{{controller="{name}"}} {counters.conflicts}',
+                f'controller_reconcile_seconds_sum{{controller="{name}"}} {counters.seconds:.6f}',
+            ]
+        return "\n".join(lines) + "\n"
