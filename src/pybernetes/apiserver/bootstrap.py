@@ -1,0 +1,27 @@
+"""Bootstrap: what every cluster has from its first second. server.py calls it before it says it is ready."""
+
+from contextlib import suppress
+
+from pybernetes.api.errors import AlreadyExists
+from pybernetes.api.objects import GroupResource, Object
+from pybernetes.apiserver.config import Config
+from pybernetes.apiserver.storage import Storage
+
+NAMESPACES = ("default", "kube-system", "kube-public", "kube-node-lease")
+
+
+async def prepare(storage: Storage, config: Config) -> None:
+    """Creates what is missing; what is there stays as it is."""
+    for name in NAMESPACES:
+        await ensure(storage, GroupResource("", "namespaces"), {"metadata": {"name": name}})
+
+
+async def ensure(storage: Storage, resource: GroupResource, obj: Object) -> None:
+    """Creates an object unless it is there."""
+    served = storage.catalog.by_gr.get(resource)
+    if served is None:
+        return
+    metadata = obj["metadata"]
+    if storage.peek(served, metadata.get("namespace", ""), metadata["name"]) is None:
+        with suppress(AlreadyExists):  # another server of the same cluster was faster
+            await storage.create(resource, obj)

@@ -1,0 +1,41 @@
+"""Config of an API server: what its flags say, read and checked. cmd/kube_apiserver.py and assembly make one."""
+
+import ipaddress
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from ssl import SSLContext
+
+from pybernetes.api.objects import User
+from pybernetes.apiserver.service_addresses import Network
+from pybernetes.wire.pki.keys import PrivateKey, PublicKey
+
+ISSUER = "https://kubernetes.default.svc.cluster.local"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Config:
+    """Everything has a default that suits one process and no sockets (tests, simulation)."""
+
+    advertise_address: str = "127.0.0.1"
+    """Where clients reach this server: the endpoint of the Service `kubernetes`."""
+    secure_port: int = 6443
+    service_networks: tuple[Network, ...] = (ipaddress.ip_network("10.96.0.0/12"),)
+    node_ports: range = range(30000, 32768)
+    issuer: str = ISSUER
+    audiences: tuple[str, ...] = ()
+    """--api-audiences; empty: the issuer."""
+    signing_key: PrivateKey | None = None
+    """Signs ServiceAccount tokens; None: none are issued."""
+    verifying_keys: Sequence[PublicKey] = ()
+    """ServiceAccount tokens signed with these are known (--service-account-key-file)."""
+    static_tokens: Mapping[str, User] = field(default_factory=dict)
+    """--token-auth-file."""
+    bootstrap_tokens: bool = False
+    """--enable-bootstrap-token-auth."""
+    anonymous: bool = True
+    authorization_modes: tuple[str, ...] = ("Node", "RBAC")
+    enable_admission: tuple[str, ...] = ()
+    disable_admission: tuple[str, ...] = ()
+    kubelet_tls: SSLContext | None = None
+    """How logs, exec, attach and port-forward reach kubelets; None: they are refused."""
+    request_log: bool = False

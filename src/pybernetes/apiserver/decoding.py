@@ -1,0 +1,105 @@
+"""Decoding: the body of a write as a canonical dict, whatever it came as. writes.py and patching.py call it.
+
+Null where Go has a value, unknown fields, duplicate fields, numbers that are strings: all of it is settled here, once.
+"""
+
+from typing import Any
+
+from msgspec import Struct
+
+from pybernetes.api import schema
+from pybernetes.api.canonical import canonicalize
+from pybernetes.api.errors import BadRequest, UnsupportedMediaType
+from pybernetes.api.objects import GroupVersionKind, Object, split_api_version
+from pybernetes.apiserver.catalog import Served
+from pybernetes.apiserver.encodings import JSON, PROTOBUF, YAML
+from pybernetes.apiserver.options import Validation
+from pybernetes.wire.codecs import json, protobuf, yaml
+from pybernetes.wire.http import Request
+
+
+class Document(Struct, frozen=True):
+    """A decoded body and what strict decoding has against it."""
+
+    value: Any
+    problems: tuple[str, ...] = ()
+
+
+def type_of(gvk: GroupVersionKind) -> str:
+    """The name of a kind's type. Raises BadRequest for kinds that are not built in."""
+    name = schema.type_name(gvk)
+    if name is None:
+        raise BadRequest(f'no kind "{gvk.kind}" is registered for version "{gvk.api_version}"')
+    return name
+
+
+def canonical(served: Served, obj: Object) -> Object:
+    """The canonical form of an object made inside the server."""
+    return canonicalize(obj, type_of(served.facts.gvk)).object
+
+
+def decode(request: Request, gvk: GroupVersionKind) -> Document:
+    """The body by its Content-Type, not yet canonical; `gvk` is what it should be. Raises BadRequest, 415."""
+    media = request.headers.get("content-type").partition(";")[0].strip().lower()
+    if media in ("", JSON, "text/json"):
+        return decode_json(request.body)
+    if media in (YAML, "application/x-yaml", "text/yaml"):
+        return Document(yaml.decode(request.body))
+    if media == PROTOBUF:
+        return Document(protobuf.decode_object(request.body, gvk))
+    raise UnsupportedMediaType(
+        "the body of the request was in an unknown format - accepted media types include: "
+        f"{', '.join((JSON, YAML, PROTOBUF))}"
+    )
+
+
+def decode_json(body: bytes) -> Document:
+    """JSON with the duplicate fields it has."""
+    value = json.decode(body)
+    try:
+        return Document(value, json.duplicate_fields(body, value))
+    except (TypeError, RecursionError):
+        raise BadRequest("couldn't get version/kind; json parse error: exceeded max depth") from None
+
+
+def decode_object(request: Request, gvk: GroupVersionKind, validation: Validation, warnings: list[str]) -> Object:
+    """The canonical object of a body that must be of one kind. Raises BadRequest with every strict problem at once."""
+    return accept(decode(request, gvk), gvk, validation, warnings)
+
+
+def accept(document: Document, gvk: GroupVersionKind, validation: Validation, warnings: list[str]) -> Object:
+    """A decoded document as an object of this kind: canonical, its strict problems refused or made warnings."""
+    value = document.value
+    if not isinstance(value, dict):
+        found = "array" if isinstance(value, list) else type(value).__name__
+        raise BadRequest(f"couldn't get version/kind; json parse error: json: cannot unmarshal {found} into an object")
+    _check_kind(value, gvk)
+    result = canonicalize(value, type_of(gvk))
+    report((*document.problems, *result.problems), validation, warnings)
+    return result.object
+
+
+def report(problems: tuple[str, ...], validation: Validation, warnings: list[str]) -> None:
+    """Strict refuses all problems in one text, Warn makes each a warning."""
+    if not problems or validation == "Ignore":
+        return
+    if validation == "Strict":
+        raise BadRequest(f"strict decoding error: {', '.join(problems)}")
+    warnings.extend(problems)
+
+
+def _check_kind(value: Object, gvk: GroupVersionKind) -> None:
+    kind, version = value.get("kind") or gvk.kind, value.get("apiVersion") or gvk.api_version
+    if not isinstance(kind, str) or not isinstance(version, str):
+        raise BadRequest("couldn't get version/kind; json parse error: kind and apiVersion must be strings")
+    if version != gvk.api_version and gvk.kind != "DeleteOptions":
+        raise BadRequest(
+            f"the API version in the data ({version}) does not match the expected API version ({gvk.api_version})"
+        )
+    if kind != gvk.kind:
+        group, short = split_api_version(version)
+        raise BadRequest(
+            f'{kind} in version "{short}" cannot be handled as a {gvk.kind}: '
+            f"converting ({short}.{kind}) to ({group.partition('.')[0] or 'core'}.{gvk.kind}): unknown conversion"
+        )
+    value["kind"], value["apiVersion"] = gvk.kind, gvk.api_version

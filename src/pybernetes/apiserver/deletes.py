@@ -1,0 +1,197 @@
+"""Deletes: delete and deletecollection of every resource alike: preconditions, finalizers, propagation, grace.
+
+An object with finalizers, or with grace left, is only marked; the update that takes the last finalizer off removes it
+(writes.py), and the kubelet's own DELETE with no grace removes a Pod.
+"""
+
+from msgspec import Struct
+
+from pybernetes.aio.clock import parse_time, rfc3339
+from pybernetes.api import errors
+from pybernetes.api.errors import FieldError
+from pybernetes.api.objects import GroupVersionKind, Object
+from pybernetes.apiserver.admit import AdmissionChain
+from pybernetes.apiserver.catalog import Served
+from pybernetes.apiserver.decoding import accept, canonical, decode
+from pybernetes.apiserver.extension import AdmissionRequest
+from pybernetes.apiserver.options import Query, boolean, dry_run_faults
+from pybernetes.apiserver.resource import Call
+from pybernetes.apiserver.storage import MODIFIED, RETRIES, Storage
+from pybernetes.apiserver.watchcache.entry import Entry
+from pybernetes.apiserver.writes import Result
+from pybernetes.wire.http import Request
+
+_GVK = GroupVersionKind("", "v1", "DeleteOptions")
+_POLICIES = ("Orphan", "Background", "Foreground")
+_FOREGROUND, _ORPHAN = "foregroundDeletion", "orphan"
+_RETURNED = {"pods", "podtemplates", "resourcequotas", "serviceaccounts", "services", "persistentvolumes"}
+"""Kinds whose deletion answers with the object; the others answer with a Status."""
+
+
+class DeleteOptions(Struct, frozen=True):
+    """metav1.DeleteOptions, from body or query."""
+
+    grace: int | None = None
+    uid: str | None = None
+    revision: str | None = None
+    policy: str = ""
+    dry_run: bool = False
+
+
+def delete_options(request: Request, query: Query) -> DeleteOptions:
+    """Raises BadRequest, Invalid."""
+    body = accept(decode(request, _GVK), _GVK, "Ignore", []) if request.body else _from_query(query)
+    policy = body.get("propagationPolicy")
+    orphan = body.get("orphanDependents")
+    grace = body.get("gracePeriodSeconds")
+    faults: list[FieldError] = dry_run_faults(body.get("dryRun") or [])
+    if policy is not None and orphan is not None:
+        text = "orphanDependents and deletionPropagation cannot be both set"
+        faults.append(errors.invalid_value("propagationPolicy", policy, text))
+    elif policy is not None and policy not in _POLICIES:
+        faults.append(errors.not_supported("propagationPolicy", policy, (*_POLICIES, "nil")))
+    if faults:
+        raise errors.invalid("meta.k8s.io", "DeleteOptions", "", faults)
+    if policy is None and orphan is not None:
+        policy = "Orphan" if orphan else "Background"
+    preconditions = body.get("preconditions") or {}
+    return DeleteOptions(
+        grace if grace is None else max(0, grace) if grace >= 0 else 1,
+        preconditions.get("uid"),
+        preconditions.get("resourceVersion"),
+        policy or "",
+        bool(body.get("dryRun")),
+    )
+
+
+def _from_query(query: Query) -> Object:
+    body: Object = {}
+    for name in ("propagationPolicy", "gracePeriodSeconds"):
+        if query.get(name):
+            body[name] = query[name][0]
+    if "gracePeriodSeconds" in body:
+        try:
+            body["gracePeriodSeconds"] = int(body["gracePeriodSeconds"])
+        except ValueError:
+            raise errors.BadRequest(
+                f'strconv.ParseInt: parsing "{body["gracePeriodSeconds"]}": invalid syntax'
+            ) from None
+    if query.get("orphanDependents"):
+        body["orphanDependents"] = boolean(query, "orphanDependents")
+    body["dryRun"] = [value for value in query.get("dryRun", []) if value]
+    return body
+
+
+class Deletes:
+    """The deleting verbs."""
+
+    def __init__(self, storage: Storage, admission: AdmissionChain) -> None:
+        self._storage = storage
+        self._admission = admission
+
+    async def delete(self, call: Call, served: Served, options: DeleteOptions) -> Result:
+        """Removes or marks. Raises NotFound, Conflict for preconditions."""
+        for _ in range(RETRIES):
+            entry = await self._storage.read(served, call.namespace, call.name)
+            _check(entry, served, options)
+            await self._admission.validate(AdmissionRequest(call, "DELETE", {}, entry.object()))
+            try:
+                return await self._once(call, served, entry, options)
+            except errors.Conflict as error:
+                if MODIFIED not in error.message:
+                    raise
+        raise errors.conflict(served.gr, call.name, MODIFIED)
+
+    async def _once(self, call: Call, served: Served, entry: Entry, options: DeleteOptions) -> Result:
+        old = entry.object()
+        obj = entry.object()
+        gone = self._mark(served, obj, options)
+        metadata = obj["metadata"]
+        metadata.pop("resourceVersion", None)
+        if gone:
+            revision = entry.revision
+            if not options.dry_run:
+                revision = await self._storage.remove(served, entry)
+                await served.resource.after_delete(call, old, None)
+            return _answer(served, old, revision)
+        obj = canonical(served, obj)
+        old["metadata"].pop("resourceVersion", None)
+        if obj == old:
+            return Result(entry)
+        if options.dry_run:
+            metadata["resourceVersion"] = str(entry.revision)
+            return Result(None, obj)
+        return Result(await self._storage.replace(served, obj, entry))
+
+    def _mark(self, served: Served, obj: Object, options: DeleteOptions) -> bool:
+        """Notes in `obj` that it is being deleted; True when it may be removed at once."""
+        metadata = obj["metadata"]
+        strategy = served.resource
+        finalizers = [name for name in metadata.get("finalizers") or () if name not in _propagation(options.policy)[1]]
+        finalizers += [name for name in _propagation(options.policy)[0] if name not in finalizers]
+        if finalizers:
+            metadata["finalizers"] = finalizers
+        else:
+            metadata.pop("finalizers", None)
+        grace = (strategy.grace(obj, options.grace) or 0) if strategy.grace else 0
+        now = self._storage.clock.now()
+        marked = metadata.get("deletionTimestamp")
+        if marked and grace > 0:
+            # Only a shorter grace counts once deletion has begun.
+            begun = parse_time(marked) - (metadata.get("deletionGracePeriodSeconds") or 0)
+            if grace >= (metadata.get("deletionGracePeriodSeconds") or 0) or options.grace is None:
+                return False
+            metadata["deletionTimestamp"] = rfc3339(begun + grace)
+            metadata["deletionGracePeriodSeconds"] = grace
+            return False
+        if not marked:
+            metadata["deletionTimestamp"] = rfc3339(now + grace)
+            if metadata.get("generation"):
+                metadata["generation"] += 1
+        metadata["deletionGracePeriodSeconds"] = grace
+        return grace == 0 and not finalizers and not strategy.stays(obj)
+
+
+def _propagation(policy: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Finalizers to add and to take off."""
+    if policy == "Orphan":
+        return (_ORPHAN,), (_FOREGROUND,)
+    if policy == "Foreground":
+        return (_FOREGROUND,), (_ORPHAN,)
+    if policy == "Background":
+        return (), (_FOREGROUND, _ORPHAN)
+    return (), ()
+
+
+def _check(entry: Entry, served: Served, options: DeleteOptions) -> None:
+    if options.uid is not None and options.uid != entry.uid:
+        why = f"Precondition failed: UID in precondition: {options.uid}, UID in object meta: {entry.uid}"
+        raise errors.conflict(served.gr, entry.name, why)
+    if options.revision is not None and options.revision != str(entry.revision):
+        why = (
+            f"Precondition failed: ResourceVersion in precondition: {options.revision}, "
+            f"ResourceVersion in object meta: {entry.revision}"
+        )
+        raise errors.conflict(served.gr, entry.name, why)
+
+
+def _answer(served: Served, old: Object, revision: int) -> Result:
+    if served.facts.plural in _RETURNED:
+        old["metadata"]["resourceVersion"] = str(revision)
+        return Result(None, old)
+    details = {
+        "name": old["metadata"]["name"],
+        "group": served.resource.group,
+        "kind": served.facts.plural,
+        "uid": old["metadata"].get("uid", ""),
+    }
+    return Result(
+        None,
+        {
+            "kind": "Status",
+            "apiVersion": "v1",
+            "metadata": {},
+            "status": "Success",
+            "details": {name: value for name, value in details.items() if value},
+        },
+    )

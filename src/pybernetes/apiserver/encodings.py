@@ -1,0 +1,347 @@
+"""Encodings: the forms in which objects, lists and watch events leave, and how Accept chooses one. handlers call it.
+
+JSON of stored objects is joined bytes. The other forms (Table, PartialObjectMetadata, protobuf, YAML) are made from the
+object when first asked for; what does not depend on the client or the time of day is kept with the Entry.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import Protocol
+
+import orjson
+from msgspec import Struct
+
+from pybernetes.aio.clock import Clock
+from pybernetes.api import schema
+from pybernetes.api.errors import NotAcceptable
+from pybernetes.api.objects import GroupVersionKind, Object, split_api_version
+from pybernetes.apiserver.catalog import Served
+from pybernetes.apiserver.tables import Include, cells, definitions
+from pybernetes.apiserver.watchcache.entry import Entry
+from pybernetes.apiserver.watchcache.watcher import json_error
+from pybernetes.wire.codecs import protobuf, yaml
+from pybernetes.wire.codecs.varint import block
+
+JSON, YAML, PROTOBUF = "application/json", "application/yaml", "application/vnd.kubernetes.protobuf"
+_ACCEPTED = (JSON, YAML, PROTOBUF)
+_META_VERSIONS = ("v1", "v1beta1")
+_INITIAL_END = {"k8s.io/initial-events-end": "true"}
+
+
+class Page(Struct, frozen=True):
+    """What a list answers with. `resource_version` is the store's revision."""
+
+    entries: Sequence[Entry]
+    resource_version: int
+    next: str = ""
+    """The continue token; empty at the end."""
+    remaining: int | None = None
+
+    def metadata(self) -> Object:
+        """ListMeta."""
+        meta: Object = {"resourceVersion": str(self.resource_version)}
+        if self.next:
+            meta["continue"] = self.next
+            if self.remaining is not None:
+                meta["remainingItemCount"] = self.remaining
+        return meta
+
+
+class Encoding(Protocol):
+    """One form of answers. `name` is equal for encodings whose bytes are equal."""
+
+    name: str
+    media_type: str
+    stream_type: str
+
+    def value(self, obj: Object) -> bytes:
+        """Any object as it is: Status, Scale, reviews."""
+
+    def entry(self, entry: Entry) -> bytes: ...
+
+    def page(self, served: Served, page: Page) -> bytes: ...
+
+    def frame(self, kind: str, entry: Entry, *, first: bool = False) -> bytes: ...
+
+    def bookmark(self, revision: int, *, initial_end: bool) -> bytes: ...
+
+    def error(self, status: Object) -> bytes: ...
+
+
+class JsonEncoding:
+    """Plain JSON."""
+
+    name = "json"
+    media_type = JSON
+    stream_type = JSON
+
+    def __init__(self, served: Served | None) -> None:
+        self._served = served
+
+    def value(self, obj: Object) -> bytes:
+        return orjson.dumps(obj)
+
+    def entry(self, entry: Entry) -> bytes:
+        return entry.json
+
+    def page(self, served: Served, page: Page) -> bytes:
+        known = served.facts
+        parts = [
+            f'{{"kind":"{known.kind}List","apiVersion":"{known.api_version}","metadata":'.encode(),
+            orjson.dumps(page.metadata()),
+            b',"items":[',
+        ]
+        if page.entries:
+            # Items of a typed list carry no kind: the list's own says it.
+            parts += [b"{", b",{".join([entry.body for entry in page.entries])]
+        parts.append(b"]}")
+        return b"".join(parts)
+
+    def frame(self, kind: str, entry: Entry, *, first: bool = False) -> bytes:
+        return b'{"type":"%b","object":%b%b}\n' % (kind.encode(), entry.served.head, entry.body)
+
+    def bookmark(self, revision: int, *, initial_end: bool) -> bytes:
+        assert self._served is not None
+        known = self._served.facts
+        return _json_event("BOOKMARK", _marker(known.kind, known.api_version, revision, initial_end))
+
+    def error(self, status: Object) -> bytes:
+        return json_error(status)
+
+
+class PartialEncoding(JsonEncoding):
+    """metadata only (PartialObjectMetadata), as JSON."""
+
+    def __init__(self, served: Served | None, version: str) -> None:
+        super().__init__(served)
+        self.api_version = f"meta.k8s.io/{version}"
+        self.name = f"partial/{version}"
+
+    def value(self, obj: Object) -> bytes:
+        return orjson.dumps(partial(obj, self.api_version))
+
+    def entry(self, entry: Entry) -> bytes:
+        kept = entry.encoded.get(self.name) if entry.encoded else None
+        if kept is None:
+            kept = self.value(entry.object())
+            entry.encoded = {**(entry.encoded or {}), self.name: kept}
+        found: bytes = kept
+        return found
+
+    def page(self, served: Served, page: Page) -> bytes:
+        head = {"kind": "PartialObjectMetadataList", "apiVersion": self.api_version, "metadata": page.metadata()}
+        items = b",".join([self.entry(entry) for entry in page.entries])
+        return orjson.dumps(head)[:-1] + b',"items":[' + items + b"]}"
+
+    def frame(self, kind: str, entry: Entry, *, first: bool = False) -> bytes:
+        return b'{"type":"%b","object":%b}\n' % (kind.encode(), self.entry(entry))
+
+    def bookmark(self, revision: int, *, initial_end: bool) -> bytes:
+        return _json_event("BOOKMARK", _marker("PartialObjectMetadata", self.api_version, revision, initial_end))
+
+
+class TableEncoding(JsonEncoding):
+    """meta.k8s.io Table, as JSON. In a watch only the first event carries the column definitions."""
+
+    def __init__(self, served: Served, version: str, include: Include, clock: Clock) -> None:
+        super().__init__(served)
+        self.api_version = f"meta.k8s.io/{version}"
+        self.name = f"table/{version}/{include}"
+        self._table_of = served
+        self._include = include
+        self._clock = clock
+
+    def value(self, obj: Object) -> bytes:
+        if obj.get("kind") != self._table_of.facts.kind:
+            return orjson.dumps(obj)  # a Status is never a row
+        return self._table([obj], {"resourceVersion": obj["metadata"].get("resourceVersion", "")}, True)
+
+    def entry(self, entry: Entry) -> bytes:
+        return self._table([entry.object()], {"resourceVersion": str(entry.revision)}, True)
+
+    def page(self, served: Served, page: Page) -> bytes:
+        return self._table((entry.object() for entry in page.entries), page.metadata(), True)
+
+    def frame(self, kind: str, entry: Entry, *, first: bool = False) -> bytes:
+        table = self._table([entry.object()], {"resourceVersion": str(entry.revision)}, first)
+        return b'{"type":"%b","object":%b}\n' % (kind.encode(), table)
+
+    def bookmark(self, revision: int, *, initial_end: bool) -> bytes:
+        marker = _marker("PartialObjectMetadata", self.api_version, revision, initial_end)
+        body = {
+            "kind": "Table",
+            "apiVersion": self.api_version,
+            "metadata": {"resourceVersion": str(revision)},
+            "columnDefinitions": [],
+            "rows": [{"cells": [], "object": marker}],
+        }
+        return _json_event("BOOKMARK", body)
+
+    def _table(self, objects: Iterable[Object], metadata: Object, with_columns: bool) -> bytes:
+        now = self._clock.now()
+        rows = []
+        for obj in objects:
+            row: Object = {"cells": cells(self._table_of, obj, now)}
+            if self._include == "Object":
+                row["object"] = obj
+            elif self._include == "Metadata":
+                row["object"] = partial(obj, self.api_version)
+            rows.append(row)
+        body = {
+            "kind": "Table",
+            "apiVersion": self.api_version,
+            "metadata": metadata,
+            "columnDefinitions": definitions(self._table_of) if with_columns else None,
+            "rows": rows,
+        }
+        return orjson.dumps(body)
+
+
+class YamlEncoding(JsonEncoding):
+    """YAML; never a stream."""
+
+    name = "yaml"
+    media_type = YAML
+
+    def value(self, obj: Object) -> bytes:
+        return yaml.encode(obj).encode()
+
+    def entry(self, entry: Entry) -> bytes:
+        return self.value(entry.object())
+
+    def page(self, served: Served, page: Page) -> bytes:
+        return self.value(orjson.loads(super().page(served, page)))
+
+
+class ProtobufEncoding:
+    """application/vnd.kubernetes.protobuf."""
+
+    name = "protobuf"
+    media_type = PROTOBUF
+    stream_type = f"{PROTOBUF};stream=watch"
+
+    def __init__(self, served: Served | None) -> None:
+        self._served = served
+
+    def value(self, obj: Object) -> bytes:
+        return protobuf.encode_object(obj, _type_of(obj))
+
+    def entry(self, entry: Entry) -> bytes:
+        known = entry.served.facts
+        return protobuf.wrap(_message(entry), known.api_version, known.kind)
+
+    def page(self, served: Served, page: Page) -> bytes:
+        parts = [block(1, protobuf.encode(page.metadata(), schema.LIST_META))]
+        parts += [block(2, _message(entry)) for entry in page.entries]
+        return protobuf.wrap(b"".join(parts), served.facts.api_version, f"{served.facts.kind}List")
+
+    def frame(self, kind: str, entry: Entry, *, first: bool = False) -> bytes:
+        return protobuf.watch_event(kind, self.entry(entry))
+
+    def bookmark(self, revision: int, *, initial_end: bool) -> bytes:
+        assert self._served is not None
+        known = self._served.facts
+        return protobuf.watch_event(
+            "BOOKMARK", self.value(_marker(known.kind, known.api_version, revision, initial_end))
+        )
+
+    def error(self, status: Object) -> bytes:
+        return protobuf.watch_event("ERROR", self.value(status))
+
+
+def _message(entry: Entry) -> bytes:
+    kept = entry.encoded.get("protobuf") if entry.encoded else None
+    if kept is None:
+        obj = entry.object()
+        kept = protobuf.encode(obj, _type_of(obj))
+        entry.encoded = {**(entry.encoded or {}), "protobuf": kept}
+    found: bytes = kept
+    return found
+
+
+def _type_of(obj: Object) -> str:
+    gvk = GroupVersionKind(*split_api_version(obj["apiVersion"]), obj["kind"])
+    name = schema.type_name(gvk)
+    if name is None:
+        raise NotAcceptable(f"{gvk.kind} has no protobuf form")
+    return name
+
+
+def partial(obj: Object, api_version: str) -> Object:
+    """The PartialObjectMetadata of an object."""
+    return {"kind": "PartialObjectMetadata", "apiVersion": api_version, "metadata": obj.get("metadata", {})}
+
+
+def choose(accept: str, served: Served | None, clock: Clock, *, include: Include, streaming: bool = False) -> Encoding:
+    """The encoding that Accept asks for, the first one possible in its order. Raises NotAcceptable.
+
+    `served` None is an answer that is no object of a resource: then only plain forms are possible.
+    """
+    for media in _media_types(accept):
+        found = _encoding(media, served, clock, include, streaming)
+        if found is not None:
+            return found
+    raise NotAcceptable(f"only the following media types are accepted: {', '.join(_ACCEPTED)}")
+
+
+class _Media(Struct, frozen=True):
+    name: str
+    parameters: dict[str, str]
+    quality: float
+
+
+def _media_types(accept: str) -> list[_Media]:
+    found = []
+    for item in (accept or "*/*").split(","):
+        name, *parameters = [part.strip() for part in item.split(";")]
+        facts = {}
+        for parameter in parameters:
+            key, _, value = parameter.partition("=")
+            facts[key.strip().lower()] = value.strip().strip('"')
+        try:
+            quality = float(facts.get("q", "1"))
+        except ValueError:
+            quality = 0.0
+        if name and quality > 0:
+            found.append(_Media(name.lower(), facts, quality))
+    found.sort(key=lambda media: -media.quality)
+    return found
+
+
+def _encoding(media: _Media, served: Served | None, clock: Clock, include: Include, streaming: bool) -> Encoding | None:
+    name = JSON if media.name in ("*/*", "application/*") else media.name
+    shape = media.parameters.get("as", "")
+    if shape:
+        return _shaped(name, shape, media, served, clock, include)
+    if name == JSON:
+        return JsonEncoding(served)
+    if name == YAML and not streaming:
+        return YamlEncoding(served)
+    if name == PROTOBUF:
+        return ProtobufEncoding(served)
+    return None
+
+
+def _shaped(
+    name: str, shape: str, media: _Media, served: Served | None, clock: Clock, include: Include
+) -> Encoding | None:
+    version = media.parameters.get("v", "")
+    if name != JSON or served is None or version not in _META_VERSIONS:
+        return None
+    if media.parameters.get("g") != "meta.k8s.io":
+        return None
+    if shape == "Table":
+        return TableEncoding(served, version, include, clock)
+    if shape in ("PartialObjectMetadata", "PartialObjectMetadataList"):
+        return PartialEncoding(served, version)
+    return None
+
+
+def _marker(kind: str, api_version: str, revision: int, initial_end: bool) -> Object:
+    metadata: Object = {"resourceVersion": str(revision), "creationTimestamp": None}
+    if initial_end:
+        metadata["annotations"] = _INITIAL_END
+    return {"kind": kind, "apiVersion": api_version, "metadata": metadata}
+
+
+def _json_event(kind: str, obj: Object) -> bytes:
+    return orjson.dumps({"type": kind, "object": obj}) + b"\n"

@@ -1,0 +1,308 @@
+"""Handlers: a judged request to its answer. Finds the resource, the verb and the encoding; the work is in reads, writes, deletes.
+
+One pipeline for all kinds and verbs: what is particular to a kind is in its Resource.
+"""
+
+from collections.abc import Mapping
+
+from pybernetes.api import errors
+from pybernetes.api.objects import GroupVersionKind, Object, User
+from pybernetes.apiserver.admit import AdmissionChain
+from pybernetes.apiserver.catalog import Catalog, Served
+from pybernetes.apiserver.decoding import accept, decode, decode_object
+from pybernetes.apiserver.deletes import Deletes, delete_options
+from pybernetes.apiserver.encodings import Encoding, Page, choose
+from pybernetes.apiserver.options import Query, list_options, write_options
+from pybernetes.apiserver.patching import APPLY, Patch
+from pybernetes.apiserver.reads import Reads
+from pybernetes.apiserver.requestinfo import RequestInfo
+from pybernetes.apiserver.resource import Call, ScalePaths, Subresource
+from pybernetes.apiserver.scale import SCALE, scale_of, scaled
+from pybernetes.apiserver.storage import Storage
+from pybernetes.apiserver.tables import Include
+from pybernetes.apiserver.tokens import ContinueTokens
+from pybernetes.apiserver.watchcache.entry import Entry
+from pybernetes.apiserver.writes import Result, Writes, place
+from pybernetes.wire.http import Headers, Request, Response
+
+_INCLUDES: Mapping[str, Include] = {"": "Metadata", "None": "None", "Metadata": "Metadata", "Object": "Object"}
+_GENERIC = ("status", "scale")
+
+
+class Asked:
+    """One request on its way: what all handlers are handed."""
+
+    __slots__ = ("call", "encoding", "info", "query", "request", "served")
+
+    def __init__(
+        self, request: Request, info: RequestInfo, query: Query, call: Call, served: Served, encoding: Encoding
+    ) -> None:
+        self.request = request
+        self.info = info
+        self.query = query
+        self.call = call
+        self.served = served
+        self.encoding = encoding
+
+
+class Handlers:
+    """Answers every request below /api and /apis/<group>/<version>."""
+
+    def __init__(self, catalog: Catalog, storage: Storage, admission: AdmissionChain, tokens: ContinueTokens) -> None:
+        self._catalog = catalog
+        self._storage = storage
+        self.reads = Reads(storage, tokens)
+        self._writes = Writes(storage, admission)
+        self._deletes = Deletes(storage, admission)
+
+    async def __call__(self, request: Request, info: RequestInfo, query: Query, user: User) -> Response:
+        """Raises ApiError for whatever is refused."""
+        served = self._catalog.find(info.group, info.version, info.resource)
+        if served is None:
+            raise unknown_path()
+        verbs = _verbs(served, info)
+        if served.facts.namespaced and info.name and not info.namespace:
+            raise unknown_path()
+        if not served.facts.namespaced and info.namespace and info.resource != "namespaces":
+            raise unknown_path()
+        namespace = info.namespace if served.facts.namespaced else ""
+        call = Call(self._storage, user, info.verb, served.resource, info.subresource, namespace, info.name, request)
+        custom = served.resource.subresources.get(info.subresource) if info.subresource else None
+        if custom is not None and custom.connect is not None:
+            call.verb = "connect"
+            return await custom.connect(call)
+        if not info.subresource and info.verb == "create" and served.resource.create is not None:
+            verbs = ("create",)
+        if info.verb not in verbs or (info.verb == "create" and info.name and not info.subresource):
+            raise not_allowed(served, info)
+        encoding = self._encoding(request, query, served, info)
+        asked = Asked(request, info, query, call, served, encoding)
+        response = await self._dispatch(asked, custom)
+        for text in call.warnings:
+            response.headers.add("warning", f'299 - "{_quoted(text)}"')
+        return response
+
+    def _encoding(self, request: Request, query: Query, served: Served, info: RequestInfo) -> Encoding:
+        texts = query.get("includeObject", [""])
+        include = _INCLUDES.get(texts[0])
+        accept_header = ",".join(request.headers.all("accept"))
+        if include is None:
+            raise errors.BadRequest(f'unrecognized includeObject value: "{texts[0]}"')
+        return choose(accept_header, served, self._storage.clock, include=include, streaming=info.verb == "watch")
+
+    async def _dispatch(self, asked: Asked, custom: Subresource | None) -> Response:
+        verb, served = asked.info.verb, asked.served
+        if custom is not None:
+            return await self._custom(asked, custom)
+        if asked.info.subresource == "scale":
+            return await self._scale(asked)
+        match verb:
+            case "get":
+                version = asked.query.get("resourceVersion", [""])[0]
+                return _entry(asked, await self.reads.get(served, asked.call.namespace, asked.call.name, version))
+            case "list":
+                options = list_options(asked.query, watch=False)
+                return _page(asked, await self.reads.list(served, asked.call.namespace, options))
+            case "watch":
+                query = asked.query
+                if asked.info.name:
+                    query = {**query, "fieldSelector": [f"metadata.name={asked.info.name}"]}
+                options = list_options(query, watch=True)
+                return await self.reads.watch(served, asked.call.namespace, options, asked.encoding)
+            case "create":
+                return await self._create(asked)
+            case "update":
+                return await self._update(asked)
+            case "patch":
+                return await self._patch(asked)
+            case "delete":
+                return await self._delete(asked)
+            case "deletecollection":
+                return await self._delete_collection(asked)
+        raise not_allowed(served, asked.info)
+
+    async def _create(self, asked: Asked) -> Response:
+        call, served = asked.call, asked.served
+        options = write_options(asked.query, "CreateOptions")
+        call.dry_run = options.dry_run
+        obj = decode_object(asked.request, served.facts.gvk, options.validation, call.warnings)
+        obj.setdefault("metadata", {})
+        if served.facts.namespaced and not call.namespace:
+            raise errors.BadRequest("an empty namespace may not be set during creation")
+        if served.resource.create is not None:
+            place(obj["metadata"], served, call.namespace)
+            return _value(asked, await served.resource.create(call, obj), 201)
+        return _result(asked, await self._writes.create(call, served, obj))
+
+    async def _update(self, asked: Asked) -> Response:
+        call, served = asked.call, asked.served
+        options = write_options(asked.query, "UpdateOptions")
+        call.dry_run = options.dry_run
+        obj = decode_object(asked.request, served.facts.gvk, options.validation, call.warnings)
+        obj.setdefault("metadata", {})
+        return _result(asked, await self._writes.update(call, served, obj))
+
+    async def _patch(self, asked: Asked) -> Response:
+        call, served = asked.call, asked.served
+        patch = self._read_patch(asked, served.facts.gvk)
+
+        def make(entry: Entry) -> Object:
+            patched = patch.apply(entry.object())
+            metadata = patched.setdefault("metadata", {})
+            if metadata.get("name") != call.name or metadata.get("namespace", "") != call.namespace:
+                raise errors.BadRequest(
+                    f"the name of the object ({metadata.get('name', '')}) does not match the name on the URL "
+                    f"({call.name})"
+                )
+            if metadata.get("resourceVersion") == str(entry.revision):
+                # The patch did not name another revision, so a lost race may be tried again.
+                metadata.pop("resourceVersion")
+            return patched
+
+        return _result(asked, await self._writes.change(call, served, make))
+
+    def _read_patch(self, asked: Asked, gvk: GroupVersionKind) -> Patch:
+        media = asked.request.headers.get("content-type").partition(";")[0].strip().lower()
+        if media in APPLY:
+            raise errors.UnsupportedMediaType(
+                f"server-side apply ({media}) is not served: send a JSON, merge or strategic merge patch"
+            )
+        options = write_options(asked.query, "PatchOptions", patch=True)
+        asked.call.dry_run = options.dry_run
+        return Patch(asked.request, gvk, options.validation, asked.call.warnings)
+
+    async def _delete(self, asked: Asked) -> Response:
+        options = delete_options(asked.request, asked.query)
+        asked.call.dry_run = options.dry_run
+        return _result(asked, await self._deletes.delete(asked.call, asked.served, options))
+
+    async def _delete_collection(self, asked: Asked) -> Response:
+        call, served = asked.call, asked.served
+        selection = list_options(asked.query, watch=False)
+        options = delete_options(asked.request, asked.query)
+        call.dry_run = options.dry_run
+        page = await self.reads.list(served, call.namespace, selection)
+        deleted = []
+        for entry in page.entries:
+            one = Call(
+                call.registry,
+                call.user,
+                call.verb,
+                call.resource,
+                "",
+                entry.namespace,
+                entry.name,
+                call.request,
+                call.dry_run,
+                call.warnings,
+            )
+            try:
+                await self._deletes.delete(one, served, options)
+            except errors.NotFound:
+                continue
+            deleted.append(entry)
+        return _page(asked, Page(deleted, page.resource_version, page.next, page.remaining))
+
+    # --- subresources
+
+    async def _custom(self, asked: Asked, custom: Subresource) -> Response:
+        call, served, name = asked.call, asked.served, asked.info.subresource
+        if asked.info.verb == "get":
+            return _entry(asked, await self.reads.get(served, call.namespace, call.name, ""))
+        if custom.create is None:
+            raise not_allowed(served, asked.info)
+        gvk = served.facts.subresources[name].gvk
+        if asked.info.verb == "patch":
+            patch = self._read_patch(asked, gvk)
+            stored = await self.reads.get(served, call.namespace, call.name, "")
+            return _value(asked, await custom.create(call, patch.apply(stored.object())), 200)
+        kind = "CreateOptions" if asked.info.verb == "create" else "UpdateOptions"
+        options = write_options(asked.query, kind)
+        call.dry_run = options.dry_run
+        document = decode(asked.request, gvk)
+        obj = accept(document, gvk, options.validation, call.warnings)
+        metadata = obj.setdefault("metadata", {})
+        place(metadata, served, call.namespace)
+        if not metadata.get("name"):
+            metadata["name"] = call.name
+        return _value(asked, await custom.create(call, obj), 201 if asked.info.verb == "create" else 200)
+
+    async def _scale(self, asked: Asked) -> Response:
+        call, served = asked.call, asked.served
+        paths = served.resource.scale or ScalePaths()
+        if asked.info.verb == "get":
+            entry = await self.reads.get(served, call.namespace, call.name, "")
+            return _value(asked, scale_of(entry.object(), paths), 200)
+        if asked.info.verb == "patch":
+            patch = self._read_patch(asked, SCALE)
+
+            def patched(entry: Entry) -> Object:
+                parent = entry.object()
+                wanted = patch.apply(scale_of(parent, paths))
+                if wanted["metadata"].get("resourceVersion") == str(entry.revision):
+                    wanted["metadata"].pop("resourceVersion")
+                return scaled(parent, wanted, paths)
+
+            result = await self._writes.change(call, served, patched)
+        else:
+            options = write_options(asked.query, "UpdateOptions")
+            call.dry_run = options.dry_run
+            scale = decode_object(asked.request, SCALE, options.validation, call.warnings)
+            result = await self._writes.change(call, served, lambda entry: scaled(entry.object(), scale, paths))
+        parent = result.entry.object() if result.entry is not None else result.object
+        assert parent is not None
+        return _value(asked, scale_of(parent, paths), 200)
+
+
+def unknown_path() -> errors.NotFound:
+    """As upstream's mux answers."""
+    return errors.NotFound("the server could not find the requested resource")
+
+
+def not_allowed(served: Served, info: RequestInfo) -> errors.MethodNotAllowed:
+    """405."""
+    return errors.MethodNotAllowed(
+        "the server does not allow this method on the requested resource",
+        details={"group": served.resource.group, "kind": served.facts.plural, "name": info.name},
+    )
+
+
+def _verbs(served: Served, info: RequestInfo) -> tuple[str, ...]:
+    """What the path may be asked for. Raises NotFound for a subresource that is not there."""
+    if not info.subresource:
+        return served.facts.verbs
+    known = served.facts.subresources.get(info.subresource)
+    own = info.subresource in served.resource.subresources
+    if known is None or not (own or info.subresource in _GENERIC):
+        raise unknown_path()
+    return known.verbs
+
+
+def _answer(asked: Asked, body: bytes, status: int = 200) -> Response:
+    return Response(status, Headers.lowered([("content-type", asked.encoding.media_type)]), body)
+
+
+def _entry(asked: Asked, entry: Entry, status: int = 200) -> Response:
+    return _answer(asked, asked.encoding.entry(entry), status)
+
+
+def _page(asked: Asked, page: Page) -> Response:
+    return _answer(asked, asked.encoding.page(asked.served, page))
+
+
+def _value(asked: Asked, obj: Object, status: int) -> Response:
+    return _answer(asked, asked.encoding.value(obj), status)
+
+
+def _result(asked: Asked, result: Result) -> Response:
+    status = 201 if result.created else 200
+    if result.entry is not None:
+        return _entry(asked, result.entry, status)
+    assert result.object is not None
+    return _value(asked, result.object, status)
+
+
+def _quoted(text: str) -> str:
+    """A warn-text (RFC 9110 quoted-string); control characters never reach a header."""
+    printable = "".join(letter if letter.isprintable() else " " for letter in text)
+    return printable.replace("\\", "\\\\").replace('"', '\\"')

@@ -1,0 +1,201 @@
+"""Options: the query parameters of requests, checked (metav1 ListOptions, CreateOptions, ...). reads.py, writes.py use them."""
+
+from typing import Literal
+
+from msgspec import Struct
+
+from pybernetes.api import selectors
+from pybernetes.api.errors import (
+    BadRequest,
+    FieldError,
+    field_forbidden,
+    invalid,
+    invalid_value,
+    not_supported,
+    too_long,
+)
+from pybernetes.apiserver.requestinfo import is_true
+
+Query = dict[str, list[str]]
+Validation = Literal["Ignore", "Warn", "Strict"]
+
+_META = "meta.k8s.io"
+_TRUE = ("1", "t", "T", "true", "TRUE", "True")
+_FALSE = ("0", "f", "F", "false", "FALSE", "False")
+
+
+class ListOptions(Struct, frozen=True):
+    """metav1.ListOptions of a list, watch or deletecollection."""
+
+    labels: selectors.Selector
+    fields: selectors.FieldSelector
+    resource_version: str
+    match: str
+    limit: int
+    token: str
+    timeout: int | None
+    bookmarks: bool
+    initial_events: bool | None
+    watch: bool
+
+
+class WriteOptions(Struct, frozen=True):
+    """Create-, Update- and PatchOptions."""
+
+    dry_run: bool
+    validation: Validation
+    field_manager: str
+    force: bool
+
+
+def list_options(query: Query, *, watch: bool) -> ListOptions:
+    """Raises BadRequest for text that cannot be read, Invalid for what does not go together."""
+    try:
+        labels = selectors.parse(_one(query, "labelSelector"))
+    except ValueError as error:
+        raise BadRequest(f"unable to parse requirement: {error}" if ":" not in str(error) else str(error)) from None
+    try:
+        fields = selectors.parse_fields(_one(query, "fieldSelector"))
+    except ValueError as error:
+        raise BadRequest(str(error)) from None
+    initial = query.get("sendInitialEvents")
+    options = ListOptions(
+        labels,
+        fields,
+        _one(query, "resourceVersion"),
+        _one(query, "resourceVersionMatch"),
+        _int(query, "limit") or 0,
+        _one(query, "continue"),
+        _int(query, "timeoutSeconds"),
+        is_true(query.get("allowWatchBookmarks")),
+        None if initial is None else is_true(initial),
+        watch,
+    )
+    faults = _watch_faults(options) if watch else _list_faults(options)
+    if faults:
+        raise invalid(_META, "ListOptions", "", faults)
+    return options
+
+
+def revision(text: str) -> int:
+    """A resourceVersion as a number; empty is 0. Raises BadRequest."""
+    if text and not (text.isascii() and text.isdigit() and len(text) < 20):
+        raise BadRequest(f'invalid resource version: "{text}"')
+    return int(text or 0)
+
+
+def write_options(query: Query, kind: str, *, patch: bool = False) -> WriteOptions:
+    """`kind` is CreateOptions, UpdateOptions or PatchOptions. Raises Invalid."""
+    dry_run = [value for value in query.get("dryRun", []) if value]
+    manager = _one(query, "fieldManager")
+    validation = _one(query, "fieldValidation")
+    force = query.get("force")
+    faults: list[FieldError] = []
+    faults += dry_run_faults(dry_run)
+    if len(manager.encode()) > 128:
+        faults.append(too_long("fieldManager", 128))
+    if not manager.isprintable():
+        faults.append(invalid_value("fieldManager", manager, "should only contain printable characters"))
+    if validation not in ("", "Ignore", "Warn", "Strict"):
+        faults.append(not_supported("fieldValidation", validation, ("", "Ignore", "Strict", "Warn")))
+    if force is not None and patch:
+        faults.append(field_forbidden("force", "may not be specified for non-apply patch"))
+    if faults:
+        raise invalid(_META, kind, "", faults)
+    shown: Validation = "Strict" if validation == "Strict" else "Ignore" if validation == "Ignore" else "Warn"
+    return WriteOptions(bool(dry_run), shown, manager, is_true(force))
+
+
+def dry_run_faults(values: list[str]) -> list[FieldError]:
+    """dryRun is `All` or absent."""
+    return [not_supported("dryRun", value, ("All",)) for value in values if value != "All"]
+
+
+def boolean(query: Query, name: str) -> bool:
+    """A boolean that must be one, false when absent. Raises BadRequest."""
+    text = _one(query, name)
+    if text in _TRUE:
+        return True
+    if text and text not in _FALSE:
+        raise BadRequest(f'strconv.ParseBool: parsing "{text}": invalid syntax')
+    return False
+
+
+def duration(text: str) -> float | None:
+    """Seconds of a Go duration (`1m30s`), None where it is none."""
+    total, number = 0.0, ""
+    units = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "ns": 1e-9}
+    at = 0
+    if text == "0":
+        return 0.0
+    while at < len(text):
+        start = at
+        while at < len(text) and (text[at].isdigit() or text[at] == "."):
+            at += 1
+        number = text[start:at]
+        start = at
+        while at < len(text) and text[at].isalpha():
+            at += 1
+        unit = units.get(text[start:at])
+        if unit is None or not number.strip(".") or number.count(".") > 1 or not number.isascii():
+            return None
+        total += float(number) * unit
+    return total if text else None
+
+
+def _list_faults(options: ListOptions) -> list[FieldError]:
+    faults = []
+    match, version = options.match, options.resource_version
+    if options.initial_events is not None:
+        faults.append(field_forbidden("sendInitialEvents", "sendInitialEvents is forbidden for list"))
+    if not match:
+        return faults
+    if options.token:
+        faults.append(
+            field_forbidden("resourceVersionMatch", "resourceVersionMatch is forbidden when continue is provided")
+        )
+    elif not version:
+        faults.append(
+            field_forbidden(
+                "resourceVersionMatch", "resourceVersionMatch is forbidden unless resourceVersion is provided"
+            )
+        )
+    if match not in ("Exact", "NotOlderThan"):
+        faults.append(not_supported("resourceVersionMatch", match, ("Exact", "NotOlderThan")))
+    elif match == "Exact" and version == "0":
+        faults.append(
+            field_forbidden("resourceVersionMatch", 'resourceVersionMatch "exact" is forbidden for resourceVersion "0"')
+        )
+    return faults
+
+
+def _watch_faults(options: ListOptions) -> list[FieldError]:
+    faults = []
+    match = options.match
+    if options.initial_events is not None:
+        if match != "NotOlderThan":
+            text = "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan"
+            faults.append(field_forbidden("resourceVersionMatch", text))
+        if options.initial_events and not options.bookmarks:
+            faults.append(field_forbidden("sendInitialEvents", "sendInitialEvents requires allowWatchBookmarks"))
+    elif match:
+        text = "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided"
+        faults.append(field_forbidden("resourceVersionMatch", text))
+    return faults
+
+
+def _one(query: Query, name: str) -> str:
+    values = query.get(name)
+    return values[0] if values else ""
+
+
+def _int(query: Query, name: str) -> int | None:
+    text = _one(query, name)
+    if not text:
+        return None
+    digits = text[1:] if text[0] in "+-" else text
+    if not (digits.isascii() and digits.isdigit()):
+        raise BadRequest(f'strconv.ParseInt: parsing "{text}": invalid syntax')
+    if len(digits) > 18:
+        raise BadRequest(f'strconv.ParseInt: parsing "{text}": value out of range')
+    return int(text)

@@ -1,0 +1,171 @@
+"""Pipeline: a request's way from authentication to its answer. A wire.http.Handler: server.py serves it, clients call it.
+
+authn -> impersonation -> authz -> timeout -> route. audit, and priority and fairness, belong between authn and authz;
+they will be steps of `_judged` like the others.
+"""
+
+import asyncio
+import logging
+from collections.abc import Mapping, Sequence
+
+from pybernetes.aio.clock import Clock
+from pybernetes.api import errors
+from pybernetes.api.objects import GroupResource, User
+from pybernetes.apiserver.authn.chain import AuthenticatorChain
+from pybernetes.apiserver.authn.impersonation import impersonated
+from pybernetes.apiserver.extension import Attributes, Authorizer, Decision
+from pybernetes.apiserver.handlers import Handlers, unknown_path
+from pybernetes.apiserver.metrics import Metrics
+from pybernetes.apiserver.options import Query, duration
+from pybernetes.apiserver.pages import Page
+from pybernetes.apiserver.requestinfo import RequestInfo, parse_request
+from pybernetes.wire.http import Request, Response
+from pybernetes.wire.server import status_response
+
+log = logging.getLogger(__name__)
+
+REQUEST_SECONDS = 60.0
+"""--request-timeout: how long a request that is no stream may take."""
+
+
+class Pipeline:
+    """The whole API server behind its sockets."""
+
+    def __init__(
+        self,
+        *,
+        clock: Clock,
+        authenticators: AuthenticatorChain,
+        authorizers: Sequence[Authorizer],
+        handlers: Handlers,
+        pages: Mapping[str, Page],
+        metrics: Metrics,
+    ) -> None:
+        self._clock = clock
+        self._authenticators = authenticators
+        self._authorizers = authorizers
+        self._handlers = handlers
+        self._pages = pages
+        self._metrics = metrics
+
+    async def __call__(self, request: Request) -> Response:
+        """Never raises for what a client did: every refusal is a Status."""
+        started = self._clock.monotonic()
+        info = RequestInfo(request.method.lower(), request.path)
+        try:
+            query = request.query() if "?" in request.target else {}
+            info = parse_request(request, query)
+            response = await self._judged(request, info, query)
+        except errors.ApiError as error:
+            response = refusal(error)
+        except asyncio.CancelledError:
+            raise
+        except Exception:  # the one marked place: a fault in one request never ends the server
+            log.exception("request failed method=%s path=%s", request.method, request.raw_path)
+            response = refusal(errors.InternalError("an error on the server has prevented the request from succeeding"))
+        self._metrics.observe(info, request.method, response.status, self._clock.monotonic() - started)
+        return response
+
+    async def _judged(self, request: Request, info: RequestInfo, query: Query) -> Response:
+        user = await self._authenticators.authenticate(request)
+        user = impersonated(request, user, self.authorize)
+        self.authorize(_attributes(info, user, query))
+        if info.long_running:
+            return await self._routed(request, info, query, user)
+        try:
+            async with asyncio.timeout(_timeout(query)):
+                return await self._routed(request, info, query, user)
+        except TimeoutError:
+            raise errors.GatewayTimeout(
+                "Timeout: request did not complete within the allotted timeout", details={"kind": info.resource}
+            ) from None
+
+    def authorize(self, attributes: Attributes) -> None:
+        """Raises Forbidden with upstream's words."""
+        reason = ""
+        for authorizer in self._authorizers:
+            decision, why = authorizer.authorize(attributes)
+            if decision is Decision.ALLOW:
+                return
+            reason = why or reason
+            if decision is Decision.DENY:
+                break
+        raise forbidden(attributes, reason)
+
+    async def _routed(self, request: Request, info: RequestInfo, query: Query, user: User) -> Response:
+        if info.is_resource:
+            return await self._handlers(request, info, query, user)
+        path = info.path
+        page = self._pages.get(path) or (self._pages.get(path.rstrip("/")) if len(path) > 1 else None)
+        if page is None:
+            # `/healthz/etcd` and `/openapi/v3/apis/apps/v1` belong to the page above them.
+            parents = [known for known in self._pages if known.endswith("/*") and path.startswith(known[:-1])]
+            page = self._pages[max(parents, key=len)] if parents else None
+        if page is None:
+            raise unknown_path()
+        if request.method not in ("GET", "HEAD"):
+            raise errors.MethodNotAllowed("the server does not allow this method on the requested resource")
+        return await page(request, query)
+
+
+def refusal(error: errors.ApiError) -> Response:
+    """The answer to a refused request. A list whose token has expired carries a fresh one."""
+    response = status_response(error)
+    token = getattr(error, "continue_token", "")
+    if token:
+        import orjson
+
+        status = error.status()
+        status["metadata"] = {"continue": token}
+        response.body = orjson.dumps(status)
+    if error.code == 401:
+        response.headers.set("www-authenticate", 'Basic realm="kubernetes-master"')
+    return response
+
+
+def forbidden(attributes: Attributes, reason: str) -> errors.Forbidden:
+    """`pods is forbidden: User "x" cannot list resource "pods" in API group "" in the namespace "default"`."""
+    user = attributes.user.name
+    if not attributes.resource:
+        return errors.Forbidden(
+            f'forbidden: User "{user}" cannot {attributes.verb} path "{attributes.path}"'
+            + (f": {reason}" if reason else "")
+        )
+    resource = attributes.resource + (f"/{attributes.subresource}" if attributes.subresource else "")
+    text = f'User "{user}" cannot {attributes.verb} resource "{resource}" in API group "{attributes.group}"'
+    if attributes.namespace:
+        text += f' in the namespace "{attributes.namespace}"'
+    else:
+        text += " at the cluster scope"
+    if reason:
+        text += f": {reason}"
+    return errors.forbidden(GroupResource(attributes.group, attributes.resource), attributes.name, text)
+
+
+def _attributes(info: RequestInfo, user: User, query: Query) -> Attributes:
+    if not info.is_resource:
+        return Attributes(user, info.verb, info.path)
+    selecting = info.verb in ("list", "watch", "deletecollection")
+    return Attributes(
+        user,
+        info.verb,
+        info.path,
+        info.group,
+        info.version,
+        info.resource,
+        info.subresource,
+        info.namespace,
+        info.name,
+        query.get("fieldSelector", [""])[0] if selecting else "",
+        query.get("labelSelector", [""])[0] if selecting else "",
+    )
+
+
+def _timeout(query: Query) -> float:
+    texts = query.get("timeout")
+    if not texts or not texts[0]:
+        return REQUEST_SECONDS
+    seconds = duration(texts[0])
+    if seconds is None:
+        raise errors.BadRequest(f'invalid timeout specified in the request URL: time: invalid duration "{texts[0]}"')
+    return min(seconds, REQUEST_SECONDS) if seconds > 0 else REQUEST_SECONDS

@@ -1,0 +1,252 @@
+"""Reads: get, list and watch of every resource alike. The answers are bytes that the watch cache has ready.
+
+resourceVersion and resourceVersionMatch mean what upstream's API concepts say: unset is the newest state, `0` whatever
+is here, N not older, Exact the state at N from the store's history.
+"""
+
+import asyncio
+from collections.abc import Sequence
+
+from pybernetes.api import errors
+from pybernetes.apiserver.catalog import Served
+from pybernetes.apiserver.encodings import Encoding, Page
+from pybernetes.apiserver.options import ListOptions, revision
+from pybernetes.apiserver.storage import Storage, refusals
+from pybernetes.apiserver.tokens import ContinueTokens, Position
+from pybernetes.apiserver.watchcache.cache import too_large
+from pybernetes.apiserver.watchcache.entry import Entry
+from pybernetes.apiserver.watchcache.watcher import INDEXED_FIELD, Match, Scope, Watcher
+from pybernetes.store.protocol import Compacted, FutureRevision, Revision
+from pybernetes.wire.http import Headers, Response
+
+_CHUNK = 500
+_INCONSISTENT = -1
+EXPIRED = (
+    "The provided continue parameter is too old to display a consistent list result. You can start a new list without "
+    "the continue parameter, or use the continue token in this response to retrieve the remainder of the results. "
+    "Continuing with the provided token results in an inconsistent list - objects that were created, modified, or "
+    "deleted between the time the first chunk was returned and now may show up in the list."
+)
+MIN_WATCH_SECONDS = 1800.0
+"""A watch without timeoutSeconds lasts between once and twice this (--min-request-timeout)."""
+
+
+class Reads:
+    """The reading verbs."""
+
+    def __init__(self, storage: Storage, tokens: ContinueTokens) -> None:
+        self._storage = storage
+        self._cache = storage.cache
+        self._tokens = tokens
+
+    async def get(self, served: Served, namespace: str, name: str, version: str) -> Entry:
+        """Raises NotFound. `version` is the resourceVersion of the query."""
+        wanted = revision(version)
+        if version == "" or self._cache.revision < wanted:
+            with refusals():
+                await (self._cache.reached(wanted) if wanted else self._cache.fresh())
+        entry = self._storage.peek(served, namespace, name)
+        if entry is None:
+            raise errors.not_found(served.gr, name)
+        return entry
+
+    async def list(self, served: Served, namespace: str, options: ListOptions) -> Page:
+        """One page."""
+        with refusals():
+            return await self._list(served, namespace, options)
+
+    async def _list(self, served: Served, namespace: str, options: ListOptions) -> Page:
+        match = matcher(served, options)
+        if options.token:
+            if options.resource_version not in ("", "0"):
+                raise errors.BadRequest("specifying resource version is not allowed when using continue")
+            position = self._tokens.decode(_scope_text(served, namespace), options.token)
+            return await self._continued(served, namespace, options, position, match)
+        wanted = revision(options.resource_version)
+        exact = options.match == "Exact" and wanted
+        # A limit with a resourceVersion and no match is an exact list in upstream, too (the old semantics).
+        if not options.match and wanted and options.limit:
+            exact = wanted
+        if not options.resource_version:
+            await self._cache.fresh()
+        elif self._cache.revision < wanted:
+            await self._cache.reached(wanted)
+        if exact and exact != self._cache.revision:
+            return await self._at(served, namespace, options, Position("", exact), match)
+        return self._now(served, namespace, options, "", match)
+
+    async def _continued(
+        self, served: Served, namespace: str, options: ListOptions, position: Position, match: Match | None
+    ) -> Page:
+        await self._cache.fresh()
+        if position.revision in (_INCONSISTENT, self._cache.revision):
+            return self._now(served, namespace, options, position.after, match)
+        return await self._at(served, namespace, options, position, match)
+
+    def _now(self, served: Served, namespace: str, options: ListOptions, after: str, match: Match | None) -> Page:
+        current = self._cache.revision
+        entries = self._candidates(served, namespace, options, after)
+        if not options.limit or options.limit < 0:
+            found = entries if match is None else [entry for entry in entries if match(entry)]
+            return Page(found, current)
+        if match is None:
+            page = entries[: options.limit]
+            left = len(entries) - len(page)
+            return self._page(served, namespace, page, current, left > 0, left)
+        page = []
+        for entry in entries:
+            if match(entry):
+                if len(page) == options.limit:
+                    return self._page(served, namespace, page, current, True, None)
+                page.append(entry)
+        return Page(page, current)
+
+    def _candidates(self, served: Served, namespace: str, options: ListOptions, after: str) -> Sequence[Entry]:
+        cache = self._cache.of(served)
+        name = options.fields.exact("metadata.name")
+        if name is not None and not after and (namespace or not served.facts.namespaced):
+            entry = self._storage.peek(served, namespace, name)
+            return [entry] if entry is not None else []
+        return cache.select(namespace, after)
+
+    async def _at(
+        self, served: Served, namespace: str, options: ListOptions, position: Position, match: Match | None
+    ) -> Page:
+        """From the store's history."""
+        prefix = served.prefix + (f"{namespace}/" if namespace else "")
+        after = served.prefix + position.after if position.after else ""
+        page: list[Entry] = []
+        size = options.limit if options.limit > 0 else 0
+        while True:
+            try:
+                found = await self._storage.store.range(
+                    prefix, after=after, limit=max(size, _CHUNK) if match else size, at=Revision(position.revision)
+                )
+            except Compacted:
+                raise self._expired(served, namespace, position) from None
+            except FutureRevision:
+                raise too_large(position.revision, self._cache.revision) from None
+            for index, stored in enumerate(found.items):
+                entry = self._cache.entry(served, stored.value, stored.revision)
+                if match is None or match(entry):
+                    if size and len(page) == size:
+                        return self._page(served, namespace, page, position.revision, True, None)
+                    page.append(entry)
+                after = found.items[index].key
+            if not found.more:
+                return Page(page, position.revision)
+            if size and match is None:
+                return self._page(served, namespace, page, position.revision, True, found.remaining)
+
+    def _page(
+        self, served: Served, namespace: str, page: Sequence[Entry], at: int, more: bool, left: int | None
+    ) -> Page:
+        if not more:
+            return Page(page, at)
+        token = self._tokens.encode(_scope_text(served, namespace), Position(page[-1].key, at))
+        return Page(page, at, token, left)
+
+    def _expired(self, served: Served, namespace: str, position: Position) -> errors.Expired:
+        if not position.after:
+            return errors.Expired(f"The resourceVersion for the provided list is too old: {position.revision}")
+        error = errors.Expired(EXPIRED)
+        fresh = Position(position.after, _INCONSISTENT)
+        error.continue_token = self._tokens.encode(_scope_text(served, namespace), fresh)  # type: ignore[attr-defined]
+        return error
+
+    # --- watch
+
+    async def watch(self, served: Served, namespace: str, options: ListOptions, encoding: Encoding) -> Response:
+        """The stream of a watch."""
+        match = matcher(served, options)
+        wanted = revision(options.resource_version)
+        with refusals():
+            if not options.resource_version or (options.initial_events and not wanted):
+                await self._cache.fresh()
+            elif self._cache.revision < wanted:
+                await self._cache.reached(wanted)
+        cache = self._cache.of(served)
+        watcher = Watcher(cache, encoding, _scope(served, namespace, options), _in_namespace(namespace, match))
+        headers = Headers.lowered([("content-type", encoding.stream_type)])
+        # From here to add() nothing waits: the state and what follows it fit together.
+        initial = options.initial_events
+        if initial or (initial is None and not wanted):
+            entries = self._candidates(served, namespace, options, "")
+            watcher.begin(entries if match is None else [entry for entry in entries if match(entry)])
+            cache.add(watcher)
+            if initial:
+                watcher.bookmark(self._cache.revision, initial_end=True)
+        else:
+            try:
+                missed = cache.changes_after(wanted) if wanted else ()
+            except errors.Expired as error:
+                watcher.fail(error.status())
+                return Response(200, headers, watcher)
+            for change in missed:
+                watcher.offer(change)
+            cache.add(watcher)
+        watcher.wants_bookmarks = options.bookmarks
+        seconds = options.timeout
+        if not seconds or seconds < 0:
+            seconds = int(MIN_WATCH_SECONDS * (1.0 + self._storage.clock.random.random()))
+        watcher.timer = asyncio.get_running_loop().call_later(seconds, watcher.end)
+        return Response(200, headers, watcher)
+
+    async def bookmarks(self, every: float = 60.0) -> None:
+        """Runs until cancelled: tells every watcher that asked for it how far it is, a tenth of them at a time."""
+        turn = 0
+        while True:
+            await self._storage.clock.sleep(every / 10)
+            turn = (turn + 1) % 10
+            for cache in self._cache.resources:
+                for group in tuple(cache.watchers.values()):
+                    for watcher in tuple(group):
+                        if watcher.wants_bookmarks and watcher.number % 10 == turn:
+                            watcher.bookmark(self._cache.revision)
+
+
+def matcher(served: Served, options: ListOptions) -> Match | None:
+    """Both selectors as one question, None when everything matches. Raises BadRequest for fields it cannot ask for."""
+    labels, fields = options.labels, options.fields
+    known = {"metadata.name", *served.resource.selectable_fields}
+    if served.facts.namespaced:
+        known.add("metadata.namespace")
+    for term in fields.terms:
+        if term.field not in known:
+            known_as = f"{served.facts.api_version}, Resource={served.facts.plural}"
+            if "/" not in served.facts.api_version:
+                known_as = "/" + known_as
+            raise errors.BadRequest(
+                f'Unable to find "{known_as}" that match label selector "{labels}", field selector "{fields}": '
+                f"field label not supported: {term.field}"
+            )
+    if fields.empty and labels.empty:
+        return None
+    if fields.empty:
+        return lambda entry: labels.matches(entry.labels)
+    if labels.empty:
+        return lambda entry: fields.matches(entry.fields)
+    return lambda entry: fields.matches(entry.fields) and labels.matches(entry.labels)
+
+
+def _in_namespace(namespace: str, match: Match | None) -> Match | None:
+    if not namespace:
+        return match
+    if match is None:
+        return lambda entry: entry.namespace == namespace
+    return lambda entry: entry.namespace == namespace and match(entry)
+
+
+def _scope(served: Served, namespace: str, options: ListOptions) -> Scope:
+    name = options.fields.exact("metadata.name")
+    if name is not None and (namespace or not served.facts.namespaced):
+        return ("name", f"{namespace}/{name}" if served.facts.namespaced else name)
+    if INDEXED_FIELD in served.resource.selectable_fields:
+        node = options.fields.exact(INDEXED_FIELD)
+        if node is not None:
+            return (INDEXED_FIELD, node)
+    return ("namespace", namespace) if namespace else None
+
+
+def _scope_text(served: Served, namespace: str) -> str:
+    return f"{served.prefix}{namespace}"

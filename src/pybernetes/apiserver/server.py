@@ -1,0 +1,114 @@
+"""ApiServer: puts the parts of one API server together and runs them. cmd/kube_apiserver.py and assembly start it.
+
+`handler` is the whole pipeline: given to HttpServer it serves sockets, given to client.transport.direct it serves the
+same process.
+"""
+
+import asyncio
+import logging
+from collections.abc import Sequence
+
+from pybernetes.aio.clock import Clock
+from pybernetes.api.objects import GroupResource, Object
+from pybernetes.apiserver import bootstrap
+from pybernetes.apiserver.admit import chosen
+from pybernetes.apiserver.authn.certificates import CertificateAuthenticator
+from pybernetes.apiserver.authn.chain import AuthenticatorChain
+from pybernetes.apiserver.authn.service_accounts import ServiceAccountAuthenticator, Signer
+from pybernetes.apiserver.authn.tokens import BootstrapTokens, StaticTokens
+from pybernetes.apiserver.catalog import Catalog, discovered
+from pybernetes.apiserver.config import Config
+from pybernetes.apiserver.extension import Authenticator, Authorizer
+from pybernetes.apiserver.handlers import Handlers
+from pybernetes.apiserver.metrics import Metrics
+from pybernetes.apiserver.pages import Pages
+from pybernetes.apiserver.pipeline import Pipeline
+from pybernetes.apiserver.service_addresses import ServiceAddresses
+from pybernetes.apiserver.storage import Storage
+from pybernetes.apiserver.superusers import Superusers
+from pybernetes.apiserver.tokens import ContinueTokens
+from pybernetes.apiserver.watchcache.cache import WatchCache
+from pybernetes.store.protocol import Store
+from pybernetes.wire.http import Handler
+from pybernetes.wire.pki.keys import key_pem
+
+log = logging.getLogger(__name__)
+
+
+class ApiServer:
+    """One API server on one store. run() until cancelled; `ready` is set once it answers."""
+
+    def __init__(self, config: Config, store: Store, clock: Clock, catalog: Catalog | None = None) -> None:
+        self.config = config
+        self.clock = clock
+        self.catalog = catalog or discovered()
+        self.cache = WatchCache(store, self.catalog)
+        self.ready = asyncio.Event()
+        audiences = config.audiences or (config.issuer,)
+        addresses = ServiceAddresses(clock.random, config.service_networks, config.node_ports)
+        signer = Signer(config.signing_key, config.issuer, audiences) if config.signing_key else None
+        self.storage = Storage(self.catalog, store, self.cache, clock, addresses, signer)
+        services = GroupResource("", "services")
+        if services in self.catalog.by_gr:
+            self.storage.subscribe(services, addresses.follow)
+        admission = chosen(config.enable_admission, config.disable_admission)
+        secret = key_pem(config.signing_key) if config.signing_key else clock.random.randbytes(32)
+        self.handlers = Handlers(self.catalog, self.storage, admission, ContinueTokens(secret))
+        metrics = Metrics()
+        pages = Pages(
+            metrics,
+            live={"ping": lambda: "", "log": lambda: ""},
+            ready={"etcd": self._store_fault, "poststarthook/bootstrap": self._start_fault},
+        )
+        self._pipeline = Pipeline(
+            clock=clock,
+            authenticators=AuthenticatorChain(self._authenticators(audiences), anonymous=config.anonymous),
+            authorizers=self._authorizers(),
+            handlers=self.handlers,
+            pages=pages.table(),
+            metrics=metrics,
+        )
+
+    @property
+    def handler(self) -> Handler:
+        """The pipeline."""
+        return self._pipeline
+
+    async def run(self) -> None:
+        """Loads the cache, creates what every cluster has, then serves until cancelled."""
+        await self.cache.open()
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self.cache.run(), name="apiserver.cache")
+            group.create_task(self.handlers.reads.bookmarks(), name="apiserver.bookmarks")
+            await bootstrap.prepare(self.storage, self.config)
+            self.ready.set()
+            log.info("api server is ready revision=%d", self.cache.revision)
+
+    def look(self, resource: GroupResource, namespace: str, name: str) -> Object | None:
+        """A live object as the cache has it, None when it is not there."""
+        served = self.catalog.by_gr.get(resource)
+        entry = self.storage.peek(served, namespace, name) if served is not None else None
+        return entry.object() if entry is not None else None
+
+    def _store_fault(self) -> str:
+        return "" if self.cache.revision else "the store is not loaded"
+
+    def _start_fault(self) -> str:
+        return "" if self.ready.is_set() else "not finished"
+
+    def _authenticators(self, audiences: Sequence[str]) -> list[Authenticator]:
+        config, found = self.config, list[Authenticator]()
+        found.append(CertificateAuthenticator(self.clock))
+        if config.static_tokens:
+            found.append(StaticTokens(config.static_tokens))
+        keys = list(config.verifying_keys)
+        if config.signing_key is not None:
+            keys.append(config.signing_key.public_key())
+        if keys:
+            found.append(ServiceAccountAuthenticator(keys, config.issuer, audiences, self.look, self.clock))
+        if config.bootstrap_tokens:
+            found.append(BootstrapTokens(self.look, self.clock))
+        return found
+
+    def _authorizers(self) -> list[Authorizer]:
+        return [Superusers()]

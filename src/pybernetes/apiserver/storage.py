@@ -1,0 +1,201 @@
+"""Storage: the Registry on the Store and the watch cache. Reads come from the cache, writes are compare-and-set.
+
+Every write waits until the cache has taken it in, so whoever was answered reads what was written, and listeners
+(authorizers, service addresses) have counted it.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+
+from pybernetes.aio.clock import Clock, rfc3339
+from pybernetes.api import errors
+from pybernetes.api.objects import GroupResource, Object
+from pybernetes.apiserver.catalog import Catalog, Served
+from pybernetes.apiserver.decoding import canonical
+from pybernetes.apiserver.registry import Listener, TokenSigner
+from pybernetes.apiserver.resource import Resource
+from pybernetes.apiserver.service_addresses import ServiceAddresses
+from pybernetes.apiserver.validation.meta import validate_object_meta
+from pybernetes.apiserver.watchcache.cache import WatchCache
+from pybernetes.apiserver.watchcache.entry import Entry, stored_bytes
+from pybernetes.store.protocol import KeyExists, Mismatch, Revision, Store, Unavailable
+
+MODIFIED = "the object has been modified; please apply your changes to the latest version and try again"
+RETRIES = 50
+"""Lost races before a write without a resourceVersion gives up; each loss is somebody else's success."""
+
+
+class Storage:
+    """Implements registry.Registry; handlers use the lower half (read, insert, replace, remove) as well."""
+
+    def __init__(
+        self,
+        catalog: Catalog,
+        store: Store,
+        cache: WatchCache,
+        clock: Clock,
+        service_addresses: ServiceAddresses,
+        token_signer: TokenSigner | None = None,
+    ) -> None:
+        self.catalog = catalog
+        self.store = store
+        self.cache = cache
+        self.clock = clock
+        self.resources: Mapping[GroupResource, Resource] = catalog.resources
+        self.service_addresses = service_addresses
+        self.token_signer = token_signer
+
+    # --- Registry
+
+    async def get(self, resource: GroupResource, namespace: str, name: str) -> Object:
+        return (await self.read(self._served(resource), namespace, name)).object()
+
+    async def list(self, resource: GroupResource, namespace: str = "") -> list[Object]:
+        served = self._served(resource)
+        await self.cache.fresh()
+        return [entry.object() for entry in self.cache.of(served).select(namespace)]
+
+    async def create(self, resource: GroupResource, obj: Object) -> Object:
+        served = self._served(resource)
+        strategy = served.resource
+        obj = canonical(served, obj)
+        strategy.default(obj)
+        strategy.prepare(obj, None)
+        begin(obj, served, self.clock)
+        faults = [
+            *validate_object_meta(obj, None, served.facts.namespaced, strategy.validate_name),
+            *strategy.validate(obj),
+        ]
+        if faults:
+            raise errors.invalid(strategy.group, served.facts.kind, obj["metadata"].get("name", ""), faults)
+        return (await self.insert(served, canonical(served, obj))).object()
+
+    async def update(
+        self, resource: GroupResource, namespace: str, name: str, change: Callable[[Object], Object | None]
+    ) -> Object:
+        served = self._served(resource)
+        for _ in range(RETRIES):
+            entry = await self.read(served, namespace, name)
+            changed = change(entry.object())
+            if changed is None:
+                return entry.object()
+            changed = canonical(served, changed)
+            changed["metadata"].pop("resourceVersion", None)
+            try:
+                return (await self.replace(served, changed, entry)).object()
+            except errors.Conflict:
+                continue
+        raise errors.conflict(resource, name, MODIFIED)
+
+    async def delete(self, resource: GroupResource, namespace: str, name: str) -> Object:
+        served = self._served(resource)
+        for _ in range(RETRIES):
+            entry = await self.read(served, namespace, name)
+            try:
+                await self.remove(served, entry)
+            except errors.Conflict:
+                continue
+            return entry.object()
+        raise errors.conflict(resource, name, MODIFIED)
+
+    def subscribe(self, resource: GroupResource, listener: Listener) -> None:
+        self.cache.of(self._served(resource)).subscribe(listener)
+
+    # --- one object at a time
+
+    async def read(self, served: Served, namespace: str, name: str) -> Entry:
+        """The newest state. Raises NotFound."""
+        with refusals():
+            await self.cache.fresh()
+        entry = self.peek(served, namespace, name)
+        if entry is None:
+            raise errors.not_found(served.gr, name)
+        return entry
+
+    def peek(self, served: Served, namespace: str, name: str) -> Entry | None:
+        """What the cache has now."""
+        return self.cache.of(served).entries.get(f"{namespace}/{name}" if served.facts.namespaced else name)
+
+    async def insert(self, served: Served, obj: Object) -> Entry:
+        """Stores a complete new object. Raises AlreadyExists."""
+        metadata = obj["metadata"]
+        key = served.key(metadata.get("namespace", ""), metadata["name"])
+        value = stored_bytes(served, obj)
+        with refusals(), self.cache.handing_over(value, obj):
+            try:
+                revision = await self.store.create(key, value)
+            except KeyExists:
+                raise errors.already_exists(served.gr, metadata["name"]) from None
+            await self.cache.reached(revision)
+        return self._written(served, obj, value, revision)
+
+    async def replace(self, served: Served, obj: Object, old: Entry) -> Entry:
+        """Stores a new state over `old`; an equal one is not written. Raises Conflict when `old` is not the newest."""
+        value = stored_bytes(served, obj)
+        key = served.key(old.namespace, old.name)
+        with refusals(), self.cache.handing_over(value, obj):
+            try:
+                revision = await self.store.update(key, value, Revision(old.revision))
+            except Mismatch as error:
+                raise self._lost(served, old, error) from None
+            await self.cache.reached(revision)
+        return self._written(served, obj, value, revision)
+
+    async def remove(self, served: Served, old: Entry) -> int:
+        """Deletes `old`; the revision of it. Raises Conflict when it is not the newest, NotFound when gone."""
+        with refusals():
+            try:
+                revision = await self.store.delete(served.key(old.namespace, old.name), Revision(old.revision))
+            except Mismatch as error:
+                raise self._lost(served, old, error) from None
+            await self.cache.reached(revision)
+        return revision
+
+    def forget(self, served: Served, obj: Object) -> None:
+        """A write that had allocated failed: what it was promised is free again."""
+        if served.facts.kind == "Service":
+            self.service_addresses.forget(obj)
+
+    def _written(self, served: Served, obj: Object, value: bytes, revision: int) -> Entry:
+        metadata = obj["metadata"]
+        entry = self.peek(served, metadata.get("namespace", ""), metadata["name"])
+        if entry is None or entry.revision != revision:
+            entry = self.cache.entry(served, value, revision)
+        return entry
+
+    def _lost(self, served: Served, old: Entry, error: Mismatch) -> errors.ApiError:
+        if error.current is None:
+            return errors.not_found(served.gr, old.name)
+        return errors.conflict(served.gr, old.name, MODIFIED)
+
+    def _served(self, resource: GroupResource) -> Served:
+        found = self.catalog.by_gr.get(resource)
+        if found is None:
+            raise errors.NotFound(f"the server does not serve {resource}")
+        return found
+
+
+def begin(obj: Object, served: Served, clock: Clock) -> None:
+    """What the server says of a new object, whatever was sent: uid, creation time, generation."""
+    metadata = obj["metadata"]
+    for name in ("resourceVersion", "deletionTimestamp", "deletionGracePeriodSeconds", "selfLink", "managedFields"):
+        metadata.pop(name, None)
+    bits = (clock.random.getrandbits(128) & ~(0xF << 76) & ~(0x3 << 62)) | (4 << 76) | (2 << 62)  # UUID version 4
+    digits = f"{bits:032x}"
+    metadata["uid"] = "-".join((digits[:8], digits[8:12], digits[12:16], digits[16:20], digits[20:]))
+    metadata["creationTimestamp"] = rfc3339(clock.now())
+    if served.resource.generation:
+        metadata["generation"] = 1
+    else:
+        metadata.pop("generation", None)
+
+
+@contextmanager
+def refusals() -> Iterator[None]:
+    """A store that cannot answer is a 503 to the client: nothing was acknowledged, it may try again."""
+    try:
+        yield
+    except Unavailable as error:
+        raise errors.ServiceUnavailable(
+            f"the store cannot answer: {error}", details={"retryAfterSeconds": 1}
+        ) from error

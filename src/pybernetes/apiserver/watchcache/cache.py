@@ -1,0 +1,258 @@
+"""WatchCache: every object of every resource in memory, kept true by one watch on the store. watcher.py fans out of it.
+
+All resources share the store's one revision: once `revision` is R, every write up to R is here and has been offered to
+every watcher. Reads wait for the store's current revision (`fresh`), writes for their own (`reached`): you read what
+you wrote.
+"""
+
+import asyncio
+import logging
+from bisect import bisect_left, insort
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+
+from pybernetes.api.errors import Expired, GatewayTimeout
+from pybernetes.api.objects import Object
+from pybernetes.apiserver.catalog import ROOT, Served
+from pybernetes.apiserver.registry import Listener
+from pybernetes.apiserver.watchcache.entry import Entry, entry_of
+from pybernetes.apiserver.watchcache.watcher import Change, Scope, Watcher, scopes_of
+from pybernetes.store.protocol import Compacted, Event, Revision, SlowWatcher, Store
+
+log = logging.getLogger(__name__)
+
+HISTORY = 4096
+"""Changes a resource remembers for watches that resume."""
+WAIT_SECONDS = 3.0
+"""How long a read waits for a revision that has not come (upstream's blockTimeout)."""
+_PAGE = 2000
+
+
+class ResourceCache:
+    """The objects of one resource, sorted by `namespace/name` in byte order, and its newest changes."""
+
+    def __init__(self, served: Served) -> None:
+        self.served = served
+        self.entries: dict[str, Entry] = {}
+        self.keys: list[str] = []
+        self.changes: deque[Change] = deque()
+        self.since = 0
+        """Every change after this revision is in `changes`."""
+        self.watchers: dict[Scope, set[Watcher]] = {}
+        self._listeners: list[Listener] = []
+
+    def replace(self, entries: Iterable[Entry], revision: int) -> None:
+        """Starts over from a state of the store."""
+        before = self.entries
+        self.entries = {entry.key: entry for entry in entries}
+        self.keys = sorted(self.entries)
+        self.changes.clear()
+        self.since = revision
+        for listener in self._listeners:
+            for key, entry in before.items():
+                if key not in self.entries:
+                    listener("DELETED", entry.object())
+            for key, entry in self.entries.items():
+                listener("MODIFIED" if key in before else "ADDED", entry.object())
+
+    def subscribe(self, listener: Listener) -> None:
+        """Tells `listener` of every object there is, then of every change, in the step in which it is taken in."""
+        self._listeners.append(listener)
+        for entry in self.entries.values():
+            listener("ADDED", entry.object())
+
+    def select(self, namespace: str = "", after: str = "") -> Sequence[Entry]:
+        """The entries of a namespace (empty: all) that sort after a key."""
+        keys = self.keys
+        if not namespace and not after:
+            return [self.entries[key] for key in keys]
+        start, end = 0, len(keys)
+        if namespace:
+            start, end = bisect_left(keys, namespace + "/"), bisect_left(keys, namespace + "0")
+        if after:
+            start = max(start, bisect_left(keys, after + "\0"))
+        return [self.entries[key] for key in keys[start:end]]
+
+    def apply(self, key: str, entry: Entry | None, revision: int) -> None:
+        """One write of the store; `entry` None is a deletion."""
+        previous = self.entries.get(key)
+        if entry is not None:
+            if previous is None:
+                insort(self.keys, key)
+            self.entries[key] = entry
+        elif previous is None:
+            return
+        else:
+            del self.entries[key]
+            del self.keys[bisect_left(self.keys, key)]
+        change = Change(entry, previous, revision)
+        if len(self.changes) >= HISTORY:
+            self.since = self.changes.popleft().revision
+        self.changes.append(change)
+        for listener in self._listeners:
+            if entry is None:
+                listener("DELETED", change.last.object())
+            else:
+                listener("ADDED" if previous is None else "MODIFIED", entry.object())
+        if self.watchers:
+            for scope in scopes_of(change):
+                for watcher in tuple(self.watchers.get(scope, ())):
+                    watcher.offer(change)
+
+    def changes_after(self, revision: int) -> Sequence[Change]:
+        """Raises Expired when some of them are forgotten."""
+        if revision < self.since:
+            raise Expired(f"too old resource version: {revision} ({self.since})")
+        start = bisect_left(self.changes, revision + 1, key=lambda change: change.revision)
+        return [self.changes[i] for i in range(start, len(self.changes))]
+
+    def add(self, watcher: Watcher) -> None:
+        """Offers every later change to a watcher until it is removed."""
+        self.watchers.setdefault(watcher.scope, set()).add(watcher)
+
+    def remove(self, watcher: Watcher) -> None:
+        """May be called twice."""
+        group = self.watchers.get(watcher.scope)
+        if group is not None:
+            group.discard(watcher)
+            if not group:
+                del self.watchers[watcher.scope]
+
+
+class WatchCache:
+    """The caches of all resources and the one watch that feeds them. open() once, then run() until cancelled."""
+
+    def __init__(self, store: Store, served: Iterable[Served]) -> None:
+        self._store = store
+        self._by_prefix = {one.prefix: ResourceCache(one) for one in served}
+        self._by_served = {id(cache.served): cache for cache in self._by_prefix.values()}
+        self._waiters: list[tuple[int, asyncio.Future[None]]] = []
+        self._handed: dict[bytes, Object] = {}
+        self.revision = 0
+
+    def of(self, served: Served) -> ResourceCache:
+        """The cache of one resource."""
+        return self._by_served[id(served)]
+
+    @property
+    def resources(self) -> Iterable[ResourceCache]:
+        """All caches."""
+        return self._by_prefix.values()
+
+    async def open(self) -> None:
+        """Reads the whole store. Everything that is served answers from here afterwards."""
+        revision = await self._store.revision()
+        found: dict[str, list[Entry]] = {prefix: [] for prefix in self._by_prefix}
+        after = ""
+        while True:
+            page = await self._store.range(ROOT, after=after, limit=_PAGE, at=revision)
+            for stored in page.items:
+                cache = self._cache_of(stored.key)
+                entry = self._read(cache, stored.key, stored.value, stored.revision) if cache else None
+                if cache is not None and entry is not None:
+                    found[cache.served.prefix].append(entry)
+            if not page.more:
+                break
+            after = page.items[-1].key
+        for prefix, entries in found.items():
+            self._by_prefix[prefix].replace(entries, revision)
+        self._advance(revision)
+
+    async def run(self) -> None:
+        """Follows the store. A lost watch reloads everything and ends every watcher with 410: none may miss a change."""
+        while True:
+            watch = None
+            try:
+                watch = await self._store.watch(ROOT, Revision(self.revision))
+                async for events in watch:
+                    self._take(events)
+                return
+            except (Compacted, SlowWatcher) as error:
+                log.warning("watch cache reloads revision=%d cause=%s", self.revision, error)
+            finally:
+                if watch is not None:
+                    await watch.aclose()
+            await self.open()
+            for cache in self._by_prefix.values():
+                for group in tuple(cache.watchers.values()):
+                    for watcher in tuple(group):
+                        watcher.fail(Expired("too old resource version: the history was lost").status())
+
+    async def fresh(self) -> None:
+        """Waits until the cache holds everything the store has acknowledged by now."""
+        revision = await self._store.revision()
+        if self.revision < revision:
+            await self.reached(revision)
+
+    async def reached(self, revision: int) -> None:
+        """Waits for a revision. Raises GatewayTimeout (reason Timeout) when it does not come."""
+        if self.revision >= revision:
+            return
+        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiters.append((revision, waiter))
+        try:
+            async with asyncio.timeout(WAIT_SECONDS):
+                await waiter
+        except TimeoutError:
+            self._waiters = [pair for pair in self._waiters if pair[1] is not waiter]
+            raise too_large(revision, self.revision) from None
+
+    @contextmanager
+    def handing_over(self, value: bytes, obj: Object) -> Iterator[None]:
+        """A writer's own object: when its bytes come back from the store, they need not be read again."""
+        self._handed[value] = obj
+        try:
+            yield
+        finally:
+            self._handed.pop(value, None)
+
+    def entry(self, served: Served, value: bytes, revision: int) -> Entry:
+        """The Entry of stored bytes. Raises ValueError for bytes that are not ours."""
+        return entry_of(served, value, revision, self._handed.get(value))
+
+    def _take(self, events: Sequence[Event]) -> None:
+        for event in events:
+            cache = self._cache_of(event.key)
+            if cache is not None:
+                entry = None
+                if event.type == "PUT":
+                    entry = self._read(cache, event.key, event.value, event.revision)
+                cache.apply(event.key[len(cache.served.prefix) :], entry, event.revision)
+        self._advance(events[-1].revision)
+
+    def _advance(self, revision: int) -> None:
+        self.revision = revision
+        if self._waiters:
+            waiting, self._waiters = self._waiters, []
+            for pair in waiting:
+                if pair[0] > revision:
+                    self._waiters.append(pair)
+                elif not pair[1].done():
+                    pair[1].set_result(None)
+
+    def _cache_of(self, key: str) -> ResourceCache | None:
+        slash = key.find("/", len(ROOT))
+        found = self._by_prefix.get(key[: slash + 1])
+        if found is None:
+            slash = key.find("/", slash + 1)
+            found = self._by_prefix.get(key[: slash + 1])
+        return found
+
+    def _read(self, cache: ResourceCache, key: str, value: bytes, revision: int) -> Entry | None:
+        try:
+            return self.entry(cache.served, value, revision)
+        except (ValueError, KeyError, TypeError) as error:
+            log.error("stored object is unreadable and left out key=%s cause=%s", key, error)
+            return None
+
+
+def too_large(revision: int, current: int) -> GatewayTimeout:
+    """The answer to a revision from the future: wait and retry (cause ResourceVersionTooLarge)."""
+    return GatewayTimeout(
+        f"Too large resource version: {revision}, current: {current}",
+        details={
+            "causes": [{"reason": "ResourceVersionTooLarge", "message": "Too large resource version"}],
+            "retryAfterSeconds": 1,
+        },
+    )

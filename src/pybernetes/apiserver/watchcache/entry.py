@@ -1,0 +1,94 @@
+"""Entry: one object in memory as bytes with a small envelope, and the form its bytes have in the store. cache.py keeps them.
+
+The store's bytes are JSON that begins with a head known per resource and then `"metadata":{`, without a resourceVersion:
+it goes right there. So an object, an item of a list and a watch event are made by joining bytes.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import orjson
+
+from pybernetes.api.errors import BadRequest
+from pybernetes.api.objects import Object
+from pybernetes.apiserver.catalog import Served
+
+_METADATA = b'"metadata":{'
+
+
+class Entry:
+    """An object at a revision. `body` is its JSON after the head: `"metadata":{"resourceVersion":"7",...}...}`."""
+
+    __slots__ = ("body", "encoded", "fields", "key", "labels", "name", "namespace", "revision", "served", "uid")
+
+    def __init__(self, served: Served, obj: Object, tail: bytes, revision: int) -> None:
+        metadata = obj["metadata"]
+        self.served = served
+        self.namespace: str = metadata.get("namespace", "")
+        self.name: str = metadata["name"]
+        self.key = f"{self.namespace}/{self.name}" if served.facts.namespaced else self.name
+        self.uid: str = metadata.get("uid", "")
+        self.revision = revision
+        self.labels: Mapping[str, str] = metadata.get("labels") or {}
+        self.fields = fields_of(served, obj)
+        self.body = spliced(tail, revision)
+        self.encoded: dict[str, Any] | None = None
+        """Other forms of this object, by encoding, made when first asked for."""
+
+    @property
+    def json(self) -> bytes:
+        """The whole object."""
+        return self.served.head + self.body
+
+    def object(self) -> Object:
+        """A fresh dict, resourceVersion set."""
+        obj: Object = orjson.loads(self.json)
+        return obj
+
+    def at(self, revision: int) -> "Entry":
+        """The same state at another revision: what a DELETED event carries."""
+        copy: Entry = Entry.__new__(Entry)
+        for slot in ("fields", "key", "labels", "name", "namespace", "served", "uid"):
+            setattr(copy, slot, getattr(self, slot))
+        copy.revision = revision
+        copy.encoded = None
+        end = self.body.index(b'",', len(_METADATA)) + 2
+        copy.body = spliced(self.body[end:], revision)
+        return copy
+
+
+def spliced(tail: bytes, revision: int) -> bytes:
+    """`tail` is what follows `"metadata":{` in the stored bytes."""
+    return b'"metadata":{"resourceVersion":"%d",%b' % (revision, tail)
+
+
+def fields_of(served: Served, obj: Object) -> Mapping[str, str]:
+    """The values that field selectors of this resource can ask for."""
+    metadata = obj["metadata"]
+    fields = {"metadata.name": metadata["name"]}
+    if served.facts.namespaced:
+        fields["metadata.namespace"] = metadata.get("namespace", "")
+    for path, value in served.resource.selectable_fields.items():
+        fields[path] = value(obj)
+    return fields
+
+
+def stored_bytes(served: Served, obj: Object) -> bytes:
+    """What the store keeps of an object. Raises BadRequest for what JSON cannot hold."""
+    metadata = {name: value for name, value in obj["metadata"].items() if name != "resourceVersion"}
+    ordered: Object = {"kind": served.facts.kind, "apiVersion": served.facts.api_version, "metadata": metadata}
+    ordered.update((name, value) for name, value in obj.items() if name not in ordered)
+    try:
+        return orjson.dumps(ordered)
+    except TypeError as error:
+        raise BadRequest(f"the object cannot be written as JSON: {error}") from error
+
+
+def entry_of(served: Served, value: bytes, revision: int, obj: Object | None = None) -> Entry:
+    """The Entry of stored bytes; `obj` is their content where it is known. Raises ValueError for bytes not ours."""
+    if obj is None:
+        obj = orjson.loads(value)
+    start = len(served.head) + len(_METADATA)
+    if value[len(served.head) : start] != _METADATA:
+        raise ValueError("stored bytes do not begin as they should")
+    return Entry(served, obj, value[start:], revision)

@@ -1,0 +1,191 @@
+"""Watcher: one client's watch. cache.py offers it changes; it turns them into events by its selector, and streams bytes.
+
+A change reaches a watcher in the same step in which the cache takes it, so the order of its queue is the order of
+revisions, and a bookmark put in the queue is never ahead of what was sent.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import count
+from typing import TYPE_CHECKING, Protocol, TypeAlias
+
+import orjson
+
+from pybernetes.api.objects import Object
+from pybernetes.apiserver.watchcache.entry import Entry
+
+if TYPE_CHECKING:
+    from pybernetes.apiserver.watchcache.cache import ResourceCache
+
+log = logging.getLogger(__name__)
+
+BACKLOG = 10_000
+"""Events a client may leave unread before it is cut off."""
+_CHUNK = 500
+_numbers = count()
+
+Scope: TypeAlias = tuple[str, str] | None
+"""What a watcher can be found by: a name, a namespace, a node; None sees every change."""
+Match: TypeAlias = Callable[[Entry], bool]
+
+INDEXED_FIELD = "spec.nodeName"
+"""Field selectors on it do not cost every other watcher a look: a thousand kubelets watch Pods so."""
+
+
+class Change:
+    """One write: what was there before, what is there now (None: deleted), and its frames by encoding."""
+
+    __slots__ = ("_last", "entry", "frames", "previous", "revision")
+
+    def __init__(self, entry: Entry | None, previous: Entry | None, revision: int) -> None:
+        self.entry = entry
+        self.previous = previous
+        self.revision = revision
+        self.frames: dict[tuple[str, str], bytes] = {}
+        self._last: Entry | None = None
+
+    @property
+    def last(self) -> Entry:
+        """The last state at this change's revision: what DELETED carries."""
+        if self._last is None:
+            assert self.previous is not None
+            self._last = self.previous.at(self.revision)
+        return self._last
+
+
+class Framing(Protocol):
+    """How events become bytes; `name` is the same for watchers whose frames are the same."""
+
+    name: str
+
+    def frame(self, kind: str, entry: Entry, *, first: bool = False) -> bytes: ...
+
+    def bookmark(self, revision: int, *, initial_end: bool) -> bytes: ...
+
+    def error(self, status: Object) -> bytes: ...
+
+
+def scopes_of(change: Change) -> Iterable[Scope]:
+    """Where watchers of this change are registered; each once."""
+    found: dict[Scope, None] = {None: None}
+    for entry in (change.entry, change.previous):
+        if entry is not None:
+            found["name", entry.key] = None
+            if entry.namespace:
+                found["namespace", entry.namespace] = None
+            if INDEXED_FIELD in entry.fields:
+                found[INDEXED_FIELD, entry.fields[INDEXED_FIELD]] = None
+    return found
+
+
+class Watcher:
+    """Queue and stream of one watch. `match` None is everything."""
+
+    def __init__(
+        self, cache: "ResourceCache", framing: Framing, scope: Scope = None, match: Match | None = None
+    ) -> None:
+        self.scope = scope
+        self.number = next(_numbers)
+        self.wants_bookmarks = False
+        self.timer: asyncio.TimerHandle | None = None
+        self._cache = cache
+        self._framing = framing
+        self._match = match
+        self._pending: list[bytes] = []
+        self._ended = False
+        self._first = True
+        self._prelude: Iterator[bytes] = iter(())
+        self._wake: asyncio.Future[None] | None = None
+
+    def offer(self, change: Change) -> None:
+        """Queues the event that this change is to this watcher, if it is one."""
+        match, entry, previous = self._match, change.entry, change.previous
+        new = entry is not None and (match is None or match(entry))
+        old = previous is not None and (match is None or match(previous))
+        if not new and not old:
+            return
+        if new:
+            assert entry is not None
+            kind, shown = ("MODIFIED" if old else "ADDED"), entry
+        else:
+            # A state that no longer matches is a deletion to this watcher: the old state at the new revision.
+            kind, shown = "DELETED", change.last
+        self._queue(self._framed(change, kind, shown))
+
+    def fail(self, status: Object) -> None:
+        """Ends with an ERROR event. After Expired (410) the client must list again."""
+        self._queue(self._framing.error(status))
+        self.end()
+
+    def bookmark(self, revision: int, *, initial_end: bool = False) -> None:
+        """Tells the client how far it is."""
+        self._queue(self._framing.bookmark(revision, initial_end=initial_end))
+
+    def end(self) -> None:
+        """No further events; what is queued is still sent."""
+        self._ended = True
+        self._cache.remove(self)
+        if self.timer is not None:
+            self.timer.cancel()
+        self._signal()
+
+    def begin(self, entries: Sequence[Entry]) -> None:
+        """ADDED events of a state come first, made in chunks as the client takes them."""
+        self._prelude = self._initial(entries)
+        self._first = self._first and not entries
+
+    def _initial(self, entries: Sequence[Entry]) -> Iterator[bytes]:
+        frame = self._framing.frame
+        for start in range(0, len(entries), _CHUNK):
+            chunk = entries[start : start + _CHUNK]
+            yield b"".join(frame("ADDED", e, first=start == 0 and i == 0) for i, e in enumerate(chunk))
+
+    def __aiter__(self) -> "Watcher":
+        return self
+
+    async def __anext__(self) -> bytes:
+        """The next bytes for the client. Events that wait together leave in one write."""
+        for chunk in self._prelude:
+            return chunk
+        while not self._pending:
+            if self._ended:
+                raise StopAsyncIteration
+            self._wake = asyncio.get_running_loop().create_future()
+            await self._wake
+        pending, self._pending = self._pending, []
+        return pending[0] if len(pending) == 1 else b"".join(pending)
+
+    async def aclose(self) -> None:
+        """The client is gone; may be called twice, and before the first byte was asked for."""
+        self._pending.clear()
+        self.end()
+
+    def _framed(self, change: Change, kind: str, entry: Entry) -> bytes:
+        if self._first:
+            self._first = False
+            return self._framing.frame(kind, entry, first=True)
+        key = (self._framing.name, kind)
+        frame = change.frames.get(key)
+        if frame is None:
+            frame = change.frames[key] = self._framing.frame(kind, entry)
+        return frame
+
+    def _queue(self, frame: bytes) -> None:
+        if self._ended:
+            return
+        self._pending.append(frame)
+        if len(self._pending) > BACKLOG:
+            log.warning("watcher cut off resource=%s unread=%d", self._cache.served.gr, len(self._pending))
+            self._pending.clear()
+            self.end()
+        self._signal()
+
+    def _signal(self) -> None:
+        if self._wake is not None and not self._wake.done():
+            self._wake.set_result(None)
+
+
+def json_error(status: Object) -> bytes:
+    """The ERROR event in JSON."""
+    return b'{"type":"ERROR","object":' + orjson.dumps(status) + b"}\n"

@@ -1,0 +1,251 @@
+"""Writes: create, update and patch of every resource alike, and of `status`. storage.py does the compare-and-set.
+
+The order is upstream's: decode -> default -> mutating admission -> default again -> what the client may not set ->
+validation -> validating admission -> allocations -> store.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+from pybernetes.api import errors
+from pybernetes.api.errors import FieldError
+from pybernetes.api.objects import Object
+from pybernetes.apiserver.admit import AdmissionChain
+from pybernetes.apiserver.catalog import Served
+from pybernetes.apiserver.decoding import canonical
+from pybernetes.apiserver.extension import AdmissionRequest
+from pybernetes.apiserver.resource import Call
+from pybernetes.apiserver.storage import MODIFIED, RETRIES, Storage, begin
+from pybernetes.apiserver.validation.meta import validate_object_meta
+from pybernetes.apiserver.watchcache.entry import Entry
+
+_SUFFIX = "bcdfghjklmnpqrstvwxz2456789"
+_NAME_LIMIT = 63 - 5
+_KEPT = ("uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "generation", "selfLink")
+
+Make = Callable[[Entry], Object]
+"""The wanted object from the stored one; called again after a lost race."""
+
+
+class Result:
+    """What a write answers with: a stored Entry, or an object of a dry run."""
+
+    __slots__ = ("created", "entry", "object")
+
+    def __init__(self, entry: Entry | None, obj: Object | None = None, *, created: bool = False) -> None:
+        self.entry = entry
+        self.object = obj
+        self.created = created
+
+
+class Writes:
+    """The writing verbs."""
+
+    def __init__(self, storage: Storage, admission: AdmissionChain) -> None:
+        self._storage = storage
+        self._admission = admission
+
+    # --- create
+
+    async def create(self, call: Call, served: Served, obj: Object) -> Result:
+        """`obj` is canonical. Raises AlreadyExists, Invalid, what admission raises."""
+        strategy = served.resource
+        metadata = obj["metadata"]
+        place(metadata, served, call.namespace)
+        if metadata.get("resourceVersion"):
+            raise errors.BadRequest("resourceVersion should not be set on objects to be created")
+        generated = not metadata.get("name") and metadata.get("generateName")
+        if generated:
+            random = self._storage.clock.random
+            metadata["name"] = metadata["generateName"][:_NAME_LIMIT] + "".join(random.choices(_SUFFIX, k=5))
+        call.name = metadata.get("name", "")
+        begin(obj, served, self._storage.clock)
+        if "status" in obj and "status" in served.facts.subresources and not strategy.status_on_create:
+            obj = canonical(served, {**obj, "status": None})
+        strategy.default(obj)
+        request = AdmissionRequest(call, "CREATE", obj, None)
+        await self._admission.mutate(request)
+        obj = canonical(served, request.object)
+        strategy.default(obj)
+        strategy.prepare(obj, None)
+        faults = [
+            *validate_object_meta(obj, None, served.facts.namespaced, strategy.validate_name),
+            *strategy.validate(obj),
+        ]
+        self._refuse(served, obj, faults)
+        request.object = obj
+        await self._admission.validate(request)
+        if call.dry_run:
+            if self._storage.peek(served, call.namespace, call.name) is not None:
+                raise errors.already_exists(served.gr, call.name)
+            return Result(None, obj, created=True)
+        await strategy.before_write(call, obj, None)
+        try:
+            return Result(await self._storage.insert(served, canonical(served, obj)), created=True)
+        except errors.ApiError as error:
+            self._storage.forget(served, obj)
+            if generated and isinstance(error, errors.AlreadyExists):
+                raise errors.AlreadyExists(
+                    error.message + ", the server was not able to generate a unique name for the object",
+                    details=error.details,
+                ) from None
+            raise
+
+    # --- update and patch
+
+    async def update(self, call: Call, served: Served, obj: Object) -> Result:
+        """PUT. `obj` is canonical."""
+        metadata = obj["metadata"]
+        place(metadata, served, call.namespace)
+        if not metadata.get("name"):
+            metadata["name"] = call.name
+        if metadata["name"] != call.name:
+            raise errors.BadRequest(
+                f"the name of the object ({metadata['name']}) does not match the name on the URL ({call.name})"
+            )
+        strategy = served.resource
+        try:
+            await self._storage.read(served, call.namespace, call.name)
+        except errors.NotFound:
+            if strategy.update_creates and not call.subresource and not metadata.get("uid"):
+                metadata.pop("resourceVersion", None)
+                return await self.create(call, served, obj)
+            raise
+        if not metadata.get("resourceVersion") and not strategy.unconditional_update:
+            fault = errors.invalid_value("metadata.resourceVersion", 0, "must be specified for an update")
+            raise errors.invalid(strategy.group, served.facts.kind, call.name, [fault])
+        sent = obj
+
+        def make(entry: Entry) -> Object:
+            return {**sent, "metadata": {**sent["metadata"]}}
+
+        return await self.change(call, served, make)
+
+    async def change(self, call: Call, served: Served, make: Make) -> Result:
+        """Read, `make`, store; again on a lost race unless the wanted object names a resourceVersion."""
+        for _ in range(RETRIES):
+            entry = await self._storage.read(served, call.namespace, call.name)
+            wanted = make(entry)
+            named = wanted["metadata"].get("resourceVersion", "")
+            if named and named != str(entry.revision):
+                raise errors.conflict(served.gr, call.name, MODIFIED)
+            try:
+                return await self._change(call, served, entry, wanted)
+            except errors.Conflict as error:
+                if named or MODIFIED not in error.message:
+                    raise
+        raise errors.conflict(served.gr, call.name, MODIFIED)
+
+    async def _change(self, call: Call, served: Served, entry: Entry, obj: Object) -> Result:
+        strategy = served.resource
+        old = entry.object()
+        old["metadata"].pop("resourceVersion", None)
+        obj["metadata"].pop("resourceVersion", None)
+        keep(obj["metadata"], old["metadata"], served, call.name)
+        to_status = call.subresource == "status"
+        if to_status:
+            obj = _status_of(obj, old)
+        elif "status" in served.facts.subresources:
+            _take(obj, old, "status")
+        strategy.default(obj)
+        request = AdmissionRequest(call, "UPDATE", obj, old)
+        await self._admission.mutate(request)
+        obj = canonical(served, request.object)
+        strategy.default(obj)
+        if to_status:
+            strategy.prepare_status(obj, old)
+        else:
+            strategy.prepare(obj, old)
+            if strategy.generation and _differs(obj, old):
+                obj["metadata"]["generation"] = old["metadata"].get("generation", 0) + 1
+        self._refuse(served, obj, self._update_faults(served, obj, old, to_status))
+        request.object = obj
+        await self._admission.validate(request)
+        obj = canonical(served, obj)
+        if obj == old:
+            return Result(entry)
+        if _ends(obj, old, served):
+            if not call.dry_run:
+                await self._storage.remove(served, entry)
+                await strategy.after_delete(call, old, None)
+            return Result(None, {**obj, "metadata": {**obj["metadata"], "resourceVersion": str(entry.revision)}})
+        if call.dry_run:
+            return Result(None, {**obj, "metadata": {**obj["metadata"], "resourceVersion": str(entry.revision)}})
+        await strategy.before_write(call, obj, old)
+        try:
+            return Result(await self._storage.replace(served, canonical(served, obj), entry))
+        except errors.ApiError:
+            self._storage.forget(served, obj)
+            raise
+
+    def _update_faults(self, served: Served, obj: Object, old: Object, to_status: bool) -> list[FieldError]:
+        strategy = served.resource
+        faults = validate_object_meta(obj, old, served.facts.namespaced, strategy.validate_name)
+        if to_status:
+            return [*faults, *strategy.validate_status(obj, old)]
+        return [*faults, *strategy.validate(obj), *strategy.validate_update(obj, old)]
+
+    def _refuse(self, served: Served, obj: Object, faults: list[FieldError]) -> None:
+        if faults:
+            name = obj["metadata"].get("name", "")
+            raise errors.invalid(served.resource.group, served.facts.kind, name, faults)
+
+
+def place(metadata: Object, served: Served, namespace: str) -> None:
+    """An object's namespace is that of the request. Raises BadRequest where it says another."""
+    if not served.facts.namespaced:
+        return
+    if not metadata.get("namespace"):
+        metadata["namespace"] = namespace
+    elif metadata["namespace"] != namespace:
+        raise errors.BadRequest("the namespace of the provided object does not match the namespace sent on the request")
+
+
+def keep(metadata: Object, old: Object, served: Served, name: str) -> None:
+    """What belongs to the server stays as it was. Raises Conflict for the uid of another object."""
+    uid = metadata.get("uid")
+    if uid and uid != old.get("uid"):
+        raise errors.conflict(
+            served.gr,
+            name,
+            f"Precondition failed: UID in precondition: {uid}, UID in object meta: {old.get('uid', '')}",
+        )
+    for field in _KEPT:
+        if field in old:
+            metadata[field] = old[field]
+        else:
+            metadata.pop(field, None)
+    metadata.pop("managedFields", None)
+
+
+def _status_of(obj: Object, old: Object) -> Object:
+    """A write of status: metadata and status are the client's, all else is as stored."""
+    merged = {name: value for name, value in old.items() if name not in ("metadata", "status")}
+    merged["metadata"] = obj["metadata"]
+    if "status" in obj:
+        merged["status"] = obj["status"]
+    return merged
+
+
+def _take(obj: Object, old: Object, field: str) -> None:
+    if field in old:
+        obj[field] = old[field]
+    else:
+        obj.pop(field, None)
+
+
+def _differs(obj: Object, old: Object) -> bool:
+    """Whether anything but metadata and status has changed: what generation counts."""
+    rest = {name: value for name, value in obj.items() if name not in ("metadata", "status")}
+    before: dict[str, Any] = {name: value for name, value in old.items() if name not in ("metadata", "status")}
+    return rest != before
+
+
+def _ends(obj: Object, old: Object, served: Served) -> bool:
+    """The update that takes the last finalizer off a deleted object removes it."""
+    metadata = obj["metadata"]
+    if not metadata.get("deletionTimestamp") or metadata.get("finalizers"):
+        return False
+    if old["metadata"].get("deletionGracePeriodSeconds") not in (None, 0):
+        return False
+    return not served.resource.stays(obj)
