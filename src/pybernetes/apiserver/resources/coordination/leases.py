@@ -29,6 +29,7 @@ RESOURCE = Resource(
     generation=False,
     unconditional_update=False,
     update_creates=True,
+    storage_prefix="leases",
     columns=(
         Column("Holder", lambda obj: spec(obj).get("holderIdentity") or "", description="Who holds the lease."),
         AGE,

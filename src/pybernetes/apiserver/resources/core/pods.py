@@ -35,9 +35,6 @@ def _prepare(obj: Object, old: Object | None) -> None:
 
 def _validate(obj: Object) -> FieldErrors:
     yield from validate_pod(obj)
-    ephemeral = spec(obj).get("ephemeralContainers")
-    if ephemeral and not obj["metadata"].get("uid"):
-        yield field_forbidden("spec.ephemeralContainers", "cannot be set on create")
 
 
 def _prepare_status(obj: Object, old: Object) -> None:
