@@ -122,17 +122,21 @@ class Module:
             return self._name(shape.ref)
         if shape.kind == "list":
             assert shape.item
-            return f"tuple[{self._annotation(shape.item)}, ...]"
+            return f"tuple[{self._item(shape.item)}, ...]"
         if shape.kind == "map":
             assert shape.item
             self.uses.add("Mapping")
-            return f"Mapping[str, {self._annotation(shape.item)}]"
+            return f"Mapping[str, {self._item(shape.item)}]"
         if shape.kind == "raw":
             union = _UNIONS.get(shape.ref.rpartition(".")[2])
             if union is None:
                 self.uses.add("Any")
             return union or "Any"
         return _SCALARS[shape.kind]
+
+    def _item(self, shape: Shape) -> str:
+        annotation = self._annotation(shape)
+        return _optional(annotation) if shape.kind in _NULLABLE else annotation
 
     def _name(self, ref: str) -> str:
         home, short = self.homes[ref], ref.rpartition(".")[2]

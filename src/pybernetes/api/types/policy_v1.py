@@ -25,7 +25,7 @@ class PodDisruptionBudgetSpec(msgspec.Struct, frozen=True, kw_only=True, omit_de
 
 class PodDisruptionBudgetStatus(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     observedGeneration: int = 0
-    disruptedPods: Mapping[str, str] = {}
+    disruptedPods: Mapping[str, str | None] = {}
     disruptionsAllowed: int = msgspec.field(default_factory=int)
     currentHealthy: int = msgspec.field(default_factory=int)
     desiredHealthy: int = msgspec.field(default_factory=int)

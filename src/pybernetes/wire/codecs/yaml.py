@@ -88,18 +88,34 @@ def _key(key: Any, node: yaml.Node) -> str:
 
 
 def decode(data: bytes | str) -> Any:
-    """The value of the first document; None of an empty one. Raises BadRequest: `error converting YAML to JSON: ...`."""
-    return next((document.value for document in documents(data)), None)
+    """The value of a request's body. Raises BadRequest: `error converting YAML to JSON: ...`."""
+    try:
+        return load(data)
+    except ValueError as error:
+        raise BadRequest(str(error)) from None
 
 
 def duplicate_keys(data: bytes | str) -> tuple[str, ...]:
-    """What strict decoding says of the first document: nothing, or one text with a line a key."""
+    """What strict decoding says of a body that decode has read: nothing, or one text with a line a key."""
     found = next((document.duplicates for document in documents(data)), ())
     return ("yaml: unmarshal errors:\n  " + "\n  ".join(found),) if found else ()
 
 
+def load(data: bytes | str) -> Any:
+    """The value of the first document; None of an empty one. Raises ValueError as documents does."""
+    return next(load_all(data), None)
+
+
+def load_all(data: bytes | str) -> Iterator[Any]:
+    """The values of a stream's documents. Raises ValueError as documents does."""
+    return (document.value for document in documents(data))
+
+
 def documents(data: bytes | str) -> Iterator[Document]:
-    """The documents of a stream that are not empty. Raises BadRequest at the first that cannot be read."""
+    """The documents of a stream that are not empty.
+
+    Raises ValueError at the first that cannot be read: `error converting YAML to JSON: yaml: line 2: ...`.
+    """
     try:
         loader = _Loader(data)
         while loader.check_node():
@@ -111,18 +127,18 @@ def documents(data: bytes | str) -> Iterator[Document]:
             value = loader.construct_document(node)
             if value is not None:
                 yield Document(value, node.start_mark.line + 1, tuple(loader.duplicates))
-    except yaml.YAMLError as error:
-        raise BadRequest(f"error converting YAML to JSON: yaml: {_words(error)}") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ValueError(f"error converting YAML to JSON: yaml: {_words(error)}") from None
     except RecursionError:
-        raise BadRequest("error converting YAML to JSON: yaml: exceeded max depth") from None
+        raise ValueError("error converting YAML to JSON: yaml: exceeded max depth") from None
 
 
-def _words(error: yaml.YAMLError) -> str:
+def _words(error: Exception) -> str:
     """`line N: what is wrong`, as go-yaml prints it."""
     if isinstance(error, yaml.MarkedYAMLError):
         mark = error.problem_mark or error.context_mark
         return f"line {mark.line + 1}: {error.problem}" if mark else str(error.problem)
-    return str(error)
+    return str(error).partition("\n")[0]
 
 
 class _Dumper(yaml.CSafeDumper):
@@ -153,9 +169,14 @@ def _looks_otherwise(text: str) -> bool:
 _Dumper.add_representer(str, _represent_str)
 
 
-def encode(value: Any) -> str:
+def dump(value: Any) -> str:
     """The document of a value, as kubectl prints it."""
     text: str = yaml.dump(
         value, Dumper=_Dumper, default_flow_style=False, sort_keys=True, allow_unicode=True, width=2**20
     )
     return text
+
+
+def encode(value: Any) -> bytes:
+    """The body of a value."""
+    return dump(value).encode()

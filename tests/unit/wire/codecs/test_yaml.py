@@ -1,0 +1,72 @@
+"""YAML: the dialect of kubectl's manifests, and its way to print."""
+
+import pytest
+
+from pybernetes.api.errors import BadRequest
+from pybernetes.wire.codecs import yaml
+
+
+def test_the_dialect_is_yaml_1_1_without_timestamps() -> None:
+    assert yaml.load("mode: 0644\non: yes\nday: 2026-01-02\n1: a\nnone: ~\n") == {
+        "mode": 420,
+        "true": True,
+        "day": "2026-01-02",
+        "1": "a",
+        "none": None,
+    }
+
+
+def test_documents_keep_their_lines_and_empty_ones_are_skipped() -> None:
+    found = list(yaml.documents("# top\na: 1\n---\n# nothing\n---\n\nb: 2\n"))
+    assert [(d.value, d.line) for d in found] == [({"a": 1}, 2), ({"b": 2}, 7)]
+
+
+def test_keys_given_twice_are_told_with_their_lines_and_the_last_holds() -> None:
+    text = "a: 1\nb: 2\na: 3\nc:\n  d: 1\n  d: 1\n"
+    assert yaml.load(text)["a"] == 3
+    assert yaml.duplicate_keys(text) == (
+        'yaml: unmarshal errors:\n  line 3: key "a" already set in map\n  line 6: key "d" already set in map',
+    )
+    assert yaml.duplicate_keys("a: 1\n") == ()
+
+
+@pytest.mark.parametrize("text", ["a: [1", "a: b: c", "&a [*a]", "!!python/object:os.system x", "{[]: 1}", b"\xff\xff"])
+def test_what_is_no_yaml_is_refused_with_a_cause(text: str | bytes) -> None:
+    with pytest.raises(ValueError, match="error converting YAML to JSON: yaml: "):
+        yaml.load(text)
+    with pytest.raises(BadRequest):
+        yaml.decode(text)
+
+
+def test_aliases_that_multiply_are_refused() -> None:
+    text = "a: &a [x,x,x,x,x,x,x,x,x,x]\n"
+    for before, name in zip("abcdefg", "bcdefgh", strict=True):
+        text += f"{name}: &{name} [{','.join([f'*{before}'] * 10)}]\n"
+    with pytest.raises(ValueError, match="excessive aliasing"):
+        yaml.load(text)
+
+
+def test_prints_as_kubectl_does() -> None:
+    value = {
+        "b": [{"x": 1, "a": "yes"}, {"c": None}],
+        "a": "1",
+        "text": "one\ntwo\n",
+        "e": {},
+        "f": [],
+        "time": "2026-01-02T03:04:05Z",
+        "colon": "a: b",
+        "u": "é",
+    }
+    assert yaml.dump(value) == (
+        'a: "1"\nb:\n- a: "yes"\n  x: 1\n- c: null\ncolon: \'a: b\'\ne: {}\nf: []\ntext: |\n  one\n  two\n'
+        'time: "2026-01-02T03:04:05Z"\nu: é\n'
+    )
+
+
+def test_what_is_printed_is_read_back() -> None:
+    value = {
+        "a": ["", "null", "0644", "1e3", " x ", "a\n b", "#", "-", "~", "0o7", "=", "y"],
+        "b": {"n": 1.5, "t": True},
+    }
+    assert yaml.load(yaml.dump(value)) == value
+    assert yaml.decode(yaml.encode(value)) == value
