@@ -203,7 +203,7 @@ class YamlEncoding(JsonEncoding):
     media_type = YAML
 
     def value(self, obj: Object) -> bytes:
-        return yaml.encode(obj).encode()
+        return yaml.encode(obj)
 
     def entry(self, entry: Entry) -> bytes:
         return self.value(entry.object())

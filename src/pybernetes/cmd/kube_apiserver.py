@@ -1,0 +1,289 @@
+"""kube-apiserver: the composition root: flags -> Config -> store, ApiServer, HTTPS. Flag names are upstream's."""
+
+import argparse
+import asyncio
+import ipaddress
+import logging
+import os
+import signal
+import socket
+import ssl
+import sys
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+
+import uvloop
+
+from pybernetes.aio.clock import SystemClock
+from pybernetes.api.errors import ApiError
+from pybernetes.api.objects import User
+from pybernetes.apiserver.admit import UnknownPluginError
+from pybernetes.apiserver.authn.tokens import read_token_file
+from pybernetes.apiserver.config import ISSUER, Config
+from pybernetes.apiserver.server import ApiServer
+from pybernetes.store import factory
+from pybernetes.store.protocol import Store, Unavailable
+from pybernetes.wire.pki.keys import PkiError, PublicKey, parse_key, parse_public_key
+from pybernetes.wire.server import HttpServer
+from pybernetes.wire.tls import Identity, ServerTls, client_context
+
+log = logging.getLogger(__name__)
+
+LISTEN_FDS_START = 3
+"""First inherited descriptor of the socket activation protocol (sd_listen_fds)."""
+_STOP_SECONDS = 5.0
+_RELOAD_SECONDS = 30.0
+# What kubeadm and the CIS benchmark pass besides; accepted, so that such manifests start, and without effect here.
+_ACCEPTED = (
+    "etcd-cafile",
+    "etcd-certfile",
+    "etcd-keyfile",
+    "requestheader-client-ca-file",
+    "requestheader-allowed-names",
+    "requestheader-extra-headers-prefix",
+    "requestheader-group-headers",
+    "requestheader-username-headers",
+    "proxy-client-cert-file",
+    "proxy-client-key-file",
+    "kubelet-preferred-address-types",
+    "feature-gates",
+    "runtime-config",
+    "cert-dir",
+    "tls-min-version",
+    "tls-cipher-suites",
+    "audit-log-path",
+    "audit-policy-file",
+    "encryption-provider-config",
+    "request-timeout",
+    "min-request-timeout",
+    "event-ttl",
+    "profiling",
+    "service-account-lookup",
+)
+
+
+class StartError(Exception):
+    """Why the server does not start, in one line that says what to do."""
+
+
+def parser() -> argparse.ArgumentParser:
+    """The flags."""
+    flags = argparse.ArgumentParser(
+        prog="kube-apiserver", description="The API server: the only door to the cluster's state.", allow_abbrev=False
+    )
+    add = flags.add_argument
+
+    def boolean(name: str, *, default: bool, help: str) -> None:
+        add(name, type=_boolean, nargs="?", const=True, default=default, help=help)
+
+    add("--advertise-address", default="", help="address that other parts reach this server at")
+    add("--bind-address", default="0.0.0.0", help="address to listen on")
+    add("--secure-port", type=int, default=6443, help="port to listen on with HTTPS")
+    add("--tls-cert-file", type=Path, help="serving certificate, PEM")
+    add("--tls-private-key-file", type=Path, help="its key, PEM")
+    add("--client-ca-file", type=Path, help="bundle that client certificates are checked with")
+    add(
+        "--service-account-key-file",
+        type=Path,
+        action="append",
+        default=[],
+        help="keys that know ServiceAccount tokens",
+    )
+    add("--service-account-signing-key-file", type=Path, help="key that signs ServiceAccount tokens")
+    add("--service-account-issuer", action="append", default=[], help="issuer of ServiceAccount tokens")
+    add("--api-audiences", default="", help="audiences of tokens for this server; the issuer where none is given")
+    add("--service-cluster-ip-range", default="10.96.0.0/12", help="addresses of Services, CIDR[,CIDR]")
+    add("--service-node-port-range", default="30000-32767", help="ports of NodePort Services")
+    add("--authorization-mode", default="Node,RBAC", help="authorizers in order: Node, RBAC, AlwaysAllow, AlwaysDeny")
+    add("--enable-admission-plugins", default="", help="admission plugins to add")
+    add("--disable-admission-plugins", default="", help="admission plugins to leave out")
+    boolean("--enable-bootstrap-token-auth", default=False, help="know bootstrap tokens in kube-system")
+    add("--token-auth-file", type=Path, help="tokens: token,user,uid,groups")
+    add("--kubelet-client-certificate", type=Path, help="certificate shown to kubelets")
+    add("--kubelet-client-key", type=Path, help="its key")
+    add("--kubelet-certificate-authority", type=Path, help="bundle that kubelets' certificates are checked with")
+    add("--storage-backend", default="sqlite", help="sqlite, memory, or etcd3 where that is installed")
+    add("--storage-path", default="/var/lib/pybernetes/store.db", help="file of the sqlite store")
+    add("--etcd-servers", default="", help="endpoints of etcd")
+    add("--etcd-prefix", default="/registry", help=argparse.SUPPRESS)
+    boolean("--anonymous-auth", default=True, help="let requests without credentials be system:anonymous")
+    boolean("--allow-privileged", default=True, help=argparse.SUPPRESS)
+    add("-v", "--v", type=int, default=0, help="log verbosity: 0 warnings and facts, 4 everything")
+    for name in _ACCEPTED:
+        add(f"--{name}", default="", help=argparse.SUPPRESS)
+    return flags
+
+
+def _boolean(text: str) -> bool:
+    if text.lower() not in ("true", "false", "1", "0", "t", "f"):
+        raise argparse.ArgumentTypeError(f'"{text}" is neither true nor false')
+    return text.lower() in ("true", "1", "t")
+
+
+def config_of(options: argparse.Namespace) -> Config:
+    """The Config that flags mean. Raises StartError."""
+    try:
+        signing_file = options.service_account_signing_key_file
+        signing_key = parse_key(signing_file.read_bytes()) if signing_file else None
+        keys: list[PublicKey] = [parse_public_key(path.read_bytes()) for path in options.service_account_key_file]
+        tokens: dict[str, User] = read_token_file(options.token_auth_file) if options.token_auth_file else {}
+        networks = tuple(ipaddress.ip_network(text) for text in _listed(options.service_cluster_ip_range))
+        low, _, high = options.service_node_port_range.partition("-")
+        kubelet_tls = _kubelet_tls(options)
+        return Config(
+            advertise_address=options.advertise_address or _own_address(options.bind_address),
+            secure_port=options.secure_port,
+            service_networks=networks,
+            node_ports=range(int(low), int(high) + 1),
+            issuer=(options.service_account_issuer or [ISSUER])[0],
+            audiences=_listed(options.api_audiences),
+            signing_key=signing_key,
+            verifying_keys=keys,
+            static_tokens=tokens,
+            bootstrap_tokens=options.enable_bootstrap_token_auth,
+            anonymous=options.anonymous_auth,
+            authorization_modes=_listed(options.authorization_mode),
+            enable_admission=_listed(options.enable_admission_plugins),
+            disable_admission=_listed(options.disable_admission_plugins),
+            kubelet_tls=kubelet_tls,
+        )
+    except (OSError, PkiError, ssl.SSLError, ValueError) as error:
+        raise StartError(f"cannot use a flag's value: {error}") from error
+
+
+def _kubelet_tls(options: argparse.Namespace) -> ssl.SSLContext | None:
+    certificate, key = options.kubelet_client_certificate, options.kubelet_client_key
+    if certificate is None or key is None:
+        return None
+    return client_context(ca=options.kubelet_certificate_authority, identity=Identity(certificate, key))
+
+
+def _own_address(bind: str) -> str:
+    if not ipaddress.ip_address(bind).is_unspecified:
+        return bind
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe, suppress(OSError):
+        probe.connect(("192.0.2.1", 9))  # sends nothing: only asks which address would be used
+        return str(probe.getsockname()[0])
+    return "127.0.0.1"
+
+
+def _listed(text: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in text.split(",") if part.strip())
+
+
+def inherited_sockets(environment: dict[str, str]) -> list[socket.socket]:
+    """Listening sockets handed over by who started us (LISTEN_FDS); none where there are none."""
+    pid = environment.get("LISTEN_PID", "")
+    count = environment.get("LISTEN_FDS", "")
+    if not count.isdigit() or (pid and pid != str(os.getpid())):
+        return []
+    return [socket.socket(fileno=LISTEN_FDS_START + index) for index in range(int(count))]
+
+
+def _listening(options: argparse.Namespace) -> list[socket.socket]:
+    sockets = inherited_sockets(dict(os.environ))
+    if sockets:
+        return sockets
+    family = socket.AF_INET6 if ":" in options.bind_address else socket.AF_INET
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock.bind((options.bind_address, options.secure_port))
+        sock.listen(1024)
+    except OSError as error:
+        sock.close()
+        raise StartError(
+            f"cannot listen on {options.bind_address}:{options.secure_port}: {error.strerror or error}; "
+            "stop what listens there, or choose another --secure-port"
+        ) from error
+    return [sock]
+
+
+def _tls(options: argparse.Namespace) -> ServerTls:
+    if options.tls_cert_file is None or options.tls_private_key_file is None:
+        raise StartError("--tls-cert-file and --tls-private-key-file are needed; `kubeadm init` makes both")
+    try:
+        identity = Identity(options.tls_cert_file, options.tls_private_key_file)
+        return ServerTls(identity, client_ca=options.client_ca_file)
+    except (OSError, ssl.SSLError) as error:
+        raise StartError(
+            f"cannot use the serving certificate {options.tls_cert_file} with {options.tls_private_key_file}: {error}"
+        ) from error
+
+
+async def _open_store(options: argparse.Namespace) -> Store:
+    name = "etcd" if options.storage_backend == "etcd3" else options.storage_backend
+    location = options.etcd_servers if name == "etcd" else options.storage_path
+    try:
+        return await factory(name).open(location)
+    except (Unavailable, OSError, ImportError) as error:
+        raise StartError(f"cannot open the store {location}: {error}") from error
+
+
+async def serve(options: argparse.Namespace) -> None:
+    """Runs until cancelled. Raises StartError."""
+    tls = _tls(options)
+    config = config_of(options)
+    sockets = _listening(options)
+    store = await _open_store(options)
+    clock = SystemClock()
+    try:
+        server = ApiServer(config, store, clock)
+        http = HttpServer(server.handler, ssl=tls.context, clock=clock)
+        await http.start(sockets=sockets)
+        log.info("listening address=%s port=%d", options.bind_address, http.port)
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(server.run(), name="apiserver")
+                group.create_task(_reload(tls, clock), name="apiserver.certificates")
+        finally:
+            await http.stop(_STOP_SECONDS if server.ready.is_set() else 0.0)
+    except UnknownPluginError as error:
+        raise StartError(str(error)) from error
+    finally:
+        await store.close()
+
+
+async def _reload(tls: ServerTls, clock: SystemClock) -> None:
+    """Renewed serving certificates are taken up without a restart."""
+    while True:
+        await clock.sleep(_RELOAD_SECONDS)
+        try:
+            if tls.reload():
+                log.info("serving certificate was renewed")
+        except (OSError, ssl.SSLError) as error:
+            log.warning("renewed serving certificate is not usable cause=%s", error)
+
+
+async def _until_stopped(options: argparse.Namespace) -> None:
+    task = asyncio.current_task()
+    assert task is not None
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, task.cancel)
+    with suppress(asyncio.CancelledError):
+        await serve(options)
+
+
+def _first(error: BaseException) -> BaseException:
+    return _first(error.exceptions[0]) if isinstance(error, BaseExceptionGroup) else error
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Entry point of the console script."""
+    options = parser().parse_args(arguments)
+    level = logging.DEBUG if options.v >= 4 else logging.INFO
+    logging.basicConfig(level=level, format="%(asctime)s %(levelname).1s %(name)s %(message)s")
+    try:
+        uvloop.run(_until_stopped(options))
+    except StartError as error:
+        sys.exit(f"kube-apiserver: {error}")
+    except ExceptionGroup as group:
+        if not group.split((ApiError, Unavailable))[0]:
+            raise
+        sys.exit(f"kube-apiserver: the store failed: {_first(group)}")
+
+
+if __name__ == "__main__":
+    main()
