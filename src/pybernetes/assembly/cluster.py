@@ -1,0 +1,285 @@
+"""A whole cluster on this machine: a switch, a registry, and nodes on which kubeadm does what it does anywhere.
+
+`pybernetes up` and the demonstration stand on it. What is on lives in namespaces and outlives the command that made it;
+`cluster.json` in the cluster's folder says what there is.
+"""
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import TypeVar
+
+import msgspec
+from msgspec import Struct
+from msgspec.structs import replace
+
+from pybernetes.aio.clock import Clock
+from pybernetes.api.types import core_v1
+from pybernetes.assembly.progress import Progress
+from pybernetes.client import kubeconfig
+from pybernetes.client.rest import Client
+from pybernetes.localcluster import containerd
+from pybernetes.localcluster.errors import LocalClusterError
+from pybernetes.localcluster.image import Built
+from pybernetes.localcluster.registry import URL as REGISTRY_URL
+from pybernetes.localcluster.registry import Registry
+from pybernetes.localcluster.sandbox import NodeSandbox, Result, check_machine, node_disk
+from pybernetes.localcluster.spec import STATE_DIR, NodeSpec
+from pybernetes.localcluster.sweep import leftovers, sweep
+from pybernetes.localcluster.switch import (
+    POD_NETWORK,
+    SERVICE_NETWORK,
+    HostRoutes,
+    Switch,
+    node_address,
+)
+
+T = TypeVar("T", bound=Struct)
+
+MASTER = "master"
+API_SERVER = "kube-apiserver"
+READY_SECONDS = 90.0
+
+
+class ClusterRecord(Struct, frozen=True):
+    """What cluster.json holds."""
+
+    name: str
+    nodes: tuple[str, ...]
+    api_port: int
+    """Port of the API server on the machine's loopback."""
+
+
+def node_names(count: int) -> tuple[str, ...]:
+    """`master`, `worker-1`, ..."""
+    return (MASTER, *(f"worker-{number}" for number in range(1, count)))
+
+
+class LocalCluster:
+    """One cluster. create() makes a new one; open() finds one that is there."""
+
+    def __init__(self, record: ClusterRecord, clock: Clock, state_dir: Path = STATE_DIR) -> None:
+        self.record = record
+        self.clock = clock
+        self._state_dir = state_dir
+        self.switch = Switch(record.name)
+        self.registry = Registry(self.switch, self.folder / "registry")
+        addresses = {name: node_address(number) for number, name in enumerate(record.nodes)}
+        self.nodes = {name: NodeSandbox(self._spec(name, addresses), self.switch) for name in record.nodes}
+
+    @classmethod
+    def open(cls, name: str, clock: Clock, state_dir: Path = STATE_DIR) -> "LocalCluster | None":
+        """The cluster of that name, or None."""
+        try:
+            text = (state_dir / name / "cluster.json").read_bytes()
+            return cls(msgspec.json.decode(text, type=ClusterRecord), clock, state_dir)
+        except (FileNotFoundError, msgspec.DecodeError):
+            return None
+
+    @property
+    def folder(self) -> Path:
+        """The cluster's folder on the machine."""
+        return self._state_dir / self.record.name
+
+    @property
+    def kubeconfig(self) -> Path:
+        """The administrator's kubeconfig for clients on this machine."""
+        return self.folder / "admin.conf"
+
+    @property
+    def master(self) -> NodeSandbox:
+        """The node of the control plane."""
+        return self.nodes[MASTER]
+
+    def _spec(self, name: str, addresses: dict[str, str]) -> NodeSpec:
+        return NodeSpec(
+            cluster=self.record.name,
+            name=name,
+            address=addresses[name],
+            state_dir=str(node_disk(self.record.name, name, self._state_dir).absolute()),
+            files=containerd.node_files({"docker.io": REGISTRY_URL}),
+            hosts=addresses,
+        )
+
+    # -- machines ---------------------------------------------------------------------------------------------------
+
+    async def machines_up(self, progress: Progress) -> None:
+        """Switch, registry and bare nodes with containerd. Raises LocalClusterError; nothing is left then."""
+        await asyncio.to_thread(self._prepare_folder)
+        with progress.step("the machine is fit, nothing of an earlier cluster is left"):
+            await asyncio.to_thread(sweep, self.record.name, state_dir=self._state_dir)
+            await HostRoutes().add()
+        with progress.step("a switch and an image registry on it"):
+            await self.switch.up()
+            await self.registry.start()
+        for node in self.nodes.values():
+            with progress.step(f"node {node.name} at {node.spec.address}, with its own containerd"):
+                await self._power_on(node)
+
+    def _prepare_folder(self) -> None:
+        check_machine(self._state_dir.parent if not self._state_dir.exists() else self._state_dir)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        (self.folder / "cluster.json").write_bytes(msgspec.json.encode(self.record))
+
+    async def _power_on(self, node: NodeSandbox) -> None:
+        if node.name != MASTER:
+            await node.start()
+        else:
+            with _loopback_socket(self.record.api_port) as door:
+                await node.start(listen={API_SERVER: door.fileno()})
+        await containerd.prepare(node)
+
+    async def power_on(self, name: str) -> None:
+        """Switches a node on again, with the disk it had."""
+        await self._power_on(self.nodes[name])
+
+    # -- Kubernetes -------------------------------------------------------------------------------------------------
+
+    async def init(self) -> Result:
+        """kubeadm init on the master; its output."""
+        command = ["kubeadm", "init", f"--apiserver-advertise-address={self.master.spec.address}"]
+        command += [f"--pod-network-cidr={POD_NETWORK}", f"--service-cidr={SERVICE_NETWORK}", f"--node-name={MASTER}"]
+        result = await self.master.exec(command, timeout=300)
+        if result.code:
+            raise LocalClusterError(f"kubeadm init failed:\n{result.err or result.out}")
+        await asyncio.to_thread(self._write_kubeconfig)
+        return result
+
+    async def join(self, name: str, command: Sequence[str]) -> Result:
+        """Runs the join command (as init printed it) on a worker."""
+        result = await self.nodes[name].exec([*command, f"--node-name={name}"], timeout=300)
+        if result.code:
+            raise LocalClusterError(f"kubeadm join failed on {name}:\n{result.err or result.out}")
+        return result
+
+    async def install_network(self) -> None:
+        """The pod network on every node."""
+        for node in self.nodes.values():
+            (await node.exec(["pybernetes", "network", "install"])).check()
+
+    async def untaint_master(self) -> None:
+        """Lets Pods onto the master of a cluster that has no worker."""
+        taint = "node-role.kubernetes.io/control-plane"
+        async with self.client() as client:
+            nodes = client.of(core_v1.Node)
+            node = await nodes.get(MASTER)
+            kept = [t for t in node.spec.taints if t.key != taint]
+            await nodes.patch_raw(MASTER, {"spec": {"taints": msgspec.to_builtins(kept)}})
+
+    def _write_kubeconfig(self) -> None:
+        """admin.conf with the address that this machine reaches."""
+        config = kubeconfig.load(self.master.path("/etc/kubernetes/admin.conf"))
+        server = f"https://127.0.0.1:{self.record.api_port}"
+        clusters = {name: replace(cluster, server=server) for name, cluster in config.clusters.items()}
+        kubeconfig.write(self.kubeconfig, replace(config, clusters=clusters))
+
+    @asynccontextmanager
+    async def client(self) -> AsyncIterator[Client]:
+        """A client of the administrator."""
+        transport = kubeconfig.transport_of(kubeconfig.load(self.kubeconfig))
+        try:
+            yield Client(transport, clock=self.clock, user_agent="pybernetes")
+        finally:
+            await transport.aclose()
+
+    async def wait_ready(self, names: Sequence[str]) -> None:
+        """Waits until these nodes are Ready. Raises LocalClusterError."""
+        async with self.client() as client:
+            await until(client, core_v1.Node, lambda nodes: _all_ready(nodes, names), "nodes Ready")
+
+    async def push(self, built: Built) -> str:
+        """Pushes an image to the cluster's registry; its digest there."""
+        return await self.registry.push(built)
+
+    async def down(self) -> None:
+        """Takes everything away. Raises LocalClusterError when something stays."""
+        for node in self.nodes.values():
+            await node.power_off()
+        await self.registry.stop()
+        await self.switch.down()
+        await asyncio.to_thread(sweep, self.record.name, disks=True, state_dir=self._state_dir)
+        left = leftovers(self.record.name)
+        if left:
+            raise LocalClusterError(f"left on the machine: {', '.join(left)}")
+
+
+async def until(
+    client: Client,
+    kind: type[T],
+    holds: Callable[[Sequence[T]], bool],
+    what: str,
+    *,
+    namespace: str | None = None,
+    timeout: float = READY_SECONDS,
+) -> Sequence[T]:
+    """Follows a resource until `holds` says yes of all its objects; those objects. Raises LocalClusterError."""
+    resource = client.of(kind)
+    objects: dict[object, T] = {}
+    try:
+        async with asyncio.timeout(timeout):
+            while True:
+                listing = await resource.list(namespace)
+                objects = {obj.metadata.uid: obj for obj in listing.items}  # type: ignore[attr-defined]  # every kind has metadata
+                if holds(tuple(objects.values())):
+                    return tuple(objects.values())
+                async for event in resource.watch(listing.revision, namespace):
+                    if event.object is None:
+                        continue
+                    uid = event.object.metadata.uid  # type: ignore[attr-defined]
+                    if event.type == "DELETED":
+                        objects.pop(uid, None)
+                    else:
+                        objects[uid] = event.object
+                    if holds(tuple(objects.values())):
+                        return tuple(objects.values())
+    except TimeoutError:
+        raise LocalClusterError(f"not within {timeout:.0f} s: {what}") from None
+
+
+def _all_ready(nodes: Sequence[core_v1.Node], names: Sequence[str]) -> bool:
+    ready = {
+        node.metadata.name
+        for node in nodes
+        for condition in node.status.conditions
+        if condition.type == "Ready" and condition.status == "True"
+    }
+    return set(names) <= ready
+
+
+def _loopback_socket(port: int) -> socket.socket:
+    """The API server's door on this machine; its file descriptor is handed to the master."""
+    door = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    door.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        door.bind(("127.0.0.1", port))
+    except OSError as error:
+        door.close()
+        raise LocalClusterError(
+            f"port {port} on 127.0.0.1 cannot be used: {error.strerror}; choose another with --api-port"
+        ) from error
+    door.listen(512)
+    return door
+
+
+def free_port() -> int:
+    """A free port on the loopback; 6443 where it is free."""
+    for port in (6443, 0):
+        with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return int(probe.getsockname()[1])
+    raise LocalClusterError("no free port on 127.0.0.1")
+
+
+def join_command(output: str) -> list[str]:
+    """The join command in the output of kubeadm init. Raises LocalClusterError."""
+    text = output.replace("\\\n", " ")
+    line = next((line for line in text.splitlines() if line.strip().startswith("kubeadm join")), None)
+    if line is None:
+        raise LocalClusterError("kubeadm init printed no join command")
+    return line.split()

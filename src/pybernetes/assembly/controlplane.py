@@ -1,0 +1,146 @@
+"""The whole control plane in one process: API server, controllers, scheduler, and simulated nodes if wanted.
+
+Components talk to the API server through direct transports: same authentication, authorization and admission, no
+sockets. `pybernetes up --simulated-nodes` serves it over TLS; `pybernetes.testing` runs it inside a test.
+"""
+
+import asyncio
+import logging
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from pybernetes.aio.clock import Clock
+from pybernetes.api.objects import User
+from pybernetes.apiserver.config import Config
+from pybernetes.apiserver.server import ApiServer
+from pybernetes.client import kubeconfig
+from pybernetes.client.rest import Client
+from pybernetes.client.transport import direct
+from pybernetes.controllers.runtime import Config as ControllerConfig
+from pybernetes.controllers.runtime import ControllerManager
+from pybernetes.localcluster.simulated import SimulatedNodes
+from pybernetes.scheduler.loop import Scheduler
+from pybernetes.store import factory
+from pybernetes.store.protocol import Store
+from pybernetes.wire.pki.certificates import Authority, Leaf, issue, new_authority, parse_authority
+from pybernetes.wire.pki.keys import key_pem, new_rsa_key, parse_key, write_private, write_public
+from pybernetes.wire.server import HttpServer
+from pybernetes.wire.tls import Identity, server_context
+
+log = logging.getLogger(__name__)
+
+ADMIN = User("kubernetes-admin", groups=("system:masters", "system:authenticated"))
+_CONTROLLERS = User("system:kube-controller-manager", groups=("system:authenticated",))
+_SCHEDULER = User("system:kube-scheduler", groups=("system:authenticated",))
+SERVICE_NAMES = ("kubernetes", "kubernetes.default", "kubernetes.default.svc", "kubernetes.default.svc.cluster.local")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """What a control plane in one process is made of. Without an authority no CSR is signed and no root CA published."""
+
+    simulated_nodes: Sequence[str] = ()
+    authority: Authority | None = None
+    api: Config = field(default_factory=Config)
+    cluster_cidr: str = "10.244.0.0/16"
+    controllers: Mapping[str, object] | None = None
+
+
+class ControlPlane:
+    """run() until cancelled; `ready` is set once the API answers."""
+
+    def __init__(self, store: Store, clock: Clock, settings: Settings | None = None) -> None:
+        self.settings = settings or Settings()
+        self.clock = clock
+        self.api = ApiServer(self.settings.api, store, clock)
+
+    @property
+    def ready(self) -> asyncio.Event:
+        """Set once the API server answers."""
+        return self.api.ready
+
+    def client(self, user: User = ADMIN, agent: str = "pybernetes") -> Client:
+        """A client inside this process."""
+        return Client(direct(self.api.handler, user), clock=self.clock, user_agent=agent)
+
+    async def run(self) -> None:
+        """Runs all parts; the end of one ends all."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self.api.run(), name="apiserver")
+            await self.api.ready.wait()
+            manager = ControllerManager(self.client(_CONTROLLERS, "kube-controller-manager"), self._controller_config())
+            group.create_task(manager.run(), name="controllers")
+            scheduler = Scheduler(self.client(_SCHEDULER, "kube-scheduler"), self.clock)
+            group.create_task(scheduler.run(), name="scheduler")
+            if self.settings.simulated_nodes:
+                nodes = SimulatedNodes(self.client(agent="kubelet"), self.settings.simulated_nodes)
+                group.create_task(nodes.run(), name="simulated-nodes")
+
+    def _controller_config(self) -> ControllerConfig:
+        authority = self.settings.authority
+        return ControllerConfig(
+            allocate_node_cidrs=True,
+            cluster_cidrs=(self.settings.cluster_cidr,),
+            cluster_signing_cert=authority.pem if authority else b"",
+            cluster_signing_key=authority.key_pem if authority else b"",
+            root_ca=authority.pem if authority else b"",
+        )
+
+
+def write_pki(folder: Path, address: str, now: float) -> Authority:
+    """Keys and certificates of a control plane in `folder`, made where they are missing: ca, apiserver, sa."""
+    folder.mkdir(parents=True, exist_ok=True)
+    if (folder / "ca.key").exists():
+        authority = parse_authority((folder / "ca.crt").read_bytes(), (folder / "ca.key").read_bytes())
+    else:
+        authority = new_authority("kubernetes", now)
+        write_private(folder / "ca.key", authority.key_pem)
+        write_public(folder / "ca.crt", authority.pem)
+    hosts = (*SERVICE_NAMES, "localhost", address, "10.96.0.1")
+    certificate, key = issue(authority, Leaf("kube-apiserver", hosts=hosts, usages=("server auth",)), now)
+    write_private(folder / "apiserver.key", key)
+    write_public(folder / "apiserver.crt", certificate)
+    if not (folder / "sa.key").exists():
+        write_private(folder / "sa.key", key_pem(new_rsa_key()))
+    return authority
+
+
+def admin_kubeconfig(authority: Authority, server: str, now: float) -> kubeconfig.Kubeconfig:
+    """A kubeconfig whose user may do everything."""
+    certificate, key = issue(authority, Leaf(ADMIN.name, groups=("system:masters",)), now)
+    cluster = kubeconfig.Cluster(server=server, certificate_authority_data=kubeconfig.encoded(authority.pem))
+    user = kubeconfig.User(
+        client_certificate_data=kubeconfig.encoded(certificate), client_key_data=kubeconfig.encoded(key)
+    )
+    return kubeconfig.new("kubernetes", cluster, ADMIN.name, user)
+
+
+async def serve(folder: Path, nodes: int, port: int, clock: Clock) -> None:
+    """A cluster of simulated nodes over TLS on the loopback, until cancelled. Its admin.conf is written once it answers."""
+    now = clock.now()
+    authority = write_pki(folder / "pki", "127.0.0.1", now)
+    signing_key = parse_key((folder / "pki" / "sa.key").read_bytes())
+    store = await factory("sqlite").open(str(folder / "store.db"))
+    names = [f"simulated-{number}" for number in range(1, nodes + 1)]
+    api = Config(signing_key=signing_key, verifying_keys=(signing_key.public_key(),), secure_port=port)
+    plane = ControlPlane(store, clock, Settings(simulated_nodes=names, authority=authority, api=api))
+    identity = Identity(folder / "pki" / "apiserver.crt", folder / "pki" / "apiserver.key")
+    server = HttpServer(
+        plane.api.handler, ssl=server_context(identity, client_ca=folder / "pki" / "ca.crt"), clock=clock
+    )
+    try:
+        async with asyncio.TaskGroup() as group:
+            running = group.create_task(plane.run(), name="control-plane")
+            await plane.ready.wait()
+            await server.start("127.0.0.1", port)
+            config = admin_kubeconfig(authority, f"https://127.0.0.1:{server.port}", now)
+            kubeconfig.write(folder / "admin.conf", config)
+            log.info("cluster is up folder=%s port=%d nodes=%d", folder, server.port, nodes)
+            await running
+    finally:
+        with suppress(FileNotFoundError):
+            (folder / "admin.conf").unlink()
+        await server.stop()
+        await store.close()

@@ -1,0 +1,211 @@
+"""pybernetes: a whole cluster on this machine in one command. The composition root: flags to config to run()."""
+
+import argparse
+import asyncio
+import logging
+import os
+import signal
+import socket
+import sys
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+from pybernetes import KUBERNETES_VERSION, __version__
+from pybernetes.aio.clock import SystemClock
+from pybernetes.api.errors import ApiError
+from pybernetes.assembly.progress import Progress
+from pybernetes.localcluster.errors import LocalClusterError
+
+EXAMPLES = Path(__file__).resolve().parents[3] / "examples"
+
+
+def main() -> None:
+    """Entry point of the console script."""
+    options = _parser().parse_args()
+    logging.basicConfig(
+        level=logging.INFO if options.verbose else logging.WARNING,
+        format="%(asctime)s %(levelname)s %(name)s %(message)s",
+    )
+    try:
+        code = asyncio.run(_interruptible(options.run(options)))
+    except (LocalClusterError, ValueError, ApiError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        code = 1
+    except (KeyboardInterrupt, asyncio.CancelledError):
+        print("interrupted; everything is taken away", file=sys.stderr)
+        code = 130
+    sys.exit(code)
+
+
+async def _interruptible(work: Awaitable[int]) -> int:
+    """TERM ends the work as Ctrl-C does: with its clean-up."""
+    task = asyncio.ensure_future(work)
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+    return await task
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="pybernetes",
+        description="A real Kubernetes on this machine: up, down, status, kubeconfig; images; the demonstration.",
+    )
+    parser.add_argument(
+        "--version", action="version", version=f"pybernetes {__version__} (Kubernetes {KUBERNETES_VERSION})"
+    )
+    parser.add_argument("--verbose", action="store_true", help="log what the parts do")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+
+    def command(name: str, run: Callable[[argparse.Namespace], Awaitable[int]], help: str) -> argparse.ArgumentParser:
+        sub = commands.add_parser(name, help=help, description=help)
+        sub.set_defaults(run=run)
+        return sub
+
+    up = command("up", _up, "start a managed cluster; it stays until `pybernetes down`")
+    up.add_argument("--nodes", type=int, default=3, help="machines, the master among them (default 3)")
+    up.add_argument(
+        "--simulated-nodes",
+        type=int,
+        default=0,
+        metavar="N",
+        help="no containers: N nodes that live in the API only; needs no root",
+    )
+    up.add_argument(
+        "--api-port", type=int, default=0, help="port of the API server on 127.0.0.1 (default: 6443 where free)"
+    )
+    down = command("down", _down, "take the cluster away, with all that is in it")
+    status = command("status", _status, "what runs")
+    config = command("kubeconfig", _kubeconfig, "print the administrator's kubeconfig")
+    for sub in (up, down, status, config):
+        sub.add_argument("--name", default="local", help="name of the cluster (default local)")
+        sub.add_argument("--state-dir", type=Path, default=None, help="folder of the clusters' disks")
+    demo = command("demo", _demo, "from bare machines to an answering Pod, step by step")
+    demo.add_argument("--examples", type=Path, default=EXAMPLES, help=argparse.SUPPRESS)
+    _image_commands(command("image", _help, "build and push images"))
+    _network_commands(command("network", _help, "the pod network of a node"))
+    serve = command("serve", _serve, "run a cluster of simulated nodes in this process until interrupted")
+    serve.add_argument("--nodes", type=int, default=1, help="number of simulated nodes")
+    serve.add_argument("--folder", type=Path, required=True, help="where its store, keys and kubeconfig lie")
+    serve.add_argument("--api-port", type=int, default=0, help="port of the API server on 127.0.0.1")
+    return parser
+
+
+def _image_commands(parser: argparse.ArgumentParser) -> None:
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    build = commands.add_parser("build", help="build the image of a folder's Containerfile")
+    build.add_argument("folder", type=Path)
+    build.add_argument("-t", "--tag", required=True, help="the image's name, as gasbugs/http-go")
+    build.add_argument("-o", "--output", type=Path, default=None, help="the OCI archive to write (default NAME.tar)")
+    build.add_argument("--push", action="store_true", help="push it to the cluster's registry as well")
+    build.add_argument("--name", default="local", help="name of the cluster (default local)")
+    build.add_argument("--state-dir", type=Path, default=None, help="folder of the clusters' disks")
+    build.set_defaults(run=_image_build)
+
+
+def _network_commands(parser: argparse.ArgumentParser) -> None:
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    install = commands.add_parser("install", help="install the pod network on this node")
+    install.set_defaults(run=_network_install)
+    agent = commands.add_parser("agent", help="the agent of this node (started by its static Pod)")
+    agent.add_argument("--kubeconfig", default="/etc/kubernetes/kubelet.conf")
+    agent.add_argument("--node-name", default=socket.gethostname())
+    agent.set_defaults(run=_network_agent)
+
+
+async def _help(options: argparse.Namespace) -> int:
+    return 2
+
+
+def _state_dir(options: argparse.Namespace) -> Path:
+    from pybernetes.assembly.managed import default_state_dir
+
+    return options.state_dir or default_state_dir()
+
+
+async def _up(options: argparse.Namespace) -> int:
+    from pybernetes.assembly import managed
+
+    clock = SystemClock()
+    cluster = managed.Settings(
+        options.name, _state_dir(options), options.nodes, options.simulated_nodes, options.api_port
+    )
+    print(await managed.up(cluster, Progress(clock), clock))
+    return 0
+
+
+async def _down(options: argparse.Namespace) -> int:
+    from pybernetes.assembly import managed
+
+    print(await managed.down(options.name, _state_dir(options), SystemClock()))
+    return 0
+
+
+async def _status(options: argparse.Namespace) -> int:
+    from pybernetes.assembly import managed
+
+    text, fine = await managed.status(options.name, _state_dir(options), SystemClock())
+    print(text)
+    return 0 if fine else 1
+
+
+async def _kubeconfig(options: argparse.Namespace) -> int:
+    from pybernetes.assembly import managed
+
+    sys.stdout.write(managed.kubeconfig_of(options.name, _state_dir(options)))
+    return 0
+
+
+async def _demo(options: argparse.Namespace) -> int:
+    from pybernetes.assembly.demo import Demonstration
+
+    clock = SystemClock()
+    progress = Progress(clock)
+    await Demonstration(options.examples, progress, clock).run()
+    progress.title("done")
+    return 0
+
+
+async def _serve(options: argparse.Namespace) -> int:
+    from pybernetes.assembly.controlplane import serve
+
+    await serve(options.folder, options.nodes, options.api_port, SystemClock())
+    return 0
+
+
+async def _image_build(options: argparse.Namespace) -> int:
+    from pybernetes.assembly import managed
+    from pybernetes.localcluster.image import build_image
+
+    output = options.output or Path(f"{options.tag.rpartition('/')[2].partition(':')[0]}.tar")
+    built = await asyncio.to_thread(build_image, options.folder, options.tag, output)
+    print(f"{built.reference} {built.digest}\n{output}")
+    if options.push:
+        print(f"pushed {await managed.push(built, options.name, _state_dir(options), SystemClock())}")
+    return 0
+
+
+async def _network_install(options: argparse.Namespace) -> int:
+    from pybernetes.network.install import InstallError, install
+
+    try:
+        for path in install():
+            print(f"wrote {path}")
+    except InstallError as error:
+        raise LocalClusterError(str(error)) from error
+    return 0
+
+
+async def _network_agent(options: argparse.Namespace) -> int:
+    from pybernetes.client import kubeconfig
+    from pybernetes.client.rest import Client
+    from pybernetes.network.agent import NetworkAgent
+
+    logging.getLogger().setLevel(logging.INFO)
+    os.umask(0o022)
+    transport = kubeconfig.transport_of(kubeconfig.load(options.kubeconfig))
+    client = Client(transport, clock=SystemClock(), user_agent=f"pybernetes-network/{__version__}")
+    await NetworkAgent(client, options.node_name).run()
+    return 0
+
+
+if __name__ == "__main__":
+    main()
