@@ -31,6 +31,7 @@ class Failure(Struct, frozen=True):
     reason: str
     message: str
     until: float
+    since: float = 0.0
 
 
 class Health(Struct, frozen=True):
@@ -286,7 +287,7 @@ def finished(pod: core_v1.Pod, observed: Observed) -> bool:
         return False
     for container in pod.spec.containers:
         runs = seen.get(container.name)
-        if not runs or _alive(runs[0]) or _may_restart(container, runs[0], policy):
+        if not runs or _alive(runs[0]) or may_restart(container, runs[0], policy):
             return False
     return True
 
@@ -305,7 +306,8 @@ def _alive(container: Container) -> bool:
     return container.state != State.EXITED
 
 
-def _may_restart(container: core_v1.Container, ended: Container, policy: str) -> bool:
+def may_restart(container: core_v1.Container, ended: Container, policy: str) -> bool:
+    """Whether an ended run may have a successor; `policy` is the Pod's, the container's own outranks it."""
     if is_sidecar(container) or _changed(container, ended):
         return True
     wanted = container.restartPolicy or policy
@@ -366,7 +368,7 @@ def _begin(pod: core_v1.Pod, observed: Observed) -> Iterator[Action]:
     starting = pod.spec.containers if not pod.spec.initContainers else (first,) if first else ()
     for wanted in starting:
         runs = seen.get(wanted.name, ())
-        if not runs or _may_restart(wanted, runs[0], pod.spec.restartPolicy):
+        if not runs or may_restart(wanted, runs[0], pod.spec.restartPolicy):
             yield from _pull(observed, wanted.name, _attempt(observed, wanted.name, seen))
 
 
@@ -409,7 +411,7 @@ def _keep_running(
         yield from _start_created(observed, run, sandbox)
     elif run.state == State.EXITED:
         is_init = any(wanted.name == c.name for c in pod.spec.initContainers)
-        again = _may_restart(wanted, run, pod.spec.restartPolicy)
+        again = may_restart(wanted, run, pod.spec.restartPolicy)
         if is_init and not is_sidecar(wanted):
             # In a new sandbox an init container runs again although it has succeeded before.
             again = run.sandbox != sandbox.id or (run.exit_code != 0 and pod.spec.restartPolicy != "Never")

@@ -1,1 +1,1 @@
-"""Image pulls: policy, back-off, sharing."""
+"""Image pulls: puller.py has policy, sharing and reasons; credentials.py finds who may pull."""

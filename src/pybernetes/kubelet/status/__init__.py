@@ -1,1 +1,1 @@
-"""Node and Pod status as the kubelet reports them."""
+"""What the node tells the API: pod_status.py computes of Pods, reporter.py sends; node.py and lease.py of the node."""

@@ -1,0 +1,396 @@
+"""Performs the Pod machine's actions: CRI calls, images, volumes, cgroups, hooks, events. worker.py calls it.
+
+Starts are bounded so that a node which comes back does not start a hundred Pods at once; stops never wait for them.
+"""
+
+import asyncio
+import logging
+import shutil
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, Protocol, TypeAlias, cast
+
+from msgspec.structs import replace
+
+from pybernetes.aio.clock import Clock
+from pybernetes.api.errors import ApiError
+from pybernetes.api.types import core_v1
+from pybernetes.client.events import reference
+from pybernetes.kubelet import pod_machine as machine
+from pybernetes.kubelet import specs
+from pybernetes.kubelet.cgroups import PodCgroups
+from pybernetes.kubelet.cri import model as m
+from pybernetes.kubelet.downward import Facts
+from pybernetes.kubelet.environment import ConfigError, Environment
+from pybernetes.kubelet.hooks import HookFailed, Hooks
+from pybernetes.kubelet.images.puller import ERR_PULL, ImageError, Puller
+from pybernetes.kubelet.messages import read_message
+from pybernetes.kubelet.probes.prober import Prober, has_probes
+from pybernetes.kubelet.settings import Settings
+from pybernetes.kubelet.sources import Sources
+from pybernetes.kubelet.status.reporter import Reporter
+from pybernetes.kubelet.volume import VolumeError, Volumes
+from pybernetes.kubelet.worker import ActionFailed, PodWorker
+
+log = logging.getLogger(__name__)
+
+Kind: TypeAlias = Literal["Normal", "Warning"]
+_LEAST_STOP = 2.0
+"""Seconds that TERM gets even when the preStop hook has used up the whole grace."""
+_PULL_FIRST, _PULL_MOST = 10.0, 300.0
+
+
+class Events(Protocol):
+    """Where events go: client.events.EventRecorder."""
+
+    def event(self, about: core_v1.ObjectReference, kind: Kind, reason: str, message: str) -> None: ...
+
+
+@dataclass(frozen=True)
+class Tools:
+    """Whom the executor works with."""
+
+    runtime: m.Runtime
+    sources: Sources
+    puller: Puller
+    volumes: Volumes
+    cgroups: PodCgroups
+    reporter: Reporter
+    events: Events
+    hooks: Hooks
+    node: Callable[[], Facts]
+    network: Callable[[], str]
+    """What is wrong with the pod network; empty when nothing is."""
+
+
+class Executor:
+    """One node's performer of actions."""
+
+    def __init__(self, tools: Tools, settings: Settings, clock: Clock) -> None:
+        self._tools = tools
+        self._settings = settings
+        self._clock = clock
+        self._starts = asyncio.Semaphore(settings.max_parallel_starts)
+        self._sandbox_specs: dict[str, m.SandboxSpec] = {}
+        self._by_action: dict[type[machine.Action], Callable[[PodWorker, machine.Action], Awaitable[None]]] = {
+            machine.Prepare: self._prepare,
+            machine.RunSandbox: self._run_sandbox,
+            machine.StopSandbox: self._stop_sandbox,
+            machine.RemoveSandbox: self._remove_sandbox,
+            machine.PullImage: self._pull,
+            machine.CreateContainer: self._create,
+            machine.StartContainer: self._start,
+            machine.StopContainer: self._stop,
+            machine.RemoveContainer: self._remove,
+            machine.TearDown: self._tear_down,
+            machine.FinalDelete: self._final_delete,
+        }
+
+    async def perform(self, worker: PodWorker, action: machine.Action) -> None:
+        """Does one thing. Raises ActionFailed, RuntimeUnavailable, RuntimeRefused."""
+        await self._by_action[type(action)](worker, action)
+
+    # -- Pod ---------------------------------------------------------------------------------------------------------
+
+    async def _prepare(self, worker: PodWorker, _: machine.Action) -> None:
+        pod = _pod(worker)
+        try:
+            await asyncio.to_thread(self._make_folders, pod)
+            await asyncio.to_thread(self._tools.cgroups.create, pod)
+        except OSError as error:
+            raise ActionFailed("FailedCreatePodContainer", str(error)) from None
+        try:
+            await self._tools.volumes.set_up(pod)
+        except VolumeError as error:
+            self.tell(worker, "", "Warning", "FailedMount", str(error))
+            raise ActionFailed("ContainerCreating", "", most=120.0) from None
+
+    def _make_folders(self, pod: core_v1.Pod) -> None:
+        self._tools.volumes.pod_folder(pod.metadata.uid).mkdir(mode=0o750, parents=True, exist_ok=True)
+        specs.log_folder(self._settings, pod).mkdir(mode=0o755, parents=True, exist_ok=True)
+
+    async def _run_sandbox(self, worker: PodWorker, action: machine.Action) -> None:
+        attempt = cast(machine.RunSandbox, action).attempt
+        pod = _pod(worker)
+        wrong = self._tools.network()
+        if wrong and not pod.spec.hostNetwork:
+            self.tell(worker, "", "Warning", "NetworkNotReady", f"network is not ready: {wrong}")
+            raise ActionFailed("NetworkNotReady", wrong, most=2.0)
+        if attempt > 0 and worker.observed.sandboxes:
+            message = "Pod sandbox changed, it will be killed and re-created."
+            self.tell(worker, "", "Normal", "SandboxChanged", message)
+        spec = await self._sandbox_spec(pod, attempt)
+        async with self._starts:
+            try:
+                await self._tools.runtime.run_sandbox(spec)
+            except m.RuntimeRefused as refused:
+                message = f"Failed to create pod sandbox: rpc error: code = {refused.code} desc = {refused.message}"
+                self.tell(worker, "", "Warning", "FailedCreatePodSandBox", message)
+                raise ActionFailed("FailedCreatePodSandBox", message, most=15.0) from None
+
+    async def _sandbox_spec(self, pod: core_v1.Pod, attempt: int) -> m.SandboxSpec:
+        resolv = await asyncio.to_thread(_read, self._settings.resolv_conf)
+        return specs.sandbox_spec(pod, attempt, self._settings, self._tools.cgroups.parent(pod), resolv)
+
+    async def _stop_sandbox(self, worker: PodWorker, action: machine.Action) -> None:
+        await self._tools.runtime.stop_sandbox(cast(machine.StopSandbox, action).sandbox)
+
+    async def _remove_sandbox(self, worker: PodWorker, action: machine.Action) -> None:
+        await self._tools.runtime.remove_sandbox(cast(machine.RemoveSandbox, action).sandbox)
+
+    async def _tear_down(self, worker: PodWorker, _: machine.Action) -> None:
+        uid = worker.ref.uid
+        try:
+            await self._tools.volumes.tear_down(uid)
+            clean = await asyncio.to_thread(self._tools.cgroups.remove, uid)
+        except OSError as error:
+            raise ActionFailed("FailedTearDown", str(error)) from None
+        if not clean:
+            raise ActionFailed("FailedTearDown", "a process is left in the Pod's cgroup", first=0.2, most=10.0)
+        if worker.pod is None:
+            await self._forget_files(worker)
+
+    async def _forget_files(self, worker: PodWorker) -> None:
+        ref = worker.ref
+        try:
+            await self._tools.volumes.forget(ref.uid)
+            folder = self._settings.logs / f"{ref.namespace}_{ref.name}_{ref.uid}"
+            await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
+        except OSError as error:
+            raise ActionFailed("FailedTearDown", str(error)) from None
+
+    async def _final_delete(self, worker: PodWorker, _: machine.Action) -> None:
+        pod = _pod(worker)
+        await worker.last_words()
+        try:
+            await self._tools.reporter.delete(pod)
+        except (ApiError, OSError) as error:
+            raise ActionFailed("FailedDelete", str(error), most=10.0) from None
+        await self._forget_files(worker)
+
+    # -- containers ----------------------------------------------------------------------------------------------------
+
+    async def _pull(self, worker: PodWorker, action: machine.Action) -> None:
+        action = cast(machine.PullImage, action)
+        pod = _pod(worker)
+        container = _spec_of(pod, action.container)
+
+        def tell(kind: Kind, reason: str, message: str) -> None:
+            self.tell(worker, action.container, kind, reason, message)
+
+        try:
+            worker.images[action.key] = await self._tools.puller.ensure(pod, container, tell)
+        except ImageError as error:
+            raise ActionFailed(error.reason, error.message, first=_PULL_FIRST, most=_PULL_MOST) from None
+        except (ApiError, OSError) as error:
+            if isinstance(error, m.RuntimeUnavailable):
+                raise
+            raise ActionFailed(ERR_PULL, str(error), first=_PULL_FIRST, most=_PULL_MOST) from None
+
+    async def _create(self, worker: PodWorker, action: machine.Action) -> None:
+        action = cast(machine.CreateContainer, action)
+        pod = _pod(worker)
+        sandbox = next((s for s in worker.observed.sandboxes if s.id == action.sandbox), None)
+        if sandbox is None:
+            return
+        try:
+            making = await self._making(worker, pod, action, sandbox)
+            spec = specs.container_spec(making)
+        except (ConfigError, VolumeError, ApiError, OSError) as error:
+            message = error.message if isinstance(error, ApiError) else str(error)
+            self.tell(worker, action.container, "Warning", "Failed", f"Error: {message}")
+            raise ActionFailed("CreateContainerConfigError", message, most=10.0) from None
+        worker.took_number(action.container, action.attempt)
+        async with self._starts:
+            try:
+                pod_spec = await self._sandbox_spec(pod, sandbox.attempt)
+                await self._tools.runtime.create_container(sandbox.id, spec, pod_spec)
+            except m.RuntimeRefused as refused:
+                self.tell(worker, action.container, "Warning", "Failed", f"Error: {refused.message}")
+                raise ActionFailed("CreateContainerError", refused.message, most=10.0) from None
+        self.tell(worker, action.container, "Normal", "Created", "Container created")
+
+    async def _making(
+        self, worker: PodWorker, pod: core_v1.Pod, action: machine.CreateContainer, sandbox: m.Sandbox
+    ) -> specs.Making:
+        container = _spec_of(pod, action.container)
+        image = worker.images[machine.PullImage(action.container, action.attempt).key]
+        if _wants_non_root(pod, container):
+            specs.check_not_root(pod, container, await self._tools.puller.inspect(image))
+        ips = self._settings.node_ips if pod.spec.hostNetwork else sandbox.ips
+        environment = Environment(pod, ips, self._tools.node(), self._tools.sources)
+        env = await environment.of(container)
+        volumes = {v.name: self._tools.volumes.path(pod, v) for v in pod.spec.volumes}
+        if any("status.podIP" in repr(v) for v in pod.spec.volumes if v.downwardAPI or v.projected):
+            await self._tools.volumes.refresh(pod, ips)
+        folder = self._tools.volumes.pod_folder(pod.metadata.uid)
+        hosts, message = await asyncio.to_thread(self._files, pod, container.name, action.attempt, ips, folder)
+        return specs.Making(
+            pod=pod,
+            container=container,
+            attempt=action.attempt,
+            delay=action.delay,
+            image=image,
+            environment=env,
+            volumes=volumes,
+            hosts=hosts,
+            message_file=message,
+            settings=self._settings,
+        )
+
+    def _files(
+        self, pod: core_v1.Pod, name: str, attempt: int, ips: tuple[str, ...], folder: Path
+    ) -> tuple[Path, Path]:
+        """Writes /etc/hosts and an empty termination message; makes the log's folder."""
+        (specs.log_folder(self._settings, pod) / name).mkdir(mode=0o755, parents=True, exist_ok=True)
+        hosts = folder / "etc-hosts"
+        hosts.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
+        own = _read(Path("/etc/hosts")) if pod.spec.hostNetwork else ""
+        hosts.write_text(specs.hosts_file(pod, ips, self._settings, own))
+        hosts.chmod(0o644)
+        message = message_file(folder, name, attempt)
+        message.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
+        message.write_bytes(b"")
+        message.chmod(0o666)
+        return hosts, message
+
+    async def _start(self, worker: PodWorker, action: machine.Action) -> None:
+        action = cast(machine.StartContainer, action)
+        async with self._starts:
+            try:
+                await self._tools.runtime.start_container(action.id)
+            except m.RuntimeRefused as refused:
+                self.tell(worker, action.container, "Warning", "Failed", f"Error: {refused.message}")
+                raise ActionFailed("RunContainerError", refused.message, most=10.0) from None
+        self.tell(worker, action.container, "Normal", "Started", "Container started")
+        pod = worker.pod
+        container = _spec_of(pod, action.container) if pod is not None else None
+        if container is None or container.lifecycle is None or container.lifecycle.postStart is None:
+            return
+        worker.wake()
+        try:
+            await self._tools.hooks.run(container.lifecycle.postStart, container, action.id, self._ip(worker))
+        except HookFailed as failed:
+            self.tell(worker, action.container, "Warning", "FailedPostStartHook", f"PostStartHook failed: {failed}")
+            await self._tools.runtime.stop_container(action.id, machine.pod_grace(_pod(worker)))
+
+    async def _stop(self, worker: PodWorker, action: machine.Action) -> None:
+        action = cast(machine.StopContainer, action)
+        why = "" if action.why == "Stopping container" else f", {action.why}"
+        message = action.why if "will be restarted" in action.why else f"Stopping container {action.container}{why}"
+        if action.why != "Pod has ended":
+            self.tell(worker, action.container, "Normal", "Killing", message)
+        grace = await self._before_stop(worker, action)
+        await self._tools.runtime.stop_container(action.id, grace)
+
+    async def _before_stop(self, worker: PodWorker, action: machine.StopContainer) -> float:
+        """Runs the preStop hook; what is left of the grace. A grace of 0 runs no hook."""
+        pod = worker.last
+        container = next((c for c in _all(pod) if c.name == action.container), None) if pod is not None else None
+        if action.grace <= 0 or container is None or not container.lifecycle or not container.lifecycle.preStop:
+            return action.grace
+        began = self._clock.monotonic()
+        try:
+            async with asyncio.timeout(action.grace):
+                await self._tools.hooks.run(container.lifecycle.preStop, container, action.id, self._ip(worker))
+        except (HookFailed, TimeoutError) as failed:
+            said = str(failed) or "container terminated before hook finished"
+            self.tell(worker, action.container, "Warning", "FailedPreStopHook", f"PreStopHook failed: {said}")
+        return max(_LEAST_STOP, action.grace - (self._clock.monotonic() - began))
+
+    async def _remove(self, worker: PodWorker, action: machine.Action) -> None:
+        await self._tools.runtime.remove_container(cast(machine.RemoveContainer, action).id)
+
+    # -- for the worker ------------------------------------------------------------------------------------------------
+
+    def _ip(self, worker: PodWorker) -> str:
+        sandbox = machine.current_sandbox(worker.observed)
+        pod = worker.last
+        ips = self._settings.node_ips if pod is not None and pod.spec.hostNetwork else sandbox.ips if sandbox else ()
+        return ips[0] if ips else ""
+
+    def probes(self, worker: PodWorker, run: m.Container) -> Awaitable[None] | None:
+        """The probes of a running container as one piece of work; None where it has none."""
+        pod = worker.pod
+        container = next((c for c in _all(pod) if c.name == run.name), None) if pod is not None else None
+        if pod is None or container is None or not has_probes(container):
+            return None
+
+        def changed(health: machine.Health) -> None:
+            worker.health[run.id] = health
+            worker.wake()
+
+        def tell(reason: str, message: str) -> None:
+            self.tell(worker, container.name, "Warning", reason, message)
+
+        old = next((s for s in pod.status.containerStatuses if s.containerID.endswith(run.id)), None)
+        prober = Prober(container, run, self._ip(worker), self._tools.hooks, self._clock)
+        worker.health[run.id] = prober.begin(old)
+        worker.wake()
+        return prober.run(changed, tell)
+
+    async def termination_message(self, worker: PodWorker, run: m.Container) -> str:
+        """What an ended run left as its message."""
+        file = message_file(self._tools.volumes.pod_folder(worker.ref.uid), run.name, run.attempt)
+        fallback = run.annotations.get(m.MESSAGE_POLICY) == "FallbackToLogsOnError" and run.exit_code != 0
+        said = await asyncio.to_thread(read_message, file, Path(run.log_path) if fallback else None)
+        return said or run.message
+
+    def tell(self, worker: PodWorker, container: str, kind: str, reason: str, message: str) -> None:
+        """An event about the Pod, or about one container of it."""
+        pod = worker.last
+        if pod is None:
+            return
+        about = reference(pod)
+        if container:
+            field = "containers"
+            if any(c.name == container for c in pod.spec.initContainers):
+                field = "initContainers"
+            elif any(c.name == container for c in pod.spec.ephemeralContainers):
+                field = "ephemeralContainers"
+            about = replace(about, fieldPath=f"spec.{field}{{{container}}}")
+        self._tools.events.event(about, cast(Kind, kind), reason, message)
+
+
+def message_file(folder: Path, container: str, attempt: int) -> Path:
+    """Where a run's termination message is on the node."""
+    return folder / "containers" / container / str(attempt)
+
+
+def _pod(worker: PodWorker) -> core_v1.Pod:
+    pod = worker.last
+    if pod is None:
+        raise ActionFailed("PodGone", "the Pod is gone")
+    return pod
+
+
+def _all(pod: core_v1.Pod | None) -> tuple[core_v1.Container, ...]:
+    if pod is None:
+        return ()
+    return (*pod.spec.initContainers, *pod.spec.containers, *(_plain(c) for c in pod.spec.ephemeralContainers))
+
+
+def _plain(container: core_v1.EphemeralContainer) -> core_v1.Container:
+    """An ephemeral container as an ordinary one; it has the same fields and one more."""
+    shared = {name: getattr(container, name) for name in core_v1.Container.__struct_fields__}
+    return core_v1.Container(**shared)
+
+
+def _spec_of(pod: core_v1.Pod, name: str) -> core_v1.Container:
+    for container in _all(pod):
+        if container.name == name:
+            return container
+    raise ActionFailed("CreateContainerConfigError", f"container {name} is not in the Pod")
+
+
+def _wants_non_root(pod: core_v1.Pod, container: core_v1.Container) -> bool:
+    own, general = container.securityContext, pod.spec.securityContext
+    return bool((own and own.runAsNonRoot) or (general and general.runAsNonRoot))
+
+
+def _read(file: Path) -> str:
+    try:
+        return file.read_text()
+    except FileNotFoundError:
+        return ""

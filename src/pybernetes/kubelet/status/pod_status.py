@@ -1,0 +1,363 @@
+"""A Pod's status from what was observed: pure. reporter.py sends it. See "Pod Lifecycle": phase, conditions, states.
+
+The old status is an argument because the API is part of the memory: last states whose containers the runtime has
+forgotten, transition times, and conditions that others own.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from pybernetes.aio.clock import rfc3339
+from pybernetes.api.types import core_v1
+from pybernetes.kubelet import pod_machine as machine
+from pybernetes.kubelet.cri.model import Container, State
+from pybernetes.kubelet.images.puller import BACK_OFF, ERR_PULL
+from pybernetes.kubelet.pod_machine import Observed
+from pybernetes.kubelet.resources import qos_class
+
+BACK_OFF_NOTICE = 1.0
+"""So long a failed pull is ErrImagePull; then it is ImagePullBackOff until the next try."""
+READY_TO_START, INITIALIZED, CONTAINERS_READY, READY, SCHEDULED = (
+    "PodReadyToStartContainers",
+    "Initialized",
+    "ContainersReady",
+    "Ready",
+    "PodScheduled",
+)
+OURS = (READY_TO_START, INITIALIZED, READY, CONTAINERS_READY, SCHEDULED)
+
+
+class Surroundings(Struct, frozen=True):
+    """What of the node and of the runtime a status shows."""
+
+    host_ips: tuple[str, ...]
+    runtime: str = "containerd"
+    images: Mapping[str, str] = {}
+    """Image id to a name with digest: what imageID shows."""
+    messages: Mapping[str, str] = {}
+    """Container id to its termination message."""
+
+
+def pod_status(pod: core_v1.Pod, observed: Observed, around: Surroundings) -> core_v1.PodStatus:
+    """The status to report now."""
+    old = pod.status
+    inits = tuple(_container(pod, c, observed, around, old.initContainerStatuses) for c in pod.spec.initContainers)
+    mains = tuple(_container(pod, c, observed, around, old.containerStatuses) for c in pod.spec.containers)
+    guests = _ephemeral(pod, observed, around)
+    phase, reason, message = _phase(pod, observed, inits, mains)
+    ips = _pod_ips(pod, observed, around)
+    started = old.startTime or (rfc3339(observed.started) if observed.started is not None else None)
+    status = replace(
+        old,
+        observedGeneration=pod.metadata.generation,
+        phase=phase,
+        reason=reason,
+        message=message,
+        hostIP=around.host_ips[0] if around.host_ips else "",
+        hostIPs=tuple(core_v1.HostIP(ip=ip) for ip in around.host_ips),
+        podIP=ips[0] if ips else "",
+        podIPs=tuple(core_v1.PodIP(ip=ip) for ip in ips),
+        startTime=started,
+        initContainerStatuses=inits,
+        containerStatuses=mains,
+        ephemeralContainerStatuses=guests,
+        qosClass=old.qosClass or qos_class(pod),
+    )
+    return replace(status, conditions=_conditions(pod, status, observed))
+
+
+def _pod_ips(pod: core_v1.Pod, observed: Observed, around: Surroundings) -> tuple[str, ...]:
+    if pod.spec.hostNetwork:
+        return around.host_ips
+    sandbox = machine.current_sandbox(observed)
+    if sandbox is not None and sandbox.ips:
+        return sandbox.ips
+    # A Pod that has ended keeps its address in the status.
+    return tuple(ip.ip for ip in pod.status.podIPs) if pod.status.phase in ("Succeeded", "Failed") else ()
+
+
+def _ephemeral(pod: core_v1.Pod, observed: Observed, around: Surroundings) -> tuple[core_v1.ContainerStatus, ...]:
+    as_containers = (
+        core_v1.Container(name=c.name, image=c.image, restartPolicy="Never") for c in pod.spec.ephemeralContainers
+    )
+    old = pod.status.ephemeralContainerStatuses
+    return tuple(replace(_container(pod, c, observed, around, old), ready=False) for c in as_containers)
+
+
+def _container(
+    pod: core_v1.Pod,
+    spec: core_v1.Container,
+    observed: Observed,
+    around: Surroundings,
+    before: Iterable[core_v1.ContainerStatus],
+) -> core_v1.ContainerStatus:
+    """One container's status."""
+    old = next((s for s in before if s.name == spec.name), core_v1.ContainerStatus())
+    runs = machine.by_name(observed).get(spec.name, [])
+    run = runs[0] if runs else None
+    if run is None:
+        return _never_ran(pod, spec, observed, old)
+    state = _state(pod, spec, run, observed, around)
+    ended = next((r for r in runs if r.state == State.EXITED and (r is not run or state.terminated is None)), None)
+    last = core_v1.ContainerState(terminated=_terminated(ended, around)) if ended else _remembered(old, run)
+    said = machine.health(observed, run)
+    running = state.running is not None
+    is_init = any(c.name == spec.name for c in pod.spec.initContainers)
+    done = is_init and state.terminated is not None and state.terminated.exitCode == 0
+    ready = done if is_init and not machine.is_sidecar(spec) else running and said.started and said.ready
+    return core_v1.ContainerStatus(
+        name=spec.name,
+        state=state,
+        lastState=last,
+        ready=ready,
+        restartCount=max(run.attempt, observed.restarts.get(spec.name, 0)),
+        image=run.image or spec.image,
+        imageID=around.images.get(run.image_ref, run.image_ref),
+        containerID=f"{around.runtime}://{run.id}",
+        started=running and said.started and (machine.is_sidecar(spec) or not is_init),
+        resources=spec.resources if running and (spec.resources.requests or spec.resources.limits) else None,
+        allocatedResources=spec.resources.requests if running else {},
+        volumeMounts=_mounts(spec),
+    )
+
+
+def _mounts(spec: core_v1.Container) -> tuple[core_v1.VolumeMountStatus, ...]:
+    return tuple(
+        core_v1.VolumeMountStatus(
+            name=m.name,
+            mountPath=m.mountPath,
+            readOnly=m.readOnly,
+            recursiveReadOnly="Disabled" if m.readOnly else None,
+        )
+        for m in spec.volumeMounts
+    )
+
+
+def _never_ran(
+    pod: core_v1.Pod, spec: core_v1.Container, observed: Observed, old: core_v1.ContainerStatus
+) -> core_v1.ContainerStatus:
+    """Nothing of it is in the runtime: not yet, or no more (a node whose disk was emptied, a Pod long ended)."""
+    base = core_v1.ContainerStatus(name=spec.name, image=spec.image, started=False)
+    if old.state.terminated is not None and (
+        pod.status.phase in ("Succeeded", "Failed") or machine.terminating(pod, observed)
+    ):
+        return replace(old, ready=False, started=False)
+    if old.state.running is not None or old.state.terminated is not None:
+        ended = old.state.terminated or core_v1.ContainerStateTerminated(
+            exitCode=137,
+            reason="ContainerStatusUnknown",
+            message="The container could not be located when the pod was deleted.  The container used to be Running"
+            if pod.metadata.deletionTimestamp
+            else "The container could not be located when the pod was terminated",
+            containerID=old.containerID,
+        )
+        if machine.terminating(pod, observed):
+            return replace(old, state=core_v1.ContainerState(terminated=ended), ready=False, started=False)
+        base = replace(base, lastState=core_v1.ContainerState(terminated=ended), restartCount=old.restartCount)
+    elif old.restartCount:
+        base = replace(base, lastState=old.lastState, restartCount=old.restartCount)
+    return replace(base, state=core_v1.ContainerState(waiting=_waiting(pod, spec, observed, None)))
+
+
+def _remembered(old: core_v1.ContainerStatus, run: Container) -> core_v1.ContainerState:
+    """The last state in the API, of a run that the runtime no longer knows."""
+    if old.containerID and not old.containerID.endswith(run.id):
+        return core_v1.ContainerState(terminated=old.state.terminated) if old.state.terminated else old.lastState
+    return old.lastState
+
+
+def _state(
+    pod: core_v1.Pod, spec: core_v1.Container, run: Container, observed: Observed, around: Surroundings
+) -> core_v1.ContainerState:
+    if run.state == State.RUNNING:
+        return core_v1.ContainerState(running=core_v1.ContainerStateRunning(startedAt=rfc3339(run.started)))
+    if run.state == State.EXITED:
+        waiting = _will_restart(pod, spec, run, observed)
+        if waiting is not None:
+            return core_v1.ContainerState(waiting=waiting)
+        return core_v1.ContainerState(terminated=_terminated(run, around))
+    return core_v1.ContainerState(waiting=_waiting(pod, spec, observed, run))
+
+
+def _will_restart(
+    pod: core_v1.Pod, spec: core_v1.Container, run: Container, observed: Observed
+) -> core_v1.ContainerStateWaiting | None:
+    """Why an ended container waits for its next run; None when there will be none, or it is due at this moment."""
+    if machine.terminating(pod, observed) or machine.finished(pod, observed):
+        return None
+    attempt = run.attempt + 1
+    for key in (machine.PullImage(spec.name, attempt).key, f"create/{spec.name}"):
+        failure = observed.failures.get(key)
+        if failure is not None:
+            return _failed(spec, failure, observed.now)
+    until = machine.restart_time(run)
+    if machine.may_restart(spec, run, pod.spec.restartPolicy) and until > observed.now and until > run.finished:
+        seconds = round(until - run.finished)
+        shown = f"{seconds // 60}m{seconds % 60}s" if seconds >= 60 else f"{seconds}s"
+        meta = pod.metadata
+        where = f"pod={meta.name}_{meta.namespace}({meta.uid})"
+        message = f"back-off {shown} restarting failed container={spec.name} {where}"
+        return core_v1.ContainerStateWaiting(reason="CrashLoopBackOff", message=message)
+    return None
+
+
+def _terminated(run: Container, around: Surroundings) -> core_v1.ContainerStateTerminated:
+    reason = run.reason or ("Completed" if run.exit_code == 0 else "Error")
+    return core_v1.ContainerStateTerminated(
+        exitCode=run.exit_code,
+        reason=reason,
+        message=around.messages.get(run.id, run.message),
+        startedAt=rfc3339(run.started) if run.started else None,
+        finishedAt=rfc3339(run.finished) if run.finished else None,
+        containerID=f"{around.runtime}://{run.id}",
+    )
+
+
+def _waiting(
+    pod: core_v1.Pod, spec: core_v1.Container, observed: Observed, run: Container | None
+) -> core_v1.ContainerStateWaiting:
+    """A waiting container always has a reason."""
+    seen = machine.by_name(observed)
+    attempt = 1 + max(run.attempt if run else -1, observed.restarts.get(spec.name, -1))
+    keys = [machine.PullImage(spec.name, attempt).key, f"create/{spec.name}"]
+    if run is not None:
+        keys.append(f"start/{run.id}")
+    for key in keys:
+        failure = observed.failures.get(key)
+        if failure is not None:
+            return _failed(spec, failure, observed.now)
+    if not any(c.name == spec.name for c in pod.spec.initContainers) and not _initialized(pod, seen, observed):
+        return core_v1.ContainerStateWaiting(reason="PodInitializing")
+    first = pod.spec.initContainers[0].name if pod.spec.initContainers else ""
+    creating = not pod.spec.initContainers or spec.name == first or machine.current_sandbox(observed) is None
+    return core_v1.ContainerStateWaiting(reason="ContainerCreating" if creating else "PodInitializing")
+
+
+def _failed(spec: core_v1.Container, failure: machine.Failure, now: float) -> core_v1.ContainerStateWaiting:
+    if failure.reason == ERR_PULL and now >= failure.since + BACK_OFF_NOTICE:
+        message = f'Back-off pulling image "{spec.image}": {ERR_PULL}: {failure.message}'
+        return core_v1.ContainerStateWaiting(reason=BACK_OFF, message=message)
+    return core_v1.ContainerStateWaiting(reason=failure.reason, message=failure.message)
+
+
+def _initialized(pod: core_v1.Pod, seen: Mapping[str, Sequence[Container]], observed: Observed) -> bool:
+    return not _incomplete(pod, seen, observed)
+
+
+def _incomplete(pod: core_v1.Pod, seen: Mapping[str, Sequence[Container]], observed: Observed) -> list[str]:
+    """Init containers that still stand in the way."""
+    began = any(c.name in seen for c in pod.spec.containers)
+    left = []
+    for container in pod.spec.initContainers:
+        run = next(iter(seen.get(container.name, ())), None)
+        if machine.is_sidecar(container):
+            done = began or (run is not None and run.state == State.RUNNING and machine.health(observed, run).started)
+        else:
+            done = run is not None and run.state == State.EXITED and run.exit_code == 0
+        if not done:
+            left.append(container.name)
+    return left
+
+
+def _phase(
+    pod: core_v1.Pod,
+    observed: Observed,
+    inits: Sequence[core_v1.ContainerStatus],
+    mains: Sequence[core_v1.ContainerStatus],
+) -> tuple[str, str, str]:
+    """Phase, reason and message. Succeeded and Failed are for ever."""
+    old = pod.status
+    if old.phase in ("Succeeded", "Failed"):
+        return old.phase, old.reason, old.message
+    living = any(c.state == State.RUNNING for c in observed.containers)
+    verdict = observed.verdict
+    ends = machine.deadline(pod, observed)
+    if verdict is None and ends is not None and ends <= observed.now:
+        verdict = machine.Verdict("DeadlineExceeded", "Pod was active on the node longer than the specified deadline")
+    if verdict is not None:
+        return "Running" if living else "Failed", verdict.reason, verdict.message
+    if machine.finished(pod, observed):
+        failed = any(s.state.terminated and s.state.terminated.exitCode for s in (*mains,))
+        failed |= any(
+            s.state.terminated and s.state.terminated.exitCode
+            for s, c in zip(inits, pod.spec.initContainers, strict=True)
+            if not machine.is_sidecar(c)
+        )
+        return "Failed" if failed else "Succeeded", "", ""
+    if pod.metadata.deletionTimestamp is not None and not living:
+        return _phase_at_end(pod, mains), "", ""
+    seen = machine.by_name(observed)
+    began = all(c.name in seen and seen[c.name][0].state != State.CREATED for c in pod.spec.containers)
+    return "Running" if began or (old.phase == "Running") else "Pending", "", ""
+
+
+def _phase_at_end(pod: core_v1.Pod, mains: Sequence[core_v1.ContainerStatus]) -> str:
+    """Of a deleted Pod whose containers have all stopped."""
+    ended = [s.state.terminated for s in mains if s.state.terminated is not None]
+    if not ended or len(ended) < len(mains):
+        return pod.status.phase or "Pending" if not ended else "Failed"
+    return "Failed" if any(t.exitCode for t in ended) else "Succeeded"
+
+
+def _conditions(pod: core_v1.Pod, status: core_v1.PodStatus, observed: Observed) -> tuple[core_v1.PodCondition, ...]:
+    """Ours computed, those of others kept."""
+    now = rfc3339(observed.now)
+    seen = machine.by_name(observed)
+    network = machine.current_sandbox(observed) is not None and not machine.terminating(pod, observed)
+    wanted = [
+        _condition(READY_TO_START, network),
+        _initialized_condition(pod, status, seen, observed),
+        _ready_condition(pod, status, gates=True),
+        _ready_condition(pod, status, gates=False),
+        _condition(SCHEDULED, True),
+    ]
+    old = {c.type: c for c in pod.status.conditions}
+    found = []
+    for condition in wanted:
+        before = old.get(condition.type)
+        same = before is not None and before.status == condition.status
+        since = before.lastTransitionTime if same and before else now
+        found.append(replace(condition, lastTransitionTime=since, observedGeneration=pod.metadata.generation))
+    return (*found, *(c for c in pod.status.conditions if c.type not in OURS))
+
+
+def _condition(kind: str, status: bool, reason: str = "", message: str = "") -> core_v1.PodCondition:
+    return core_v1.PodCondition(type=kind, status="True" if status else "False", reason=reason, message=message)
+
+
+def _initialized_condition(
+    pod: core_v1.Pod, status: core_v1.PodStatus, seen: Mapping[str, Sequence[Container]], observed: Observed
+) -> core_v1.PodCondition:
+    if status.phase == "Succeeded":
+        return _condition(INITIALIZED, True, "PodCompleted")
+    left = _incomplete(pod, seen, observed)
+    if left:
+        message = f"containers with incomplete status: [{' '.join(left)}]"
+        return _condition(INITIALIZED, False, "ContainersNotInitialized", message)
+    return _condition(INITIALIZED, True)
+
+
+def _ready_condition(pod: core_v1.Pod, status: core_v1.PodStatus, *, gates: bool) -> core_v1.PodCondition:
+    kind = READY if gates else CONTAINERS_READY
+    if status.phase == "Succeeded":
+        return _condition(kind, False, "PodCompleted")
+    if status.phase == "Failed":
+        return _condition(kind, False, "PodFailed")
+    sidecars = {c.name for c in pod.spec.initContainers if machine.is_sidecar(c)}
+    counted = [s for s in status.initContainerStatuses if s.name in sidecars] + list(status.containerStatuses)
+    unready = [s.name for s in counted if not s.ready]
+    if unready:
+        return _condition(kind, False, "ContainersNotReady", f"containers with unready status: [{' '.join(unready)}]")
+    if gates:
+        held = {c.type: c.status for c in pod.status.conditions}
+        missing = [g.conditionType for g in pod.spec.readinessGates if held.get(g.conditionType) != "True"]
+        if missing:
+            shown = "\n".join(
+                f'corresponding condition of pod readiness gate "{g}" '
+                + ("does not exist." if g not in held else 'is not "True".')
+                for g in missing
+            )
+            return _condition(kind, False, "ReadinessGatesNotReady", shown)
+    return _condition(kind, True)

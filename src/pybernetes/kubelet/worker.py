@@ -1,0 +1,306 @@
+"""One Pod's worker: observes, asks pod_machine.decide() what to do, begins it, reports. Never waits inside a pass.
+
+Every action is a task of its own, known by its key; when it ends, the worker looks again. A newer Pod simply replaces
+the one before; probes, back-off and retries are timers of this worker alone. executor.py performs the actions.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Protocol
+
+from msgspec.structs import replace
+
+from pybernetes.aio.clock import Clock, parse_time
+from pybernetes.api.types import core_v1
+from pybernetes.kubelet import pod_machine as machine
+from pybernetes.kubelet.cri.model import Container, PodRef, PodRuntime, RuntimeRefused, RuntimeUnavailable, State
+from pybernetes.kubelet.images.puller import ERR_PULL
+from pybernetes.kubelet.pod_machine import Action, Failure, Health, Observed
+from pybernetes.kubelet.status.pod_status import BACK_OFF_NOTICE, Surroundings, pod_status
+from pybernetes.kubelet.status.reporter import Reporter
+
+log = logging.getLogger(__name__)
+
+_RUNTIME_RETRY = 1.0
+_REPORT_RETRY = 2.0
+_TRACELESS = (machine.Prepare, machine.PullImage, machine.StopSandbox, machine.TearDown)
+
+
+class Performer(Protocol):
+    """Carries out one action. Raises ActionFailed, RuntimeUnavailable."""
+
+    async def perform(self, worker: "PodWorker", action: Action) -> None: ...
+    async def termination_message(self, worker: "PodWorker", run: Container) -> str: ...
+    def tell(self, worker: "PodWorker", container: str, kind: str, reason: str, message: str) -> None: ...
+    def probes(self, worker: "PodWorker", run: Container) -> Awaitable[None] | None: ...
+
+
+class ActionFailed(Exception):
+    """An action did not work. It is tried again after `first` seconds, then twice as long each time up to `most`."""
+
+    def __init__(self, reason: str, message: str, *, first: float = 1.0, most: float = 30.0) -> None:
+        super().__init__(message)
+        self.reason = reason
+        self.message = message
+        self.first = first
+        self.most = most
+
+
+class PodWorker:
+    """What the kubelet remembers of one Pod, and the loop over it."""
+
+    def __init__(
+        self, ref: PodRef, runtime: PodRuntime, performer: Performer, reporter: Reporter, clock: Clock
+    ) -> None:
+        self.ref = ref
+        self.pod: core_v1.Pod | None = None
+        self.last: core_v1.Pod | None = None
+        """The Pod as it was last seen, also after it has gone."""
+        self.grace: float | None = None
+        self.verdict: machine.Verdict | None = None
+        self.images: dict[str, str] = {}
+        """Image id by the key of the pull that brought it."""
+        self.health: dict[str, Health] = {}
+        self.observed = Observed(now=clock.now())
+        self.host_ips: tuple[str, ...] = ()
+        self.clock = clock
+        self._runtime = runtime
+        self._performer = performer
+        self._reporter = reporter
+        self._wake = asyncio.Event()
+        self._busy: dict[str, asyncio.Task[None]] = {}
+        self._done: set[str] = set()
+        self._failures: dict[str, Failure] = {}
+        self._delays: dict[str, float] = {}
+        self._restarts: dict[str, int] = {}
+        self._messages: dict[str, str] = {}
+        self._probing: dict[str, asyncio.Task[None]] = {}
+        self._told: set[str] = set()
+        self._started: float | None = None
+        self._forgotten = False
+        self._reported: core_v1.PodStatus | None = None
+        self._settled: Callable[[], None] | None = None
+
+    def __repr__(self) -> str:
+        return f"PodWorker({self.ref}, {self.ref.uid})"
+
+    def update(self, pod: core_v1.Pod) -> None:
+        """The Pod as the API has it now."""
+        self.pod = self.last = pod
+        for status in (*pod.status.initContainerStatuses, *pod.status.containerStatuses):
+            if status.containerID or status.lastState.terminated:
+                self._restarts[status.name] = max(status.restartCount, self._restarts.get(status.name, 0))
+        if pod.status.startTime:
+            self._started = parse_time(pod.status.startTime)
+        self.wake()
+
+    def removed(self, grace: float | None = None) -> None:
+        """The API knows the Pod no more."""
+        self.pod = None
+        self.grace = grace
+        self.wake()
+
+    def wake(self) -> None:
+        """Something may have changed: look again."""
+        self._wake.set()
+
+    def took_number(self, container: str, attempt: int) -> None:
+        """A run's number is used up before it starts, so that a run that ends at once is counted too."""
+        self._restarts[container] = max(attempt, self._restarts.get(container, 0))
+
+    async def run(self) -> None:
+        """Works until nothing is left of the Pod here and the API does not know it."""
+        async with asyncio.TaskGroup() as group:
+            while not self._forgotten:
+                self._wake.clear()
+                delay = await self._pass(group)
+                await self._rest(delay)
+            for task in (*self._busy.values(), *self._probing.values()):
+                task.cancel()
+        self._reporter.forget(self.ref.uid)
+
+    async def _rest(self, delay: float | None) -> None:
+        try:
+            async with asyncio.timeout(delay):
+                await self._wake.wait()
+        except TimeoutError:
+            return
+
+    async def _pass(self, group: asyncio.TaskGroup) -> float | None:
+        """One look; seconds until the next one is due anyway, None when only an event can bring news."""
+        try:
+            self.observed = await self._observe()
+        except RuntimeUnavailable:
+            return _RUNTIME_RETRY
+        except RuntimeRefused as refused:
+            log.warning("cannot observe pod=%s error=%s", self.ref, refused.message)
+            return _RUNTIME_RETRY
+        actions = machine.decide(self.pod, self.observed)
+        delays = [a.when - self.observed.now for a in actions if isinstance(a, machine.WakeAt)]
+        for action in actions:
+            if isinstance(action, machine.Forget):
+                self._forgotten = True
+            elif not isinstance(action, machine.WakeAt):
+                self._begin(group, action)
+        self._probe(group)
+        self._tell_back_offs()
+        delays += self._notices()
+        await self._report(group)
+        return max(0.0, min(delays)) if delays else None
+
+    async def _observe(self) -> Observed:
+        if self.pod is not None:
+            self.pod = self.last = self._reporter.known(self.pod)
+            if self._started is None:
+                self._started = self.clock.now()
+        uid = self.ref.uid
+        sandboxes = tuple(await self._runtime.sandboxes(uid))
+        containers = tuple(await self._runtime.containers(uid))
+        for run in containers:
+            if run.state == State.EXITED and run.id not in self._messages:
+                self._messages[run.id] = await self._performer.termination_message(self, run)
+        return Observed(
+            now=self.clock.now(),
+            sandboxes=sandboxes,
+            containers=containers,
+            busy=frozenset(self._busy),
+            done=frozenset(self._done),
+            failures=dict(self._failures),
+            health={run.id: self.health[run.id] for run in containers if run.id in self.health},
+            restarts=dict(self._restarts),
+            verdict=self.verdict,
+            started=self._started,
+            grace=self.grace,
+        )
+
+    # -- actions ---------------------------------------------------------------------------------------------------
+
+    def _begin(self, group: asyncio.TaskGroup, action: Action) -> None:
+        key = action.key
+        log.debug("begin pod=%s action=%s", self.ref, key)
+        self._busy[key] = group.create_task(self._perform(action), name=f"{self.ref} {key}")
+
+    async def _perform(self, action: Action) -> None:
+        key = action.key
+        try:
+            await self._performer.perform(self, action)
+        except ActionFailed as failed:
+            self._failed(key, failed)
+        except RuntimeUnavailable as away:
+            # Not the action's fault: no back-off, and what the status says of the container stays.
+            log.warning("runtime is away pod=%s action=%s error=%s", self.ref, key, away)
+            await self.clock.sleep(_RUNTIME_RETRY)
+        except RuntimeRefused as refused:
+            self._failed(key, ActionFailed("RuntimeError", refused.message))
+        else:
+            self._failures.pop(key, None)
+            self._delays.pop(key, None)
+            if isinstance(action, _TRACELESS):
+                self._done.add(key)
+            if isinstance(action, machine.FinalDelete):
+                self.removed()
+            if isinstance(action, machine.RunSandbox):
+                self._done.discard(machine.TearDown.name)
+        finally:
+            self._busy.pop(key, None)
+            self.wake()
+
+    def _failed(self, key: str, failed: ActionFailed) -> None:
+        delay = min(failed.most, 2 * self._delays[key]) if key in self._delays else failed.first
+        self._delays[key] = delay
+        now = self.clock.now()
+        self._failures[key] = Failure(failed.reason, failed.message, now + delay, now)
+        log.warning(
+            "action failed pod=%s action=%s reason=%s error=%s retry_in=%gs",
+            self.ref, key, failed.reason, failed.message, delay,
+        )  # fmt: skip
+
+    # -- what follows from an observation ----------------------------------------------------------------------------
+
+    def _probe(self, group: asyncio.TaskGroup) -> None:
+        """Probes exactly the containers that run."""
+        ending = self.pod is None or machine.terminating(self.pod, self.observed)
+        running = {} if ending else {r.id: r for r in self.observed.containers if r.state == State.RUNNING}
+        for id in [id for id in self._probing if id not in running]:
+            self._probing.pop(id).cancel()
+            self.health.pop(id, None)
+        for id, run in running.items():
+            if id not in self._probing:
+                work = self._performer.probes(self, run)
+                if work is not None:
+                    self._probing[id] = group.create_task(_finish(work), name=f"{self.ref} probes {run.name}")
+
+    def _tell_back_offs(self) -> None:
+        """Events of back-off, once for each wait."""
+        if self.pod is None:
+            return
+        for container in (*self.pod.spec.initContainers, *self.pod.spec.containers):
+            waiting = self._waiting(container.name)
+            if waiting is None or waiting.reason not in ("CrashLoopBackOff", "ImagePullBackOff"):
+                continue
+            run = next((r for r in self.observed.containers if r.name == container.name), None)
+            since = max((f.since for k, f in self._failures.items() if k.startswith("pull/")), default=0.0)
+            mark = f"{waiting.reason}/{container.name}/{run.id if run else ''}/{since}"
+            if mark in self._told:
+                continue
+            self._told = {m for m in self._told if not m.startswith(f"{waiting.reason}/{container.name}/")} | {mark}
+            if waiting.reason == "CrashLoopBackOff":
+                where = f"{self.ref.name}_{self.ref.namespace}({self.ref.uid})"
+                message = f"Back-off restarting failed container {container.name} in pod {where}"
+                self._performer.tell(self, container.name, "Warning", "BackOff", message)
+            else:
+                message = f'Back-off pulling image "{container.image}"'
+                self._performer.tell(self, container.name, "Normal", "BackOff", message)
+                self._performer.tell(self, container.name, "Warning", "Failed", f"Error: {waiting.reason}")
+
+    def _waiting(self, name: str) -> core_v1.ContainerStateWaiting | None:
+        assert self.pod is not None
+        status = pod_status(self.pod, self.observed, self._around())
+        for container in (*status.initContainerStatuses, *status.containerStatuses):
+            if container.name == name:
+                return container.state.waiting
+        return None
+
+    def _notices(self) -> list[float]:
+        """When ErrImagePull becomes ImagePullBackOff."""
+        now = self.observed.now
+        ends = (f.since + BACK_OFF_NOTICE - now for f in self._failures.values() if f.reason == ERR_PULL)
+        return [delay for delay in ends if delay > 0]
+
+    def _around(self) -> Surroundings:
+        return Surroundings(host_ips=self.host_ips, messages=self._messages)
+
+    def status(self) -> core_v1.PodStatus | None:
+        """The Pod's status as of the last observation; None of a Pod that has gone."""
+        return None if self.pod is None else pod_status(self.pod, self.observed, self._around())
+
+    async def _report(self, group: asyncio.TaskGroup) -> None:
+        status = self.status()
+        if status is None or self.pod is None or status == self.pod.status or "report" in self._busy:
+            return
+        if self.pod.metadata.uid != self.ref.uid:
+            return
+        self._busy["report"] = group.create_task(self._send(self.pod, status), name=f"{self.ref} report")
+
+    async def _send(self, pod: core_v1.Pod, status: core_v1.PodStatus) -> None:
+        try:
+            if not await self._reporter.report(pod, status):
+                await self.clock.sleep(_REPORT_RETRY)
+        finally:
+            self._busy.pop("report", None)
+            self.wake()
+
+    async def last_words(self) -> None:
+        """Reports the final status before the final DELETE. Raises ActionFailed when the API does not take it."""
+        if self.pod is None:
+            return
+        pod = self._reporter.known(self.pod)
+        observed = replace(self.observed, now=self.clock.now())
+        status = pod_status(pod, observed, self._around())
+        if status != pod.status and not await self._reporter.report(pod, status):
+            raise ActionFailed("StatusNotSent", "the API server did not take the final status", most=10.0)
+
+
+async def _finish(work: Awaitable[None]) -> None:
+    await work
