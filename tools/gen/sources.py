@@ -32,7 +32,8 @@ SPECIAL = {
         for name in ("JSON", "JSONSchemaPropsOrArray", "JSONSchemaPropsOrBool", "JSONSchemaPropsOrStringArray")
     },
 }
-WRAPPED = ("ExtraValue", "Verbs")
+# Named lists: a message with the list in field 1.
+WRAPPED = ("ExtraValue", "AttestationValue", "Verbs")
 SCALARS = ("string", "int32", "int64", "bool", "double", "bytes")
 
 # Types of the wire that OpenAPI does not publish. Meta, admission and discovery are taken whole.
@@ -164,6 +165,8 @@ class Sources:
             if shape is None or (shape.kind == "raw" and not shape.ref):
                 shape = self._wire_shape(package, wire)
             shape = self._wrapped(package, shape, wire)
+            if wire != "any" and shape != self._wire_shape(package, wire):
+                raise SystemExit(f"{name}.{json_name}: OpenAPI says {shape.text()}, protobuf.yaml says {wire}")
             fields.append(
                 FieldDef(
                     name=json_name,

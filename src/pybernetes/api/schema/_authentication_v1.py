@@ -28,7 +28,7 @@ k8s.io.api.authentication.v1.TokenRequestSpec
 audiences 1 [string] list=atomic
 expirationSeconds 4 int64 pointer
 boundObjectRef 3 io.k8s.api.authentication.v1.BoundObjectReference pointer
-attestations 5 {[string]} omitempty""",
+attestations 5 {[string]@io.k8s.api.authentication.v1.AttestationValue} omitempty""",
     "io.k8s.api.authentication.v1.TokenRequestStatus": """\
 k8s.io.api.authentication.v1.TokenRequestStatus
 token 1 string
