@@ -50,13 +50,13 @@ class FileWorld:
             if fresh == revision:
                 continue
             for name in before.keys() - now.keys():
-                yield _event("DELETED", before[name], fresh)
+                yield watch_event("DELETED", before[name], fresh)
             for name, obj in now.items():
-                yield _event("MODIFIED" if name in before else "ADDED", obj, fresh)
+                yield watch_event("MODIFIED" if name in before else "ADDED", obj, fresh)
             revision, before = fresh, now
 
 
-def _event(kind: str, obj: dict[str, Any], revision: str) -> bytes:
+def watch_event(kind: str, obj: dict[str, Any], revision: str) -> bytes:
     meta = obj["metadata"] | {"resourceVersion": revision}
     return json.dumps({"type": kind, "object": obj | {"metadata": meta}}).encode() + b"\n"
 

@@ -49,7 +49,7 @@ class Nft:
         output = self._lib.nft_ctx_get_output_buffer(self._context) or b""
         error = self._lib.nft_ctx_get_error_buffer(self._context) or b""
         if failed:
-            raise NftError(error.decode(errors="replace").strip() or "nftables refused the transaction")
+            raise NftError(_first_error(error.decode(errors="replace")))
         return bytes(output).decode(errors="replace")
 
     def close(self) -> None:
@@ -57,3 +57,12 @@ class Nft:
         if self._context:
             self._lib.nft_ctx_free(self._context)
             self._context = ctypes.c_void_p()
+
+
+def _first_error(text: str) -> str:
+    """One line of nftables' complaint: what, and the command it is about. One mistake makes many followers."""
+    lines = [line.strip() for line in text.splitlines() if line.strip(" ^~\n")]
+    if not lines:
+        return "nftables refused the transaction"
+    where = "" if len(lines) < 2 else f" in: {lines[1][:200]}"
+    return lines[0].removeprefix("Error: ") + where
