@@ -9,7 +9,7 @@ import orjson
 from pybernetes.kubectl.command import Refused
 
 _STEP = re.compile(
-    r"""\.\.(?P<deep>[\w-]+|\*) | \.(?P<field>(?:[\w-]|\\.)+) | \.(?P<star>\*)
+    r"""\.\.(?P<deep>[\w/-]+|\*) | \.(?P<field>(?:[\w/-]|\\.)+) | \.(?P<star>\*)
     | \[\s*(?P<quote>['"])(?P<quoted>.*?)(?P=quote)\s*\] | \[\s*\*\s*\](?P<all>) | \[\s*(?P<index>-?\d+)\s*\]
     | \[(?P<slice>-?\d*:-?\d*(?::-?\d*)?)\] | \[\?\((?P<filter>.*?)\)\]""",
     re.VERBOSE,
