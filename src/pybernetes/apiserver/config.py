@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from ssl import SSLContext
 
 from pybernetes.api.objects import User
+from pybernetes.apiserver.registry import KubeletDialer
 from pybernetes.apiserver.service_addresses import Network
 from pybernetes.wire.pki.keys import PrivateKey, PublicKey
 
@@ -38,4 +39,5 @@ class Config:
     disable_admission: tuple[str, ...] = ()
     kubelet_tls: SSLContext | None = None
     """How logs, exec, attach and port-forward reach kubelets; None: they are refused."""
-    request_log: bool = False
+    kubelets: KubeletDialer | None = None
+    """Takes the place of TLS to the Node's address where kubelets are in this process (tests)."""

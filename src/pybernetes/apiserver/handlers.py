@@ -15,7 +15,7 @@ from pybernetes.apiserver.encodings import Encoding, Page, choose
 from pybernetes.apiserver.options import Query, list_options, write_options
 from pybernetes.apiserver.patching import APPLY, Patch
 from pybernetes.apiserver.reads import Reads
-from pybernetes.apiserver.requestinfo import RequestInfo
+from pybernetes.apiserver.requestinfo import RequestInfo, is_true
 from pybernetes.apiserver.resource import Call, ScalePaths, Subresource
 from pybernetes.apiserver.scale import SCALE, scale_of, scaled
 from pybernetes.apiserver.storage import Storage
@@ -51,6 +51,7 @@ class Handlers:
     def __init__(self, catalog: Catalog, storage: Storage, admission: AdmissionChain, tokens: ContinueTokens) -> None:
         self._catalog = catalog
         self._storage = storage
+        self._admission = admission
         self.reads = Reads(storage, tokens)
         self._writes = Writes(storage, admission)
         self._deletes = Deletes(storage, admission)
@@ -69,7 +70,10 @@ class Handlers:
         call = Call(self._storage, user, info.verb, served.resource, info.subresource, namespace, info.name, request)
         custom = served.resource.subresources.get(info.subresource) if info.subresource else None
         if custom is not None and custom.connect is not None:
-            call.verb = "connect"
+            if info.subresource != "log":
+                # A refusal must come before the upgrade; `log` alone is an ordinary get.
+                call.verb = "connect"
+                await self._admission.connect(call, _connect_options(served, info, query))
             return await custom.connect(call)
         if not info.subresource and info.verb == "create" and served.resource.create is not None:
             verbs = ("create",)
@@ -252,6 +256,20 @@ class Handlers:
         parent = result.entry.object() if result.entry is not None else result.object
         assert parent is not None
         return _value(asked, scale_of(parent, paths), 200)
+
+
+def _connect_options(served: Served, info: RequestInfo, query: Query) -> Object:
+    """The options object that admission of CONNECT sees: PodExecOptions and so on, from the query."""
+    gvk = served.facts.subresources[info.subresource].gvk
+    given: Object = {"kind": gvk.kind, "apiVersion": gvk.api_version}
+    for name, values in query.items():
+        if name == "command" or name == "ports":
+            given[name] = values
+        elif name in ("stdin", "stdout", "stderr", "tty"):
+            given[name] = is_true(values)
+        elif name in ("container", "path"):
+            given[name] = values[0]
+    return given
 
 
 def unknown_path() -> errors.NotFound:

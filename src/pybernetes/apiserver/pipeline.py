@@ -8,6 +8,8 @@ import asyncio
 import logging
 from collections.abc import Mapping, Sequence
 
+from msgspec.structs import replace
+
 from pybernetes.aio.clock import Clock
 from pybernetes.api import errors
 from pybernetes.api.objects import GroupResource, User
@@ -21,6 +23,8 @@ from pybernetes.apiserver.pages import Page
 from pybernetes.apiserver.requestinfo import RequestInfo, parse_request
 from pybernetes.wire.http import Request, Response
 from pybernetes.wire.server import status_response
+
+_STREAMS = ("exec", "attach", "portforward")
 
 log = logging.getLogger(__name__)
 
@@ -69,7 +73,11 @@ class Pipeline:
     async def _judged(self, request: Request, info: RequestInfo, query: Query) -> Response:
         user = await self._authenticators.authenticate(request)
         user = impersonated(request, user, self.authorize)
-        self.authorize(_attributes(info, user, query))
+        attributes = _attributes(info, user, query)
+        self.authorize(attributes)
+        if info.subresource in _STREAMS and info.verb == "get":
+            # WebSockets begin with a GET; what they do is what a POST does.
+            self.authorize(replace(attributes, verb="create"))
         if info.long_running:
             return await self._routed(request, info, query, user)
         try:

@@ -7,6 +7,7 @@ from pybernetes.aio.clock import Clock
 from pybernetes.api.objects import GroupResource, Object
 from pybernetes.apiserver.resource import Resource
 from pybernetes.apiserver.service_addresses import ServiceAddresses
+from pybernetes.wire.http import Transport
 
 Listener: TypeAlias = Callable[[Literal["ADDED", "MODIFIED", "DELETED"], Object], None]
 """Told of changes. The object is shared: it must not be changed. DELETED comes with the last state."""
@@ -23,6 +24,13 @@ class TokenSigner(Protocol):
         """A compact JWT of these claims, key id in its header."""
 
 
+class KubeletDialer(Protocol):
+    """How the server reaches kubelets (connect.py)."""
+
+    def transport(self, node: Object) -> Transport:
+        """To the kubelet of a Node. Raises ServiceUnavailable where it cannot be reached."""
+
+
 class Registry(Protocol):
     """What hooks, admission and subresources may do to the store, by resource and Key, on canonical dicts.
 
@@ -35,6 +43,9 @@ class Registry(Protocol):
     """Which ClusterIPs and node ports are taken."""
     token_signer: TokenSigner | None
     """None where no signing key was given: TokenRequests are refused."""
+
+    kubelets: KubeletDialer
+    """Logs, exec, attach and port-forward go through it."""
 
     async def get(self, resource: GroupResource, namespace: str, name: str) -> Object:
         """Raises NotFound."""

@@ -18,13 +18,14 @@ from pybernetes.apiserver.authn.service_accounts import ServiceAccountAuthentica
 from pybernetes.apiserver.authn.tokens import BootstrapTokens, StaticTokens
 from pybernetes.apiserver.catalog import Catalog, discovered
 from pybernetes.apiserver.config import Config
+from pybernetes.apiserver.connect import Kubelets
 from pybernetes.apiserver.extension import Authenticator, Authorizer
 from pybernetes.apiserver.handlers import Handlers
 from pybernetes.apiserver.metrics import Metrics
 from pybernetes.apiserver.pages import Pages
 from pybernetes.apiserver.pipeline import Pipeline
 from pybernetes.apiserver.service_addresses import ServiceAddresses
-from pybernetes.apiserver.storage import Storage
+from pybernetes.apiserver.storage import Storage, Tools
 from pybernetes.apiserver.superusers import Superusers
 from pybernetes.apiserver.tokens import ContinueTokens
 from pybernetes.apiserver.watchcache.cache import WatchCache
@@ -47,7 +48,9 @@ class ApiServer:
         audiences = config.audiences or (config.issuer,)
         addresses = ServiceAddresses(clock.random, config.service_networks, config.node_ports)
         signer = Signer(config.signing_key, config.issuer, audiences) if config.signing_key else None
-        self.storage = Storage(self.catalog, store, self.cache, clock, addresses, signer)
+        self._kubelets = Kubelets(config.kubelet_tls)
+        tools = Tools(addresses, signer, config.kubelets or self._kubelets)
+        self.storage = Storage(self.catalog, store, self.cache, clock, tools)
         services = GroupResource("", "services")
         if services in self.catalog.by_gr:
             self.storage.subscribe(services, addresses.follow)
@@ -76,13 +79,16 @@ class ApiServer:
 
     async def run(self) -> None:
         """Loads the cache, creates what every cluster has, then serves until cancelled."""
-        await self.cache.open()
-        async with asyncio.TaskGroup() as group:
-            group.create_task(self.cache.run(), name="apiserver.cache")
-            group.create_task(self.handlers.reads.bookmarks(), name="apiserver.bookmarks")
-            await bootstrap.prepare(self.storage, self.config)
-            self.ready.set()
-            log.info("api server is ready revision=%d", self.cache.revision)
+        try:
+            await self.cache.open()
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self.cache.run(), name="apiserver.cache")
+                group.create_task(self.handlers.reads.bookmarks(), name="apiserver.bookmarks")
+                await bootstrap.prepare(self.storage, self.config)
+                self.ready.set()
+                log.info("api server is ready revision=%d", self.cache.revision)
+        finally:
+            await self._kubelets.aclose()
 
     def look(self, resource: GroupResource, namespace: str, name: str) -> Object | None:
         """A live object as the cache has it, None when it is not there."""

@@ -6,13 +6,14 @@ Every write waits until the cache has taken it in, so whoever was answered reads
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 from pybernetes.aio.clock import Clock, rfc3339
 from pybernetes.api import errors
 from pybernetes.api.objects import GroupResource, Object
 from pybernetes.apiserver.catalog import Catalog, Served
 from pybernetes.apiserver.decoding import canonical
-from pybernetes.apiserver.registry import Listener, TokenSigner
+from pybernetes.apiserver.registry import KubeletDialer, Listener, TokenSigner
 from pybernetes.apiserver.resource import Resource
 from pybernetes.apiserver.service_addresses import ServiceAddresses
 from pybernetes.apiserver.validation.meta import validate_object_meta
@@ -25,6 +26,15 @@ RETRIES = 50
 """Lost races before a write without a resourceVersion gives up; each loss is somebody else's success."""
 
 
+@dataclass(frozen=True, slots=True)
+class Tools:
+    """What hooks and subresources need besides objects; as registry.Registry names them."""
+
+    service_addresses: ServiceAddresses
+    token_signer: TokenSigner | None
+    kubelets: KubeletDialer
+
+
 class Storage:
     """Implements registry.Registry; handlers use the lower half (read, insert, replace, remove) as well."""
 
@@ -34,16 +44,16 @@ class Storage:
         store: Store,
         cache: WatchCache,
         clock: Clock,
-        service_addresses: ServiceAddresses,
-        token_signer: TokenSigner | None = None,
+        tools: "Tools",
     ) -> None:
         self.catalog = catalog
         self.store = store
         self.cache = cache
         self.clock = clock
         self.resources: Mapping[GroupResource, Resource] = catalog.resources
-        self.service_addresses = service_addresses
-        self.token_signer = token_signer
+        self.service_addresses = tools.service_addresses
+        self.token_signer = tools.token_signer
+        self.kubelets = tools.kubelets
 
     # --- Registry
 

@@ -1,0 +1,218 @@
+"""Connections to kubelets: logs, exec, attach and port-forward of Pods. The Pod's subresources are these functions.
+
+A log is a plain stream. An upgrade (WebSocket, SPDY) goes through byte for byte: what the kubelet answers is the
+client's to read. Admission (CONNECT) and the `create` check have been made by the time these are called.
+"""
+
+from collections.abc import Mapping
+from ssl import SSLContext
+from urllib.parse import quote, urlencode
+
+from pybernetes.api import errors
+from pybernetes.api.errors import FieldError
+from pybernetes.api.objects import GroupResource, Object
+from pybernetes.apiserver.requestinfo import is_true
+from pybernetes.apiserver.resource import Call
+from pybernetes.wire.client import HttpClient, WireError
+from pybernetes.wire.http import Headers, Request, Response, Transport, read_body
+from pybernetes.wire.tunnel import proxy_upgrade
+
+PODS = GroupResource("", "pods")
+NODES = GroupResource("", "nodes")
+KUBELET_PORT = 10250
+
+_ADDRESSES = ("InternalIP", "ExternalIP", "Hostname")
+_STREAMS = (("stdin", "input"), ("stdout", "output"), ("stderr", "error"), ("tty", "tty"))
+_LOG_OPTIONS = ("follow", "previous", "sinceSeconds", "sinceTime", "timestamps", "tailLines", "limitBytes", "stream")
+_DROPPED = ("authorization", "host", "cookie", "impersonate-", "x-remote-", "content-length")
+
+
+class Kubelets:
+    """Transports to kubelets, one for each address; TLS is checked against the address in the Node's status."""
+
+    def __init__(self, tls: SSLContext | None) -> None:
+        self._tls = tls
+        self._clients: dict[str, HttpClient] = {}
+
+    def transport(self, node: Object) -> Transport:
+        """Raises ServiceUnavailable for a Node that has no address, or when this server cannot speak to kubelets."""
+        if self._tls is None:
+            raise errors.ServiceUnavailable(
+                "this API server cannot speak to kubelets: it was started without --kubelet-client-certificate"
+            )
+        url = kubelet_url(node)
+        client = self._clients.get(url)
+        if client is None:
+            client = self._clients[url] = HttpClient(url, ssl=self._tls, timeout=None)
+        return client
+
+    async def aclose(self) -> None:
+        """Closes idle connections."""
+        for client in self._clients.values():
+            await client.aclose()
+        self._clients.clear()
+
+
+def kubelet_url(node: Object) -> str:
+    """`https://10.0.0.2:10250` by the Node's status. Raises ServiceUnavailable."""
+    status = node.get("status") or {}
+    addresses = {item.get("type"): item.get("address") for item in status.get("addresses") or ()}
+    host = next((addresses[kind] for kind in _ADDRESSES if addresses.get(kind)), None)
+    if host is None:
+        raise errors.ServiceUnavailable(
+            f'node "{node["metadata"]["name"]}" has no address that a kubelet could be reached at'
+        )
+    port = ((status.get("daemonEndpoints") or {}).get("kubeletEndpoint") or {}).get("Port") or KUBELET_PORT
+    return f"https://[{host}]:{port}" if ":" in host else f"https://{host}:{port}"
+
+
+async def pod_log(call: Call) -> Response:
+    """GET pods/log: the kubelet's /containerLogs, as it comes."""
+    query = call.request.query()
+    faults = _log_faults(query)
+    if faults:
+        raise errors.invalid("", "PodLogOptions", call.name, faults)
+    pod = await call.registry.get(PODS, call.namespace, call.name)
+    container = _container(pod, query.get("container", [""])[0])
+    if not (pod.get("spec") or {}).get("nodeName"):
+        return Response(200, _text(), b"")
+    options = [(name, query[name][0]) for name in _LOG_OPTIONS if query.get(name) and query[name][0]]
+    target = f"/containerLogs/{_path(call.namespace, call.name, container)}?{urlencode(options)}"
+    transport = await _transport(call, pod)
+    response = await _sent(transport, Request("GET", target.rstrip("?")), pod)
+    if response.status >= 300:
+        raise _refused(response.status, (await read_body(response)).decode(errors="replace").strip())
+    return Response(200, _text(), response.body)
+
+
+async def pod_exec(call: Call) -> Response:
+    """GET or POST pods/exec: runs a command in a container."""
+    query = call.request.query()
+    if not query.get("command"):
+        raise errors.BadRequest("you must specify at least 1 command for the container")
+    options = [*_streams(query), *(("command", word) for word in query["command"])]
+    return await _stream(call, "exec", options)
+
+
+async def pod_attach(call: Call) -> Response:
+    """GET or POST pods/attach: joins the main process of a container."""
+    return await _stream(call, "attach", _streams(call.request.query()))
+
+
+async def pod_portforward(call: Call) -> Response:
+    """GET or POST pods/portforward: streams to ports of the Pod."""
+    pod = await _running(call)
+    options = [("port", port) for port in call.request.query().get("ports", [])]
+    target = f"/portForward/{_path(call.namespace, call.name)}"
+    return await _upgraded(call, pod, target, options)
+
+
+async def _stream(call: Call, kind: str, options: list[tuple[str, str]]) -> Response:
+    pod = await _running(call)
+    container = _container(pod, call.request.query().get("container", [""])[0])
+    phase = (pod.get("status") or {}).get("phase")
+    if phase in ("Succeeded", "Failed"):
+        raise errors.BadRequest(f"cannot exec into a container in a completed pod; current phase is {phase}")
+    return await _upgraded(call, pod, f"/{kind}/{_path(call.namespace, call.name, container)}", options)
+
+
+async def _running(call: Call) -> Object:
+    pod = await call.registry.get(PODS, call.namespace, call.name)
+    if not (pod.get("spec") or {}).get("nodeName"):
+        raise errors.BadRequest(f"pod {call.name} does not have a host assigned")
+    return pod
+
+
+async def _upgraded(call: Call, pod: Object, path: str, options: list[tuple[str, str]]) -> Response:
+    request = call.request
+    if "upgrade" not in request.headers:
+        raise errors.BadRequest("Upgrade request required")
+    headers = Headers((name, value) for name, value in request.headers if not name.startswith(_DROPPED))
+    target = f"{path}?{urlencode(options)}" if options else path
+    transport = await _transport(call, pod)
+    try:
+        return await proxy_upgrade(transport, Request(request.method, target, headers))
+    except WireError as error:
+        raise _unreachable(pod, error) from error
+
+
+async def _transport(call: Call, pod: Object) -> Transport:
+    name = pod["spec"]["nodeName"]
+    try:
+        node = await call.registry.get(NODES, "", name)
+    except errors.NotFound:
+        raise errors.ServiceUnavailable(f'the pod\'s node "{name}" is gone') from None
+    return call.registry.kubelets.transport(node)
+
+
+async def _sent(transport: Transport, request: Request, pod: Object) -> Response:
+    try:
+        return await transport(request)
+    except WireError as error:
+        raise _unreachable(pod, error) from error
+
+
+def _unreachable(pod: Object, error: WireError) -> errors.ApiError:
+    return errors.ServiceUnavailable(f'the kubelet of node "{pod["spec"]["nodeName"]}" does not answer: {error}')
+
+
+def _refused(status: int, text: str) -> errors.ApiError:
+    """A kubelet's refusal: its text, its code."""
+    return errors.from_status({"message": text or f"the kubelet answered {status}", "code": status}, status)
+
+
+def _container(pod: Object, name: str) -> str:
+    """The container that is meant. Raises BadRequest."""
+    spec = pod.get("spec") or {}
+    groups = [[c["name"] for c in spec.get(field) or ()] for field in ("containers", "initContainers")]
+    groups.append([c["name"] for c in spec.get("ephemeralContainers") or ()])
+    pod_name = pod["metadata"]["name"]
+    if name:
+        if not any(name in group for group in groups):
+            raise errors.BadRequest(f"container {name} is not valid for pod {pod_name}")
+        return name
+    if len(groups[0]) == 1 and not groups[1] and not groups[2]:
+        return str(groups[0][0])
+    wanted = (pod["metadata"].get("annotations") or {}).get("kubectl.kubernetes.io/default-container")
+    if wanted in groups[0]:
+        return str(wanted)
+    if len(groups[0]) == 1:
+        return str(groups[0][0])
+    text = f"a container name must be specified for pod {pod_name}, choose one of: [{' '.join(groups[0])}]"
+    if groups[1]:
+        text += f" or one of the init containers: [{' '.join(groups[1])}]"
+    if groups[2]:
+        text += f" or one of the ephemeral containers: [{' '.join(groups[2])}]"
+    raise errors.BadRequest(text)
+
+
+def _streams(query: Mapping[str, list[str]]) -> list[tuple[str, str]]:
+    """What the kubelet calls the streams that are asked for. Raises BadRequest for none."""
+    wanted = [(theirs, "1") for ours, theirs in _STREAMS if is_true(query.get(ours))]
+    if not [name for name, _ in wanted if name != "tty"]:
+        raise errors.BadRequest("you must specify at least one of stdin, stdout, stderr")
+    return wanted
+
+
+def _log_faults(query: Mapping[str, list[str]]) -> list[FieldError]:
+    faults = []
+    for name, least in (("tailLines", 0), ("limitBytes", 1), ("sinceSeconds", 1)):
+        text = query.get(name, [""])[0]
+        if not text:
+            continue
+        if not text.lstrip("-").isdigit():
+            raise errors.BadRequest(f'strconv.ParseInt: parsing "{text}": invalid syntax')
+        if int(text) < least:
+            why = "must be greater than or equal to 0" if least == 0 else "must be greater than 0"
+            faults.append(errors.invalid_value(name, int(text), why))
+    if query.get("sinceSeconds", [""])[0] and query.get("sinceTime", [""])[0]:
+        faults.append(errors.field_forbidden("", "at most one of `sinceTime` or `sinceSeconds` may be specified"))
+    return faults
+
+
+def _path(*parts: str) -> str:
+    return "/".join(quote(part, safe="") for part in parts)
+
+
+def _text() -> Headers:
+    return Headers.lowered([("content-type", "text/plain")])
