@@ -276,20 +276,23 @@ def choose(accept: str, served: Served | None, clock: Clock, *, include: Include
 
     `served` None is an answer that is no object of a resource: then only plain forms are possible.
     """
-    for media in _media_types(accept):
+    for media in accepted(accept):
         found = _encoding(media, served, clock, include, streaming)
         if found is not None:
             return found
     raise NotAcceptable(f"only the following media types are accepted: {', '.join(_ACCEPTED)}")
 
 
-class _Media(Struct, frozen=True):
+class Media(Struct, frozen=True):
+    """One media range of Accept."""
+
     name: str
     parameters: dict[str, str]
     quality: float
 
 
-def _media_types(accept: str) -> list[_Media]:
+def accepted(accept: str) -> list[Media]:
+    """What an Accept header asks for, best first."""
     found = []
     for item in (accept or "*/*").split(","):
         name, *parameters = [part.strip() for part in item.split(";")]
@@ -302,12 +305,12 @@ def _media_types(accept: str) -> list[_Media]:
         except ValueError:
             quality = 0.0
         if name and quality > 0:
-            found.append(_Media(name.lower(), facts, quality))
+            found.append(Media(name.lower(), facts, quality))
     found.sort(key=lambda media: -media.quality)
     return found
 
 
-def _encoding(media: _Media, served: Served | None, clock: Clock, include: Include, streaming: bool) -> Encoding | None:
+def _encoding(media: Media, served: Served | None, clock: Clock, include: Include, streaming: bool) -> Encoding | None:
     name = JSON if media.name in ("*/*", "application/*") else media.name
     shape = media.parameters.get("as", "")
     if shape:
@@ -322,7 +325,7 @@ def _encoding(media: _Media, served: Served | None, clock: Clock, include: Inclu
 
 
 def _shaped(
-    name: str, shape: str, media: _Media, served: Served | None, clock: Clock, include: Include
+    name: str, shape: str, media: Media, served: Served | None, clock: Clock, include: Include
 ) -> Encoding | None:
     version = media.parameters.get("v", "")
     if name != JSON or served is None or version not in _META_VERSIONS:

@@ -5,7 +5,28 @@ from collections.abc import Iterator
 
 from pybernetes.apiserver.requestinfo import RequestInfo
 
-_BUCKETS: tuple[float, ...] = (0.005, 0.025, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1.0, 1.25, 1.5, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0, 15.0, 20.0)
+_BUCKETS: tuple[float, ...] = (
+    0.005,
+    0.025,
+    0.05,
+    0.1,
+    0.2,
+    0.4,
+    0.6,
+    0.8,
+    1.0,
+    1.25,
+    1.5,
+    2.0,
+    3.0,
+    4.0,
+    5.0,
+    6.0,
+    8.0,
+    10.0,
+    15.0,
+    20.0,
+)
 _BUCKETS += (30.0, 45.0, 60.0)
 _VERBS = {"update": "PUT", "create": "POST", "patch": "PATCH", "delete": "DELETE", "deletecollection": "DELETE"}
 _READS = {"get": "GET", "list": "LIST", "watch": "WATCH"}

@@ -19,6 +19,7 @@ from pybernetes.apiserver.authn.tokens import BootstrapTokens, StaticTokens
 from pybernetes.apiserver.catalog import Catalog, discovered
 from pybernetes.apiserver.config import Config
 from pybernetes.apiserver.connect import Kubelets
+from pybernetes.apiserver.discovery import Discovery
 from pybernetes.apiserver.extension import Authenticator, Authorizer
 from pybernetes.apiserver.handlers import Handlers
 from pybernetes.apiserver.metrics import Metrics
@@ -63,12 +64,13 @@ class ApiServer:
             live={"ping": lambda: "", "log": lambda: ""},
             ready={"etcd": self._store_fault, "poststarthook/bootstrap": self._start_fault},
         )
+        address = f"{config.advertise_address}:{config.secure_port}"
         self._pipeline = Pipeline(
             clock=clock,
             authenticators=AuthenticatorChain(self._authenticators(audiences), anonymous=config.anonymous),
             authorizers=self._authorizers(),
             handlers=self.handlers,
-            pages=pages.table(),
+            pages={**pages.table(), **Discovery(self.catalog, address).table()},
             metrics=metrics,
         )
 
