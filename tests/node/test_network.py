@@ -14,10 +14,11 @@ from tests.node.cri import Cri, until
 from pybernetes.localcluster import containerd
 from pybernetes.localcluster.image import build_image
 from pybernetes.localcluster.sandbox import NodeSandbox
-from pybernetes.localcluster.spec import NodeSpec
+from pybernetes.localcluster.services import unit_text
+from pybernetes.localcluster.spec import SERVICES_DIR, NodeSpec, Unit
 from pybernetes.localcluster.sweep import leftovers, sweep
 from pybernetes.localcluster.switch import Switch, node_address
-from pybernetes.network.install import CNI_CONFIG, install
+from pybernetes.network.install import CNI_CONFIG, install, write_file
 
 CLUSTER = "test-network"
 STATE = Path("/var/lib/pybernetes/test")
@@ -135,6 +136,36 @@ async def test_the_agent_may_restart_under_running_pods(network: Network) -> Non
         network.cri[0].remove(later)
     finally:
         network.cri[0].remove(sandbox)
+
+
+async def test_services_reach_pods_of_both_nodes(network: Network) -> None:
+    """The service proxy beside the agent: from a Pod, from a node, and by node port from the other node."""
+    for node in network.nodes:
+        unit = Unit(command=(sys.executable, world.__file__, "proxy", node.name, WORLD))
+        write_file(node.path(f"{SERVICES_DIR}/kube-proxy.json"), unit_text(unit))
+    pods = [network.pod(0, "web-0"), network.pod(1, "web-1")]
+    client = network.pod(0, "client")
+    try:
+        service, piece = world.service_objects("web", "10.96.0.80", 30080, {f"n{i}": p[2] for i, p in enumerate(pods)})
+        network.write_world(nodes=NODES, services=[service], endpointslices=[piece])
+
+        async def answers(*argv: str) -> str:
+            return " ".join([network.cri[0].exec(client[1], list(argv))[1].strip() for _ in range(8)])
+
+        await _until_async(
+            lambda: answers(*_get("10.96.0.80", 80)), lambda text: {"web-0", "web-1"} == set(text.split())
+        )
+        for node, other in (network.nodes, network.nodes[::-1]):
+            for address, port in (("10.96.0.80", 80), (other.spec.address, 30080), (node.spec.address, 30080)):
+                assert (await node.exec(["busybox", *_get(address, port)])).out.strip() in ("web-0", "web-1")
+        assert network.cri[0].exec(pods[0][1], _get("10.96.0.80", 80))[1].startswith("web-")
+
+        network.write_world(nodes=NODES, services=[service])
+        await _until_async(lambda: answers(*_get("10.96.0.80", 80)), lambda text: text.count("refused") == 8)
+    finally:
+        network.write_world(nodes=NODES)
+        for (sandbox, _, _), cri in zip([*pods, client], (0, 1, 0), strict=True):
+            network.cri[cri].remove(sandbox)
 
 
 async def test_routes_follow_the_nodes(network: Network) -> None:

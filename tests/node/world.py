@@ -69,6 +69,26 @@ def node_object(name: str, address: str, cidr: str) -> dict[str, Any]:
     }
 
 
+def service_objects(name: str, address: str, node_port: int, pods: dict[str, str]) -> tuple[dict, dict]:
+    """A Service on port 80 and its EndpointSlice; `pods`: node -> address, port 8080."""
+    port = {"port": 80, "protocol": "TCP", "targetPort": 8080, "nodePort": node_port}
+    service = {
+        "metadata": {"name": name, "namespace": "default"},
+        "spec": {"type": "NodePort", "clusterIP": address, "clusterIPs": [address], "ports": [port]},
+    }
+    piece = {
+        "metadata": {
+            "name": f"{name}-x", "namespace": "default", "labels": {"kubernetes.io/service-name": name},
+        },
+        "addressType": "IPv4",
+        "endpoints": [
+            {"addresses": [ip], "nodeName": node, "conditions": {"ready": True}} for node, ip in pods.items()
+        ],
+        "ports": [{"port": 8080, "name": "", "protocol": "TCP"}],
+    }  # fmt: skip
+    return service, piece
+
+
 def write_world(file: Path, **objects: list[dict[str, Any]]) -> None:
     fresh = file.with_name(f".{file.name}.new")
     fresh.write_text(json.dumps(objects))
