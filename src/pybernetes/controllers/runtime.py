@@ -71,6 +71,15 @@ class Config:
 Reconcile: TypeAlias = Callable[[Key, "Context"], Awaitable[Outcome]]
 
 
+def allow(verbs: str, resources: str, group: str = "") -> rbac_v1.PolicyRule:
+    """A rule of a controller's role; words separated by spaces."""
+    return rbac_v1.PolicyRule(apiGroups=(group,), resources=tuple(resources.split()), verbs=tuple(verbs.split()))
+
+
+EVENTS = allow("create patch update", "events")
+"""What recording events takes."""
+
+
 def itself(obj: Any, ctx: "Context") -> Iterable[Key]:
     """The mapping of a controller to its own kind: the object's key."""
     return (key_of(obj),)

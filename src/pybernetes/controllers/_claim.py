@@ -1,0 +1,104 @@
+"""Adoption and release: which objects a controller owns, by selector and controller reference. For workloads."""
+
+from collections.abc import Callable, Iterable
+from typing import Any, Generic, TypeVar
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from pybernetes.api import facts
+from pybernetes.api.errors import Conflict, Invalid, NotFound
+from pybernetes.api.objects import split_api_version
+from pybernetes.api.selectors import Selector
+from pybernetes.api.types import meta_v1
+from pybernetes.client.informer import Cache
+from pybernetes.client.rest import ResourceClient, key_of
+from pybernetes.controllers.runtime import Context
+from pybernetes.rules.ownership import controller_of, controller_reference, without_owner
+
+T = TypeVar("T", bound=Struct)
+
+INDEX = "controller"
+
+
+def by_controller(obj: Any) -> Iterable[str]:
+    """Index function: the uid of the controller, or `orphans/<namespace>`."""
+    ref = controller_of(obj.metadata)
+    return (ref.uid if ref else f"orphans/{obj.metadata.namespace}",)
+
+
+def names_kind(ref: meta_v1.OwnerReference, kind: type[Struct]) -> bool:
+    """Whether the reference is to an object of that kind, in any version of its group."""
+    known = facts.of_struct(kind)
+    return ref.kind == known.kind and split_api_version(ref.apiVersion)[0] == known.group
+
+
+def reference_to(kind: type[Struct], meta: meta_v1.ObjectMeta) -> meta_v1.OwnerReference:
+    """A reference that makes the object of `meta` the controller."""
+    known = facts.of_struct(kind)
+    return controller_reference(known.api_version, known.kind, meta)
+
+
+class Claim(Generic[T]):
+    """What `owner` owns of one kind, after adopting and releasing."""
+
+    def __init__(self, ctx: Context, owner: Any, selector: Selector, kind: type[T]) -> None:
+        self._ctx = ctx
+        self._owner, self._owner_kind = owner, type(owner)
+        self._meta: meta_v1.ObjectMeta = owner.metadata
+        self._selector = selector
+        self._cache: Cache[T] = ctx.cache(kind)
+        self._api: ResourceClient[T] = ctx.api(kind)
+
+    async def run(self, wanted: Callable[[T], bool] = lambda obj: True) -> list[T]:
+        """Releases what no longer matches, adopts orphans that do; returns what is owned. Skips what is not `wanted`."""
+        owned: list[T] = []
+        deleting = self._meta.deletionTimestamp is not None
+        for obj in self._cache.by(INDEX, self._meta.uid):
+            if not wanted(obj):
+                continue
+            if self._matches(obj):
+                owned.append(obj)
+            elif not deleting:
+                await self._release(obj)
+        orphans = [o for o in self._cache.by(INDEX, f"orphans/{self._meta.namespace}") if wanted(o)]
+        candidates = [o for o in orphans if self._matches(o) and _meta(o).deletionTimestamp is None]
+        if candidates and not deleting and await self._may_adopt():
+            for obj in candidates:
+                adopted = await self._adopt(obj)
+                if adopted is not None:
+                    owned.append(adopted)
+        return owned
+
+    def _matches(self, obj: T) -> bool:
+        return self._selector.matches(_meta(obj).labels)
+
+    async def _may_adopt(self) -> bool:
+        """The owner, read live, is still the same and is not being deleted."""
+        try:
+            live: Any = await self._ctx.api(self._owner_kind).get(key_of(self._owner))
+        except NotFound:
+            return False
+        return bool(live.metadata.uid == self._meta.uid and live.metadata.deletionTimestamp is None)
+
+    async def _adopt(self, obj: T) -> T | None:
+        meta = _meta(obj)
+        ref = reference_to(self._owner_kind, self._meta)
+        return await self._write(obj, replace(meta, ownerReferences=(*meta.ownerReferences, ref)))
+
+    async def _release(self, obj: T) -> None:
+        meta = _meta(obj)
+        kept = without_owner(meta.ownerReferences, self._meta.uid)
+        await self._write(obj, replace(meta, ownerReferences=kept))
+
+    async def _write(self, obj: T, meta: meta_v1.ObjectMeta) -> T | None:
+        try:
+            return await self._api.patch(obj, replace(obj, metadata=meta))
+        except (NotFound, Invalid, Conflict):
+            # It is gone, or another object of its name is there, or another controller was faster.
+            return None
+
+
+def _meta(obj: Any) -> meta_v1.ObjectMeta:
+    meta: meta_v1.ObjectMeta = obj.metadata
+    return meta

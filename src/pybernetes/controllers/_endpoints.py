@@ -1,0 +1,93 @@
+"""What a Service's Pods are as endpoints. The Endpoints and EndpointSlice controllers share it; pure but for the mappings."""
+
+from collections.abc import Iterable, Mapping
+
+from pybernetes.api.objects import Key
+from pybernetes.api.selectors import of_labels
+from pybernetes.api.types import core_v1
+from pybernetes.client.rest import key_of
+from pybernetes.controllers.runtime import Context
+from pybernetes.rules.readiness import is_finished, is_ready
+
+HEADLESS = "service.kubernetes.io/headless"
+TRIGGER_TIME = "endpoints.kubernetes.io/last-change-trigger-time"
+
+
+def of_pod(pod: core_v1.Pod, ctx: Context) -> Iterable[Key]:
+    """The Services that select a Pod."""
+    return [
+        key_of(service)
+        for service in ctx.cache(core_v1.Service).of(pod.metadata.namespace)
+        if service.spec.selector and of_labels(service.spec.selector).matches(pod.metadata.labels)
+    ]
+
+
+def pod_matters(old: core_v1.Pod, new: core_v1.Pod) -> bool:
+    """Whether a change of a Pod can change an endpoint."""
+    return _facts(old) != _facts(new)
+
+
+def _facts(pod: core_v1.Pod) -> tuple[object, ...]:
+    return (
+        pod.metadata.labels,
+        pod.metadata.deletionTimestamp is None,
+        pod.status.podIPs,
+        pod.status.podIP,
+        is_ready(pod),
+        is_finished(pod),
+        pod.spec.nodeName,
+        pod.spec.hostname,
+        pod.spec.subdomain,
+        pod.metadata.uid,
+    )
+
+
+def selected(service: core_v1.Service, ctx: Context) -> list[core_v1.Pod]:
+    """The Pods a Service selects that have not ended, by name."""
+    selector = of_labels(service.spec.selector)
+    pods = ctx.cache(core_v1.Pod).of(service.metadata.namespace)
+    return sorted((p for p in pods if selector.matches(p.metadata.labels) and not is_finished(p)), key=key_of)
+
+
+def is_headless(service: core_v1.Service) -> bool:
+    """clusterIP None."""
+    return service.spec.clusterIP in ("None", "")
+
+
+def address(pod: core_v1.Pod, family: str) -> str:
+    """The Pod's address of a family (IPv4, IPv6); empty when it has none."""
+    addresses = [ip.ip for ip in pod.status.podIPs] or ([pod.status.podIP] if pod.status.podIP else [])
+    return next((ip for ip in addresses if (":" in ip) == (family == "IPv6")), "")
+
+
+def target_port(port: core_v1.ServicePort, pod: core_v1.Pod) -> int | None:
+    """The number that a Service port means in this Pod; None where no container has a port of that name."""
+    wanted = port.targetPort
+    if isinstance(wanted, str) and not wanted.isdigit():
+        containers = (*pod.spec.containers, *(c for c in pod.spec.initContainers if c.restartPolicy == "Always"))
+        for container in containers:
+            for known in container.ports:
+                if known.name == wanted and (known.protocol or "TCP") == (port.protocol or "TCP"):
+                    return known.containerPort
+        return None
+    return int(wanted) or port.port
+
+
+def hostname(pod: core_v1.Pod, service: core_v1.Service) -> str:
+    """The Pod's own name below a headless Service's DNS name."""
+    ours = pod.spec.subdomain == service.metadata.name
+    return pod.spec.hostname if ours else ""
+
+
+def pod_reference(pod: core_v1.Pod) -> core_v1.ObjectReference:
+    """targetRef."""
+    meta = pod.metadata
+    return core_v1.ObjectReference(kind="Pod", namespace=meta.namespace, name=meta.name, uid=meta.uid)
+
+
+def labels_of(service: core_v1.Service, own: Mapping[str, str]) -> dict[str, str]:
+    """A Service's labels, with those that the controller sets."""
+    found = {name: value for name, value in service.metadata.labels.items() if name != HEADLESS}
+    if is_headless(service):
+        found[HEADLESS] = ""
+    return found | dict(own)

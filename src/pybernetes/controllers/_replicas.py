@@ -1,0 +1,235 @@
+"""Keeping N Pods of one template: the work that ReplicaSets and ReplicationControllers share.
+
+Pods are claimed first, then made or removed in batches, then the status says what was seen: never what was only asked
+for. While the cache has not shown the last writes, nothing is made or removed.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from pybernetes.aio.clock import parse_time, rfc3339
+from pybernetes.api.errors import ApiError, NotFound
+from pybernetes.api.objects import Key
+from pybernetes.api.selectors import Selector
+from pybernetes.api.types import apps_v1, core_v1, meta_v1
+from pybernetes.client.informer import Cache
+from pybernetes.client.rest import key_of
+from pybernetes.controllers._claim import INDEX, Claim, by_controller, names_kind, reference_to
+from pybernetes.controllers._expectations import PATIENCE, Expectations
+from pybernetes.controllers.runtime import Again, Context, Done, Outcome, Watch
+from pybernetes.rules.ownership import controller_of
+from pybernetes.rules.readiness import available_in, is_active, is_finished, is_ready, ready_since
+from pybernetes.rules.scaledown import victims_first
+
+T = TypeVar("T", bound=Struct)
+C = TypeVar("C", apps_v1.ReplicaSetCondition, core_v1.ReplicationControllerCondition)
+
+BURST = 500
+"""Pods made or removed in one go at most."""
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """What a status says."""
+
+    replicas: int
+    labeled: int
+    ready: int
+    available: int
+    terminating: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Replicated(Generic[T]):
+    """What differs between the two kinds."""
+
+    kind: type[T]
+    selector: Callable[[T], Selector]
+    siblings: Callable[[Context, T], Iterable[core_v1.Pod]]
+    """Pods that count when a node is crowded (rules.scaledown)."""
+    status: Callable[[T, Counts, tuple[Any, ...]], T]
+    """The object with its new status: counts and conditions."""
+    condition: type[Any]
+
+
+def of_pod(kind: type[T], selector: Callable[[T], Selector]) -> Callable[[core_v1.Pod, Context], Iterable[Key]]:
+    """Mapping of a Pod to the keys it concerns: its controller, or for an orphan all that could adopt it."""
+
+    def keys(pod: core_v1.Pod, ctx: Context) -> Iterable[Key]:
+        ref = controller_of(pod.metadata)
+        if ref is not None:
+            return (Key(pod.metadata.namespace, ref.name),) if names_kind(ref, kind) else ()
+        if not pod.metadata.labels:
+            return ()
+        return [
+            key_of(owner)
+            for owner in ctx.cache(kind).of(pod.metadata.namespace)
+            if selector(owner).matches(pod.metadata.labels)
+        ]
+
+    return keys
+
+
+def pods_watch(kind: type[T], selector: Callable[[T], Selector]) -> Watch[core_v1.Pod]:
+    """The watch of Pods that both kinds need."""
+    return Watch(kind=core_v1.Pod, keys=of_pod(kind, selector), indexes={INDEX: by_controller})
+
+
+async def reconcile(key: Key, ctx: Context, how: Replicated[T]) -> Outcome:
+    """One look at one owner."""
+    expectations = ctx.state(Expectations)
+    owner: Any = ctx.cache(how.kind).get(key)
+    if owner is None:
+        expectations.forget(key)
+        return Done()
+    met = expectations.met(key, ctx.informer(core_v1.Pod), ctx.clock.now())
+    selector = how.selector(owner)
+    pods = await Claim(ctx, owner, selector, core_v1.Pod).run(is_active)
+    failure: ApiError | None = None
+    if met and owner.metadata.deletionTimestamp is None:
+        failure = await _Scaling(ctx, how, owner).run(pods)
+    updated = _with_status(ctx, how, owner, pods, failure)
+    await ctx.api(how.kind).patch(owner, updated, subresource="status", lock=True)
+    if failure is not None:
+        raise failure
+    return _next(ctx, owner, pods, met)
+
+
+def _next(ctx: Context, owner: Any, pods: Sequence[core_v1.Pod], met: bool) -> Outcome:
+    """When time alone changes something: a Pod becomes available, an expectation is given up."""
+    now = ctx.clock.now()
+    waits = [wait for pod in pods if (wait := until_available(pod, owner.spec.minReadySeconds, now))]
+    if not met:
+        waits.append(PATIENCE)
+    return Again(min(waits)) if waits else Done()
+
+
+def until_available(pod: core_v1.Pod, min_ready_seconds: int, now: float) -> float | None:
+    """Seconds until a ready Pod is available; None while it is not ready."""
+    since = ready_since(pod)
+    return available_in(pod, min_ready_seconds, parse_time(since) if since else None, now)
+
+
+class _Scaling(Generic[T]):
+    """Makes or removes Pods of one owner."""
+
+    def __init__(self, ctx: Context, how: Replicated[T], owner: Any) -> None:
+        self._ctx, self._how, self._owner = ctx, how, owner
+        self._key = key_of(owner)
+        self._pods = ctx.api(core_v1.Pod)
+        self._expectations = ctx.state(Expectations)
+
+    async def run(self, pods: Sequence[core_v1.Pod]) -> ApiError | None:
+        """Returns the refusal that stopped it."""
+        wanted = 1 if self._owner.spec.replicas is None else self._owner.spec.replicas
+        missing = wanted - len(pods)
+        if missing > 0:
+            return await self._in_batches(min(missing, BURST))
+        if missing < 0:
+            siblings = tuple(self._how.siblings(self._ctx, self._owner))
+            ordered = victims_first(pods, siblings, self._ctx.clock.now())
+            return await self._all([self._remove(pod) for pod in ordered[: min(-missing, BURST)]])
+        return None
+
+    async def _in_batches(self, missing: int) -> ApiError | None:
+        """1, 2, 4, ...: a template that is refused costs few requests."""
+        size = 1
+        while missing > 0:
+            size = min(size, missing)
+            failure = await self._all([self._make() for _ in range(size)])
+            if failure is not None:
+                terminating = any(
+                    cause.get("reason") == "NamespaceTerminating" for cause in failure.details.get("causes") or ()
+                )
+                return None if terminating else failure
+            missing -= size
+            size *= 2
+        return None
+
+    async def _all(self, work: Sequence[Awaitable[ApiError | None]]) -> ApiError | None:
+        """All at once; lost connections are raised after all are through."""
+        results = await asyncio.gather(*work, return_exceptions=True)
+        for result in results:
+            if isinstance(result, BaseException) and not isinstance(result, ApiError):
+                raise result
+        return next((result for result in results if isinstance(result, ApiError)), None)
+
+    async def _make(self) -> ApiError | None:
+        try:
+            pod = await self._pods.create(pod_of(self._how.kind, self._owner))
+        except ApiError as error:
+            self._ctx.events.event(self._owner, "Warning", "FailedCreate", f"Error creating: {error.message}")
+            return error
+        self._expectations.created(self._key, pod, self._ctx.clock.now())
+        self._ctx.events.event(self._owner, "Normal", "SuccessfulCreate", f"Created pod: {pod.metadata.name}")
+        return None
+
+    async def _remove(self, pod: core_v1.Pod) -> ApiError | None:
+        name = pod.metadata.name
+        try:
+            await self._pods.delete(key_of(pod), uid=pod.metadata.uid)
+        except NotFound:
+            pass
+        except ApiError as error:
+            self._ctx.events.event(self._owner, "Warning", "FailedDelete", f"Error deleting: {error.message}")
+            return error
+        else:
+            self._ctx.events.event(self._owner, "Normal", "SuccessfulDelete", f"Deleted pod: {name}")
+        self._expectations.deleted(self._key, pod, self._ctx.clock.now())
+        return None
+
+
+def pod_of(kind: type[Struct], owner: Any) -> core_v1.Pod:
+    """A new Pod of the owner's template."""
+    template: core_v1.PodTemplateSpec = owner.spec.template
+    return core_v1.Pod(
+        metadata=meta_v1.ObjectMeta(
+            namespace=owner.metadata.namespace,
+            generateName=f"{owner.metadata.name}-",
+            labels=template.metadata.labels,
+            annotations=template.metadata.annotations,
+            finalizers=template.metadata.finalizers,
+            ownerReferences=(reference_to(kind, owner.metadata),),
+        ),
+        spec=template.spec,
+    )
+
+
+def count(owner: Any, pods: Sequence[core_v1.Pod], terminating: int, now: float) -> Counts:
+    """Counts over Pods that were seen, before this reconcile changed anything."""
+    labels = owner.spec.template.metadata.labels.items() if owner.spec.template else ()
+    return Counts(
+        replicas=len(pods),
+        labeled=sum(labels <= pod.metadata.labels.items() for pod in pods) if labels else len(pods),
+        ready=sum(is_ready(pod) for pod in pods),
+        available=sum(until_available(pod, owner.spec.minReadySeconds, now) == 0 for pod in pods),
+        terminating=terminating,
+    )
+
+
+def _with_status(
+    ctx: Context, how: Replicated[T], owner: Any, pods: Sequence[core_v1.Pod], failure: ApiError | None
+) -> T:
+    cache: Cache[core_v1.Pod] = ctx.cache(core_v1.Pod)
+    going = [p for p in cache.by(INDEX, owner.metadata.uid) if p.metadata.deletionTimestamp and not is_finished(p)]
+    counts = count(owner, pods, len(going), ctx.clock.now())
+    others = tuple(c for c in owner.status.conditions if c.type != "ReplicaFailure")
+    old = next((c for c in owner.status.conditions if c.type == "ReplicaFailure"), None)
+    if failure is not None:
+        missing = (owner.spec.replicas or 0) - len(pods)
+        made = how.condition(
+            type="ReplicaFailure",
+            status="True",
+            reason="FailedCreate" if missing > 0 else "FailedDelete",
+            message=failure.message,
+            lastTransitionTime=rfc3339(ctx.clock.now()),
+        )
+        if old is None or replace(old, lastTransitionTime=made.lastTransitionTime) != made:
+            old = made
+        others = (*others, old)
+    return how.status(owner, counts, others)

@@ -1,0 +1,127 @@
+"""Endpoints controller: the ready addresses of each Service with a selector, in the old form (v1 Endpoints)."""
+
+from collections.abc import Iterable, Sequence
+
+from msgspec.structs import replace
+
+from pybernetes.api.errors import AlreadyExists, ApiError, Conflict, NotFound
+from pybernetes.api.objects import Key
+from pybernetes.api.types import core_v1, meta_v1
+from pybernetes.controllers._endpoints import (
+    address,
+    hostname,
+    labels_of,
+    of_pod,
+    pod_matters,
+    pod_reference,
+    selected,
+    target_port,
+)
+from pybernetes.controllers._namespaces import is_ending
+from pybernetes.controllers.runtime import EVENTS, Context, Controller, Done, Outcome, Watch, allow
+from pybernetes.rules.readiness import is_ready
+
+MANAGED_BY = {"endpoints.kubernetes.io/managed-by": "endpoint-controller"}
+OVER_CAPACITY = "endpoints.kubernetes.io/over-capacity"
+MOST = 1000
+"""Addresses in one Endpoints; the rest is left out and an annotation says so."""
+
+
+async def reconcile(key: Key, ctx: Context) -> Outcome:
+    """The Endpoints of one Service."""
+    service = ctx.cache(core_v1.Service).get(key)
+    there = ctx.cache(core_v1.Endpoints).get(key)
+    api = ctx.api(core_v1.Endpoints)
+    if service is None:
+        if there is not None:
+            try:
+                await api.delete(key, uid=there.metadata.uid)
+            except NotFound:
+                return Done()
+        return Done()
+    if not service.spec.selector or service.spec.type == "ExternalName":
+        return Done()  # the user keeps these
+    found, truncated = subsets(service, selected(service, ctx))
+    labels = labels_of(service, MANAGED_BY)
+    old = there.metadata if there else meta_v1.ObjectMeta(name=key.name, namespace=key.namespace)
+    annotations = {name: value for name, value in old.annotations.items() if name != OVER_CAPACITY}
+    if truncated:
+        annotations[OVER_CAPACITY] = "truncated"
+    wanted = core_v1.Endpoints(metadata=replace(old, labels=labels, annotations=annotations), subsets=found)
+    try:
+        if there is None:
+            await api.create(wanted)
+        elif (there.metadata, there.subsets) != (wanted.metadata, found):
+            await api.patch(there, wanted, lock=True)
+    except AlreadyExists as error:
+        raise Conflict(error.message) from error
+    except ApiError as error:
+        if there is not None or not is_ending(error):
+            raise
+    return Done()
+
+
+def subsets(service: core_v1.Service, pods: Sequence[core_v1.Pod]) -> tuple[tuple[core_v1.EndpointSubset, ...], bool]:
+    """The subsets of a Service, canonical: one for each set of port numbers, all sorted. And whether some were left out."""
+    family = service.spec.ipFamilies[0] if service.spec.ipFamilies else "IPv4"
+    ready: dict[tuple[core_v1.EndpointPort, ...], list[core_v1.EndpointAddress]] = {}
+    waiting: dict[tuple[core_v1.EndpointPort, ...], list[core_v1.EndpointAddress]] = {}
+    count = 0
+    for pod in pods:
+        ip = address(pod, family)
+        tolerant = service.spec.publishNotReadyAddresses
+        if not ip or (pod.metadata.deletionTimestamp and not tolerant):
+            continue
+        at = core_v1.EndpointAddress(
+            ip=ip,
+            hostname=hostname(pod, service),
+            nodeName=pod.spec.nodeName or None,
+            targetRef=pod_reference(pod),
+        )
+        count += 1
+        ports = _ports(service, pod)
+        if count <= MOST and ports is not None:
+            (ready if tolerant or is_ready(pod) else waiting).setdefault(ports, []).append(at)
+    made = [
+        core_v1.EndpointSubset(
+            addresses=_sorted(ready.get(ports, ())),
+            notReadyAddresses=_sorted(waiting.get(ports, ())),
+            ports=ports,
+        )
+        for ports in {**ready, **waiting}
+    ]
+    return tuple(sorted(made, key=lambda subset: [(p.port, p.protocol, p.name) for p in subset.ports])), count > MOST
+
+
+def _sorted(addresses: Iterable[core_v1.EndpointAddress]) -> tuple[core_v1.EndpointAddress, ...]:
+    return tuple(sorted(addresses, key=lambda a: (a.ip, a.targetRef.uid if a.targetRef else "")))
+
+
+def _ports(service: core_v1.Service, pod: core_v1.Pod) -> tuple[core_v1.EndpointPort, ...] | None:
+    """The ports this Pod has, sorted; None when the Service has ports and the Pod none of them."""
+    found = [
+        core_v1.EndpointPort(name=port.name, port=number, protocol=port.protocol or "TCP", appProtocol=port.appProtocol)
+        for port in service.spec.ports
+        if (number := target_port(port, pod)) is not None
+    ]
+    if service.spec.ports and not found:
+        return None
+    return tuple(sorted(found, key=lambda p: (p.port, p.protocol, p.name)))
+
+
+CONTROLLER = Controller(
+    name="endpoints-controller",
+    component="endpoint-controller",
+    watches=(
+        Watch(kind=core_v1.Service),
+        Watch(kind=core_v1.Pod, keys=of_pod, changed=pod_matters),
+        Watch(kind=core_v1.Endpoints),
+    ),
+    reconcile=reconcile,
+    rules=(
+        allow("get list watch", "pods services"),
+        allow("create delete get list patch update watch", "endpoints"),
+        allow("create", "endpoints/restricted"),
+        EVENTS,
+    ),
+)
