@@ -116,6 +116,7 @@ class Sources:
         self.protobuf: Facts = read_facts("protobuf.yaml")
         self.presence: Facts = read_facts("presence.yaml")
         self.additions: Facts = read_facts("additions.yaml")
+        self.defaults: Facts = read_facts("defaults.yaml")
         self.resources: dict[str, Any] = read_facts("resources.yaml")
         self.groups = {self._segment(group["group"]): group["group"] for group in self.resources["groups"]} | {
             "admission": "admission.k8s.io",
@@ -156,6 +157,7 @@ class Sources:
 
     def _type(self, package: str, short: str, name: str, module: str) -> TypeDef:
         schema = self.definitions.get(name, {})
+        defaults = self.defaults.get(package, {}).get(short, {})
         fields = []
         for json_name, flags, path, wire in self._flat(package, short, ()):
             published = schema.get("properties", {}).get(json_name)
@@ -176,7 +178,7 @@ class Sources:
                     omitzero="omitzero" in flags,
                     required=json_name in schema.get("required", ()),
                     path=path,
-                    extensions=_extensions(published or {}),
+                    extensions=_extensions(published or {}) | _default(defaults.get(json_name)),
                 )
             )
         missing = set(schema.get("properties", ())) - {f.name for f in fields}
@@ -269,6 +271,10 @@ def _published_shape(schema: Mapping[str, Any]) -> Shape:
     if kind == "integer":
         return Shape("int32" if form == "int32" else "int64")
     return {"boolean": Shape("bool"), "number": Shape("double")}.get(str(kind), Shape("raw"))
+
+
+def _default(text: str | None) -> dict[str, str]:
+    return {"default": text} if text else {}
 
 
 def _extensions(schema: Mapping[str, Any]) -> dict[str, str]:

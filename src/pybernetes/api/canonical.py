@@ -16,6 +16,7 @@ from typing import Any, TypeAlias
 from msgspec import Struct
 
 from pybernetes.api import faults, quantity, schema
+from pybernetes.api.errors import BadRequest
 from pybernetes.api.objects import Object
 from pybernetes.api.schema import Field, TypeInfo
 
@@ -41,9 +42,11 @@ def canonicalize(obj: Any, type_name: str) -> Canonical:
     strange: list[bool] = []
     try:
         result = walker(type_name)(obj, strange)
+        return Canonical(result, faults.unknown_fields(obj, type_name) if strange else ())
     except (WrongType, ValueError) as error:
         raise faults.refusal(obj, type_name, error) from None
-    return Canonical(result, faults.unknown_fields(obj, type_name) if strange else ())
+    except RecursionError:
+        raise BadRequest("couldn't get version/kind; json parse error: exceeded max depth") from None
 
 
 def walker(type_name: str) -> Walker:

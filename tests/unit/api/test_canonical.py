@@ -145,3 +145,11 @@ def test_the_given_object_is_not_changed() -> None:
     before = str(given)
     pod(given["spec"])
     assert str(given) == before
+
+
+def test_an_object_of_bottomless_depth_is_refused() -> None:
+    props: dict[str, Any] = {}
+    for _ in range(3000):
+        props = {"not": props}
+    with pytest.raises(BadRequest, match="exceeded max depth"):
+        canonicalize(props, "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1.JSONSchemaProps")

@@ -22,6 +22,12 @@ def test_list_keys_of_apply_and_of_strategic_merge_differ_for_ports() -> None:
     assert ports.item.ref == "io.k8s.api.core.v1.ContainerPort"
 
 
+def test_keys_of_lists_have_the_defaults_that_apply_needs() -> None:
+    assert schema.get("io.k8s.api.core.v1.ContainerPort").fields["protocol"].default == "TCP"
+    assert schema.get("io.k8s.api.core.v1.ServicePort").fields["protocol"].default == "TCP"
+    assert CONTAINER.fields["name"].default is None
+
+
 def test_inline_messages_of_the_wire_are_known() -> None:
     volume = schema.get("io.k8s.api.core.v1.Volume")
     assert (volume.fields["emptyDir"].inline, volume.fields["emptyDir"].number) == ((2,), 2)

@@ -15,6 +15,50 @@ CONTROLLER_RULES: dict[str, tuple[PolicyRule, ...]] = {
         PolicyRule(verbs=("get", "list", "watch"), apiGroups=("",), resources=("pods",)),
         PolicyRule(verbs=("create", "patch", "update"), apiGroups=("",), resources=("events",)),
     ),
+    "endpoints-controller": (
+        PolicyRule(verbs=("get", "list", "watch"), apiGroups=("",), resources=("pods", "services")),
+        PolicyRule(
+            verbs=("create", "delete", "get", "list", "patch", "update", "watch"),
+            apiGroups=("",),
+            resources=("endpoints",),
+        ),
+        PolicyRule(verbs=("create",), apiGroups=("",), resources=("endpoints/restricted",)),
+        PolicyRule(verbs=("create", "patch", "update"), apiGroups=("",), resources=("events",)),
+    ),
+    "endpointslice-controller": (
+        PolicyRule(verbs=("get", "list", "watch"), apiGroups=("",), resources=("nodes", "pods", "services")),
+        PolicyRule(verbs=("update",), apiGroups=("",), resources=("services/finalizers",)),
+        PolicyRule(
+            verbs=("create", "delete", "get", "list", "patch", "update", "watch"),
+            apiGroups=("discovery.k8s.io",),
+            resources=("endpointslices",),
+        ),
+        PolicyRule(verbs=("create",), apiGroups=("discovery.k8s.io",), resources=("endpointslices/restricted",)),
+        PolicyRule(verbs=("create", "patch", "update"), apiGroups=("",), resources=("events",)),
+    ),
+    "namespace-controller": (
+        PolicyRule(verbs=("get", "list", "watch", "delete"), apiGroups=("",), resources=("namespaces",)),
+        PolicyRule(verbs=("update", "patch"), apiGroups=("",), resources=("namespaces/finalize", "namespaces/status")),
+        PolicyRule(verbs=("get", "list", "delete", "deletecollection", "watch"), apiGroups=("*",), resources=("*",)),
+    ),
+    "node-ipam-controller": (
+        PolicyRule(verbs=("get", "list", "watch", "patch", "update"), apiGroups=("",), resources=("nodes",)),
+        PolicyRule(verbs=("patch", "update"), apiGroups=("",), resources=("nodes/status",)),
+        PolicyRule(verbs=("create", "patch", "update"), apiGroups=("",), resources=("events",)),
+    ),
+    "node-lifecycle-controller": (
+        PolicyRule(verbs=("get", "list", "update", "delete", "patch", "watch"), apiGroups=("",), resources=("nodes",)),
+        PolicyRule(verbs=("patch", "update"), apiGroups=("",), resources=("nodes/status",)),
+        PolicyRule(verbs=("get", "list", "watch", "delete"), apiGroups=("",), resources=("pods",)),
+        PolicyRule(verbs=("patch", "update"), apiGroups=("",), resources=("pods/status",)),
+        PolicyRule(verbs=("get", "list", "watch"), apiGroups=("coordination.k8s.io",), resources=("leases",)),
+        PolicyRule(verbs=("create", "patch", "update"), apiGroups=("",), resources=("events",)),
+    ),
+    "pod-garbage-collector-controller": (
+        PolicyRule(verbs=("list", "watch", "delete"), apiGroups=("",), resources=("pods",)),
+        PolicyRule(verbs=("patch",), apiGroups=("",), resources=("pods/status",)),
+        PolicyRule(verbs=("get", "list", "watch"), apiGroups=("",), resources=("nodes",)),
+    ),
     "replicaset-controller": (
         PolicyRule(verbs=("get", "list", "watch", "update"), apiGroups=("apps",), resources=("replicasets",)),
         PolicyRule(verbs=("update", "patch"), apiGroups=("apps",), resources=("replicasets/status",)),
@@ -27,6 +71,20 @@ CONTROLLER_RULES: dict[str, tuple[PolicyRule, ...]] = {
         PolicyRule(verbs=("update", "patch"), apiGroups=("",), resources=("replicationcontrollers/status",)),
         PolicyRule(verbs=("update",), apiGroups=("",), resources=("replicationcontrollers/finalizers",)),
         PolicyRule(verbs=("create", "delete", "list", "patch", "watch"), apiGroups=("",), resources=("pods",)),
+        PolicyRule(verbs=("create", "patch", "update"), apiGroups=("",), resources=("events",)),
+    ),
+    "root-ca-certificate-publisher-controller": (
+        PolicyRule(verbs=("create", "update", "patch"), apiGroups=("",), resources=("configmaps",)),
+        PolicyRule(verbs=("list", "watch"), apiGroups=("",), resources=("namespaces", "configmaps")),
+    ),
+    "serviceaccount-controller": (
+        PolicyRule(verbs=("create",), apiGroups=("",), resources=("serviceaccounts",)),
+        PolicyRule(verbs=("list", "watch"), apiGroups=("",), resources=("namespaces", "serviceaccounts")),
+    ),
+    "taint-eviction-controller": (
+        PolicyRule(verbs=("get", "list", "watch"), apiGroups=("",), resources=("nodes",)),
+        PolicyRule(verbs=("get", "list", "watch", "delete"), apiGroups=("",), resources=("pods",)),
+        PolicyRule(verbs=("patch",), apiGroups=("",), resources=("pods/status",)),
         PolicyRule(verbs=("create", "patch", "update"), apiGroups=("",), resources=("events",)),
     ),
 }

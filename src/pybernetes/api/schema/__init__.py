@@ -51,6 +51,8 @@ class Field(Struct, frozen=True, kw_only=True):
     """merge, replace, retainKeys."""
     map_type: str = ""
     """atomic or granular (x-kubernetes-map-type); empty: granular."""
+    default: int | str | None = None
+    """What the schema itself defaults to (ContainerPort.protocol: TCP), beyond zero values; None: nothing."""
     number: int = 0
     """In protobuf; 0: the field is not on that wire."""
     inline: tuple[int, ...] = ()
@@ -132,9 +134,14 @@ def _field(line: str) -> Field:
         merge_key=facts.get("merge", ""),
         patch_strategies=_listed(facts.get("patch", "")),
         map_type=facts.get("map", ""),
+        default=_default(facts.get("default")),
         number=path[-1] if path else 0,
         inline=path[:-1],
     )
+
+
+def _default(text: str | None) -> int | str | None:
+    return int(text) if text and text.isdigit() else text
 
 
 def _listed(text: str) -> tuple[str, ...]:

@@ -74,7 +74,7 @@ serviceAccountName 4 string required
 serviceAccountUID 5 string required
 nodeName 6 string required
 nodeUID 7 string required
-maxExpirationSeconds 8 int32 pointer omitempty
+maxExpirationSeconds 8 int32 pointer omitempty default=86400
 stubPKCS10Request 12 bytes required
 unverifiedUserAnnotations 11 {string} omitempty""",
     "io.k8s.api.certificates.v1.PodCertificateRequestStatus": """\

@@ -24,10 +24,10 @@ devicePath 2 string required""",
 k8s.io.api.core.v1.AzureDiskVolumeSource
 diskName 1 string required
 diskURI 2 string required
-cachingMode 3 string pointer omitempty
-fsType 4 string pointer omitempty
+cachingMode 3 string pointer omitempty default=ReadWrite
+fsType 4 string pointer omitempty default=ext4
 readOnly 5 bool pointer omitempty
-kind 6 string pointer omitempty""",
+kind 6 string pointer omitempty default=Shared""",
     "io.k8s.api.core.v1.AzureFilePersistentVolumeSource": """\
 k8s.io.api.core.v1.AzureFilePersistentVolumeSource
 secretName 1 string required
@@ -208,7 +208,7 @@ k8s.io.api.core.v1.ContainerPort
 name 1 string omitempty
 hostPort 2 int32 omitempty
 containerPort 3 int32 required
-protocol 4 string omitempty
+protocol 4 string omitempty default=TCP
 hostIP 5 string omitempty""",
     "io.k8s.api.core.v1.ContainerResizePolicy": """\
 k8s.io.api.core.v1.ContainerResizePolicy
@@ -489,7 +489,7 @@ k8s.io.api.core.v1.ISCSIPersistentVolumeSource
 targetPortal 1 string required
 iqn 2 string required
 lun 3 int32 required
-iscsiInterface 4 string omitempty
+iscsiInterface 4 string omitempty default=default
 fsType 5 string omitempty
 readOnly 6 bool omitempty
 portals 7 [string] omitempty list=atomic
@@ -502,7 +502,7 @@ k8s.io.api.core.v1.ISCSIVolumeSource
 targetPortal 1 string required
 iqn 2 string required
 lun 3 int32 required
-iscsiInterface 4 string omitempty
+iscsiInterface 4 string omitempty default=default
 fsType 5 string omitempty
 readOnly 6 bool omitempty
 portals 7 [string] omitempty list=atomic
@@ -1141,9 +1141,9 @@ k8s.io.api.core.v1.RBDPersistentVolumeSource
 monitors 1 [string] required list=atomic
 image 2 string required
 fsType 3 string omitempty
-pool 4 string omitempty
-user 5 string omitempty
-keyring 6 string omitempty
+pool 4 string omitempty default=rbd
+user 5 string omitempty default=admin
+keyring 6 string omitempty default=/etc/ceph/keyring
 secretRef 7 io.k8s.api.core.v1.SecretReference pointer omitempty
 readOnly 8 bool omitempty""",
     "io.k8s.api.core.v1.RBDVolumeSource": """\
@@ -1151,9 +1151,9 @@ k8s.io.api.core.v1.RBDVolumeSource
 monitors 1 [string] required list=atomic
 image 2 string required
 fsType 3 string omitempty
-pool 4 string omitempty
-user 5 string omitempty
-keyring 6 string omitempty
+pool 4 string omitempty default=rbd
+user 5 string omitempty default=admin
+keyring 6 string omitempty default=/etc/ceph/keyring
 secretRef 7 io.k8s.api.core.v1.LocalObjectReference pointer omitempty
 readOnly 8 bool omitempty""",
     "io.k8s.api.core.v1.RangeAllocation": """\
@@ -1185,7 +1185,7 @@ metadata 1 io.k8s.apimachinery.pkg.apis.meta.v1.ListMeta omitempty
 items 2 [io.k8s.api.core.v1.ReplicationController] required""",
     "io.k8s.api.core.v1.ReplicationControllerSpec": """\
 k8s.io.api.core.v1.ReplicationControllerSpec
-replicas 1 int32 pointer omitempty
+replicas 1 int32 pointer omitempty default=1
 minReadySeconds 4 int32 omitempty
 selector 2 {string} omitempty map=atomic
 template 3 io.k8s.api.core.v1.PodTemplateSpec pointer omitempty""",
@@ -1256,9 +1256,9 @@ secretRef 3 io.k8s.api.core.v1.SecretReference pointer required
 sslEnabled 4 bool omitempty
 protectionDomain 5 string omitempty
 storagePool 6 string omitempty
-storageMode 7 string omitempty
+storageMode 7 string omitempty default=ThinProvisioned
 volumeName 8 string omitempty
-fsType 9 string omitempty
+fsType 9 string omitempty default=xfs
 readOnly 10 bool omitempty""",
     "io.k8s.api.core.v1.ScaleIOVolumeSource": """\
 k8s.io.api.core.v1.ScaleIOVolumeSource
@@ -1268,9 +1268,9 @@ secretRef 3 io.k8s.api.core.v1.LocalObjectReference pointer required
 sslEnabled 4 bool omitempty
 protectionDomain 5 string omitempty
 storagePool 6 string omitempty
-storageMode 7 string omitempty
+storageMode 7 string omitempty default=ThinProvisioned
 volumeName 8 string omitempty
-fsType 9 string omitempty
+fsType 9 string omitempty default=xfs
 readOnly 10 bool omitempty""",
     "io.k8s.api.core.v1.ScopeSelector": """\
 k8s.io.api.core.v1.ScopeSelector
@@ -1379,7 +1379,7 @@ items 2 [io.k8s.api.core.v1.Service] required""",
     "io.k8s.api.core.v1.ServicePort": """\
 k8s.io.api.core.v1.ServicePort
 name 1 string omitempty
-protocol 2 string omitempty
+protocol 2 string omitempty default=TCP
 appProtocol 6 string pointer omitempty
 port 3 int32 required
 targetPort 4 intorstring omitempty

@@ -184,7 +184,7 @@ device 4 string pointer omitempty""",
     "io.k8s.api.resource.v1.DeviceToleration": """\
 k8s.io.api.resource.v1.DeviceToleration
 key 1 string omitempty
-operator 2 string omitempty
+operator 2 string omitempty default=Equal
 value 3 string omitempty
 effect 4 string omitempty
 tolerationSeconds 5 int64 pointer omitempty""",

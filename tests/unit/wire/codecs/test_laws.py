@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from pybernetes.api import schema
 from pybernetes.api.canonical import canonicalize
+from pybernetes.api.errors import BadRequest
 from pybernetes.api.schema import Field
 from pybernetes.api.schema._index import KINDS, PACKAGES
 from pybernetes.wire.codecs import protobuf
@@ -139,3 +140,37 @@ def _value_on_the_wire(value: Any, field: Field) -> Any:
     if field.kind == "map" and field.item:
         return {k: _value_on_the_wire(v, field.item) for k, v in value.items()}
     return value
+
+
+_ANYTHING = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | _TEXT,
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(_TEXT, inner, max_size=2),
+    max_leaves=3,
+)
+
+
+@given(st.data())
+@settings(max_examples=150, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+def test_whatever_stands_in_a_field_is_taken_or_refused_with_words(data: st.DataObject) -> None:
+    name = data.draw(st.sampled_from(NAMES))
+    obj = drawn(data.draw, name)
+    where: Any = obj
+    for _ in range(data.draw(st.integers(0, 4))):
+        inner = [v for v in (where.values() if isinstance(where, dict) else where) if isinstance(v, dict | list) and v]
+        if not inner:
+            break
+        where = data.draw(st.sampled_from(inner))
+    key = data.draw(st.sampled_from(list(where) if isinstance(where, dict) else range(len(where))))
+    where[key] = data.draw(_ANYTHING)
+    canonical, words = _outcome(obj, name)
+    assert not words.endswith(": ")
+    if not words:
+        encoded = orjson.dumps(canonical)
+        assert msgspec.json.encode(msgspec.json.decode(encoded, type=struct_of(name))) == encoded
+
+
+def _outcome(obj: dict[str, Any], name: str) -> tuple[dict[str, Any], str]:
+    try:
+        return canonicalize(obj, name).object, ""
+    except BadRequest as refused:
+        return {}, refused.message
