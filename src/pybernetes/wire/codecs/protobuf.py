@@ -184,7 +184,9 @@ def _add(plan: _Plan, field: Field) -> None:
         zero = b"" if field.pointer else field_tag(number, _SCALARS[field.kind]) + _zero(field.kind)
         plan.writers.append((number, name, _scalar_writer(number, field.kind), zero))
     else:
-        plan.readers[number << 3 | 2] = _message_reader(name, _decoder(field))
+        of_object = field.kind == "object"
+        reader = _object_reader(name, field.ref) if of_object else _message_reader(name, _decoder(field))
+        plan.readers[number << 3 | 2] = reader
         empty = b"" if field.pointer or field.kind == "bytes" else block(number, b"")
         plan.writers.append((number, name, _block_writer(number, _encoder(field)), empty))
 
@@ -200,7 +202,9 @@ def _add_list(plan: _Plan, field: Field, item: Field) -> None:
         plan.readers[number << 3 | 2] = _packed_reader(name, item.kind)
         plan.writers.append((number, name, _repeated(_scalar_writer(number, item.kind)), b""))
     else:
-        plan.readers[number << 3 | 2] = _list_reader(name, _decoder(item))
+        of_object = item.kind == "object"
+        reader = _objects_reader(name, item.ref) if of_object else _list_reader(name, _decoder(item))
+        plan.readers[number << 3 | 2] = reader
         plan.writers.append((number, name, _repeated(_block_writer(number, _encoder(item))), b""))
 
 
@@ -277,7 +281,18 @@ def _signed32(value: int) -> int:
     return value - 2**32 if value >= 2**31 else value
 
 
+def _string_reader(name: str) -> Reader:
+    def read(data: bytes, at: int, end: int, out: Object) -> int:
+        start, stop = read_block(data, at, end)
+        out[name] = str(data[start:stop], "utf-8")
+        return stop
+
+    return read
+
+
 def _scalar_reader(name: str, kind: str) -> Reader:
+    if kind == "string":
+        return _string_reader(name)
     take = _take(kind)
 
     def read(data: bytes, at: int, end: int, out: Object) -> int:
@@ -317,9 +332,7 @@ def _scalar_writer(number: int, kind: str) -> Writer:
 
         def write_string(out: bytearray, value: Any) -> None:
             text = value.encode()
-            out += tag
-            out += varint(len(text))
-            out += text
+            out += tag + varint(len(text)) + text
 
         return write_string
 
@@ -345,6 +358,26 @@ def _message_reader(name: str, decoder: Decoder) -> Reader:
     def read(data: bytes, at: int, end: int, out: Object) -> int:
         start, stop = read_block(data, at, end)
         out[name] = decoder(data[start:stop])
+        return stop
+
+    return read
+
+
+def _object_reader(name: str, ref: str) -> Reader:
+    """As _message_reader, without a copy: most of what is read are nested objects."""
+
+    def read(data: bytes, at: int, end: int, out: Object) -> int:
+        start, stop = read_block(data, at, end)
+        out[name] = _read(data, start, stop, _plan(ref), {})
+        return stop
+
+    return read
+
+
+def _objects_reader(name: str, ref: str) -> Reader:
+    def read(data: bytes, at: int, end: int, out: Object) -> int:
+        start, stop = read_block(data, at, end)
+        out.setdefault(name, []).append(_read(data, start, stop, _plan(ref), {}))
         return stop
 
     return read
@@ -388,8 +421,11 @@ def _numbered(item: Field, name: str, number: int) -> Field:
 
 
 def _block_writer(number: int, encoder: Encoder) -> Writer:
+    tag = field_tag(number, 2)
+
     def write(out: bytearray, value: Any) -> None:
-        out += block(number, encoder(value))
+        data = encoder(value)
+        out += tag + varint(len(data)) + data
 
     return write
 
