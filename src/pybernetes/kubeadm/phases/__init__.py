@@ -1,1 +1,1 @@
-"""Phases of kubeadm, one file each, found by discover(); the constant is PHASE."""
+"""Phases of kubeadm, one file each under the command they belong to; workflow.py finds them by their PHASE."""

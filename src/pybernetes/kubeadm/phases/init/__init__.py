@@ -1,0 +1,1 @@
+"""The phases of `kubeadm init`, in the order that their `after` gives."""

@@ -1,0 +1,54 @@
+"""What joining machines need to know goes into ConfigMaps: kubeadm-config and kubelet-config. Next: mark-control-plane."""
+
+import yaml
+
+from pybernetes.kubeadm import config as c
+from pybernetes.kubeadm import nodefiles
+from pybernetes.kubeadm.config import InitConfig
+from pybernetes.kubeadm.objects import config_map, readers
+from pybernetes.kubeadm.tokens import GROUP
+from pybernetes.kubeadm.workflow import Context, Phase
+
+NAMESPACE = "kube-system"
+
+
+async def _run(context: Context[InitConfig]) -> None:
+    config, api = context.config, context.api()
+    context.say(
+        '[upload-config] Storing the configuration used in ConfigMap "kubeadm-config" in the "kube-system" Namespace'
+    )
+    cluster = {
+        "apiVersion": "kubeadm.k8s.io/v1beta4",
+        "kind": "ClusterConfiguration",
+        "certificatesDir": c.PKI,
+        "clusterName": "kubernetes",
+        "controlPlaneEndpoint": config.control_plane_endpoint,
+        "imageRepository": "registry.k8s.io",
+        "kubernetesVersion": config.version,
+        "networking": {
+            "dnsDomain": config.networking.dns_domain,
+            "podSubnet": config.networking.pod_cidr,
+            "serviceSubnet": config.networking.service_cidr,
+        },
+    }
+    groups = ("system:nodes", GROUP)
+    await api.put(config_map(NAMESPACE, "kubeadm-config", {"ClusterConfiguration": yaml.safe_dump(cluster)}))
+    for obj in readers(NAMESPACE, "kubeadm:nodes-kubeadm-config", "kubeadm-config", groups=groups):
+        await api.put(obj)
+    context.say(
+        '[kubelet] Creating a ConfigMap "kubelet-config" in namespace kube-system with the configuration for the '
+        "kubelets in the cluster"
+    )
+    kubelet = nodefiles.kubelet_configuration(config.networking, "")
+    del kubelet["containerRuntimeEndpoint"]
+    await api.put(config_map(NAMESPACE, "kubelet-config", {"kubelet": yaml.safe_dump(kubelet)}))
+    for obj in readers(NAMESPACE, "kubeadm:kubelet-config", "kubelet-config", groups=groups):
+        await api.put(obj)
+
+
+PHASE = Phase(
+    name="upload-config",
+    help="Upload the kubeadm and kubelet configuration to a ConfigMap",
+    run=_run,
+    after=("wait-control-plane",),
+)

@@ -1,0 +1,38 @@
+"""The kubeadm command: flags, exit codes, and one clear text on the error output."""
+
+import pytest
+
+from pybernetes.cmd.kubeadm import main
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "text"),
+    [
+        (["join", "10.0.0.1:6443"], 3, "pass --token"),
+        (["join", "10.0.0.1:6443", "--token", "x"], 3, 'the bootstrap token "x" was not of the form'),
+        (["join", "10.0.0.1", "--token", "abcdef.0123456789abcdef"], 3, "missing port in address"),
+        (["init", "--apiserver-advertise-address", "10.0.0.1", "--pod-network-cidr", "x"], 3, "networking.podSubnet"),
+        (["init", "--nonsense"], 1, "--nonsense"),
+        (["init", "--token-ttl", "5"], 1, 'invalid duration "5"'),
+        (["token", "list", "--kubeconfig", "/nonexistent"], 1, "no such file or directory"),
+        (["frobnicate"], 1, "frobnicate"),
+        ([], 1, "COMMAND"),
+    ],
+)
+def test_wrong_use_is_one_text_and_an_exit_code(
+    arguments: list[str], code: int, text: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(arguments) == code
+    said = capsys.readouterr()
+    assert text in said.err
+    assert "Traceback" not in said.err
+    assert said.out == ""
+
+
+def test_small_commands_answer(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["version", "-o", "short"]) == 0
+    assert main(["config", "images", "list"]) == 0
+    assert main(["token", "generate", "-v", "1"]) == 0
+    said = capsys.readouterr().out.splitlines()
+    assert said[0] == "v1.37.0"
+    assert "registry.k8s.io/kube-apiserver:v1.37.0" in said

@@ -1,0 +1,56 @@
+"""Static Pods have upstream's form and flags, and decode as Pods."""
+
+import stat
+from typing import Any
+
+import msgspec
+import yaml
+
+from pybernetes.api.types.core_v1 import Pod
+from pybernetes.kubeadm import manifests
+from pybernetes.kubeadm.config import InitConfig, Networking, Node
+from pybernetes.kubeadm.tokens import Token
+
+CONFIG = InitConfig(
+    node=Node(name="m1", address="10.0.0.1"),
+    networking=Networking(pod_cidr="10.244.0.0/16"),
+    token=Token("abcdef", "0123456789abcdef"),
+)
+
+
+def flags(pod: dict[str, Any]) -> dict[str, str]:
+    _, *words = pod["spec"]["containers"][0]["command"]
+    return dict(word.removeprefix("--").split("=", 1) for word in words)
+
+
+def test_every_manifest_is_a_pod() -> None:
+    pods = [*manifests.control_plane(CONFIG).values(), manifests.kube_proxy("m1", "10.244.0.0/16", "v1.37.0")]
+    for pod in pods:
+        read = msgspec.convert(pod, Pod)
+        assert read.spec is not None
+        assert read.spec.hostNetwork
+        assert read.spec.containers[0].name == pod["metadata"]["name"]
+
+
+def test_api_server_is_secure_and_keeps_its_store_on_disk() -> None:
+    given = flags(manifests.control_plane(CONFIG)["kube-apiserver"])
+    assert given["authorization-mode"] == "Node,RBAC"
+    assert given["enable-admission-plugins"] == "NodeRestriction"
+    assert given["storage-backend"] == "sqlite"
+    assert given["storage-path"] == "/var/lib/pybernetes/apiserver/store.db"
+    assert given["advertise-address"] == "10.0.0.1"
+    assert given["secure-port"] == "6443"
+
+
+def test_node_ranges_are_given_out_only_when_there_is_a_pod_range() -> None:
+    given = flags(manifests.control_plane(CONFIG)["kube-controller-manager"])
+    assert (given["allocate-node-cidrs"], given["cluster-cidr"]) == ("true", "10.244.0.0/16")
+    without = msgspec.structs.replace(CONFIG, networking=Networking())
+    assert "cluster-cidr" not in flags(manifests.control_plane(without)["kube-controller-manager"])
+
+
+def test_manifests_are_written_for_root_alone(spoken: Any) -> None:
+    pod = manifests.kube_proxy("m1", "", "v1.37.0")
+    path = spoken.paths.at(manifests.write(spoken.paths, pod))
+    assert yaml.safe_load(path.read_text()) == pod
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
