@@ -4,6 +4,8 @@ from contextlib import suppress
 
 from pybernetes.api.errors import AlreadyExists
 from pybernetes.api.objects import GroupResource, Object
+from pybernetes.apiserver import kubernetes_service
+from pybernetes.apiserver.authz.bootstrap import ensure as ensure_roles
 from pybernetes.apiserver.config import Config
 from pybernetes.apiserver.storage import Storage
 
@@ -14,6 +16,9 @@ async def prepare(storage: Storage, config: Config) -> None:
     """Creates what is missing; what is there stays as it is."""
     for name in NAMESPACES:
         await ensure(storage, GroupResource("", "namespaces"), {"metadata": {"name": name}})
+    await kubernetes_service.ensure(storage, config)
+    if "RBAC" in config.authorization_modes:
+        await ensure_roles(storage)
 
 
 async def ensure(storage: Storage, resource: GroupResource, obj: Object) -> None:

@@ -1,6 +1,6 @@
 """What may be plugged into the request's way besides resources: authenticators, authorizers, admission."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Literal, Protocol, TypeAlias
@@ -9,6 +9,7 @@ from msgspec import Struct
 
 from pybernetes.api.objects import Object, User
 from pybernetes.apiserver.resource import Call
+from pybernetes.rules.rbac import Rule
 from pybernetes.wire.http import Request
 
 
@@ -41,6 +42,16 @@ class Decision(Enum):
     ALLOW = "allow"
     DENY = "deny"
     NO_OPINION = "no opinion"
+
+
+class RuleResolver(Protocol):
+    """What a user may do as a whole, from RBAC: for escalation checks and SelfSubjectRulesReview."""
+
+    def rules(self, user: User, namespace: str) -> Sequence[Rule]:
+        """In a namespace, cluster-wide grants among them."""
+
+    def role(self, namespace: str, name: str) -> Sequence[Rule]:
+        """Those of a Role; of a ClusterRole where namespace is empty."""
 
 
 class Authorizer(Protocol):

@@ -6,7 +6,7 @@ they will be steps of `_judged` like the others.
 
 import asyncio
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 from msgspec.structs import replace
 
@@ -39,15 +39,15 @@ class Pipeline:
         self,
         *,
         clock: Clock,
-        authenticators: AuthenticatorChain,
-        authorizers: Sequence[Authorizer],
+        authenticator: AuthenticatorChain,
+        authorizer: Authorizer,
         handlers: Handlers,
         pages: Mapping[str, Page],
         metrics: Metrics,
     ) -> None:
         self._clock = clock
-        self._authenticators = authenticators
-        self._authorizers = authorizers
+        self._authenticator = authenticator
+        self._authorizer = authorizer
         self._handlers = handlers
         self._pages = pages
         self._metrics = metrics
@@ -71,7 +71,7 @@ class Pipeline:
         return response
 
     async def _judged(self, request: Request, info: RequestInfo, query: Query) -> Response:
-        user = await self._authenticators.authenticate(request)
+        user = await self._authenticator.authenticate(request)
         user = impersonated(request, user, self.authorize)
         attributes = _attributes(info, user, query)
         self.authorize(attributes)
@@ -90,15 +90,9 @@ class Pipeline:
 
     def authorize(self, attributes: Attributes) -> None:
         """Raises Forbidden with upstream's words."""
-        reason = ""
-        for authorizer in self._authorizers:
-            decision, why = authorizer.authorize(attributes)
-            if decision is Decision.ALLOW:
-                return
-            reason = why or reason
-            if decision is Decision.DENY:
-                break
-        raise forbidden(attributes, reason)
+        decision, reason = self._authorizer.authorize(attributes)
+        if decision is not Decision.ALLOW:
+            raise forbidden(attributes, reason)
 
     async def _routed(self, request: Request, info: RequestInfo, query: Query, user: User) -> Response:
         if info.is_resource:

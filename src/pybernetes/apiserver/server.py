@@ -10,12 +10,16 @@ from collections.abc import Sequence
 
 from pybernetes.aio.clock import Clock
 from pybernetes.api.objects import GroupResource, Object
-from pybernetes.apiserver import bootstrap
+from pybernetes.apiserver import bootstrap, kubernetes_service
 from pybernetes.apiserver.admit import chosen
 from pybernetes.apiserver.authn.certificates import CertificateAuthenticator
 from pybernetes.apiserver.authn.chain import AuthenticatorChain
 from pybernetes.apiserver.authn.service_accounts import ServiceAccountAuthenticator, Signer
 from pybernetes.apiserver.authn.tokens import BootstrapTokens, StaticTokens
+from pybernetes.apiserver.authz.always import AlwaysAllow
+from pybernetes.apiserver.authz.chain import AuthorizerChain
+from pybernetes.apiserver.authz.node import NodeAuthorizer
+from pybernetes.apiserver.authz.rbac import Rbac
 from pybernetes.apiserver.catalog import Catalog, discovered
 from pybernetes.apiserver.config import Config
 from pybernetes.apiserver.connect import Kubelets
@@ -23,6 +27,7 @@ from pybernetes.apiserver.discovery import Discovery
 from pybernetes.apiserver.extension import Authenticator, Authorizer
 from pybernetes.apiserver.handlers import Handlers
 from pybernetes.apiserver.metrics import Metrics
+from pybernetes.apiserver.openapi import OpenApi
 from pybernetes.apiserver.pages import Pages
 from pybernetes.apiserver.pipeline import Pipeline
 from pybernetes.apiserver.service_addresses import ServiceAddresses
@@ -50,8 +55,13 @@ class ApiServer:
         addresses = ServiceAddresses(clock.random, config.service_networks, config.node_ports)
         signer = Signer(config.signing_key, config.issuer, audiences) if config.signing_key else None
         self._kubelets = Kubelets(config.kubelet_tls)
-        tools = Tools(addresses, signer, config.kubelets or self._kubelets)
+        rbac, node = Rbac(), NodeAuthorizer()
+        authenticator = AuthenticatorChain(self._authenticators(audiences), anonymous=config.anonymous)
+        authorizer = AuthorizerChain(_authorizers(config, rbac, node))
+        tools = Tools(addresses, signer, config.kubelets or self._kubelets, authenticator, authorizer, rbac)
         self.storage = Storage(self.catalog, store, self.cache, clock, tools)
+        rbac.follow(self.storage)
+        node.follow(self.storage)
         services = GroupResource("", "services")
         if services in self.catalog.by_gr:
             self.storage.subscribe(services, addresses.follow)
@@ -67,10 +77,14 @@ class ApiServer:
         address = f"{config.advertise_address}:{config.secure_port}"
         self._pipeline = Pipeline(
             clock=clock,
-            authenticators=AuthenticatorChain(self._authenticators(audiences), anonymous=config.anonymous),
-            authorizers=self._authorizers(),
+            authenticator=authenticator,
+            authorizer=authorizer,
             handlers=self.handlers,
-            pages={**pages.table(), **Discovery(self.catalog, address).table()},
+            pages={
+                **pages.table(),
+                **Discovery(self.catalog, address).table(),
+                **OpenApi(self.catalog).table(),
+            },
             metrics=metrics,
         )
 
@@ -87,6 +101,7 @@ class ApiServer:
                 group.create_task(self.cache.run(), name="apiserver.cache")
                 group.create_task(self.handlers.reads.bookmarks(), name="apiserver.bookmarks")
                 await bootstrap.prepare(self.storage, self.config)
+                group.create_task(kubernetes_service.keep(self.storage, self.config), name="apiserver.service")
                 self.ready.set()
                 log.info("api server is ready revision=%d", self.cache.revision)
         finally:
@@ -118,5 +133,19 @@ class ApiServer:
             found.append(BootstrapTokens(self.look, self.clock))
         return found
 
-    def _authorizers(self) -> list[Authorizer]:
-        return [Superusers()]
+
+class UnknownModeError(ValueError):
+    """--authorization-mode names one that is not there."""
+
+
+def _authorizers(config: Config, rbac: Rbac, node: NodeAuthorizer) -> list[Authorizer]:
+    """In the order of the flag. Raises UnknownModeError."""
+    known: dict[str, Authorizer] = {
+        "Node": node,
+        "RBAC": rbac,
+        "AlwaysAllow": AlwaysAllow(),
+    }
+    for mode in config.authorization_modes:
+        if mode not in known:
+            raise UnknownModeError(f'there is no authorization mode "{mode}"; known: {", ".join(known)}')
+    return [Superusers(), *(known[mode] for mode in config.authorization_modes)]

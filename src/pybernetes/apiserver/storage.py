@@ -13,6 +13,7 @@ from pybernetes.api import errors
 from pybernetes.api.objects import GroupResource, Object
 from pybernetes.apiserver.catalog import Catalog, Served
 from pybernetes.apiserver.decoding import canonical
+from pybernetes.apiserver.extension import Authenticator, Authorizer, RuleResolver
 from pybernetes.apiserver.registry import KubeletDialer, Listener, TokenSigner
 from pybernetes.apiserver.resource import Resource
 from pybernetes.apiserver.service_addresses import ServiceAddresses
@@ -33,6 +34,9 @@ class Tools:
     service_addresses: ServiceAddresses
     token_signer: TokenSigner | None
     kubelets: KubeletDialer
+    authenticator: Authenticator
+    authorizer: Authorizer
+    rules: RuleResolver
 
 
 class Storage:
@@ -54,6 +58,13 @@ class Storage:
         self.service_addresses = tools.service_addresses
         self.token_signer = tools.token_signer
         self.kubelets = tools.kubelets
+        # server.py sets these three once it has built them: they follow what this storage tells them.
+        self.authenticator: Authenticator
+        self.authorizer: Authorizer
+        self.rules: RuleResolver
+        self.authenticator = tools.authenticator
+        self.authorizer = tools.authorizer
+        self.rules = tools.rules
 
     # --- Registry
 

@@ -21,7 +21,7 @@ from pybernetes.api.objects import User
 from pybernetes.apiserver.admit import UnknownPluginError
 from pybernetes.apiserver.authn.tokens import read_token_file
 from pybernetes.apiserver.config import ISSUER, Config
-from pybernetes.apiserver.server import ApiServer
+from pybernetes.apiserver.server import ApiServer, UnknownModeError
 from pybernetes.store import factory
 from pybernetes.store.protocol import Store, Unavailable
 from pybernetes.wire.pki.keys import PkiError, PublicKey, parse_key, parse_public_key
@@ -95,7 +95,7 @@ def parser() -> argparse.ArgumentParser:
     add("--api-audiences", default="", help="audiences of tokens for this server; the issuer where none is given")
     add("--service-cluster-ip-range", default="10.96.0.0/12", help="addresses of Services, CIDR[,CIDR]")
     add("--service-node-port-range", default="30000-32767", help="ports of NodePort Services")
-    add("--authorization-mode", default="Node,RBAC", help="authorizers in order: Node, RBAC, AlwaysAllow, AlwaysDeny")
+    add("--authorization-mode", default="Node,RBAC", help="authorizers in order: Node, RBAC, AlwaysAllow")
     add("--enable-admission-plugins", default="", help="admission plugins to add")
     add("--disable-admission-plugins", default="", help="admission plugins to leave out")
     boolean("--enable-bootstrap-token-auth", default=False, help="know bootstrap tokens in kube-system")
@@ -239,7 +239,7 @@ async def serve(options: argparse.Namespace) -> None:
                 group.create_task(_reload(tls, clock), name="apiserver.certificates")
         finally:
             await http.stop(_STOP_SECONDS if server.ready.is_set() else 0.0)
-    except UnknownPluginError as error:
+    except (UnknownPluginError, UnknownModeError) as error:
         raise StartError(str(error)) from error
     finally:
         await store.close()
