@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from pybernetes.api.objects import Object
 from pybernetes.kubeadm import config as c
-from pybernetes.kubeadm.config import InitConfig, Paths
+from pybernetes.kubeadm.config import InitConfig, Networking, Paths
 from pybernetes.wire.pki.keys import write_private
 
 IMAGES = "registry.k8s.io"
@@ -163,11 +163,12 @@ def _scheduler(config: InitConfig) -> Object:
     )
 
 
-def kube_proxy(node: str, pod_cidr: str, version: str) -> Object:
+def kube_proxy(node: str, networking: Networking, version: str) -> Object:
     """kube-proxy as a static Pod with the node's own identity, until DaemonSets carry it."""
     flags = {"hostname-override": node, "kubeconfig": c.KUBELET_CONF, "proxy-mode": "nftables"}
-    if pod_cidr:
-        flags["cluster-cidr"] = pod_cidr
+    flags["service-cluster-ip-range"] = networking.service_cidr
+    if networking.pod_cidr:
+        flags["cluster-cidr"] = networking.pod_cidr
     pod = _pod(
         Component(
             name="kube-proxy",

@@ -24,7 +24,7 @@ def flags(pod: dict[str, Any]) -> dict[str, str]:
 
 
 def test_every_manifest_is_a_pod() -> None:
-    pods = [*manifests.control_plane(CONFIG).values(), manifests.kube_proxy("m1", "10.244.0.0/16", "v1.37.0")]
+    pods = [*manifests.control_plane(CONFIG).values(), manifests.kube_proxy("m1", CONFIG.networking, "v1.37.0")]
     for pod in pods:
         read = msgspec.convert(pod, Pod)
         assert read.spec is not None
@@ -50,7 +50,7 @@ def test_node_ranges_are_given_out_only_when_there_is_a_pod_range() -> None:
 
 
 def test_manifests_are_written_for_root_alone(spoken: Any) -> None:
-    pod = manifests.kube_proxy("m1", "", "v1.37.0")
+    pod = manifests.kube_proxy("m1", Networking(), "v1.37.0")
     path = spoken.paths.at(manifests.write(spoken.paths, pod))
     assert yaml.safe_load(path.read_text()) == pod
     assert stat.S_IMODE(path.stat().st_mode) == 0o600

@@ -9,7 +9,7 @@ from pybernetes.kubeadm.workflow import Context, Phase
 async def _run(context: Context[InitConfig]) -> None:
     config = context.config
     await context.api().put(cluster_role_binding("kubeadm:node-proxier", "system:node-proxier", "system:nodes"))
-    manifests.write(context.paths, manifests.kube_proxy(config.node.name, config.networking.pod_cidr, config.version))
+    manifests.write(context.paths, manifests.kube_proxy(config.node.name, config.networking, config.version))
     context.say("[addons] Applied essential addon: kube-proxy")
 
 
