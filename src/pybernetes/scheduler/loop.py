@@ -172,6 +172,7 @@ class Scheduler:
         if guard.error is not None:
             # A plugin's fault costs this Pod its turn and no other Pod anything.
             self.snapshot.remove_pod(queued.info.key)
+            self._events.event(queued.info.pod, "Warning", "FailedScheduling", f"scheduler error: {guard.error}")
             self.queue.retry(queued, self._clock.monotonic())
 
     async def _bind(self, queued: Queued, placed: Placed) -> None:

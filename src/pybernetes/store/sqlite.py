@@ -465,7 +465,9 @@ def _locked(path: Path) -> int:
     """Takes the store for this process: an flock, released by the kernel whatever ends us."""
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        os.close(os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
+        if not path.exists():
+            os.close(os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
+            _keep_names(path.parent)
         lock = os.open(f"{path}.lock", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
     except OSError as error:
         raise Unavailable(f"cannot open the store at {path}: {error.strerror}; check its folder") from None
@@ -480,6 +482,16 @@ def _locked(path: Path) -> int:
         os.ftruncate(lock, 0)
         os.pwrite(lock, f"{os.getpid()}\n".encode(), 0)
     return lock
+
+
+def _keep_names(folder: Path) -> None:
+    """Makes a new file's name survive power loss; SQLite does so only for files that it makes itself."""
+    for place in (folder, folder.parent):
+        descriptor = os.open(place, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
 
 
 async def open_sqlite(location: str) -> Store:

@@ -1,11 +1,12 @@
 """The scheduler with the real API server, in one process and on simulated time."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
 from typing import Any
 
 import msgspec
+import pytest
 
 from pybernetes.aio.simulation import SimulatedClock, run_simulated
 from pybernetes.api.errors import NotFound
@@ -16,7 +17,10 @@ from pybernetes.apiserver.server import ApiServer
 from pybernetes.client.rest import Client
 from pybernetes.client.transport import Transport, direct
 from pybernetes.rules.readiness import POD_SCHEDULED, condition
+from pybernetes.scheduler import loop
+from pybernetes.scheduler.framework import Cycle, Plugin, Rejected
 from pybernetes.scheduler.loop import Scheduler, SchedulerConfig
+from pybernetes.scheduler.snapshot import PodInfo
 from pybernetes.store.memory import MemoryStore
 from pybernetes.wire.http import Request, Response
 
@@ -263,3 +267,41 @@ async def test_lost_connections_and_refusals_only_delay() -> None:
         await w.delete("p0")
         await w.clock.sleep(60)
         assert await w.where("late") == "n1"
+
+
+class Faulty(Plugin):
+    """Fails on Pods named `odd`, in two places."""
+
+    name = "Faulty"
+    faults = 0
+
+    def filter(self, cycle: Cycle) -> Iterable[Rejected]:
+        if cycle.pod.metadata.name == "odd" and self.faults < 2:
+            self.faults += 1
+            raise ZeroDivisionError("a fault of a plugin")
+        return ()
+
+    async def pre_bind(self, info: PodInfo, node: str) -> None:
+        if info.key.name == "odd" and self.faults < 4:
+            self.faults += 1
+            raise ZeroDivisionError("a fault of a plugin while binding")
+
+
+def test_a_fault_in_a_plugin_only_delays_its_pod(monkeypatch: pytest.MonkeyPatch) -> None:
+    own = loop.plugins()
+    monkeypatch.setattr(loop, "plugins", lambda disabled: [*own, Faulty()])
+
+    async def main() -> None:
+        async with world() as w:
+            await w.node("n1", cpu="2")
+            await w.pod("odd")
+            await w.pod("even")
+            await w.clock.sleep(0.1)
+            assert (await w.where("odd"), await w.where("even")) == ("", "n1")
+            await w.clock.sleep(60)
+            assert await w.where("odd") == "n1"
+            messages = await w.messages("odd")
+            assert "Warning FailedScheduling scheduler error: a fault of a plugin" in messages
+            assert "Warning FailedScheduling binding rejected: a fault of a plugin while binding" in messages
+
+    run_simulated(main())
