@@ -1,0 +1,163 @@
+"""What users type: our kubectl and the machine's own, against `pybernetes up`."""
+
+import json
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.conftest import BIN, EXAMPLES, Up
+
+POD = (EXAMPLES / "01-first-pod" / "pod.yaml").read_text()
+DEPLOYMENT = (EXAMPLES / "03-replicas" / "deployment.yaml").read_text()
+
+
+def machines_kubectl() -> str | None:
+    """A kubectl of another make on this machine: anything on PATH that is not ours."""
+    found = shutil.which("kubectl", path="/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
+    return found if found and Path(found).resolve().parent != BIN.resolve() else None
+
+
+@pytest.fixture(params=["ours", "machine"])
+def kubectl(request: pytest.FixtureRequest) -> str:
+    if request.param == "ours":
+        return str(BIN / "kubectl")
+    found = machines_kubectl()
+    if found is None:
+        pytest.skip("no other kubectl on this machine (package kubernetes-client or google-cloud-cli)")
+    return found
+
+
+def test_a_pod_from_descriptor_to_deletion(up: Up, kubectl: str, namespace: str):
+    def run(*words: str, stdin: str | None = None) -> str:
+        return up.run(kubectl, *words, "-n", namespace, stdin=stdin)
+
+    assert run("apply", "-f", "-", stdin=POD) == "pod/http-go created\n"
+    assert run("apply", "-f", "-", stdin=POD) == "pod/http-go unchanged\n"
+    assert "condition met" in run("wait", "pod/http-go", "--for=condition=Ready", "--timeout=60s")
+    table = run("get", "pods", "-o", "wide")
+    assert re.search(r"http-go +1/1 +Running +0 .* worker-[12]", table), table
+    pod = json.loads(run("get", "pod", "http-go", "-o", "json"))
+    assert pod["spec"]["containers"][0]["imagePullPolicy"] == "Always"
+    assert pod["status"]["podIP"] in run("get", "pod", "http-go", "-o", "yaml")
+    assert run("get", "pod", "http-go", "-o", "jsonpath={.status.phase}") == "Running"
+    assert run("get", "pod", "http-go", "-o", "name") == "pod/http-go\n"
+    described = run("describe", "pod", "http-go")
+    for word in ("Scheduled", "Pulling", "Pulled", "Created", "Started", "Successfully assigned"):
+        assert word in described, described
+    assert run("label", "pod", "http-go", "tier=front") == "pod/http-go labeled\n"
+    assert "http-go" in run("get", "pods", "-l", "tier=front")
+    assert run("exec", "http-go", "--", "hostname") == "http-go\n"
+    run("delete", "pod", "http-go", "--grace-period=1")
+    assert "No resources found" in up.attempt(kubectl, "get", "pods", "-n", namespace).stderr
+
+
+def test_exec_passes_stdin_and_exit_codes(up: Up, kubectl: str, namespace: str):
+    up.run(kubectl, "apply", "-n", namespace, "-f", "-", stdin=POD)
+    up.run(kubectl, "wait", "-n", namespace, "pod/http-go", "--for=condition=Ready", "--timeout=60s")
+    echoed = up.run(kubectl, "exec", "-i", "-n", namespace, "http-go", "--", "cat", stdin="through the wire\n")
+    assert echoed == "through the wire\n"
+    ended = up.attempt(kubectl, "exec", "-n", namespace, "http-go", "--", "sh", "-c", "echo out; echo err >&2; exit 3")
+    assert (ended.returncode, ended.stdout) == (3, "out\n")
+    assert "err" in ended.stderr
+    assert "exit code 3" in ended.stderr
+
+
+def test_logs_are_those_of_the_container_and_can_be_followed(up: Up, kubectl: str, namespace: str):
+    command = "for i in 1 2 3; do echo line $i; done; sleep 2; echo last"
+    pod = {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": "talker"},
+        "spec": {
+            "restartPolicy": "Never",
+            "containers": [{"name": "main", "image": "gasbugs/http-go", "command": ["/bin/sh", "-c", command]}],
+        },
+    }
+    up.run(kubectl, "create", "-n", namespace, "-f", "-", stdin=json.dumps(pod))
+    up.run(kubectl, "wait", "-n", namespace, "pod/talker", "--for=jsonpath={.status.phase}=Running", "--timeout=60s")
+    assert up.run(kubectl, "logs", "-f", "-n", namespace, "talker") == "line 1\nline 2\nline 3\nlast\n"
+    assert up.run(kubectl, "logs", "-n", namespace, "talker", "--tail=1") == "last\n"
+    up.run(kubectl, "wait", "-n", namespace, "pod/talker", "--for=jsonpath={.status.phase}=Succeeded", "--timeout=60s")
+
+
+def test_a_deployment_rolls_scales_and_goes(up: Up, kubectl: str, namespace: str):
+    def run(*words: str, stdin: str | None = None) -> str:
+        return up.run(kubectl, *words, "-n", namespace, stdin=stdin)
+
+    run("apply", "-f", "-", stdin=DEPLOYMENT)
+    assert "successfully rolled out" in run("rollout", "status", "deploy/http-go", "--timeout=90s")
+    assert run("scale", "deploy/http-go", "--replicas=2") == "deployment.apps/http-go scaled\n"
+    run("wait", "deploy/http-go", "--for=jsonpath={.status.replicas}=2", "--timeout=60s")
+    patch = (
+        '{"spec":{"template":{"spec":{"containers":[{"name":"http-go","env":[{"name":"COLOUR","value":"blue"}]}]}}}}'
+    )
+    assert run("patch", "deploy", "http-go", "-p", patch) == "deployment.apps/http-go patched\n"
+    assert "successfully rolled out" in run("rollout", "status", "deploy/http-go", "--timeout=90s")
+    assert run("exec", "deploy/http-go", "--", "printenv", "COLOUR") == "blue\n"
+    assert "REVISION" in run("rollout", "history", "deploy/http-go")
+    run("rollout", "undo", "deploy/http-go")
+    run("rollout", "status", "deploy/http-go", "--timeout=90s")
+    assert up.attempt(kubectl, "exec", "-n", namespace, "deploy/http-go", "--", "printenv", "COLOUR").returncode == 1
+    assert "http-go" in run("get", "deploy,rs,svc")
+    run("delete", "deploy/http-go", "svc/http-go")
+    run("wait", "pods", "-l", "app=http-go", "--for=delete", "--timeout=60s")
+
+
+def test_the_servers_resources_are_listed(up: Up, kubectl: str):
+    out = up.run(kubectl, "api-resources")
+    for name in ("pods", "deployments", "rolebindings", "certificatesigningrequests", "endpointslices"):
+        assert re.search(rf"^{name} ", out, re.MULTILINE), out
+    assert "v1.37" in up.run(kubectl, "version")
+    nodes = up.run(kubectl, "get", "nodes")
+    assert len(re.findall(r" Ready ", nodes)) == 3
+
+
+@pytest.mark.parametrize(
+    ("descriptor", "words"),
+    [
+        ("apiVersion: v1\nkind: Pod\nmetadata: {name: x}\nspec: {}\n", "spec.containers: Required value"),
+        (
+            "apiVersion: v1\nkind: Pod\nmetadata: {name: X_}\nspec: {containers: [{name: a, image: b}]}\n",
+            "metadata.name: Invalid value",
+        ),
+        ("apiVersion: v1\nkind: Nothing\nmetadata: {name: x}\n", 'no matches for kind "Nothing" in version "v1"'),
+        (
+            "apiVersion: v1\nkind: Pod\nmetadata: {name: x}\nspec: {containers: [{name: a, image: b, imagee: c}]}\n",
+            "imagee",
+        ),
+        ("apiVersion: v1\nkind: Pod\nmetadata: [\n", "error"),
+    ],
+)
+def test_bad_descriptors_get_the_apis_own_words(up: Up, kubectl: str, namespace: str, descriptor: str, words: str):
+    ended = up.attempt(kubectl, "create", "-n", namespace, "-f", "-", stdin=descriptor)
+    assert ended.returncode == 1
+    assert words in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
+def test_a_pod_without_image_in_the_registry_says_why_and_heals(up: Up, namespace: str, tmp_path: Path):
+    pod = POD.replace("gasbugs/http-go", "gasbugs/later:v1")
+    up.kubectl("apply", "-n", namespace, "-f", "-", stdin=pod)
+    waiting = "jsonpath={.status.containerStatuses[0].state.waiting.reason}"
+    up.kubectl("wait", "-n", namespace, "pod/http-go", f"--for={waiting}=ImagePullBackOff", "--timeout=90s")
+    events = up.kubectl("describe", "pod", "http-go", "-n", namespace)
+    assert 'Failed to pull image "gasbugs/later:v1"' in events
+    assert "ErrImagePull" in events
+    image = EXAMPLES / "01-first-pod" / "image"
+    build = [
+        "image",
+        "build",
+        str(image),
+        "-t",
+        "gasbugs/later:v1",
+        "-o",
+        str(tmp_path / "x.tar"),
+        "--push",
+        "--name",
+        "e2e",
+    ]
+    subprocess.run([str(BIN / "pybernetes"), *build], check=True, capture_output=True)
+    up.kubectl("wait", "-n", namespace, "pod/http-go", "--for=condition=Ready", "--timeout=120s")
