@@ -58,10 +58,6 @@ class Storage:
         self.service_addresses = tools.service_addresses
         self.token_signer = tools.token_signer
         self.kubelets = tools.kubelets
-        # server.py sets these three once it has built them: they follow what this storage tells them.
-        self.authenticator: Authenticator
-        self.authorizer: Authorizer
-        self.rules: RuleResolver
         self.authenticator = tools.authenticator
         self.authorizer = tools.authorizer
         self.rules = tools.rules

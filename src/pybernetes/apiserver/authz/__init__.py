@@ -1,1 +1,1 @@
-"""May they: the Node and RBAC authorizers."""
+"""Authorizers: Node and RBAC, and the roles that every cluster has."""

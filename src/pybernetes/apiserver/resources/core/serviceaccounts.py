@@ -43,7 +43,7 @@ async def _token(call: Call, body: Object) -> Object:
     if signer is None:
         raise ServiceUnavailable("the server has no ServiceAccount signing key")
     asked = body["spec"] = body.get("spec") or {}
-    asked.setdefault("expirationSeconds", 3600)
+    asked["expirationSeconds"] = asked.get("expirationSeconds") or 3600
     asked["audiences"] = asked.get("audiences") or list(signer.audiences)
     errors = list(_validate_request(body))
     if errors:

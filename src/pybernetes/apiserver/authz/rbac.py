@@ -1,0 +1,160 @@
+"""RBAC: who may do what by roles and bindings, kept from the watch cache. rules/rbac.py says what one rule allows.
+
+Roles and bindings arrive through Registry.subscribe before the write that made them is answered, so a new or deleted
+binding counts at once. The rules of a subject are gathered once and kept until a role or binding that could matter
+changes: those of the cluster, and those of its namespace, are counted apart.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, Literal
+
+from pybernetes.api.objects import GroupResource, Object, User
+from pybernetes.apiserver.extension import Attributes, Decision
+from pybernetes.apiserver.registry import Registry
+from pybernetes.rules.rbac import Rule, rule_of
+
+GROUP = "rbac.authorization.k8s.io"
+MASTERS = "system:masters"
+_KEPT = 4096
+
+Change = Literal["ADDED", "MODIFIED", "DELETED"]
+_Granted = tuple[tuple[Rule, str], ...]
+"""Rules with the words that say where they come from."""
+
+
+class Rbac:
+    """An Authorizer and RuleResolver. `follow(registry)` before it is asked."""
+
+    def __init__(self) -> None:
+        self._roles: dict[tuple[str, str], tuple[Rule, ...]] = {}
+        """(namespace, name); ClusterRoles have no namespace."""
+        self._bindings: dict[str, dict[str, Object]] = {}
+        """Namespace to name to binding."""
+        self._by_subject: dict[str, dict[str, set[str]]] = {}
+        """Namespace to subject to names of bindings."""
+        self._versions: dict[str, int] = {}
+        self._kept: dict[tuple[str, tuple[str, ...], str], tuple[int, int, _Granted]] = {}
+
+    def follow(self, registry: Registry) -> None:
+        """Subscribes to roles and bindings."""
+        for plural in ("clusterroles", "roles"):
+            registry.subscribe(GroupResource(GROUP, plural), self._role_changed)
+        for plural in ("clusterrolebindings", "rolebindings"):
+            registry.subscribe(GroupResource(GROUP, plural), self._binding_changed)
+
+    def authorize(self, attributes: Attributes) -> tuple[Decision, str]:
+        """ALLOW with the binding that grants it, else NO_OPINION."""
+        user = attributes.user
+        if MASTERS in user.groups:
+            return Decision.ALLOW, ""
+        allows = _asks(attributes)
+        spaces = ("", attributes.namespace) if attributes.namespace and attributes.resource else ("",)
+        for namespace in spaces:
+            for rule, source in self._granted(user, namespace):
+                if allows(rule):
+                    return Decision.ALLOW, f"RBAC: allowed by {source}"
+        return Decision.NO_OPINION, ""
+
+    def rules(self, user: User, namespace: str) -> Sequence[Rule]:
+        """Everything the user may do in a namespace (empty: in the whole cluster). system:masters hold it all."""
+        if MASTERS in user.groups:
+            everything = frozenset({"*"})
+            return [Rule(everything, everything, everything), Rule(everything, urls=everything)]
+        spaces = ("", namespace) if namespace else ("",)
+        return [rule for space in spaces for rule, _ in self._granted(user, space)]
+
+    def role(self, namespace: str, name: str) -> Sequence[Rule]:
+        """The rules of a Role, or of a ClusterRole where namespace is empty; none for one that is not there."""
+        return self._roles.get((namespace, name), ())
+
+    # --- what changes
+
+    def _role_changed(self, change: Change, role: Object) -> None:
+        meta = role["metadata"]
+        namespace = meta.get("namespace", "")
+        if change == "DELETED":
+            self._roles.pop((namespace, meta["name"]), None)
+        else:
+            self._roles[namespace, meta["name"]] = tuple(rule_of(rule) for rule in role.get("rules") or ())
+        self._touch(namespace)
+        if not namespace:
+            # A ClusterRole may be bound in any namespace.
+            self._kept.clear()
+
+    def _binding_changed(self, change: Change, binding: Object) -> None:
+        meta = binding["metadata"]
+        namespace, name = meta.get("namespace", ""), meta["name"]
+        bindings = self._bindings.setdefault(namespace, {})
+        by_subject = self._by_subject.setdefault(namespace, {})
+        old = bindings.pop(name, None)
+        if old is not None:
+            for subject in _subjects(old):
+                by_subject.get(subject, set()).discard(name)
+        if change != "DELETED":
+            bindings[name] = binding
+            for subject in _subjects(binding):
+                by_subject.setdefault(subject, set()).add(name)
+        self._touch(namespace)
+
+    def _touch(self, namespace: str) -> None:
+        self._versions[namespace] = self._versions.get(namespace, 0) + 1
+
+    # --- what follows from it
+
+    def _granted(self, user: User, namespace: str) -> _Granted:
+        key = (user.name, user.groups, namespace)
+        versions = (self._versions.get("", 0) if namespace == "" else 0, self._versions.get(namespace, 0))
+        kept = self._kept.get(key)
+        if kept is not None and kept[:2] == versions:
+            return kept[2]
+        found = tuple(self._gathered(user, namespace))
+        if len(self._kept) >= _KEPT:
+            self._kept.clear()
+        self._kept[key] = (*versions, found)
+        return found
+
+    def _gathered(self, user: User, namespace: str) -> Iterator[tuple[Rule, str]]:
+        by_subject = self._by_subject.get(namespace, {})
+        bindings = self._bindings.get(namespace, {})
+        for subject in (f"User {user.name}", *(f"Group {group}" for group in user.groups)):
+            kind, _, who = subject.partition(" ")
+            for name in sorted(by_subject.get(subject, ())):
+                reference = bindings[name].get("roleRef") or {}
+                role_kind, role = reference.get("kind", ""), reference.get("name", "")
+                of_kind = "RoleBinding" if namespace else "ClusterRoleBinding"
+                shown = f"{name}/{namespace}" if namespace else name
+                source = f'{of_kind} "{shown}" of {role_kind} "{role}" to {_shown_subject(kind, who)}'
+                where = namespace if role_kind == "Role" else ""
+                for rule in self._roles.get((where, role), ()):
+                    yield rule, source
+
+
+def _asks(attributes: Attributes) -> Callable[[Rule], bool]:
+    verb = attributes.verb
+    if not attributes.resource:
+        path = attributes.path
+        return lambda rule: rule.allows_url(verb, path)
+    resource = attributes.resource + (f"/{attributes.subresource}" if attributes.subresource else "")
+    group, name = attributes.group, attributes.name
+    return lambda rule: rule.allows(verb, group, resource, name)
+
+
+_ACCOUNT = "system:serviceaccount:"
+
+
+def _subjects(binding: Mapping[str, Any]) -> Iterator[str]:
+    """`User x` and `Group x`; a ServiceAccount is the user that its tokens speak for."""
+    for subject in binding.get("subjects") or ():
+        kind, name = subject.get("kind"), subject.get("name", "")
+        if kind == "ServiceAccount":
+            namespace = subject.get("namespace") or binding["metadata"].get("namespace", "")
+            yield f"User {_ACCOUNT}{namespace}:{name}"
+        elif kind in ("User", "Group"):
+            yield f"{kind} {name}"
+
+
+def _shown_subject(kind: str, who: str) -> str:
+    if kind == "User" and who.startswith(_ACCOUNT):
+        namespace, _, name = who.removeprefix(_ACCOUNT).partition(":")
+        return f'ServiceAccount "{name}/{namespace}"'
+    return f'{kind} "{who}"'

@@ -1,0 +1,18 @@
+"""Role: permissions in a namespace."""
+
+from pybernetes.api import names
+from pybernetes.apiserver.resource import Resource
+from pybernetes.apiserver.resources.rbac._columns import ROLE_COLUMNS
+from pybernetes.apiserver.validation.rbac import GROUP, refuse_escalation, validate_rules
+
+RESOURCE = Resource(
+    group=GROUP,
+    plural="roles",
+    validate=lambda obj: validate_rules(obj, namespaced=True),
+    validate_name=names.path_segment,
+    before_write=refuse_escalation,
+    generation=False,
+    update_creates=True,
+    storage_prefix="roles",
+    columns=ROLE_COLUMNS,
+)
