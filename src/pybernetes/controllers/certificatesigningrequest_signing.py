@@ -1,0 +1,76 @@
+"""CSR signer: signs approved requests with the cluster's authority, for the signers of kubelets and API clients."""
+
+import base64
+from datetime import timedelta
+
+from msgspec.structs import replace
+
+from pybernetes.aio.clock import rfc3339
+from pybernetes.api.objects import Key
+from pybernetes.api.types import certificates_v1
+from pybernetes.controllers._certificates import (
+    API_CLIENT,
+    CSR,
+    KUBELET_CLIENT,
+    KUBELET_SERVING,
+    Asked,
+    Unfit,
+    approved,
+    asked,
+)
+from pybernetes.controllers.runtime import EVENTS, Context, Controller, Done, Outcome, Watch, allow
+from pybernetes.wire.pki.certificates import Leaf, certificate_pem, parse_authority, sign
+
+SIGNERS = frozenset({KUBELET_CLIENT, KUBELET_SERVING, API_CLIENT})
+SHORTEST = 600.0
+"""Seconds that a certificate lives at least (certificates.k8s.io)."""
+
+
+async def reconcile(key: Key, ctx: Context) -> Outcome:
+    """One request."""
+    csr = ctx.cache(CSR).get(key)
+    if csr is None or csr.spec.signerName not in SIGNERS or not ctx.config.cluster_signing_cert:
+        return Done()
+    failed = any(c.type == "Failed" for c in csr.status.conditions)
+    if csr.status.certificate or failed or not approved(csr):
+        return Done()
+    api = ctx.api(CSR)
+    try:
+        found = asked(csr)
+    except Unfit as error:
+        now = rfc3339(ctx.clock.now())
+        made = certificates_v1.CertificateSigningRequestCondition(
+            type="Failed", status="True", reason="SignerValidationFailure", message=str(error),
+            lastUpdateTime=now, lastTransitionTime=now,
+        )  # fmt: skip
+        changed = replace(csr, status=replace(csr.status, conditions=(*csr.status.conditions, made)))
+    else:
+        pem = base64.b64encode(_sign(csr, found, ctx)).decode()
+        changed = replace(csr, status=replace(csr.status, certificate=pem))
+    await api.patch(csr, changed, subresource="status", lock=True)
+    return Done()
+
+
+def _sign(csr: CSR, found: Asked, ctx: Context) -> bytes:
+    config = ctx.config
+    authority = parse_authority(config.cluster_signing_cert, config.cluster_signing_key)
+    seconds = config.cluster_signing_duration
+    if csr.spec.expirationSeconds is not None:
+        seconds = min(seconds, max(SHORTEST, float(csr.spec.expirationSeconds)))
+    user = found.request.user
+    leaf = Leaf(user.name, user.groups, found.hosts, found.usages, timedelta(seconds=seconds))
+    return certificate_pem(sign(authority, leaf, found.request.key, ctx.clock.now()))
+
+
+CONTROLLER = Controller(
+    name="certificatesigningrequest-signing-controller",
+    watches=(Watch(kind=CSR),),
+    reconcile=reconcile,
+    rules=(
+        allow("get list watch", "certificatesigningrequests", "certificates.k8s.io"),
+        allow("update patch", "certificatesigningrequests/status", "certificates.k8s.io"),
+        allow("sign", "signers", "certificates.k8s.io"),
+        allow("create", "subjectaccessreviews", "authorization.k8s.io"),
+        EVENTS,
+    ),
+)

@@ -1,0 +1,104 @@
+"""Node IPAM: gives each Node a range of Pod addresses (spec.podCIDR) out of the cluster's. One worker: no range twice."""
+
+from ipaddress import IPv4Network, IPv6Network, ip_network
+from typing import TypeAlias
+
+from msgspec.structs import replace
+
+from pybernetes.api.objects import Key
+from pybernetes.api.types import core_v1
+from pybernetes.controllers.runtime import EVENTS, Context, Controller, Done, Outcome, Watch, allow
+
+Network: TypeAlias = IPv4Network | IPv6Network
+
+
+class _Ranges:
+    """Who has which range, kept up to date node by node, since thousands of nodes join at once."""
+
+    def __init__(self) -> None:
+        self.of: dict[str, tuple[str, ...]] = {}
+        self.taken: dict[str, Network] = {}
+        self.next: dict[str, int] = {}
+        """Where to look first, by cluster range: behind the last one given, so that freed ranges rest a while."""
+
+    def set(self, node: str, ranges: tuple[str, ...]) -> None:
+        """Notes what a node has; empty frees."""
+        for text in self.of.pop(node, ()):
+            self.taken.pop(text, None)
+        if ranges:
+            self.of[node] = ranges
+            self.taken |= {text: ip_network(text) for text in ranges}
+
+    def free(self, cluster: str, size: int) -> str | None:
+        """The next free range of that prefix length."""
+        network = ip_network(cluster)
+        odd = [other for other in self.taken.values() if other.prefixlen != size]
+        count = 1 << max(0, size - network.prefixlen)
+        step = 1 << (network.max_prefixlen - size)
+        kind = type(network)
+        start = self.next.get(cluster, 0)
+        for offset in range(count):
+            index = (start + offset) % count
+            address = type(network.network_address)(int(network.network_address) + index * step)
+            text = f"{address}/{size}"
+            if text in self.taken or any(isinstance(o, kind) and _overlap(o, ip_network(text)) for o in odd):
+                continue
+            self.next[cluster] = index + 1
+            return text
+        return None
+
+
+def _overlap(first: Network, second: Network) -> bool:
+    low, high = int(second.network_address), int(second.broadcast_address)
+    return int(first.network_address) <= high and low <= int(first.broadcast_address)
+
+
+async def reconcile(key: Key, ctx: Context) -> Outcome:
+    """One node."""
+    ranges = ctx.state(_Ranges)
+    if not ranges.of:
+        for known in ctx.cache(core_v1.Node):
+            ranges.set(known.metadata.name, _has(known))
+    node = ctx.cache(core_v1.Node).get(key)
+    if node is None:
+        ranges.set(key.name, ())
+        return Done()
+    if _has(node):
+        ranges.set(key.name, _has(node))
+        return Done()
+    if not ctx.config.allocate_node_cidrs or not ctx.config.cluster_cidrs:
+        return Done()
+    if key.name not in ranges.of:
+        ranges.set(key.name, _choose(ranges, ctx, node))
+    chosen = ranges.of[key.name]
+    changed = replace(node, spec=replace(node.spec, podCIDR=chosen[0], podCIDRs=chosen))
+    await ctx.api(core_v1.Node).patch(node, changed, lock=True)
+    return Done()
+
+
+def _choose(ranges: _Ranges, ctx: Context, node: core_v1.Node) -> tuple[str, ...]:
+    chosen: list[str] = []
+    for cluster in ctx.config.cluster_cidrs:
+        six = ":" in cluster
+        size = ctx.config.node_cidr_mask_size_ipv6 if six else ctx.config.node_cidr_mask_size
+        free = ranges.free(cluster, size)
+        if free is None:
+            name = node.metadata.name
+            ctx.events.event(node, "Normal", "CIDRNotAvailable", f"Node {name} status is now: CIDRNotAvailable")
+            raise ValueError(f"no free range left in {cluster} for node {name}")
+        chosen.append(free)
+    return tuple(chosen)
+
+
+def _has(node: core_v1.Node) -> tuple[str, ...]:
+    return node.spec.podCIDRs or ((node.spec.podCIDR,) if node.spec.podCIDR else ())
+
+
+CONTROLLER = Controller(
+    name="node-ipam-controller",
+    component="cidrAllocator",
+    watches=(Watch(kind=core_v1.Node),),
+    reconcile=reconcile,
+    workers=1,
+    rules=(allow("get list watch patch update", "nodes"), allow("patch update", "nodes/status"), EVENTS),
+)

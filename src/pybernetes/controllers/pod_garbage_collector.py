@@ -1,0 +1,146 @@
+"""Pod garbage collector: removes Pods nobody else will: ended ones beyond a number, orphans of nodes that are gone.
+
+Also Pods deleted before they were scheduled, and Pods stuck on nodes that an admin declared out of service.
+"""
+
+from collections.abc import Iterable
+
+from msgspec.structs import replace
+
+from pybernetes.aio.clock import rfc3339
+from pybernetes.api.errors import NotFound
+from pybernetes.api.objects import Key
+from pybernetes.api.types import core_v1
+from pybernetes.client.rest import key_of
+from pybernetes.controllers.runtime import Again, Context, Controller, Done, Outcome, Watch, allow
+from pybernetes.rules.readiness import is_finished, node_is_ready
+from pybernetes.rules.taints import OUT_OF_SERVICE
+
+ON_NODE = "node"
+FINISHED = "finished"
+THRESHOLD = Key("", "finished Pods")
+"""The key that looks at the number of ended Pods."""
+QUARANTINE = 40.0
+"""Seconds a Node must be gone before its Pods are orphans: it may just be registering anew."""
+
+
+class _Missing:
+    """Since when a Node is not there."""
+
+    def __init__(self) -> None:
+        self.since: dict[str, float] = {}
+
+
+def _by_node(pod: core_v1.Pod) -> Iterable[str]:
+    return (pod.spec.nodeName,) if pod.spec.nodeName else ()
+
+
+def _by_end(pod: core_v1.Pod) -> Iterable[str]:
+    return ("",) if is_finished(pod) else ()
+
+
+def _of_pod(pod: core_v1.Pod, ctx: Context) -> Iterable[Key]:
+    return (key_of(pod), THRESHOLD) if is_finished(pod) else (key_of(pod),)
+
+
+def _of_node(node: core_v1.Node, ctx: Context) -> Iterable[Key]:
+    return [key_of(pod) for pod in ctx.cache(core_v1.Pod).by(ON_NODE, node.metadata.name)]
+
+
+def _node_matters(old: core_v1.Node, new: core_v1.Node) -> bool:
+    return (_out_of_service(old), node_is_ready(old)) != (_out_of_service(new), node_is_ready(new))
+
+
+def _out_of_service(node: core_v1.Node) -> bool:
+    return any(taint.key == OUT_OF_SERVICE for taint in node.spec.taints)
+
+
+async def reconcile(key: Key, ctx: Context) -> Outcome:
+    """One Pod, or the number of ended ones."""
+    if key == THRESHOLD:
+        await _over_threshold(ctx)
+        return Done()
+    pod = ctx.cache(core_v1.Pod).get(key)
+    if pod is None:
+        return Done()
+    if not pod.spec.nodeName:
+        if pod.metadata.deletionTimestamp:
+            await _remove(pod, ctx)
+        return Done()
+    node = ctx.cache(core_v1.Node).get(Key("", pod.spec.nodeName))
+    if node is None:
+        return await _orphan(pod, ctx)
+    ctx.state(_Missing).since.pop(pod.spec.nodeName, None)
+    if pod.metadata.deletionTimestamp and _out_of_service(node) and not node_is_ready(node):
+        await _fail(pod, ctx, "DeletionByPodGC", "PodGC: node is out of service")
+        await _remove(pod, ctx)
+    return Done()
+
+
+async def _orphan(pod: core_v1.Pod, ctx: Context) -> Outcome:
+    now = ctx.clock.monotonic()
+    since = ctx.state(_Missing).since.setdefault(pod.spec.nodeName, now)
+    if now < since + QUARANTINE:
+        return Again(since + QUARANTINE - now)
+    try:
+        await ctx.api(core_v1.Node).get(Key("", pod.spec.nodeName))
+    except NotFound:
+        await _fail(pod, ctx, "DeletionByPodGC", "PodGC: node no longer exists")
+        await _remove(pod, ctx)
+        return Done()
+    return Again(QUARANTINE)
+
+
+async def _over_threshold(ctx: Context) -> None:
+    most = ctx.config.terminated_pod_gc_threshold
+    ended = [pod for pod in ctx.cache(core_v1.Pod).by(FINISHED, "") if pod.metadata.deletionTimestamp is None]
+    if most <= 0 or len(ended) <= most:
+        return
+    evicted_first = sorted(ended, key=lambda pod: (not _evicted(pod), pod.metadata.creationTimestamp or ""))
+    for pod in evicted_first[: len(ended) - most]:
+        await _remove(pod, ctx)
+
+
+def _evicted(pod: core_v1.Pod) -> bool:
+    return pod.status.phase == "Failed" and pod.status.reason == "Evicted"
+
+
+async def _fail(pod: core_v1.Pod, ctx: Context, reason: str, message: str) -> None:
+    """Owners must see that it failed, and why, before it is gone."""
+    if is_finished(pod):
+        return
+    made = core_v1.PodCondition(
+        type="DisruptionTarget",
+        status="True",
+        reason=reason,
+        message=message,
+        lastTransitionTime=rfc3339(ctx.clock.now()),
+    )
+    others = tuple(c for c in pod.status.conditions if c.type != made.type)
+    changed = replace(pod, status=replace(pod.status, phase="Failed", conditions=(*others, made)))
+    try:
+        await ctx.api(core_v1.Pod).patch(pod, changed, subresource="status")
+    except NotFound:
+        return
+
+
+async def _remove(pod: core_v1.Pod, ctx: Context) -> None:
+    try:
+        await ctx.api(core_v1.Pod).delete(key_of(pod), grace=0, uid=pod.metadata.uid)
+    except NotFound:
+        return
+
+
+CONTROLLER = Controller(
+    name="pod-garbage-collector-controller",
+    watches=(
+        Watch(kind=core_v1.Pod, keys=_of_pod, indexes={ON_NODE: _by_node, FINISHED: _by_end}),
+        Watch(kind=core_v1.Node, keys=_of_node, changed=_node_matters),
+    ),
+    reconcile=reconcile,
+    rules=(
+        allow("list watch delete", "pods"),
+        allow("patch", "pods/status"),
+        allow("get list watch", "nodes"),
+    ),
+)

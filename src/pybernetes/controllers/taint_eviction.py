@@ -1,0 +1,104 @@
+"""Taint eviction: deletes Pods from nodes whose NoExecute taints they do not tolerate, each when its time is over."""
+
+from collections.abc import Iterable
+
+from msgspec.structs import replace
+
+from pybernetes.aio.clock import parse_time, rfc3339
+from pybernetes.api.errors import NotFound
+from pybernetes.api.objects import Key
+from pybernetes.api.types import core_v1
+from pybernetes.client.rest import key_of
+from pybernetes.controllers.runtime import EVENTS, Again, Context, Controller, Done, Outcome, Watch, allow
+from pybernetes.rules.readiness import condition
+from pybernetes.rules.taints import NO_EXECUTE, eviction_seconds
+
+ON_NODE = "node"
+MESSAGE = "Taint manager: deleting due to NoExecute taint"
+
+
+class _Seen:
+    """When this process first saw a Pod on a tainted node: counts where a taint says no time."""
+
+    def __init__(self) -> None:
+        self.at: dict[str, float] = {}
+
+
+def _by_node(pod: core_v1.Pod) -> Iterable[str]:
+    return (pod.spec.nodeName,) if pod.spec.nodeName else ()
+
+
+def _of_node(node: core_v1.Node, ctx: Context) -> Iterable[Key]:
+    return [key_of(pod) for pod in ctx.cache(core_v1.Pod).by(ON_NODE, node.metadata.name)]
+
+
+def _taints_changed(old: core_v1.Node, new: core_v1.Node) -> bool:
+    return _executing(old) != _executing(new)
+
+
+def _executing(node: core_v1.Node) -> list[core_v1.Taint]:
+    return [taint for taint in node.spec.taints if taint.effect == NO_EXECUTE]
+
+
+def _pod_matters(old: core_v1.Pod, new: core_v1.Pod) -> bool:
+    return (old.spec.nodeName, old.spec.tolerations) != (new.spec.nodeName, new.spec.tolerations)
+
+
+async def reconcile(key: Key, ctx: Context) -> Outcome:
+    """One Pod."""
+    seen = ctx.state(_Seen)
+    pod = ctx.cache(core_v1.Pod).get(key)
+    node = ctx.cache(core_v1.Node).get(Key("", pod.spec.nodeName)) if pod else None
+    found = _executing(node) if node else []
+    if pod is None or pod.metadata.deletionTimestamp or not found:
+        if pod is not None:
+            seen.at.pop(pod.metadata.uid, None)
+        return Done()
+    allowed = eviction_seconds(found, pod.spec.tolerations)
+    if allowed is None:
+        return Done()
+    now = ctx.clock.now()
+    since = seen.at.setdefault(pod.metadata.uid, now)
+    stamps = [parse_time(taint.timeAdded) for taint in found if taint.timeAdded]
+    left = (max(stamps) if stamps else since) + allowed - now
+    if left > 0:
+        return Again(left)
+    await _evict(pod, ctx)
+    seen.at.pop(pod.metadata.uid, None)
+    return Done()
+
+
+async def _evict(pod: core_v1.Pod, ctx: Context) -> None:
+    api = ctx.api(core_v1.Pod)
+    name = f"{pod.metadata.namespace}/{pod.metadata.name}"
+    ctx.events.event(pod, "Normal", "TaintManagerEviction", f"Marking for deletion Pod {name}")
+    made = core_v1.PodCondition(
+        type="DisruptionTarget",
+        status="True",
+        reason="DeletionByTaintManager",
+        message=MESSAGE,
+        lastTransitionTime=rfc3339(ctx.clock.now()),
+    )
+    try:
+        if condition(pod, made.type) is None:
+            changed = replace(pod, status=replace(pod.status, conditions=(*pod.status.conditions, made)))
+            await api.patch(pod, changed, subresource="status")
+        await api.delete(key_of(pod), uid=pod.metadata.uid)
+    except NotFound:
+        return
+
+
+CONTROLLER = Controller(
+    name="taint-eviction-controller",
+    watches=(
+        Watch(kind=core_v1.Pod, changed=_pod_matters, indexes={ON_NODE: _by_node}),
+        Watch(kind=core_v1.Node, keys=_of_node, changed=_taints_changed),
+    ),
+    reconcile=reconcile,
+    rules=(
+        allow("get list watch", "nodes"),
+        allow("get list watch delete", "pods"),
+        allow("patch", "pods/status"),
+        EVENTS,
+    ),
+)

@@ -1,0 +1,33 @@
+"""Token cleaner: deletes bootstrap tokens when they expire."""
+
+from pybernetes.api.errors import NotFound
+from pybernetes.api.objects import Key
+from pybernetes.api.types import core_v1
+from pybernetes.controllers._tokens import FIELDS, token_of
+from pybernetes.controllers.runtime import Again, Context, Controller, Done, Outcome, Watch, allow
+
+
+async def reconcile(key: Key, ctx: Context) -> Outcome:
+    """One Secret."""
+    secret = ctx.cache(core_v1.Secret).get(key)
+    token = token_of(secret) if secret else None
+    if secret is None or token is None or token.expires is None:
+        return Done()
+    left = token.expires - ctx.clock.now()
+    if left > 0:
+        return Again(left)
+    try:
+        await ctx.api(core_v1.Secret).delete(key, uid=secret.metadata.uid)
+    except NotFound:
+        return Done()
+    return Done()
+
+
+CONTROLLER = Controller(
+    name="token-cleaner-controller",
+    watches=(Watch(kind=core_v1.Secret, fields=FIELDS),),
+    reconcile=reconcile,
+    rules=(allow("delete get list watch", "secrets"),),
+    workers=1,
+    default_on=False,
+)
