@@ -5,31 +5,28 @@ The scheduler has counted already; this catches races, and Pods that name their 
 
 from collections.abc import Iterable, Mapping
 
-from pybernetes.api.quantity import Quantity, parse
 from pybernetes.api.types import core_v1
 from pybernetes.kubelet.pod_machine import Verdict
-from pybernetes.kubelet.resources import pod_requests
+from pybernetes.rules.requests import PODS, amount, pod_requests
 
 
 def admit(pod: core_v1.Pod, others: Iterable[core_v1.Pod], allocatable: Mapping[str, str]) -> Verdict | None:
     """None, or why the Pod is Failed. `others` are the Pods that were admitted and have not ended."""
-    used: dict[str, Quantity] = {}
+    used: dict[str, int] = {}
     count = 0
     for other in others:
         count += 1
-        for name, quantity in pod_requests(other).items():
-            used[name] = used.get(name, Quantity()) + quantity
-    most = int(allocatable.get("pods", "110"))
+        for name, wanted in pod_requests(other).items():
+            used[name] = used.get(name, 0) + wanted
+    most = int(allocatable.get(PODS, "110"))
     if count + 1 > most:
-        return _refusal("pods", 1, count, most)
+        return _refusal(PODS, 1, count, most)
     for name, wanted in sorted(pod_requests(pod).items()):
         if name not in allocatable or not wanted:
             continue  # what the node does not have at all is somebody else's to grant
-        have, taken = parse(allocatable[name]), used.get(name, Quantity())
+        have, taken = amount(name, allocatable[name]), used.get(name, 0)
         if wanted + taken > have:
-            if name == "cpu":
-                return _refusal(name, wanted.milli_value(), taken.milli_value(), have.milli_value())
-            return _refusal(name, wanted.value(), taken.value(), have.value())
+            return _refusal(name, wanted, taken, have)
     return None
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from pybernetes.api.types import core_v1
 from pybernetes.kernel.cgroups import Cgroup, Hierarchy, hierarchies
 from pybernetes.kubelet import resources
+from pybernetes.rules.qos import qos_class
 
 log = logging.getLogger(__name__)
 
@@ -26,7 +27,7 @@ class PodCgroups:
 
     def parent(self, pod: core_v1.Pod) -> str:
         """The Pod's group: what the sandbox gets as its cgroup parent."""
-        return f"{self._root}{_PARENTS[resources.qos_class(pod)]}/pod{pod.metadata.uid}"
+        return f"{self._root}{_PARENTS[qos_class(pod)]}/pod{pod.metadata.uid}"
 
     def create(self, pod: core_v1.Pod) -> None:
         """Makes the Pod's group with its limits. Raises OSError."""

@@ -15,6 +15,7 @@ from pybernetes.api.types import core_v1
 from pybernetes.client.events import EventRecorder
 from pybernetes.client.informer import Informers
 from pybernetes.client.rest import Client
+from pybernetes.kubelet import pod_machine as machine
 from pybernetes.kubelet.admission import admit
 from pybernetes.kubelet.cgroups import PodCgroups
 from pybernetes.kubelet.cri.events import EventSource
@@ -48,6 +49,8 @@ class Registration:
 
     taints: Sequence[core_v1.Taint] = ()
     labels: Mapping[str, str] = field(default_factory=dict)
+    configuration: Mapping[str, Any] = field(default_factory=dict)
+    """What /configz shows."""
 
 
 class Kubelet:
@@ -201,6 +204,32 @@ class Kubelet:
         for worker in self.workers.values():
             if worker.pod is not None:
                 yield self._reporter.known(worker.pod)
+
+    def find(self, namespace: str, name: str, uid: str = "") -> PodWorker | None:
+        """The Pod of that name; of namesakes the one that the API knows."""
+        found = [
+            w
+            for w in self.workers.values()
+            if (w.ref.namespace, w.ref.name) == (namespace, name) and uid in ("", w.ref.uid)
+        ]
+        return next((w for w in found if w.pod is not None), found[0] if found else None)
+
+    def config(self) -> Mapping[str, Any]:
+        """The effective configuration, for /configz."""
+        return self._registration.configuration
+
+    def metrics(self) -> str:
+        """A first few series in Prometheus text."""
+        running = [w for w in self.workers.values() if machine.current_sandbox(w.observed) is not None]
+        counts: dict[str, int] = {}
+        for worker in self.workers.values():
+            for run in worker.observed.containers:
+                counts[run.state.name.lower()] = counts.get(run.state.name.lower(), 0) + 1
+        lines = ["# TYPE kubelet_running_pods gauge", f"kubelet_running_pods {len(running)}"]
+        lines.append("# TYPE kubelet_running_containers gauge")
+        lines += [f'kubelet_running_containers{{container_state="{s}"}} {n}' for s, n in sorted(counts.items())]
+        lines += ["# TYPE kubelet_node_name gauge", f'kubelet_node_name{{node="{self.settings.node_name}"}} 1']
+        return "\n".join(lines) + "\n"
 
     # -- the runtime ---------------------------------------------------------------------------------------------------
 

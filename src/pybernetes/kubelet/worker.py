@@ -115,7 +115,8 @@ class PodWorker:
             while not self._forgotten:
                 self._wake.clear()
                 delay = await self._pass(group)
-                await self._rest(delay)
+                if not self._forgotten:
+                    await self._rest(delay)
             for task in (*self._busy.values(), *self._probing.values()):
                 task.cancel()
         self._reporter.forget(self.ref.uid)

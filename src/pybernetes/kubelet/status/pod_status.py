@@ -15,7 +15,7 @@ from pybernetes.kubelet import pod_machine as machine
 from pybernetes.kubelet.cri.model import Container, State
 from pybernetes.kubelet.images.puller import BACK_OFF, ERR_PULL
 from pybernetes.kubelet.pod_machine import Observed
-from pybernetes.kubelet.resources import qos_class
+from pybernetes.rules.qos import qos_class
 
 BACK_OFF_NOTICE = 1.0
 """So long a failed pull is ErrImagePull; then it is ImagePullBackOff until the next try."""
