@@ -16,9 +16,8 @@ from msgspec import DecodeError, Struct
 from pybernetes.aio.clock import Clock
 from pybernetes.api.errors import ApiError, Expired
 from pybernetes.api.objects import Key
-from pybernetes.api.types import meta_v1
 from pybernetes.client.guard import Guard
-from pybernetes.client.rest import Client, ResourceClient, Target, WatchEvent, key_of
+from pybernetes.client.rest import Client, ResourceClient, Target, WatchEvent, key_of, target_of
 
 log = logging.getLogger(__name__)
 
@@ -203,6 +202,7 @@ class Informers:
     def __init__(self, client: Client) -> None:
         self.client = client
         self._informers: dict[tuple[object, ...], Informer[Any]] = {}
+        self._whole: dict[tuple[str, str], Informer[Any]] = {}
         self._tasks: dict[int, asyncio.Task[None]] = {}
         self._group: asyncio.TaskGroup | None = None
 
@@ -210,15 +210,22 @@ class Informers:
         """The one informer of a resource with these selectors."""
         where: dict[str, Any] = {"namespace": namespace, "labels": labels, "fields": fields}
         key = (kind, namespace, labels, fields)
-        return self._get(key, lambda: Informer(self.client.of(kind), self.client.clock, **where))
+        found = self._get(key, lambda: Informer(self.client.of(kind), self.client.clock, **where))
+        if key == (kind, None, "", ""):
+            target = target_of(kind)
+            self._whole[target.group, target.plural] = found
+        return found
 
-    def metadata(self, target: Target) -> Informer[meta_v1.PartialObjectMetadata]:
-        """The one informer of any resource's metadata."""
+    def metadata(self, target: Target) -> Informer[Any]:
+        """The one informer of any resource's metadata; the one of whole objects, where somebody needs those anyhow."""
+        whole = self._whole.get((target.group, target.plural))
+        if whole is not None:
+            return whole
         return self._get((target,), lambda: Informer(self.client.metadata(target), self.client.clock))
 
     def drop(self, target: Target) -> None:
         """Stops a metadata informer: its resource is no longer served."""
-        informer = self._informers.pop((target,), None)
+        informer: Informer[Any] | None = self._informers.pop((target,), None)
         task = self._tasks.pop(id(informer), None)
         if task:
             task.cancel()

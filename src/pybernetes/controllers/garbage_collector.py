@@ -1,0 +1,293 @@
+"""Garbage collector: deletes what lost its owners, and finishes foreground and orphaning deletions. _graph.py has the graph.
+
+It follows the metadata of every resource that discovery knows. The graph only says where to look: before anything is
+deleted or let go, the object and those of its owners that the graph has not seen are read live. An owner of an unknown
+kind is not "gone".
+"""
+
+import asyncio
+import logging
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from typing import Any, Literal
+
+from msgspec import Struct
+
+from pybernetes.api.errors import Conflict, NotFound
+from pybernetes.api.objects import Key, split_api_version
+from pybernetes.api.types import meta_v1
+from pybernetes.client.discovery import Served, discover
+from pybernetes.client.rest import MERGE, Propagation, Target, key_of
+from pybernetes.controllers._graph import FOREGROUND, ORPHAN, Graph, Node, node_of
+from pybernetes.controllers.runtime import EVENTS, Again, Context, Controller, Done, Outcome, allow
+
+log = logging.getLogger(__name__)
+
+IGNORED = frozenset({("", "events"), ("events.k8s.io", "events")})
+REFRESH = 30.0
+"""Seconds between looks at discovery, which has no watch."""
+PATIENCE = 30.0
+"""Seconds that a resource may take to be listed before collection begins without it."""
+UNKNOWN = 10.0
+"""Seconds until an object whose owner's kind nobody serves is looked at again."""
+REMEMBERED = 5000
+"""Owners known to be absent."""
+
+
+class Owners(Struct, frozen=True):
+    """An object's owners by what they are now."""
+
+    solid: tuple[meta_v1.OwnerReference, ...]
+    waiting: tuple[meta_v1.OwnerReference, ...]
+    dangling: tuple[meta_v1.OwnerReference, ...]
+
+
+class Collector:
+    """What the collector remembers."""
+
+    def __init__(self) -> None:
+        self.graph = Graph()
+        self.ready = asyncio.Event()
+        self.kinds: dict[tuple[str, str], Target] = {}
+        """(group, kind) to the resource."""
+        self.followed: dict[Target, Callable[[Any, Any], None]] = {}
+        self.absent: OrderedDict[tuple[str, str], None] = OrderedDict()
+        """(namespace, uid) of owners that were asked for and not found."""
+
+    def is_absent(self, namespace: str, uid: str) -> bool:
+        """Whether the owner was found to be gone. An uid never comes back."""
+        return (namespace, uid) in self.absent
+
+    def note_absent(self, namespace: str, uid: str) -> None:
+        """Remembers it."""
+        self.absent[namespace, uid] = None
+        while len(self.absent) > REMEMBERED:
+            self.absent.popitem(last=False)
+
+
+async def follow(ctx: Context) -> None:
+    """Follows every resource that can be listed, watched and deleted, and those that appear later."""
+    state = ctx.state(Collector)
+    while True:
+        discovered = await discover(ctx.client)
+        wanted = {r.target for r in discovered.resources if _collectable(r)}
+        state.kinds = {(r.target.group, r.target.kind): r.target for r in discovered.resources}
+        for target in sorted(wanted - state.followed.keys(), key=str):
+            _start(ctx, state, target)
+        for target in [t for t in state.followed if t not in wanted]:
+            # A group whose server does not answer is not gone.
+            if f"{target.group}/{target.version}" not in discovered.stale:
+                del state.followed[target]
+                ctx.informers.drop(target)
+                state.graph.forget(target)
+        if not state.ready.is_set():
+            await _synced(ctx, state)
+            state.ready.set()
+            log.info("collecting garbage resources=%d objects=%d", len(state.followed), len(state.graph))
+        await ctx.clock.sleep(REFRESH)
+
+
+def _collectable(resource: Served) -> bool:
+    ignored = (resource.target.group, resource.target.plural) in IGNORED
+    return {"list", "watch", "delete"} <= resource.verbs and not ignored
+
+
+def _start(ctx: Context, state: Collector, target: Target) -> None:
+    def on_change(old: Any, new: Any) -> None:
+        if target not in state.followed:
+            return
+        needs = (
+            state.graph.remove(old.metadata.uid)
+            if new is None
+            else state.graph.put(node_of(target, key_of(new), new.metadata))
+        )
+        if old is not None and new is not None and old.metadata.uid != new.metadata.uid:
+            needs = {*needs, *state.graph.remove(old.metadata.uid)}
+        for uid in needs:
+            ctx.queue.add(Key("", uid))
+
+    state.followed[target] = on_change
+    ctx.informers.metadata(target).on_change(on_change)
+
+
+async def _synced(ctx: Context, state: Collector) -> None:
+    late: list[str] = []
+    for target in tuple(state.followed):
+        try:
+            async with asyncio.timeout(PATIENCE if not late else 0.1):
+                await ctx.informers.metadata(target).synced.wait()
+        except TimeoutError:
+            late.append(target.plural)
+    if late:
+        log.warning("collecting garbage without resources=%s: they could not be listed yet", ",".join(late))
+
+
+async def reconcile(key: Key, ctx: Context) -> Outcome:
+    """One object, by uid."""
+    state = ctx.state(Collector)
+    await state.ready.wait()
+    node = state.graph.get(key.name)
+    if node is None:
+        return Done()
+    try:
+        live = await ctx.client.metadata(node.target).get(node.key)
+    except NotFound:
+        return Done()
+    if live.metadata.uid != node.uid:
+        return Done()
+    if live.metadata.deletionTimestamp is not None:
+        return await _deleting(ctx, state, node, live.metadata)
+    if not live.metadata.ownerReferences:
+        return Done()
+    owners = await _classify(ctx, state, node, live.metadata)
+    if owners is None:
+        return Again(UNKNOWN)
+    if owners.solid:
+        if owners.dangling or owners.waiting:
+            gone = {ref.uid for ref in (*owners.dangling, *owners.waiting)}
+            await _drop_owners(ctx, node, live.metadata, gone)
+        return Done()
+    await _delete(ctx, state, node, live.metadata, foreground=bool(owners.waiting))
+    return Done()
+
+
+async def _delete(ctx: Context, state: Collector, node: Node, meta: meta_v1.ObjectMeta, *, foreground: bool) -> None:
+    """Deletes what has no owner left, in the way that its owner's deletion or its own finalizers ask for."""
+    policy: Propagation = "Background"
+    if ORPHAN in meta.finalizers:
+        policy = "Orphan"
+    elif FOREGROUND in meta.finalizers or (foreground and state.graph.dependents(node.uid)):
+        policy = "Foreground"
+        if foreground and any(dependent.waiting for dependent in state.graph.dependents(node.uid)):
+            log.warning("owners form a circle object=%s/%s: it no longer blocks", node.target.plural, node.key)
+            await _unblock(ctx, node, meta)
+    log.info("collect object=%s/%s policy=%s", node.target.plural, node.key, policy)
+    try:
+        await ctx.client.metadata(node.target).delete(
+            node.key, uid=node.uid, revision=meta.resourceVersion if policy == "Background" else "", propagation=policy
+        )
+    except NotFound:
+        return
+
+
+async def _deleting(ctx: Context, state: Collector, node: Node, meta: meta_v1.ObjectMeta) -> Outcome:
+    if ORPHAN in meta.finalizers:
+        await _orphan(ctx, state, node)
+        await _drop_finalizer(ctx, node, meta, ORPHAN)
+    elif FOREGROUND in meta.finalizers:
+        blocking = state.graph.blocking(node.uid)
+        if not blocking:
+            await _drop_finalizer(ctx, node, meta, FOREGROUND)
+        for dependent in blocking:
+            if not dependent.deleting:
+                ctx.queue.add(Key("", dependent.uid))
+    return Done()
+
+
+async def _orphan(ctx: Context, state: Collector, node: Node) -> None:
+    """Takes the owner out of all dependents; one that fails does not keep the others."""
+    failure: Exception | None = None
+    for dependent in state.graph.dependents(node.uid):
+        try:
+            await _drop_live(ctx, dependent, {node.uid})
+        except NotFound:
+            continue
+        except (Conflict, OSError) as error:
+            failure = error
+    if failure is not None:
+        raise failure
+
+
+async def _drop_live(ctx: Context, node: Node, uids: set[str]) -> None:
+    """Once more on a lost race, from a fresh read."""
+    for _ in range(4):
+        live = await ctx.client.metadata(node.target).get(node.key)
+        if live.metadata.uid != node.uid:
+            return
+        try:
+            await _drop_owners(ctx, node, live.metadata, uids)
+        except Conflict:
+            continue
+        return
+    raise Conflict(f"{node.target.plural} {node.key} changes too fast to release it")
+
+
+async def _drop_owners(ctx: Context, node: Node, meta: meta_v1.ObjectMeta, uids: set[str]) -> None:
+    kept = [ref for ref in meta.ownerReferences if ref.uid not in uids]
+    if len(kept) != len(meta.ownerReferences):
+        await _patch(ctx, node, meta, {"ownerReferences": kept or None})
+
+
+async def _unblock(ctx: Context, node: Node, meta: meta_v1.ObjectMeta) -> None:
+    refs = [_unblocked(ref) for ref in meta.ownerReferences]
+    await _patch(ctx, node, meta, {"ownerReferences": refs})
+
+
+def _unblocked(ref: meta_v1.OwnerReference) -> meta_v1.OwnerReference:
+    return meta_v1.OwnerReference(
+        apiVersion=ref.apiVersion, kind=ref.kind, name=ref.name, uid=ref.uid, controller=ref.controller,
+        blockOwnerDeletion=False if ref.blockOwnerDeletion else ref.blockOwnerDeletion,
+    )  # fmt: skip
+
+
+async def _drop_finalizer(ctx: Context, node: Node, meta: meta_v1.ObjectMeta, name: str) -> None:
+    kept = [finalizer for finalizer in meta.finalizers if finalizer != name]
+    try:
+        await _patch(ctx, node, meta, {"finalizers": kept or None})
+    except NotFound:
+        return
+
+
+async def _patch(ctx: Context, node: Node, meta: meta_v1.ObjectMeta, change: Mapping[str, Any]) -> None:
+    """A merge patch, since custom resources know no other, at the revision that was read: lists go whole."""
+    identity = {"uid": meta.uid, "resourceVersion": meta.resourceVersion}
+    await ctx.client.metadata(node.target).patch_raw(node.key, {"metadata": {**identity, **change}}, MERGE)
+
+
+async def _classify(ctx: Context, state: Collector, node: Node, meta: meta_v1.ObjectMeta) -> Owners | None:
+    """None when it cannot be said of an owner: its kind is not served now."""
+    found: dict[str, list[meta_v1.OwnerReference]] = {"solid": [], "waiting": [], "dangling": []}
+    for ref in meta.ownerReferences:
+        what = await _state_of(ctx, state, node, ref)
+        if what is None:
+            return None
+        found[what].append(ref)
+    return Owners(*(tuple(refs) for refs in found.values()))
+
+
+async def _state_of(
+    ctx: Context, state: Collector, node: Node, ref: meta_v1.OwnerReference
+) -> Literal["solid", "waiting", "dangling"] | None:
+    namespace = node.key.namespace
+    if state.is_absent(namespace, ref.uid):
+        return "dangling"
+    target = state.kinds.get((split_api_version(ref.apiVersion)[0], ref.kind))
+    if target is None:
+        log.warning("owner of unknown kind object=%s/%s owner=%s/%s", node.target.plural, node.key, ref.kind, ref.name)
+        return None
+    if target.namespaced and not namespace:
+        log.warning("cluster-scoped object=%s/%s names a namespaced owner=%s", node.target.plural, node.key, ref.name)
+        return "solid"
+    known = state.graph.get(ref.uid)
+    if known is not None and known.key == Key(namespace if target.namespaced else "", ref.name):
+        return "waiting" if known.waiting else "solid"
+    try:
+        live = await ctx.client.metadata(target).get(Key(namespace if target.namespaced else "", ref.name))
+    except NotFound:
+        state.note_absent(namespace, ref.uid)
+        return "dangling"
+    if live.metadata.uid != ref.uid:
+        state.note_absent(namespace, ref.uid)
+        return "dangling"
+    waiting = live.metadata.deletionTimestamp is not None and FOREGROUND in live.metadata.finalizers
+    return "waiting" if waiting else "solid"
+
+
+CONTROLLER = Controller(
+    name="garbage-collector-controller",
+    watches=(),
+    reconcile=reconcile,
+    background=follow,
+    workers=20,
+    rules=(allow("delete get list patch update watch", "*", "*"), EVENTS),
+)
