@@ -28,6 +28,8 @@ Index: TypeAlias = Callable[[T], Iterable[str]]
 
 BACKOFF = (0.8, 30.0)
 """Seconds before the first and at most before a later attempt, each with up to as much again by chance."""
+UNREACHABLE = (0.2, 3.0)
+"""The same for a server that cannot be reached: asking again costs it nothing, and waiting long keeps a node idle."""
 WATCH = (300.0, 600.0)
 """A watch ends after a random time in this range, so that watches do not all come back at once."""
 NAMESPACE = "namespace"
@@ -139,15 +141,15 @@ class Informer(Generic[T]):
                 self.revision = ""
             except (ApiError, OSError, EOFError, DecodeError) as error:
                 failures = 0 if self.revision != before else failures + 1
-                wait = self._backoff(failures)
+                wait = self._backoff(failures, UNREACHABLE if isinstance(error, ConnectionError) else BACKOFF)
                 log.warning(
                     "cannot follow resource=%s error=%s: %s retry_in=%.1fs",
                     self._name, type(error).__name__, error, wait,
                 )  # fmt: skip
                 await self._clock.sleep(wait)
 
-    def _backoff(self, failures: int) -> float:
-        first, most = BACKOFF
+    def _backoff(self, failures: int, limits: tuple[float, float]) -> float:
+        first, most = limits
         return float(min(first * 2 ** min(failures, 10), most) * (1 + self._clock.random.random()))
 
     async def _list(self) -> None:
