@@ -111,7 +111,7 @@ def test_no_key_is_ever_worked_on_twice_at_a_time_and_none_is_lost(adds: list[tu
             assert set(last) == {key for key, _ in adds}
             assert all(not task.done() for task in tasks)
             if adds:
-                assert last[adds[-1][0]] >= added - adds[-1][1] / 4
+                assert last[adds[-1][0]] >= added - adds[-1][1] / 4 - 1e-6  # sums of floats
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
