@@ -6,7 +6,7 @@ the one before; probes, back-off and retries are timers of this worker alone. ex
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable
 from typing import Protocol
 
 from msgspec.structs import replace
@@ -17,13 +17,14 @@ from pybernetes.kubelet import pod_machine as machine
 from pybernetes.kubelet.cri.model import Container, PodRef, PodRuntime, RuntimeRefused, RuntimeUnavailable, State
 from pybernetes.kubelet.images.puller import ERR_PULL
 from pybernetes.kubelet.pod_machine import Action, Failure, Health, Observed
-from pybernetes.kubelet.status.pod_status import BACK_OFF_NOTICE, Surroundings, pod_status
+from pybernetes.kubelet.status.pod_status import BACK_OFF_NOTICE, OURS, Surroundings, pod_status
 from pybernetes.kubelet.status.reporter import Reporter
 
 log = logging.getLogger(__name__)
 
 _RUNTIME_RETRY = 1.0
 _REPORT_RETRY = 2.0
+_RECONCILE = 10.0
 _TRACELESS = (machine.Prepare, machine.PullImage, machine.StopSandbox, machine.TearDown)
 
 
@@ -80,7 +81,8 @@ class PodWorker:
         self._started: float | None = None
         self._forgotten = False
         self._reported: core_v1.PodStatus | None = None
-        self._settled: Callable[[], None] | None = None
+        """What was sent last: transition times go by it, not by what others made of the status since."""
+        self._reported_at = 0.0
 
     def __repr__(self) -> str:
         return f"PodWorker({self.ref}, {self.ref.uid})"
@@ -257,7 +259,8 @@ class PodWorker:
 
     def _waiting(self, name: str) -> core_v1.ContainerStateWaiting | None:
         assert self.pod is not None
-        status = pod_status(self.pod, self.observed, self._around())
+        status = self.status()
+        assert status is not None
         for container in (*status.initContainerStatuses, *status.containerStatuses):
             if container.name == name:
                 return container.state.waiting
@@ -274,19 +277,30 @@ class PodWorker:
 
     def status(self) -> core_v1.PodStatus | None:
         """The Pod's status as of the last observation; None of a Pod that has gone."""
-        return None if self.pod is None else pod_status(self.pod, self.observed, self._around())
+        return None if self.pod is None else pod_status(self._remembered(self.pod), self.observed, self._around())
+
+    def _remembered(self, pod: core_v1.Pod) -> core_v1.Pod:
+        """The Pod with our own last status, and what others have added to it."""
+        if self._reported is None:
+            return pod
+        own = tuple(c for c in self._reported.conditions if c.type in OURS)
+        foreign = tuple(c for c in pod.status.conditions if c.type not in OURS)
+        return replace(pod, status=replace(self._reported, conditions=own + foreign))
 
     async def _report(self, group: asyncio.TaskGroup) -> None:
         status = self.status()
         if status is None or self.pod is None or status == self.pod.status or "report" in self._busy:
             return
-        if self.pod.metadata.uid != self.ref.uid:
+        # Others may write our conditions (a node that is lost): that is put right, but never in a hot quarrel.
+        if status == self._reported and self.clock.monotonic() - self._reported_at < _RECONCILE:
             return
         self._busy["report"] = group.create_task(self._send(self.pod, status), name=f"{self.ref} report")
 
     async def _send(self, pod: core_v1.Pod, status: core_v1.PodStatus) -> None:
         try:
-            if not await self._reporter.report(pod, status):
+            if await self._reporter.report(pod, status):
+                self._reported, self._reported_at = status, self.clock.monotonic()
+            else:
                 await self.clock.sleep(_REPORT_RETRY)
         finally:
             self._busy.pop("report", None)
@@ -298,7 +312,7 @@ class PodWorker:
             return
         pod = self._reporter.known(self.pod)
         observed = replace(self.observed, now=self.clock.now())
-        status = pod_status(pod, observed, self._around())
+        status = pod_status(self._remembered(pod), observed, self._around())
         if status != pod.status and not await self._reporter.report(pod, status):
             raise ActionFailed("StatusNotSent", "the API server did not take the final status", most=10.0)
 

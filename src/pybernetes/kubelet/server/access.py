@@ -40,7 +40,7 @@ class Access:
         self._tokens = client.of(authn.TokenReview)
         self._node_name = node_name
         self._clock = clock
-        self._decisions: dict[tuple[User, str, str], _Decision] = {}
+        self._decisions: dict[tuple[object, ...], _Decision] = {}
         self._users: dict[str, tuple[User | None, float]] = {}
 
     async def check(self, request: Request) -> User:
@@ -85,9 +85,10 @@ class Access:
         return known
 
     async def _allowed(self, user: User, verb: str, subresource: str) -> bool:
-        key = (User(user.name, user.uid, user.groups), verb, subresource)
+        extra = tuple(sorted((name, tuple(values)) for name, values in user.extra.items()))
+        key = (user.name, user.uid, user.groups, extra, verb, subresource)
         now = self._clock.monotonic()
-        known = self._decisions.get(key) if not user.extra else None
+        known = self._decisions.get(key)
         if known is not None and known.until > now:
             return known.allowed
         attributes = authz.ResourceAttributes(
