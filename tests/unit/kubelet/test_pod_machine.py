@@ -1,0 +1,401 @@
+"""Laws of the Pod machine: it comes to rest, never makes two sandboxes, and does nothing when nothing is to do."""
+
+import random
+from dataclasses import dataclass, field
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from msgspec.structs import replace
+from tests.unit.kubelet.pods import container, pod, run, sandbox
+
+from pybernetes.api.types import core_v1
+from pybernetes.kubelet import pod_machine as machine
+from pybernetes.kubelet.cri.model import State
+from pybernetes.kubelet.pod_machine import Failure, Health, Observed, Verdict, WakeAt, decide
+
+
+def acts(wanted: core_v1.Pod | None, **seen: object) -> list[machine.Action]:
+    """What is decided, without the time to wake up."""
+    observed = Observed(**{"now": 1000.0, "started": 900.0, **seen})
+    return [a for a in decide(wanted, observed) if not isinstance(a, WakeAt)]
+
+
+def wakes(wanted: core_v1.Pod | None, **seen: object) -> list[float]:
+    observed = Observed(**{"now": 1000.0, "started": 900.0, **seen})
+    return [a.when for a in decide(wanted, observed) if isinstance(a, WakeAt)]
+
+
+PULLED = frozenset({"prepare", "pull/c/0"})
+
+
+def test_a_new_pod_is_prepared_and_its_image_pulled_at_once() -> None:
+    assert acts(pod()) == [machine.Prepare(), machine.PullImage("c", 0)]
+
+
+def test_a_sandbox_waits_for_the_volumes() -> None:
+    assert acts(pod(), busy=frozenset({"prepare", "pull/c/0"})) == []
+    assert acts(pod(), done=PULLED) == [machine.RunSandbox(0)]
+
+
+def test_a_second_sandbox_is_never_begun_while_one_is_made() -> None:
+    assert acts(pod(), done=PULLED, busy=frozenset({"sandbox"})) == []
+
+
+def test_a_container_is_created_then_started() -> None:
+    assert acts(pod(), done=PULLED, sandboxes=(sandbox(),)) == [machine.CreateContainer("c", 0, "s0", 0.0)]
+    created = run(state=State.CREATED)
+    assert acts(pod(), done=PULLED, sandboxes=(sandbox(),), containers=(created,)) == [
+        machine.StartContainer("c", "c0")
+    ]
+
+
+def test_a_running_pod_is_left_alone() -> None:
+    assert decide(pod(), Observed(now=1.0, sandboxes=(sandbox(),), containers=(run(),))) == ()
+
+
+def test_a_kubelet_that_knows_nothing_leaves_a_running_pod_alone() -> None:
+    assert acts(pod(), sandboxes=(sandbox(),), containers=(run(),)) == []
+
+
+def test_the_first_restart_is_at_once_and_the_next_ones_wait_longer() -> None:
+    first = run(state=State.EXITED, exit_code=1, finished=999.0)
+    done = frozenset({"pull/c/1"})
+    seen = {"sandboxes": (sandbox(),), "done": done}
+    assert acts(pod(), containers=(first,), **seen) == [machine.CreateContainer("c", 1, "s0", 10.0)]
+    second = run(attempt=1, state=State.EXITED, exit_code=1, started=998.0, finished=999.0, restart_delay=10.0)
+    assert wakes(pod(), containers=(second, first), **seen) == [1009.0]
+    third = replace(second, started=979.0, finished=980.0)
+    again = acts(pod(), containers=(third, first), sandboxes=(sandbox(),), done=frozenset({"pull/c/2"}))
+    assert again == [machine.CreateContainer("c", 2, "s0", 20.0)]
+
+
+def test_ten_minutes_of_running_forgive_all_restarts() -> None:
+    ended = run(attempt=7, state=State.EXITED, started=100.0, finished=999.0, restart_delay=300.0)
+    done = frozenset({"pull/c/8"})
+    assert acts(pod(), containers=(ended,), sandboxes=(sandbox(),), done=done) == [
+        machine.CreateContainer("c", 8, "s0", 10.0)
+    ]
+
+
+def test_on_failure_restarts_failures_only() -> None:
+    done = frozenset({"pull/c/1"})
+    failed, fine = run(state=State.EXITED, exit_code=1), run(state=State.EXITED)
+    wanted = pod(policy="OnFailure")
+    assert acts(wanted, containers=(failed,), sandboxes=(sandbox(),), done=done)
+    assert acts(wanted, containers=(fine,), sandboxes=(sandbox(),)) == [machine.StopSandbox("s0")]
+
+
+def test_a_number_that_was_reported_is_never_used_again() -> None:
+    assert acts(pod(), restarts={"c": 4}, sandboxes=(sandbox(),)) == [machine.PullImage("c", 5)]
+
+
+def test_init_containers_run_one_after_another() -> None:
+    wanted = pod(initContainers=(container("i"), container("j")))
+    done = frozenset({"prepare", "pull/i/0", "pull/j/0", "pull/c/0"})
+    first = acts(wanted, done=done, sandboxes=(sandbox(),))
+    assert first == [machine.CreateContainer("i", 0, "s0", 0.0)]
+    assert acts(wanted, done=done, sandboxes=(sandbox(),), containers=(run("i"),)) == []
+    ended = run("i", state=State.EXITED)
+    assert acts(wanted, done=done, sandboxes=(sandbox(),), containers=(ended,)) == [
+        machine.CreateContainer("j", 0, "s0", 0.0)
+    ]
+
+
+def test_a_failed_init_container_ends_a_pod_that_never_restarts() -> None:
+    wanted = pod(policy="Never", initContainers=(container("i"),))
+    failed = run("i", state=State.EXITED, exit_code=1)
+    assert acts(wanted, sandboxes=(sandbox(),), containers=(failed,)) == [machine.StopSandbox("s0")]
+
+
+def test_a_sidecar_starts_first_and_is_kept_running() -> None:
+    wanted = pod(initContainers=(container("side", restartPolicy="Always"),))
+    done = frozenset({"prepare", "pull/side/0", "pull/c/0"})
+    assert acts(wanted, done=done, sandboxes=(sandbox(),)) == [machine.CreateContainer("side", 0, "s0", 0.0)]
+    slow = {"side0": Health(started=False)}
+    assert acts(wanted, done=done, sandboxes=(sandbox(),), containers=(run("side"),), health=slow) == []
+    assert acts(wanted, done=done, sandboxes=(sandbox(),), containers=(run("side"),)) == [
+        machine.CreateContainer("c", 0, "s0", 0.0)
+    ]
+
+
+def test_a_dead_sandbox_is_replaced_and_all_containers_start_anew() -> None:
+    dead = sandbox(ready=False)
+    ended = run(state=State.EXITED, exit_code=255)
+    done = frozenset({"prepare", "pull/c/1"})
+    assert acts(pod(), sandboxes=(dead,), containers=(ended,), done=done) == [machine.StopSandbox("s0")]
+    stopped = done | {"stop-sandbox/s0"}
+    assert acts(pod(), sandboxes=(dead,), containers=(ended,), done=stopped) == [machine.RunSandbox(1)]
+    fresh = sandbox(1)
+    begun = acts(pod(), sandboxes=(fresh, dead), containers=(ended,), done=stopped)
+    assert begun == [machine.CreateContainer("c", 1, "s1", 10.0)]
+    running = run(attempt=1, sandbox="s1")
+    assert acts(pod(), sandboxes=(fresh, dead), containers=(running, ended), done=stopped) == [
+        machine.RemoveSandbox("s0")
+    ]
+
+
+def test_an_unhealthy_container_is_stopped_with_the_grace_of_its_probe() -> None:
+    sick = {"c0": Health(unhealthy="Container c failed liveness probe, will be restarted", grace=3.0)}
+    found = acts(pod(), sandboxes=(sandbox(),), containers=(run(),), health=sick)
+    assert [type(a) for a in found] == [machine.StopContainer]
+    assert found[0].grace == 3.0
+
+
+def test_a_new_image_restarts_its_container_at_once() -> None:
+    old = machine.container_hash(container(image="busybox:0"))
+    ended = run(state=State.EXITED, annotations={machine.CONTAINER_HASH: old}, restart_delay=300.0, finished=999.0)
+    running = run(annotations={machine.CONTAINER_HASH: old})
+    stopped = acts(pod(), sandboxes=(sandbox(),), containers=(running,))
+    assert [type(a) for a in stopped] == [machine.StopContainer]
+    wanted = pod(policy="Never")
+    assert acts(wanted, sandboxes=(sandbox(),), containers=(ended,)) == [machine.PullImage("c", 1)]
+
+
+def test_deletion_stops_containers_then_the_sandbox_then_tells_the_api() -> None:
+    wanted = pod(meta={"deletionTimestamp": "2026-01-01T00:00:00Z", "deletionGracePeriodSeconds": 5})
+    found = acts(wanted, sandboxes=(sandbox(),), containers=(run(),))
+    assert found == [machine.StopContainer("c", "c0", 5.0, "Stopping container")]
+    ended = (run(state=State.EXITED),)
+    assert acts(wanted, sandboxes=(sandbox(),), containers=ended) == [machine.StopSandbox("s0")]
+    stopped = frozenset({"stop-sandbox/s0"})
+    assert acts(wanted, sandboxes=(sandbox(),), containers=ended, done=stopped) == [machine.TearDown()]
+    torn = stopped | {"teardown"}
+    assert acts(wanted, sandboxes=(sandbox(),), containers=ended, done=torn) == [machine.FinalDelete()]
+
+
+def test_a_pod_that_never_ran_here_is_deleted_too() -> None:
+    wanted = pod(meta={"deletionTimestamp": "2026-01-01T00:00:00Z"})
+    assert acts(wanted, done=frozenset({"teardown"})) == [machine.FinalDelete()]
+
+
+def test_a_shorter_grace_overtakes_a_stop_under_way_and_a_longer_does_not() -> None:
+    busy = frozenset({"stop/c0/30"})
+    short = pod(meta={"deletionTimestamp": "2026-01-01T00:00:00Z", "deletionGracePeriodSeconds": 1})
+    long = pod(meta={"deletionTimestamp": "2026-01-01T00:00:00Z", "deletionGracePeriodSeconds": 60})
+    assert [a.key for a in acts(short, sandboxes=(sandbox(),), containers=(run(),), busy=busy)] == ["stop/c0/1"]
+    assert acts(long, sandboxes=(sandbox(),), containers=(run(),), busy=busy) == []
+
+
+def test_sidecars_are_stopped_after_the_others() -> None:
+    wanted = pod(
+        initContainers=(container("side", restartPolicy="Always"),),
+        meta={"deletionTimestamp": "2026-01-01T00:00:00Z"},
+    )
+    both = (run(), run("side"))
+    assert [a.container for a in acts(wanted, sandboxes=(sandbox(),), containers=both)] == ["c"]
+    left = (run(state=State.EXITED), run("side"))
+    assert [a.container for a in acts(wanted, sandboxes=(sandbox(),), containers=left)] == ["side"]
+
+
+def test_the_active_deadline_ends_a_pod_in_time() -> None:
+    wanted = pod(activeDeadlineSeconds=150)
+    assert wakes(wanted, sandboxes=(sandbox(),), containers=(run(),)) == [1050.0]
+    late = acts(wanted, now=1050.0, sandboxes=(sandbox(),), containers=(run(),))
+    assert [type(a) for a in late] == [machine.StopContainer]
+
+
+def test_a_refused_pod_starts_nothing() -> None:
+    assert acts(pod(), verdict=Verdict("OutOfcpu", "too much")) == [machine.TearDown()]
+
+
+def test_a_pod_that_is_gone_leaves_nothing() -> None:
+    done = frozenset({"stop-sandbox/s0", "teardown"})
+    ended = (run(state=State.EXITED),)
+    assert acts(None, sandboxes=(sandbox(),), containers=ended, done=done) == [machine.RemoveContainer("c0")]
+    assert acts(None, sandboxes=(sandbox(),), done=done) == [machine.RemoveSandbox("s0")]
+    assert acts(None, done=done) == [machine.Forget()]
+
+
+def test_a_failed_action_waits_for_its_time() -> None:
+    failed = {"prepare": Failure("FailedMount", "no such secret", 1007.0)}
+    assert acts(pod(), failures=failed, done=frozenset({"pull/c/0"})) == []
+    assert wakes(pod(), failures=failed, done=frozenset({"pull/c/0"})) == [1007.0]
+
+
+# -- laws -----------------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class World:
+    """A runtime that does what it is told, fails now and then, and loses sandboxes and processes."""
+
+    chance: random.Random
+    unlucky: bool = True
+    now: float = 1000.0
+    sandboxes: list[machine.Sandbox] = field(default_factory=list)
+    containers: list[machine.Container] = field(default_factory=list)
+    done: set[str] = field(default_factory=set)
+    failures: dict[str, Failure] = field(default_factory=dict)
+    restarts: dict[str, int] = field(default_factory=dict)
+    exit_codes: dict[str, int] = field(default_factory=dict)
+    deleted: bool = False
+    forgotten: bool = False
+    count: int = 0
+
+    def observe(self) -> Observed:
+        return Observed(
+            now=self.now,
+            sandboxes=tuple(self.sandboxes),
+            containers=tuple(self.containers),
+            done=frozenset(self.done),
+            failures=dict(self.failures),
+            restarts=dict(self.restarts),
+            started=900.0,
+        )
+
+    def perform(self, action: machine.Action) -> None:
+        if self.unlucky and self.chance.random() < 0.2 and not isinstance(action, machine.Forget):
+            self.failures[action.key] = Failure("Unlucky", "", self.now + self.chance.choice([0, 5]))
+            return
+        self.failures.pop(action.key, None)
+        self._change(action)
+
+    def _change(self, action: machine.Action) -> None:
+        match action:
+            case machine.RunSandbox():
+                assert not any(s.ready for s in self.sandboxes), "a second sandbox"
+                made = replace(sandbox(action.attempt), id=self._id("s"), created=self.now)
+                self.sandboxes.append(made)
+                self.done.discard("teardown")
+            case machine.StopSandbox():
+                self.done.add(action.key)
+                assert not any(c.state == State.RUNNING for c in self.containers if c.sandbox == action.sandbox)
+                self.sandboxes = [replace(s, ready=False) if s.id == action.sandbox else s for s in self.sandboxes]
+            case machine.RemoveSandbox():
+                self.sandboxes = [s for s in self.sandboxes if s.id != action.sandbox]
+                self.containers = [c for c in self.containers if c.sandbox != action.sandbox]
+            case machine.CreateContainer():
+                assert all(c.attempt < action.attempt for c in self.containers if c.name == action.container)
+                self.restarts[action.container] = action.attempt
+                self.containers.append(
+                    run(
+                        action.container,
+                        action.attempt,
+                        State.CREATED,
+                        id=self._id("c"),
+                        sandbox=action.sandbox,
+                        restart_delay=action.delay,
+                        created=self.now,
+                    )
+                )
+            case machine.StartContainer():
+                self._set(action.id, state=State.RUNNING, started=self.now)
+            case machine.StopContainer():
+                self._set(action.id, state=State.EXITED, finished=self.now, exit_code=137)
+            case machine.RemoveContainer():
+                assert not any(c.id == action.id and c.state == State.RUNNING for c in self.containers)
+                self.containers = [c for c in self.containers if c.id != action.id]
+            case machine.FinalDelete():
+                assert not any(c.state == State.RUNNING for c in self.containers)
+                self.deleted = True
+            case machine.Forget():
+                self.forgotten = True
+            case _:
+                self.done.add(action.key)
+
+    def _set(self, id: str, **fields: object) -> None:
+        self.containers = [replace(c, **fields) if c.id == id else c for c in self.containers]
+
+    def _id(self, prefix: str) -> str:
+        self.count += 1
+        return f"{prefix}{self.count}"
+
+    def shake(self, names: set[str]) -> None:
+        """Something happens by itself."""
+        self.now += self.chance.choice([0, 1, 20])
+        for c in list(self.containers):
+            if c.state == State.RUNNING and (
+                c.name in self.exit_codes or (self.unlucky and self.chance.random() < 0.05)
+            ):
+                self._set(c.id, state=State.EXITED, finished=self.now, exit_code=self.exit_codes.get(c.name, 1))
+        if self.unlucky and self.chance.random() < 0.03:  # a power cut
+            self.sandboxes = [replace(s, ready=False) for s in self.sandboxes]
+            for c in self.containers:
+                if c.state != State.EXITED:
+                    self._set(c.id, state=State.EXITED, finished=self.now, exit_code=255)
+            self.done.clear()
+        if self.unlucky and self.chance.random() < 0.05:  # the kubelet restarts
+            self.done.clear()
+            self.failures.clear()
+
+    def step(self, wanted: core_v1.Pod | None) -> list[machine.Action]:
+        """One pass; what was decided."""
+        found = [a for a in decide(wanted, self.observe())]
+        assert len({a.key for a in found}) == len(found), "one thing twice"
+        real = [a for a in found if not isinstance(a, WakeAt)]
+        self.chance.shuffle(real)
+        for action in real[: self.chance.randint(1, 3)] if self.unlucky else real:
+            self.perform(action)
+        if not real and found:
+            self.now = max(self.now, found[0].when)
+        return found
+
+
+@st.composite
+def pods(draw: st.DrawFn) -> core_v1.Pod:
+    names = ["a", "b"][: draw(st.integers(1, 2))]
+    inits = tuple(
+        container(f"i{n}", restartPolicy=draw(st.sampled_from([None, "Always"])))
+        for n in range(draw(st.integers(0, 2)))
+    )
+    policy = draw(st.sampled_from(["Always", "OnFailure", "Never"]))
+    return pod(*(container(n) for n in names), policy=policy, initContainers=inits)
+
+
+def world(wanted: core_v1.Pod, seed: int) -> World:
+    made = World(random.Random(seed))
+    made.exit_codes = {c.name: 0 for c in wanted.spec.initContainers if not machine.is_sidecar(c)}
+    return made
+
+
+def calm(made: World, wanted: core_v1.Pod | None) -> None:
+    """No more bad luck: it must come to rest."""
+    made.unlucky = False
+    for _ in range(120):
+        made.shake(set())
+        made.step(wanted)
+        ending = any(c.name in made.exit_codes and c.state == State.RUNNING for c in made.containers)
+        if not ending and not decide(wanted, made.observe()):
+            return
+        if made.forgotten:
+            return
+    raise AssertionError(f"never at rest: {decide(wanted, made.observe())}")
+
+
+@settings(max_examples=60, deadline=None)
+@given(wanted=pods(), seed=st.integers(0, 10_000), steps=st.integers(0, 40))
+def test_a_pod_comes_to_rest_whatever_happened(wanted: core_v1.Pod, seed: int, steps: int) -> None:
+    made = world(wanted, seed)
+    for _ in range(steps):
+        made.step(wanted)
+        made.shake(set())
+    calm(made, wanted)
+    observed = made.observe()
+    running = {c.name for c in made.containers if c.state == State.RUNNING}
+    if machine.finished(wanted, observed):
+        assert not running
+    else:
+        assert {c.name for c in wanted.spec.containers} <= running | {
+            c.name for c in made.containers if c.state == State.EXITED and wanted.spec.restartPolicy != "Always"
+        }
+        assert sum(s.ready for s in made.sandboxes) == 1
+    assert decide(wanted, observed) == ()
+
+
+@settings(max_examples=60, deadline=None)
+@given(wanted=pods(), seed=st.integers(0, 10_000), steps=st.integers(0, 30))
+def test_a_deleted_pod_ends_and_leaves_nothing(wanted: core_v1.Pod, seed: int, steps: int) -> None:
+    made = world(wanted, seed)
+    for _ in range(steps):
+        made.step(wanted)
+        made.shake(set())
+    gone = replace(wanted, metadata=replace(wanted.metadata, deletionTimestamp="2026-01-01T00:00:00Z"))
+    made.unlucky = False
+    for _ in range(60):
+        made.step(None if made.deleted else gone)
+        if made.forgotten:
+            break
+    assert made.deleted
+    assert made.forgotten
+    assert not made.containers
+    assert not made.sandboxes
