@@ -12,6 +12,7 @@ from pybernetes.apiserver.catalog import Catalog, Served
 from pybernetes.apiserver.decoding import accept, decode, decode_object
 from pybernetes.apiserver.deletes import Deletes, delete_options
 from pybernetes.apiserver.encodings import Encoding, Page, choose
+from pybernetes.apiserver.extension import AdmissionRequest
 from pybernetes.apiserver.options import Query, list_options, write_options
 from pybernetes.apiserver.patching import APPLY, Patch
 from pybernetes.apiserver.reads import Reads
@@ -229,6 +230,10 @@ class Handlers:
         place(metadata, served, call.namespace)
         if not metadata.get("name"):
             metadata["name"] = call.name
+        if asked.info.verb == "create":
+            request = AdmissionRequest(call, "CREATE", obj, None)
+            await self._admission.mutate(request)
+            await self._admission.validate(request)
         return _value(asked, await custom.create(call, obj), 201 if asked.info.verb == "create" else 200)
 
     async def _scale(self, asked: Asked) -> Response:

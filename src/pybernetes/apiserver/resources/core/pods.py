@@ -6,6 +6,7 @@ from typing import Any
 from pybernetes.api import names
 from pybernetes.api.errors import field_forbidden
 from pybernetes.api.objects import Object
+from pybernetes.apiserver.connect import pod_attach, pod_exec, pod_log, pod_portforward
 from pybernetes.apiserver.resource import Resource, Subresource
 from pybernetes.apiserver.resources._columns import spec, status
 from pybernetes.apiserver.resources.core._pod_actions import bind, evict
@@ -104,7 +105,14 @@ RESOURCE = Resource(
     validate_update=validate_pod_update,
     validate_status=_validate_status,
     grace=_grace,
-    subresources={"binding": Subresource(create=bind), "eviction": Subresource(create=evict)},
+    subresources={
+        "binding": Subresource(create=bind),
+        "eviction": Subresource(create=evict),
+        "log": Subresource(connect=pod_log),
+        "exec": Subresource(connect=pod_exec),
+        "attach": Subresource(connect=pod_attach),
+        "portforward": Subresource(connect=pod_portforward),
+    },
     columns=COLUMNS,
     selectable_fields={
         "spec.nodeName": _of(spec, "nodeName"),
