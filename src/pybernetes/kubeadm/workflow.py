@@ -54,7 +54,9 @@ class Phase(Struct, frozen=True, kw_only=True):
 
 def phases_of(command: str) -> list[Phase]:
     """The phases of `init` or `join`, in order. Raises DiscoveryError for an order that cannot be."""
-    found = discover(f"pybernetes.kubeadm.phases.{command}", "PHASE", Phase)
+    found = discover(
+        f"pybernetes.kubeadm.phases.{command}", "PHASE", Phase, group=f"pybernetes.kubeadm_phases.{command}"
+    )
     return ordered(found.values())
 
 

@@ -69,7 +69,7 @@ class Volumes:
         self._sources = sources
         self._clock = clock
         self._node = node
-        found = discover("pybernetes.kubelet.volumes", "VOLUME", VolumeType, group="pybernetes.kubelet_volumes")
+        found = discover("pybernetes.kubelet.volumes", "VOLUME", VolumeType, group="pybernetes.volumes")
         self._types = {kind.field: kind for kind in found.values()}
 
     def pod_folder(self, uid: str) -> Path:
