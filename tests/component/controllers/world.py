@@ -1,0 +1,182 @@
+"""A whole control plane on virtual time: real API server with RBAC, all controllers, scheduler, simulated nodes."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import replace as changed
+from functools import cache
+from typing import Any, TypeVar
+
+import msgspec
+import orjson
+from msgspec import Struct
+
+from pybernetes.aio.simulation import SimulatedClock, run_simulated
+from pybernetes.api.errors import ApiError, NotFound
+from pybernetes.api.objects import Key, User
+from pybernetes.api.types import apps_v1, core_v1
+from pybernetes.apiserver.config import Config as ApiConfig
+from pybernetes.apiserver.server import ApiServer
+from pybernetes.client.rest import Client
+from pybernetes.client.transport import direct
+from pybernetes.controllers.runtime import Config, ControllerManager, chosen
+from pybernetes.localcluster.simulated import SimulatedNodes
+from pybernetes.scheduler.loop import Scheduler
+from pybernetes.store.memory import MemoryStore
+from pybernetes.wire.http import Request, Response
+from pybernetes.wire.pki.certificates import Authority, new_authority
+
+T = TypeVar("T", bound=Struct)
+
+ADMIN = User("admin", groups=("system:masters", "system:authenticated"))
+MANAGER = User("system:kube-controller-manager", groups=("system:authenticated",))
+ALL = ("*", "bootstrapsigner", "tokencleaner")
+
+
+@cache
+def authority() -> Authority:
+    """Dates of certificates are real: OpenSSL knows no virtual time. 2026-01-01 is long past its backdating."""
+    return new_authority("kubernetes", 1_767_225_600.0)
+
+
+class Wire:
+    """The controllers' transport: keeps what they wrote, and refuses what a test wants refused."""
+
+    def __init__(self, server: ApiServer) -> None:
+        self._send = direct(server.handler, MANAGER)
+        self.writes: list[str] = []
+        self.refuse: Callable[[Request], ApiError | None] = lambda request: None
+
+    async def __call__(self, request: Request) -> Response:
+        if request.method != "GET":
+            self.writes.append(f"{request.method} {request.target}")
+        error = self.refuse(request)
+        if error is not None:
+            return Response(error.code, body=orjson.dumps(error.status()))
+        return await self._send(request)
+
+
+class World:
+    """Short words for what tests do."""
+
+    def __init__(self, server: ApiServer, clock: SimulatedClock, manager: ControllerManager, wire: Wire) -> None:
+        self.server = server
+        self.clock = clock
+        self.manager = manager
+        self.wire = wire
+        self.client = self.as_user(ADMIN)
+        self.expected_errors: list[str] = []
+        self._running: dict[str, asyncio.Task[None]] = {}
+
+    def as_user(self, user: User) -> Client:
+        return Client(direct(self.server.handler, user), clock=self.clock)
+
+    async def create(self, kind: type[T], name: str, namespace: str = "default", **body: Any) -> T:
+        meta = {"name": name, "namespace": namespace, **body.pop("metadata", {})}
+        if kind in (core_v1.Namespace, core_v1.Node):
+            del meta["namespace"]
+        return await self.client.of(kind).create(msgspec.convert({"metadata": meta, **body}, kind))
+
+    async def get(self, kind: type[T], name: str, namespace: str = "default") -> T:
+        return await self.client.of(kind).get(Key(namespace, name))
+
+    async def there(self, kind: type[Struct], name: str, namespace: str = "default") -> bool:
+        try:
+            await self.get(kind, name, namespace)
+        except NotFound:
+            return False
+        return True
+
+    async def patch(self, kind: type[T], name: str, body: dict[str, Any], namespace: str = "default") -> T:
+        return await self.client.of(kind).patch_raw(Key(namespace, name), body)
+
+    async def delete(self, kind: type[Struct], name: str, namespace: str = "default", **how: Any) -> None:
+        await self.client.of(kind).delete(Key(namespace, name), **how)
+
+    async def all(self, kind: type[T], namespace: str | None = "default", labels: str = "") -> tuple[T, ...]:
+        return (await self.client.of(kind).list(namespace, labels=labels)).items
+
+    async def pods(self, labels: str = "") -> list[core_v1.Pod]:
+        """Pods that are not being deleted."""
+        return [p for p in await self.all(core_v1.Pod, labels=labels) if not p.metadata.deletionTimestamp]
+
+    async def events(self, name: str, namespace: str = "default") -> list[str]:
+        await self.clock.sleep(1)
+        found = await self.all(core_v1.Event, namespace)
+        return [f"{e.reason}: {e.message}" for e in found if e.involvedObject.name == name]
+
+    async def until(self, holds: Callable[[], Awaitable[bool]], seconds: float = 60) -> None:
+        """Waits in virtual time."""
+        end = self.clock.monotonic() + seconds
+        while not await holds():
+            assert self.clock.monotonic() < end, f"not within {seconds} s"
+            await self.clock.sleep(0.1)
+
+    def node_up(self, name: str, first: str) -> None:
+        nodes = SimulatedNodes(self.as_user(ADMIN), [name], first_address=first)
+        self._running[name] = asyncio.create_task(nodes.run())
+
+    async def node_down(self, name: str) -> None:
+        task = self._running.pop(name)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+    async def stop(self) -> None:
+        for name in list(self._running):
+            await self.node_down(name)
+
+
+@asynccontextmanager
+async def world(nodes: int = 2, config: Config | None = None, only: tuple[str, ...] = ALL) -> AsyncIterator[World]:
+    clock = SimulatedClock(asyncio.get_running_loop(), seed=1)
+    server = ApiServer(ApiConfig(), MemoryStore(), clock)
+    serving = asyncio.create_task(server.run())
+    await server.ready.wait()
+    found = changed(
+        config or Config(),
+        allocate_node_cidrs=True,
+        cluster_cidrs=("10.244.0.0/16",),
+        cluster_signing_cert=authority().pem,
+        cluster_signing_key=authority().key_pem,
+        root_ca=authority().pem,
+    )
+    wire = Wire(server)
+    manager = ControllerManager(Client(wire, clock=clock), found, chosen(only))
+    scheduler = Scheduler(Client(direct(server.handler, ADMIN), clock=clock), clock)
+    tasks = [asyncio.create_task(manager.run()), asyncio.create_task(scheduler.run())]
+    made = World(server, clock, manager, wire)
+    for number in range(1, nodes + 1):
+        made.node_up(f"node-{number}", f"198.18.{number}.1")
+    try:
+        await made.until(lambda: made.there(core_v1.ServiceAccount, "default"))
+        yield made
+        assert not any(task.done() for task in tasks)
+        assert [f"{n}: {loop.counters.errors - loop.counters.conflicts}" for n, loop in manager.loops.items()
+                if loop.counters.errors > loop.counters.conflicts] == made.expected_errors  # fmt: skip
+    finally:
+        await made.stop()
+        for task in (*tasks, serving):
+            task.cancel()
+        await asyncio.gather(*tasks, serving, return_exceptions=True)
+
+
+def simulated(test: Callable[[], Awaitable[None]]) -> Callable[[], None]:
+    """Runs an async test on virtual time."""
+
+    def run() -> None:
+        async def main() -> None:
+            await test()
+
+        run_simulated(main())
+
+    run.__name__, run.__doc__ = test.__name__, test.__doc__
+    return run
+
+
+def template(**labels: str) -> dict[str, Any]:
+    return {"metadata": {"labels": labels}, "spec": {"containers": [{"name": "c", "image": "one"}]}}
+
+
+async def deployment(w: World, name: str = "web", replicas: int = 3, **spec: Any) -> apps_v1.Deployment:
+    body = {"replicas": replicas, "selector": {"matchLabels": {"app": name}}, "template": template(app=name), **spec}
+    return await w.create(apps_v1.Deployment, name, spec=body)
