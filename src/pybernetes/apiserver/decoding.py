@@ -44,7 +44,7 @@ def decode(request: Request, gvk: GroupVersionKind) -> Document:
     if media in ("", JSON, "text/json"):
         return decode_json(request.body)
     if media in (YAML, "application/x-yaml", "text/yaml"):
-        return Document(yaml.decode(request.body))
+        return Document(yaml.decode(request.body), yaml.duplicate_keys(request.body))
     if media == PROTOBUF:
         return Document(protobuf.decode_object(request.body, gvk))
     raise UnsupportedMediaType(

@@ -63,7 +63,7 @@ class Handlers:
         if served is None:
             raise unknown_path()
         verbs = _verbs(served, info)
-        if served.facts.namespaced and info.name and not info.namespace:
+        if served.facts.namespaced and info.name and not info.namespace and info.verb != "watch":
             raise unknown_path()
         if not served.facts.namespaced and info.namespace and info.resource != "namespaces":
             raise unknown_path()
@@ -78,7 +78,7 @@ class Handlers:
             return await custom.connect(call)
         if not info.subresource and info.verb == "create" and served.resource.create is not None:
             verbs = ("create",)
-        if info.verb not in verbs or (info.verb == "create" and info.name and not info.subresource):
+        if not _fits(info, verbs):
             raise not_allowed(served, info)
         encoding = self._encoding(request, query, served, info)
         asked = Asked(request, info, query, call, served, encoding)
@@ -299,6 +299,15 @@ def _verbs(served: Served, info: RequestInfo) -> tuple[str, ...]:
     if known is None or not (own or info.subresource in _GENERIC):
         raise unknown_path()
     return known.verbs
+
+
+def _fits(info: RequestInfo, verbs: tuple[str, ...]) -> bool:
+    """Whether this path may be asked so: objects are created in a collection and updated by name."""
+    if info.verb not in verbs:
+        return False
+    if info.subresource or info.verb == "watch":
+        return True
+    return bool(info.name) == (info.verb in ("get", "update", "patch", "delete"))
 
 
 def _answer(asked: Asked, body: bytes, status: int = 200) -> Response:

@@ -24,7 +24,7 @@ def columns(served: Served) -> tuple[Column, ...]:
         shown: list[Column] = [*own] if "Name" in names else [_NAME, *own]
         if not own:
             shown.append(_CREATED)
-        elif not names & {"Age", "Last Seen"}:
+        elif not names & {"Age", "Last Seen", "Created At"}:
             wide = next((i for i, column in enumerate(shown) if column.priority), len(shown))
             shown.insert(wide, _AGE)
         found = _columns[served.gr] = tuple(shown)

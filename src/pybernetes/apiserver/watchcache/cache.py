@@ -130,6 +130,7 @@ class WatchCache:
         self._waiters: list[tuple[int, asyncio.Future[None]]] = []
         self._handed: dict[bytes, Object] = {}
         self.revision = 0
+        self.wait_seconds = WAIT_SECONDS
 
     def of(self, served: Served) -> ResourceCache:
         """The cache of one resource."""
@@ -192,7 +193,7 @@ class WatchCache:
         waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiters.append((revision, waiter))
         try:
-            async with asyncio.timeout(WAIT_SECONDS):
+            async with asyncio.timeout(self.wait_seconds):
                 await waiter
         except TimeoutError:
             self._waiters = [pair for pair in self._waiters if pair[1] is not waiter]
