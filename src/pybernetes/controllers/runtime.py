@@ -15,7 +15,7 @@ from msgspec import Struct
 
 from pybernetes.aio.clock import Clock
 from pybernetes.aio.discover import discover
-from pybernetes.api.errors import Conflict
+from pybernetes.api.errors import Conflict, NotFound
 from pybernetes.api.objects import Key
 from pybernetes.api.types import rbac_v1
 from pybernetes.client.events import EventRecorder
@@ -31,6 +31,8 @@ S = TypeVar("S")
 
 RETRY_MOST = 60.0
 """Seconds before a failing key is tried again at most; upstream's 1000 s leave a healed cluster waiting."""
+RACES = (Conflict, NotFound)
+"""What a late cache leads to: tried again without a word."""
 BACKGROUND_RETRY = 5.0
 """Seconds before a background task that failed starts again."""
 
@@ -159,7 +161,8 @@ class Counters:
 
     reconciles: int = 0
     errors: int = 0
-    conflicts: int = 0
+    races: int = 0
+    """Errors that are no faults: the cache was late."""
     seconds: float = 0.0
 
 
@@ -225,13 +228,13 @@ class Loop:
     async def _reconcile(self, key: Key) -> None:
         began = self.context.clock.monotonic()
         outcome: Outcome = Done()
-        with Guard(f"{self.controller.name} {key}", quiet=lambda error: isinstance(error, Conflict)) as guard:
+        with Guard(f"{self.controller.name} {key}", quiet=lambda error: isinstance(error, RACES)) as guard:
             outcome = await self.controller.reconcile(key, self.context)
         self.counters.reconciles += 1
         self.counters.seconds += self.context.clock.monotonic() - began
         if guard.error is not None:
             self.counters.errors += 1
-            self.counters.conflicts += isinstance(guard.error, Conflict)
+            self.counters.races += isinstance(guard.error, RACES)
             self.queue.retry(key)
             return
         self.queue.forget(key)
@@ -311,7 +314,7 @@ class ControllerManager:
                 f'workqueue_retries_total{{name="{name}"}} {counters.errors}',
                 f'controller_reconcile_total{{controller="{name}"}} {counters.reconciles}',
                 f'controller_reconcile_errors_total{{controller="{name}"}} {counters.errors}',
-                f'controller_reconcile_conflicts_total{{controller="{name}"}} {counters.conflicts}',
+                f'controller_reconcile_races_total{{controller="{name}"}} {counters.races}',
                 f'controller_reconcile_seconds_sum{{controller="{name}"}} {counters.seconds:.6f}',
             ]
         return "\n".join(lines) + "\n"

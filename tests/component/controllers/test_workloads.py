@@ -242,7 +242,7 @@ async def test_what_is_refused_is_said_in_a_condition_that_goes_again():
         await w.clock.sleep(70)
         await ready(w, 8)
         assert (await w.get(apps_v1.ReplicaSet, "web")).status.conditions == ()
-        w.expected_errors = [f"replicaset-controller: {counters.errors - counters.conflicts}"]
+        w.expected_errors = [f"replicaset-controller: {counters.errors - counters.races}"]
 
 
 @simulated

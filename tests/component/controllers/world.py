@@ -151,8 +151,8 @@ async def world(nodes: int = 2, config: Config | None = None, only: tuple[str, .
         await made.until(lambda: made.there(core_v1.ServiceAccount, "default"))
         yield made
         assert not any(task.done() for task in tasks)
-        assert [f"{n}: {loop.counters.errors - loop.counters.conflicts}" for n, loop in manager.loops.items()
-                if loop.counters.errors > loop.counters.conflicts] == made.expected_errors  # fmt: skip
+        assert [f"{n}: {loop.counters.errors - loop.counters.races}" for n, loop in manager.loops.items()
+                if loop.counters.errors > loop.counters.races] == made.expected_errors  # fmt: skip
     finally:
         await made.stop()
         for task in (*tasks, serving):

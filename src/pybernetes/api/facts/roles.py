@@ -3,6 +3,47 @@
 from pybernetes.api.types.rbac_v1 import PolicyRule
 
 CONTROLLER_RULES: dict[str, tuple[PolicyRule, ...]] = {
+    "bootstrap-signer-controller": (
+        PolicyRule(verbs=("get", "list", "watch", "update", "patch"), apiGroups=("",), resources=("configmaps",)),
+        PolicyRule(verbs=("get", "list", "watch"), apiGroups=("",), resources=("secrets",)),
+    ),
+    "certificatesigningrequest-approving-controller": (
+        PolicyRule(
+            verbs=("get", "list", "watch"),
+            apiGroups=("certificates.k8s.io",),
+            resources=("certificatesigningrequests",),
+        ),
+        PolicyRule(
+            verbs=("update", "patch"),
+            apiGroups=("certificates.k8s.io",),
+            resources=("certificatesigningrequests/approval",),
+        ),
+        PolicyRule(verbs=("approve",), apiGroups=("certificates.k8s.io",), resources=("signers",)),
+        PolicyRule(verbs=("create",), apiGroups=("authorization.k8s.io",), resources=("subjectaccessreviews",)),
+        PolicyRule(verbs=("get", "list", "watch"), apiGroups=("",), resources=("nodes",)),
+    ),
+    "certificatesigningrequest-cleaner-controller": (
+        PolicyRule(
+            verbs=("delete", "get", "list", "watch"),
+            apiGroups=("certificates.k8s.io",),
+            resources=("certificatesigningrequests",),
+        ),
+    ),
+    "certificatesigningrequest-signing-controller": (
+        PolicyRule(
+            verbs=("get", "list", "watch"),
+            apiGroups=("certificates.k8s.io",),
+            resources=("certificatesigningrequests",),
+        ),
+        PolicyRule(
+            verbs=("update", "patch"),
+            apiGroups=("certificates.k8s.io",),
+            resources=("certificatesigningrequests/status",),
+        ),
+        PolicyRule(verbs=("sign",), apiGroups=("certificates.k8s.io",), resources=("signers",)),
+        PolicyRule(verbs=("create",), apiGroups=("authorization.k8s.io",), resources=("subjectaccessreviews",)),
+        PolicyRule(verbs=("create", "patch", "update"), apiGroups=("",), resources=("events",)),
+    ),
     "deployment-controller": (
         PolicyRule(verbs=("get", "list", "watch", "update", "patch"), apiGroups=("apps",), resources=("deployments",)),
         PolicyRule(verbs=("update", "patch"), apiGroups=("apps",), resources=("deployments/status",)),
@@ -34,6 +75,10 @@ CONTROLLER_RULES: dict[str, tuple[PolicyRule, ...]] = {
             resources=("endpointslices",),
         ),
         PolicyRule(verbs=("create",), apiGroups=("discovery.k8s.io",), resources=("endpointslices/restricted",)),
+        PolicyRule(verbs=("create", "patch", "update"), apiGroups=("",), resources=("events",)),
+    ),
+    "garbage-collector-controller": (
+        PolicyRule(verbs=("delete", "get", "list", "patch", "update", "watch"), apiGroups=("*",), resources=("*",)),
         PolicyRule(verbs=("create", "patch", "update"), apiGroups=("",), resources=("events",)),
     ),
     "namespace-controller": (
@@ -86,5 +131,8 @@ CONTROLLER_RULES: dict[str, tuple[PolicyRule, ...]] = {
         PolicyRule(verbs=("get", "list", "watch", "delete"), apiGroups=("",), resources=("pods",)),
         PolicyRule(verbs=("patch",), apiGroups=("",), resources=("pods/status",)),
         PolicyRule(verbs=("create", "patch", "update"), apiGroups=("",), resources=("events",)),
+    ),
+    "token-cleaner-controller": (
+        PolicyRule(verbs=("delete", "get", "list", "watch"), apiGroups=("",), resources=("secrets",)),
     ),
 }
