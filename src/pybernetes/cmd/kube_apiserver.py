@@ -79,7 +79,7 @@ def parser() -> argparse.ArgumentParser:
 
     add("--advertise-address", default="", help="address that other parts reach this server at")
     add("--bind-address", default="0.0.0.0", help="address to listen on")
-    add("--secure-port", type=int, default=6443, help="port to listen on with HTTPS")
+    add("--secure-port", type=int, default=6443, help="port to listen on with HTTPS; 0: only on inherited sockets, or on any free port")
     add("--tls-cert-file", type=Path, help="serving certificate, PEM")
     add("--tls-private-key-file", type=Path, help="its key, PEM")
     add("--client-ca-file", type=Path, help="bundle that client certificates are checked with")
@@ -182,9 +182,10 @@ def inherited_sockets(environment: dict[str, str]) -> list[socket.socket]:
 
 
 def _listening(options: argparse.Namespace) -> list[socket.socket]:
-    sockets = inherited_sockets(dict(os.environ))
-    if sockets:
-        return sockets
+    """Inherited sockets are doors beside our own: a local cluster's master is reached on the machine's loopback, too."""
+    inherited = inherited_sockets(dict(os.environ))
+    if inherited and options.secure_port == 0:
+        return inherited
     family = socket.AF_INET6 if ":" in options.bind_address else socket.AF_INET
     sock = socket.socket(family, socket.SOCK_STREAM)
     try:
@@ -197,7 +198,7 @@ def _listening(options: argparse.Namespace) -> list[socket.socket]:
             f"cannot listen on {options.bind_address}:{options.secure_port}: {error.strerror or error}; "
             "stop what listens there, or choose another --secure-port"
         ) from error
-    return [sock]
+    return [sock, *inherited]
 
 
 def _tls(options: argparse.Namespace) -> ServerTls:
