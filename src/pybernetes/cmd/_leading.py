@@ -1,0 +1,177 @@
+"""What the scheduler's and the controllers' commands share: flags, a health port with TLS, leadership, an orderly end.
+
+kube_scheduler.py shows how to use it. Of several processes one leads; losing the lead ends the process, whose
+supervisor starts it again, so that two never work at the same time.
+"""
+
+import argparse
+import asyncio
+import logging
+import signal
+import socket
+import ssl
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import uvloop
+from msgspec import Struct
+
+from pybernetes import KUBERNETES_VERSION, __version__
+from pybernetes.aio.clock import Clock, SystemClock
+from pybernetes.client import kubeconfig
+from pybernetes.client.leaderelection import Election, LeaderElector, LeaderLost
+from pybernetes.client.rest import Client
+from pybernetes.wire.http import Handler, Headers, Request, Response
+from pybernetes.wire.pki.certificates import Leaf, issue, new_authority
+from pybernetes.wire.pki.keys import write_private
+from pybernetes.wire.server import HttpServer
+from pybernetes.wire.tls import Identity, server_context
+
+log = logging.getLogger(__name__)
+
+_HEALTH = frozenset({"/healthz", "/livez", "/readyz"})
+
+
+class StartError(Exception):
+    """Why the command does not start or go on, in one line that says what to do."""
+
+
+class Component(Struct, frozen=True, kw_only=True):
+    """What differs between such commands."""
+
+    name: str
+    help: str
+    port: int
+    """Of health, HTTPS."""
+    accepted: Sequence[str] = ()
+    """Flags that kubeadm and distributions pass besides; accepted, so that such manifests start, without effect here."""
+
+
+def parser(component: Component) -> argparse.ArgumentParser:
+    """The common flags; the command adds its own."""
+    made = argparse.ArgumentParser(prog=component.name, description=component.help, allow_abbrev=False)
+    add = made.add_argument
+    add("--version", action="version", version=f"Kubernetes {KUBERNETES_VERSION}")
+    add("--kubeconfig", default="", help="how to reach the API server")
+    add("--leader-elect", type=boolean, nargs="?", const=True, default=True, help="work only while holding the Lease")
+    add("--leader-elect-resource-name", default=component.name, help="name of the Lease")
+    add("--leader-elect-resource-namespace", default="kube-system", help="namespace of the Lease")
+    add("--bind-address", default="0.0.0.0", help="address of health")
+    add("--secure-port", type=int, default=component.port, help="port of health with HTTPS; 0 serves none")
+    add("--tls-cert-file", type=Path, help="serving certificate, PEM; self-signed where none is given")
+    add("--tls-private-key-file", type=Path, help="its key, PEM")
+    add("-v", "--v", type=int, default=0, help="4 and more: debug messages")
+    for flag in component.accepted:
+        add(f"--{flag}", default="", help=argparse.SUPPRESS)
+    return made
+
+
+def boolean(text: str) -> bool:
+    """A flag's true or false."""
+    if text.lower() not in ("true", "false", "1", "0", "t", "f"):
+        raise argparse.ArgumentTypeError(f'"{text}" is neither true nor false')
+    return text.lower() in ("true", "1", "t")
+
+
+def command(component: Component, options: argparse.Namespace, work: Callable[[Client, Clock], Awaitable[None]]) -> int:
+    """Runs until TERM or INT; the exit code. `work` runs while this process leads."""
+    logging.basicConfig(
+        level=logging.DEBUG if options.v >= 4 else logging.INFO,
+        format="%(asctime)s %(levelname).1s %(name)s %(message)s",
+    )
+    try:
+        uvloop.run(_until_stopped(component, options, work))
+    except StartError as error:
+        print(f"{component.name}: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+async def _until_stopped(
+    component: Component, options: argparse.Namespace, work: Callable[[Client, Clock], Awaitable[None]]
+) -> None:
+    task = asyncio.create_task(_run(component, options, work), name=component.name)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, task.cancel)
+    try:
+        await task
+    except asyncio.CancelledError:
+        log.info("stopped")
+
+
+async def _run(
+    component: Component, options: argparse.Namespace, work: Callable[[Client, Clock], Awaitable[None]]
+) -> None:
+    clock = SystemClock()
+    try:
+        transport = kubeconfig.transport_of(kubeconfig.load(options.kubeconfig or None))
+    except kubeconfig.ConfigError as error:
+        raise StartError(f"{error}; name a kubeconfig with --kubeconfig") from None
+    except OSError as error:
+        raise StartError(f"cannot read {error.filename}: {error.strerror}") from None
+    async with AsyncExitStack() as stack:
+        stack.push_async_callback(transport.aclose)
+        if options.secure_port:
+            await stack.enter_async_context(_health(component, options, clock))
+        client = Client(transport, clock=clock, user_agent=f"{component.name}/{__version__}")
+        if not options.leader_elect:
+            await work(client, clock)
+            return
+        election = Election(
+            name=options.leader_elect_resource_name,
+            namespace=options.leader_elect_resource_namespace,
+            identity=f"{socket.gethostname()}_{clock.random.getrandbits(64):016x}",
+        )
+        lost: BaseException | None = None
+        try:
+            await LeaderElector(client, election, lambda: work(client, clock)).run()
+        except* LeaderLost as group:
+            lost = group.exceptions[0]
+        if lost is not None:
+            raise StartError(f"{lost}; another process may lead now")
+
+
+@asynccontextmanager
+async def _health(component: Component, options: argparse.Namespace, clock: Clock) -> AsyncIterator[None]:
+    """Serves /healthz, /livez and /readyz; open to all, as upstream's are."""
+    server = HttpServer(_healthy(), ssl=_tls(component, options, clock), clock=clock)
+    try:
+        await server.start(options.bind_address, options.secure_port)
+    except OSError as error:
+        raise StartError(
+            f"cannot listen on {options.bind_address}:{options.secure_port}: {error.strerror or error}; "
+            "stop what listens there, or choose another --secure-port"
+        ) from None
+    try:
+        yield
+    finally:
+        await server.stop()
+
+
+def _healthy() -> Handler:
+    async def answer(request: Request) -> Response:
+        plain = Headers([("content-type", "text/plain; charset=utf-8")])
+        if request.path in _HEALTH:
+            return Response(200, plain, b"ok")
+        return Response(404, plain, b"404 page not found\n")
+
+    return answer
+
+
+def _tls(component: Component, options: argparse.Namespace, clock: Clock) -> ssl.SSLContext:
+    try:
+        if options.tls_cert_file and options.tls_private_key_file:
+            return server_context(Identity(options.tls_cert_file, options.tls_private_key_file))
+        with TemporaryDirectory(prefix=f"{component.name}-") as folder:
+            hosts = ("localhost", "127.0.0.1", socket.gethostname())
+            authority = new_authority(f"{component.name}-ca", clock.now())
+            certificate, key = issue(authority, Leaf(component.name, hosts=hosts, usages=("server auth",)), clock.now())
+            identity = Identity(Path(folder) / "tls.crt", Path(folder) / "tls.key")
+            write_private(identity.certificate, certificate)
+            write_private(identity.key, key)
+            return server_context(identity)
+    except (OSError, ssl.SSLError) as error:
+        raise StartError(f"cannot use the serving certificate: {error}") from None
