@@ -20,6 +20,7 @@ from pybernetes.client.rest import Client
 from pybernetes.client.transport import direct
 from pybernetes.controllers.runtime import Config as ControllerConfig
 from pybernetes.controllers.runtime import ControllerManager
+from pybernetes.localcluster.errors import LocalClusterError
 from pybernetes.localcluster.simulated import SimulatedNodes
 from pybernetes.scheduler.loop import Scheduler
 from pybernetes.store import factory
@@ -131,10 +132,10 @@ async def serve(folder: Path, nodes: int, port: int, clock: Clock) -> None:
         plane.api.handler, ssl=server_context(identity, client_ca=folder / "pki" / "ca.crt"), clock=clock
     )
     try:
+        await _listen(server, port)
         async with asyncio.TaskGroup() as group:
             running = group.create_task(plane.run(), name="control-plane")
             await plane.ready.wait()
-            await server.start("127.0.0.1", port)
             config = admin_kubeconfig(authority, f"https://127.0.0.1:{server.port}", now)
             kubeconfig.write(folder / "admin.conf", config)
             log.info("cluster is up folder=%s port=%d nodes=%d", folder, server.port, nodes)
@@ -144,3 +145,12 @@ async def serve(folder: Path, nodes: int, port: int, clock: Clock) -> None:
             (folder / "admin.conf").unlink()
         await server.stop()
         await store.close()
+
+
+async def _listen(server: HttpServer, port: int) -> None:
+    try:
+        await server.start("127.0.0.1", port)
+    except OSError as error:
+        raise LocalClusterError(
+            f"cannot listen on 127.0.0.1:{port}: {error.strerror or error}; choose another port with --api-port"
+        ) from error

@@ -1,0 +1,72 @@
+"""Names of nodes, the join command in what kubeadm prints, the cluster's record, and waiting for the API."""
+
+import asyncio
+import socket
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from pybernetes.aio.clock import SystemClock
+from pybernetes.aio.simulation import SimulatedClock, run_simulated
+from pybernetes.api.types import core_v1
+from pybernetes.assembly.cluster import ClusterRecord, LocalCluster, free_port, join_command, node_names, until
+from pybernetes.localcluster.errors import LocalClusterError
+from pybernetes.testing import Cluster
+
+PRINTED = r"""
+Your Kubernetes control-plane has initialized successfully!
+
+Then you can join any number of worker nodes by running the following on each as root:
+
+kubeadm join 10.99.0.2:6443 --token abcdef.0123456789abcdef \
+	--discovery-token-ca-cert-hash sha256:1234
+"""
+
+
+def test_the_first_node_is_the_master() -> None:
+    assert node_names(1) == ("master",)
+    assert node_names(3) == ("master", "worker-1", "worker-2")
+
+
+def test_the_join_command_is_read_over_its_continued_line() -> None:
+    command = ["kubeadm", "join", "10.99.0.2:6443", "--token", "abcdef.0123456789abcdef"]
+    assert join_command(PRINTED) == [*command, "--discovery-token-ca-cert-hash", "sha256:1234"]
+
+
+def test_output_without_a_join_command_is_refused() -> None:
+    with pytest.raises(LocalClusterError, match="no join command"):
+        join_command("kubeadm went home\n")
+
+
+def test_a_record_is_found_again_and_a_broken_one_is_no_cluster(tmp_path: Path) -> None:
+    record = ClusterRecord("here", node_names(2), 6443)
+    (tmp_path / "here").mkdir()
+    (tmp_path / "here" / "cluster.json").write_bytes(msgspec.json.encode(record))
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken" / "cluster.json").write_text("{")
+    found = LocalCluster.open("here", SystemClock(), tmp_path)
+    assert found is not None
+    assert found.record == record
+    assert list(found.nodes) == ["master", "worker-1"]
+    assert found.kubeconfig == tmp_path / "here" / "admin.conf"
+    found.switch.close()
+    assert LocalCluster.open("broken", SystemClock(), tmp_path) is None
+    assert LocalCluster.open("nowhere", SystemClock(), tmp_path) is None
+
+
+def test_a_free_port_is_free() -> None:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        probe.bind(("127.0.0.1", free_port()))
+
+
+def test_waiting_ends_with_what_was_waited_for() -> None:
+    async def main() -> None:
+        async with Cluster(nodes=0, clock=SimulatedClock(asyncio.get_running_loop())) as cluster:
+            with pytest.raises(LocalClusterError, match="not within 5 s: a node"):
+                await until(cluster.client(), core_v1.Node, lambda nodes: len(nodes) > 0, "a node", timeout=5)
+            spaces = await until(cluster.client(), core_v1.Namespace, lambda found: len(found) >= 3, "namespaces")
+            assert {"default", "kube-system"} <= {space.metadata.name for space in spaces}
+
+    run_simulated(main())

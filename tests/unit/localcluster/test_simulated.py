@@ -1,0 +1,185 @@
+"""Simulated nodes: they register and live, their Pods run and end, and a refused write is made again."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import msgspec
+import orjson
+
+from pybernetes.aio.simulation import EPOCH, SimulatedClock, run_simulated
+from pybernetes.api.errors import InternalError
+from pybernetes.api.objects import Key, User
+from pybernetes.api.types import coordination_v1, core_v1
+from pybernetes.apiserver.config import Config
+from pybernetes.apiserver.server import ApiServer
+from pybernetes.client.rest import Client
+from pybernetes.client.transport import direct
+from pybernetes.localcluster.simulated import LABEL, SimulatedNodes, running_status
+from pybernetes.store.memory import MemoryStore
+from pybernetes.wire.http import Request, Response
+
+ADMIN = User("admin", groups=("system:masters", "system:authenticated"))
+
+
+class World:
+    """An API server and simulated nodes; `refuse` says which of the nodes' requests fail."""
+
+    def __init__(self, server: ApiServer, clock: SimulatedClock) -> None:
+        self.clock = clock
+        self.refuse: Callable[[Request], bool] = lambda request: False
+        self._send = direct(server.handler, ADMIN)
+        self.client = Client(self._send, clock=clock)
+        self.nodes_client = Client(self._faulty, clock=clock)
+
+    async def _faulty(self, request: Request) -> Response:
+        if self.refuse(request):
+            error = InternalError("refused by the test")
+            return Response(error.code, body=orjson.dumps(error.status()))
+        return await self._send(request)
+
+    async def pod(self, name: str, **spec: Any) -> core_v1.Pod:
+        body = {"metadata": {"name": name, "namespace": "default"}}
+        containers = [{"name": "main", "image": "web"}]
+        made = msgspec.convert(body | {"spec": {"containers": containers, "nodeName": "one"} | spec}, core_v1.Pod)
+        return await self.client.of(core_v1.Pod).create(made)
+
+    async def get(self, name: str) -> core_v1.Pod:
+        return await self.client.of(core_v1.Pod).get(Key("default", name))
+
+
+@asynccontextmanager
+async def world() -> AsyncIterator[World]:
+    clock = SimulatedClock(asyncio.get_running_loop())
+    server = ApiServer(Config(disable_admission=("ServiceAccount",)), MemoryStore(), clock)
+    made = World(server, clock)
+    tasks = [asyncio.create_task(server.run())]
+    try:
+        await server.ready.wait()
+        nodes = SimulatedNodes(made.nodes_client, ["one", "two"])
+        tasks.append(asyncio.create_task(nodes.run()))
+        await clock.sleep(1)
+        yield made
+    finally:
+        for task in reversed(tasks):
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def simulated(test: Callable[[World], Awaitable[None]]) -> Callable[[], None]:
+    """Runs the test on virtual time, in a world of its own."""
+
+    def run() -> None:
+        async def main() -> None:
+            async with world() as made:
+                await test(made)
+
+        run_simulated(main())
+
+    run.__name__ = test.__name__
+    return run
+
+
+@simulated
+async def test_nodes_register_ready_and_say_that_they_are_simulated(w: World) -> None:
+    nodes = (await w.client.of(core_v1.Node).list()).items
+    assert [node.metadata.name for node in nodes] == ["one", "two"]
+    for node in nodes:
+        assert node.metadata.labels[LABEL] == "true"
+        assert node.status.nodeInfo is not None
+        assert node.status.nodeInfo.containerRuntimeVersion == "simulated://1"
+        assert {c.type for c in node.status.conditions if c.status == "True"} == {"Ready"}
+    addresses = {a.address for node in nodes for a in node.status.addresses if a.type == "InternalIP"}
+    assert addresses == {"198.18.0.1", "198.18.0.2"}
+
+
+@simulated
+async def test_leases_are_renewed_every_ten_seconds(w: World) -> None:
+    leases = w.client.of(coordination_v1.Lease)
+    first = (await leases.get(Key("kube-node-lease", "one"))).spec
+    await w.clock.sleep(30)
+    last = (await leases.get(Key("kube-node-lease", "one"))).spec
+    assert first is not None
+    assert last is not None
+    assert first.renewTime == "2026-01-01T00:00:00.000000Z"
+    assert last.renewTime == "2026-01-01T00:00:30.000000Z"
+
+
+@simulated
+async def test_a_node_that_was_deleted_comes_back_with_the_next_heartbeat(w: World) -> None:
+    await w.client.of(core_v1.Node).delete("two")
+    await w.clock.sleep(310)
+    assert (await w.client.of(core_v1.Node).get("two")).status.conditions
+
+
+@simulated
+async def test_pods_run_with_an_address_each_and_only_on_their_node(w: World) -> None:
+    for name in ("a", "b"):
+        await w.pod(name)
+    await w.pod("elsewhere", nodeName="unknown")
+    await w.clock.sleep(1)
+    a, b = await w.get("a"), await w.get("b")
+    assert (a.status.phase, a.status.hostIP) == ("Running", "198.18.0.1")
+    assert a.status.podIP
+    assert a.status.podIP != b.status.podIP
+    assert (await w.get("elsewhere")).status.phase == "Pending"
+
+
+@simulated
+async def test_a_deleted_pod_is_gone_and_a_finished_one_stays_finished(w: World) -> None:
+    await w.pod("gone")
+    await w.pod("finished")
+    await w.clock.sleep(1)
+    pods = w.client.of(core_v1.Pod)
+    await pods.patch_raw(Key("default", "finished"), {"status": {"phase": "Succeeded"}}, subresource="status")
+    await pods.delete(Key("default", "gone"))
+    await w.clock.sleep(1)
+    assert [(p.metadata.name, p.status.phase) for p in (await pods.list()).items] == [("finished", "Succeeded")]
+
+
+@simulated
+async def test_a_refused_status_is_written_again(w: World) -> None:
+    failures = 2
+
+    def refuse(request: Request) -> bool:
+        nonlocal failures
+        if request.method == "PATCH" and "/pods/" in request.target and failures:
+            failures -= 1
+            return True
+        return False
+
+    w.refuse = refuse
+    await w.pod("late")
+    await w.clock.sleep(0.5)
+    assert (await w.get("late")).status.phase == "Pending"
+    await w.clock.sleep(3)
+    assert (await w.get("late")).status.phase == "Running"
+
+
+@simulated
+async def test_a_server_that_is_away_is_waited_for(w: World) -> None:
+    w.refuse = lambda request: request.method in ("PUT", "POST", "PATCH")
+    await w.clock.sleep(60)
+    w.refuse = lambda request: False
+    await w.clock.sleep(12)
+    lease = await w.client.of(coordination_v1.Lease).get(Key("kube-node-lease", "one"))
+    assert lease.spec is not None
+    assert lease.spec.renewTime > "2026-01-01T00:01:00"
+
+
+def test_init_containers_are_done_and_containers_ready() -> None:
+    spec = {"containers": [{"name": "main", "image": "web"}], "initContainers": [{"name": "first", "image": "web"}]}
+    pod = msgspec.convert({"metadata": {"name": "p", "namespace": "d", "uid": "u"}, "spec": spec}, core_v1.Pod)
+
+    async def status() -> core_v1.PodStatus:
+        return running_status(pod, "198.18.0.1", "198.19.0.2", SimulatedClock(asyncio.get_running_loop()))
+
+    made = run_simulated(status())
+    assert EPOCH == 1_767_225_600
+    assert made.startTime == "2026-01-01T00:00:00Z"
+    assert [c.state.running is not None and c.ready for c in made.containerStatuses if c.state] == [True]
+    assert [c.state.terminated.reason for c in made.initContainerStatuses if c.state and c.state.terminated] == [
+        "Completed"
+    ]
+    assert {c.type: c.status for c in made.conditions}["Ready"] == "True"
