@@ -1,0 +1,219 @@
+"""Endpoints, certificates and bootstrap tokens with the real API server."""
+
+import base64
+import hashlib
+import hmac
+import json
+from typing import Any
+
+import msgspec
+from tests.component.controllers.world import World, deployment, simulated, template, world
+
+from pybernetes.aio.clock import rfc3339
+from pybernetes.api.objects import Key, User
+from pybernetes.api.types import certificates_v1, core_v1, discovery_v1, rbac_v1
+from pybernetes.wire.pki.certificates import new_request, parse_certificate, user_of
+from pybernetes.wire.pki.keys import new_key
+
+CSR = certificates_v1.CertificateSigningRequest
+NODES = ("system:nodes", "system:authenticated")
+SERVICE = {"selector": {"app": "web"}, "ports": [{"name": "http", "port": 80, "targetPort": "web"}]}
+
+
+async def web(w: World, replicas: int = 3, **service: Any) -> None:
+    pods = template(app="web")
+    pods["spec"]["containers"][0]["ports"] = [{"name": "web", "containerPort": 8080}]
+    await deployment(w, replicas=replicas, template=pods)
+    await w.create(core_v1.Service, "web", spec={**SERVICE, **service}, metadata={"labels": {"team": "a"}})
+    await w.clock.sleep(5)
+
+
+async def slices(w: World) -> list[discovery_v1.EndpointSlice]:
+    return list(await w.all(discovery_v1.EndpointSlice, labels="kubernetes.io/service-name=web"))
+
+
+@simulated
+async def test_a_service_has_its_ready_pods_as_endpoints_in_both_forms():
+    async with world(nodes=1) as w:
+        await web(w)
+        pods = {p.status.podIP: p for p in await w.pods()}
+        (found,) = await slices(w)
+        assert {e.addresses[0] for e in found.endpoints} == set(pods)
+        assert all(
+            e.conditions.ready and e.conditions.serving and not e.conditions.terminating for e in found.endpoints
+        )
+        assert {(e.nodeName, e.targetRef.name) for e in found.endpoints if e.targetRef} == {
+            (p.spec.nodeName, p.metadata.name) for p in pods.values()
+        }
+        assert [(p.name, p.port, p.protocol) for p in found.ports] == [("http", 8080, "TCP")]
+        assert found.metadata.labels["team"] == "a"
+        assert found.metadata.ownerReferences[0].name == "web"
+        (subset,) = (await w.get(core_v1.Endpoints, "web")).subsets
+        assert {a.ip for a in subset.addresses} == set(pods)
+        assert [(p.name, p.port) for p in subset.ports] == [("http", 8080)]
+
+
+@simulated
+async def test_endpoints_follow_readiness_and_deletion():
+    async with world() as w:
+        await web(w)
+        chosen = (await w.pods())[0]
+        conditions = [{"type": "Ready", "status": "False", "lastTransitionTime": rfc3339(w.clock.now())}]
+        await w.client.of(core_v1.Pod).patch_raw(
+            Key("default", chosen.metadata.name),
+            {"status": {"conditions": conditions}},
+            "application/strategic-merge-patch+json",
+            subresource="status",
+        )
+        await w.clock.sleep(1)
+        (found,) = await slices(w)
+        assert {e.addresses[0] for e in found.endpoints if not e.conditions.ready} == {chosen.status.podIP}
+        (subset,) = (await w.get(core_v1.Endpoints, "web")).subsets
+        assert [a.ip for a in subset.notReadyAddresses] == [chosen.status.podIP]
+        await w.patch(core_v1.Service, "web", {"spec": {"selector": {"app": "none"}}})
+        await w.clock.sleep(1)
+        (found,) = await slices(w)
+        assert found.endpoints == ()
+        assert (await w.get(core_v1.Endpoints, "web")).subsets == ()
+        await w.delete(core_v1.Service, "web")
+        await w.clock.sleep(5)
+        assert await slices(w) == []
+        assert not await w.there(core_v1.Endpoints, "web")
+
+
+@simulated
+async def test_many_pods_are_spread_over_slices_of_a_hundred_and_one_change_touches_one():
+    async with world(nodes=3) as w:
+        await web(w, replicas=230)
+        await w.clock.sleep(30)
+        found = await slices(w)
+        assert sum(len(s.endpoints) for s in found) == 230
+        assert max(len(s.endpoints) for s in found) <= 100
+        assert len(found) <= 4
+        before = {s.metadata.name: s.metadata.resourceVersion for s in found}
+        victim = (await w.pods())[0].metadata.name
+        await w.client.of(core_v1.Pod).patch_raw(Key("default", victim), {"metadata": {"labels": {"app": "no"}}})
+        await w.clock.sleep(10)
+        after = {s.metadata.name: s.metadata.resourceVersion for s in await slices(w)}
+        assert sum(before[name] != after[name] for name in before) <= 2
+        assert sum(len(s.endpoints) for s in await slices(w)) == 230
+
+
+@simulated
+async def test_a_service_without_selector_is_left_to_its_user():
+    async with world(nodes=0) as w:
+        await w.create(core_v1.Service, "ext", spec={"ports": [{"port": 80}]})
+        subsets = [{"addresses": [{"ip": "192.0.2.1"}], "ports": [{"port": 80}]}]
+        await w.create(core_v1.Endpoints, "ext", subsets=subsets)
+        await w.clock.sleep(30)
+        assert (await w.get(core_v1.Endpoints, "ext")).subsets[0].addresses[0].ip == "192.0.2.1"
+
+
+async def ask(w: World, name: str, user: User, signer: str, hosts: tuple[str, ...] = (), node: str = "node-1") -> None:
+    request = new_request(f"system:node:{node}", ("system:nodes",), hosts, new_key())
+    usage = "server auth" if hosts else "client auth"
+    body = {
+        "metadata": {"name": name},
+        "spec": {
+            "request": base64.b64encode(request).decode(),
+            "signerName": f"kubernetes.io/{signer}",
+            "usages": ["digital signature", usage],
+        },
+    }
+    await w.as_user(user).of(CSR).create(msgspec.convert(body, CSR))
+
+
+@simulated
+async def test_a_bootstrap_token_gets_a_node_its_client_certificate():
+    async with world(nodes=0) as w:
+        token = User("system:bootstrap:abcdef", groups=("system:bootstrappers", "system:authenticated"))
+        for role in ("system:node-bootstrapper", "system:certificates.k8s.io:certificatesigningrequests:nodeclient"):
+            body = {
+                "metadata": {"name": role.replace(":", "-")},
+                "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": role},
+                "subjects": [
+                    {"kind": "Group", "name": "system:bootstrappers", "apiGroup": "rbac.authorization.k8s.io"}
+                ],
+            }
+            await w.client.of(rbac_v1.ClusterRoleBinding).create(msgspec.convert(body, rbac_v1.ClusterRoleBinding))
+        await ask(w, "join", token, "kube-apiserver-client-kubelet")
+        await w.clock.sleep(15)
+        csr = await w.get(CSR, "join", "")
+        assert [(c.type, c.reason) for c in csr.status.conditions] == [("Approved", "AutoApproved")]
+        assert (
+            csr.status.conditions[0].message == "Auto approving kubelet client certificate after SubjectAccessReview."
+        )
+        certificate = parse_certificate(base64.b64decode(csr.status.certificate))
+        from cryptography.hazmat.primitives.serialization import Encoding
+
+        user = user_of(certificate.public_bytes(Encoding.DER))
+        assert (user.name, user.groups) == ("system:node:node-1", ("system:nodes",))
+
+
+@simulated
+async def test_nobody_else_gets_one():
+    async with world(nodes=0) as w:
+        admin = User("somebody", groups=("system:masters", "system:authenticated"))
+        await ask(w, "serving", admin, "kubelet-serving", ("node-1",))
+        await w.clock.sleep(60)
+        assert (await w.get(CSR, "serving", "")).status.conditions == ()
+
+
+@simulated
+async def test_a_serving_certificate_is_for_the_addresses_of_the_node_and_no_others():
+    async with world(nodes=1) as w:
+        kubelet = User("system:node:node-1", groups=NODES)
+        await w.clock.sleep(2)
+        await ask(w, "good", kubelet, "kubelet-serving", ("node-1", "198.18.1.1"))
+        await ask(w, "bad", kubelet, "kubelet-serving", ("node-1", "10.96.0.1"))
+        await w.clock.sleep(5)
+        assert (await w.get(CSR, "good", "")).status.certificate
+        assert (await w.get(CSR, "bad", "")).status.conditions == ()
+
+
+@simulated
+async def test_what_is_approved_and_unfit_fails_and_what_is_old_goes():
+    async with world(nodes=0) as w:
+        admin = User("somebody", groups=("system:masters", "system:authenticated"))
+        await ask(w, "odd", admin, "kube-apiserver-client-kubelet", ("example.com",))
+        csr = await w.get(CSR, "odd", "")
+        made = {"type": "Approved", "status": "True", "reason": "Me", "message": ""}
+        changed = msgspec.convert({**msgspec.to_builtins(csr), "status": {"conditions": [made]}}, CSR)
+        await w.client.of(CSR).patch(csr, changed, subresource="approval")
+        await w.clock.sleep(1)
+        kinds = {c.type: c.reason for c in (await w.get(CSR, "odd", "")).status.conditions}
+        assert kinds == {"Approved": "Me", "Failed": "SignerValidationFailure"}
+        await w.clock.sleep(25 * 3600)
+        assert not await w.there(CSR, "odd", "")
+
+
+async def token(w: World, name: str, expires: float | None = None, **more: str) -> None:
+    data = {"token-id": name, "token-secret": "0123456789abcdef", "usage-bootstrap-signing": "true", **more}
+    if expires is not None:
+        data["expiration"] = rfc3339(w.clock.now() + expires)
+    encoded = {key: base64.b64encode(value.encode()).decode() for key, value in data.items()}
+    await w.create(
+        core_v1.Secret, f"bootstrap-token-{name}", "kube-system", type="bootstrap.kubernetes.io/token", data=encoded
+    )
+
+
+@simulated
+async def test_cluster_info_is_signed_by_every_token_as_long_as_it_lives():
+    async with world(nodes=0) as w:
+        await w.create(core_v1.ConfigMap, "cluster-info", "kube-public", data={"kubeconfig": "the content"})
+        await token(w, "abcdef", 100)
+        await token(w, "unused", **{"usage-bootstrap-signing": "false"})
+        await w.clock.sleep(2)
+        data = (await w.get(core_v1.ConfigMap, "cluster-info", "kube-public")).data
+        assert set(data) == {"kubeconfig", "jws-kubeconfig-abcdef"}
+        header, payload, signature = data["jws-kubeconfig-abcdef"].split(".")
+        assert payload == ""
+        assert json.loads(base64.urlsafe_b64decode(header + "==")) == {"alg": "HS256", "kid": "abcdef"}
+        signed = f"{header}.{base64.urlsafe_b64encode(b'the content').decode().rstrip('=')}".encode()
+        wanted = hmac.new(b"0123456789abcdef", signed, hashlib.sha256).digest()
+        assert base64.urlsafe_b64decode(signature + "=") == wanted
+        await w.clock.sleep(110)
+        assert not await w.there(core_v1.Secret, "bootstrap-token-abcdef", "kube-system")
+        assert await w.there(core_v1.Secret, "bootstrap-token-unused", "kube-system")
+        data = (await w.get(core_v1.ConfigMap, "cluster-info", "kube-public")).data
+        assert set(data) == {"kubeconfig"}
