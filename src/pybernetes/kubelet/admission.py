@@ -31,8 +31,5 @@ def admit(pod: core_v1.Pod, others: Iterable[core_v1.Pod], allocatable: Mapping[
 
 
 def _refusal(name: str, wanted: int, used: int, have: int) -> Verdict:
-    message = (
-        f"Pod was rejected: Node didn't have enough resource: {name}, requested: {wanted}, used: {used},"
-        f" capacity: {have}"
-    )
+    message = f"Node didn't have enough resource: {name}, requested: {wanted}, used: {used}, capacity: {have}"
     return Verdict(f"OutOf{name}", message)

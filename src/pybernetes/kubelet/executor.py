@@ -125,7 +125,7 @@ class Executor:
             try:
                 await self._tools.runtime.run_sandbox(spec)
             except m.RuntimeRefused as refused:
-                message = f"Failed to create pod sandbox: rpc error: code = {refused.code} desc = {refused.message}"
+                message = f"Failed to create pod sandbox: {refused.rpc}"
                 self.tell(worker, "", "Warning", "FailedCreatePodSandBox", message)
                 raise ActionFailed("FailedCreatePodSandBox", message, most=15.0) from None
 

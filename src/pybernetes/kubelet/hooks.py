@@ -71,7 +71,7 @@ class Hooks:
         except RuntimeRefused as refused:
             if refused.code == "DEADLINE_EXCEEDED" or "timed out" in refused.message:
                 return Answer(False, f"command timed out: {' '.join(command)!r} timed out after {timeout:g}s")
-            return Answer(False, f"rpc error: code = {refused.code} desc = {refused.message}")
+            return Answer(False, refused.rpc)
         output = (result.stdout + result.stderr)[:_BODY_LIMIT].decode(errors="replace")
         return Answer(result.exit_code == 0, output)
 

@@ -238,11 +238,11 @@ class Kubelet:
         while True:
             try:
                 async for event in source.stream():
-                    uid = self._owners.get(event.container)
-                    if uid is not None and uid in self.workers:
-                        self.workers[uid].wake()
-                    elif uid is None:
-                        self._wake_unknown(event.container)
+                    for worker in self._concerned(event.container):
+                        if event.ended:
+                            worker.ended(event.container)
+                        else:
+                            worker.wake()
             except RuntimeRefused as refused:
                 log.warning("no event stream, relisting only error=%s", refused.message)
                 return
@@ -251,13 +251,14 @@ class Kubelet:
             await self._clock.sleep(_RECONNECT)
             self._wake_all()
 
-    def _wake_unknown(self, container: str) -> None:
-        """An event of a container that no relist has shown yet: its worker may have seen it."""
-        for worker in self.workers.values():
-            if any(c.id == container for c in worker.observed.containers) or any(
-                s.id == container for s in worker.observed.sandboxes
-            ):
-                worker.wake()
+    def _concerned(self, container: str) -> list[PodWorker]:
+        """The worker of a container or sandbox; its own observation knows what no relist has shown yet."""
+        owner = self.workers.get(self._owners.get(container, ""))
+        if owner is not None:
+            return [owner]
+        every = list(self.workers.values())
+        found = [w for w in every if w.knows(container)]
+        return found or [w for w in every if w.starting]
 
     async def _relist(self) -> None:
         """Finds what the events did not tell, and Pods in the runtime that the API does not know."""

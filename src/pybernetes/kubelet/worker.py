@@ -25,6 +25,7 @@ log = logging.getLogger(__name__)
 _RUNTIME_RETRY = 1.0
 _REPORT_RETRY = 2.0
 _RECONCILE = 10.0
+_ENDING, _ENDING_LOOK = 2.0, 0.03
 _TRACELESS = (machine.Prepare, machine.PullImage, machine.StopSandbox, machine.TearDown)
 
 
@@ -79,6 +80,7 @@ class PodWorker:
         self._probing: dict[str, asyncio.Task[None]] = {}
         self._told: set[str] = set()
         self._started: float | None = None
+        self._ending: dict[str, float] = {}
         self._forgotten = False
         self._reported: core_v1.PodStatus | None = None
         """What was sent last: transition times go by it, not by what others made of the status since."""
@@ -106,6 +108,21 @@ class PodWorker:
     def wake(self) -> None:
         """Something may have changed: look again."""
         self._wake.set()
+
+    @property
+    def starting(self) -> bool:
+        """Whether an action is under way that makes something whose id is not known yet."""
+        return any(key.startswith(("sandbox", "create/", "start/")) for key in self._busy)
+
+    def knows(self, id: str) -> bool:
+        """Whether a sandbox or container is of this Pod, as last observed."""
+        seen = self.observed
+        return any(s.id == id for s in seen.sandboxes) or any(c.id == id for c in seen.containers)
+
+    def ended(self, container: str) -> None:
+        """The runtime's events say that a container has ended: look until its state says so, too."""
+        self._ending[container] = self.clock.monotonic() + _ENDING
+        self.wake()
 
     def took_number(self, container: str, attempt: int) -> None:
         """A run's number is used up before it starts, so that a run that ends at once is counted too."""
@@ -148,7 +165,7 @@ class PodWorker:
                 self._begin(group, action)
         self._probe(group)
         self._tell_back_offs()
-        delays += self._notices()
+        delays += self._notices() + self._endings()
         await self._report(group)
         return max(0.0, min(delays)) if delays else None
 
@@ -213,8 +230,11 @@ class PodWorker:
         delay = min(failed.most, 2 * self._delays[key]) if key in self._delays else failed.first
         self._delays[key] = delay
         now = self.clock.now()
+        before = self._failures.get(key)
         self._failures[key] = Failure(failed.reason, failed.message, now + delay, now)
-        log.warning(
+        again = before is not None and before.message == failed.message
+        log.log(
+            logging.DEBUG if again else logging.WARNING,
             "action failed pod=%s action=%s reason=%s error=%s retry_in=%gs",
             self.ref, key, failed.reason, failed.message, delay,
         )  # fmt: skip
@@ -271,6 +291,13 @@ class PodWorker:
         now = self.observed.now
         ends = (f.since + BACK_OFF_NOTICE - now for f in self._failures.values() if f.reason == ERR_PULL)
         return [delay for delay in ends if delay > 0]
+
+    def _endings(self) -> list[float]:
+        """When to look again at containers whose end was announced but is not yet seen."""
+        now = self.clock.monotonic()
+        running = {c.id for c in self.observed.containers if c.state == State.RUNNING}
+        self._ending = {id: until for id, until in self._ending.items() if id in running and until > now}
+        return [_ENDING_LOOK] if self._ending else []
 
     def _around(self) -> Surroundings:
         return Surroundings(host_ips=self.host_ips, messages=self._messages)

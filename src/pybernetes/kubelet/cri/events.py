@@ -19,7 +19,6 @@ log = logging.getLogger(__name__)
 _METHOD = "/containerd.services.events.v1.Events/Subscribe"
 _TOPICS = ("/tasks/start", "/tasks/exit", "/tasks/oom", "/containers/delete")
 _NAMESPACE = "k8s.io"
-_CONTAINER_FIELD = 1
 
 
 class RuntimeEvent(Struct, frozen=True):
@@ -27,6 +26,11 @@ class RuntimeEvent(Struct, frozen=True):
 
     topic: str
     container: str
+
+    @property
+    def ended(self) -> bool:
+        """The main process has ended. CRI learns it from the same stream, perhaps a moment later than we do."""
+        return self.topic == "/tasks/exit"
 
 
 class EventSource:
@@ -73,15 +77,18 @@ def _varint(value: int) -> bytes:
 
 
 def parse_envelope(data: bytes) -> RuntimeEvent | None:
-    """The topic of an Envelope and the container its event names; None where it names none."""
-    topic, container = "", ""
+    """The topic of an Envelope and the container its event names; None where it names none or only an exec."""
+    topic, container, process = "", "", ""
     for number, value in _fields(data):
         if number == 3:
             topic = value.decode()
         elif number == 4:  # google.protobuf.Any: 2 is the message's bytes
             for inner, payload in _fields(value):
                 if inner == 2:
-                    container = next((v.decode() for n, v in _fields(payload) if n == _CONTAINER_FIELD), "")
+                    named = dict(_fields(payload))
+                    container, process = named.get(1, b"").decode(), named.get(2, b"").decode()
+    if topic == "/tasks/exit" and process != container:
+        return None  # the end of an exec
     return RuntimeEvent(topic, container) if topic and container else None
 
 

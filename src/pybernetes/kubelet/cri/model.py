@@ -30,6 +30,12 @@ class RuntimeRefused(Exception):
         self.code = code
         self.message = message
 
+    @property
+    def rpc(self) -> str:
+        """As Go prints a gRPC status."""
+        code = self.code.title().replace("_", "")
+        return f"rpc error: code = {code} desc = {self.message}"
+
 
 class State(Enum):
     """State of a container (CRI ContainerState)."""

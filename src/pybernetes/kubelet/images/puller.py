@@ -103,9 +103,9 @@ class Puller:
         try:
             ref = await self._any(image, credentials or [None])
         except RuntimeRefused as refused:
-            tell("Warning", "Failed", f'Failed to pull image "{container.image}": {refused.message}')
+            tell("Warning", "Failed", f'Failed to pull image "{container.image}": {refused.rpc}')
             tell("Warning", "Failed", f"Error: {ERR_PULL}")
-            raise ImageError(ERR_PULL, refused.message) from None
+            raise ImageError(ERR_PULL, refused.rpc) from None
         took = self._clock.monotonic() - asked
         there = await self._runtime.image(ref)
         size = there.size if there is not None else 0

@@ -76,8 +76,7 @@ class KubeletApi:
         except RuntimeUnavailable as away:
             return _text(str(away), 503)
         except RuntimeRefused as refused_by_runtime:
-            code = refused_by_runtime.code.title().replace("_", "")
-            return _text(f"rpc error: code = {code} desc = {refused_by_runtime.message}", 500)
+            return _text(refused_by_runtime.rpc, 500)
         except ConnectionError as error:
             log.warning("stream failed path=%s error=%s", request.raw_path, error)
             return _text(str(error), 502)

@@ -210,7 +210,7 @@ class NodeReporter:
         except (RuntimeUnavailable, RuntimeRefused) as error:
             if not before.runtime:
                 log.error("container runtime does not answer error=%s", error)
-            self.health = RuntimeHealth(version=before.version)
+            self.health = RuntimeHealth(network=before.network, version=before.version)
         else:
             network = (
                 ""

@@ -43,6 +43,11 @@ class Surroundings(Struct, frozen=True):
 def pod_status(pod: core_v1.Pod, observed: Observed, around: Surroundings) -> core_v1.PodStatus:
     """The status to report now."""
     old = pod.status
+    if not observed.containers and not observed.sandboxes and not old.containerStatuses:
+        if observed.verdict is not None:
+            return _refused(pod, observed.verdict, around)
+        if old.phase == "Failed":
+            return old
     inits = tuple(_container(pod, c, observed, around, old.initContainerStatuses) for c in pod.spec.initContainers)
     mains = tuple(_container(pod, c, observed, around, old.containerStatuses) for c in pod.spec.containers)
     guests = _ephemeral(pod, observed, around)
@@ -66,6 +71,20 @@ def pod_status(pod: core_v1.Pod, observed: Observed, around: Surroundings) -> co
         qosClass=old.qosClass or qos_class(pod),
     )
     return replace(status, conditions=_conditions(pod, status, observed))
+
+
+def _refused(pod: core_v1.Pod, verdict: machine.Verdict, around: Surroundings) -> core_v1.PodStatus:
+    """Of a Pod that the node did not take."""
+    return replace(
+        pod.status,
+        observedGeneration=pod.metadata.generation,
+        phase="Failed",
+        reason=verdict.reason,
+        message=f"Pod was rejected: {verdict.message}",
+        hostIP=around.host_ips[0] if around.host_ips else "",
+        hostIPs=tuple(core_v1.HostIP(ip=ip) for ip in around.host_ips),
+        qosClass=pod.status.qosClass or qos_class(pod),
+    )
 
 
 def _pod_ips(pod: core_v1.Pod, observed: Observed, around: Surroundings) -> tuple[str, ...]:
