@@ -205,6 +205,15 @@ class ProxyBackendSuite:
         assert (await lab.get("node", VIP)).startswith("b ")
         assert (await lab.get("node", NODE, 30080)).startswith("b ")
 
+    async def test_an_endpoint_on_the_node_itself_is_reached(self, lab: Lab, backend: ProxyBackend) -> None:
+        """As the API server behind the Service `kubernetes` on its own machine."""
+        lab.serve_tcp("node", 6443)
+        here = (BackendEndpoint(NODE, 6443, local=True),)
+        await backend.sync({WEB: [service(endpoints=here, external_endpoints=here)]}, full=False)
+        for where, address, port in (("a", VIP, 80), ("node", VIP, 80), ("out", NODE, 30080), ("node", NODE, 30080)):
+            assert (await lab.get(where, address, port)).startswith("node "), where
+        assert await lab.get("a", VIP) == f"node {PODS['a']}"
+
     async def test_outside_reaches_node_ports_and_external_addresses(self, lab: Lab, backend: ProxyBackend) -> None:
         await backend.sync({WEB: [service("b")]}, full=False)
         for address, port in ((NODE, 30080), (EXTERNAL, 80)):

@@ -3,6 +3,7 @@
 Made and used in one NamespaceThread. Every method names one object; nothing is confirmed by dumping tables.
 """
 
+import asyncio
 import errno
 from collections.abc import Iterator
 from contextlib import suppress
@@ -33,6 +34,9 @@ class Netlink:
     def __init__(self) -> None:
         from pyroute2 import IPRoute
 
+        if asyncio._get_running_loop() is not None:
+            # pyroute2 brings a loop of its own, and would close the one that runs here
+            raise RuntimeError("netlink is used in a worker thread (kernel.namespaces.NamespaceThread)")
         self._ip = IPRoute()
 
     def close(self) -> None:

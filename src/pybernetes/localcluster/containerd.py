@@ -2,7 +2,6 @@
 
 import asyncio
 import platform
-import socket
 from collections.abc import Mapping
 from importlib.resources import files
 from pathlib import Path
@@ -71,7 +70,7 @@ def node_files(mirrors: Mapping[str, str] | None = None) -> dict[str, str]:
 
 
 async def wait_ready(sandbox: NodeSandbox, timeout: float = 30.0) -> None:
-    """Waits until containerd's socket answers. Raises LocalClusterError with the last line of its log."""
+    """Waits until containerd answers over CRI. Raises LocalClusterError with the last line of its log."""
     deadline = asyncio.get_running_loop().time() + timeout
     while not await asyncio.to_thread(_answers, sandbox.path(SOCKET)):
         if asyncio.get_running_loop().time() > deadline:
@@ -115,9 +114,13 @@ def last_log_line(sandbox: NodeSandbox, service: str) -> str:
 
 
 def _answers(path: Path) -> bool:
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+    """Whether CRI does: containerd opens its socket a moment before it has read its own state."""
+    import grpc
+
+    with grpc.insecure_channel(f"unix://{path}") as channel:
+        version = channel.unary_unary("/runtime.v1.RuntimeService/Version", bytes, bytes)  # an empty request is enough
         try:
-            probe.connect(str(path))
-        except OSError:
+            version(b"", timeout=2.0)
+        except grpc.RpcError:
             return False
     return True

@@ -9,6 +9,7 @@ import asyncio
 import json
 import logging
 import os
+import resource
 import shutil
 import signal
 import sys
@@ -34,6 +35,9 @@ LISTEN_FDS_START = 3
 def main() -> int:
     """Runs until the node is powered off."""
     spec = msgspec.json.decode(Path(sys.argv[1]).read_bytes(), type=NodeSpec)
+    os.umask(0o022)
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))  # services and containers inherit it; a shell's is small
     try:
         child = _divide(spec)
     except OSError as error:

@@ -12,7 +12,7 @@ from pybernetes.kernel.namespaces import NETNS_DIR, namespace_id, unpin_netns
 from pybernetes.kernel.processes import ProcessRef, kill_and_wait
 from pybernetes.localcluster.errors import LocalClusterError
 from pybernetes.localcluster.spec import STATE_DIR, cluster_label
-from pybernetes.localcluster.switch import sweep_routes
+from pybernetes.localcluster.switch import our_routes, sweep_routes
 
 log = logging.getLogger(__name__)
 
@@ -46,10 +46,12 @@ def clusters() -> set[str]:
 
 
 def leftovers(cluster: str) -> list[str]:
-    """What is left of a cluster on the machine, disks aside: paths. Empty after sweep()."""
+    """What is left of a cluster on the machine, disks aside: paths and, without any cluster, routes. Empty after
+    sweep()."""
     label = cluster_label(cluster)
     places = [NETNS_DIR / label, *Cgroup(label).folders()]
-    return [str(place) for place in places if place.exists()]
+    found = [str(place) for place in places if place.exists()]
+    return found if clusters() else [*found, *(f"route {destination}" for destination in our_routes())]
 
 
 def _kill_in_netns(path: Path) -> None:

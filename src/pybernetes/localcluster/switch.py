@@ -137,19 +137,32 @@ class HostRoutes:
         self._routes = [Route(r, kind="unreachable", protocol=ROUTE_PROTOCOL, metric=_METRIC) for r in ranges]
 
     async def add(self) -> None:
-        """Adds them, after a sweep of what an earlier cluster left."""
-        await asyncio.to_thread(self._add)
+        """Adds them; those that are there stay."""
+        await asyncio.to_thread(self._each, Netlink.replace_route)
 
     async def remove(self) -> None:
-        """Removes every route of ours."""
-        await asyncio.to_thread(sweep_routes)
+        """Removes them."""
+        await asyncio.to_thread(self._each, Netlink.delete_route)
 
-    def _add(self) -> None:
-        sweep_routes()
+    def _each(self, work: Callable[[Netlink, Route], object]) -> None:
         for route in self._routes:
-            _with_netlink(Netlink.replace_route, route)
+            _with_netlink(work, route)
 
 
 def sweep_routes() -> int:
     """Removes all routes with our protocol number from the machine; how many there were."""
-    return _with_netlink(lambda link: sum(link.delete_route(route) for route in list(link.routes(ROUTE_PROTOCOL))))
+    return _on_machine(lambda link: sum(link.delete_route(route) for route in list(link.routes(ROUTE_PROTOCOL))))
+
+
+def our_routes() -> list[str]:
+    """Destinations of the machine's routes with our protocol number."""
+    return _on_machine(lambda link: [route.destination for route in link.routes(ROUTE_PROTOCOL)])
+
+
+def _on_machine(function: Callable[[Netlink], T]) -> T:
+    """In the machine's own network, from any thread: netlink's must not run an event loop."""
+    thread = NamespaceThread(None, "routes")
+    try:
+        return thread.call(_with_netlink, function)
+    finally:
+        thread.close()
