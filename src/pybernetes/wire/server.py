@@ -48,7 +48,8 @@ class Limits:
     idle_seconds: float = 120.0
     """An unused connection. Longer than our clients keep theirs, so that they close first and no request is lost."""
     write_seconds: float = 60.0
-    """A peer that takes no byte for so long is cut off."""
+    """A peer that takes no byte of a whole body for so long is cut off. One that pauses in a stream (a log in a pager)
+    holds one chunk, and may."""
     handshake_seconds: float = 10.0
     linger_seconds: float = 2.0
     """How long a refused sender may go on sending before the socket is closed under it."""
@@ -243,6 +244,9 @@ class _ServerConnection(Connection):
         self._began = False  # a message began or ended in the read at hand
         self._deadline = 0.0
         self._unsent = 0
+        self._whole = False  # a body that is whole in memory is being sent
+        self._held = False  # reading is paused, because enough requests wait
+        self._waiting_bytes = 0
         self._early: list[bytes] | None = None  # bytes after an upgrade request, until the handler has decided
         self._early_eof = False
         self._ended = False  # no further request is parsed
@@ -297,6 +301,8 @@ class _ServerConnection(Connection):
     def check(self, now: float) -> None:
         """Closes the connection when its time is over."""
         if not self._writable.is_set():
+            if not self._whole:
+                return
             unsent = self.transport.get_write_buffer_size()
             if self._unsent == 0 or unsent < self._unsent:
                 self._unsent = unsent
@@ -419,10 +425,23 @@ class _ServerConnection(Connection):
 
     def _enqueue(self, pending: _Pending) -> None:
         self._queue.append(pending)
+        self._waiting_bytes += len(pending.request.body)
         if self._task is None:
             self._task = self._server.spawn(self)
-        elif len(self._queue) == _PIPELINE:
+        elif not self._held and self._full():
+            self._held = True
             self.transport.pause_reading()
+
+    def _full(self) -> bool:
+        return len(self._queue) >= _PIPELINE or self._waiting_bytes > self._limits.body
+
+    def _next(self) -> _Pending:
+        pending = self._queue.popleft()
+        self._waiting_bytes -= len(pending.request.body)
+        if self._held and not self._full() and not self.transport.is_closing():
+            self._held = False
+            self.transport.resume_reading()
+        return pending
 
     def _keep_early(self, data: bytes) -> None:
         early = self._early
@@ -441,9 +460,7 @@ class _ServerConnection(Connection):
         """Answers what waits, in order. Cancelled when the peer goes away."""
         try:
             while self._queue:
-                pending = self._queue.popleft()
-                if len(self._queue) == _PIPELINE - 1 and not self.transport.is_closing():
-                    self.transport.resume_reading()
+                pending = self._next()
                 if not await self._answer(pending):
                     self._finish(pending)
                     return
@@ -493,7 +510,9 @@ class _ServerConnection(Connection):
                 response.headers.add("vary", "Accept-Encoding")
             self._write_whole(request.method, response, body, keep)
             if not self._writable.is_set():
+                self._whole = True
                 await self.drain()
+                self._whole = False
         else:
             keep = await self._write_stream(pending, response, response.body, keep)
         return keep
