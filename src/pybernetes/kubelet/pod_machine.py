@@ -287,7 +287,7 @@ def finished(pod: core_v1.Pod, observed: Observed) -> bool:
         return False
     for container in pod.spec.containers:
         runs = seen.get(container.name)
-        if not runs or _alive(runs[0]) or may_restart(container, runs[0], policy):
+        if not runs or _alive(runs[0]) or may_restart(pod, container, runs[0]):
             return False
     return True
 
@@ -306,10 +306,13 @@ def _alive(container: Container) -> bool:
     return container.state != State.EXITED
 
 
-def may_restart(container: core_v1.Container, ended: Container, policy: str) -> bool:
-    """Whether an ended run may have a successor; `policy` is the Pod's, the container's own outranks it."""
+def may_restart(pod: core_v1.Pod, container: core_v1.Container, ended: Container) -> bool:
+    """Whether an ended run may have a successor in the same sandbox; its own policy outranks the Pod's."""
     if is_sidecar(container) or _changed(container, ended):
         return True
+    policy = pod.spec.restartPolicy
+    if any(c.name == container.name for c in pod.spec.initContainers):
+        return ended.exit_code != 0 and policy != "Never"
     wanted = container.restartPolicy or policy
     return wanted == "Always" or (wanted == "OnFailure" and ended.exit_code != 0)
 
@@ -368,7 +371,7 @@ def _begin(pod: core_v1.Pod, observed: Observed) -> Iterator[Action]:
     starting = pod.spec.containers if not pod.spec.initContainers else (first,) if first else ()
     for wanted in starting:
         runs = seen.get(wanted.name, ())
-        if not runs or may_restart(wanted, runs[0], pod.spec.restartPolicy):
+        if not runs or may_restart(pod, wanted, runs[0]):
             yield from _pull(observed, wanted.name, _attempt(observed, wanted.name, seen))
 
 
@@ -411,11 +414,8 @@ def _keep_running(
         yield from _start_created(observed, run, sandbox)
     elif run.state == State.EXITED:
         is_init = any(wanted.name == c.name for c in pod.spec.initContainers)
-        again = may_restart(wanted, run, pod.spec.restartPolicy)
-        if is_init and not is_sidecar(wanted):
-            # In a new sandbox an init container runs again although it has succeeded before.
-            again = run.sandbox != sandbox.id or (run.exit_code != 0 and pod.spec.restartPolicy != "Never")
-        if not again:
+        # In a new sandbox an init container runs again although it has succeeded before.
+        if not may_restart(pod, wanted, run) and not (is_init and run.sandbox != sandbox.id):
             return
         when = run.finished if _changed(wanted, run) or run.sandbox != sandbox.id else restart_time(run)
         if when > observed.now:
