@@ -1,0 +1,146 @@
+"""kube-controller-manager: the composition root: flags -> Config -> ControllerManager, while this process leads."""
+
+import argparse
+import ipaddress
+import re
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from pybernetes.aio.clock import Clock
+from pybernetes.client.rest import Client
+from pybernetes.cmd import _leading
+from pybernetes.controllers.runtime import Config, ControllerManager, chosen
+from pybernetes.wire.pki.certificates import parse_authority
+from pybernetes.wire.pki.keys import PkiError
+
+COMPONENT = _leading.Component(
+    name="kube-controller-manager",
+    help="Drives the world towards what the objects say.",
+    port=10257,
+    accepted=(
+        "authentication-kubeconfig",
+        "authorization-kubeconfig",
+        "authorization-always-allow-paths",
+        "client-ca-file",
+        "concurrent-deployment-syncs",
+        "concurrent-gc-syncs",
+        "concurrent-namespace-syncs",
+        "concurrent-replicaset-syncs",
+        "concurrent-serviceaccount-token-syncs",
+        "configure-cloud-routes",
+        "enable-garbage-collector",
+        "feature-gates",
+        "kube-api-burst",
+        "kube-api-qps",
+        "leader-elect-lease-duration",
+        "leader-elect-renew-deadline",
+        "leader-elect-resource-lock",
+        "leader-elect-retry-period",
+        "node-monitor-period",
+        "profiling",
+        "requestheader-allowed-names",
+        "requestheader-client-ca-file",
+        "requestheader-extra-headers-prefix",
+        "requestheader-group-headers",
+        "requestheader-username-headers",
+        "service-account-private-key-file",
+        "service-cluster-ip-range",
+        "use-service-account-credentials",
+    ),
+)
+
+_UNITS = {"ns": 1e-9, "us": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Entry point of the console script."""
+    parser = _leading.parser(COMPONENT)
+    add = parser.add_argument
+    add(
+        "--controllers",
+        default="*",
+        help="which run: '*', names, and '-name' for not; bootstrapsigner and tokencleaner",
+    )
+    add("--cluster-name", default="kubernetes", help="the cluster's name")
+    add("--allocate-node-cidrs", type=_leading.boolean, nargs="?", const=True, default=False,
+        help="give each Node a range of Pod addresses out of --cluster-cidr")  # fmt: skip
+    add("--cluster-cidr", type=_networks, default=(), help="the Pods' addresses; one range a family, with a comma")
+    add("--node-cidr-mask-size", "--node-cidr-mask-size-ipv4", type=int, default=24, help="size of a Node's range")
+    add("--node-cidr-mask-size-ipv6", type=int, default=64, help="the same for IPv6")
+    add("--node-monitor-grace-period", type=duration, default=40.0, help="how long a Node may be silent: 40s")
+    add("--node-startup-grace-period", type=duration, default=60.0, help="the same before it said anything: 1m")
+    add("--terminated-pod-gc-threshold", type=int, default=12500, help="how many ended Pods stay; 0: all")
+    add("--cluster-signing-cert-file", type=Path, help="the authority that signs requests, PEM")
+    add("--cluster-signing-key-file", type=Path, help="its key, PEM")
+    add("--cluster-signing-duration", type=duration, default=8760 * 3600.0, help="life of a certificate at most: 8760h")
+    add("--root-ca-file", type=Path, help="the bundle that Pods verify the API server with, PEM")
+    options = parser.parse_args(arguments)
+    try:
+        config = config_of(options)
+        controllers = chosen(options.controllers.split(","))
+    except _leading.StartError as error:
+        print(f"{COMPONENT.name}: {error}", file=sys.stderr)
+        sys.exit(1)
+    except ValueError as error:
+        print(f"{COMPONENT.name}: --controllers: {error}", file=sys.stderr)
+        sys.exit(1)
+
+    async def work(client: Client, clock: Clock) -> None:
+        await ControllerManager(client, config, controllers).run()
+
+    sys.exit(_leading.command(COMPONENT, options, work))
+
+
+def config_of(options: argparse.Namespace) -> Config:
+    """The flags as Config, files read. Raises StartError."""
+    if options.allocate_node_cidrs and not options.cluster_cidr:
+        raise _leading.StartError("--allocate-node-cidrs needs --cluster-cidr")
+    certificate, key = _read(options.cluster_signing_cert_file), _read(options.cluster_signing_key_file)
+    if bool(certificate) != bool(key):
+        raise _leading.StartError("--cluster-signing-cert-file and --cluster-signing-key-file go together")
+    if certificate:
+        try:
+            parse_authority(certificate, key)
+        except PkiError as error:
+            raise _leading.StartError(f"cannot sign with {options.cluster_signing_cert_file}: {error}") from None
+    return Config(
+        cluster_name=options.cluster_name,
+        allocate_node_cidrs=options.allocate_node_cidrs,
+        cluster_cidrs=options.cluster_cidr,
+        node_cidr_mask_size=options.node_cidr_mask_size,
+        node_cidr_mask_size_ipv6=options.node_cidr_mask_size_ipv6,
+        node_monitor_grace_period=options.node_monitor_grace_period,
+        node_startup_grace_period=options.node_startup_grace_period,
+        terminated_pod_gc_threshold=options.terminated_pod_gc_threshold,
+        cluster_signing_cert=certificate,
+        cluster_signing_key=key,
+        cluster_signing_duration=options.cluster_signing_duration,
+        root_ca=_read(options.root_ca_file),
+    )
+
+
+def duration(text: str) -> float:
+    """Seconds of a Go duration: `40s`, `1m30s`, `8760h`."""
+    parts = re.findall(r"(\d+(?:\.\d+)?)(ns|us|ms|s|m|h)", text)
+    if not parts or "".join(number + unit for number, unit in parts) != text:
+        raise argparse.ArgumentTypeError(f'"{text}" is no duration such as 40s or 1m30s')
+    return sum(float(number) * _UNITS[unit] for number, unit in parts)
+
+
+def _networks(text: str) -> tuple[str, ...]:
+    try:
+        return tuple(str(ipaddress.ip_network(part.strip())) for part in text.split(",") if part.strip())
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def _read(path: Path | None) -> bytes:
+    try:
+        return path.read_bytes() if path else b""
+    except OSError as error:
+        raise _leading.StartError(f"cannot read {path}: {error.strerror}") from None
+
+
+if __name__ == "__main__":
+    main()
