@@ -112,7 +112,7 @@ async def test_pods_of_two_nodes_reach_each_other_and_themselves(network: Networ
         for (sandbox, _, _), cri in zip(pods, (0, 0, 1), strict=True):
             network.cri[cri].remove(sandbox)
     assert "pyb" not in (await network.nodes[0].exec(["ip", "-br", "link"])).out
-    assert (await network.nodes[0].exec(["ls", "/var/lib/cni/pybernetes"])).out == ""
+    assert (await network.nodes[0].exec(["ls", "/var/lib/cni/pybernetes"])).out == "last\n"
 
 
 async def test_nothing_of_a_pod_leaves_the_cluster(network: Network) -> None:
@@ -192,7 +192,7 @@ async def test_after_a_power_cut_addresses_are_given_back(network: Network) -> N
     network.cri.append(Cri(node.path(containerd.SOCKET)))
     await _until_async(
         lambda: _out(node, ["sh", "-c", "ls /var/lib/cni/pybernetes; ls /run/pybernetes"]),
-        lambda text: text == "cni.sock\n",
+        lambda text: text == "last\ncni.sock\n",
     )
     sandbox, container, address = await asyncio.to_thread(network.pod, 1, "again")
     assert address.startswith("10.244.1.")
@@ -218,7 +218,7 @@ async def test_a_refusal_is_a_cni_error_with_exit_code_1(network: Network) -> No
     assert (code, said["code"]) == (1, 100)
     code, said = await call("VERSION")
     assert (code, "1.0.0" in said["supportedVersions"]) == (0, True)
-    assert (await node.exec(["ls", "/var/lib/cni/pybernetes"])).out == ""
+    assert (await node.exec(["ls", "/var/lib/cni/pybernetes"])).out == "last\n"
     assert CNI_CONFIG.name in (await node.exec(["ls", "/etc/cni/net.d"])).out
 
 

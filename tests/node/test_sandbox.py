@@ -1,16 +1,20 @@
 """A node of namespaces with a real containerd: on, off, on again, and nothing left."""
 
 import asyncio
+import json
 import socket
+import subprocess
+import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import msgspec
 import pytest
 import pytest_asyncio
 from cri_api.v1 import api_pb2 as cri_pb
 from tests.node.cri import Cri, until
 
-from pybernetes.kernel.processes import ProcessRef, kill_and_wait
+from pybernetes.kernel.processes import ProcessRef, kill_and_wait, wait_ended
 from pybernetes.localcluster import containerd
 from pybernetes.localcluster.errors import LocalClusterError, NodeDown
 from pybernetes.localcluster.image import build_image
@@ -205,6 +209,33 @@ async def test_a_node_that_cannot_start_says_why_and_leaves_nothing(machines: Ma
     assert not node.running
     assert [f for f in leftovers(CLUSTER) if f.endswith("/broken")] == []
     await node.remove()
+
+
+async def test_a_node_whose_maker_dies_before_the_cable_is_in_ends(machines: Machines) -> None:
+    spec = NodeSpec(cluster=CLUSTER, name="orphan", address=node_address(7),
+                    state_dir=str(STATE / CLUSTER / "nodes" / "orphan"))  # fmt: skip
+    node = NodeSandbox(spec, machines.switch)
+    file = _write_spec(spec)
+    launcher = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "pybernetes.localcluster.init", file, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    try:
+        assert launcher.stdout is not None
+        assert launcher.stdin is not None
+        first = ProcessRef.of(json.loads(await launcher.stdout.readline())["pid"])
+        launcher.stdin.close()
+        assert await wait_ended(first, 10)
+        await launcher.wait()
+    finally:
+        await node.remove()
+    assert [f for f in leftovers(CLUSTER) if f.endswith("/orphan")] == []
+
+
+def _write_spec(spec: NodeSpec) -> str:
+    file = Path(spec.state_dir) / "spec.json"
+    file.parent.mkdir(parents=True)
+    file.write_bytes(msgspec.json.encode(spec))
+    return str(file)
 
 
 async def test_host_routes_are_tagged_and_go_again() -> None:

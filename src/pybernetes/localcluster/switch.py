@@ -3,6 +3,7 @@ stays as it is. The one exception, `unreachable` routes for the cluster's ranges
 """
 
 import asyncio
+import hashlib
 import ipaddress
 import os
 from collections.abc import Callable, Sequence
@@ -34,6 +35,13 @@ _METRIC = 0xFFFF0000
 def node_address(number: int, network: str = NODE_NETWORK) -> str:
     """Address of the node with this number, 0 being the first."""
     return str(ipaddress.ip_network(network)[FIRST_NODE + number])
+
+
+def port_name(node: str) -> str:
+    """The link of a node's port: its name where a link may have it (15 characters), else cut and told apart."""
+    if len(node) <= 15:
+        return node
+    return f"{node[:8]}-{hashlib.sha256(node.encode()).hexdigest()[:6]}"
 
 
 class Switch:
@@ -73,16 +81,16 @@ class Switch:
 
     async def plug(self, pid: int, port: str, address: str) -> None:
         """Gives the namespace of process `pid` an eth0 with `address` (with prefix), on the port of that name."""
-        await self._do(self._plug, pid, port[:15])
+        await self._do(self._plug, pid, port_name(port))
         await asyncio.to_thread(_configure, f"/proc/{pid}/ns/net", address)
 
     async def cut(self, port: str) -> None:
         """Pulls the cable of a node: it is on, and nobody reaches it."""
-        await self._do(lambda link: link.down(port[:15]))
+        await self._do(lambda link: link.down(port_name(port)))
 
     async def mend(self, port: str) -> None:
         """Puts the cable back."""
-        await self._do(lambda link: link.up(port[:15]))
+        await self._do(lambda link: link.up(port_name(port)))
 
     async def _do(self, function: Callable[Concatenate[Netlink, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Runs a function on the switch's netlink, in its namespace."""

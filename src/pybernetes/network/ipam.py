@@ -12,6 +12,9 @@ import msgspec
 
 log = logging.getLogger(__name__)
 
+_LAST = "last"
+"""The file that remembers where the round is."""
+
 RESERVED = 2
 """The network's own address and the first one are never given away; nor is the broadcast address."""
 
@@ -38,7 +41,11 @@ class AddressBook:
         self._last = 0
         folder.mkdir(parents=True, exist_ok=True)
         for file in sorted(folder.iterdir()):
-            self._load(file)
+            if file.name != _LAST:
+                self._load(file)
+        if (folder / _LAST).exists():
+            text = (folder / _LAST).read_text()
+            self._last = int(text) if text.isdigit() else 0
 
     def _load(self, file: Path) -> None:
         try:
@@ -75,6 +82,7 @@ class AddressBook:
             address = str(network[RESERVED + place])
             if address not in self._records:
                 self._last = place + 1
+                (self._folder / _LAST).write_text(str(self._last))
                 record = Record(address, sandbox, interface, netns)
                 self._write(record)
                 return record

@@ -8,7 +8,7 @@ from pybernetes.localcluster import sandbox
 from pybernetes.localcluster.errors import LocalClusterError, MissingRequirement, NodeDown
 from pybernetes.localcluster.sandbox import NodeSandbox, Result, check_machine
 from pybernetes.localcluster.spec import NodeSpec
-from pybernetes.localcluster.switch import Switch, node_address
+from pybernetes.localcluster.switch import Switch, node_address, port_name
 
 
 def _refusal(monkeypatch: pytest.MonkeyPatch, *, uid: int = 0, path: str = "/nowhere", kind: str = "ext4") -> str:
@@ -57,3 +57,10 @@ def test_a_failed_command_shows_its_last_line() -> None:
 
 def test_node_addresses_are_counted_from_the_first() -> None:
     assert [node_address(n) for n in (0, 1, 20)] == ["172.30.0.11", "172.30.0.12", "172.30.0.31"]
+
+
+def test_ports_of_nodes_with_long_names_are_told_apart() -> None:
+    names = [f"a-node-with-a-long-name-{n}" for n in range(3)]
+    assert port_name("worker-1") == "worker-1"
+    assert len({port_name(name) for name in names}) == 3
+    assert all(len(port_name(name)) <= 15 for name in names)
