@@ -93,7 +93,10 @@ class Plugin:
         return None
 
     def filter(self, cycle: Cycle) -> Iterable[Rejected]:
-        """The Nodes this plugin refuses. A mask may cover Nodes that are out already."""
+        """The Nodes this plugin refuses. A mask may cover Nodes that are out already.
+
+        A Node in several masks has several reasons. `cycle.feasible` is without the Nodes yielded so far.
+        """
         return ()
 
     def shape(self, cycle: Cycle) -> Hashable:

@@ -16,7 +16,7 @@ from pybernetes.aio.clock import Clock, rfc3339
 from pybernetes.aio.discover import discover
 from pybernetes.api.errors import Conflict, InternalError, NotFound, ServiceUnavailable, TooManyRequests
 from pybernetes.api.objects import Key
-from pybernetes.api.types.core_v1 import Binding, Node, ObjectReference, Pod, PodCondition
+from pybernetes.api.types.core_v1 import Binding, Namespace, Node, ObjectReference, Pod, PodCondition
 from pybernetes.api.types.meta_v1 import ObjectMeta
 from pybernetes.client.events import EventRecorder
 from pybernetes.client.guard import Guard
@@ -70,7 +70,8 @@ class Scheduler:
 
     async def run(self) -> None:
         """Schedules until cancelled. No refusal and no lost connection ends it."""
-        pods, nodes = self._informers.of(Pod), self._informers.of(Node)
+        pods, nodes, namespaces = self._informers.of(Pod), self._informers.of(Node), self._informers.of(Namespace)
+        namespaces.on_change(self._namespace_changed)
         nodes.on_change(self._node_changed)
         pods.on_change(self._pod_changed)
         async with asyncio.TaskGroup() as group:
@@ -103,6 +104,12 @@ class Scheduler:
         self._wake.set()
 
     # What the world tells.
+
+    def _namespace_changed(self, old: Namespace | None, new: Namespace | None) -> None:
+        if new is not None:
+            self.snapshot.namespaces[new.metadata.name] = new.metadata.labels
+        elif old is not None:
+            self.snapshot.namespaces.pop(old.metadata.name, None)
 
     def _node_changed(self, old: Node | None, new: Node | None) -> None:
         if new is None:

@@ -5,8 +5,8 @@ scheduling cycle has no await in it, so nobody needs a copy. `static_version` ri
 unschedulable change, and masks that depend on these alone are kept until then.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
-from typing import TypeAlias
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import TypeAlias, TypeVar
 
 import msgspec
 import numpy as np
@@ -16,6 +16,7 @@ from msgspec import Struct
 from pybernetes.api.objects import Key
 from pybernetes.api.types.core_v1 import Node, Pod, Taint
 from pybernetes.rules.ownership import controller_of
+from pybernetes.rules.readiness import is_terminating
 from pybernetes.rules.requests import ASSUMED, PODS, Amounts, amounts, host_ports, pod_requests
 
 Mask: TypeAlias = npt.NDArray[np.bool_]
@@ -23,8 +24,18 @@ Ints: TypeAlias = npt.NDArray[np.int64]
 Floats: TypeAlias = npt.NDArray[np.float64]
 HostPort: TypeAlias = tuple[str, str, int]
 
+T = TypeVar("T")
+
 MISSING = -1
 """The value of a label that a Node does not have."""
+
+
+class Kin(Struct, frozen=True):
+    """What selectors see of a Pod. Replicas are alike, so a selector is asked once for all of them."""
+
+    namespace: str
+    labels: frozenset[tuple[str, str]]
+    terminating: bool
 
 
 class PodInfo(Struct, frozen=True):
@@ -38,11 +49,15 @@ class PodInfo(Struct, frozen=True):
     ports: tuple[HostPort, ...]
     group: tuple[str, str] | None
     """(namespace, uid of the controller): Pods that should spread."""
+    kin: "Kin"
+    affine: bool
+    """It has pod affinity or anti-affinity terms, which Pods to come must respect."""
 
 
 def pod_info(pod: Pod) -> PodInfo:
     """Raises ValueError for quantities that are none."""
     controller = controller_of(pod.metadata)
+    affinity = pod.spec.affinity
     return PodInfo(
         key=Key(pod.metadata.namespace, pod.metadata.name),
         pod=pod,
@@ -50,6 +65,8 @@ def pod_info(pod: Pod) -> PodInfo:
         assumed=pod_requests(pod, ASSUMED),
         ports=host_ports(pod),
         group=(pod.metadata.namespace, controller.uid) if controller else None,
+        kin=Kin(pod.metadata.namespace, frozenset(pod.metadata.labels.items()), is_terminating(pod)),
+        affine=affinity is not None and (affinity.podAffinity or affinity.podAntiAffinity) is not None,
     )
 
 
@@ -79,6 +96,10 @@ class Snapshot:
         self._by_node: dict[str, dict[Key, PodInfo]] = {}
         self._groups: dict[tuple[str, str], Ints] = {}
         self._ports: dict[HostPort, dict[str, int]] = {}
+        self._kin: dict[Kin, dict[str, int]] = {}
+        self._affine: dict[Key, None] = {}
+        self.namespaces: dict[str, Mapping[str, str]] = {}
+        """Labels of every namespace."""
 
     # What plugins read.
 
@@ -118,6 +139,23 @@ class Snapshot:
     def group_count(self, group: tuple[str, str]) -> Ints:
         """How many Pods of one controller each Node has."""
         return self._groups.get(group, self._nothing())
+
+    def count(self, matches: Callable[[Kin], bool]) -> Ints:
+        """How many Pods that match each Node has."""
+        counts = self._column()
+        for kin, nodes in self._kin.items():
+            if matches(kin):
+                for name, number in nodes.items():
+                    if name in self.rows:
+                        counts[self.rows[name]] += number
+        return counts
+
+    def affine_pods(self) -> Iterator[tuple[int, PodInfo]]:
+        """(row, Pod) of every Pod with terms of its own."""
+        for key in self._affine:
+            node, info = self._pods[key]
+            if node in self.rows:
+                yield self.rows[node], info
 
     def nodes_using(self, protocol: str, port: int) -> Iterator[tuple[str, int]]:
         """(host IP, row) of every use of a host port."""
@@ -187,8 +225,10 @@ class Snapshot:
         self._pods[info.key] = (node, info)
         self._by_node.setdefault(node, {})[info.key] = info
         for port in info.ports:
-            uses = self._ports.setdefault(port, {})
-            uses[node] = uses.get(node, 0) + 1
+            _more(self._ports, port, node)
+        _more(self._kin, info.kin, node)
+        if info.affine:
+            self._affine[info.key] = None
         if node in self.rows:
             self._count(info, self.rows[node], 1)
         return True
@@ -204,12 +244,9 @@ class Snapshot:
         if not there:
             del self._by_node[node]
         for port in info.ports:
-            uses = self._ports[port]
-            uses[node] -= 1
-            if not uses[node]:
-                del uses[node]
-            if not uses:
-                del self._ports[port]
+            _fewer(self._ports, port, node)
+        _fewer(self._kin, info.kin, node)
+        self._affine.pop(key, None)
         if node in self.rows:
             self._count(info, self.rows[node], -1)
         return True
@@ -278,8 +315,22 @@ class Snapshot:
             self._labels[key] = np.concatenate((column, missing))
 
 
+def _more(table: dict[T, dict[str, int]], what: T, node: str) -> None:
+    uses = table.setdefault(what, {})
+    uses[node] = uses.get(node, 0) + 1
+
+
+def _fewer(table: dict[T, dict[str, int]], what: T, node: str) -> None:
+    uses = table[what]
+    uses[node] -= 1
+    if not uses[node]:
+        del uses[node]
+    if not uses:
+        del table[what]
+
+
 def _counted(info: PodInfo) -> tuple[object, ...]:
-    return info.requests, info.assumed, info.ports, info.group
+    return info.requests, info.assumed, info.ports, info.group, info.kin, info.affine
 
 
-__all__ = ["MISSING", "PODS", "Floats", "HostPort", "Ints", "Mask", "PodInfo", "Snapshot", "pod_info"]
+__all__ = ["MISSING", "PODS", "Floats", "HostPort", "Ints", "Kin", "Mask", "PodInfo", "Snapshot", "pod_info"]

@@ -25,6 +25,10 @@ from pybernetes.store.memory import MemoryStore
 from pybernetes.wire.http import Request, Response
 
 ADMIN = User("admin", groups=("system:masters", "system:authenticated"))
+SCHEDULER = User("system:kube-scheduler", groups=("system:authenticated",))
+"""With the rights that every cluster gives it and no more."""
+NO_CONTROLLERS = ("ServiceAccount", "TaintNodesByCondition")
+"""Admission that counts on controllers, which do not run here."""
 
 
 class World:
@@ -68,10 +72,11 @@ async def world(
     fault: Callable[[Transport], Transport] = lambda transport: transport, config: SchedulerConfig | None = None
 ) -> AsyncIterator[World]:
     clock = SimulatedClock(asyncio.get_running_loop(), seed=1)
-    server = ApiServer(Config(), MemoryStore(), clock)
+    server = ApiServer(Config(disable_admission=NO_CONTROLLERS), MemoryStore(), clock)
     serving = asyncio.create_task(server.run())
     await server.ready.wait()
-    scheduler = Scheduler(Client(fault(direct(server.handler, ADMIN)), clock=clock), clock, config)
+    transport = fault(direct(server.handler, SCHEDULER))
+    scheduler = Scheduler(Client(transport, clock=clock), clock, config)
     scheduling = asyncio.create_task(scheduler.run())
     made = World(server, clock)
     try:

@@ -44,8 +44,20 @@ def run(text: str, extra: tuple[Plugin, ...] = (), seed: int = 0) -> None:
     for line in filter(None, map(str.strip, wanted.splitlines())):
         name, _, expected = line.partition(": ")
         found = outcomes[name]
-        counted = " ".join(str(count) for _, count in Counter(found).most_common())
-        assert expected in (found[0] if len(found) == 1 else counted, " ".join(found)), f"{line!r}, but {found}"
+        assert _as_expected(expected, found, snapshot), f"{line!r}, but {found}"
+
+
+def _as_expected(expected: str, found: list[str], snapshot: Snapshot) -> bool:
+    if expected.startswith("zones "):
+        zones = [snapshot.nodes[name].metadata.labels["topology.kubernetes.io/zone"] for name in found]
+        return expected == f"zones {_counts(zones)}"
+    if len(found) > 1:
+        return expected == _counts(found)
+    return found[0] in expected.split(" or ") or found[0] == expected
+
+
+def _counts(found: list[str]) -> str:
+    return " ".join(str(count) for _, count in Counter(found).most_common())
 
 
 def decide(framework: Framework, snapshot: Snapshot, pod: Pod, place: str) -> str:
@@ -109,9 +121,27 @@ def pod(group: str, number: int, words: list[str]) -> Pod:
                 spec["nodeName"] = value
             case "of":
                 metadata["ownerReferences"] = [{"uid": value, "name": value, "controller": True}]
-            case "affinity" | "prefer":
-                spec["affinity"] = {"nodeAffinity": affinity(key, value)}
+            case "label":
+                label, _, content = value.partition("=")
+                metadata.setdefault("labels", {})[label] = content
+            case "ns":
+                metadata["namespace"] = value
+            case _:
+                relate(spec, key, value)
     return msgspec.convert({"metadata": metadata, "spec": spec}, Pod)
+
+
+def relate(spec: dict[str, Any], key: str, value: str) -> None:
+    """Words about nodes' labels and about other pods."""
+    match key:
+        case "affinity" | "prefer":
+            spec.setdefault("affinity", {})["nodeAffinity"] = affinity(key, value)
+        case "near" | "apart" | "nearer" | "further":
+            kind = "podAffinity" if key.startswith("near") else "podAntiAffinity"
+            spec.setdefault("affinity", {})[kind] = pod_affinity(value, hard=key in ("near", "apart"))
+        case "spread" | "wishspread":
+            when = "DoNotSchedule" if key == "spread" else "ScheduleAnyway"
+            spec.setdefault("topologySpreadConstraints", []).append(spread(value, when))
 
 
 def affinity(which: str, text: str) -> dict[str, Any]:
@@ -128,6 +158,32 @@ def affinity(which: str, text: str) -> dict[str, Any]:
         wishes = [{"weight": 10, "preference": term} for term in terms]
         return {"preferredDuringSchedulingIgnoredDuringExecution": wishes}
     return {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": terms}}
+
+
+TOPOLOGIES = {"node": "kubernetes.io/hostname", "zone": "topology.kubernetes.io/zone"}
+
+
+def pod_affinity(text: str, *, hard: bool) -> dict[str, Any]:
+    """`app=web@zone`, with `@*` or `@other` for namespaces: pods of that label in the same zone or node."""
+    label, topology, *namespaces = text.split("@")
+    key, _, value = label.partition("=")
+    term: dict[str, Any] = {"labelSelector": {"matchLabels": {key: value}}, "topologyKey": TOPOLOGIES[topology]}
+    if namespaces == ["*"]:
+        term["namespaceSelector"] = {}
+    elif namespaces:
+        term["namespaces"] = namespaces
+    if hard:
+        return {"requiredDuringSchedulingIgnoredDuringExecution": [term]}
+    return {"preferredDuringSchedulingIgnoredDuringExecution": [{"weight": 100, "podAffinityTerm": term}]}
+
+
+def spread(text: str, when: str) -> dict[str, Any]:
+    """`app=web@zone@1` with `@minDomains`: the numbers of such pods differ by one at most between zones."""
+    label, topology, skew, *least = text.split("@")
+    key, _, value = label.partition("=")
+    made: dict[str, Any] = {"topologyKey": TOPOLOGIES[topology], "maxSkew": int(skew), "whenUnsatisfiable": when}
+    made["labelSelector"] = {"matchLabels": {key: value}}
+    return made | ({"minDomains": int(least[0])} if least else {})
 
 
 def _value(words: list[str], key: str) -> str:

@@ -154,6 +154,95 @@ SCENARIOS = {
         pod probe of=rs select=topology.kubernetes.io/zone=b
         ---
         web: 1 1""",
+    "a spread constraint keeps zones even": """
+        nodes 3 zone=a
+        node b zone=b cpu=2
+        pod web label=app=web spread=app=web@zone@1 cpu=1 x5
+        ---
+        web: zones 3 2""",
+    "a spread constraint that cannot be met stops": """
+        node a zone=a cpu=8
+        node b zone=b cpu=1
+        node nozone
+        pod web label=app=web spread=app=web@zone@1 cpu=1 x3 prio=2
+        pod last label=app=web spread=app=web@zone@1 cpu=1
+        ---
+        web: 2 1
+        last: unschedulable (1 Insufficient cpu, 1 node(s) didn't match pod topology spread constraints, """
+    """1 node(s) didn't match pod topology spread constraints (missing required label))""",
+    "too few domains count as empty ones": """
+        nodes 2 zone=a
+        pod web label=app=web spread=app=web@zone@1@2 prio=1
+        pod more label=app=web spread=app=web@zone@1@2
+        ---
+        web: n1 or n2
+        more: unschedulable (2 node(s) didn't match pod topology spread constraints)""",
+    "nodes that the selector leaves out do not count for the skew": """
+        node a zone=a disk=ssd
+        node b zone=b
+        pod web label=app=web spread=app=web@zone@1 select=disk=ssd x3
+        ---
+        web: 3""",
+    "a wish for spread outweighs free room": """
+        node large zone=a cpu=64 memory=64Gi
+        node small zone=b
+        pod there label=app=web on=large
+        pod next label=app=web wishspread=app=web@zone@1 cpu=1
+        ---
+        next: small""",
+    "affinity to nobody is refused unless the pod is the first of its kind": """
+        nodes 2
+        pod lonely near=app=db@node
+        pod first label=app=web near=app=web@node x3
+        ---
+        lonely: unschedulable (2 node(s) didn't match pod affinity rules)
+        first: 3""",
+    "affinity goes by domain": """
+        nodes 2 zone=a
+        node far zone=b
+        pod db label=app=db on=far
+        pod web near=app=db@zone x2
+        pod elsewhere ns=other near=app=db@zone
+        pod anywhere ns=other near=app=db@zone@*
+        pod named ns=other near=app=db@zone@d
+        ---
+        web: 2
+        elsewhere: unschedulable (3 node(s) didn't match pod affinity rules)
+        anywhere: far
+        named: far""",
+    "anti-affinity lets one in each domain": """
+        nodes 3
+        pod web label=app=web apart=app=web@node x3 prio=1
+        pod last label=app=web apart=app=web@node
+        pod other
+        ---
+        web: 1 1 1
+        last: unschedulable (3 node(s) didn't match pod anti-affinity rules)
+        other: n1 or n2 or n3""",
+    "pods that are there keep others away": """
+        nodes 1 zone=a
+        node free zone=b
+        pod grumpy apart=app=web@zone on=n1
+        pod web label=app=web
+        pod zoned label=app=web select=topology.kubernetes.io/zone=a
+        ---
+        web: free
+        zoned: unschedulable (1 node(s) didn't match Pod's node affinity/selector, """
+    """1 node(s) didn't satisfy existing pods anti-affinity rules)""",
+    "wishes of pods decide among nodes that fit": """
+        nodes 2
+        node db-host cpu=3
+        pod db label=app=db on=db-host
+        pod close nearer=app=db@node cpu=1
+        ---
+        close: db-host""",
+    "aversions of pods that are there count": """
+        nodes 1 cpu=64 memory=64Gi
+        node small
+        pod loud further=app=web@node on=n1
+        pod web label=app=web cpu=1
+        ---
+        web: small""",
     "the more important pod is first": """
         nodes 1 cpu=1
         pod low cpu=1

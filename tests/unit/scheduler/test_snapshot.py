@@ -127,6 +127,7 @@ def facts(snapshot: Snapshot) -> dict[str, Any]:
             [int(snapshot.requested(r)[row]) for r in ("cpu", "memory", "x.io/y")],
             [int(snapshot.assumed(r)[row]) for r in ("cpu", "memory")],
             int(snapshot.pod_count[row]),
+            int(snapshot.count(lambda kin: kin.namespace == "d")[row]),
             [int(snapshot.group_count(("d", g))[row]) for g in ("rs1", "rs2")],
             [names.get(int(snapshot.label(key)[row])) for key in ("a", "b")],
             snapshot.taint_sets[snapshot.taints[row]],
