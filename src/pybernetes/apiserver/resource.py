@@ -42,7 +42,7 @@ def _no_prepare_status(obj: Object, old: Object) -> None:
     """Nothing to keep."""
 
 
-async def _no_hook(call: "Call", obj: Object, old: Object | None) -> None:
+async def no_hook(call: "Call", obj: Object, old: Object | None) -> None:
     """Nothing to allocate."""
 
 
@@ -136,9 +136,9 @@ class Resource:
     """PUT without resourceVersion is allowed (AllowUnconditionalUpdate)."""
     update_creates: bool = False
     """PUT of a name that is not there creates it (AllowCreateOnUpdate: Lease, Endpoints, ...)."""
-    before_write: Callable[[Call, Object, Object | None], Awaitable[None]] = _no_hook
+    before_write: Callable[[Call, Object, Object | None], Awaitable[None]] = no_hook
     """After mutating admission, before storing: allocations (Service addresses). Not called for dry runs."""
-    after_delete: Callable[[Call, Object, Object | None], Awaitable[None]] = _no_hook
+    after_delete: Callable[[Call, Object, Object | None], Awaitable[None]] = no_hook
     """After an object is gone from the store: releases."""
     grace: Callable[[Object, int | None], int] | None = None
     """Graceful deletion (Pods): seconds of grace from (object, asked); None or 0 deletes at once."""

@@ -7,14 +7,16 @@ validation -> validating admission -> allocations -> store.
 from collections.abc import Callable
 from typing import Any
 
+import orjson
+
 from pybernetes.api import errors
 from pybernetes.api.errors import FieldError
-from pybernetes.api.objects import Object
+from pybernetes.api.objects import GroupResource, Object
 from pybernetes.apiserver.admit import AdmissionChain
 from pybernetes.apiserver.catalog import Served
 from pybernetes.apiserver.decoding import canonical
 from pybernetes.apiserver.extension import AdmissionRequest
-from pybernetes.apiserver.resource import Call
+from pybernetes.apiserver.resource import Call, no_hook
 from pybernetes.apiserver.storage import MODIFIED, RETRIES, Storage, begin
 from pybernetes.apiserver.validation.meta import validate_object_meta
 from pybernetes.apiserver.watchcache.entry import Entry
@@ -44,6 +46,7 @@ class Writes:
     def __init__(self, storage: Storage, admission: AdmissionChain) -> None:
         self._storage = storage
         self._admission = admission
+        self._statuses: dict[GroupResource, bytes] = {}
 
     # --- create
 
@@ -61,11 +64,11 @@ class Writes:
         call.name = metadata.get("name", "")
         begin(obj, served, self._storage.clock)
         if "status" in obj and "status" in served.facts.subresources and not strategy.status_on_create:
-            obj = canonical(served, {**obj, "status": None})
+            obj["status"] = self._no_status(served)
         strategy.default(obj)
         request = AdmissionRequest(call, "CREATE", obj, None)
         await self._admission.mutate(request)
-        obj = canonical(served, request.object)
+        obj = request.object
         strategy.default(obj)
         strategy.prepare(obj, None)
         faults = [
@@ -150,7 +153,7 @@ class Writes:
         strategy.default(obj)
         request = AdmissionRequest(call, "UPDATE", obj, old)
         await self._admission.mutate(request)
-        obj = canonical(served, request.object)
+        obj = request.object
         strategy.default(obj)
         if to_status:
             strategy.prepare_status(obj, old)
@@ -173,16 +176,28 @@ class Writes:
             return Result(None, {**obj, "metadata": {**obj["metadata"], "resourceVersion": str(entry.revision)}})
         await strategy.before_write(call, obj, old)
         try:
-            return Result(await self._storage.replace(served, canonical(served, obj), entry))
+            if strategy.before_write is not no_hook:
+                obj = canonical(served, obj)
+            return Result(await self._storage.replace(served, obj, entry))
         except errors.ApiError:
             self._storage.forget(served, obj)
             raise
+
+    def _no_status(self, served: Served) -> Object:
+        """The status of a kind when there is none: what Go writes of the zero value."""
+        found = self._statuses.get(served.gr)
+        if found is None:
+            found = self._statuses[served.gr] = orjson.dumps(canonical(served, {})["status"])
+        status: Object = orjson.loads(found)
+        return status
 
     def _update_faults(self, served: Served, obj: Object, old: Object, to_status: bool) -> list[FieldError]:
         strategy = served.resource
         faults = validate_object_meta(obj, old, served.facts.namespaced, strategy.validate_name)
         if to_status:
             return [*faults, *strategy.validate_status(obj, old)]
+        if not _differs(obj, old):
+            return faults  # what has not changed was judged when it was stored
         return [*faults, *strategy.validate(obj), *strategy.validate_update(obj, old)]
 
     def _refuse(self, served: Served, obj: Object, faults: list[FieldError]) -> None:
