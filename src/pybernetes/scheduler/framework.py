@@ -6,7 +6,7 @@ or, when that is easier, on one Node at a time: override filter_node/score_node 
 
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from enum import StrEnum
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 from msgspec import Struct
@@ -175,6 +175,10 @@ class Framework:
         self.plugins: Sequence[Plugin] = sorted(plugins, key=lambda plugin: (plugin.order, plugin.name))
         self._by_name = {plugin.name: plugin for plugin in self.plugins}
         self._weights = {plugin.name: (weights or {}).get(plugin.name, plugin.weight) for plugin in self.plugins}
+        self._filters = [p for p in self.plugins if _overrides(p, "filter") or _overrides(p, "filter_node")]
+        self._scores = [p for p in self.plugins if _overrides(p, "score") or _overrides(p, "score_node")]
+        self._single = {p.name for p in self.plugins if _overrides(p, "filter_node")}
+        self._single_scores = {p.name for p in self.plugins if _overrides(p, "score_node")}
         self._pick = choose
         self._kept: dict[tuple[str, Hashable], tuple[int, list[Rejected]]] = {}
 
@@ -193,7 +197,7 @@ class Framework:
                 return Unfit(total, {}, frozenset({plugin.name}), reason)
         reasons: dict[str, int] = {}
         rejecting: set[str] = set()
-        for plugin in self.plugins:
+        for plugin in self._filters:
             before = cycle.feasible.copy()
             for rejected in self._filtered(plugin, cycle):
                 count = int(np.count_nonzero(rejected.nodes & before))
@@ -242,7 +246,7 @@ class Framework:
             plugin.post_bind(info, node)
 
     def _filtered(self, plugin: Plugin, cycle: Cycle) -> Iterable[Rejected]:
-        if _overrides(plugin, "filter_node"):
+        if plugin.name in self._single:
             return self._one_by_one(plugin, cycle)
         shape = plugin.shape(cycle)
         if shape is None:
@@ -271,7 +275,7 @@ class Framework:
         rows = np.flatnonzero(cycle.feasible)
         if len(rows) > 1:
             total = np.zeros(cycle.snapshot.size)
-            for plugin in self.plugins:
+            for plugin in self._scores:
                 points = self._scored(plugin, cycle)
                 if points is not None:
                     # Whole points, as upstream: a hair's breadth must not decide, or equals are never equal.
@@ -283,7 +287,7 @@ class Framework:
         return Placed(cycle.snapshot.name_at[row], evaluated, len(rows))
 
     def _scored(self, plugin: Plugin, cycle: Cycle) -> Floats | None:
-        if not _overrides(plugin, "score_node"):
+        if plugin.name not in self._single_scores:
             return plugin.score(cycle)
         points = np.zeros(cycle.snapshot.size)
         for row, name in cycle.snapshot.names():
@@ -303,5 +307,4 @@ def normalized(points: Floats, feasible: Mask, *, reverse: bool = False) -> Floa
 
 
 def _overrides(plugin: Plugin, method: str) -> bool:
-    own = cast(Callable[..., object], getattr(type(plugin), method))
-    return own is not getattr(Plugin, method)
+    return getattr(type(plugin), method) is not getattr(Plugin, method)

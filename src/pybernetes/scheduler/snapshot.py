@@ -150,6 +150,11 @@ class Snapshot:
                         counts[self.rows[name]] += number
         return counts
 
+    @property
+    def any_affine(self) -> bool:
+        """Whether any Pod has terms of its own."""
+        return bool(self._affine)
+
     def affine_pods(self) -> Iterator[tuple[int, PodInfo]]:
         """(row, Pod) of every Pod with terms of its own."""
         for key in self._affine:

@@ -34,6 +34,8 @@ class _InterPodAffinity(Plugin):
             yield Rejected("node(s) didn't satisfy existing pods anti-affinity rules", refused & cycle.feasible)
 
     def score(self, cycle: Cycle) -> Floats | None:
+        if not cycle.info.affine and not cycle.snapshot.any_affine:
+            return None
         points = np.zeros(cycle.snapshot.size)
         wishes, aversions = _preferred(cycle.info)
         for sign, weighted in ((1, wishes), (-1, aversions)):
