@@ -19,7 +19,6 @@ import orjson
 import uvloop
 
 from bench import Benchmark, Row
-
 from pybernetes.aio.clock import SystemClock
 from pybernetes.apiserver.config import Config
 from pybernetes.apiserver.server import ApiServer

@@ -4,6 +4,7 @@ One pipeline for all kinds and verbs: what is particular to a kind is in its Res
 """
 
 from collections.abc import Mapping
+from typing import Literal
 
 from pybernetes.api import errors
 from pybernetes.api.objects import GroupVersionKind, Object, User
@@ -136,6 +137,7 @@ class Handlers:
             raise errors.BadRequest("an empty namespace may not be set during creation")
         if served.resource.create is not None:
             place(obj["metadata"], served, call.namespace)
+            obj = await self._admitted(call, "CREATE", obj, None)
             return _value(asked, await served.resource.create(call, obj), 201)
         return _result(asked, await self._writes.create(call, served, obj))
 
@@ -219,8 +221,9 @@ class Handlers:
         gvk = served.facts.subresources[name].gvk
         if asked.info.verb == "patch":
             patch = self._read_patch(asked, gvk)
-            stored = await self.reads.get(served, call.namespace, call.name, "")
-            return _value(asked, await custom.create(call, patch.apply(stored.object())), 200)
+            stored = (await self.reads.get(served, call.namespace, call.name, "")).object()
+            obj = await self._admitted(call, "UPDATE", patch.apply(stored), stored)
+            return _value(asked, await custom.create(call, obj), 200)
         kind = "CreateOptions" if asked.info.verb == "create" else "UpdateOptions"
         options = write_options(asked.query, kind)
         call.dry_run = options.dry_run
@@ -231,10 +234,18 @@ class Handlers:
         if not metadata.get("name"):
             metadata["name"] = call.name
         if asked.info.verb == "create":
-            request = AdmissionRequest(call, "CREATE", obj, None)
-            await self._admission.mutate(request)
-            await self._admission.validate(request)
-        return _value(asked, await custom.create(call, obj), 201 if asked.info.verb == "create" else 200)
+            return _value(asked, await custom.create(call, await self._admitted(call, "CREATE", obj, None)), 201)
+        old = (await self.reads.get(served, call.namespace, call.name, "")).object()
+        return _value(asked, await custom.create(call, await self._admitted(call, "UPDATE", obj, old)), 200)
+
+    async def _admitted(
+        self, call: Call, operation: Literal["CREATE", "UPDATE"], obj: Object, old: Object | None
+    ) -> Object:
+        """What admission makes of a body that is answered by the kind itself."""
+        request = AdmissionRequest(call, operation, obj, old)
+        await self._admission.mutate(request)
+        await self._admission.validate(request)
+        return request.object
 
     async def _scale(self, asked: Asked) -> Response:
         call, served = asked.call, asked.served

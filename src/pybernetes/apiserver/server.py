@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from pybernetes.aio.clock import Clock
 from pybernetes.api.objects import GroupResource, Object
-from pybernetes.apiserver import bootstrap, kubernetes_service
+from pybernetes.apiserver import bootstrap, kubernetes_service, upkeep
 from pybernetes.apiserver.admit import chosen
 from pybernetes.apiserver.authn.certificates import CertificateAuthenticator
 from pybernetes.apiserver.authn.chain import AuthenticatorChain
@@ -102,6 +102,8 @@ class ApiServer:
                 group.create_task(self.handlers.reads.bookmarks(), name="apiserver.bookmarks")
                 await bootstrap.prepare(self.storage, self.config)
                 group.create_task(kubernetes_service.keep(self.storage, self.config), name="apiserver.service")
+                group.create_task(upkeep.compact(self.storage), name="apiserver.compact")
+                group.create_task(upkeep.expire_events(self.storage), name="apiserver.events")
                 self.ready.set()
                 log.info("api server is ready revision=%d", self.cache.revision)
         finally:

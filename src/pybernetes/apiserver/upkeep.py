@@ -1,0 +1,63 @@
+"""Upkeep: what a server does with its store while it runs: forgets old history, and Events after their hour."""
+
+import logging
+from typing import Any
+
+from pybernetes.aio.clock import parse_time
+from pybernetes.api.errors import ApiError, Conflict, NotFound
+from pybernetes.api.objects import GroupResource, Object
+from pybernetes.apiserver.storage import Storage
+from pybernetes.store.protocol import Revision, StoreError
+
+log = logging.getLogger(__name__)
+
+COMPACT_SECONDS = 300.0
+"""History is kept for between one and two of these (--etcd-compaction-interval)."""
+EVENT_SECONDS = 3600.0
+"""How long an Event lives after it was last written (--event-ttl)."""
+_EXPIRE_SECONDS = 60.0
+_EVENTS = GroupResource("", "events")
+
+
+async def compact(storage: Storage) -> None:
+    """Runs until cancelled."""
+    before = storage.cache.revision
+    while True:
+        await storage.clock.sleep(COMPACT_SECONDS)
+        now = storage.cache.revision
+        try:
+            await storage.store.compact(Revision(before))
+        except StoreError as error:
+            log.warning("history is not compacted revision=%d cause=%s", before, error)
+        before = now
+
+
+async def expire_events(storage: Storage) -> None:
+    """Runs until cancelled."""
+    served = storage.catalog.by_gr.get(_EVENTS)
+    while served is not None:
+        await storage.clock.sleep(_EXPIRE_SECONDS)
+        limit = storage.clock.now() - EVENT_SECONDS
+        for entry in tuple(storage.cache.of(served).entries.values()):
+            if _last_written(entry.object()) < limit:
+                try:
+                    await storage.remove(served, entry)
+                except (Conflict, NotFound):
+                    continue  # written again, or gone
+                except ApiError as error:
+                    log.warning("events do not expire cause=%s", error)
+                    break
+
+
+def _last_written(event: Object) -> float:
+    """Seconds since 1970; an Event without any readable time is as old as can be."""
+    times: list[Any] = [event["metadata"].get("creationTimestamp"), event.get("lastTimestamp"), event.get("eventTime")]
+    times.append((event.get("series") or {}).get("lastObservedTime"))
+    return max((_seconds(text) for text in times if text), default=0.0)
+
+
+def _seconds(text: str) -> float:
+    try:
+        return parse_time(text)
+    except ValueError:
+        return 0.0
