@@ -89,7 +89,7 @@ def _target(item: Mapping[str, Any], path: str) -> FieldErrors:
         yield required(f"{path}.path")
     else:
         yield from descending(item["path"], f"{path}.path")
-        if item["path"].startswith(".."):
+        if item["path"].startswith("..") and not item["path"].startswith("../"):
             yield invalid_value(f"{path}.path", item["path"], "must not start with '..'")
     yield from _mode(item.get("mode"), f"{path}.mode")
 
