@@ -83,3 +83,13 @@ async def api() -> AsyncIterator[Api]:
 
 def config_map(name: str, **more: Any) -> dict[str, Any]:
     return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name, **more}, "data": {"a": "1"}}
+
+
+@pytest.fixture
+def make_api() -> Any:
+    """Api of a server that the test has made itself."""
+
+    def make(server: ApiServer) -> Api:
+        return Api(server, MemoryStore())
+
+    return make
