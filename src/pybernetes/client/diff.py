@@ -74,8 +74,8 @@ def _lists(name: str, old: Sequence[Any], new: Sequence[Any], field: schema.Fiel
         elif before[k] != element:
             changes.append({key: k} | _maps(before[k], element, info))
     patch: Object = {name: changes} if changes else {}
-    merged = [k for k in before if k in after] + [k for k in after if k not in before]
-    if merged != list(after):
+    if len(after) > 1:
+        # Without it, the server puts what the patch names in front.
         patch[ORDER + name] = [{key: k} for k in after]
     return patch
 
