@@ -1,0 +1,115 @@
+"""ReplicationController, ReplicaSet, Deployment: defaults, selectors, scale, generation."""
+
+import copy
+
+import pytest
+
+APPS = "/apis/apps/v1/namespaces/default"
+CORE = "/api/v1/namespaces/default"
+TEMPLATE = {"metadata": {"labels": {"app": "web"}}, "spec": {"containers": [{"name": "web", "image": "web"}]}}
+
+
+def deployment(**spec):
+    selector = {"matchLabels": {"app": "web"}}
+    template = copy.deepcopy(TEMPLATE)
+    return {"metadata": {"name": "web"}, "spec": {"selector": selector, "template": template, **spec}}
+
+
+async def test_a_deployment_rolls_by_default(api):
+    spec = (await api.made(f"{APPS}/deployments", deployment()))["spec"]
+    assert spec["replicas"] == 1
+    assert spec["strategy"] == {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": "25%", "maxSurge": "25%"}}
+    assert (spec["revisionHistoryLimit"], spec["progressDeadlineSeconds"]) == (10, 600)
+    assert spec["template"]["spec"]["restartPolicy"] == "Always"
+
+
+@pytest.mark.parametrize("plural", ["deployments", "replicasets"])
+async def test_the_selector_must_match_and_stay(api, plural):
+    bad = deployment(selector={"matchLabels": {"app": "other"}})
+    assert await api.faults("POST", f"{APPS}/{plural}", bad) == [
+        'spec.template.metadata.labels: Invalid value: {"app":"web"}: `selector` does not match template `labels`'
+    ]
+    assert await api.faults("POST", f"{APPS}/{plural}", deployment(selector=None)) == ["spec.selector: Required value"]
+    made = await api.made(f"{APPS}/{plural}", deployment())
+    made["spec"]["selector"] = {"matchLabels": {"app": "v2"}}
+    made["spec"]["template"]["metadata"]["labels"] = {"app": "v2"}
+    (fault,) = await api.faults("PUT", f"{APPS}/{plural}/web", made)
+    assert fault == 'spec.selector: Invalid value: {"matchLabels":{"app":"v2"}}: field is immutable'
+
+
+async def test_a_strategy_that_cannot_move_is_refused(api):
+    rolling = {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 0, "maxUnavailable": "0%"}}
+    assert await api.faults("POST", f"{APPS}/deployments", deployment(strategy=rolling)) == [
+        'spec.strategy.rollingUpdate.maxUnavailable: Invalid value: "0%": may not be 0 when `maxSurge` is 0'
+    ]
+    recreate = {"type": "Recreate", "rollingUpdate": {}}
+    assert await api.faults("POST", f"{APPS}/deployments", deployment(strategy=recreate)) == [
+        "spec.strategy.rollingUpdate: Forbidden: may not be specified when strategy `type` is 'Recreate'"
+    ]
+
+
+async def test_templates_run_for_ever(api):
+    bad = deployment()
+    bad["spec"]["template"]["spec"] |= {"restartPolicy": "Never", "activeDeadlineSeconds": 3}
+    assert await api.faults("POST", f"{APPS}/deployments", bad) == [
+        'spec.template.spec.restartPolicy: Unsupported value: "Never": supported values: "Always"',
+        "spec.template.spec.activeDeadlineSeconds: Forbidden: activeDeadlineSeconds in ReplicaSet is not Supported",
+    ]
+
+
+async def test_generation_counts_spec_changes_only(api):
+    path = f"{APPS}/deployments/web"
+    assert (await api.made(f"{APPS}/deployments", deployment()))["metadata"]["generation"] == 1
+    _, labelled = await api("PATCH", path, {"metadata": {"labels": {"a": "b"}}})
+    assert labelled["metadata"]["generation"] == 1
+    _, scaled = await api("PATCH", path, {"spec": {"replicas": 3}})
+    assert scaled["metadata"]["generation"] == 2
+    _, noted = await api("PATCH", f"{path}/status", {"status": {"replicas": 3}})
+    assert (noted["metadata"]["generation"], noted["status"]["replicas"]) == (2, 3)
+
+
+async def test_status_is_not_the_clients_on_create(api):
+    made = await api.made(f"{APPS}/deployments", {**deployment(), "status": {"replicas": 9}})
+    assert not made["status"].get("replicas")
+
+
+async def test_counts_in_status_must_fit(api):
+    await api.made(f"{APPS}/deployments", deployment())
+    bad = {"status": {"replicas": 1, "readyReplicas": 2, "availableReplicas": -1}}
+    assert await api.faults("PATCH", f"{APPS}/deployments/web/status", bad) == [
+        "status.availableReplicas: Invalid value: -1: must be greater than or equal to 0",
+        "status.readyReplicas: Invalid value: 2: cannot be greater than status.replicas",
+    ]
+
+
+async def test_a_controller_takes_selector_and_labels_from_its_template(api):
+    body = {"metadata": {"name": "web"}, "spec": {"template": TEMPLATE}}
+    made = await api.made(f"{CORE}/replicationcontrollers", body)
+    assert made["spec"]["selector"] == {"app": "web"}
+    assert made["metadata"]["labels"] == {"app": "web"}
+    assert made["spec"]["replicas"] == 1
+
+
+@pytest.mark.parametrize(
+    ("path", "selector"),
+    [(f"{APPS}/deployments", "app=web"), (f"{CORE}/replicationcontrollers", "app=web")],
+)
+async def test_scale_reads_and_writes_replicas(api, path, selector):
+    body = deployment()
+    if "replicationcontrollers" in path:
+        body["spec"].pop("selector")
+    await api.made(path, body)
+    _, scale = await api("GET", f"{path}/web/scale")
+    assert (scale["kind"], scale["spec"]["replicas"], scale["status"]["selector"]) == ("Scale", 1, selector)
+    _, scaled = await api("PATCH", f"{path}/web/scale", {"spec": {"replicas": 4}})
+    assert scaled["spec"]["replicas"] == 4
+    _, parent = await api("GET", f"{path}/web")
+    assert parent["spec"]["replicas"] == 4
+
+
+async def test_the_table_is_kubectls(api):
+    await api.made(f"{APPS}/deployments", deployment(replicas=3))
+    await api("PATCH", f"{APPS}/deployments/web/status", {"status": {"replicas": 3, "readyReplicas": 2}})
+    (row,) = await api.table(f"{APPS}/deployments")
+    assert list(row) == ["Name", "Ready", "Up-to-date", "Available", "Age", "Containers", "Images", "Selector"]
+    assert (row["Ready"], row["Containers"], row["Images"], row["Selector"]) == ("2/3", "web", "web", "app=web")
