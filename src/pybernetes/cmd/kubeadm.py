@@ -40,7 +40,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = list(sys.argv[1:] if argv is None else argv)
     verbosity = 0
     try:
-        flags = _parser().parse_args(arguments)
+        flags = _parser().parse_args(_with_phase(arguments))
         verbosity = flags.v
         logging.basicConfig(level=logging.DEBUG if verbosity >= 1 else logging.ERROR, format="%(message)s")
         machine = commands.Machine(Paths(Path(flags.rootfs)), SystemClock(), _say, _warn)
@@ -54,6 +54,18 @@ def main(argv: Sequence[str] | None = None) -> int:
         _warn("interrupted; 'kubeadm reset -f' undoes what was done so far")
         return 130
     return 0
+
+
+def _with_phase(arguments: Sequence[str]) -> list[str]:
+    """`init phase addon kube-proxy --flag` as `init --phase addon-kube-proxy --flag`: names of phases may have words."""
+    if len(arguments) < 2 or arguments[0] not in ("init", "join") or arguments[1] != "phase":
+        return list(arguments)
+    rest = list(arguments[2:])
+    words: list[str] = []
+    while rest and not rest[0].startswith("-") and (not words or arguments[0] == "init"):
+        words.append(rest.pop(0))
+    name = "-".join(word for word in words if word != "all")
+    return [arguments[0], f"--phase={name}", *rest]
 
 
 def _say(text: str) -> None:
@@ -70,7 +82,13 @@ def _parser() -> argparse.ArgumentParser:
     common.add_argument("-v", "--v", type=int, default=0, metavar="LEVEL", help="number for the log level verbosity")
     common.add_argument("--rootfs", default="/", metavar="PATH", help="folder that stands for / on this machine")
     verbs = parser.add_subparsers(title="commands", metavar="COMMAND", required=True, parser_class=_Parser)
-    _add_init(verbs.add_parser("init", parents=[common], help="Set up the control plane on this machine"))
+    _add_init(
+        verbs.add_parser(
+            "init",
+            parents=[common],
+            help="Set up the control plane on this machine (`init phase NAME`: one step of it)",
+        )
+    )
     _add_join(verbs.add_parser("join", parents=[common], help="Join this machine to an existing cluster"))
     _add_token(verbs.add_parser("token", help="Manage bootstrap tokens"), common)
     _add_reset(verbs.add_parser("reset", parents=[common], help="Undo what init or join did to this machine"))
@@ -95,6 +113,7 @@ def _subcommands(parser: argparse.ArgumentParser) -> Any:
 def _add_checks(parser: argparse.ArgumentParser) -> None:
     names = "A list of checks whose errors will be shown as warnings. Example: 'IsPrivilegedUser,Swap'. 'all' is all"
     parser.add_argument("--ignore-preflight-errors", type=_list, default=[], action="extend", help=names)
+    parser.add_argument("--phase", default=None, help=argparse.SUPPRESS)
     parser.add_argument("--cri-socket", default=c.CRI_SOCKET, metavar="URL", help="the container runtime's socket")
 
 
@@ -186,7 +205,10 @@ async def _init(flags: argparse.Namespace, machine: commands.Machine) -> None:
         dry_run=flags.dry_run,
     )
     c.check_init(config)
-    await commands.init(config, machine)
+    if flags.phase is None:
+        await commands.init(config, machine)
+    else:
+        await commands.init_phase(flags.phase, config, machine)
 
 
 async def _join(flags: argparse.Namespace, machine: commands.Machine) -> None:
@@ -205,7 +227,10 @@ async def _join(flags: argparse.Namespace, machine: commands.Machine) -> None:
         dry_run=flags.dry_run,
     )
     c.check_join(config, unsafe=flags.discovery_token_unsafe_skip_ca_verification)
-    await commands.join(config, machine)
+    if flags.phase is None:
+        await commands.join(config, machine)
+    else:
+        await commands.join_phase(flags.phase, config, machine)
 
 
 async def _token_create(flags: argparse.Namespace, machine: commands.Machine) -> None:
@@ -284,9 +309,19 @@ def own_address(towards: str = "") -> str:
     with socket.socket(family, socket.SOCK_DGRAM) as sock:
         try:
             sock.connect((target, 9))
+            return str(sock.getsockname()[0])
         except OSError:
-            return ""
-        return str(sock.getsockname()[0])
+            return "" if towards else _address_of_own_name()
+
+
+def _address_of_own_name() -> str:
+    """What a machine without a default route calls itself."""
+    try:
+        found = socket.getaddrinfo(os.uname().nodename, None, socket.AF_INET, socket.SOCK_DGRAM)
+    except OSError:
+        return ""
+    addresses = [str(item[4][0]) for item in found]
+    return next((address for address in addresses if not address.startswith("127.")), "")
 
 
 def _list(text: str) -> list[str]:

@@ -24,6 +24,8 @@ from pybernetes.wire.pki import certificates
 from pybernetes.wire.pki.keys import PkiError
 
 RETRY = "\n\nWhat was written so far is kept for a look. Run 'kubeadm reset -f' before you try again"
+_TRUSTLESS = {"preflight", "discovery"}
+"""Phases that change nothing on the machine."""
 _SECRETS = "/api/v1/namespaces/kube-system/secrets"
 
 
@@ -46,6 +48,39 @@ async def init(config: InitConfig, machine: Machine) -> None:
     context = Context(config, machine.paths, machine.clock, machine.say, machine.warn)
     await _run(context, phases_of("init"))
     machine.say(texts.initialized(config, machine.paths.at(f"{c.PKI}/ca.crt").read_bytes()))
+
+
+async def init_phase(name: str, config: InitConfig, machine: Machine) -> None:
+    """One phase of init alone. Raises KubeadmError."""
+    context = Context(config, machine.paths, machine.clock, machine.say, machine.warn)
+    phases = _named("init", name)
+    if machine.paths.at(c.ADMIN_CONF).exists():
+        context.cluster = Cluster.of_file(machine.paths.at(c.ADMIN_CONF), machine.clock)
+    await _run_alone(context, phases)
+
+
+async def join_phase(name: str, config: JoinConfig, machine: Machine) -> None:
+    """One phase of join alone; the cluster is discovered before, where the phase needs it. Raises KubeadmError."""
+    context = Context(config, machine.paths, machine.clock, machine.say, machine.warn)
+    needed = [] if name in _TRUSTLESS else _named("join", "discovery")
+    await _run_alone(context, [*needed, *_named("join", name)])
+
+
+def _named(command: str, name: str) -> list[Phase]:
+    known = phases_of(command)
+    found = [phase for phase in known if phase.name == name]
+    if not found:
+        listed = "\n".join(f"  {phase.name:<24}{phase.help}" for phase in known)
+        raise KubeadmError(f'there is no phase "{name}" of kubeadm {command}. The phases are:\n{listed}')
+    return found
+
+
+async def _run_alone(context: Context[InitConfig] | Context[JoinConfig], phases: Sequence[Phase]) -> None:
+    try:
+        await run_phases(context, phases)  # type: ignore[misc] # as in _run
+    finally:
+        if context.cluster is not None:
+            await context.cluster.aclose()
 
 
 async def _dry_init(config: InitConfig, machine: Machine) -> None:
@@ -78,7 +113,7 @@ async def _run(context: Context[InitConfig] | Context[JoinConfig], phases: Seque
     try:
         await run_phases(context, phases)  # type: ignore[misc] # one of the two, and the phases are of the same command
     except KubeadmError as error:
-        untouched = set(context.started) <= {"preflight", "discovery"}
+        untouched = set(context.started) <= _TRUSTLESS
         raise KubeadmError(str(error) if untouched else f"{error}{RETRY}") from error
     finally:
         if context.cluster is not None:

@@ -1,5 +1,7 @@
 """The kubeadm command: flags, exit codes, and one clear text on the error output."""
 
+from pathlib import Path
+
 import pytest
 
 from pybernetes.cmd.kubeadm import main
@@ -16,6 +18,7 @@ from pybernetes.cmd.kubeadm import main
         (["init", "--token-ttl", "5"], 1, 'invalid duration "5"'),
         (["token", "list", "--kubeconfig", "/nonexistent"], 1, "no such file or directory"),
         (["frobnicate"], 1, "frobnicate"),
+        (["init", "phase", "frobnicate", "--apiserver-advertise-address=10.0.0.1"], 1, "control-plane  "),
         ([], 1, "COMMAND"),
     ],
 )
@@ -27,6 +30,16 @@ def test_wrong_use_is_one_text_and_an_exit_code(
     assert text in said.err
     assert "Traceback" not in said.err
     assert said.out == ""
+
+
+def test_one_phase_runs_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    flags = ["--apiserver-advertise-address=10.0.0.1", f"--rootfs={tmp_path}", "--node-name=m1"]
+    assert main(["init", "phase", "certs", "all", *flags]) == 0
+    assert (tmp_path / "etc/kubernetes/pki/apiserver.crt").exists()
+    assert main(["init", "phase", "kubeconfig", *flags]) == 0
+    assert (tmp_path / "etc/kubernetes/admin.conf").exists()
+    assert not (tmp_path / "etc/kubernetes/manifests").exists()
+    assert "initialized successfully" not in capsys.readouterr().out
 
 
 def test_small_commands_answer(capsys: pytest.CaptureFixture[str]) -> None:

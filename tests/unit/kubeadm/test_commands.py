@@ -196,6 +196,16 @@ async def test_join_proves_the_cluster_and_leaves_the_kubelet_to_bootstrap(
     assert f"Bearer {TOKEN}" in bearer
 
 
+async def test_phases_run_alone_on_a_cluster_that_is_there(cluster: ControlPlane, spoken: Any, tmp_path: Any) -> None:
+    bindings = "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings"
+    del cluster.api.objects[f"{bindings}/kubeadm:node-proxier"]
+    await commands.init_phase("addon-kube-proxy", config_of(cluster), spoken.machine)
+    assert f"{bindings}/kubeadm:node-proxier" in cluster.api.objects
+    worker = type(spoken)(tmp_path / "worker")
+    await commands.join_phase("kubelet-start", join_of(cluster, spoken), worker.machine)
+    assert worker.paths.at("/etc/kubernetes/bootstrap-kubelet.conf").exists()
+
+
 async def test_join_under_the_name_of_a_ready_node_is_refused(cluster: ControlPlane, spoken: Any) -> None:
     ready = {"conditions": [{"type": "Ready", "status": "True"}]}
     cluster.api.objects["/api/v1/nodes/w1"] = {"metadata": {"name": "w1"}, "status": ready}
