@@ -1,0 +1,109 @@
+import asyncio
+from typing import Any
+
+from msgspec.structs import replace
+
+from pybernetes.aio.simulation import SimulatedClock, run_simulated
+from pybernetes.api.errors import Forbidden
+from pybernetes.api.types import core_v1, meta_v1
+from pybernetes.client.events import EventRecorder
+
+POD = core_v1.Pod(metadata=meta_v1.ObjectMeta(name="web", namespace="ns", uid="u"))
+
+
+class Server:
+    """Keeps Events by name."""
+
+    def __init__(self) -> None:
+        self.clock = SimulatedClock(asyncio.get_running_loop())
+        self.events: dict[str, core_v1.Event] = {}
+        self.refuse = False
+
+    def of(self, kind: Any) -> "Server":
+        return self
+
+    async def create(self, event: core_v1.Event) -> core_v1.Event:
+        if self.refuse:
+            raise Forbidden("the namespace is being terminated")
+        assert event.metadata.name not in self.events
+        self.events[event.metadata.name] = event
+        return event
+
+    async def patch(self, old: core_v1.Event, new: core_v1.Event) -> core_v1.Event:
+        self.events[new.metadata.name] = new
+        return new
+
+
+async def recorded(*said: tuple[Any, str, str], server: Server, pause: float = 0.0) -> list[core_v1.Event]:
+    client: Any = server
+    recorder = EventRecorder(client, "tester", host="n1")
+    task = asyncio.create_task(recorder.run())
+    for about, reason, message in said:
+        recorder.event(about, "Normal", reason, message)
+        await asyncio.sleep(pause)
+    await asyncio.sleep(20)
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    return list(server.events.values())
+
+
+def test_an_event_says_who_what_and_when():
+    async def main() -> None:
+        (event,) = await recorded((POD, "Started", "It runs"), server=Server())
+        assert (event.involvedObject.kind, event.involvedObject.name, event.involvedObject.uid) == ("Pod", "web", "u")
+        assert (event.source.component, event.source.host) == ("tester", "n1")
+        assert (event.reason, event.message, event.count, event.type) == ("Started", "It runs", 1, "Normal")
+        assert event.metadata.namespace == "ns"
+        assert event.metadata.name.startswith("web.")
+
+    run_simulated(main())
+
+
+def test_the_same_again_is_counted_and_keeps_its_first_time():
+    async def main() -> None:
+        said = [(POD, "BackOff", "again")] * 3
+        (event,) = await recorded(*said, server=Server(), pause=5)
+        assert event.count == 3
+        assert event.firstTimestamp != event.lastTimestamp
+
+    run_simulated(main())
+
+
+def test_two_events_of_one_moment_have_two_names():
+    async def main() -> None:
+        assert len(await recorded((POD, "A", "x"), (POD, "B", "x"), server=Server())) == 2
+
+    run_simulated(main())
+
+
+def test_many_different_messages_are_combined():
+    async def main() -> None:
+        said = [(POD, "Failed", f"number {number}") for number in range(20)]
+        events = await recorded(*said, server=Server())
+        combined = [e for e in events if e.message.startswith("(combined from similar events): ")]
+        assert len(events) == 10
+        assert [e.count for e in combined] == [11]
+        assert combined[0].message.endswith("number 19")
+
+    run_simulated(main())
+
+
+def test_one_object_has_25_then_one_in_five_minutes_and_others_their_own():
+    async def main() -> None:
+        other = replace(POD, metadata=replace(POD.metadata, name="other", uid="v"))
+        said = [(POD, f"Reason{number}", "x") for number in range(40)]
+        events = await recorded(*said, (other, "A", "x"), server=Server())
+        assert len(events) == 26
+
+    run_simulated(main())
+
+
+def test_a_refused_event_is_dropped_and_the_next_is_sent():
+    async def main() -> None:
+        server = Server()
+        server.refuse = True
+        assert await recorded((POD, "A", "x"), server=server) == []
+        server.refuse = False
+        assert len(await recorded((POD, "B", "x"), server=server)) == 1
+
+    run_simulated(main())
