@@ -43,6 +43,16 @@ class Pages:
         return Response(200, Headers.lowered([("content-type", _EXPOSITION)]), self._metrics.text().encode())
 
 
+def with_index(table: Mapping[str, Page]) -> dict[str, Page]:
+    """The table and `/`, which lists it."""
+    paths = sorted(path for path in table if not path.endswith("/*"))
+
+    async def page(request: Request, query: Query) -> Response:
+        return json_page({"paths": paths})
+
+    return {**table, "/": page}
+
+
 def version() -> dict[str, str]:
     """version.Info of this server."""
     major, minor = facts.RELEASE.split(".")

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from pybernetes.aio.clock import Clock
 from pybernetes.api.objects import GroupResource, Object
-from pybernetes.apiserver import bootstrap, kubernetes_service, upkeep
+from pybernetes.apiserver import bootstrap, kubernetes_service, oidc, upkeep
 from pybernetes.apiserver.admit import chosen
 from pybernetes.apiserver.authn.certificates import CertificateAuthenticator
 from pybernetes.apiserver.authn.chain import AuthenticatorChain
@@ -28,7 +28,7 @@ from pybernetes.apiserver.extension import Authenticator, Authorizer
 from pybernetes.apiserver.handlers import Handlers
 from pybernetes.apiserver.metrics import Metrics
 from pybernetes.apiserver.openapi import OpenApi
-from pybernetes.apiserver.pages import Pages
+from pybernetes.apiserver.pages import Pages, with_index
 from pybernetes.apiserver.pipeline import Pipeline
 from pybernetes.apiserver.service_addresses import ServiceAddresses
 from pybernetes.apiserver.storage import Storage, Tools
@@ -37,7 +37,8 @@ from pybernetes.apiserver.tokens import ContinueTokens
 from pybernetes.apiserver.watchcache.cache import WatchCache
 from pybernetes.store.protocol import Store
 from pybernetes.wire.http import Handler
-from pybernetes.wire.pki.keys import key_pem
+from pybernetes.wire.pki.jwks import key_id
+from pybernetes.wire.pki.keys import PublicKey, key_pem
 
 log = logging.getLogger(__name__)
 
@@ -80,11 +81,14 @@ class ApiServer:
             authenticator=authenticator,
             authorizer=authorizer,
             handlers=self.handlers,
-            pages={
-                **pages.table(),
-                **Discovery(self.catalog, address).table(),
-                **OpenApi(self.catalog).table(),
-            },
+            pages=with_index(
+                {
+                    **pages.table(),
+                    **Discovery(self.catalog, address).table(),
+                    **OpenApi(self.catalog).table(),
+                    **oidc.table(config.issuer, address, _keys(config)),
+                }
+            ),
             metrics=metrics,
         )
 
@@ -126,14 +130,20 @@ class ApiServer:
         found.append(CertificateAuthenticator(self.clock))
         if config.static_tokens:
             found.append(StaticTokens(config.static_tokens))
-        keys = list(config.verifying_keys)
-        if config.signing_key is not None:
-            keys.append(config.signing_key.public_key())
+        keys = _keys(config)
         if keys:
             found.append(ServiceAccountAuthenticator(keys, config.issuer, audiences, self.look, self.clock))
         if config.bootstrap_tokens:
             found.append(BootstrapTokens(self.look, self.clock))
         return found
+
+
+def _keys(config: Config) -> list[PublicKey]:
+    """Every key that ServiceAccount tokens may be signed with, each once."""
+    keys = list(config.verifying_keys)
+    if config.signing_key is not None:
+        keys.append(config.signing_key.public_key())
+    return list({key_id(key): key for key in keys}.values())
 
 
 class UnknownModeError(ValueError):

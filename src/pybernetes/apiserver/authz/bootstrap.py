@@ -4,6 +4,7 @@ As upstream: rules and subjects that are missing are added, others stay, and an 
 `rbac.authorization.kubernetes.io/autoupdate` says `false` is left alone.
 """
 
+import asyncio
 import logging
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -31,8 +32,10 @@ _MANAGER = "User system:kube-controller-manager"
 
 async def ensure(registry: Registry) -> None:
     """Makes the cluster's roles and bindings what they must be at least. Raises what the registry raises."""
-    for plural, obj in _wanted():
-        await _ensure(registry, GroupResource(GROUP, plural), obj)
+    # All at once: the store commits what comes together in one go, and a cold start waits for few of them.
+    async with asyncio.TaskGroup() as group:
+        for plural, obj in _wanted():
+            group.create_task(_ensure(registry, GroupResource(GROUP, plural), obj), name="authz.bootstrap")
 
 
 def _wanted() -> Iterator[tuple[str, Object]]:
