@@ -520,20 +520,21 @@ def _stop_all(observed: Observed, grace: float, last: Sequence[str], why: str) -
     elif living:
         turn = min(living, key=lambda c: list(last).index(c.name))
         yield from _stop(observed, turn, grace, why)
-    elif not _starting(observed):
+    elif not starting(observed):
         for sandbox in observed.sandboxes:
             if StopSandbox(sandbox.id).key not in observed.done:
                 yield StopSandbox(sandbox.id)
 
 
-def _starting(observed: Observed) -> bool:
+def starting(observed: Observed) -> bool:
+    """Whether a start is under way: soon something may run that is not seen yet."""
     return any(key.startswith(("create/", "start/", "sandbox")) for key in observed.busy)
 
 
 def _still(observed: Observed) -> bool:
     """Nothing runs and nothing can: no start is under way and every sandbox is stopped."""
     return (
-        not _starting(observed)
+        not starting(observed)
         and not any(c.state in (State.RUNNING, State.UNKNOWN) for c in observed.containers)
         and all(StopSandbox(s.id).key in observed.done for s in observed.sandboxes)
     )

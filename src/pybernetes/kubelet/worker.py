@@ -174,6 +174,8 @@ class PodWorker:
             self.pod = self.last = self._reporter.known(self.pod)
             if self._started is None:
                 self._started = self.clock.now()
+        # Before the runtime is asked: an action that ends while it answers must not look as if it had never been.
+        busy, done, failures = frozenset(self._busy), frozenset(self._done), dict(self._failures)
         uid = self.ref.uid
         sandboxes = tuple(await self._runtime.sandboxes(uid))
         containers = tuple(await self._runtime.containers(uid))
@@ -184,9 +186,9 @@ class PodWorker:
             now=self.clock.now(),
             sandboxes=sandboxes,
             containers=containers,
-            busy=frozenset(self._busy),
-            done=frozenset(self._done),
-            failures=dict(self._failures),
+            busy=busy,
+            done=done,
+            failures=failures,
             health={run.id: self.health[run.id] for run in containers if run.id in self.health},
             restarts=dict(self._restarts),
             verdict=self.verdict,

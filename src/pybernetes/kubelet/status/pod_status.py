@@ -290,7 +290,7 @@ def _phase(
     old = pod.status
     if old.phase in ("Succeeded", "Failed"):
         return old.phase, old.reason, old.message
-    living = any(c.state == State.RUNNING for c in observed.containers)
+    living = machine.starting(observed) or any(c.state == State.RUNNING for c in observed.containers)
     verdict = observed.verdict
     ends = machine.deadline(pod, observed)
     if verdict is None and ends is not None and ends <= observed.now:

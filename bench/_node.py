@@ -1,0 +1,131 @@
+"""One node in this process: the real API server on memory, the real kubelet, a containerd of its own. See _containerd.py.
+
+The kubelet has its node's identity and no more, so that the Node authorizer and NodeRestriction are tried with it.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+from bench._containerd import IMAGE, OwnContainerd
+from pybernetes.aio.clock import SystemClock
+from pybernetes.api.errors import NotFound
+from pybernetes.api.objects import Key, User
+from pybernetes.api.types import core_v1, meta_v1
+from pybernetes.apiserver.config import Config
+from pybernetes.apiserver.server import ApiServer
+from pybernetes.client.rest import Client
+from pybernetes.client.transport import direct
+from pybernetes.kubelet.cri.events import EventSource
+from pybernetes.kubelet.cri.runtime import CriRuntime
+from pybernetes.kubelet.kubelet import Kubelet
+from pybernetes.kubelet.settings import Settings
+from pybernetes.store.memory import MemoryStore
+
+NODE = "n1"
+_ADMIN = User("admin", groups=("system:masters", "system:authenticated"))
+_KUBELET = User(f"system:node:{NODE}", groups=("system:nodes", "system:authenticated"))
+
+
+class NodeUnderTest:
+    """start_kubelet() and stop_kubelet() as often as wanted; Pods stay."""
+
+    def __init__(self, folder: Path, containerd: OwnContainerd) -> None:
+        self.folder = folder
+        self.containerd = containerd
+        self.clock = SystemClock()
+        config = Config(disable_admission=("ServiceAccount",))
+        self.api = ApiServer(config, MemoryStore(), self.clock)
+        self.runtime = CriRuntime(containerd.endpoint)
+        self.client = Client(direct(self.api.handler, _ADMIN), clock=self.clock)
+        self.pods = self.client.of(core_v1.Pod)
+        self.kubelet: Kubelet | None = None
+        self._task: asyncio.Task[None] | None = None
+
+    async def start_kubelet(self) -> Kubelet:
+        """A new kubelet, as after a restart: it remembers nothing."""
+        settings = Settings(
+            node_name=NODE,
+            node_ips=("127.0.0.1",),
+            root=self.folder / "kubelet",
+            logs=self.folder / "pods",
+            cgroup_root=self.containerd.cgroup.path,
+        )
+        client = Client(direct(self.api.handler, _KUBELET), clock=self.clock, user_agent="kubelet")
+        events = EventSource(self.containerd.endpoint)
+        self.kubelet = Kubelet(settings, self.runtime, client, events=events)
+        self._task = asyncio.create_task(self.kubelet.run(), name="kubelet")
+        await self.kubelet.node.registered.wait()
+        return self.kubelet
+
+    async def stop_kubelet(self) -> None:
+        """Its end as by a signal: nothing is cleaned."""
+        if self._task is not None:
+            self._task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._task
+            self._task = None
+
+    async def create(self, name: str, *command: str, **spec: object) -> core_v1.Pod:
+        """A Pod of one container on the host's network; `spec` is more of its PodSpec."""
+        one = core_v1.Container(name="c", image=IMAGE, command=command or ("sleep", "1000"))
+        fields: dict[str, object] = {
+            "nodeName": NODE,
+            "hostNetwork": True,
+            "terminationGracePeriodSeconds": 1,
+            "containers": (one,),
+            **spec,
+        }
+        meta = meta_v1.ObjectMeta(name=name, namespace="default")
+        return await self.pods.create(core_v1.Pod(metadata=meta, spec=core_v1.PodSpec(**fields)))  # type: ignore[arg-type] # fields by name
+
+    async def get(self, name: str) -> core_v1.Pod | None:
+        """The Pod as the API has it; None where it has gone."""
+        try:
+            return await self.pods.get(Key("default", name))
+        except NotFound:
+            return None
+
+    async def until(self, name: str, holds: Callable[[core_v1.Pod | None], bool], timeout: float = 20.0) -> core_v1.Pod:
+        """Waits for the world outside until something holds of the Pod, which it returns."""
+        pod: core_v1.Pod | None = None
+        try:
+            async with asyncio.timeout(timeout):
+                while True:
+                    pod = await self.get(name)
+                    if holds(pod):
+                        return pod or core_v1.Pod()
+                    await asyncio.sleep(0.005)
+        except TimeoutError:
+            raise AssertionError(f"not within {timeout} s: {pod.status if pod else 'gone'}") from None
+
+
+def running(pod: core_v1.Pod | None) -> bool:
+    """Ready, and seen so by the API."""
+    return pod is not None and any(c.type == "Ready" and c.status == "True" for c in pod.status.conditions)
+
+
+def gone(pod: core_v1.Pod | None) -> bool:
+    """No longer in the API."""
+    return pod is None
+
+
+@contextlib.asynccontextmanager
+async def node(folder: Path, containerd: OwnContainerd) -> AsyncIterator[NodeUnderTest]:
+    """A node with a running kubelet; its Pods are ended after it."""
+    made = NodeUnderTest(folder, containerd)
+    server = asyncio.create_task(made.api.run(), name="apiserver")
+    try:
+        await made.api.ready.wait()
+        await made.start_kubelet()
+        yield made
+    finally:
+        await made.stop_kubelet()
+        for sandbox in await made.runtime.sandboxes():
+            await made.runtime.stop_sandbox(sandbox.id)
+            await made.runtime.remove_sandbox(sandbox.id)
+        await made.runtime.close()
+        server.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await server

@@ -1,0 +1,112 @@
+"""What must survive: the end of the kubelet, of containerd, of the whole machine, of the API's knowledge."""
+
+import asyncio
+
+import pytest
+from bench._node import NodeUnderTest, gone, running
+from tests.node.cri import until
+
+from pybernetes.api.objects import Key
+from pybernetes.api.types import core_v1
+from pybernetes.kubelet.cri.model import State
+
+pytestmark = pytest.mark.root
+
+
+async def living(one: NodeUnderTest) -> set[str]:
+    return {c.id for c in await one.runtime.containers() if c.state == State.RUNNING}
+
+
+async def sandboxes(one: NodeUnderTest, uid: str, count: int) -> None:
+    """Waits until the runtime has so many sandboxes (of one Pod)."""
+
+    async def so_many() -> bool:
+        return len(await one.runtime.sandboxes(uid)) == count
+
+    await until(so_many, f"{count} sandboxes")
+
+
+async def test_a_new_kubelet_leaves_running_pods_alone(one: NodeUnderTest) -> None:
+    await one.create("calm")
+    await one.create("crash", "sh", "-c", "exit 1")
+    await one.until("calm", running)
+    before = await one.until(
+        "crash", lambda p: bool(p and p.status.containerStatuses and p.status.containerStatuses[0].restartCount)
+    )
+    ids = await living(one)
+    await one.stop_kubelet()
+    await one.start_kubelet()
+    await asyncio.sleep(1)
+    assert await living(one) == ids
+    after = await one.get("crash")
+    assert after is not None
+    # The back-off goes on: it is written down with the container.
+    assert after.status.containerStatuses[0].restartCount == before.status.containerStatuses[0].restartCount
+    calm = await one.get("calm")
+    assert calm is not None
+    assert calm.status.containerStatuses[0].restartCount == 0
+
+
+async def test_pods_deleted_while_the_kubelet_was_away_are_cleaned(one: NodeUnderTest) -> None:
+    await one.create("forced")
+    await one.create("polite")
+    await one.until("forced", running)
+    await one.until("polite", running)
+    await one.stop_kubelet()
+    await one.pods.delete(Key("default", "forced"), grace=0)
+    await one.pods.delete(Key("default", "polite"), grace=1)
+    await one.start_kubelet()
+    await one.until("polite", gone)
+    await sandboxes(one, "", 0)
+
+
+async def test_a_killed_containerd_comes_back_and_pods_go_on(one: NodeUnderTest) -> None:
+    await one.create("calm")
+    await one.until("calm", running)
+    ids = await living(one)
+    await asyncio.to_thread(one.containerd.kill)
+    await one.create("meanwhile")
+    await asyncio.to_thread(one.containerd.start)
+    await one.until("meanwhile", running)
+    assert ids < await living(one)
+    calm = await one.get("calm")
+    assert calm is not None
+    assert calm.status.containerStatuses[0].restartCount == 0
+
+
+async def test_after_a_power_cut_pods_start_anew_in_new_sandboxes(one: NodeUnderTest) -> None:
+    init = core_v1.Container(name="i", image="docker.io/library/busybox:test", command=("true",))
+    pod = await one.create("web", initContainers=(init,))
+    await one.until("web", running)
+    await one.stop_kubelet()
+    await asyncio.to_thread(one.containerd.power_cut)
+    await asyncio.to_thread(one.containerd.start)
+    await one.start_kubelet()
+    after = await one.until("web", lambda p: bool(running(p) and p and p.status.containerStatuses[0].restartCount))
+    status = after.status.containerStatuses[0]
+    assert status.restartCount == 1
+    assert status.lastState.terminated is not None
+    assert after.status.initContainerStatuses[0].restartCount == 1
+    assert after.status.initContainerStatuses[0].ready
+    await sandboxes(one, pod.metadata.uid, 1)
+
+
+async def test_a_shorter_grace_ends_a_long_stop(one: NodeUnderTest) -> None:
+    await one.create(
+        "stubborn", "sh", "-c", "trap '' TERM; while :; do sleep 1; done", terminationGracePeriodSeconds=600
+    )
+    await one.until("stubborn", running)
+    await one.pods.delete(Key("default", "stubborn"))
+    await one.until("stubborn", lambda p: p is not None and p.metadata.deletionTimestamp is not None)
+    await one.pods.delete(Key("default", "stubborn"), grace=1)
+    await one.until("stubborn", gone)
+
+
+async def test_a_namesake_starts_while_the_old_pod_ends(one: NodeUnderTest) -> None:
+    await one.create("twin", "sh", "-c", "trap '' TERM; while :; do sleep 1; done", terminationGracePeriodSeconds=3)
+    first = await one.until("twin", running)
+    await one.pods.delete(Key("default", "twin"), grace=0)
+    second = await one.create("twin")
+    pod = await one.until("twin", running)
+    assert pod.metadata.uid == second.metadata.uid != first.metadata.uid
+    await sandboxes(one, first.metadata.uid, 0)
