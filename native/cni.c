@@ -7,6 +7,7 @@
 
 #define SYS_read 0
 #define SYS_write 1
+#define SYS_close 3
 #define SYS_nanosleep 35
 #define SYS_socket 41
 #define SYS_connect 42
@@ -17,7 +18,9 @@
 #define SHUT_WR 1
 
 #define SOCKET "/run/pybernetes/cni.sock"
-#define PATIENCE 80 /* tenths of a second: an agent that restarts is not an error, and a DEL that fails leaves debris */
+/* Tenths of a second. An agent that restarts, or is killed at work, is no error: what it is asked may be asked again,
+ * and a DEL that fails leaves debris in the runtime. */
+#define PATIENCE 80
 #define OVERRIDE "PYBERNETES_CNI_SOCKET="
 
 static long call(long number, long a, long b, long c)
@@ -75,7 +78,32 @@ __attribute__((noreturn)) static void fail(const char *why)
 
 static const struct { long seconds, nanoseconds; } pause = {0, 100000000};
 static struct { unsigned short family; char path[108]; } address;
-static char buffer[65536];
+static char input[1 << 18], output[1 << 16];
+
+/* One try: -1 where the agent is not there or went away before it answered, else the exit code. */
+static int ask(char **environment, long size)
+{
+    int agent = call(SYS_socket, AF_UNIX, SOCK_STREAM, 0);
+    int code = -1;
+    int sent = agent >= 0 && call(SYS_connect, agent, (long)&address, sizeof address) >= 0;
+    for (char **entry = environment; sent && *entry; entry++)
+        if (begins(*entry, "CNI_"))
+            sent = send(agent, *entry, length(*entry)) && send(agent, "\n", 1);
+    if (sent && send(agent, "\n", 1) && send(agent, input, size)) {
+        long got;
+        call(SYS_shutdown, agent, SHUT_WR, 0);
+        while ((got = call(SYS_read, agent, (long)output, sizeof output)) > 0) {
+            long skip = code < 0 ? 2 : 0; /* the agent sends its first two bytes in one piece */
+            if (got < skip)
+                break;
+            if (code < 0)
+                code = output[0] - '0';
+            send(1, output + skip, got - skip);
+        }
+    }
+    call(SYS_close, agent, 0, 0);
+    return code;
+}
 
 __attribute__((noreturn, used)) static void begin(long *stack)
 {
@@ -88,39 +116,18 @@ __attribute__((noreturn, used)) static void begin(long *stack)
     for (unsigned i = 0; path[i] && i < sizeof address.path - 1; i++)
         address.path[i] = path[i];
 
-    int agent = call(SYS_socket, AF_UNIX, SOCK_STREAM, 0);
-    int patience = PATIENCE;
-    while (call(SYS_connect, agent, (long)&address, sizeof address) < 0) {
-        if (patience-- == 0)
-            fail("the pod network agent does not run on this node");
+    long size = 0, got;
+    while ((got = call(SYS_read, 0, (long)(input + size), sizeof input - size)) > 0)
+        size += got;
+    if (size == sizeof input)
+        fail("the network configuration is longer than 256 KiB");
+    for (int patience = PATIENCE; patience; patience--) {
+        int code = ask(environment, size);
+        if (code >= 0)
+            leave(code);
         call(SYS_nanosleep, (long)&pause, 0, 0);
     }
-    for (char **entry = environment; *entry; entry++)
-        if (begins(*entry, "CNI_"))
-            if (!send(agent, *entry, length(*entry)) || !send(agent, "\n", 1))
-                fail("the pod network agent went away");
-    if (!send(agent, "\n", 1))
-        fail("the pod network agent went away");
-    long got;
-    while ((got = call(SYS_read, 0, (long)buffer, sizeof buffer)) > 0)
-        if (!send(agent, buffer, got))
-            fail("the pod network agent went away");
-    call(SYS_shutdown, agent, SHUT_WR, 0);
-
-    int code = -1;
-    while ((got = call(SYS_read, agent, (long)buffer, sizeof buffer)) > 0) {
-        long skip = 0;
-        if (code < 0) {
-            if (got < 2) /* the agent sends its first two bytes in one piece */
-                fail("the pod network agent gave half an answer");
-            code = buffer[0] - '0';
-            skip = 2;
-        }
-        send(1, buffer + skip, got - skip);
-    }
-    if (code < 0)
-        fail("the pod network agent gave no answer");
-    leave(code);
+    fail("the pod network agent does not answer on this node");
 }
 
 __attribute__((naked)) void _start(void)

@@ -120,6 +120,8 @@ async def test_a_container_runs_and_a_power_cut_leaves_nothing(machines: Machine
     _, container = runtime.run_pod("p1", image, ["sleep", "1000"])
     assert runtime.exec(container, ["hostname"]) == (0, "n0\n")
     runtime.close()
+    other = machines.nodes[1]
+    assert (await other.exec(["busybox", "ping", "-c1", "-W2", node.spec.address])).code == 0
     boot_id = (await node.exec(["cat", "/proc/sys/kernel/random/boot_id"])).out
     groups = _namespaces(node.pid)
 
@@ -137,6 +139,8 @@ async def test_a_container_runs_and_a_power_cut_leaves_nothing(machines: Machine
     assert runtime.version() == "containerd"
     assert runtime.state(container) == cri_pb.CONTAINER_EXITED
     assert (await node.exec(["cat", "/proc/sys/kernel/random/boot_id"])).out != boot_id
+    # The neighbour remembers the node's hardware address, and it still holds
+    assert (await other.exec(["busybox", "ping", "-c1", "-W2", node.spec.address])).code == 0
     for item in runtime.runtime.ListPodSandbox(cri_pb.ListPodSandboxRequest()).items:
         runtime.remove(item.id)
     _, container = runtime.run_pod("p2", image, ["sleep", "1000"])

@@ -57,15 +57,18 @@ class Netlink:
         """The link's MAC address."""
         return str(self._request("link", "get", ifname=name)[0].get_attr("IFLA_ADDRESS"))
 
-    def add_bridge(self, name: str) -> None:
-        """A bridge, up."""
-        self._request("link", "add", ifname=name, kind="bridge")
+    def add_bridge(self, name: str, hardware: str = "") -> None:
+        """A bridge, up. Without a hardware address of its own it takes that of a port, and another when ports change."""
+        address = {"address": hardware} if hardware else {}
+        self._request("link", "add", ifname=name, kind="bridge", **address)
         self.up(name)
 
-    def add_veth(self, name: str, peer: str, peer_netns: int, mtu: int = 1500) -> None:
+    def add_veth(self, name: str, peer: str, peer_netns: int, *, mtu: int = 1500, peer_hardware: str = "") -> None:
         """A veth pair: `name` here, `peer` in the namespace that the open file `peer_netns` names; both down."""
-        self._request("link", "add", ifname=name, kind="veth", mtu=mtu,
-                      peer={"ifname": peer, "net_ns_fd": peer_netns, "mtu": mtu})  # fmt: skip
+        other = {"ifname": peer, "net_ns_fd": peer_netns, "mtu": mtu}
+        if peer_hardware:
+            other["address"] = peer_hardware
+        self._request("link", "add", ifname=name, kind="veth", mtu=mtu, peer=other)
 
     def delete_link(self, name: str) -> bool:
         """False where there was none."""

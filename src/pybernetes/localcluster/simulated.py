@@ -39,7 +39,14 @@ _HEALTHY = (
 class SimulatedNodes:
     """Nodes named `names`, kept alive by run() until it is cancelled."""
 
-    def __init__(self, client: Client, names: Sequence[str], *, first_address: str = "198.18.0.1") -> None:
+    def __init__(
+        self,
+        client: Client,
+        names: Sequence[str],
+        *,
+        first_address: str = "198.18.0.1",
+        first_pod: str = "198.19.0.1",
+    ) -> None:
         self._client = client
         self._clock = client.clock
         start = ipaddress.IPv4Address(first_address)
@@ -47,7 +54,7 @@ class SimulatedNodes:
         self._pods = client.of(core_v1.Pod)
         self._informers = Informers(client)
         self._pending: asyncio.Queue[Key] = asyncio.Queue()
-        self._next_pod = ipaddress.IPv4Address("198.19.0.1")
+        self._next_pod = ipaddress.IPv4Address(first_pod)
 
     async def run(self) -> None:
         """Registers the nodes and plays kubelet for each."""

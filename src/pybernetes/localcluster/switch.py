@@ -44,6 +44,12 @@ def port_name(node: str) -> str:
     return f"{node[:8]}-{hashlib.sha256(node.encode()).hexdigest()[:6]}"
 
 
+def hardware_address(cluster: str, node: str) -> str:
+    """A node's MAC address, the same after a reboot: the neighbours remember it."""
+    digest = hashlib.sha256(f"{cluster}/{node}".encode()).digest()
+    return ":".join(f"{byte:02x}" for byte in (0x02, *digest[:5]))
+
+
 class Switch:
     """One cluster's switch. There is no default route anywhere in it, so nothing can leave the machine."""
 
@@ -81,7 +87,7 @@ class Switch:
 
     async def plug(self, pid: int, port: str, address: str) -> None:
         """Gives the namespace of process `pid` an eth0 with `address` (with prefix), on the port of that name."""
-        await self._do(self._plug, pid, port_name(port))
+        await self._do(self._plug, pid, port)
         await asyncio.to_thread(_configure, f"/proc/{pid}/ns/net", address)
 
     async def cut(self, port: str) -> None:
@@ -101,15 +107,16 @@ class Switch:
     def _make_bridge(self, link: Netlink) -> None:
         link.up("lo")
         if link.index(BRIDGE) is None:
-            link.add_bridge(BRIDGE)
+            link.add_bridge(BRIDGE, hardware_address(self.cluster, ""))
         for host in (self.address, REGISTRY_ADDRESS):
             link.add_address(BRIDGE, f"{host}/{self.network.prefixlen}")
 
-    def _plug(self, link: Netlink, pid: int, port: str) -> None:
+    def _plug(self, link: Netlink, pid: int, node_name: str) -> None:
+        port, hardware = port_name(node_name), hardware_address(self.cluster, node_name)
         node = os.open(f"/proc/{pid}/ns/net", os.O_RDONLY | os.O_CLOEXEC)
         try:
             link.delete_link(port)  # of a node that died a moment ago
-            link.add_veth(port, "eth0", node)
+            link.add_veth(port, "eth0", node, peer_hardware=hardware)
             link.attach(port, BRIDGE)
             link.up(port)
         finally:

@@ -42,6 +42,8 @@ log = logging.getLogger(__name__)
 
 SOCKET = Path("/run/pybernetes/cni.sock")
 ADDRESSES = Path("/var/lib/cni/pybernetes")
+RESULTS = Path("/var/lib/cni/results")
+"""Where the CNI library of the runtime notes what ADD answered."""
 T = TypeVar("T")
 
 _RETRY = (1.0, 30.0)
@@ -54,6 +56,7 @@ class AgentPaths:
 
     socket: Path = SOCKET
     addresses: Path = ADDRESSES
+    results: Path = RESULTS
     config: Path = CNI_CONFIG
 
 
@@ -76,6 +79,7 @@ class NetworkAgent:
         """Follows and serves until cancelled."""
         await asyncio.to_thread(podlink.prepare_node)
         await self._pods.reconcile()
+        await asyncio.to_thread(drop_broken_results, self._paths.results)
         self._nodes.on_change(self._on_node)
         async with asyncio.TaskGroup() as group:
             group.create_task(self._informers.run(), name="network.informers")
@@ -141,6 +145,19 @@ class NetworkAgent:
             writer.write(f"{code}\n".encode() + (json.dumps(answer).encode() + b"\n" if answer else b""))
             await writer.drain()
         writer.close()
+
+
+def drop_broken_results(folder: Path) -> list[Path]:
+    """Removes notes that a power cut left half written: with one, the runtime refuses for ever to end its sandbox."""
+    gone = []
+    for file in folder.iterdir() if folder.is_dir() else ():
+        try:
+            json.loads(file.read_bytes())
+        except ValueError:
+            log.warning("dropped half a cni result file=%s", file)
+            file.unlink(missing_ok=True)
+            gone.append(file)
+    return gone
 
 
 class PodNetwork:

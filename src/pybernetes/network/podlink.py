@@ -102,7 +102,7 @@ def prepare_node() -> None:
 def _veth(host: Netlink, name: str, interface: str, netns: str, mtu: int) -> None:
     namespace = os.open(netns, os.O_RDONLY | os.O_CLOEXEC)
     try:
-        host.add_veth(name, interface, namespace, mtu)
+        host.add_veth(name, interface, namespace, mtu=mtu)
     finally:
         os.close(namespace)
 

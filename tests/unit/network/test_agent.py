@@ -5,7 +5,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from pybernetes.network.agent import PodNetwork
+from pybernetes.network.agent import PodNetwork, drop_broken_results
 
 
 def _call(network: PodNetwork, command: str, config: object = None, **more: str) -> tuple[int, Any]:
@@ -42,3 +42,10 @@ def test_garbage_is_an_answer_too(tmp_path: Path) -> None:
     assert code == 1
     assert answer is not None
     assert answer["code"] == 6
+
+
+def test_half_written_results_of_the_runtime_are_dropped(tmp_path: Path) -> None:
+    (tmp_path / "pod-network-a-eth0").write_text("")
+    (tmp_path / "pod-network-b-eth0").write_text('{"kind": "cniCacheV1"}')
+    assert [p.name for p in drop_broken_results(tmp_path)] == ["pod-network-a-eth0"]
+    assert drop_broken_results(tmp_path / "nothing") == []
