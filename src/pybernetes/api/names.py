@@ -60,6 +60,8 @@ _C_IDENTIFIER_TEXT = "a valid C identifier must start with alphabetic character 
 
 def dns1123_label(value: str) -> list[str]:
     """Namespaces, containers, volumes."""
+    if "." in value and re.fullmatch(_SUBDOMAIN, value):
+        return [*_too_long(value, LABEL_LENGTH), "must not contain dots"]
     return _too_long(value, LABEL_LENGTH) + _unlike(value, _LABEL, _LABEL_TEXT, "my-name", "123-abc")
 
 

@@ -9,7 +9,7 @@ _SECRET_MODE = 0o644
 
 
 def default_pod(obj: Object) -> None:
-    """A Pod itself: what templates get, and what only Pods get (requests from limits, service links)."""
+    """A Pod itself: what templates get, and what only Pods get (requests from limits, host ports, links)."""
     spec = obj["spec"] = obj.get("spec") or {}
     default_spec(spec)
     spec.setdefault("enableServiceLinks", True)
@@ -18,6 +18,10 @@ def default_pod(obj: Object) -> None:
         limits = resources.get("limits")
         if limits:
             resources["requests"] = {**limits, **(resources.get("requests") or {})}
+        if spec.get("hostNetwork"):
+            for port in container.get("ports") or ():
+                if not port.get("hostPort"):
+                    port["hostPort"] = port.get("containerPort")
 
 
 def default_template(template: Object) -> None:
@@ -38,10 +42,6 @@ def default_spec(spec: Object) -> None:
         spec["serviceAccountName"] = spec["serviceAccount"] = account
     for container in _all_containers(spec):
         _container(container)
-        if spec.get("hostNetwork"):
-            for port in container.get("ports") or ():
-                if not port.get("hostPort"):
-                    port["hostPort"] = port.get("containerPort")
     for container in spec.get("ephemeralContainers") or ():
         _container(container)
     for volume in spec.get("volumes") or ():
