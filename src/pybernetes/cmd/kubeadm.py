@@ -14,13 +14,17 @@ from typing import Any, NoReturn
 
 from pybernetes import KUBERNETES_VERSION
 from pybernetes.aio.clock import SystemClock
-from pybernetes.kubeadm import commands, tokens
+from pybernetes.kubeadm import commands, configfile, tokens
 from pybernetes.kubeadm import config as c
 from pybernetes.kubeadm.config import Checks, InitConfig, JoinConfig, Networking, Node, Paths
 from pybernetes.kubeadm.errors import InvalidConfigError, KubeadmError
 from pybernetes.kubeadm.reset import reset
 
 _HINT = "To see the stack trace of this error execute with --v=5 or higher"
+_BESIDE_CONFIG = {
+    "action", "config", "dry_run", "flag_default", "ignore_preflight_errors", "node_name", "phase", "rootfs",
+    "skip_phases", "skip_token_print", "v",
+}  # fmt: skip
 _DURATION = re.compile(r"([0-9]+(?:\.[0-9]*)?)(h|ms|m|s)")
 _UNITS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
 
@@ -117,6 +121,34 @@ def _add_checks(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--cri-socket", default=c.CRI_SOCKET, metavar="URL", help="the container runtime's socket")
 
 
+def _add_config(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--config", default="", metavar="FILE", help="a configuration file (kubeadm.k8s.io/v1beta4)")
+    parser.set_defaults(flag_default=parser.get_default)
+
+
+def _apply_file(flags: argparse.Namespace, read: Callable[[Path], dict[str, Any]]) -> None:
+    """Puts what the file says where the flags are. Raises InvalidConfigError for flags that the file would override."""
+    if not flags.config:
+        return
+    mixed = [
+        name for name, value in vars(flags).items() if name not in _BESIDE_CONFIG and value != flags.flag_default(name)
+    ]
+    if mixed:
+        listed = " ".join(name.replace("_", "-") for name in sorted(mixed))
+        raise InvalidConfigError(f"can not mix '--config' with arguments [{listed}]")
+    for name, value in read(Path(flags.config)).items():
+        if name == "ignore_preflight_errors":
+            value = [*flags.ignore_preflight_errors, *value]
+        setattr(flags, name, _ttl(value) if name == "token_ttl" else value)
+
+
+def _ttl(text: str) -> float:
+    try:
+        return _duration(text)
+    except argparse.ArgumentTypeError as error:
+        raise InvalidConfigError(f"bootstrapTokens[0].ttl: {error}") from error
+
+
 def _add_init(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("--apiserver-advertise-address", default="", metavar="IP", help="the address of the API server")
@@ -133,6 +165,7 @@ def _add_init(parser: argparse.ArgumentParser) -> None:
     add("--skip-phases", type=_list, default=[], action="extend", metavar="NAMES", help="phases to leave out")
     add("--dry-run", action="store_true", help="check and show, change nothing")
     _add_checks(parser)
+    _add_config(parser)
     parser.set_defaults(action=_init)
 
 
@@ -154,6 +187,7 @@ def _add_join(parser: argparse.ArgumentParser) -> None:
     add("--skip-phases", type=_list, default=[], action="extend", metavar="NAMES", help="phases to leave out")
     add("--dry-run", action="store_true", help="check and show, change nothing")
     _add_checks(parser)
+    _add_config(parser)
     parser.set_defaults(action=_join)
 
 
@@ -184,6 +218,7 @@ def _add_reset(parser: argparse.ArgumentParser) -> None:
 
 
 async def _init(flags: argparse.Namespace, machine: commands.Machine) -> None:
+    _apply_file(flags, configfile.init_values)
     address = flags.apiserver_advertise_address or own_address()
     if not address:
         raise InvalidConfigError(
@@ -212,6 +247,7 @@ async def _init(flags: argparse.Namespace, machine: commands.Machine) -> None:
 
 
 async def _join(flags: argparse.Namespace, machine: commands.Machine) -> None:
+    _apply_file(flags, configfile.join_values)
     text = flags.token or flags.discovery_token
     if not text:
         raise InvalidConfigError(

@@ -42,6 +42,21 @@ def test_one_phase_runs_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     assert "initialized successfully" not in capsys.readouterr().out
 
 
+def test_configuration_file_stands_for_flags_and_is_not_mixed_with_them(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "kubeadm.yaml"
+    file.write_text(
+        "apiVersion: kubeadm.k8s.io/v1beta4\nkind: InitConfiguration\n"
+        "localAPIEndpoint: {advertiseAddress: 10.0.0.7}\nbootstrapTokens: [{ttl: 1h}]\n"
+    )
+    flags = [f"--config={file}", f"--rootfs={tmp_path}", "--node-name=m1"]
+    assert main(["init", "phase", "certs", *flags]) == 0
+    assert "10.0.0.7" in capsys.readouterr().out
+    assert main(["init", *flags, "--pod-network-cidr=10.0.0.0/8"]) == 3
+    assert "can not mix '--config' with arguments [pod-network-cidr]" in capsys.readouterr().err
+
+
 def test_small_commands_answer(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["version", "-o", "short"]) == 0
     assert main(["config", "images", "list"]) == 0

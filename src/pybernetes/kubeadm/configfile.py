@@ -1,0 +1,187 @@
+"""kubeadm's configuration file (kubeadm.k8s.io/v1beta4): read strictly, turned into the values that flags would have.
+
+cmd/kubeadm.py puts them where the flags are, so that file and flags go one way from there on.
+"""
+
+from pathlib import Path
+from typing import Any, TypeVar
+
+import msgspec
+import yaml
+from msgspec import Struct
+
+from pybernetes.kubeadm.errors import InvalidConfigError
+
+GROUP = "kubeadm.k8s.io"
+VERSIONS = ("v1beta4", "v1beta3")
+
+T = TypeVar("T", bound=Struct)
+
+
+class _Strict(Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
+    """A field that nothing here heeds is an error, not a wish that goes unheard."""
+
+
+class NodeRegistration(_Strict, frozen=True, forbid_unknown_fields=True, rename="camel"):
+    """nodeRegistration."""
+
+    name: str | None = None
+    cri_socket: str | None = None
+    ignore_preflight_errors: list[str] | None = None
+
+
+class LocalApiEndpoint(_Strict, frozen=True, forbid_unknown_fields=True, rename="camel"):
+    """localAPIEndpoint."""
+
+    advertise_address: str | None = None
+    bind_port: int | None = None
+
+
+class BootstrapToken(_Strict, frozen=True, forbid_unknown_fields=True, rename="camel"):
+    """One of bootstrapTokens. Groups and usages are those of kubeadm."""
+
+    token: str | None = None
+    ttl: str | None = None
+    description: str | None = None
+
+
+class InitConfiguration(_Strict, frozen=True, forbid_unknown_fields=True, rename="camel"):
+    """InitConfiguration."""
+
+    bootstrap_tokens: list[BootstrapToken] = []
+    local_api_endpoint: LocalApiEndpoint = msgspec.field(name="localAPIEndpoint", default=LocalApiEndpoint())
+    node_registration: NodeRegistration = NodeRegistration()
+    skip_phases: list[str] | None = None
+
+
+class Networking(_Strict, frozen=True, forbid_unknown_fields=True, rename="camel"):
+    """networking."""
+
+    pod_subnet: str | None = None
+    service_subnet: str | None = None
+    dns_domain: str | None = None
+
+
+class ApiServer(_Strict, frozen=True, forbid_unknown_fields=True, rename="camel"):
+    """apiServer."""
+
+    cert_sans: list[str] | None = msgspec.field(name="certSANs", default=None)
+
+
+class ClusterConfiguration(_Strict, frozen=True, forbid_unknown_fields=True, rename="camel"):
+    """ClusterConfiguration. The version is always this program's own."""
+
+    networking: Networking = Networking()
+    control_plane_endpoint: str | None = None
+    api_server: ApiServer = ApiServer()
+    cluster_name: str | None = None
+    kubernetes_version: str | None = None
+
+
+class TokenDiscovery(_Strict, frozen=True, forbid_unknown_fields=True, rename="camel"):
+    """discovery.bootstrapToken."""
+
+    token: str | None = None
+    api_server_endpoint: str | None = None
+    ca_cert_hashes: list[str] | None = None
+    unsafe_skip_ca_verification: bool | None = msgspec.field(name="unsafeSkipCAVerification", default=None)
+
+
+class Discovery(_Strict, frozen=True, forbid_unknown_fields=True, rename="camel"):
+    """discovery."""
+
+    bootstrap_token: TokenDiscovery = TokenDiscovery()
+    tls_bootstrap_token: str | None = None
+
+
+class JoinConfiguration(_Strict, frozen=True, forbid_unknown_fields=True, rename="camel"):
+    """JoinConfiguration."""
+
+    discovery: Discovery = Discovery()
+    node_registration: NodeRegistration = NodeRegistration()
+    skip_phases: list[str] | None = None
+
+
+def init_values(path: Path) -> dict[str, Any]:
+    """Values for the flags of `kubeadm init`, by the flag's name with underscores. Raises InvalidConfigError."""
+    documents = _documents(path)
+    init = _convert(documents, "InitConfiguration", InitConfiguration)
+    cluster = _convert(documents, "ClusterConfiguration", ClusterConfiguration)
+    token = init.bootstrap_tokens[0] if init.bootstrap_tokens else BootstrapToken()
+    return _given(
+        {
+            "apiserver_advertise_address": init.local_api_endpoint.advertise_address,
+            "apiserver_bind_port": init.local_api_endpoint.bind_port,
+            "apiserver_cert_extra_sans": cluster.api_server.cert_sans,
+            "control_plane_endpoint": cluster.control_plane_endpoint,
+            "pod_network_cidr": cluster.networking.pod_subnet,
+            "service_cidr": cluster.networking.service_subnet,
+            "service_dns_domain": cluster.networking.dns_domain,
+            "token": token.token,
+            "token_ttl": token.ttl,
+            "skip_phases": init.skip_phases,
+            **_node(init.node_registration),
+        }
+    )
+
+
+def join_values(path: Path) -> dict[str, Any]:
+    """Values for the flags of `kubeadm join`. Raises InvalidConfigError."""
+    join = _convert(_documents(path), "JoinConfiguration", JoinConfiguration)
+    found = join.discovery.bootstrap_token
+    return _given(
+        {
+            "endpoint": found.api_server_endpoint,
+            "token": found.token or join.discovery.tls_bootstrap_token,
+            "discovery_token_ca_cert_hash": found.ca_cert_hashes,
+            "discovery_token_unsafe_skip_ca_verification": found.unsafe_skip_ca_verification,
+            "skip_phases": join.skip_phases,
+            **_node(join.node_registration),
+        }
+    )
+
+
+def _node(node: NodeRegistration) -> dict[str, Any]:
+    return {
+        "node_name": node.name,
+        "cri_socket": node.cri_socket,
+        "ignore_preflight_errors": node.ignore_preflight_errors,
+    }
+
+
+def _given(values: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def _documents(path: Path) -> dict[str, dict[str, Any]]:
+    """The documents of a file by kind."""
+    try:
+        parts = [part for part in yaml.safe_load_all(path.read_text()) if part]
+    except OSError as error:
+        text = f"unable to read config from {str(path)!r}: {error.strerror}"
+        raise InvalidConfigError(text) from error
+    except yaml.YAMLError as error:
+        raise InvalidConfigError(f"error in {path}: {' '.join(str(error).split())}") from error
+    found: dict[str, dict[str, Any]] = {}
+    for part in parts:
+        if not isinstance(part, dict) or "kind" not in part:
+            raise InvalidConfigError(f"error in {path}: kind and apiVersion are mandatory information that must be set")
+        group, _, version = str(part.pop("apiVersion", "")).partition("/")
+        kind = str(part.pop("kind"))
+        if group != GROUP:
+            continue  # component configuration of the kubelet and kube-proxy may lie in the same file
+        if version not in VERSIONS:
+            raise InvalidConfigError(
+                f'your configuration file uses an unsupported API version: "{GROUP}/{version}"; use "{GROUP}/v1beta4"'
+            )
+        if kind in found:
+            raise InvalidConfigError(f"invalid configuration: kind {kind!r} is specified twice in {path}")
+        found[kind] = part
+    return found
+
+
+def _convert(documents: dict[str, dict[str, Any]], kind: str, struct: type[T]) -> T:
+    try:
+        return msgspec.convert(documents.get(kind, {}), struct)
+    except msgspec.ValidationError as error:
+        raise InvalidConfigError(f"error in {kind}: {error}") from error
