@@ -14,7 +14,7 @@ from typing import Any, Generic, TypeAlias, TypeVar
 from msgspec import DecodeError, Struct
 
 from pybernetes.aio.clock import Clock
-from pybernetes.api.errors import ApiError, Expired
+from pybernetes.api.errors import ApiError, Expired, GatewayTimeout
 from pybernetes.api.objects import Key
 from pybernetes.client.guard import Guard
 from pybernetes.client.rest import Client, ResourceClient, Target, WatchEvent, key_of, target_of
@@ -139,6 +139,11 @@ class Informer(Generic[T]):
             except Expired as error:
                 log.info("history is gone, listing again resource=%s cause=%s", self._name, error)
                 self.revision = ""
+            except GatewayTimeout as error:
+                # The server is behind what we saw, also after the waits it asked for: its store is another one.
+                log.warning("the server's history is another, listing again resource=%s cause=%s", self._name, error)
+                self.revision = ""
+                await self._clock.sleep(self._backoff(1, BACKOFF))
             except (ApiError, OSError, EOFError, DecodeError) as error:
                 failures = 0 if self.revision != before else failures + 1
                 wait = self._backoff(failures, UNREACHABLE if isinstance(error, ConnectionError) else BACKOFF)

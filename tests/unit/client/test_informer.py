@@ -89,6 +89,18 @@ def test_410_lists_again_and_what_vanished_meanwhile_is_gone():
     run_simulated(main())
 
 
+def test_a_server_whose_history_is_shorter_than_ours_is_listed_again():
+    async def main() -> None:
+        late = (504, status(504, "Timeout", "Too large resource version: 900, current: 7"), {"retry-after": "1"})
+        script = Script(pods(900, pod("web", 3)), *[late] * 11, pods(7, pod("web", 5)), [...])
+        async with following(script) as (informer, seen):
+            await asyncio.sleep(60)
+            assert seen == ["add web 3", "change web 5"]
+            assert informer.revision == "7"
+
+    run_simulated(main())
+
+
 def test_an_object_that_does_not_decode_is_skipped_and_its_deletion_is_heard():
     async def main() -> None:
         bad = {**pod("web", 7), "spec": {"containers": 3}}
