@@ -111,6 +111,8 @@ class ApiServer:
                 self.ready.set()
                 log.info("api server is ready revision=%d", self.cache.revision)
         finally:
+            self.ready.clear()
+            self.cache.end()
             await self._kubelets.aclose()
 
     def look(self, resource: GroupResource, namespace: str, name: str) -> Object | None:

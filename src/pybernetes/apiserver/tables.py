@@ -6,6 +6,7 @@ from pybernetes.aio.clock import parse_time
 from pybernetes.api.objects import GroupResource, Object
 from pybernetes.apiserver.catalog import Served
 from pybernetes.apiserver.resource import Column
+from pybernetes.rules.ages import age
 
 Include = Literal["None", "Metadata", "Object"]
 
@@ -58,7 +59,7 @@ def cells(served: Served, obj: Object, now: float) -> list[Any]:
 def _age(value: object, now: float) -> str:
     if not isinstance(value, str) or not value:
         return "<unknown>"
-    return duration(now - _seconds(value))
+    return age(now - _seconds(value))
 
 
 def _seconds(text: str) -> float:
@@ -66,29 +67,3 @@ def _seconds(text: str) -> float:
         return parse_time(text)
     except ValueError:
         return 0.0
-
-
-def duration(seconds: float) -> str:
-    """As upstream's HumanDuration: `9s`, `5m30s`, `3h12m`, `2d4h`, `400d`, `3y12d`."""
-    whole = int(seconds)
-    if whole < -1:
-        return "<invalid>"
-    whole = max(0, whole)
-    minutes, hours, days = whole // 60, whole // 3600, whole // 86400
-    if whole < 120:
-        return f"{whole}s"
-    if minutes < 10:
-        return f"{minutes}m{whole % 60}s" if whole % 60 else f"{minutes}m"
-    if minutes < 180:
-        return f"{minutes}m"
-    if hours < 8:
-        return f"{hours}h{minutes % 60}m" if minutes % 60 else f"{hours}h"
-    if hours < 48:
-        return f"{hours}h"
-    if hours < 192:
-        return f"{days}d{hours % 24}h" if hours % 24 else f"{days}d"
-    if days < 730:
-        return f"{days}d"
-    if days < 365 * 8:
-        return f"{days // 365}y{days % 365}d" if days % 365 else f"{days // 365}y"
-    return f"{days // 365}y"

@@ -10,7 +10,7 @@ import socket
 import ssl
 import sys
 from collections.abc import Sequence
-from contextlib import suppress
+from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 
 import uvloop
@@ -79,7 +79,12 @@ def parser() -> argparse.ArgumentParser:
 
     add("--advertise-address", default="", help="address that other parts reach this server at")
     add("--bind-address", default="0.0.0.0", help="address to listen on")
-    add("--secure-port", type=int, default=6443, help="port to listen on with HTTPS; 0: only on inherited sockets, or on any free port")
+    add(
+        "--secure-port",
+        type=int,
+        default=6443,
+        help="port to listen on with HTTPS; 0: only on inherited sockets, or on any free port",
+    )
     add("--tls-cert-file", type=Path, help="serving certificate, PEM")
     add("--tls-private-key-file", type=Path, help="its key, PEM")
     add("--client-ca-file", type=Path, help="bundle that client certificates are checked with")
@@ -225,12 +230,18 @@ async def _open_store(options: argparse.Namespace) -> Store:
 async def serve(options: argparse.Namespace) -> None:
     """Runs until cancelled. Raises StartError."""
     tls = _tls(options)
-    config = config_of(options)
-    sockets = _listening(options)
-    store = await _open_store(options)
-    clock = SystemClock()
-    try:
-        server = ApiServer(config, store, clock)
+    async with AsyncExitStack() as stack:
+        sockets = [stack.enter_context(sock) for sock in _listening(options)]
+        if options.secure_port == 0:
+            options.secure_port = sockets[0].getsockname()[1]
+        config = config_of(options)
+        store = await _open_store(options)
+        stack.push_async_callback(store.close)
+        clock = SystemClock()
+        try:
+            server = ApiServer(config, store, clock)
+        except (UnknownPluginError, UnknownModeError) as error:
+            raise StartError(str(error)) from error
         http = HttpServer(server.handler, ssl=tls.context, clock=clock)
         await http.start(sockets=sockets)
         log.info("listening address=%s port=%d", options.bind_address, http.port)
@@ -239,11 +250,7 @@ async def serve(options: argparse.Namespace) -> None:
                 group.create_task(server.run(), name="apiserver")
                 group.create_task(_reload(tls, clock), name="apiserver.certificates")
         finally:
-            await http.stop(_STOP_SECONDS if server.ready.is_set() else 0.0)
-    except (UnknownPluginError, UnknownModeError) as error:
-        raise StartError(str(error)) from error
-    finally:
-        await store.close()
+            await http.stop(_STOP_SECONDS)
 
 
 async def _reload(tls: ServerTls, clock: SystemClock) -> None:

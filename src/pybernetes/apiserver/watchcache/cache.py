@@ -39,7 +39,8 @@ class ResourceCache:
         self.changes: deque[Change] = deque()
         self.since = 0
         """Every change after this revision is in `changes`."""
-        self.watchers: dict[Scope, set[Watcher]] = {}
+        self.watchers: dict[Scope, dict[Watcher, None]] = {}  # in order of arrival, so that a seed repeats a run
+        self._watched = 0
         self._listeners: list[Listener] = []
 
     def replace(self, entries: Iterable[Entry], revision: int) -> None:
@@ -109,13 +110,14 @@ class ResourceCache:
 
     def add(self, watcher: Watcher) -> None:
         """Offers every later change to a watcher until it is removed."""
-        self.watchers.setdefault(watcher.scope, set()).add(watcher)
+        watcher.number, self._watched = self._watched, self._watched + 1
+        self.watchers.setdefault(watcher.scope, {})[watcher] = None
 
     def remove(self, watcher: Watcher) -> None:
         """May be called twice."""
         group = self.watchers.get(watcher.scope)
         if group is not None:
-            group.discard(watcher)
+            group.pop(watcher, None)
             if not group:
                 del self.watchers[watcher.scope]
 
@@ -175,10 +177,17 @@ class WatchCache:
                 if watch is not None:
                     await watch.aclose()
             await self.open()
-            for cache in self._by_prefix.values():
-                for group in tuple(cache.watchers.values()):
-                    for watcher in tuple(group):
-                        watcher.fail(Expired("too old resource version: the history was lost").status())
+            for watcher in self._watchers():
+                watcher.fail(Expired("too old resource version: the history was lost").status())
+
+    def end(self) -> None:
+        """Ends every watch; what is queued is still sent. Clients resume elsewhere or later."""
+        for watcher in self._watchers():
+            watcher.end()
+
+    def _watchers(self) -> list[Watcher]:
+        groups = (group for cache in self._by_prefix.values() for group in cache.watchers.values())
+        return [watcher for group in groups for watcher in group]
 
     async def fresh(self) -> None:
         """Waits until the cache holds everything the store has acknowledged by now."""

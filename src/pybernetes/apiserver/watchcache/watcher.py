@@ -7,7 +7,6 @@ revisions, and a bookmark put in the queue is never ahead of what was sent.
 import asyncio
 import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import count
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 import orjson
@@ -23,7 +22,6 @@ log = logging.getLogger(__name__)
 BACKLOG = 10_000
 """Events a client may leave unread before it is cut off."""
 _CHUNK = 500
-_numbers = count()
 
 Scope: TypeAlias = tuple[str, str] | None
 """What a watcher can be found by: a name, a namespace, a node; None sees every change."""
@@ -86,7 +84,8 @@ class Watcher:
         self, cache: "ResourceCache", framing: Framing, scope: Scope = None, match: Match | None = None
     ) -> None:
         self.scope = scope
-        self.number = next(_numbers)
+        self.number = 0
+        """The cache counts its watchers; bookmarks take turns by it."""
         self.wants_bookmarks = False
         self.timer: asyncio.TimerHandle | None = None
         self._cache = cache

@@ -1,0 +1,122 @@
+"""kube-apiserver as a process: TLS, a handed-over socket, SIGTERM, and kill -9 under load."""
+
+import asyncio
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+
+import orjson
+import pytest
+
+from pybernetes.wire.client import HttpClient
+from pybernetes.wire.http import Headers, Request, read_body
+from pybernetes.wire.pki.certificates import Leaf, issue, new_authority
+from pybernetes.wire.tls import Identity, client_context
+
+MAPS = "/api/v1/namespaces/default/configmaps"
+
+
+class Cluster:
+    """One server's files; start() runs it on a socket that the test holds."""
+
+    def __init__(self, folder) -> None:
+        self.folder = folder
+        authority = new_authority("test", time.time())
+        (folder / "ca.crt").write_bytes(authority.pem)
+        self.identity = {
+            "server": Leaf("kube-apiserver", hosts=("127.0.0.1",), usages=("server auth",)),
+            "admin": Leaf("admin", groups=("system:masters",)),
+        }
+        for name, leaf in self.identity.items():
+            certificate, key = issue(authority, leaf, time.time())
+            (folder / f"{name}.crt").write_bytes(certificate)
+            (folder / f"{name}.key").write_bytes(key)
+        self.socket = socket.create_server(("127.0.0.1", 0))
+        self.port = self.socket.getsockname()[1]
+        identity = Identity(folder / "admin.crt", folder / "admin.key")
+        self.tls = client_context(ca=folder / "ca.crt", identity=identity)
+
+    def start(self) -> subprocess.Popen:
+        flags = ["--tls-cert-file", "server.crt", "--tls-private-key-file", "server.key", "--client-ca-file", "ca.crt"]
+        flags += ["--storage-path", "store.db", "--advertise-address", "127.0.0.1", "--secure-port", "0"]
+        script = (
+            f"import os, sys; os.dup2({self.socket.fileno()}, 3); os.set_inheritable(3, True);"
+            "from pybernetes.cmd.kube_apiserver import main; main(sys.argv[1:])"
+        )
+        return subprocess.Popen(
+            [sys.executable, "-c", script, *flags],
+            cwd=self.folder,
+            env={**os.environ, "LISTEN_FDS": "1"},
+            pass_fds=[self.socket.fileno()],
+            stderr=subprocess.PIPE,
+        )
+
+    def client(self) -> HttpClient:
+        return HttpClient(f"https://127.0.0.1:{self.port}", ssl=self.tls)
+
+
+@pytest.fixture
+def cluster(tmp_path):
+    made = Cluster(tmp_path)
+    yield made
+    made.socket.close()
+
+
+async def ask(client, method, target, body=None):
+    raw = orjson.dumps(body) if body is not None else b""
+    response = await client(Request(method, target, Headers([("content-type", "application/json")]), raw))
+    return response.status, orjson.loads(await read_body(response))
+
+
+async def ready(client):
+    async with asyncio.timeout(20):
+        while True:
+            response = await client(Request("GET", "/readyz"))
+            await read_body(response)
+            if response.status == 200:
+                return
+
+
+async def test_what_was_acknowledged_survives_kill_9(cluster):
+    process = cluster.start()
+    client = cluster.client()
+    acknowledged = []
+    try:
+        await ready(client)
+
+        async def write(worker):
+            for number in range(10_000):
+                name = f"m-{worker}-{number}"
+                try:
+                    status, _ = await ask(client, "POST", MAPS, {"metadata": {"name": name}})
+                except OSError:
+                    return
+                assert status == 201
+                acknowledged.append(name)
+                if len(acknowledged) == 200:
+                    process.send_signal(signal.SIGKILL)
+
+        await asyncio.gather(*(write(worker) for worker in range(8)))
+    finally:
+        process.kill()
+        process.communicate()
+        await client.aclose()
+    assert len(acknowledged) >= 200
+    process = cluster.start()
+    client = cluster.client()
+    try:
+        await ready(client)
+        _, listed = await ask(client, "GET", MAPS)
+        assert set(acknowledged) <= {item["metadata"]["name"] for item in listed["items"]}
+        watch = await client(Request("GET", f"{MAPS}?watch=1&resourceVersion={listed['metadata']['resourceVersion']}"))
+        process.send_signal(signal.SIGTERM)
+        assert await read_body(watch) == b""
+        _, log = process.communicate(timeout=10)
+        assert (process.returncode, b"Traceback" in log) == (0, False)
+    finally:
+        process.kill()
+        process.communicate()
+        await client.aclose()

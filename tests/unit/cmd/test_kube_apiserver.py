@@ -1,0 +1,73 @@
+"""kube-apiserver's start: what is wrong is one line that says what to do, and nothing is left half made."""
+
+import asyncio
+import socket
+import time
+
+import pytest
+
+from pybernetes.cmd.kube_apiserver import inherited_sockets, main
+from pybernetes.store.sqlite import open_sqlite
+from pybernetes.wire.pki.certificates import Leaf, issue, new_authority
+
+
+@pytest.fixture
+def flags(tmp_path):
+    authority = new_authority("test", time.time())
+    leaf = Leaf("kube-apiserver", hosts=("127.0.0.1",), usages=("server auth",))
+    certificate, key = issue(authority, leaf, time.time())
+    (tmp_path / "tls.crt").write_bytes(certificate)
+    (tmp_path / "tls.key").write_bytes(key)
+    return [
+        *("--bind-address", "127.0.0.1", "--secure-port", "0"),
+        *("--tls-cert-file", str(tmp_path / "tls.crt"), "--tls-private-key-file", str(tmp_path / "tls.key")),
+        *("--storage-path", str(tmp_path / "store.db")),
+    ]
+
+
+def refused(arguments):
+    with pytest.raises(SystemExit) as stopped:
+        main(arguments)
+    text = str(stopped.value.code)
+    assert text.startswith("kube-apiserver: ")
+    assert "\n" not in text
+    return text
+
+
+def test_a_certificate_is_needed_and_must_fit(flags, tmp_path):
+    assert "--tls-cert-file" in refused(["--secure-port", "0"])
+    (tmp_path / "tls.key").write_text("not a key")
+    assert "cannot use the serving certificate" in refused(flags)
+    (tmp_path / "tls.key").unlink()
+    assert "cannot use the serving certificate" in refused(flags)
+    assert not (tmp_path / "store.db").exists()
+
+
+def test_a_taken_port_is_named(flags, tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        flags[3] = str(taken.getsockname()[1])
+        assert f"cannot listen on 127.0.0.1:{flags[3]}: Address already in use" in refused(flags)
+    assert not (tmp_path / "store.db").exists()
+
+
+def test_a_store_that_cannot_be_opened_is_named(flags, tmp_path):
+    assert 'there is no store "paper"' in refused([*flags, "--storage-backend", "paper"])
+    with asyncio.Runner() as runner:
+        store = runner.run(open_sqlite(str(tmp_path / "store.db")))
+        assert f"cannot open the store {tmp_path / 'store.db'}" in refused(flags)
+        runner.run(store.close())
+
+
+def test_bad_values_of_flags_are_named(flags, tmp_path):
+    assert "Nonsense" in refused([*flags, "--enable-admission-plugins", "Nonsense"])
+    assert 'no authorization mode "Nonsense"' in refused([*flags, "--authorization-mode", "Nonsense"])
+    assert "10.0.0.0/99" in refused([*flags, "--service-cluster-ip-range", "10.0.0.0/99"])
+    assert "missing.key" in refused([*flags, "--service-account-signing-key-file", str(tmp_path / "missing.key")])
+    (tmp_path / "tokens").write_text("only-a-token\n")
+    assert "line 1 must be token,user,uid" in refused([*flags, "--token-auth-file", str(tmp_path / "tokens")])
+
+
+def test_inherited_sockets_are_for_this_process_alone():
+    assert inherited_sockets({}) == []
+    assert inherited_sockets({"LISTEN_FDS": "x"}) == []
+    assert inherited_sockets({"LISTEN_FDS": "1", "LISTEN_PID": "1"}) == []
