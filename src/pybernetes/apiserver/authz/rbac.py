@@ -5,7 +5,7 @@ binding counts at once. The rules of a subject are gathered once and kept until 
 changes: those of the cluster, and those of its namespace, are counted apart.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Literal
 
 from pybernetes.api.objects import GroupResource, Object, User
@@ -18,8 +18,27 @@ MASTERS = "system:masters"
 _KEPT = 4096
 
 Change = Literal["ADDED", "MODIFIED", "DELETED"]
-_Granted = tuple[tuple[Rule, str], ...]
-"""Rules with the words that say where they come from."""
+
+
+class _Grants:
+    """What one subject set holds in one place: rules with the words that say where they come from, by resource."""
+
+    __slots__ = ("all", "by_resource", "urls", "version")
+
+    def __init__(self, granted: Iterable[tuple[Rule, str]], version: int) -> None:
+        self.all = tuple(granted)
+        self.version = version
+        self.urls = [grant for grant in self.all if grant[0].urls]
+        self.by_resource: dict[str, list[tuple[Rule, str]]] = {}
+        for grant in self.all:
+            for resource in grant[0].resources:
+                self.by_resource.setdefault(resource, []).append(grant)
+
+    def for_resource(self, resource: str, subresource: str) -> Iterator[tuple[Rule, str]]:
+        """Those that could allow it: a request looks at a few rules, however many a controller manager holds."""
+        keys = (f"{resource}/{subresource}", f"*/{subresource}", "*") if subresource else (resource, "*")
+        for key in keys:
+            yield from self.by_resource.get(key, ())
 
 
 class Rbac:
@@ -33,7 +52,7 @@ class Rbac:
         self._by_subject: dict[str, dict[str, set[str]]] = {}
         """Namespace to subject to names of bindings."""
         self._versions: dict[str, int] = {}
-        self._kept: dict[tuple[str, tuple[str, ...], str], tuple[int, int, _Granted]] = {}
+        self._kept: dict[tuple[str, tuple[str, ...], str], _Grants] = {}
 
     def follow(self, registry: Registry) -> None:
         """Subscribes to roles and bindings."""
@@ -47,11 +66,16 @@ class Rbac:
         user = attributes.user
         if MASTERS in user.groups:
             return Decision.ALLOW, ""
-        allows = _asks(attributes)
-        spaces = ("", attributes.namespace) if attributes.namespace and attributes.resource else ("",)
-        for namespace in spaces:
-            for rule, source in self._granted(user, namespace):
-                if allows(rule):
+        if not attributes.resource:
+            for rule, source in self._granted(user, "").urls:
+                if rule.allows_url(attributes.verb, attributes.path):
+                    return Decision.ALLOW, f"RBAC: allowed by {source}"
+            return Decision.NO_OPINION, ""
+        resource, sub = attributes.resource, attributes.subresource
+        full = f"{resource}/{sub}" if sub else resource
+        for namespace in ("", attributes.namespace) if attributes.namespace else ("",):
+            for rule, source in self._granted(user, namespace).for_resource(resource, sub):
+                if rule.allows(attributes.verb, attributes.group, full, attributes.name):
                     return Decision.ALLOW, f"RBAC: allowed by {source}"
         return Decision.NO_OPINION, ""
 
@@ -61,7 +85,7 @@ class Rbac:
             everything = frozenset({"*"})
             return [Rule(everything, everything, everything), Rule(everything, urls=everything)]
         spaces = ("", namespace) if namespace else ("",)
-        return [rule for space in spaces for rule, _ in self._granted(user, space)]
+        return [rule for space in spaces for rule, _ in self._granted(user, space).all]
 
     def role(self, namespace: str, name: str) -> Sequence[Rule]:
         """The rules of a Role, or of a ClusterRole where namespace is empty; none for one that is not there."""
@@ -101,16 +125,15 @@ class Rbac:
 
     # --- what follows from it
 
-    def _granted(self, user: User, namespace: str) -> _Granted:
+    def _granted(self, user: User, namespace: str) -> _Grants:
         key = (user.name, user.groups, namespace)
-        versions = (self._versions.get("", 0) if namespace == "" else 0, self._versions.get(namespace, 0))
+        version = self._versions.get(namespace, 0)
         kept = self._kept.get(key)
-        if kept is not None and kept[:2] == versions:
-            return kept[2]
-        found = tuple(self._gathered(user, namespace))
+        if kept is not None and kept.version == version:
+            return kept
         if len(self._kept) >= _KEPT:
             self._kept.clear()
-        self._kept[key] = (*versions, found)
+        found = self._kept[key] = _Grants(self._gathered(user, namespace), version)
         return found
 
     def _gathered(self, user: User, namespace: str) -> Iterator[tuple[Rule, str]]:
@@ -127,16 +150,6 @@ class Rbac:
                 where = namespace if role_kind == "Role" else ""
                 for rule in self._roles.get((where, role), ()):
                     yield rule, source
-
-
-def _asks(attributes: Attributes) -> Callable[[Rule], bool]:
-    verb = attributes.verb
-    if not attributes.resource:
-        path = attributes.path
-        return lambda rule: rule.allows_url(verb, path)
-    resource = attributes.resource + (f"/{attributes.subresource}" if attributes.subresource else "")
-    group, name = attributes.group, attributes.name
-    return lambda rule: rule.allows(verb, group, resource, name)
 
 
 _ACCOUNT = "system:serviceaccount:"
