@@ -47,6 +47,8 @@ RESULTS = Path("/var/lib/cni/results")
 T = TypeVar("T")
 
 _RETRY = (1.0, 30.0)
+_PATIENCE = 10.0
+"""Seconds that an ADD waits for the node's podCIDR."""
 _REQUEST_LIMIT = 1 << 20
 
 
@@ -124,7 +126,7 @@ class NetworkAgent:
     def _ready(self, wanted: NetworkPlan) -> None:
         if self._pods.cidr != wanted.own:
             log.info("pods of this node get addresses range=%s routes=%d", wanted.own, len(wanted.others))
-            self._pods.cidr = wanted.own
+            self._pods.use(wanted.own)
         write_file(self._paths.config, CNI_CONFIG_TEXT)
 
     async def _serve(self) -> None:
@@ -165,6 +167,7 @@ class PodNetwork:
 
     def __init__(self, folder: Path) -> None:
         self.cidr = ""
+        self._known = asyncio.Event()
         self._book = AddressBook(folder)
         self._locks: dict[str, asyncio.Lock] = {}
 
@@ -178,6 +181,11 @@ class PodNetwork:
         except CniError as error:
             log.warning("refused cni request code=%d error=%s", error.code, error)
             return 1, error.wire(version)
+
+    def use(self, cidr: str) -> None:
+        """The node's podCIDR, from now on."""
+        self.cidr = cidr
+        self._known.set()
 
     async def reconcile(self) -> None:
         """After a start: gives back what sandboxes had that are no more (a power cut takes their namespaces)."""
@@ -204,8 +212,12 @@ class PodNetwork:
                 self._locks.pop(request.container, None)
 
     async def _add(self, request: Request) -> Attached:
-        if not self.cidr:
-            raise CniError(TRY_AGAIN_LATER, "the node has no podCIDR yet")
+        try:
+            # After a reboot the runtime is often back before the agent has asked the API server
+            async with asyncio.timeout(_PATIENCE):
+                await self._known.wait()
+        except TimeoutError as error:
+            raise CniError(TRY_AGAIN_LATER, "the node has no podCIDR yet") from error
         try:
             record = self._book.allocate(self.cidr, request.container, request.interface, request.netns)
         except Exhausted as error:

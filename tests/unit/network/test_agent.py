@@ -5,6 +5,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from pybernetes.aio.simulation import run_simulated
 from pybernetes.network.agent import PodNetwork, drop_broken_results
 
 
@@ -12,7 +13,7 @@ def _call(network: PodNetwork, command: str, config: object = None, **more: str)
     variables = {"CNI_COMMAND": command, "CNI_CONTAINERID": "c", "CNI_NETNS": "/gone", "CNI_IFNAME": "eth0"} | more
     head = "".join(f"{k}={v}\n" for k, v in variables.items())
     body = json.dumps(config or {"cniVersion": "0.4.0", "type": "pybernetes"})
-    return asyncio.run(network.handle(f"{head}\n{body}".encode()))
+    return run_simulated(network.handle(f"{head}\n{body}".encode()))
 
 
 def test_before_the_node_has_a_range_the_runtime_is_asked_to_come_again(tmp_path: Path) -> None:
