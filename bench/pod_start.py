@@ -5,6 +5,7 @@ StartContainer, one after another; for many Pods, all at once. Both run on one c
 """
 
 import asyncio
+import os
 import tempfile
 import time
 from collections.abc import Sequence
@@ -86,7 +87,7 @@ async def _through(made: NodeUnderTest, count: int) -> float:
 async def _measure() -> list[Row]:
     rows = []
     with tempfile.TemporaryDirectory(prefix="pybernetes-bench-") as folder:
-        containerd = OwnContainerd(Path(folder) / "containerd", "pybernetes-bench")
+        containerd = OwnContainerd(Path(folder) / "containerd", f"pybernetes-bench-{os.getpid()}")
         containerd.start()
         try:
             async with node(Path(folder), containerd) as made:

@@ -1,6 +1,7 @@
 """A containerd of its own for the kubelet's node tests, shared by a module; a node in this process for each test."""
 
 import asyncio
+import os
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -15,7 +16,7 @@ def containerd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OwnContaine
     lacking = missing()
     if lacking:
         pytest.skip(lacking)
-    made = OwnContainerd(tmp_path_factory.mktemp("containerd"), "pybernetes-test")
+    made = OwnContainerd(tmp_path_factory.mktemp("containerd"), f"pybernetes-test-{os.getpid()}")
     made.start()
     yield made
     made.close()

@@ -1,0 +1,36 @@
+"""What Pods refer to, in memory."""
+
+from collections.abc import Iterable
+
+from pybernetes.api.errors import not_found
+from pybernetes.api.objects import GroupResource
+from pybernetes.api.types import core_v1
+from pybernetes.kubelet.sources import Token
+
+
+class FakeSources:
+    """Sources whose objects are attributes."""
+
+    def __init__(self) -> None:
+        self.config_maps: dict[str, core_v1.ConfigMap] = {}
+        self.secrets: dict[str, core_v1.Secret] = {}
+        self.known_services: list[core_v1.Service] = []
+        self.tokens = 0
+        self.expires = "2026-01-01T01:00:00Z"
+
+    async def config_map(self, namespace: str, name: str) -> core_v1.ConfigMap:
+        if name not in self.config_maps:
+            raise not_found(GroupResource("", "configmaps"), name)
+        return self.config_maps[name]
+
+    async def secret(self, namespace: str, name: str) -> core_v1.Secret:
+        if name not in self.secrets:
+            raise not_found(GroupResource("", "secrets"), name)
+        return self.secrets[name]
+
+    async def token(self, pod: core_v1.Pod, audience: str, seconds: int) -> Token:
+        self.tokens += 1
+        return Token(f"token-{self.tokens}", self.expires)
+
+    def services(self) -> Iterable[core_v1.Service]:
+        return self.known_services

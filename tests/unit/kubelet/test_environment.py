@@ -1,0 +1,113 @@
+"""Environments: references, Services, configuration, the downward API."""
+
+import pytest
+from tests.unit.kubelet.fakes import FakeSources
+from tests.unit.kubelet.pods import container, pod
+
+from pybernetes.api.types import core_v1, meta_v1
+from pybernetes.kubelet.downward import Facts, field_value, resource_value
+from pybernetes.kubelet.environment import ConfigError, Environment, expand, service_variables
+
+NODE = Facts(("192.0.2.1",), {"cpu": "2", "memory": "1Gi"})
+
+
+def service(
+    name: str, namespace: str = "default", ip: str = "10.96.0.5", *ports: core_v1.ServicePort
+) -> core_v1.Service:
+    spec = core_v1.ServiceSpec(clusterIP=ip, ports=ports or (core_v1.ServicePort(port=80),))
+    return core_v1.Service(metadata=meta_v1.ObjectMeta(name=name, namespace=namespace), spec=spec)
+
+
+async def env_of(wanted: core_v1.Container, sources: FakeSources | None = None) -> dict[str, str]:
+    return await Environment(pod(wanted), ("10.0.0.7",), NODE, sources or FakeSources()).of(wanted)
+
+
+@pytest.mark.parametrize(
+    ("text", "expanded"),
+    [("$(A)", "1"), ("$$(A)", "$(A)"), ("$(B)", "$(B)"), ("$A", "$A"), ("x$(A)y$$z", "x1y$z"), ("$(", "$(")],
+)
+def test_only_known_names_are_expanded(text: str, expanded: str) -> None:
+    assert expand(text, {"A": "1"}) == expanded
+
+
+async def test_later_variables_see_earlier_ones() -> None:
+    env = (core_v1.EnvVar(name="A", value="1"), core_v1.EnvVar(name="B", value="$(A)2"))
+    assert await env_of(container(env=env)) == {"A": "1", "B": "12"}
+
+
+def test_services_become_link_variables() -> None:
+    ports = (core_v1.ServicePort(name="http", port=80), core_v1.ServicePort(name="dns-udp", port=53, protocol="UDP"))
+    found = service_variables(pod(), [service("my-web", "default", "10.96.0.5", *ports)])
+    assert found["MY_WEB_SERVICE_HOST"] == "10.96.0.5"
+    assert found["MY_WEB_SERVICE_PORT"] == "80"
+    assert found["MY_WEB_SERVICE_PORT_DNS_UDP"] == "53"
+    assert found["MY_WEB_PORT"] == "tcp://10.96.0.5:80"
+    assert found["MY_WEB_PORT_53_UDP_ADDR"] == "10.96.0.5"
+
+
+def test_only_own_services_and_the_api_server_are_linked() -> None:
+    every = [service("kubernetes"), service("other", "elsewhere"), service("headless", ip="None")]
+    wanted = pod(meta={"namespace": "apps"})
+    assert set(service_variables(wanted, every)) == {
+        "KUBERNETES_PORT",
+        "KUBERNETES_PORT_80_TCP",
+        "KUBERNETES_PORT_80_TCP_ADDR",
+        "KUBERNETES_PORT_80_TCP_PORT",
+        "KUBERNETES_PORT_80_TCP_PROTO",
+        "KUBERNETES_SERVICE_HOST",
+        "KUBERNETES_SERVICE_PORT",
+    }
+    quiet = pod(enableServiceLinks=False)
+    assert not any(name.startswith("WEB") for name in service_variables(quiet, [service("web")]))
+
+
+async def test_configuration_is_read_whole_or_by_key() -> None:
+    sources = FakeSources()
+    sources.config_maps["m"] = core_v1.ConfigMap(data={"a": "1", "b": "2"})
+    sources.secrets["s"] = core_v1.Secret(data={"k": "djM="})
+    secret = core_v1.SecretKeySelector(name="s", key="k")
+    wanted = container(
+        envFrom=(core_v1.EnvFromSource(prefix="P_", configMapRef=core_v1.ConfigMapEnvSource(name="m")),),
+        env=(core_v1.EnvVar(name="S", valueFrom=core_v1.EnvVarSource(secretKeyRef=secret)),),
+    )
+    assert await env_of(wanted, sources) == {"P_a": "1", "P_b": "2", "S": "v3"}
+
+
+async def test_what_is_missing_is_an_error_unless_optional() -> None:
+    def refers(optional: bool | None) -> core_v1.Container:
+        key = core_v1.ConfigMapKeySelector(name="m", key="k", optional=optional)
+        return container(env=(core_v1.EnvVar(name="A", valueFrom=core_v1.EnvVarSource(configMapKeyRef=key)),))
+
+    with pytest.raises(ConfigError, match='configmaps "m" not found'):
+        await env_of(refers(None))
+    assert await env_of(refers(True)) == {}
+    sources = FakeSources()
+    sources.config_maps["m"] = core_v1.ConfigMap()
+    with pytest.raises(ConfigError, match="couldn't find key k in ConfigMap default/m"):
+        await env_of(refers(False), sources)
+
+
+def test_fields_of_the_pod() -> None:
+    wanted = pod(meta={"labels": {"app": "x", "b": 'q"'}}, nodeName="n1")
+    assert field_value(wanted, "metadata.labels['app']", (), NODE) == "x"
+    assert field_value(wanted, "metadata.labels", (), NODE) == 'app="x"\nb="q\\""'
+    assert field_value(wanted, "status.podIPs", ("1.1.1.1", "::1"), NODE) == "1.1.1.1,::1"
+    assert field_value(wanted, "status.hostIP", (), NODE) == "192.0.2.1"
+    with pytest.raises(ValueError, match="unsupported fieldPath"):
+        field_value(wanted, "spec.containers", (), NODE)
+
+
+@pytest.mark.parametrize(
+    ("resource", "divisor", "value"),
+    [
+        ("limits.cpu", "0", "1"),
+        ("limits.cpu", "1m", "500"),
+        ("requests.memory", "1Mi", "64"),
+        ("limits.memory", "1Mi", "1024"),
+        ("requests.cpu", "0", "0"),
+    ],
+)
+def test_resources_are_rounded_up_and_fall_back_on_the_node(resource: str, divisor: str, value: str) -> None:
+    own = core_v1.ResourceRequirements(limits={"cpu": "500m"}, requests={"memory": "64Mi"})
+    selector = core_v1.ResourceFieldSelector(resource=resource, divisor=divisor)
+    assert resource_value(pod(), selector, container(resources=own), NODE) == value
