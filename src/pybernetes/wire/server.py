@@ -1,4 +1,4 @@
-"""HTTP/1.1 server: parses with httptools, calls a Handler, writes its Response. streams.py has the socket below.
+"""HTTP/1.1 server: requests from parsing.py to a Handler, its Responses to the wire. streams.py has the socket below.
 
 Framing is the server's alone: what a handler says of Connection, Transfer-Encoding or Content-Length is dropped, so
 a proxied answer cannot spoil it. Answers leave in the order of the requests (RFC 9112, section 9.3.2).
@@ -13,17 +13,17 @@ import zlib
 from collections import deque
 from collections.abc import AsyncIterator, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from email.utils import formatdate
 from http import HTTPStatus
 
-import httptools
-import orjson
-
 from pybernetes.aio.clock import Clock, SystemClock
-from pybernetes.api.errors import ApiError, BadRequest, InternalError, RequestEntityTooLarge
-from pybernetes.wire.http import Handler, Headers, Peer, Request, Response
+from pybernetes.api.errors import ApiError, InternalError
+from pybernetes.wire.http import Handler, Peer, Request, Response
+from pybernetes.wire.parsing import Parsed, RefusedError, RequestParser, State, status_response
 from pybernetes.wire.streams import Connection, ConnectionClosedError, ConnectionStream
+
+__all__ = ["HttpServer", "Limits", "status_response"]
 
 log = logging.getLogger(__name__)
 
@@ -32,6 +32,7 @@ _FRAMING = frozenset({"connection", "transfer-encoding", "content-length", "keep
 _GZIP_FROM = 128 * 1024
 _GZIP_IN_THREAD_FROM = 1024 * 1024
 _PIPELINE = 16
+_CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 _FAULT = "an error on the server has prevented the request from succeeding"
 
 
@@ -53,47 +54,6 @@ class Limits:
     handshake_seconds: float = 10.0
     linger_seconds: float = 2.0
     """How long a refused sender may go on sending before the socket is closed under it."""
-
-
-@dataclass(slots=True)
-class _Pending:
-    """A parsed request, or the refusal of what could not be parsed."""
-
-    request: Request
-    keep_alive: bool = True
-    refusal: Response | None = None
-    version: str = "1.1"
-
-
-@dataclass(slots=True)
-class _Draft:
-    """The request being parsed."""
-
-    target: bytes = b""
-    items: list[tuple[str, str]] = field(default_factory=list)
-    body: list[bytes] = field(default_factory=list)
-    size: int = 0
-    length: int = 0
-    hosts: int = 0
-    chunked: bool = False
-    complete_head: bool = False
-    refused: bool = False
-
-
-class _RefusedError(Exception):
-    """Ends the parsing of a connection; carries the last answer."""
-
-    def __init__(self, response: Response) -> None:
-        super().__init__()
-        self.response = response
-
-
-def status_response(error: ApiError) -> Response:
-    """The answer that an ApiError stands for: its metav1.Status as JSON, with Retry-After where it says one."""
-    headers = Headers.lowered([("content-type", "application/json")])
-    if "retryAfterSeconds" in error.details:
-        headers.add("retry-after", str(error.details["retryAfterSeconds"]))
-    return Response(error.code, headers, orjson.dumps(error.status()))
 
 
 class HttpServer:
@@ -237,11 +197,8 @@ class _ServerConnection(Connection):
         super().__init__()
         self._server = server
         self._limits = server.limits
-        self._queue: deque[_Pending] = deque()
+        self._queue: deque[Parsed] = deque()
         self._task: asyncio.Task[None] | None = None
-        self._draft = _Draft()
-        self._head_bytes = 0
-        self._began = False  # a message began or ended in the read at hand
         self._deadline = 0.0
         self._unsent = 0
         self._whole = False  # a body that is whole in memory is being sent
@@ -252,7 +209,6 @@ class _ServerConnection(Connection):
         self._ended = False  # no further request is parsed
         self._lingering = False
         self._continue = False
-        self._parser = httptools.HttpRequestParser(self)
 
     # --- socket events
 
@@ -264,6 +220,13 @@ class _ServerConnection(Connection):
             certificate = tls.getpeercert(True)
         name = transport.get_extra_info("peername")
         self.peer = Peer(str(name[0]) if isinstance(name, tuple) else "", certificate)
+        self._parser = RequestParser(
+            self.peer,
+            head_limit=self._limits.head,
+            body_limit=self._limits.body,
+            take=self._take,
+            expect=self._expect,
+        )
         sock = transport.get_extra_info("socket")
         if sock is not None and sock.family in (socket.AF_INET, socket.AF_INET6):
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -276,6 +239,7 @@ class _ServerConnection(Connection):
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
         self._server.connections.discard(self)
+        self._parser.close()
         self._queue.clear()
         if self._task is not None and self.stream is None:
             self._task.cancel()
@@ -324,108 +288,40 @@ class _ServerConnection(Connection):
         if self._task is None:
             self.transport.close()
 
-    # --- parsing
+    # --- requests
 
     def _parse(self, data: bytes) -> None:
-        self._began = False
+        before = self._parser.state
         try:
-            self._parser.feed_data(data)
-        except httptools.HttpParserUpgrade as upgrade:
+            rest = self._parser.feed(data)
+        except RefusedError as refused:
+            if not self._ended:
+                self._ended = True
+                self._enqueue(Parsed(Request("GET", "/"), keep_alive=False, refusal=refused.response))
+            return
+        if rest is not None:
             self._early = []
-            rest = data[upgrade.args[0] :]
             if rest:
                 self._keep_early(rest)
-        except httptools.HttpParserCallbackError as error:
-            if not isinstance(error.__context__, _RefusedError):
-                raise
-            self._refuse(error.__context__.response)
-        except httptools.HttpParserError as error:
-            if not self._ended:
-                self._refuse(_bad_request(f"malformed HTTP request: {error}"))
-        else:
-            if not self._draft.complete_head:
-                # The parser reports whole headers only, so reads are counted: a header that never ends is bounded too.
-                self._head_bytes = 0 if self._began else self._head_bytes + len(data)
-                if self._head_bytes > self._limits.head:
-                    self._refuse(_too_large_head())
-            elif self._task is None:
-                self._deadline = self._server.loop.time() + self._limits.head_seconds
-
-    def on_message_begin(self) -> None:
-        self._draft = _Draft()
-        self._began = True
-        if self._task is None:
+            return
+        now = self._parser.state
+        # a head has its time from its first byte on, a body from its last
+        if self._task is None and (now is State.BODY or (now is State.HEAD and before is not State.HEAD)):
             self._deadline = self._server.loop.time() + self._limits.head_seconds
 
-    def on_url(self, url: bytes) -> None:
-        self._draft.target += url
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        draft = self._draft
-        if draft.complete_head:
-            return  # trailers are dropped: they must never pass for headers (RFC 9110, section 6.5.1)
-        lower = name.decode("ascii").lower()
-        draft.items.append((lower, value.decode("latin-1").strip(" \t")))
-        draft.size += len(name) + len(value)
-        if lower == "host":
-            draft.hosts += 1
-        elif lower == "content-length":
-            draft.length = int(value)
-        elif lower == "transfer-encoding":
-            if value.strip().lower() != b"chunked":
-                raise _RefusedError(_plain(501, "only chunked transfer encoding is known here"))
-            draft.chunked = True
-
-    def on_headers_complete(self) -> None:
-        draft = self._draft
-        draft.complete_head = True
-        if draft.size + len(draft.target) > self._limits.head:
-            raise _RefusedError(_too_large_head())
-        draft.size = 0
-        version = self._parser.get_http_version()
-        if draft.hosts > 1 or (draft.hosts == 0 and version != "1.0"):
-            raise _RefusedError(_bad_request("a request needs one Host header"))
-        if not draft.target.startswith(b"/"):
-            draft.target = _origin_form(draft.target)
-        if draft.length > self._limits.body:
-            raise _RefusedError(_too_large_body(self._limits.body))
-        if draft.length or draft.chunked:
-            if self._parser.should_upgrade():
-                raise _RefusedError(_bad_request("a request that asks for an upgrade cannot have a body"))
-            if any(name == "expect" and value.lower() == "100-continue" for name, value in draft.items):
-                self._continue = True
-                if self._task is None:
-                    self._send_continue()
-
-    def on_body(self, body: bytes) -> None:
-        draft = self._draft
-        draft.size += len(body)
-        if draft.size > self._limits.body:
-            raise _RefusedError(_too_large_body(self._limits.body))
-        draft.body.append(body)
-
-    def on_message_complete(self) -> None:
-        draft = self._draft
-        request = Request(
-            self._parser.get_method().decode("ascii"),
-            draft.target.decode("ascii"),
-            Headers.lowered(draft.items),
-            b"".join(draft.body),
-            self.peer,
-        )
-        keep_alive = self._parser.should_keep_alive()
-        self._enqueue(_Pending(request, keep_alive, version=self._parser.get_http_version()))
-        self._draft = _Draft()
-        self._began = True
+    def _take(self, parsed: Parsed) -> None:
         self._continue = False
+        self._enqueue(parsed)
 
-    def _refuse(self, response: Response) -> None:
-        self._ended = True
-        self._enqueue(_Pending(Request("GET", "/"), False, response))
+    def _expect(self) -> None:
+        if self._task is None:
+            self.write(_CONTINUE)
+        else:
+            self._continue = True  # after the answers before it
 
-    def _enqueue(self, pending: _Pending) -> None:
-        self._queue.append(pending)
-        self._waiting_bytes += len(pending.request.body)
+    def _enqueue(self, parsed: Parsed) -> None:
+        self._queue.append(parsed)
+        self._waiting_bytes += len(parsed.request.body)
         if self._task is None:
             self._task = self._server.spawn(self)
         elif not self._held and self._full():
@@ -435,7 +331,7 @@ class _ServerConnection(Connection):
     def _full(self) -> bool:
         return len(self._queue) >= _PIPELINE or self._waiting_bytes > self._limits.body
 
-    def _next(self) -> _Pending:
+    def _next(self) -> Parsed:
         pending = self._queue.popleft()
         self._waiting_bytes -= len(pending.request.body)
         if self._held and not self._full() and not self.transport.is_closing():
@@ -450,10 +346,6 @@ class _ServerConnection(Connection):
         if sum(map(len, early)) > self._limits.head:
             self.transport.pause_reading()
 
-    def _send_continue(self) -> None:
-        self._continue = False
-        self.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-
     # --- answering
 
     async def answer_all(self) -> None:
@@ -465,9 +357,10 @@ class _ServerConnection(Connection):
                     self._finish(pending)
                     return
                 if self._continue and not self._queue:
-                    self._send_continue()
+                    self._continue = False
+                    self.write(_CONTINUE)
             limits = self._limits
-            waiting = limits.head_seconds if self._draft.target else limits.idle_seconds
+            waiting = limits.idle_seconds if self._parser.state is State.IDLE else limits.head_seconds
             self._deadline = self._server.loop.time() + waiting
             if self._ended:
                 self.transport.close()
@@ -479,7 +372,7 @@ class _ServerConnection(Connection):
         finally:
             self._task = None
 
-    def _finish(self, pending: _Pending) -> None:
+    def _finish(self, pending: Parsed) -> None:
         """Closes after the last answer; a sender that was refused in the middle gets time to read why."""
         self._ended = True
         self._queue.clear()
@@ -491,7 +384,7 @@ class _ServerConnection(Connection):
         self._lingering = True
         self._deadline = self._server.loop.time() + self._limits.linger_seconds
 
-    async def _answer(self, pending: _Pending) -> bool:
+    async def _answer(self, pending: Parsed) -> bool:
         """Answers one request; False when the connection must end."""
         request = pending.request
         response = pending.refusal or await self._handle(request)
@@ -553,9 +446,7 @@ class _ServerConnection(Connection):
             head = self._head(response, f"content-length: {len(body)}\r\n", keep)
         self.write(head if bodiless or method == "HEAD" else head + body)
 
-    async def _write_stream(
-        self, pending: _Pending, response: Response, body: AsyncIterator[bytes], keep: bool
-    ) -> bool:
+    async def _write_stream(self, pending: Parsed, response: Response, body: AsyncIterator[bytes], keep: bool) -> bool:
         """The head at once, then each chunk as it comes; the iterator is closed however this ends."""
         chunked = pending.version != "1.0"
         try:
@@ -618,30 +509,3 @@ def _wants_gzip(request: Request, response: Response) -> bool:
 def _gzip(body: bytes) -> bytes:
     packer = zlib.compressobj(1, zlib.DEFLATED, 31)
     return packer.compress(body) + packer.flush()
-
-
-def _origin_form(target: bytes) -> bytes:
-    """Path and query of an absolute URL (RFC 9112, section 3.2.2); refuses what is neither."""
-    scheme, found, rest = target.partition(b"://")
-    if found and scheme.lower() in (b"http", b"https"):
-        slash = rest.find(b"/")
-        return rest[slash:] if slash >= 0 else b"/"
-    if target == b"*":
-        return target
-    raise _RefusedError(_bad_request("the request target must be a path"))
-
-
-def _bad_request(message: str) -> Response:
-    return status_response(BadRequest(message))
-
-
-def _too_large_body(limit: int) -> Response:
-    return status_response(RequestEntityTooLarge(f"Request entity too large: limit is {limit}"))
-
-
-def _too_large_head() -> Response:
-    return _plain(431, "request header fields too large")
-
-
-def _plain(status: int, text: str) -> Response:
-    return Response(status, Headers.lowered([("content-type", "text/plain; charset=utf-8")]), text.encode() + b"\n")

@@ -146,6 +146,21 @@ async def test_trailers_never_pass_for_headers(serve: Serve) -> None:
     await raw.close()
 
 
+@pytest.mark.parametrize("tail", [b"X: " + b"x" * 100_000, b"3;" + b"x" * 100_000])
+async def test_trailers_and_chunk_extensions_without_end_are_cut_off(serve: Serve, tail: bytes) -> None:
+    raw = await Raw.to(await serve(echo, limits=Limits(head=10_000, linger_seconds=0.05)))
+    raw.send(b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n")
+    await asyncio.sleep(0.01)
+    raw.send(b"0\r\n" if tail.startswith(b"X") else b"")
+    with contextlib.suppress(ConnectionError):
+        for _ in range(20):
+            raw.send(tail)
+            await raw.writer.drain()
+    with contextlib.suppress(ConnectionResetError):
+        assert (await raw.answer())[0] == 431
+    await raw.close()
+
+
 async def test_body_over_the_limit_is_413_with_a_status(serve: Serve) -> None:
     server = await serve(echo, limits=Limits(body=10, linger_seconds=0.05))
     for framed in (
