@@ -25,12 +25,15 @@ class Cri:
     def pull(self, image: str) -> str:
         return self.images.PullImage(cri.PullImageRequest(image=cri.ImageSpec(image=image)), timeout=60).image_ref
 
-    def run_pod(self, name: str, image: str, command: list[str], *, host_network: bool = True) -> tuple[str, str]:
+    def run_pod(
+        self, name: str, image: str, command: list[str], *, host_network: bool = True, host_port: int = 0
+    ) -> tuple[str, str]:
         """Starts a Pod; (sandbox id, container id)."""
         config = cri.PodSandboxConfig(
             metadata=cri.PodSandboxMetadata(name=name, uid=f"{name}-uid", namespace="default"),
             hostname="" if host_network else name,
             log_directory=f"/var/log/pods/{name}",
+            port_mappings=[cri.PortMapping(host_port=host_port, container_port=8080)] if host_port else [],
             linux=cri.LinuxPodSandboxConfig(
                 cgroup_parent=f"/kubepods/pod{name}",
                 security_context=cri.LinuxSandboxSecurityContext(

@@ -6,6 +6,7 @@ import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import grpc
 import pytest
 import pytest_asyncio
 from tests.node import world
@@ -67,10 +68,11 @@ class Network:
         for cri in self.cri:
             await until(cri.network_ready, "the network is ready")
 
-    def pod(self, node: int, name: str) -> tuple[str, str, str]:
+    def pod(self, node: int, name: str, host_port: int = 0) -> tuple[str, str, str]:
         """Sandbox, container, address."""
         cri = self.cri[node]
-        sandbox, container = cri.run_pod(name, IMAGE, ["sh", "-c", SERVER], host_network=False)
+        command = ["sh", "-c", SERVER]
+        sandbox, container = cri.run_pod(name, IMAGE, command, host_network=False, host_port=host_port)
         return sandbox, container, cri.address(sandbox)
 
 
@@ -166,6 +168,24 @@ async def test_services_reach_pods_of_both_nodes(network: Network) -> None:
         network.write_world(nodes=NODES)
         for (sandbox, _, _), cri in zip([*pods, client], (0, 1, 0), strict=True):
             network.cri[cri].remove(sandbox)
+
+
+async def test_a_host_port_is_open_while_its_pod_runs(network: Network) -> None:
+    here, there = network.nodes
+    sandbox, container, _ = network.pod(0, "door", host_port=8088)
+    ask = ["busybox", *_get(here.spec.address, 8088)]
+    try:
+        for node in (there, here):
+            assert (await node.exec(ask)).out == "door\n"
+        assert network.cri[0].exec(container, _get(here.spec.address, 8088)) == (0, "door\n")
+        await here.exec(["pkill", "-9", "-f", "world.py agent"])
+        assert (await there.exec(ask)).out == "door\n"
+        with pytest.raises(grpc.RpcError, match="cannot open host ports 8088/tcp"):
+            await asyncio.to_thread(network.pod, 0, "second", 8088)
+        assert (await there.exec(ask)).out == "door\n"
+    finally:
+        network.cri[0].remove(sandbox)
+    assert (await there.exec(ask)).out == ""
 
 
 async def test_routes_follow_the_nodes(network: Network) -> None:

@@ -19,6 +19,7 @@ from pybernetes.client.informer import Informers
 from pybernetes.client.rest import Client
 from pybernetes.kernel.namespaces import NamespaceThread
 from pybernetes.kernel.netlink import Netlink
+from pybernetes.kernel.nft import NftError
 from pybernetes.network import podlink
 from pybernetes.network.backend import Backend
 from pybernetes.network.backends.direct import BACKEND as DIRECT
@@ -34,6 +35,7 @@ from pybernetes.network.cni import (
     parse_request,
     version_result,
 )
+from pybernetes.network.hostports import HostPorts, mappings
 from pybernetes.network.install import CNI_CONFIG, CNI_CONFIG_TEXT, write_file
 from pybernetes.network.ipam import AddressBook, Exhausted, Record
 from pybernetes.network.plan import NetworkPlan, plan
@@ -83,12 +85,15 @@ class NetworkAgent:
         await self._pods.reconcile()
         await asyncio.to_thread(drop_broken_results, self._paths.results)
         self._nodes.on_change(self._on_node)
-        async with asyncio.TaskGroup() as group:
-            group.create_task(self._informers.run(), name="network.informers")
-            group.create_task(self._serve(), name="network.cni")
-            await self._informers.synced()
-            self._changed.set()
-            group.create_task(self._sync(), name="network.routes")
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._informers.run(), name="network.informers")
+                group.create_task(self._serve(), name="network.cni")
+                await self._informers.synced()
+                self._changed.set()
+                group.create_task(self._sync(), name="network.routes")
+        finally:
+            self._pods.close()
 
     def _on_node(self, old: Node | None, new: Node | None) -> None:
         # Heartbeats change a Node every few minutes, status writes more often: only what the plan reads counts
@@ -170,6 +175,8 @@ class PodNetwork:
         self._known = asyncio.Event()
         self._book = AddressBook(folder)
         self._locks: dict[str, asyncio.Lock] = {}
+        self._thread: NamespaceThread | None = None
+        self._ports: HostPorts | None = None
 
     async def handle(self, data: bytes) -> tuple[int, dict[str, Any] | None]:
         """Exit code and standard output of the plugin for a request."""
@@ -194,6 +201,20 @@ class PodNetwork:
         strangers = await asyncio.to_thread(podlink.remove_strangers, known)
         if gone or strangers:
             log.info("gave back addresses=%d links=%d", len(gone), len(strangers))
+        self._thread = NamespaceThread(None, "host-ports")
+        try:
+            self._ports = await self._thread.run(HostPorts)
+            await self._thread.run(self._ports.reset, {r.address: r.ports for r in self._book if r.ports})
+        except NftError as error:
+            self._ports = None  # Pods without host ports need none of it
+            log.warning("host ports are not served error=%s", error)
+
+    def close(self) -> None:
+        """Ends the worker thread; cables and ports stay."""
+        if self._thread is not None:
+            if self._ports is not None:
+                self._thread.call(self._ports.close)
+            self._thread.close()
 
     async def _perform(self, request: Request) -> dict[str, Any] | None:
         if request.command == "VERSION":
@@ -218,19 +239,40 @@ class PodNetwork:
                 await self._known.wait()
         except TimeoutError as error:
             raise CniError(TRY_AGAIN_LATER, "the node has no podCIDR yet") from error
+        ports = mappings(request.config)
         try:
-            record = self._book.allocate(self.cidr, request.container, request.interface, request.netns)
+            record = self._book.allocate(self.cidr, request.container, request.interface, request.netns, ports)
         except Exhausted as error:
             raise CniError(TRY_AGAIN_LATER, str(error)) from error
         try:
             attached = await _blocking(
                 lambda: podlink.attach(record.sandbox, record.interface, request.netns, record.address)
             )
+            await self._open_ports(record)
         except CniError:
             self._book.release(record.sandbox, record.interface)
             raise
         log.info("attached pod=%s address=%s link=%s", request.pod, record.address, attached.host_interface)
         return attached
+
+    async def _open_ports(self, record: Record) -> None:
+        if not record.ports:
+            return
+        if self._thread is None or self._ports is None:
+            raise CniError(IO_FAILURE, "host ports are not served on this node: apt-get install libnftables1")
+        try:
+            await self._thread.run(self._ports.add, record.address, record.ports)
+        except NftError as error:
+            wanted = ", ".join(f"{p.host_port}/{p.protocol}" for p in record.ports)
+            raise CniError(IO_FAILURE, f"cannot open host ports {wanted}: {error}") from error
+
+    async def _close_ports(self, record: Record) -> None:
+        if self._thread is None or self._ports is None:
+            return
+        try:
+            await self._thread.run(self._ports.remove, record.address)
+        except NftError as error:
+            raise CniError(IO_FAILURE, f"cannot close host ports: {error}") from error
 
     async def _check(self, request: Request) -> None:
         record = self._record(request)
@@ -240,6 +282,9 @@ class PodNetwork:
             raise CniError(CHECK_FAILED, f"{error.strerror}: {error.filename}") from error
 
     async def _delete(self, request: Request) -> None:
+        known = self._book.find(request.container, request.interface)
+        if known is not None:
+            await self._close_ports(known)
         await _blocking(lambda: podlink.detach(request.container, request.interface))
         # The address after the link: nobody may get it while packets to it still find the old cable
         record = self._book.release(request.container, request.interface)

@@ -17,7 +17,15 @@ MANIFEST = Path("/etc/kubernetes/manifests/pod-network.yaml")
 KUBECONFIG = "/etc/kubernetes/kubelet.conf"
 
 CNI_CONFIG_TEXT = (
-    json.dumps({"cniVersion": "0.4.0", "name": NETWORK_NAME, "plugins": [{"type": PLUGIN}]}, indent=2) + "\n"
+    json.dumps(
+        {
+            "cniVersion": "0.4.0",
+            "name": NETWORK_NAME,
+            "plugins": [{"type": PLUGIN, "capabilities": {"portMappings": True}}],
+        },
+        indent=2,
+    )
+    + "\n"
 )
 
 

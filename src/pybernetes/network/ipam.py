@@ -10,6 +10,8 @@ from pathlib import Path
 
 import msgspec
 
+from pybernetes.network.hostports import PortMapping
+
 log = logging.getLogger(__name__)
 
 _LAST = "last"
@@ -30,6 +32,8 @@ class Record(msgspec.Struct, frozen=True):
     sandbox: str
     interface: str
     netns: str
+    ports: tuple[PortMapping, ...] = ()
+    """The Pod's host ports."""
 
 
 class AddressBook:
@@ -69,7 +73,9 @@ class AddressBook:
                 return record
         return None
 
-    def allocate(self, cidr: str, sandbox: str, interface: str, netns: str) -> Record:
+    def allocate(
+        self, cidr: str, sandbox: str, interface: str, netns: str, ports: tuple[PortMapping, ...] = ()
+    ) -> Record:
         """The interface's address: the one it has, or the next free one after the last given. Raises Exhausted."""
         found = self.find(sandbox, interface)
         if found is not None:
@@ -83,7 +89,7 @@ class AddressBook:
             if address not in self._records:
                 self._last = place + 1
                 (self._folder / _LAST).write_text(str(self._last))
-                record = Record(address, sandbox, interface, netns)
+                record = Record(address, sandbox, interface, netns, ports)
                 self._write(record)
                 return record
         raise Exhausted(f"all {max(size, 0)} addresses of {cidr} are taken")

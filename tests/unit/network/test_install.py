@@ -27,4 +27,4 @@ def test_programs_and_manifest_are_written_once(tmp_path: Path) -> None:
 def test_the_configuration_is_left_to_the_agent(tmp_path: Path) -> None:
     install(tmp_path)
     assert not (tmp_path / "etc/cni").exists()
-    assert json.loads(CNI_CONFIG_TEXT)["plugins"] == [{"type": "pybernetes"}]
+    assert json.loads(CNI_CONFIG_TEXT)["plugins"] == [{"type": "pybernetes", "capabilities": {"portMappings": True}}]
