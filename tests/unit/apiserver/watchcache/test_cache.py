@@ -1,0 +1,165 @@
+"""The law of the watch cache: a list and the watch that follows it are the store, whatever happened in between."""
+
+import asyncio
+
+import orjson
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pybernetes.aio.simulation import run_simulated
+from pybernetes.apiserver.catalog import Catalog
+from pybernetes.apiserver.encodings import JsonEncoding
+from pybernetes.apiserver.resource import Resource
+from pybernetes.apiserver.watchcache.cache import WatchCache
+from pybernetes.apiserver.watchcache.entry import Entry, entry_of, stored_bytes
+from pybernetes.apiserver.watchcache.watcher import Watcher
+from pybernetes.store.memory import MemoryStore
+
+CATALOG = Catalog([Resource(group="", plural="configmaps")])
+SERVED = CATALOG.find("", "v1", "configmaps")
+assert SERVED is not None
+
+WRITES = st.lists(
+    st.tuples(st.sampled_from("abcd"), st.sampled_from(["put", "delete", "label", "settle"])), min_size=1, max_size=30
+)
+
+
+def config_map(name, labels):
+    metadata = {"name": name, "namespace": "n", "uid": name, "labels": labels}
+    return {"kind": "ConfigMap", "apiVersion": "v1", "metadata": metadata, "data": {}}
+
+
+async def write(store, name, kind, value):
+    key = SERVED.key("n", name)
+    stored = await store.get(key)
+    if kind == "delete":
+        if stored is not None:
+            await store.delete(key, stored.revision)
+        return
+    labels = {"on": "yes"} if kind == "put" else {"on": "no", "turn": str(value)}
+    body = stored_bytes(SERVED, config_map(name, labels))
+    if stored is None:
+        await store.create(key, body)
+    else:
+        await store.update(key, body, stored.revision)
+
+
+def selected(entry: Entry) -> bool:
+    return entry.labels.get("on") == "yes"
+
+
+@settings(max_examples=60, deadline=None)
+@given(WRITES, st.integers(0, 30), st.booleans())
+def test_a_list_and_its_watch_end_where_the_store_is(writes, begin_at, choosing):
+    async def scenario():
+        store = MemoryStore()
+        cache = WatchCache(store, CATALOG)
+        await cache.open()
+        following = asyncio.create_task(cache.run())
+        resource = cache.of(SERVED)
+        match = selected if choosing else None
+        known: dict[str, int] = {}
+        watcher = None
+        for number, (name, kind) in enumerate(writes):
+            if watcher is None and number >= begin_at:
+                await cache.fresh()
+                known = {e.name: e.revision for e in resource.select() if match is None or match(e)}
+                watcher = Watcher(resource, JsonEncoding(SERVED), match=match)
+                resource.add(watcher)
+            if kind == "settle":
+                await cache.fresh()
+            else:
+                await write(store, name, kind, number)
+        await cache.fresh()
+        if watcher is not None:
+            watcher.bookmark(cache.revision)
+            watcher.end()
+            last = 0
+            async for chunk in watcher:
+                for line in chunk.splitlines():
+                    last = apply(known, orjson.loads(line), last)
+            wanted = {e.name: e.revision for e in resource.select() if match is None or match(e)}
+            assert known == wanted
+            assert last == cache.revision
+        following.cancel()
+
+    run_simulated(scenario())
+
+
+def apply(known, event, last):
+    metadata = event["object"]["metadata"]
+    revision = int(metadata["resourceVersion"])
+    if event["type"] == "BOOKMARK":
+        assert revision >= last
+        return revision
+    assert revision > last
+    name = metadata["name"]
+    match event["type"]:
+        case "ADDED":
+            assert name not in known
+            known[name] = revision
+        case "MODIFIED":
+            assert name in known
+            known[name] = revision
+        case "DELETED":
+            del known[name]
+    return revision
+
+
+def test_an_entry_is_its_bytes_with_the_revision_in_its_place():
+    obj = config_map("a", {})
+    entry = entry_of(SERVED, stored_bytes(SERVED, obj), 7)
+    assert entry.object() == {**obj, "metadata": {**obj["metadata"], "resourceVersion": "7"}}
+    later = entry.at(1234)
+    assert later.object()["metadata"]["resourceVersion"] == "1234"
+    assert (later.key, later.uid) == ("n/a", "a")
+
+
+def test_keys_are_in_byte_order_across_namespaces():
+    async def scenario():
+        store = MemoryStore()
+        for namespace, name in (("a-b", "x"), ("a", "y"), ("a", "b"), ("a0", "z")):
+            obj = config_map(name, {})
+            obj["metadata"]["namespace"] = namespace
+            await store.create(SERVED.key(namespace, name), stored_bytes(SERVED, obj))
+        cache = WatchCache(store, CATALOG)
+        await cache.open()
+        resource = cache.of(SERVED)
+        assert [entry.key for entry in resource.select()] == ["a-b/x", "a/b", "a/y", "a0/z"]
+        assert [entry.key for entry in resource.select("a")] == ["a/b", "a/y"]
+        assert [entry.key for entry in resource.select("a", after="a/b")] == ["a/y"]
+
+    run_simulated(scenario())
+
+
+def test_bytes_that_are_not_ours_are_left_out():
+    async def scenario():
+        store = MemoryStore()
+        await store.create(SERVED.key("n", "broken"), b"not json")
+        await store.create("/registry/unknown/x", b"{}")
+        await store.create(SERVED.key("n", "good"), stored_bytes(SERVED, config_map("good", {})))
+        cache = WatchCache(store, CATALOG)
+        await cache.open()
+        assert list(cache.of(SERVED).entries) == ["n/good"]
+
+    run_simulated(scenario())
+
+
+def test_a_lost_store_watch_reloads_and_ends_watches_with_410():
+    async def scenario():
+        store = MemoryStore()
+        cache = WatchCache(store, CATALOG)
+        await cache.open()
+        for number in range(5):
+            await write(store, "a", "label", number)
+        await store.compact(await store.revision())
+        resource = cache.of(SERVED)
+        watcher = Watcher(resource, JsonEncoding(SERVED))
+        resource.add(watcher)
+        following = asyncio.create_task(cache.run())
+        event = orjson.loads(await anext(watcher))
+        assert (event["type"], event["object"]["code"]) == ("ERROR", 410)
+        assert list(resource.entries) == ["n/a"]
+        following.cancel()
+
+    run_simulated(scenario())
