@@ -20,7 +20,8 @@ BRIDGE = "/proc/sys/net/bridge/bridge-nf-call-iptables"
 IP_FORWARD = "/proc/sys/net/ipv4/ip_forward"
 IPV6_FORWARDING = "/proc/sys/net/ipv6/conf/default/forwarding"
 KUBELET_PORT, SCHEDULER_PORT, CONTROLLER_MANAGER_PORT = 10250, 10259, 10257
-PROGRAMS = ("ip", "mount", "nsenter", "losetup", "touch", "iptables", "nft")
+PROGRAMS = ("ip", "mount", "nsenter", "nft")
+"""What people and scripts need to look after a node; their absence is a warning."""
 MINIMUM_MEMORY_MB = 1700
 
 Say: TypeAlias = Callable[[str], None]
