@@ -354,9 +354,11 @@ class ResourceClient(Generic[T]):
             error = error_of(bytes(event.object), 500)
             # The code decides, not the reason: proxies and old servers answer 410 with reason Gone.
             raise Expired(error.message) if _status_code(event.object) == 410 else error
+        obj: Any = None if event.type == "BOOKMARK" else self._decoded(event.object)
+        if obj is not None:
+            return WatchEvent(cast(Any, event.type), key_of(obj), obj, obj.metadata.resourceVersion)
         meta = _OBJECT.decode(event.object).metadata
-        obj = None if event.type == "BOOKMARK" else self._decoded(event.object)
-        return WatchEvent(cast(Any, event.type), Key(meta.namespace, meta.name), obj, meta.resource_version)
+        return WatchEvent(cast(Any, event.type), Key(meta.namespace, meta.name), None, meta.resource_version)
 
 
 def encode(obj: Struct) -> Object:

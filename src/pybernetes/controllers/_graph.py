@@ -69,6 +69,16 @@ class Graph:
             if any(ref.uid == uid and ref.blockOwnerDeletion for ref in node.owners)
         ]
 
+    def settled(self, node: Node) -> bool:
+        """All its owners were seen and none of them waits for it: nothing is to be done, and nothing to be asked."""
+        return all(self._holds(node, ref) for ref in node.owners)
+
+    def _holds(self, node: Node, ref: meta_v1.OwnerReference) -> bool:
+        owner = self._nodes.get(ref.uid)
+        if owner is None or owner.waiting or owner.target.kind != ref.kind:
+            return False
+        return owner.key.name == ref.name and owner.key.namespace in ("", node.key.namespace)
+
     def put(self, node: Node) -> Iterable[str]:
         """An object came or changed."""
         old = self._nodes.get(node.uid)
@@ -79,7 +89,7 @@ class Graph:
         for ref in node.owners:
             self._dependents.setdefault(ref.uid, set()).add(node.uid)
         needs: set[str] = set()
-        if node.owners and (old is None or old.owners != node.owners):
+        if (old is None or old.owners != node.owners) and not self.settled(node):
             needs.add(node.uid)
         if node.waiting or node.orphaning:
             needs.add(node.uid)

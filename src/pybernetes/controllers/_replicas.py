@@ -23,7 +23,7 @@ from pybernetes.controllers._claim import INDEX, Claim, by_controller, names_kin
 from pybernetes.controllers._expectations import PATIENCE, Expectations
 from pybernetes.controllers.runtime import Again, Context, Done, Outcome, Watch
 from pybernetes.rules.ownership import controller_of
-from pybernetes.rules.readiness import available_in, is_active, is_finished, is_ready, ready_since
+from pybernetes.rules.readiness import available_in, is_active, is_finished, ready_since
 from pybernetes.rules.scaledown import victims_first
 
 T = TypeVar("T", bound=Struct)
@@ -93,25 +93,21 @@ async def reconcile(key: Key, ctx: Context, how: Replicated[T]) -> Outcome:
     failure: ApiError | None = None
     if met and owner.metadata.deletionTimestamp is None:
         failure = await _Scaling(ctx, how, owner).run(pods)
-    updated = _with_status(ctx, how, owner, pods, failure)
+    # One moment for both: a Pod that becomes available in between must be in the count or in the timer.
+    now = ctx.clock.now()
+    waits = [until_available(pod, owner.spec.minReadySeconds, now) for pod in pods]
+    updated = _with_status(ctx, how, owner, pods, waits, failure)
     await ctx.api(how.kind).patch(owner, updated, subresource="status", lock=True)
     if failure is not None:
         raise failure
-    return _next(ctx, owner, pods, met)
-
-
-def _next(ctx: Context, owner: Any, pods: Sequence[core_v1.Pod], met: bool) -> Outcome:
-    """When time alone changes something: a Pod becomes available, an expectation is given up."""
-    now = ctx.clock.now()
-    waits = [wait for pod in pods if (wait := until_available(pod, owner.spec.minReadySeconds, now))]
-    if not met:
-        waits.append(PATIENCE)
-    return Again(min(waits)) if waits else Done()
+    # Time alone changes something when a Pod becomes available, or an expectation is given up.
+    times = [wait for wait in waits if wait] + ([] if met else [PATIENCE])
+    return Again(min(times)) if times else Done()
 
 
 def until_available(pod: core_v1.Pod, min_ready_seconds: int, now: float) -> float | None:
     """Seconds until a ready Pod is available; None while it is not ready."""
-    since = ready_since(pod)
+    since = ready_since(pod) if min_ready_seconds else None
     return available_in(pod, min_ready_seconds, parse_time(since) if since else None, now)
 
 
@@ -200,24 +196,29 @@ def pod_of(kind: type[Struct], owner: Any) -> core_v1.Pod:
     )
 
 
-def count(owner: Any, pods: Sequence[core_v1.Pod], terminating: int, now: float) -> Counts:
-    """Counts over Pods that were seen, before this reconcile changed anything."""
+def count(owner: Any, pods: Sequence[core_v1.Pod], waits: Sequence[float | None], terminating: int) -> Counts:
+    """Counts over Pods that were seen before this reconcile changed anything; `waits` is their until_available()."""
     labels = owner.spec.template.metadata.labels.items() if owner.spec.template else ()
     return Counts(
         replicas=len(pods),
         labeled=sum(labels <= pod.metadata.labels.items() for pod in pods) if labels else len(pods),
-        ready=sum(is_ready(pod) for pod in pods),
-        available=sum(until_available(pod, owner.spec.minReadySeconds, now) == 0 for pod in pods),
+        ready=sum(wait is not None for wait in waits),
+        available=sum(wait == 0 for wait in waits),
         terminating=terminating,
     )
 
 
 def _with_status(
-    ctx: Context, how: Replicated[T], owner: Any, pods: Sequence[core_v1.Pod], failure: ApiError | None
+    ctx: Context,
+    how: Replicated[T],
+    owner: Any,
+    pods: Sequence[core_v1.Pod],
+    waits: Sequence[float | None],
+    failure: ApiError | None,
 ) -> T:
     cache: Cache[core_v1.Pod] = ctx.cache(core_v1.Pod)
     going = [p for p in cache.by(INDEX, owner.metadata.uid) if p.metadata.deletionTimestamp and not is_finished(p)]
-    counts = count(owner, pods, len(going), ctx.clock.now())
+    counts = count(owner, pods, waits, len(going))
     others = tuple(c for c in owner.status.conditions if c.type != "ReplicaFailure")
     old = next((c for c in owner.status.conditions if c.type == "ReplicaFailure"), None)
     if failure is not None:

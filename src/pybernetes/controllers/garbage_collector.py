@@ -127,7 +127,7 @@ async def reconcile(key: Key, ctx: Context) -> Outcome:
     state = ctx.state(Collector)
     await state.ready.wait()
     node = state.graph.get(key.name)
-    if node is None:
+    if node is None or (not node.deleting and state.graph.settled(node)):
         return Done()
     try:
         live = await ctx.client.metadata(node.target).get(node.key)

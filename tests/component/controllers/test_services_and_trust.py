@@ -58,6 +58,7 @@ async def test_endpoints_follow_readiness_and_deletion():
     async with world() as w:
         await web(w)
         chosen = (await w.pods())[0]
+        await w.node_down(chosen.spec.nodeName)  # its kubelet would say at once that the Pod is ready
         conditions = [{"type": "Ready", "status": "False", "lastTransitionTime": rfc3339(w.clock.now())}]
         await w.client.of(core_v1.Pod).patch_raw(
             Key("default", chosen.metadata.name),

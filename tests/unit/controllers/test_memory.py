@@ -32,7 +32,8 @@ def node(uid: str, *owners: str, waiting: bool = False) -> Node:
 def test_a_lost_owner_brings_its_dependents_and_a_lost_dependent_its_waiting_owner():
     graph = Graph()
     graph.put(node("owner"))
-    assert graph.put(node("child", "owner")) == {"child"}
+    assert graph.put(node("early", "unseen")) == {"early"}
+    assert graph.put(node("child", "owner")) == set()
     assert set(graph.put(node("owner", waiting=True))) == {"owner", "child"}
     assert [n.uid for n in graph.blocking("owner")] == ["child"]
     assert set(graph.remove("child")) == {"owner"}
