@@ -24,6 +24,8 @@ from pybernetes.wire.http import Request
 _GVK = GroupVersionKind("", "v1", "DeleteOptions")
 _POLICIES = ("Orphan", "Background", "Foreground")
 _FOREGROUND, _ORPHAN = "foregroundDeletion", "orphan"
+_ORPHANING = {"replicationcontrollers"}
+"""Kinds whose dependents stay when a DELETE says nothing of them: upstream keeps that of core/v1 for old clients."""
 _RETURNED = {"pods", "podtemplates", "resourcequotas", "serviceaccounts", "services", "persistentvolumes"}
 """Kinds whose deletion answers with the object; the others answer with a Status."""
 
@@ -127,8 +129,9 @@ class Deletes:
         """Notes in `obj` that it is being deleted; True when it may be removed at once."""
         metadata = obj["metadata"]
         strategy = served.resource
-        finalizers = [name for name in metadata.get("finalizers") or () if name not in _propagation(options.policy)[1]]
-        finalizers += [name for name in _propagation(options.policy)[0] if name not in finalizers]
+        add, drop = _propagation(options.policy or ("Orphan" if served.facts.plural in _ORPHANING else ""))
+        finalizers = [name for name in metadata.get("finalizers") or () if name not in drop]
+        finalizers += [name for name in add if name not in finalizers]
         if finalizers:
             metadata["finalizers"] = finalizers
         else:

@@ -3,7 +3,9 @@
 One pipeline for all kinds and verbs: what is particular to a kind is in its Resource.
 """
 
+import asyncio
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Literal
 
 from pybernetes.api import errors
@@ -29,6 +31,8 @@ from pybernetes.wire.http import Headers, Request, Response
 
 _INCLUDES: Mapping[str, Include] = {"": "Metadata", "None": "None", "Metadata": "Metadata", "Object": "Object"}
 _GENERIC = ("status", "scale")
+_TOGETHER = 32
+"""Deletions of a collection that are under way at once: the store commits them in one go."""
 
 
 class Asked:
@@ -189,25 +193,21 @@ class Handlers:
         options = delete_options(asked.request, asked.query)
         call.dry_run = options.dry_run
         page = await self.reads.list(served, call.namespace, selection)
-        deleted = []
-        for entry in page.entries:
-            one = Call(
-                call.registry,
-                call.user,
-                call.verb,
-                call.resource,
-                "",
-                entry.namespace,
-                entry.name,
-                call.request,
-                call.dry_run,
-                call.warnings,
-            )
+        deleted: list[Entry] = []
+
+        async def delete(entry: Entry) -> None:
+            one = replace(call, subresource="", namespace=entry.namespace, name=entry.name)
             try:
                 await self._deletes.delete(one, served, options)
             except errors.NotFound:
-                continue
+                return  # gone meanwhile is gone
             deleted.append(entry)
+
+        for start in range(0, len(page.entries), _TOGETHER):
+            chunk = page.entries[start : start + _TOGETHER]
+            for outcome in await asyncio.gather(*(delete(entry) for entry in chunk), return_exceptions=True):
+                if isinstance(outcome, BaseException):
+                    raise outcome
         return _page(asked, Page(deleted, page.resource_version, page.next, page.remaining))
 
     # --- subresources

@@ -93,11 +93,14 @@ class Storage:
         served = self._served(resource)
         for _ in range(RETRIES):
             entry = await self.read(served, namespace, name)
+            old = entry.object()
             changed = change(entry.object())
             if changed is None:
-                return entry.object()
+                return old
             changed = canonical(served, changed)
-            changed["metadata"].pop("resourceVersion", None)
+            changed["metadata"]["resourceVersion"] = old["metadata"]["resourceVersion"]
+            if changed == old:
+                return old  # nothing is written, nobody is woken
             try:
                 return (await self.replace(served, changed, entry)).object()
             except errors.Conflict:
@@ -147,7 +150,7 @@ class Storage:
         return self._written(served, obj, value, revision)
 
     async def replace(self, served: Served, obj: Object, old: Entry) -> Entry:
-        """Stores a new state over `old`; an equal one is not written. Raises Conflict when `old` is not the newest."""
+        """Stores a new state over `old`. Raises Conflict when `old` is not the newest, NotFound when it is gone."""
         value = stored_bytes(served, obj)
         key = served.key(old.namespace, old.name)
         with refusals(), self.cache.handing_over(value, obj):
