@@ -5,6 +5,7 @@ Works from the names alone (pyb-<cluster>), so it helps after a kill -9 of every
 
 import logging
 import shutil
+from contextlib import suppress
 from pathlib import Path
 
 from pybernetes.kernel.cgroups import Cgroup, hierarchies
@@ -35,6 +36,9 @@ def sweep(cluster: str, *, disks: bool = False, state_dir: Path = STATE_DIR) -> 
         sweep_routes()
     if disks:
         shutil.rmtree(state_dir / cluster, ignore_errors=True)
+        for folder in (state_dir, STATE_DIR.parent):
+            with suppress(OSError):  # not empty: another cluster's disks
+                folder.rmdir()
 
 
 def clusters() -> set[str]:
