@@ -18,6 +18,7 @@ from pybernetes.apiserver.server import ApiServer
 from pybernetes.client.rest import Client
 from pybernetes.client.transport import direct
 from pybernetes.kubelet.cri.events import EventSource
+from pybernetes.kubelet.cri.model import RuntimeRefused
 from pybernetes.kubelet.cri.runtime import CriRuntime
 from pybernetes.kubelet.kubelet import Kubelet
 from pybernetes.kubelet.settings import Settings
@@ -122,10 +123,21 @@ async def node(folder: Path, containerd: OwnContainerd) -> AsyncIterator[NodeUnd
         yield made
     finally:
         await made.stop_kubelet()
-        for sandbox in await made.runtime.sandboxes():
-            await made.runtime.stop_sandbox(sandbox.id)
-            await made.runtime.remove_sandbox(sandbox.id)
+        await _remove_all(made.runtime)
         await made.runtime.close()
         server.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await server
+
+
+async def _remove_all(runtime: CriRuntime) -> None:
+    """A start that was cut off in the middle refuses removal for a moment."""
+    for _ in range(100):
+        for sandbox in await runtime.sandboxes():
+            with contextlib.suppress(RuntimeRefused):
+                await runtime.stop_sandbox(sandbox.id)
+                await runtime.remove_sandbox(sandbox.id)
+        if not await runtime.sandboxes():
+            return
+        await asyncio.sleep(0.1)
+    raise TimeoutError("sandboxes cannot be removed")

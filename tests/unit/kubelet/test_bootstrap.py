@@ -1,0 +1,131 @@
+"""TLS bootstrap: from a bootstrap kubeconfig to the node's own; rotation times; the files that are left."""
+
+import asyncio
+import base64
+from datetime import timedelta
+from pathlib import Path
+
+import orjson
+import pytest
+
+from pybernetes.aio.simulation import EPOCH
+from pybernetes.client import kubeconfig
+from pybernetes.client.rest import Client
+from pybernetes.kubelet import bootstrap
+from pybernetes.kubelet.bootstrap import BootstrapError, Wanted
+from pybernetes.wire.http import Headers, Request, Response
+from pybernetes.wire.pki.certificates import (
+    Leaf,
+    certificate_pem,
+    issue,
+    new_authority,
+    parse_certificate,
+    parse_request,
+    sign,
+)
+
+AUTHORITY = new_authority("ca", EPOCH)
+WANTED = Wanted(bootstrap.SERVING_SIGNER, "n1", ("n1", "192.0.2.1"))
+
+
+class At:
+    """A clock that stands still and never waits."""
+
+    def now(self) -> float:
+        return EPOCH
+
+    def monotonic(self) -> float:
+        return 0.0
+
+    async def sleep(self, seconds: float) -> None:
+        await asyncio.sleep(0)
+
+
+class Signer:
+    """An API server with one request, which is decided on at the second look."""
+
+    def __init__(self, refuse: str = "") -> None:
+        self.refuse = refuse
+        self.stored: dict[str, object] = {}
+        self.looks = 0
+
+    async def __call__(self, request: Request) -> Response:
+        if request.method == "POST":
+            self.stored = orjson.loads(request.body)
+            self.stored["metadata"] = {"name": "csr-1"}
+        else:
+            self.looks += 1
+            if self.looks == 2:
+                self.stored["status"] = self._decided()
+        return Response(200, Headers(), orjson.dumps(self.stored))
+
+    def _decided(self) -> dict[str, object]:
+        if self.refuse:
+            return {"conditions": [{"type": "Denied", "status": "True", "message": self.refuse}]}
+        spec = self.stored["spec"]
+        assert isinstance(spec, dict)
+        wanted = parse_request(base64.b64decode(spec["request"]))
+        leaf = Leaf(wanted.user.name, wanted.user.groups, (*wanted.dns_names, *wanted.ip_addresses), ("server auth",))
+        pem = certificate_pem(sign(AUTHORITY, leaf, wanted.key, EPOCH))
+        return {"certificate": base64.b64encode(pem).decode()}
+
+
+async def test_a_certificate_is_obtained_and_linked(tmp_path: Path) -> None:
+    signer = Signer()
+    current = await bootstrap.obtain(Client(signer, clock=At()), WANTED, tmp_path)
+    assert current == tmp_path / "kubelet-server-current.pem"
+    assert current.readlink() == Path("kubelet-server-2026-01-01-00-00-00.pem")
+    assert current.stat().st_mode & 0o777 == 0o600
+    assert b"PRIVATE KEY" in current.read_bytes()
+    spec = signer.stored["spec"]
+    assert isinstance(spec, dict)
+    assert spec["usages"] == ["digital signature", "server auth"]
+    assert bootstrap.usable(current, EPOCH)
+
+
+async def test_a_denied_request_says_why(tmp_path: Path) -> None:
+    with pytest.raises(BootstrapError, match="csr-1 was denied: not you"):
+        await bootstrap.obtain(Client(Signer("not you"), clock=At()), WANTED, tmp_path)
+
+
+def test_rotation_is_due_at_four_fifths_of_the_life() -> None:
+    pem, _ = issue(AUTHORITY, Leaf("x", lifetime=timedelta(hours=10)), EPOCH)
+    certificate = parse_certificate(pem)
+    begin, end = certificate.not_valid_before_utc.timestamp(), certificate.not_valid_after_utc.timestamp()
+    assert bootstrap.rotation_time(pem) == pytest.approx(begin + 0.8 * (end - begin))
+
+
+def test_a_broken_or_ended_pair_is_not_usable(tmp_path: Path) -> None:
+    file = tmp_path / "x.pem"
+    assert not bootstrap.usable(file, EPOCH)
+    file.write_text("no certificate")
+    assert not bootstrap.usable(file, EPOCH)
+    pem, key = issue(AUTHORITY, Leaf("x", lifetime=timedelta(hours=1)), EPOCH)
+    file.write_bytes(pem + key)
+    assert bootstrap.usable(file, EPOCH)
+    assert not bootstrap.usable(file, EPOCH + 3700)
+
+
+async def test_a_usable_kubeconfig_is_left_alone(tmp_path: Path) -> None:
+    pem, key = issue(AUTHORITY, Leaf("system:node:n1"), EPOCH)
+    pair = bootstrap.store(tmp_path, "kubelet-client", pem + key, EPOCH)
+    path = tmp_path / "kubelet.conf"
+    bootstrap.write_kubeconfig(path, kubeconfig.Cluster(server="https://192.0.2.9:6443"), pair)
+    before = path.read_text()
+    await bootstrap.ensure_kubeconfig(path, None, WANTED, tmp_path, At())
+    assert path.read_text() == before
+    _, user = kubeconfig.resolve(kubeconfig.load(path), kubeconfig.Overrides())
+    assert user.client_certificate == str(pair)
+
+
+async def test_without_any_credentials_the_user_is_told_to_join(tmp_path: Path) -> None:
+    with pytest.raises(BootstrapError, match="kubeadm join"):
+        await bootstrap.ensure_kubeconfig(tmp_path / "a", tmp_path / "missing", WANTED, tmp_path, At())
+
+
+async def test_without_a_signer_the_kubelet_signs_for_itself(tmp_path: Path) -> None:
+    serving = bootstrap.ServingCertificate(None, WANTED, tmp_path, At())
+    task = asyncio.create_task(serving.run(lambda: None))
+    await serving.ready.wait()
+    task.cancel()
+    assert bootstrap.usable(serving.file, EPOCH)
