@@ -131,7 +131,7 @@ def _container(
         state=state,
         lastState=last,
         ready=ready,
-        restartCount=max(run.attempt, observed.restarts.get(spec.name, 0)),
+        restartCount=run.attempt,
         image=run.image or spec.image,
         imageID=around.images.get(run.image_ref, run.image_ref),
         containerID=f"{around.runtime}://{run.id}",
