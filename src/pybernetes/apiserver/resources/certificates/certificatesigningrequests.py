@@ -1,6 +1,6 @@
 """CertificateSigningRequest: someone asks a signer for a certificate; approved by /approval, signed by a write of status.
 
-The controllers csrapproving and csrsigning answer kubelets' requests.
+The controllers certificatesigningrequest_approving and _signing answer kubelets' requests.
 """
 
 import base64
@@ -15,7 +15,7 @@ from pybernetes.api.errors import conflict, duplicate, field_forbidden, invalid,
 from pybernetes.api.objects import GroupResource, Object
 from pybernetes.apiserver.resource import Call, Column, Resource, Subresource
 from pybernetes.apiserver.resources._columns import AGE, NONE, spec, status
-from pybernetes.apiserver.resources.certificates._signing import GROUP, refuse_unless
+from pybernetes.apiserver.resources.certificates._signing import GROUP
 from pybernetes.apiserver.validation.fields import FieldErrors, check, each
 from pybernetes.rules.ages import age
 from pybernetes.wire.pki.certificates import parse_request
@@ -159,9 +159,7 @@ def _validate_status(obj: Object, old: Object) -> FieldErrors:
 
 
 async def _approve(call: Call, body: Object) -> Object:
-    """PUT or PATCH /approval: conditions and nothing else, by those who may `approve` for the signer."""
-    stored = await call.registry.get(REQUESTS, "", call.name)
-    refuse_unless(call, "approve", spec(stored).get("signerName") or "")
+    """PUT or PATCH /approval: conditions and nothing else. Who may: admission/certificateapproval.py."""
     wanted = [dict(condition) for condition in status(body).get("conditions") or ()]
     version = body["metadata"].get("resourceVersion")
     moment = rfc3339(call.registry.clock.now())
@@ -189,7 +187,7 @@ async def _approve(call: Call, body: Object) -> Object:
         return obj
 
     if call.dry_run:
-        return change(stored)
+        return change(await call.registry.get(REQUESTS, "", call.name))
     return await call.registry.update(REQUESTS, "", call.name, change)
 
 

@@ -1,11 +1,14 @@
 """Security contexts of Pods and containers."""
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
-from pybernetes.api.errors import field_forbidden, invalid_value, required
+from pybernetes.api.errors import duplicate, field_forbidden, invalid_value, required
 from pybernetes.apiserver.validation.fields import FieldErrors, each, one_of, optional_one_of
 
+_SYSCTL = r"[a-z0-9]([-_a-z0-9]*[a-z0-9])?([\./][a-z0-9]([-_a-z0-9]*[a-z0-9])?)*"
+_SYSCTL_LENGTH = 253
 _ID = "must be between 0 and 2147483647, inclusive"
 
 
@@ -28,13 +31,25 @@ def validate_pod_context(spec: Mapping[str, Any], path: str) -> FieldErrors:
         yield invalid_value(
             f"{path}.shareProcessNamespace", True, "ShareProcessNamespace and HostPID cannot both be enabled"
         )
-    for where, sysctl in each(context, "sysctls", at):
-        if not sysctl.get("name"):
-            yield required(f"{where}.name")
+    yield from _sysctls(context, at)
     yield from optional_one_of(
         f"{at}.fsGroupChangePolicy", context.get("fsGroupChangePolicy"), ("Always", "OnRootMismatch")
     )
     yield from _profile(context.get("seccompProfile"), f"{at}.seccompProfile")
+
+
+def _sysctls(context: Mapping[str, Any], path: str) -> FieldErrors:
+    seen: set[str] = set()
+    for at, sysctl in each(context, "sysctls", path):
+        name = sysctl.get("name") or ""
+        if not name:
+            yield required(f"{at}.name")
+        elif len(name) > _SYSCTL_LENGTH or not re.fullmatch(_SYSCTL, name):
+            text = f"must have at most {_SYSCTL_LENGTH} characters and match regex ^{_SYSCTL}$"
+            yield invalid_value(f"{at}.name", name, text)
+        elif name.replace("/", ".") in seen:
+            yield duplicate(f"{at}.name", name)
+        seen.add(name.replace("/", "."))
 
 
 def validate_container_context(container: Mapping[str, Any], path: str) -> FieldErrors:
