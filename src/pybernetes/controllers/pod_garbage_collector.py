@@ -43,6 +43,14 @@ def _of_pod(pod: core_v1.Pod, ctx: Context) -> Iterable[Key]:
     return (key_of(pod), THRESHOLD) if is_finished(pod) else (key_of(pod),)
 
 
+def _pod_matters(old: core_v1.Pod, new: core_v1.Pod) -> bool:
+    return _facts(old) != _facts(new)
+
+
+def _facts(pod: core_v1.Pod) -> tuple[object, ...]:
+    return (pod.spec.nodeName, is_finished(pod), pod.metadata.deletionTimestamp, pod.metadata.uid)
+
+
 def _of_node(node: core_v1.Node, ctx: Context) -> Iterable[Key]:
     return [key_of(pod) for pod in ctx.cache(core_v1.Pod).by(ON_NODE, node.metadata.name)]
 
@@ -134,7 +142,7 @@ async def _remove(pod: core_v1.Pod, ctx: Context) -> None:
 CONTROLLER = Controller(
     name="pod-garbage-collector-controller",
     watches=(
-        Watch(kind=core_v1.Pod, keys=_of_pod, indexes={ON_NODE: _by_node, FINISHED: _by_end}),
+        Watch(kind=core_v1.Pod, keys=_of_pod, changed=_pod_matters, indexes={ON_NODE: _by_node, FINISHED: _by_end}),
         Watch(kind=core_v1.Node, keys=_of_node, changed=_node_matters),
     ),
     reconcile=reconcile,

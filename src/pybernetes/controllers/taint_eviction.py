@@ -28,6 +28,12 @@ def _by_node(pod: core_v1.Pod) -> Iterable[str]:
     return (pod.spec.nodeName,) if pod.spec.nodeName else ()
 
 
+def _of_pod(pod: core_v1.Pod, ctx: Context) -> Iterable[Key]:
+    """Taints that come later bring all Pods of their node."""
+    node = ctx.cache(core_v1.Node).get(Key("", pod.spec.nodeName))
+    return (key_of(pod),) if node is not None and _executing(node) else ()
+
+
 def _of_node(node: core_v1.Node, ctx: Context) -> Iterable[Key]:
     return [key_of(pod) for pod in ctx.cache(core_v1.Pod).by(ON_NODE, node.metadata.name)]
 
@@ -91,7 +97,7 @@ async def _evict(pod: core_v1.Pod, ctx: Context) -> None:
 CONTROLLER = Controller(
     name="taint-eviction-controller",
     watches=(
-        Watch(kind=core_v1.Pod, changed=_pod_matters, indexes={ON_NODE: _by_node}),
+        Watch(kind=core_v1.Pod, keys=_of_pod, changed=_pod_matters, indexes={ON_NODE: _by_node}),
         Watch(kind=core_v1.Node, keys=_of_node, changed=_taints_changed),
     ),
     reconcile=reconcile,
