@@ -13,17 +13,19 @@ from msgspec.structs import replace
 
 from pybernetes.api.types import core_v1
 from pybernetes.client.events import EventRecorder
+from pybernetes.client.guard import Guard
 from pybernetes.client.informer import Informers
 from pybernetes.client.rest import Client
 from pybernetes.kubelet import pod_machine as machine
 from pybernetes.kubelet.admission import admit
 from pybernetes.kubelet.cgroups import PodCgroups
 from pybernetes.kubelet.cri.events import EventSource
-from pybernetes.kubelet.cri.model import PodRef, Runtime, RuntimeRefused, RuntimeUnavailable, State
+from pybernetes.kubelet.cri.model import Container, PodRef, Runtime, RuntimeRefused, RuntimeUnavailable, State
 from pybernetes.kubelet.downward import Facts
 from pybernetes.kubelet.executor import Executor, Tools
 from pybernetes.kubelet.hooks import Hooks
 from pybernetes.kubelet.images.puller import Puller
+from pybernetes.kubelet.log_rotation import LogRotation
 from pybernetes.kubelet.settings import Settings
 from pybernetes.kubelet.sources import ApiSources
 from pybernetes.kubelet.specs import pod_ref
@@ -103,6 +105,8 @@ class Kubelet:
         self._states: dict[str, State] = {}
         self._group: asyncio.TaskGroup | None = None
         self._admitted: set[str] = set()
+        self._sweep_due = 0.0
+        self._rotation = LogRotation(runtime, self._running_containers, clock)
 
     def facts(self) -> Facts:
         """What containers may know of the node."""
@@ -139,6 +143,7 @@ class Kubelet:
         async with asyncio.TaskGroup() as group:
             group.create_task(self._relist(), name="kubelet.relist")
             group.create_task(self._refresh_volumes(), name="kubelet.volumes")
+            group.create_task(self._rotation.run(), name="kubelet.logs")
 
     # -- Pods ----------------------------------------------------------------------------------------------------------
 
@@ -205,6 +210,9 @@ class Kubelet:
             if worker.pod is not None:
                 yield self._reporter.known(worker.pod)
 
+    def _running_containers(self) -> Iterable[Container]:
+        return [c for w in self.workers.values() for c in w.observed.containers if c.state == State.RUNNING]
+
     def find(self, namespace: str, name: str, uid: str = "") -> PodWorker | None:
         """The Pod of that name; of namesakes the one that the API knows."""
         found = [
@@ -263,13 +271,10 @@ class Kubelet:
     async def _relist(self) -> None:
         """Finds what the events did not tell, and Pods in the runtime that the API does not know."""
         while True:
-            try:
+            with Guard("relist") as guard:
                 await self._look()
-            except (RuntimeUnavailable, RuntimeRefused) as error:
-                log.warning("cannot list containers error=%s", error)
-                await self._clock.sleep(_RECONNECT)
-                continue
-            await self._clock.sleep(_RELIST)
+                await self._sweep()
+            await self._clock.sleep(_RELIST if guard.error is None else _RECONNECT)
 
     async def _look(self) -> None:
         sandboxes, containers = await self.runtime.sandboxes(), await self.runtime.containers()
@@ -288,6 +293,14 @@ class Kubelet:
             if ref.uid not in known and ref.uid not in self.workers:
                 log.info("found a Pod that the API does not know pod=%s uid=%s", ref, ref.uid)
                 self._worker(ref).removed(_GONE_GRACE)
+
+    async def _sweep(self) -> None:
+        """Cgroups and folders of Pods that neither the runtime nor the API knows; once a minute."""
+        now = self._clock.monotonic()
+        if now < self._sweep_due:
+            return
+        self._sweep_due = now + _REFRESH
+        known = {pod.metadata.uid for pod in self._pods.cache}
         for uid in await asyncio.to_thread(self._leftovers):
             if uid not in known and uid not in self.workers:
                 self._worker(PodRef("", "", uid)).removed(_GONE_GRACE)
@@ -302,7 +315,8 @@ class Kubelet:
         while True:
             await self._clock.sleep(_REFRESH)
             for worker in list(self.workers.values()):
-                await self._refresh(worker)
+                with Guard("volume refresh"):
+                    await self._refresh(worker)
 
     async def _refresh(self, worker: PodWorker) -> None:
         pod = worker.pod

@@ -13,6 +13,7 @@ from msgspec.structs import replace
 
 from pybernetes.aio.clock import Clock, parse_time
 from pybernetes.api.types import core_v1
+from pybernetes.client.guard import Guard
 from pybernetes.kubelet import pod_machine as machine
 from pybernetes.kubelet.cri.model import Container, PodRef, PodRuntime, RuntimeRefused, RuntimeUnavailable, State
 from pybernetes.kubelet.images.puller import ERR_PULL
@@ -149,12 +150,9 @@ class PodWorker:
 
     async def _pass(self, group: asyncio.TaskGroup) -> float | None:
         """One look; seconds until the next one is due anyway, None when only an event can bring news."""
-        try:
+        with Guard(f"observation of {self.ref}", quiet=_expected) as guard:
             self.observed = await self._observe()
-        except RuntimeUnavailable:
-            return _RUNTIME_RETRY
-        except RuntimeRefused as refused:
-            log.warning("cannot observe pod=%s error=%s", self.ref, refused.message)
+        if guard.error is not None:
             return _RUNTIME_RETRY
         actions = machine.decide(self.pod, self.observed)
         delays = [a.when - self.observed.now for a in actions if isinstance(a, machine.WakeAt)]
@@ -206,27 +204,32 @@ class PodWorker:
     async def _perform(self, action: Action) -> None:
         key = action.key
         try:
-            await self._performer.perform(self, action)
-        except ActionFailed as failed:
-            self._failed(key, failed)
-        except RuntimeUnavailable as away:
-            # Not the action's fault: no back-off, and what the status says of the container stays.
-            log.warning("runtime is away pod=%s action=%s error=%s", self.ref, key, away)
-            await self.clock.sleep(_RUNTIME_RETRY)
-        except RuntimeRefused as refused:
-            self._failed(key, ActionFailed("RuntimeError", refused.message))
-        else:
-            self._failures.pop(key, None)
-            self._delays.pop(key, None)
-            if isinstance(action, _TRACELESS):
-                self._done.add(key)
-            if isinstance(action, machine.FinalDelete):
-                self.removed()
-            if isinstance(action, machine.RunSandbox):
-                self._done.discard(machine.TearDown.name)
+            with Guard(f"{self.ref} {key}", quiet=_expected) as guard:
+                await self._performer.perform(self, action)
+            if guard.error is None:
+                self._succeeded(action)
+            elif isinstance(guard.error, RuntimeUnavailable):
+                # Not the action's fault: no back-off, and what the status says of the container stays.
+                log.warning("runtime is away pod=%s action=%s error=%s", self.ref, key, guard.error)
+                await self.clock.sleep(_RUNTIME_RETRY)
+            elif isinstance(guard.error, ActionFailed):
+                self._failed(key, guard.error)
+            else:
+                self._failed(key, ActionFailed("InternalError", str(guard.error)))
         finally:
             self._busy.pop(key, None)
             self.wake()
+
+    def _succeeded(self, action: Action) -> None:
+        key = action.key
+        self._failures.pop(key, None)
+        self._delays.pop(key, None)
+        if isinstance(action, _TRACELESS):
+            self._done.add(key)
+        if isinstance(action, machine.FinalDelete):
+            self.removed()
+        if isinstance(action, machine.RunSandbox):
+            self._done.discard(machine.TearDown.name)
 
     def _failed(self, key: str, failed: ActionFailed) -> None:
         delay = min(failed.most, 2 * self._delays[key]) if key in self._delays else failed.first
@@ -346,5 +349,11 @@ class PodWorker:
             raise ActionFailed("StatusNotSent", "the API server did not take the final status", most=10.0)
 
 
+def _expected(error: Exception) -> bool:
+    """What its caller reports itself."""
+    return isinstance(error, ActionFailed | RuntimeRefused | RuntimeUnavailable)
+
+
 async def _finish(work: Awaitable[None]) -> None:
-    await work
+    with Guard("probes"):
+        await work

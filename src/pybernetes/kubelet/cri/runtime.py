@@ -188,6 +188,8 @@ class CriRuntime:
         )
         for ready in (True, False):
             self._addresses.pop((sandbox, ready), None)
+        # Its containers have gone with it.
+        self._detailed = {key: seen for key, seen in self._detailed.items() if seen.sandbox != sandbox}
 
     async def create_container(self, sandbox: str, spec: m.ContainerSpec, pod: m.SandboxSpec) -> str:
         request = pb.CreateContainerRequest(
