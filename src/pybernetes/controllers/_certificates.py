@@ -77,7 +77,9 @@ def asked(csr: CSR) -> Asked:
             _usages(usages, _SERVER, "server auth")
             return Asked(request, ("server auth",))
         case "kubernetes.io/kube-apiserver-client":
-            _usages(usages, _CLIENT, "client auth")
+            # Users' own requests: upstream asks them for `client auth` alone.
+            if not {"client auth"} <= usages <= _CLIENT:
+                raise Unfit("usages did not match expected values")
             return Asked(request, ("client auth",))
     raise Unfit(f"no signer here is called {csr.spec.signerName}")
 
