@@ -18,6 +18,8 @@ import yaml
 from msgspec import Struct, field
 from msgspec.structs import replace
 
+from pybernetes.aio.clock import SystemClock
+from pybernetes.client.execplugin import ExecToken, plugin_of
 from pybernetes.wire.client import HttpClient
 from pybernetes.wire.http import Headers, Request, Response
 from pybernetes.wire.pki.keys import write_private
@@ -280,6 +282,7 @@ class Connection(HttpClient):
         super().__init__(cluster.server, ssl=_context(cluster, user), server_name=cluster.tls_server_name or None)
         self._token = user.token
         self._token_file = Path(user.token_file) if user.token_file else None
+        self._exec = ExecToken(plugin_of(user.exec)) if user.exec else None
         self._extra = list(_identity_headers(user))
 
     async def __call__(self, request: Request) -> Response:
@@ -291,11 +294,16 @@ class Connection(HttpClient):
                 token = self._token_file.read_text().strip() or token
             except OSError as error:
                 raise ConnectionError(f"cannot read the token file: {error}") from error
+        if self._exec and not token:
+            token = await self._exec.token(SystemClock().now())
         if token and "authorization" not in request.headers:
             extra.append(("authorization", f"Bearer {token}"))
-        return await super().__call__(
+        response = await super().__call__(
             Request(request.method, request.target, Headers([*request.headers, *extra]), request.body, request.peer)
         )
+        if self._exec and response.status == 401:
+            self._exec.refused()
+        return response
 
 
 def transport_of(config: Kubeconfig, overrides: Overrides | None = None, *, context: str | None = None) -> Connection:
@@ -305,14 +313,16 @@ def transport_of(config: Kubeconfig, overrides: Overrides | None = None, *, cont
     ConfigError, OSError.
     """
     cluster, user = resolve(config, overrides or Overrides(context=context))
-    if user.exec or user.auth_provider:
-        raise ConfigError("users with exec or auth-provider plugins are not supported yet; use a token or certificate")
+    if user.auth_provider:
+        raise ConfigError("auth-provider plugins are no more; use exec, a token or a certificate")
     if cluster.proxy_url:
         raise ConfigError(f"proxy-url {cluster.proxy_url!r} is not supported yet")
     try:
         return Connection(cluster, user)
     except ssl.SSLError as error:
         raise ConfigError(f"the certificates in the kubeconfig cannot be used: {error}") from error
+    except (ValueError, msgspec.ValidationError) as error:
+        raise ConfigError(str(error)) from error
 
 
 def resolve(config: Kubeconfig, overrides: Overrides) -> tuple[Cluster, User]:

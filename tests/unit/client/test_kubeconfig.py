@@ -6,6 +6,7 @@ import yaml
 from msgspec.structs import replace
 
 from pybernetes.client import kubeconfig
+from pybernetes.client.execplugin import ExecToken, plugin_of
 from pybernetes.client.kubeconfig import Cluster, ConfigError, Context, Kubeconfig, Overrides, User
 
 FIRST = """
@@ -126,6 +127,29 @@ def test_the_token_goes_with_every_request(tmp_path):
         return await seen
 
     assert b"authorization: Bearer abc" in asyncio.run(main())
+
+
+async def test_an_exec_plugin_gives_a_token_that_is_kept_until_it_ends(tmp_path):
+    credential = '{"status": {"token": "t%s", "expirationTimestamp": "2026-01-01T01:00:00Z"}}'
+    script = tmp_path / "plugin"
+    script.write_text(f"#!/bin/sh\necho x >> {tmp_path}/runs\nprintf '{credential}' $1$LETTER\n")
+    script.chmod(0o755)
+    settings = {"command": str(script), "args": ["a"], "env": [{"name": "LETTER", "value": "b"}]}
+    tokens = ExecToken(plugin_of(settings))
+    start = 1_767_225_600.0  # 2026-01-01T00:00:00Z
+    assert await tokens.token(start) == "tab"
+    assert await tokens.token(start + 3000) == "tab"
+    assert (tmp_path / "runs").read_text() == "x\n"
+    await tokens.token(start + 3590)
+    tokens.refused()
+    await tokens.token(start)
+    assert (tmp_path / "runs").read_text() == "x\nx\nx\n"
+
+
+async def test_a_plugin_that_is_not_there_says_what_to_install():
+    tokens = ExecToken(plugin_of({"command": "/nope", "installHint": "Install it with X."}))
+    with pytest.raises(ConnectionError, match=r"executable /nope cannot be run.*; Install it with X\."):
+        await tokens.token(0)
 
 
 def test_in_a_pod_its_own_account_is_used(tmp_path):
