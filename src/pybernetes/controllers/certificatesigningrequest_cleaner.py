@@ -21,8 +21,7 @@ async def reconcile(key: Key, ctx: Context) -> Outcome:
         if c.type in ("Approved", "Denied", "Failed") and c.lastUpdateTime
     ]
     created = parse_time(csr.metadata.creationTimestamp) if csr.metadata.creationTimestamp else ctx.clock.now()
-    # Approved, but no signer took it: that counts as pending.
-    over = max(stamps) + DECIDED if stamps and (csr.status.certificate or not _approved(csr)) else created + PENDING
+    over = max(stamps) + DECIDED if stamps else created + PENDING
     left = over - ctx.clock.now()
     if left > 0:
         return Again(left)
@@ -31,10 +30,6 @@ async def reconcile(key: Key, ctx: Context) -> Outcome:
     except NotFound:
         return Done()
     return Done()
-
-
-def _approved(csr: CSR) -> bool:
-    return any(c.type == "Approved" for c in csr.status.conditions)
 
 
 CONTROLLER = Controller(

@@ -94,15 +94,15 @@ async def test_a_replication_controller_does_the_same():
 
 
 @simulated
-async def test_a_thousand_replicas_are_neither_more_nor_less():
+async def test_hundreds_of_replicas_are_neither_more_nor_less():
     async with world(nodes=10) as w:
-        await replica_set(w, replicas=700)
+        await replica_set(w, replicas=520)
 
         async def holds() -> bool:
-            return (await w.get(apps_v1.ReplicaSet, "web")).status.replicas == 700
+            return (await w.get(apps_v1.ReplicaSet, "web")).status.replicas == 520
 
         await w.until(holds)
-        assert len(await w.all(core_v1.Pod)) == 700
+        assert len(await w.all(core_v1.Pod)) == 520
 
 
 @simulated
