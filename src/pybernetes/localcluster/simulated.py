@@ -66,7 +66,8 @@ class SimulatedNodes:
             group.create_task(self._serve_pods(), name="simulated.pods")
 
     def _note(self, pod: core_v1.Pod | None) -> None:
-        if pod is not None and pod.spec.nodeName in self._addresses:
+        # What was written off waits for a heartbeat: before that, the node lifecycle controller would do so again.
+        if pod is not None and pod.spec.nodeName in self._addresses and not _written_off(pod):
             self._pending.put_nowait(key_of(pod))
 
     async def _serve_pods(self) -> None:
@@ -85,13 +86,16 @@ class SimulatedNodes:
                 asyncio.get_running_loop().call_later(_RETRY, self._pending.put_nowait, key)
 
     async def _advance(self, pod: core_v1.Pod) -> None:
-        """Starts a new Pod, or ends one that is to be deleted."""
+        """Starts a new Pod, ends one that is to be deleted, and says Ready again what was written off meanwhile."""
         key = key_of(pod)
         if pod.metadata.deletionTimestamp:
             await self._pods.delete(key, grace=0, uid=pod.metadata.uid)
         elif pod.status.phase in ("", "Pending"):
             self._next_pod += 1
             running = running_status(pod, self._addresses[pod.spec.nodeName], str(self._next_pod), self._clock)
+            await self._pods.patch(pod, replace(pod, status=running), subresource="status")
+        elif _written_off(pod):
+            running = running_status(pod, self._addresses[pod.spec.nodeName], pod.status.podIP, self._clock)
             await self._pods.patch(pod, replace(pod, status=running), subresource="status")
 
     async def _heartbeats(self) -> None:
@@ -105,10 +109,17 @@ class SimulatedNodes:
                     due = now + STATUS
                 await asyncio.gather(*(self._renew(name) for name in self._addresses))
                 leases = RENEW
+                self._look_again()
             except (ApiError, OSError) as error:
                 log.warning("simulated nodes have no heartbeat error=%s", error)
                 leases = _RETRY
             await self._clock.sleep(leases)
+
+    def _look_again(self) -> None:
+        """Pods that were written off while their node was away, as a kubelet finds them at its next look."""
+        for pod in self._informers.of(core_v1.Pod).cache:
+            if pod.spec.nodeName in self._addresses and _written_off(pod):
+                self._pending.put_nowait(key_of(pod))
 
     async def _beat(self, name: str) -> None:
         """Registers the node where it is not there, and writes its status."""
@@ -174,6 +185,12 @@ class SimulatedNodes:
             await leases.update(replace(lease, spec=spec))
         except NotFound:
             await leases.create(coordination_v1.Lease(metadata=metadata, spec=spec))
+
+
+def _written_off(pod: core_v1.Pod) -> bool:
+    """Whether the node lifecycle controller has said of a running Pod that it is not ready."""
+    unready = any(c.type == "Ready" and c.status != "True" for c in pod.status.conditions)
+    return unready and pod.status.phase == "Running" and not pod.metadata.deletionTimestamp
 
 
 def running_status(pod: core_v1.Pod, host: str, address: str, clock: Clock) -> core_v1.PodStatus:

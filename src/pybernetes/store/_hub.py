@@ -21,7 +21,7 @@ class Hub:
         self.revision = revision
         self.closed = False
         self._backlog = backlog
-        self._watches: set[HubWatch] = set()
+        self._watches: dict[HubWatch, None] = {}  # in order of arrival, so that a seed repeats a run
         self._waiters: list[asyncio.Future[None]] = []
 
     def publish(self, events: Sequence[Event]) -> None:
@@ -48,12 +48,12 @@ class Hub:
         if after > self.revision:
             raise FutureRevision(f"revision {after} has not happened, the newest is {self.revision}")
         watch = HubWatch(self, prefix, after, replay)
-        self._watches.add(watch)
+        self._watches[watch] = None
         return watch
 
     def forget(self, watch: "HubWatch") -> None:
         """Called by a watch that ends."""
-        self._watches.discard(watch)
+        self._watches.pop(watch, None)
 
     def close(self) -> None:
         """Ends every watch and every wait."""
