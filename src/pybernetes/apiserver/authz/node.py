@@ -72,18 +72,22 @@ class NodeAuthorizer:
         return (Decision.ALLOW if _always(attributes) else Decision.NO_OPINION), ""
 
     def _pod_changed(self, change: Literal["ADDED", "MODIFIED", "DELETED"], pod: Object) -> None:
-        uid = pod["metadata"]["uid"]
-        old = self._pods.pop(uid, None)
+        uid, spec = pod["metadata"]["uid"], pod.get("spec") or {}
+        node = spec.get("nodeName") or ""
+        old = self._pods.get(uid)
+        if old is not None and change == "MODIFIED" and old[0] == node and not spec.get("ephemeralContainers"):
+            # Nothing else of a Pod that refers to something may change; its status does all the time.
+            return
         if old is not None:
-            node, references = old
-            counter = self._references[node]
+            del self._pods[uid]
+            before, references = old
+            counter = self._references[before]
             counter.subtract(references)
             for reference in references:
                 if counter[reference] <= 0:
                     del counter[reference]
             if not counter:
-                del self._references[node]
-        node = (pod.get("spec") or {}).get("nodeName") or ""
+                del self._references[before]
         if change != "DELETED" and node:
             references = frozenset(_references(pod))
             self._pods[uid] = (node, references)
