@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from pybernetes.api import names
-from pybernetes.api.errors import field_forbidden
+from pybernetes.api.errors import field_forbidden, invalid
 from pybernetes.api.objects import Object
 from pybernetes.apiserver.connect import pod_attach, pod_exec, pod_log, pod_portforward
 from pybernetes.apiserver.resource import Resource, Subresource
@@ -29,6 +29,9 @@ def _prepare(obj: Object, old: Object | None) -> None:
     if old is not None:
         obj["status"] = old.get("status") or {}
         return
+    if spec(obj).get("ephemeralContainers"):
+        refusal = field_forbidden("spec.ephemeralContainers", "cannot be set on create")
+        raise invalid("", "Pod", obj["metadata"].get("name", ""), [refusal])
     obj["status"] = {"phase": "Pending", "qosClass": qos_class(spec(obj))}
     if spec(obj).get("schedulingGates"):
         obj["status"]["conditions"] = [dict(_GATED)]

@@ -74,7 +74,7 @@ def _http(body: Mapping[str, Any], path: str) -> FieldErrors:
     yield from one_of(f"{path}.scheme", body.get("scheme"), ("HTTP", "HTTPS"))
     for index, header in enumerate(body.get("httpHeaders") or ()):
         name = header.get("name") or ""
-        if not name or any(not (char.isascii() and (char.isalnum() or char in "-_")) for char in name):
+        if not name or any(not (char.isascii() and (char.isalnum() or char == "-")) for char in name):
             yield invalid_value(
                 f"{path}.httpHeaders[{index}].name",
                 name,

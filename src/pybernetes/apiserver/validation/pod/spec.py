@@ -10,7 +10,7 @@ from pybernetes.apiserver.validation.addresses import ip_address
 from pybernetes.apiserver.validation.fields import FieldErrors, check, each, one_of, too_many
 from pybernetes.apiserver.validation.meta import template_meta
 from pybernetes.apiserver.validation.pod.containers import validate_containers
-from pybernetes.apiserver.validation.pod.resources import resource_list
+from pybernetes.apiserver.validation.pod.resources import resource_list, validate_resources
 from pybernetes.apiserver.validation.pod.scheduling import validate_scheduling
 from pybernetes.apiserver.validation.pod.security import validate_pod_context
 from pybernetes.apiserver.validation.pod.volumes import validate_volumes
@@ -47,6 +47,7 @@ def validate_spec(spec: Mapping[str, Any], path: str) -> FieldErrors:
     yield from _identity(spec, path)
     yield from _dns(spec, path)
     yield from resource_list(spec.get("overhead") or {}, f"{path}.overhead")
+    yield from validate_resources(spec.get("resources") or {}, f"{path}.resources")
     seconds = spec.get("activeDeadlineSeconds")
     if seconds is not None and not 1 <= seconds <= 2**31 - 1:
         yield invalid_value(f"{path}.activeDeadlineSeconds", seconds, "must be between 1 and 2147483647, inclusive")

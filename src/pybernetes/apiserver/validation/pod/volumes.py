@@ -26,6 +26,8 @@ _REQUIRED = {
     "csi": ("driver",),
     "iscsi": ("targetPortal", "iqn"),
     "hostPath": ("path",),
+    "image": ("reference",),
+    "flexVolume": ("driver",),
 }
 MODE = "must be a number between 0 and 0777 (octal), both inclusive"
 
@@ -57,18 +59,30 @@ def _source(volume: Mapping[str, Any], path: str) -> FieldErrors:
     for field in _REQUIRED.get(kind, ()):
         if not source.get(field):
             yield required(f"{at}.{field}")
-    if kind == "hostPath":
-        if ".." in (source.get("path") or "").split("/"):
-            yield invalid_value(f"{at}.path", source["path"], "must not contain '..'")
-        yield from optional_one_of(f"{at}.type", source.get("type"), _HOST_PATH_TYPES)
-    elif kind in ("secret", "configMap"):
-        yield from _keys(source, at)
-    elif kind == "downwardAPI":
-        yield from _downward(source, at)
-    elif kind == "projected":
-        yield from _projected(source, at)
-    elif kind == "ephemeral" and source.get("volumeClaimTemplate") is None:
-        yield required(f"{at}.volumeClaimTemplate")
+    rule = _RULES.get(kind)
+    if rule is not None:
+        yield from rule(source, at)
+
+
+def _empty_dir(source: Mapping[str, Any], path: str) -> FieldErrors:
+    if (source.get("sizeLimit") or "").startswith("-"):
+        yield field_forbidden(f"{path}.sizeLimit", "SizeLimit field must be a valid resource quantity")
+
+
+def _image(source: Mapping[str, Any], path: str) -> FieldErrors:
+    policy = source.get("pullPolicy") or None
+    yield from optional_one_of(f"{path}.pullPolicy", policy, ("Always", "IfNotPresent", "Never"))
+
+
+def _host_path(source: Mapping[str, Any], path: str) -> FieldErrors:
+    if ".." in (source.get("path") or "").split("/"):
+        yield invalid_value(f"{path}.path", source["path"], "must not contain '..'")
+    yield from optional_one_of(f"{path}.type", source.get("type"), _HOST_PATH_TYPES)
+
+
+def _ephemeral(source: Mapping[str, Any], path: str) -> FieldErrors:
+    if source.get("volumeClaimTemplate") is None:
+        yield required(f"{path}.volumeClaimTemplate")
 
 
 def _mode(value: int | None, path: str) -> FieldErrors:
@@ -139,6 +153,18 @@ def _token(body: Mapping[str, Any], path: str) -> FieldErrors:
         yield required(f"{path}.path")
     else:
         yield from descending(body["path"], f"{path}.path")
+
+
+_RULES = {
+    "emptyDir": _empty_dir,
+    "image": _image,
+    "hostPath": _host_path,
+    "secret": _keys,
+    "configMap": _keys,
+    "downwardAPI": _downward,
+    "projected": _projected,
+    "ephemeral": _ephemeral,
+}
 
 
 def descending(target: str, path: str) -> FieldErrors:

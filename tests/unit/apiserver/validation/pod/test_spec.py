@@ -103,6 +103,11 @@ CONTAINERS = [
         {"resources": {"requests": {"memory": "-1"}}},
         f'{C}.resources.requests[memory]: Invalid value: "-1": must be greater than or equal to 0',
     ),
+    (
+        {"livenessProbe": {"httpGet": {"port": 80, "httpHeaders": [{"name": "X_Y"}]}}},
+        f'{C}.livenessProbe.httpGet.httpHeaders[0].name: Invalid value: "X_Y": a valid HTTP header must consist of '
+        "alphanumeric characters or '-' (e.g. 'X-Header-Name', regex used for validation is '[-A-Za-z0-9]+')",
+    ),
     ({"securityContext": {"runAsUser": -1}}, f"{C}.securityContext.runAsUser: {BAD_ID}"),
 ]
 
@@ -129,6 +134,23 @@ SPECS = [
         'spec.volumes[1].name: Duplicate value: "v"',
     ),
     ({"volumes": [{"name": "v", "secret": {}}]}, "spec.volumes[0].secret.secretName: Required value"),
+    ({"volumes": [{"name": "v", "image": {}}]}, "spec.volumes[0].image.reference: Required value"),
+    (
+        {"volumes": [{"name": "v", "emptyDir": {"sizeLimit": "-1"}}]},
+        "spec.volumes[0].emptyDir.sizeLimit: Forbidden: SizeLimit field must be a valid resource quantity",
+    ),
+    (
+        {"securityContext": {"sysctls": [{"name": "kernel.shm_rmid_forced"}, {"name": "kernel/shm_rmid_forced"}]}},
+        'spec.securityContext.sysctls[1].name: Duplicate value: "kernel/shm_rmid_forced"',
+    ),
+    (
+        {"securityContext": {"sysctls": [{"name": "a..b"}]}},
+        'spec.securityContext.sysctls[0].name: Invalid value: "a..b": must have at most 253 characters and match',
+    ),
+    (
+        {"resources": {"limits": {"cpu": "1"}, "requests": {"cpu": "2"}}},
+        'spec.resources.requests: Invalid value: "2": must be less than or equal to cpu limit of 1',
+    ),
     (
         {"volumes": [{"name": "v", "hostPath": {"path": "/a/../b"}}]},
         "spec.volumes[0].hostPath.path: Invalid value: \"/a/../b\": must not contain '..'",
