@@ -1,7 +1,9 @@
 """Metrics: what /metrics says, in Prometheus' text format and under upstream's names. pipeline.py counts every request."""
 
 from bisect import bisect_left
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
+
+from msgspec import Struct
 
 from pybernetes.apiserver.requestinfo import RequestInfo
 
@@ -42,10 +44,20 @@ class _Histogram:
         self.sum = 0.0
 
 
+class Gauge(Struct, frozen=True):
+    """A metric that is looked up when it is asked for: label values to value."""
+
+    name: str
+    help: str
+    label: str
+    read: Callable[[], Mapping[str, float]]
+
+
 class Metrics:
-    """apiserver_request_total and apiserver_request_duration_seconds."""
+    """apiserver_request_total, apiserver_request_duration_seconds, and gauges of others."""
 
     def __init__(self) -> None:
+        self.gauges: list[Gauge] = []
         self._total: dict[tuple[Labels, int], int] = {}
         self._seconds: dict[Labels, _Histogram] = {}
 
@@ -73,7 +85,8 @@ class Metrics:
 
     def text(self) -> str:
         """The exposition."""
-        return "\n".join(self._lines()) + "\n"
+        lines = [*self._lines(), *(line for gauge in self.gauges for line in _gauge(gauge))]
+        return "\n".join(lines) + "\n"
 
     def _lines(self) -> Iterator[str]:
         yield "# HELP apiserver_request_total [STABLE] Counter of apiserver requests broken out for each verb, API resource and code."
@@ -89,6 +102,14 @@ class Metrics:
                 yield f'apiserver_request_duration_seconds_bucket{{{shown},le="{bound}"}} {so_far}'
             yield f"apiserver_request_duration_seconds_sum{{{shown}}} {histogram.sum}"
             yield f"apiserver_request_duration_seconds_count{{{shown}}} {so_far}"
+
+
+def _gauge(gauge: Gauge) -> Iterator[str]:
+    yield f"# HELP {gauge.name} {gauge.help}"
+    yield f"# TYPE {gauge.name} gauge"
+    for value, number in gauge.read().items():
+        labels = f'{{{gauge.label}="{_escaped(value)}"}}' if gauge.label else ""
+        yield f"{gauge.name}{labels} {number:g}"
 
 
 def _shown(labels: Labels) -> str:

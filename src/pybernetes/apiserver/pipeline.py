@@ -61,13 +61,19 @@ class Pipeline:
             info = parse_request(request, query)
             response = await self._judged(request, info, query)
         except errors.ApiError as error:
-            response = refusal(error)
+            response = status_response(error)
         except asyncio.CancelledError:
             raise
         except Exception:  # the one marked place: a fault in one request never ends the server
             log.exception("request failed method=%s path=%s", request.method, request.raw_path)
-            response = refusal(errors.InternalError("an error on the server has prevented the request from succeeding"))
-        self._metrics.observe(info, request.method, response.status, self._clock.monotonic() - started)
+            text = "an error on the server has prevented the request from succeeding"
+            response = status_response(errors.InternalError(text))
+        seconds = self._clock.monotonic() - started
+        self._metrics.observe(info, request.method, response.status, seconds)
+        if log.isEnabledFor(logging.DEBUG):
+            agent = request.headers.get("user-agent")
+            place = (request.method, request.target, response.status, seconds * 1e3, agent)
+            log.debug("answered method=%s target=%s code=%d ms=%.1f agent=%s", *place)
         return response
 
     async def _judged(self, request: Request, info: RequestInfo, query: Query) -> Response:
@@ -108,21 +114,6 @@ class Pipeline:
         if request.method not in ("GET", "HEAD"):
             raise errors.MethodNotAllowed("the server does not allow this method on the requested resource")
         return await page(request, query)
-
-
-def refusal(error: errors.ApiError) -> Response:
-    """The answer to a refused request. A list whose token has expired carries a fresh one."""
-    response = status_response(error)
-    token = getattr(error, "continue_token", "")
-    if token:
-        import orjson
-
-        status = error.status()
-        status["metadata"] = {"continue": token}
-        response.body = orjson.dumps(status)
-    if error.code == 401:
-        response.headers.set("www-authenticate", 'Basic realm="kubernetes-master"')
-    return response
 
 
 def forbidden(attributes: Attributes, reason: str) -> errors.Forbidden:

@@ -8,6 +8,7 @@ import asyncio
 from collections.abc import Sequence
 
 from pybernetes.api import errors
+from pybernetes.api.objects import Object
 from pybernetes.apiserver.catalog import Served
 from pybernetes.apiserver.encodings import Encoding, Page
 from pybernetes.apiserver.options import ListOptions, revision
@@ -29,6 +30,17 @@ EXPIRED = (
 )
 MIN_WATCH_SECONDS = 1800.0
 """A watch without timeoutSeconds lasts between once and twice this (--min-request-timeout)."""
+
+
+class TokenExpired(errors.Expired):
+    """A continue token whose revision is compacted; the Status carries one for the rest as it is now."""
+
+    def __init__(self, token: str) -> None:
+        super().__init__(EXPIRED)
+        self._token = token
+
+    def status(self) -> Object:
+        return {**super().status(), "metadata": {"continue": self._token}}
 
 
 class Reads:
@@ -149,10 +161,8 @@ class Reads:
     def _expired(self, served: Served, namespace: str, position: Position) -> errors.Expired:
         if not position.after:
             return errors.Expired(f"The resourceVersion for the provided list is too old: {position.revision}")
-        error = errors.Expired(EXPIRED)
         fresh = Position(position.after, _INCONSISTENT)
-        error.continue_token = self._tokens.encode(_scope_text(served, namespace), fresh)  # type: ignore[attr-defined]
-        return error
+        return TokenExpired(self._tokens.encode(_scope_text(served, namespace), fresh))
 
     # --- watch
 
@@ -213,13 +223,7 @@ def matcher(served: Served, options: ListOptions) -> Match | None:
         known.add("metadata.namespace")
     for term in fields.terms:
         if term.field not in known:
-            known_as = f"{served.facts.api_version}, Resource={served.facts.plural}"
-            if "/" not in served.facts.api_version:
-                known_as = "/" + known_as
-            raise errors.BadRequest(
-                f'Unable to find "{known_as}" that match label selector "{labels}", field selector "{fields}": '
-                f"field label not supported: {term.field}"
-            )
+            raise errors.BadRequest(f"field label not supported: {term.field}")
     if fields.empty and labels.empty:
         return None
     if fields.empty:

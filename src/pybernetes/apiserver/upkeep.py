@@ -7,6 +7,7 @@ from pybernetes.aio.clock import parse_time
 from pybernetes.api.errors import ApiError, Conflict, NotFound
 from pybernetes.api.objects import GroupResource, Object
 from pybernetes.apiserver.storage import Storage
+from pybernetes.apiserver.watchcache.entry import Entry
 from pybernetes.store.protocol import Revision, StoreError
 
 log = logging.getLogger(__name__)
@@ -35,18 +36,27 @@ async def compact(storage: Storage) -> None:
 async def expire_events(storage: Storage) -> None:
     """Runs until cancelled."""
     served = storage.catalog.by_gr.get(_EVENTS)
+    written: dict[str, tuple[int, float]] = {}
     while served is not None:
         await storage.clock.sleep(_EXPIRE_SECONDS)
+        entries = storage.cache.of(served).entries
+        written = {key: _noted(entry, written.get(key)) for key, entry in entries.items()}
         limit = storage.clock.now() - EVENT_SECONDS
-        for entry in tuple(storage.cache.of(served).entries.values()):
-            if _last_written(entry.object()) < limit:
-                try:
-                    await storage.remove(served, entry)
-                except (Conflict, NotFound):
-                    continue  # written again, or gone
-                except ApiError as error:
-                    log.warning("events do not expire cause=%s", error)
-                    break
+        for entry in [entries[key] for key, (_, seconds) in written.items() if seconds < limit]:
+            try:
+                await storage.remove(served, entry)
+            except (Conflict, NotFound):
+                continue  # written again, or gone
+            except ApiError as error:
+                log.warning("events do not expire cause=%s", error)
+                break
+
+
+def _noted(entry: Entry, before: tuple[int, float] | None) -> tuple[int, float]:
+    """(revision, when it was written); an Event is read once for each of its revisions."""
+    if before is not None and before[0] == entry.revision:
+        return before
+    return entry.revision, _last_written(entry.object())
 
 
 def _last_written(event: Object) -> float:

@@ -181,3 +181,4 @@ async def test_metrics_count_requests_by_verb_resource_and_code(api):
     for code in (200, 403):
         assert f'apiserver_request_total{{{labels},code="{code}",dry_run=""}} 1'.encode() in text
     assert f"apiserver_request_duration_seconds_count{{{labels}}} 2".encode() in text
+    assert b'apiserver_storage_objects{resource="namespaces"} 4' in text

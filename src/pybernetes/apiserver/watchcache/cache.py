@@ -100,6 +100,7 @@ class ResourceCache:
             for scope in scopes_of(change):
                 for watcher in tuple(self.watchers.get(scope, ())):
                     watcher.offer(change)
+            change.frames.clear()  # all who watch have theirs; the history keeps objects, not frames
 
     def changes_after(self, revision: int) -> Sequence[Change]:
         """Raises Expired when some of them are forgotten."""
@@ -107,6 +108,11 @@ class ResourceCache:
             raise Expired(f"too old resource version: {revision} ({self.since})")
         start = bisect_left(self.changes, revision + 1, key=lambda change: change.revision)
         return [self.changes[i] for i in range(start, len(self.changes))]
+
+    @property
+    def watching(self) -> int:
+        """How many watchers there are."""
+        return sum(len(group) for group in self.watchers.values())
 
     def add(self, watcher: Watcher) -> None:
         """Offers every later change to a watcher until it is removed."""
