@@ -207,6 +207,7 @@ class Executor:
                 pod_spec = await self._sandbox_spec(pod, sandbox.attempt)
                 await self._tools.runtime.create_container(sandbox.id, spec, pod_spec)
             except m.RuntimeRefused as refused:
+                worker.gave_back(action.container, action.attempt)
                 self.tell(worker, action.container, "Warning", "Failed", f"Error: {refused.message}")
                 raise ActionFailed("CreateContainerError", refused.message, most=10.0) from None
         self.tell(worker, action.container, "Normal", "Created", "Container created")
@@ -319,7 +320,7 @@ class Executor:
 
         def changed(health: machine.Health) -> None:
             worker.health[run.id] = health
-            worker.wake()
+            worker.wake(look=False)
 
         def tell(reason: str, message: str) -> None:
             self.tell(worker, container.name, "Warning", reason, message)
@@ -327,7 +328,7 @@ class Executor:
         old = next((s for s in pod.status.containerStatuses if s.containerID.endswith(run.id)), None)
         prober = Prober(container, run, self._ip(worker), self._tools.hooks, self._clock)
         worker.health[run.id] = prober.begin(old)
-        worker.wake()
+        worker.wake(look=False)
         return prober.run(changed, tell)
 
     async def termination_message(self, worker: PodWorker, run: m.Container) -> str:

@@ -425,6 +425,8 @@ def _keep_running(
 
 
 def _start_anew(observed: Observed, sandbox: Sandbox, name: str, seen: Seen) -> Iterator[Action]:
+    if f"create/{name}" in observed.busy:
+        return  # its number is taken, and nothing is seen of it yet
     attempt = _attempt(observed, name, seen)
     pull = PullImage(name, attempt)
     if pull.key not in observed.done:

@@ -72,6 +72,7 @@ class PodWorker:
         self._performer = performer
         self._reporter = reporter
         self._wake = asyncio.Event()
+        self._look = True
         self._busy: dict[str, asyncio.Task[None]] = {}
         self._done: set[str] = set()
         self._failures: dict[str, Failure] = {}
@@ -98,7 +99,7 @@ class PodWorker:
                 self._restarts[status.name] = max(status.restartCount, self._restarts.get(status.name, 0))
         if pod.status.startTime:
             self._started = parse_time(pod.status.startTime)
-        self.wake()
+        self.wake(look=False)
 
     def removed(self, grace: float | None = None) -> None:
         """The API knows the Pod no more."""
@@ -106,8 +107,9 @@ class PodWorker:
         self.grace = grace
         self.wake()
 
-    def wake(self) -> None:
-        """Something may have changed: look again."""
+    def wake(self, *, look: bool = True) -> None:
+        """Something may have changed; in the runtime too, where `look` is set."""
+        self._look = self._look or look
         self._wake.set()
 
     @property
@@ -129,6 +131,13 @@ class PodWorker:
         """A run's number is used up before it starts, so that a run that ends at once is counted too."""
         self._restarts[container] = max(attempt, self._restarts.get(container, 0))
 
+    def gave_back(self, container: str, attempt: int) -> None:
+        """No container was made with that number."""
+        if self._restarts.get(container) == attempt:
+            del self._restarts[container]
+            if attempt > 0:
+                self._restarts[container] = attempt - 1
+
     async def run(self) -> None:
         """Works until nothing is left of the Pod here and the API does not know it."""
         async with asyncio.TaskGroup() as group:
@@ -146,13 +155,14 @@ class PodWorker:
             async with asyncio.timeout(delay):
                 await self._wake.wait()
         except TimeoutError:
-            return
+            self._look = True
 
     async def _pass(self, group: asyncio.TaskGroup) -> float | None:
         """One look; seconds until the next one is due anyway, None when only an event can bring news."""
         with Guard(f"observation of {self.ref}", quiet=_expected) as guard:
             self.observed = await self._observe()
         if guard.error is not None:
+            self._look = True
             return _RUNTIME_RETRY
         actions = machine.decide(self.pod, self.observed)
         delays = [a.when - self.observed.now for a in actions if isinstance(a, machine.WakeAt)]
@@ -174,9 +184,12 @@ class PodWorker:
                 self._started = self.clock.now()
         # Before the runtime is asked: an action that ends while it answers must not look as if it had never been.
         busy, done, failures = frozenset(self._busy), frozenset(self._done), dict(self._failures)
-        uid = self.ref.uid
-        sandboxes = tuple(await self._runtime.sandboxes(uid))
-        containers = tuple(await self._runtime.containers(uid))
+        sandboxes, containers = self.observed.sandboxes, self.observed.containers
+        if self._look:
+            # Asking the runtime costs more than deciding: news of the API alone is no reason for it.
+            self._look = False
+            sandboxes = tuple(await self._runtime.sandboxes(self.ref.uid))
+            containers = tuple(await self._runtime.containers(self.ref.uid))
         for run in containers:
             if run.state == State.EXITED and run.id not in self._messages:
                 self._messages[run.id] = await self._performer.termination_message(self, run)
@@ -218,7 +231,7 @@ class PodWorker:
                 self._failed(key, ActionFailed("InternalError", str(guard.error)))
         finally:
             self._busy.pop(key, None)
-            self.wake()
+            self.wake(look=not isinstance(action, machine.Prepare | machine.PullImage))
 
     def _succeeded(self, action: Action) -> None:
         key = action.key
@@ -336,7 +349,7 @@ class PodWorker:
                 await self.clock.sleep(_REPORT_RETRY)
         finally:
             self._busy.pop("report", None)
-            self.wake()
+            self.wake(look=False)
 
     async def last_words(self) -> None:
         """Reports the final status before the final DELETE. Raises ActionFailed when the API does not take it."""

@@ -49,6 +49,11 @@ def test_a_container_is_created_then_started() -> None:
     ]
 
 
+def test_nothing_is_pulled_for_a_container_that_is_being_made() -> None:
+    under_way = frozenset({"create/c"})
+    assert acts(pod(), done=PULLED, sandboxes=(sandbox(),), restarts={"c": 0}, busy=under_way) == []
+
+
 def test_a_running_pod_is_left_alone() -> None:
     assert decide(pod(), Observed(now=1.0, sandboxes=(sandbox(),), containers=(run(),))) == ()
 

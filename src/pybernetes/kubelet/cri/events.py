@@ -17,7 +17,8 @@ from pybernetes.kubelet.cri.runtime import channel
 log = logging.getLogger(__name__)
 
 _METHOD = "/containerd.services.events.v1.Events/Subscribe"
-_TOPICS = ("/tasks/start", "/tasks/exit", "/tasks/oom", "/containers/delete")
+# Not /tasks/start: whatever starts here was started by this kubelet, which looks when the call returns.
+_TOPICS = ("/tasks/exit", "/tasks/oom", "/containers/delete")
 _NAMESPACE = "k8s.io"
 
 
