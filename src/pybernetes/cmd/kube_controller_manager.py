@@ -137,9 +137,12 @@ def _networks(text: str) -> tuple[str, ...]:
 
 def _read(path: Path | None) -> bytes:
     try:
-        return path.read_bytes() if path else b""
+        found = path.read_bytes() if path else b""
     except OSError as error:
         raise _leading.StartError(f"cannot read {path}: {error.strerror}") from None
+    if path and not found.strip():
+        raise _leading.StartError(f"cannot use {path}: it is empty")
+    return found
 
 
 if __name__ == "__main__":

@@ -101,13 +101,20 @@ async def test_many_pods_are_spread_over_slices_of_a_hundred_and_one_change_touc
 
 
 @simulated
-async def test_a_service_without_selector_is_left_to_its_user():
+async def test_endpoints_of_a_service_without_selector_are_their_users_and_mirrored():
     async with world(nodes=0) as w:
         await w.create(core_v1.Service, "ext", spec={"ports": [{"port": 80}]})
         subsets = [{"addresses": [{"ip": "192.0.2.1"}], "ports": [{"port": 80}]}]
         await w.create(core_v1.Endpoints, "ext", subsets=subsets)
         await w.clock.sleep(30)
         assert (await w.get(core_v1.Endpoints, "ext")).subsets[0].addresses[0].ip == "192.0.2.1"
+        labels = "kubernetes.io/service-name=ext"
+        (mirror,) = await w.all(discovery_v1.EndpointSlice, labels=labels)
+        assert [(e.addresses, e.conditions.ready) for e in mirror.endpoints] == [(("192.0.2.1",), True)]
+        assert mirror.ports[0].port == 80
+        await w.patch(core_v1.Endpoints, "ext", {"subsets": []})
+        await w.clock.sleep(1)
+        assert await w.all(discovery_v1.EndpointSlice, labels=labels) == ()
 
 
 async def ask(w: World, name: str, user: User, signer: str, hosts: tuple[str, ...] = (), node: str = "node-1") -> None:

@@ -77,6 +77,17 @@ CONTROLLER_RULES: dict[str, tuple[PolicyRule, ...]] = {
         PolicyRule(verbs=("create",), apiGroups=("discovery.k8s.io",), resources=("endpointslices/restricted",)),
         PolicyRule(verbs=("create", "patch", "update"), apiGroups=("",), resources=("events",)),
     ),
+    "endpointslice-mirroring-controller": (
+        PolicyRule(verbs=("get", "list", "watch"), apiGroups=("",), resources=("endpoints", "services")),
+        PolicyRule(verbs=("update",), apiGroups=("",), resources=("services/finalizers", "endpoints/finalizers")),
+        PolicyRule(
+            verbs=("create", "delete", "get", "list", "patch", "update", "watch"),
+            apiGroups=("discovery.k8s.io",),
+            resources=("endpointslices",),
+        ),
+        PolicyRule(verbs=("create",), apiGroups=("discovery.k8s.io",), resources=("endpointslices/restricted",)),
+        PolicyRule(verbs=("create", "patch", "update"), apiGroups=("",), resources=("events",)),
+    ),
     "garbage-collector-controller": (
         PolicyRule(verbs=("delete", "get", "list", "patch", "update", "watch"), apiGroups=("*",), resources=("*",)),
         PolicyRule(verbs=("create", "patch", "update"), apiGroups=("",), resources=("events",)),
