@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 ALL = "*"
 
@@ -47,7 +48,7 @@ class Rule(Struct, frozen=True):
             ("NonResourceURLs", self.urls),
             ("Verbs", self.verbs),
         )
-        shown = ", ".join(f"{name}:[{', '.join(_quoted(values))}]" for name, values in parts if values)
+        shown = ", ".join(f"{name}:[{' '.join(_quoted(values))}]" for name, values in parts if values)
         return f"{{{shown}}}"
 
 
@@ -69,6 +70,15 @@ def rule_of(rule: Mapping[str, Any]) -> Rule:
 def uncovered(held: Sequence[Rule], wanted: Iterable[Rule]) -> list[Rule]:
     """The parts of `wanted` that nothing in `held` allows: what granting them would escalate."""
     return [part for rule in wanted for part in _broken_down(rule) if not any(_covers(own, part) for own in held)]
+
+
+def compact(rules: Iterable[Rule]) -> list[Rule]:
+    """One rule for the verbs of the same thing, sorted by their text: how refusals list them."""
+    verbs: dict[Rule, frozenset[str]] = {}
+    for rule in rules:
+        thing = replace(rule, verbs=frozenset())
+        verbs[thing] = verbs.get(thing, frozenset()) | rule.verbs
+    return sorted((replace(thing, verbs=found) for thing, found in verbs.items()), key=str)
 
 
 def _broken_down(rule: Rule) -> Iterator[Rule]:

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pybernetes.rules.rbac import Rule, rule_of, uncovered
+from pybernetes.rules.rbac import Rule, compact, rule_of, uncovered
 
 
 def rule(verbs="get", resources="pods", group="", names="", urls=""):
@@ -51,6 +51,15 @@ def test_what_is_not_held_is_named_one_by_one():
         '{APIGroups:[""], Resources:["pods"], Verbs:["delete"]}',
         '{APIGroups:[""], Resources:["secrets"], Verbs:["delete"]}',
         '{APIGroups:[""], Resources:["secrets"], Verbs:["get"]}',
+    ]
+
+
+def test_refusals_gather_the_verbs_of_a_thing():
+    found = compact([rule("list", "secrets"), rule("get"), rule("list"), rule("get", names="a")])
+    assert [str(one) for one in found] == [
+        '{APIGroups:[""], Resources:["pods"], ResourceNames:["a"], Verbs:["get"]}',
+        '{APIGroups:[""], Resources:["pods"], Verbs:["get" "list"]}',
+        '{APIGroups:[""], Resources:["secrets"], Verbs:["list"]}',
     ]
 
 

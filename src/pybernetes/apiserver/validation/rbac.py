@@ -9,7 +9,7 @@ from pybernetes.api.objects import Object
 from pybernetes.apiserver.extension import Attributes, Decision
 from pybernetes.apiserver.resource import Call
 from pybernetes.apiserver.validation.fields import FieldErrors, check, each
-from pybernetes.rules.rbac import Rule, rule_of, uncovered
+from pybernetes.rules.rbac import Rule, compact, rule_of, uncovered
 
 GROUP = "rbac.authorization.k8s.io"
 
@@ -123,5 +123,5 @@ def _refuse(call: Call, obj: Object, wanted: list[Rule]) -> None:
         return
     groups = " ".join(f'"{group}"' for group in user.groups)
     text = f'user "{user.name}" (groups=[{groups}]) is attempting to grant RBAC permissions not currently held:'
-    lines = sorted({str(rule) for rule in missing})
+    lines = [str(rule) for rule in compact(missing)]
     raise forbidden(call.resource.group_resource, obj["metadata"]["name"], "\n".join([text, *lines]))
