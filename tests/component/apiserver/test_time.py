@@ -1,0 +1,129 @@
+"""What a server does by itself as time goes by, on simulated time."""
+
+import asyncio
+
+import pytest
+
+from pybernetes.aio.clock import rfc3339
+from pybernetes.aio.simulation import SimulatedClock, run_simulated
+from pybernetes.apiserver.config import Config
+from pybernetes.apiserver.server import ApiServer
+from pybernetes.store.memory import MemoryStore
+from pybernetes.store.protocol import Compacted, Revision
+
+MAPS = "/api/v1/namespaces/default/configmaps"
+
+
+@pytest.fixture
+def simulated(make_api):
+    """Runs a scenario (api, clock, store) against a server on simulated time."""
+
+    def run(scenario):
+        async def main():
+            store, clock = MemoryStore(), SimulatedClock(asyncio.get_running_loop(), seed=1)
+            server = ApiServer(Config(), store, clock)
+            async with asyncio.TaskGroup() as group:
+                running = group.create_task(server.run())
+                await server.ready.wait()
+                await scenario(make_api(server), clock, store)
+                running.cancel()
+
+        run_simulated(main())
+
+    return run
+
+
+def test_a_quiet_watch_learns_how_far_it_is_within_a_minute(simulated):
+    async def scenario(api, clock, store):
+        events = await api.watch(f"{MAPS}?watch=1&allowWatchBookmarks=true&resourceVersion=0")
+        silent = await api.watch(f"{MAPS}?watch=1&resourceVersion=0")
+        await api("POST", "/api/v1/namespaces/default/secrets", {"metadata": {"name": "elsewhere"}})
+        began = clock.monotonic()
+        kind, obj = await events.next()
+        assert (kind, obj["metadata"]["resourceVersion"]) == ("BOOKMARK", str(await store.revision()))
+        assert clock.monotonic() - began <= 60
+        await api("POST", MAPS, {"metadata": {"name": "a"}})
+        assert await silent.names(1) == ["ADDED a"]
+        await events.close()
+        await silent.close()
+
+    simulated(scenario)
+
+
+def test_events_live_an_hour_after_they_were_last_written(simulated):
+    async def scenario(api, clock, store):
+        events = "/api/v1/namespaces/default/events"
+        about = {"kind": "Pod", "name": "p", "namespace": "default"}
+        for name in ("once", "again"):
+            body = {
+                "metadata": {"name": name},
+                "involvedObject": about,
+                "reason": "R",
+                "message": "m",
+                "type": "Normal",
+            }
+            status, answer = await api("POST", events, body)
+            assert status == 201, answer
+        await clock.sleep(3000)
+        patch = {"count": 2, "lastTimestamp": rfc3339(clock.now())}
+        await api("PATCH", f"{events}/again", patch, content_type="application/merge-patch+json")
+        await clock.sleep(700)
+        _, listed = await api("GET", events)
+        assert [item["metadata"]["name"] for item in listed["items"]] == ["again"]
+        await clock.sleep(3600)
+        _, listed = await api("GET", events)
+        assert listed["items"] == []
+
+    simulated(scenario)
+
+
+def test_history_older_than_ten_minutes_is_compacted(simulated):
+    async def scenario(api, clock, store):
+        await api("POST", MAPS, {"metadata": {"name": "a"}})
+        await clock.sleep(700)
+        await api("POST", MAPS, {"metadata": {"name": "b"}})
+        with pytest.raises(Compacted):
+            await store.range("/registry/", at=Revision(1))
+        _, listed = await api("GET", MAPS)
+        assert len(listed["items"]) == 2
+
+    simulated(scenario)
+
+
+def test_the_kubernetes_service_is_repaired_and_else_left_alone(simulated):
+    async def scenario(api, clock, store):
+        one = "/apis/discovery.k8s.io/v1/namespaces/default/endpointslices/kubernetes"
+        before = await store.revision()
+        await clock.sleep(120)
+        assert await store.revision() == before
+        await api("DELETE", one)
+        await clock.sleep(11)
+        assert (await api("GET", one))[0] == 200
+
+    simulated(scenario)
+
+
+def test_a_request_ends_in_its_time(simulated):
+    async def scenario(api, clock, store):
+        async def stuck(key, at=None):
+            await asyncio.Event().wait()
+
+        store.revision = lambda: stuck("")
+        began = clock.monotonic()
+        status, error = await api("GET", f"{MAPS}?timeout=5s")
+        assert (status, error["reason"], clock.monotonic() - began) == (504, "Timeout", 5.0)
+        status, error = await api("GET", f"{MAPS}?timeout=soon")
+        assert (status, error["reason"]) == (400, "BadRequest")
+
+    simulated(scenario)
+
+
+def test_a_watch_without_a_timeout_ends_within_an_hour(simulated):
+    async def scenario(api, clock, store):
+        events = await api.watch(f"{MAPS}?watch=1&resourceVersion=0")
+        began = clock.monotonic()
+        with pytest.raises(StopAsyncIteration):
+            await events.next()
+        assert 1800 <= clock.monotonic() - began <= 3600
+
+    simulated(scenario)
