@@ -1,14 +1,19 @@
 """kill -9 of every part in turn, under a running Deployment: nothing acknowledged is lost, Pods keep running."""
 
+import asyncio
 import json
 import re
 import sqlite3
 import subprocess
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
+from pybernetes.api.types import core_v1
+from pybernetes.assembly.cluster import until
+from pybernetes.assembly.demo import is_ready
 from tests.e2e.conftest import BIN, EXAMPLES, Up
 
 DEPLOYMENT = (EXAMPLES / "03-replicas" / "deployment.yaml").read_text()
@@ -123,7 +128,7 @@ def test_nothing_acknowledged_is_lost_when_the_api_server_is_killed(up: Up, work
 
 def revisions(up: Up) -> set[int]:
     """Every revision in the store's history, read from its file."""
-    (path,) = up.nodes.master.path("/var/lib").glob("*/store.db") or [None]
+    (path,) = up.nodes.master.path("/var/lib/pybernetes").glob("*/store.db")
     with sqlite3.connect(f"file:{path}?mode=ro", uri=True) as db:
         return {row[0] for row in db.execute("SELECT revision FROM history")}
 
@@ -131,13 +136,18 @@ def revisions(up: Up) -> set[int]:
 def test_a_lost_worker_is_replaced_and_comes_back(up: Up, workload: str):
     up.kubectl("wait", "node/worker-2", "--for=condition=Ready", "--timeout=60s")
     subprocess.run(["kill", "-9", str(up.nodes.nodes["worker-2"].pid)], check=True)
-    up.kubectl("wait", "node/worker-2", "--for=condition=Ready=Unknown", "--timeout=90s")
-    up.kubectl("wait", "-n", workload, "deploy/http-go", "--for=jsonpath={.status.readyReplicas}=3", "--timeout=120s")
-    pods = json.loads(up.kubectl("get", "pods", "-n", workload, "-l", "app=http-go", "-o", "json"))["items"]
-    ready = [p for p in pods if not p["metadata"].get("deletionTimestamp")]
-    assert {p["spec"]["nodeName"] for p in ready} == {"worker-1"}
-    import asyncio
-
+    asyncio.run(replaced(up, workload))
     asyncio.run(up.nodes.power_on("worker-2"))
     up.nodes.switch.close()
     up.kubectl("wait", "node/worker-2", "--for=condition=Ready", "--timeout=60s")
+
+
+async def replaced(up: Up, namespace: str) -> None:
+    """Waits until three ready Pods run, none of them on the lost node."""
+
+    def holds(pods: Sequence[core_v1.Pod]) -> bool:
+        kept = [p for p in pods if not p.metadata.deletionTimestamp and is_ready(p)]
+        return len(kept) == 3 and {p.spec.nodeName for p in kept} == {"worker-1"}
+
+    async with up.nodes.client() as client:
+        await until(client, core_v1.Pod, holds, "three Pods on worker-1", namespace=namespace, timeout=150)

@@ -32,7 +32,7 @@ def kubectl(request: pytest.FixtureRequest) -> str:
 
 def test_a_pod_from_descriptor_to_deletion(up: Up, kubectl: str, namespace: str):
     def run(*words: str, stdin: str | None = None) -> str:
-        return up.run(kubectl, *words, "-n", namespace, stdin=stdin)
+        return up.run(kubectl, "-n", namespace, *words, stdin=stdin)
 
     assert run("apply", "-f", "-", stdin=POD) == "pod/http-go created\n"
     assert run("apply", "-f", "-", stdin=POD) == "pod/http-go unchanged\n"
@@ -85,7 +85,7 @@ def test_logs_are_those_of_the_container_and_can_be_followed(up: Up, kubectl: st
 
 def test_a_deployment_rolls_scales_and_goes(up: Up, kubectl: str, namespace: str):
     def run(*words: str, stdin: str | None = None) -> str:
-        return up.run(kubectl, *words, "-n", namespace, stdin=stdin)
+        return up.run(kubectl, "-n", namespace, *words, stdin=stdin)
 
     run("apply", "-f", "-", stdin=DEPLOYMENT)
     assert "successfully rolled out" in run("rollout", "status", "deploy/http-go", "--timeout=90s")
@@ -96,11 +96,11 @@ def test_a_deployment_rolls_scales_and_goes(up: Up, kubectl: str, namespace: str
     )
     assert run("patch", "deploy", "http-go", "-p", patch) == "deployment.apps/http-go patched\n"
     assert "successfully rolled out" in run("rollout", "status", "deploy/http-go", "--timeout=90s")
-    assert run("exec", "deploy/http-go", "--", "printenv", "COLOUR") == "blue\n"
+    assert run("exec", "deploy/http-go", "--", "sh", "-c", "echo colour=$COLOUR") == "colour=blue\n"
     assert "REVISION" in run("rollout", "history", "deploy/http-go")
     run("rollout", "undo", "deploy/http-go")
     run("rollout", "status", "deploy/http-go", "--timeout=90s")
-    assert up.attempt(kubectl, "exec", "-n", namespace, "deploy/http-go", "--", "printenv", "COLOUR").returncode == 1
+    assert run("exec", "deploy/http-go", "--", "sh", "-c", "echo colour=$COLOUR") == "colour=\n"
     assert "http-go" in run("get", "deploy,rs,svc")
     run("delete", "deploy/http-go", "svc/http-go")
     run("wait", "pods", "-l", "app=http-go", "--for=delete", "--timeout=60s")
@@ -123,7 +123,8 @@ def test_the_servers_resources_are_listed(up: Up, kubectl: str):
             "apiVersion: v1\nkind: Pod\nmetadata: {name: X_}\nspec: {containers: [{name: a, image: b}]}\n",
             "metadata.name: Invalid value",
         ),
-        ("apiVersion: v1\nkind: Nothing\nmetadata: {name: x}\n", 'no matches for kind "Nothing" in version "v1"'),
+        # Other kubectls look for a CRD of that kind first, and say so where there are none
+        ("apiVersion: v1\nkind: Nothing\nmetadata: {name: x}\n", 'no matches for kind "Nothing" in version "v1"|CRDs'),
         (
             "apiVersion: v1\nkind: Pod\nmetadata: {name: x}\nspec: {containers: [{name: a, image: b, imagee: c}]}\n",
             "imagee",
@@ -134,7 +135,7 @@ def test_the_servers_resources_are_listed(up: Up, kubectl: str):
 def test_bad_descriptors_get_the_apis_own_words(up: Up, kubectl: str, namespace: str, descriptor: str, words: str):
     ended = up.attempt(kubectl, "create", "-n", namespace, "-f", "-", stdin=descriptor)
     assert ended.returncode == 1
-    assert words in ended.stderr
+    assert any(word in ended.stderr for word in words.split("|")), ended.stderr
     assert "Traceback" not in ended.stderr
 
 

@@ -1,7 +1,7 @@
 """exec, attach and port-forward: the connection is joined with the runtime's own streaming server, byte for byte.
 
-The runtime speaks SPDY/3.1 and WebSocket with the channel protocols up to v4; what it refuses (v5), kubectl tries again
-with SPDY. The URL that CRI gives holds a token good for one use.
+The runtime speaks SPDY/3.1 and WebSocket with the channel protocols up to v4; newer ones are translated (translate.py).
+The URL that CRI gives holds a token good for one use.
 """
 
 from collections.abc import Mapping
@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 from pybernetes.api.errors import BadRequest
 from pybernetes.kubelet.cri.model import StreamOptions, StreamRuntime
+from pybernetes.kubelet.server import translate
 from pybernetes.wire.client import HttpClient
 from pybernetes.wire.http import Headers, Request, Response
 from pybernetes.wire.tunnel import proxy_upgrade
@@ -40,12 +41,14 @@ async def exec_in(runtime: StreamRuntime, container: str, request: Request) -> R
     command = query.get("command", [])
     if not command:
         raise BadRequest("you must specify at least 1 command for the container")
-    return await _joined(await runtime.exec_url(container, command, stream_options(query)), request)
+    options = stream_options(query)
+    return await _joined(await runtime.exec_url(container, command, options), request, options)
 
 
 async def attach_to(runtime: StreamRuntime, container: str, request: Request) -> Response:
     """GET or POST /attach: the main process's own streams."""
-    return await _joined(await runtime.attach_url(container, stream_options(request.query())), request)
+    options = stream_options(request.query())
+    return await _joined(await runtime.attach_url(container, options), request, options)
 
 
 async def forward_ports(runtime: StreamRuntime, sandbox: str, request: Request) -> Response:
@@ -54,7 +57,7 @@ async def forward_ports(runtime: StreamRuntime, sandbox: str, request: Request) 
     return await _joined(await runtime.port_forward_url(sandbox, ports), request)
 
 
-async def _joined(url: str, request: Request) -> Response:
+async def _joined(url: str, request: Request, options: StreamOptions | None = None) -> Response:
     if "upgrade" not in request.headers:
         raise BadRequest("Upgrade request required")
     parts = urlsplit(url)
@@ -62,6 +65,10 @@ async def _joined(url: str, request: Request) -> Response:
     headers = Headers((name, value) for name, value in request.headers if not name.startswith(_DROPPED))
     client = HttpClient(f"{parts.scheme}://{parts.netloc}", timeout=30.0)
     try:
+        if options is not None and translate.speaks_v5(request):
+            return await translate.exec_channels(client, target, request, options)
+        if translate.is_tunnel(request):
+            return await translate.tunnel(client, target, request)
         return await proxy_upgrade(client, Request(request.method, target, headers))
     except BaseException:
         await client.aclose()
