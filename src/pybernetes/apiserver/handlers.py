@@ -76,6 +76,8 @@ class Handlers:
         call = Call(self._storage, user, info.verb, served.resource, info.subresource, namespace, info.name, request)
         custom = served.resource.subresources.get(info.subresource) if info.subresource else None
         if custom is not None and custom.connect is not None:
+            if info.verb not in verbs:
+                raise not_allowed(served, info)
             if info.subresource != "log":
                 # A refusal must come before the upgrade; `log` alone is an ordinary get.
                 call.verb = "connect"
