@@ -125,6 +125,12 @@ class Informer(Generic[T]):
 
     async def run(self) -> None:
         """Follows the server until cancelled. Errors are logged and tried again; only 410 lists anew."""
+        while True:
+            with Guard(f"informer of {self._name}"):
+                await self._follow()
+            await self._clock.sleep(self._backoff(1, BACKOFF))
+
+    async def _follow(self) -> None:
         failures = 0
         while True:
             before = self.revision

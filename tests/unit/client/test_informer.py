@@ -73,6 +73,16 @@ def test_a_lost_connection_is_tried_again_from_the_same_revision():
     run_simulated(main())
 
 
+def test_even_a_fault_of_the_transport_does_not_end_it():
+    async def main() -> None:
+        script = Script(pods(5, pod("web", 3)), RuntimeError("a fault"), [event("ADDED", pod("db", 6)), ...])
+        async with following(script) as (_, seen):
+            await asyncio.sleep(60)
+            assert seen == ["add web 3", "add db 6"]
+
+    run_simulated(main())
+
+
 def test_410_lists_again_and_what_vanished_meanwhile_is_gone():
     async def main() -> None:
         script = Script(
