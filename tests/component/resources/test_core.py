@@ -236,3 +236,19 @@ async def test_a_lease_needs_its_revision_to_be_replaced(api):
     assert (await api("PUT", f"{path}/l", {"metadata": {"name": "l"}}))[0] == 422
     (row,) = await api.table(path)
     assert row["Holder"] == "a"
+
+
+async def test_dry_runs_of_actions_write_nothing(api):
+    await api.made(f"{CORE}/pods", pod())
+    await api.made("/api/v1/namespaces", {"metadata": {"name": "x"}})
+    binding = {"metadata": {"name": "web"}, "target": {"name": "n1"}}
+    for method, path, body in (
+        ("POST", f"{CORE}/pods/web/binding?dryRun=All", binding),
+        ("POST", f"{CORE}/bindings?dryRun=All", binding),
+        ("POST", f"{CORE}/pods/web/eviction?dryRun=All", {"metadata": {"name": "web"}}),
+        ("PUT", "/api/v1/namespaces/x/finalize?dryRun=All", {"metadata": {"name": "x"}, "spec": {}}),
+    ):
+        code, answer = await api(method, path, body)
+        assert code in (200, 201), answer
+    assert "nodeName" not in (await api("GET", f"{CORE}/pods/web"))[1]["spec"]
+    assert (await api("GET", "/api/v1/namespaces/x"))[1]["spec"] == {"finalizers": ["kubernetes"]}

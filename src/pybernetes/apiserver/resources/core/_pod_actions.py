@@ -35,7 +35,10 @@ async def bind(call: Call, body: Object) -> Object:
         set_condition(pod, {"type": "PodScheduled", "status": "True"}, moment)
         return pod
 
-    await call.registry.update(PODS, call.namespace, name, change)
+    if call.dry_run:
+        change(await call.registry.get(PODS, call.namespace, name))
+    else:
+        await call.registry.update(PODS, call.namespace, name, change)
     return dict(SUCCESS)
 
 

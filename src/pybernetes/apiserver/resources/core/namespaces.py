@@ -56,6 +56,8 @@ async def _finalize(call: Call, body: Object) -> Object:
         obj["spec"] = {**spec, "finalizers": wanted} if wanted else spec
         return obj
 
+    if call.dry_run:
+        return change(await call.registry.get(NAMESPACES, "", call.name))
     updated = await call.registry.update(NAMESPACES, "", call.name, change)
     meta = updated["metadata"]
     if meta.get("deletionTimestamp") and not wanted and not meta.get("finalizers"):

@@ -263,6 +263,7 @@ RESOURCE = Resource(
     validate_update=_validate_update,
     validate_name=names.dns1123_label,
     before_write=allocate,
+    update_creates=True,
     generation=False,
     storage_prefix="services/specs",
     columns=(
