@@ -10,7 +10,7 @@ from pybernetes.rules.ages import age
 
 Include = Literal["None", "Metadata", "Object"]
 
-_NAME = Column("Name", lambda obj: obj["metadata"]["name"], format="name", description="Name of the object.")
+_NAME = Column("Name", lambda obj: obj["metadata"].get("name", ""), format="name", description="Name of the object.")
 _AGE = Column("Age", lambda obj: obj["metadata"].get("creationTimestamp"), type="date", description="Time of creation.")
 _CREATED = Column("Created At", _AGE.cell, description=_AGE.description)
 _columns: dict[GroupResource, tuple[Column, ...]] = {}
