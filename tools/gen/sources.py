@@ -192,7 +192,7 @@ class Sources:
     ) -> tuple[tuple[str, str, str], ...]:
         listed = [(g["group"], g["version"], g["kind"]) for g in schema.get("x-kubernetes-group-version-kind", ())]
         if module == "meta_v1":
-            if "kind" not in {f.name for f in fields[:2]} or not {"apiVersion"} & {f.name for f in fields[:2]}:
+            if [f.name for f in fields[:2]] != ["kind", "apiVersion"]:  # TypeMeta's order; OwnerReference has the other
                 return ()
             return (("meta.k8s.io" if short in META_GROUP else "", "v1", short),)
         if not listed and [f.name for f in fields[:2]] == ["kind", "apiVersion"] and not schema:

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from pybernetes.aio.clock import Clock, parse_time
+from pybernetes.aio.clock import Clock
 from pybernetes.api.types import apps_v1, core_v1
 from pybernetes.assembly.cluster import ClusterRecord, LocalCluster, free_port, join_command, node_names, until
 from pybernetes.assembly.progress import Progress
@@ -39,6 +39,7 @@ class Demonstration:
         self.progress = progress
         self._examples = examples
         self._built: Built | None = None
+        self._timeline: list[tuple[str, float]] = []
 
     async def run(self) -> None:
         """All steps; the cluster is gone afterwards, also after a failure or Ctrl-C."""
@@ -109,9 +110,15 @@ class Demonstration:
         """The descriptor as YAML and as JSON; the answer from another node."""
         self.progress.title("7. kubectl apply -f pod.yaml: the scheduler, a kubelet, containerd, an answer")
         folder = self._examples / "01-first-pod"
-        began = self.clock.monotonic()
-        self.progress.show((await self.kubectl("apply", "-f", "-", stdin=(folder / "pod.yaml").read_bytes())).out)
-        pod = await self.ready_pod("http-go")
+        async with self.client() as client:
+            timeline = Timeline(client, "http-go", self.clock)
+            following = asyncio.create_task(timeline.follow(), name="timeline")
+            began = self.clock.monotonic()
+            self.progress.show((await self.kubectl("apply", "-f", "-", stdin=(folder / "pod.yaml").read_bytes())).out)
+            pod = await self.ready_pod("http-go")
+            following.cancel()
+            await asyncio.wait([following])
+        self._timeline = timeline.rows()
         answer = await self.fetch(self.other_worker(pod.spec.nodeName), f"http://{pod.status.podIP}:8080/")
         took = self.clock.monotonic() - began
         self.progress.show((await self.kubectl("get", "pods", "-o", "wide")).out)
@@ -122,7 +129,6 @@ class Demonstration:
         await self.check_runtime(pod)
         again = await self.kubectl("apply", "-f", "-", stdin=(folder / "pod.json").read_bytes())
         self.check("the same descriptor as JSON changes nothing", again.out.strip() == "pod/http-go unchanged")
-        self._timeline = timeline(pod, await self.events("http-go"))
         await self.kubectl("delete", "pod", "http-go", "--now")
         await self.kubectl("apply", "-f", "-", stdin=(folder / "pod.json").read_bytes())
         await self.ready_pod("http-go")
@@ -222,11 +228,6 @@ class Demonstration:
             )
         return next(pod for pod in pods if pod.metadata.name == name)
 
-    async def events(self, name: str) -> Sequence[core_v1.Event]:
-        """The Pod's events."""
-        async with self.client() as client:
-            return (await client.of(core_v1.Event).list("default", fields=f"involvedObject.name={name}")).items
-
     def other_worker(self, name: str) -> str:
         """The worker that is not this one."""
         return next(worker for worker in WORKERS if worker != name)
@@ -296,19 +297,49 @@ def is_ready(pod: core_v1.Pod) -> bool:
     return any(c.type == "Ready" and c.status == "True" for c in pod.status.conditions)
 
 
-def timeline(pod: core_v1.Pod, events: Sequence[core_v1.Event]) -> list[tuple[str, float]]:
-    """Milliseconds from the Pod's creation to each step, from the events' times (those have microseconds)."""
-    moments: dict[str, float] = {}
-    for event in events:
-        stamp = event.eventTime or event.firstTimestamp or ""
-        if stamp:
-            moments.setdefault(event.reason, parse_time(stamp))
-    began = parse_time(pod.metadata.creationTimestamp or "")
-    rows = [("created", 0.0)]
-    for reason, shown in (("Scheduled", "scheduled"), ("Pulled", "pulled"), ("Started", "started")):
-        if reason in moments:
-            rows.append((shown, (moments[reason] - began) * 1000))
-    ready = next((c.lastTransitionTime for c in pod.status.conditions if c.type == "Ready"), None)
-    if ready:
-        rows.append(("ready", (parse_time(ready) - began) * 1000))
-    return rows
+class Timeline:
+    """When each step of a Pod's way was seen, in milliseconds from its creation; the API's own times have whole seconds."""
+
+    def __init__(self, client: Client, name: str, clock: Clock) -> None:
+        self._client = client
+        self._name = name
+        self._clock = clock
+        self._seen: dict[str, float] = {}
+
+    def rows(self) -> list[tuple[str, float]]:
+        """(step, milliseconds), in order of time."""
+        began = self._seen.get("created", 0.0)
+        return sorted(((step, (at - began) * 1000) for step, at in self._seen.items()), key=lambda row: row[1])
+
+    async def follow(self) -> None:
+        """Watches the Pod and its events until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._pods(), name="timeline.pod")
+            group.create_task(self._events(), name="timeline.events")
+
+    def _note(self, step: str) -> None:
+        self._seen.setdefault(step, self._clock.monotonic())
+
+    async def _pods(self) -> None:
+        pods = self._client.of(core_v1.Pod)
+        only = f"metadata.name={self._name}"
+        listing = await pods.list("default", fields=only)
+        async for event in pods.watch(listing.revision, "default", fields=only):
+            if event.object is None:
+                continue
+            self._note("created")
+            if event.object.spec.nodeName:
+                self._note("scheduled")
+            if any(status.state and status.state.running for status in event.object.status.containerStatuses):
+                self._note("running")
+            if is_ready(event.object):
+                self._note("ready")
+
+    async def _events(self) -> None:
+        events = self._client.of(core_v1.Event)
+        only = f"involvedObject.name={self._name}"
+        listing = await events.list("default", fields=only)
+        async for event in events.watch(listing.revision, "default", fields=only):
+            steps = {"Pulling": "pulling", "Pulled": "pulled", "Started": "started"}
+            if event.object is not None and event.object.reason in steps:
+                self._note(steps[event.object.reason])

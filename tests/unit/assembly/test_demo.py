@@ -1,11 +1,15 @@
-"""The timeline of a Pod, from its conditions and events."""
+"""What the demonstration says of a Pod: when each step was seen, and whether it is ready."""
 
+import asyncio
 from typing import Any
 
 import msgspec
 
+from pybernetes.aio.clock import Clock, SystemClock
+from pybernetes.api.objects import Key
 from pybernetes.api.types import core_v1
-from pybernetes.assembly.demo import is_ready, timeline
+from pybernetes.assembly.demo import Timeline, is_ready
+from pybernetes.testing import Cluster
 
 
 def pod(*conditions: dict[str, Any]) -> core_v1.Pod:
@@ -13,34 +17,25 @@ def pod(*conditions: dict[str, Any]) -> core_v1.Pod:
     return msgspec.convert({"metadata": metadata, "status": {"conditions": conditions}}, core_v1.Pod)
 
 
-def event(reason: str, **times: str) -> core_v1.Event:
-    return msgspec.convert({"reason": reason, **times}, core_v1.Event)
-
-
 READY = {"type": "Ready", "status": "True", "lastTransitionTime": "2026-01-01T00:00:02Z"}
 
 
-def test_the_timeline_counts_from_the_creation_in_milliseconds() -> None:
-    events = [
-        event("Scheduled", eventTime="2026-01-01T00:00:00.250000Z"),
-        event("Pulled", firstTimestamp="2026-01-01T00:00:01Z"),
-        event("Started", eventTime="2026-01-01T00:00:01.500000Z"),
-    ]
-    assert timeline(pod(READY), events) == [
-        ("created", 0.0),
-        ("scheduled", 250.0),
-        ("pulled", 1000.0),
-        ("started", 1500.0),
-        ("ready", 2000.0),
-    ]
-
-
-def test_what_has_not_happened_is_left_out_and_the_first_event_counts() -> None:
-    events = [
-        event("Pulled", eventTime="2026-01-01T00:00:03.000000Z"),
-        event("Pulled", firstTimestamp="2026-01-01T00:00:09Z"),
-    ]
-    assert timeline(pod(), [*events, event("Started")]) == [("created", 0.0), ("pulled", 3000.0)]
+async def test_the_timeline_has_every_step_from_the_creation_on() -> None:
+    clock: Clock = SystemClock()
+    async with Cluster() as cluster:
+        client = cluster.client()
+        timeline = Timeline(client, "web", clock)
+        following = asyncio.create_task(timeline.follow())
+        spec = {"containers": [{"name": "main", "image": "web"}]}
+        await client.raw("POST", "/api/v1/namespaces/default/pods", {"metadata": {"name": "web"}, "spec": spec})
+        while not is_ready(await client.of(core_v1.Pod).get(Key("default", "web"))) or len(timeline.rows()) < 4:
+            await asyncio.sleep(0)
+        following.cancel()
+        await asyncio.wait([following])
+    steps = [step for step, _ in timeline.rows()]
+    assert steps[0] == "created"
+    assert {"scheduled", "running", "ready"} <= set(steps)
+    assert timeline.rows()[0][1] == 0
 
 
 def test_a_pod_is_ready_by_its_condition_alone() -> None:

@@ -57,7 +57,6 @@ KINDS = {
     ("", "v1", "Node"): "io.k8s.api.core.v1.Node",
     ("", "v1", "NodeList"): "io.k8s.api.core.v1.NodeList",
     ("", "v1", "NodeProxyOptions"): "io.k8s.api.core.v1.NodeProxyOptions",
-    ("", "v1", "OwnerReference"): "io.k8s.apimachinery.pkg.apis.meta.v1.OwnerReference",
     ("", "v1", "PatchOptions"): "io.k8s.apimachinery.pkg.apis.meta.v1.PatchOptions",
     ("", "v1", "PersistentVolume"): "io.k8s.api.core.v1.PersistentVolume",
     ("", "v1", "PersistentVolumeClaim"): "io.k8s.api.core.v1.PersistentVolumeClaim",

@@ -202,8 +202,8 @@ class ObjectMeta(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class OwnerReference(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    apiVersion: str = msgspec.field(default_factory=lambda: "v1")
-    kind: str = msgspec.field(default_factory=lambda: "OwnerReference")
+    apiVersion: str = msgspec.field(default_factory=str)
+    kind: str = msgspec.field(default_factory=str)
     name: str = msgspec.field(default_factory=str)
     uid: str = msgspec.field(default_factory=str)
     controller: bool | None = None
