@@ -17,6 +17,7 @@ from pybernetes.apiserver.deletes import Deletes, delete_options
 from pybernetes.apiserver.encodings import Encoding, Page, choose
 from pybernetes.apiserver.extension import AdmissionRequest
 from pybernetes.apiserver.options import Query, list_options, write_options
+from pybernetes.apiserver.pages import json_page
 from pybernetes.apiserver.patching import APPLY, Patch
 from pybernetes.apiserver.reads import Reads
 from pybernetes.apiserver.requestinfo import RequestInfo, is_true
@@ -31,6 +32,7 @@ from pybernetes.wire.http import Headers, Request, Response
 
 _INCLUDES: Mapping[str, Include] = {"": "Metadata", "None": "None", "Metadata": "Metadata", "Object": "Object"}
 _GENERIC = ("status", "scale")
+_CUSTOM = ("apiextensions.k8s.io", "customresourcedefinitions", "list")
 _TOGETHER = 32
 """Deletions of a collection that are under way at once: the store commits them in one go."""
 
@@ -66,6 +68,8 @@ class Handlers:
         """Raises ApiError for whatever is refused."""
         served = self._catalog.find(info.group, info.version, info.resource)
         if served is None:
+            if (info.group, info.resource, info.verb) == _CUSTOM:
+                return await self._no_custom_resources()
             raise unknown_path()
         verbs = _verbs(served, info)
         if served.facts.namespaced and info.name and not info.namespace and info.verb != "watch":
@@ -93,6 +97,17 @@ class Handlers:
         for text in call.warnings:
             response.headers.add("warning", f'299 - "{_quoted(text)}"')
         return response
+
+    async def _no_custom_resources(self) -> Response:
+        """An empty list, outside discovery: kubectl asks for it before it validates a kind that cannot be patched."""
+        await self._storage.cache.fresh()
+        listed = {
+            "kind": "CustomResourceDefinitionList",
+            "apiVersion": "apiextensions.k8s.io/v1",
+            "metadata": {"resourceVersion": str(self._storage.cache.revision)},
+            "items": [],
+        }
+        return json_page(listed)
 
     def _encoding(self, request: Request, query: Query, served: Served, info: RequestInfo) -> Encoding:
         texts = query.get("includeObject", [""])
