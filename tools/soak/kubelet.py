@@ -198,11 +198,11 @@ class MemoryRuntime:
             found = self._containers.get(container)
             if found is None or found.state != m.State.CREATED:
                 raise m.RuntimeRefused("UNKNOWN", "container is not in created state")
-            self._containers[container] = replace(found, state=m.State.RUNNING, started=self.clock.now())
+            self._containers[container] = running = replace(found, state=m.State.RUNNING, started=self.clock.now())
+            if running.name.startswith("init"):
+                self._end(running, 0)
 
         await self._answer(change)
-        if self._containers[container].name.startswith("init"):
-            self._end(self._containers[container], 0)
 
     async def stop_container(self, container: str, grace: float) -> None:
         await self.clock.sleep(self.chance.random() * grace)

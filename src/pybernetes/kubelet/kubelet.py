@@ -5,9 +5,9 @@ Next stops: worker.py (the loop of one Pod), pod_machine.py (what it decides), s
 
 import asyncio
 import logging
-from collections.abc import Coroutine, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 from msgspec.structs import replace
 
@@ -19,7 +19,7 @@ from pybernetes.client.rest import Client
 from pybernetes.kubelet import pod_machine as machine
 from pybernetes.kubelet.admission import admit
 from pybernetes.kubelet.cgroups import PodCgroups
-from pybernetes.kubelet.cri.events import EventSource
+from pybernetes.kubelet.cri.events import RuntimeEvent
 from pybernetes.kubelet.cri.model import Container, PodRef, Runtime, RuntimeRefused, RuntimeUnavailable, State
 from pybernetes.kubelet.downward import Facts
 from pybernetes.kubelet.executor import Executor, Tools
@@ -43,6 +43,13 @@ _REFRESH = 60.0
 _RECONNECT = 1.0
 _GONE_GRACE = 2.0
 """Of Pods that were taken out of the API by force: TERM, then KILL soon after."""
+
+
+class EventSource(Protocol):
+    """The runtime's own events: cri.events.EventSource."""
+
+    def stream(self) -> AsyncIterator[RuntimeEvent]:
+        """Until the runtime goes away. Raises RuntimeUnavailable, RuntimeRefused."""
 
 
 @dataclass(frozen=True)

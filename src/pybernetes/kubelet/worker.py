@@ -145,17 +145,23 @@ class PodWorker:
                 self._wake.clear()
                 delay = await self._pass(group)
                 if not self._forgotten:
-                    await self._rest(delay)
+                    await self._rest(group, delay)
             for task in (*self._busy.values(), *self._probing.values()):
                 task.cancel()
         self._reporter.forget(self.ref.uid)
 
-    async def _rest(self, delay: float | None) -> None:
+    async def _rest(self, group: asyncio.TaskGroup, delay: float | None) -> None:
+        """Until something wakes the worker, or `delay` seconds are over."""
+        alarm = group.create_task(self._alarm(delay), name=f"{self.ref} alarm") if delay is not None else None
         try:
-            async with asyncio.timeout(delay):
-                await self._wake.wait()
-        except TimeoutError:
-            self._look = True
+            await self._wake.wait()
+        finally:
+            if alarm is not None:
+                alarm.cancel()
+
+    async def _alarm(self, delay: float) -> None:
+        await self.clock.sleep(delay)
+        self.wake()
 
     async def _pass(self, group: asyncio.TaskGroup) -> float | None:
         """One look; seconds until the next one is due anyway, None when only an event can bring news."""
