@@ -3,7 +3,7 @@
 from typing import Any, Literal
 
 from pybernetes.aio.clock import parse_time
-from pybernetes.api.objects import GroupResource, Object
+from pybernetes.api.objects import Object
 from pybernetes.apiserver.catalog import Served
 from pybernetes.apiserver.resource import Column
 from pybernetes.rules.ages import age
@@ -13,23 +13,25 @@ Include = Literal["None", "Metadata", "Object"]
 _NAME = Column("Name", lambda obj: obj["metadata"].get("name", ""), format="name", description="Name of the object.")
 _AGE = Column("Age", lambda obj: obj["metadata"].get("creationTimestamp"), type="date", description="Time of creation.")
 _CREATED = Column("Created At", _AGE.cell, description=_AGE.description)
-_columns: dict[GroupResource, tuple[Column, ...]] = {}
+_columns: dict[int, tuple[tuple[Column, ...], tuple[Column, ...]]] = {}
+"""By identity of the Resource's own columns, which are kept beside: two catalogs may serve one name differently."""
 
 
 def columns(served: Served) -> tuple[Column, ...]:
     """Name, the Resource's columns, and Age before the wide ones unless the Resource has placed it itself."""
-    found = _columns.get(served.gr)
-    if found is None:
-        own = served.resource.columns
-        names = {column.name for column in own}
-        shown: list[Column] = [*own] if "Name" in names else [_NAME, *own]
-        if not own:
-            shown.append(_CREATED)
-        elif not names & {"Age", "Last Seen", "Created At"}:
-            wide = next((i for i, column in enumerate(shown) if column.priority), len(shown))
-            shown.insert(wide, _AGE)
-        found = _columns[served.gr] = tuple(shown)
-    return found
+    own = served.resource.columns
+    known = _columns.get(id(own))
+    if known is not None:
+        return known[1]
+    names = {column.name for column in own}
+    shown: list[Column] = [*own] if "Name" in names else [_NAME, *own]
+    if not own:
+        shown.append(_CREATED)
+    elif not names & {"Age", "Last Seen", "Created At"}:
+        wide = next((i for i, column in enumerate(shown) if column.priority), len(shown))
+        shown.insert(wide, _AGE)
+    _columns[id(own)] = (own, tuple(shown))
+    return _columns[id(own)][1]
 
 
 def definitions(served: Served) -> list[Object]:
