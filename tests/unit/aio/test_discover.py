@@ -1,6 +1,7 @@
 """Extensions: one new file or one installed package adds one thing, and what is not wired is a fault at once."""
 
 import os
+import shutil
 import subprocess
 import sys
 from importlib import import_module
@@ -141,7 +142,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     target = tmp_path_factory.mktemp("installed")
     source = tmp_path_factory.mktemp("source") / "extension"
     # pip builds in the source folder; a copy keeps the project's own free of what that leaves.
-    subprocess.run(["cp", "-r", str(EXTENSION), str(source)], check=True)
+    shutil.copytree(EXTENSION, source)
     command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-build-isolation", "--no-index"]
     command += ["--disable-pip-version-check", "--no-cache-dir", "--target", str(target), str(source)]
     subprocess.run(command, check=True, capture_output=True, timeout=100)
