@@ -128,7 +128,7 @@ def test_nothing_acknowledged_is_lost_when_the_api_server_is_killed(up: Up, work
 
 def revisions(up: Up) -> set[int]:
     """Every revision in the store's history, read from its file."""
-    (path,) = up.nodes.master.path("/var/lib/pybernetes").glob("*/store.db")
+    (path,) = Path(up.nodes.master.spec.state_dir).glob("var/lib/pybernetes/*/store.db")
     with sqlite3.connect(f"file:{path}?mode=ro", uri=True) as db:
         return {row[0] for row in db.execute("SELECT revision FROM history")}
 

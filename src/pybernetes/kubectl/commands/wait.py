@@ -57,7 +57,7 @@ async def _places(session: Session, options: argparse.Namespace) -> list[tuple[T
         found += [
             (Target(target.mapping, i["metadata"]["name"]), i["metadata"].get("namespace", "")) for i in listed["items"]
         ]
-    if not found:
+    if not found and options.condition != "delete":
         raise Refused("no matching resources found")
     return found
 
