@@ -205,7 +205,10 @@ class Kubelet:
 
     def _later(self, work: Coroutine[Any, Any, None], name: str) -> None:
         assert self._group is not None
-        self._group.create_task(work, name=name)
+        try:
+            self._group.create_task(work, name=name)
+        except RuntimeError:  # the group is ending: so says TaskGroup, and there is no other way to ask it
+            work.close()
 
     def _wake_all(self) -> None:
         for worker in self.workers.values():
