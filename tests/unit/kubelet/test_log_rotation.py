@@ -1,14 +1,15 @@
 """Container logs stay within bounds."""
 
+import asyncio
 from pathlib import Path
 
 import pytest
+from tests.unit.kubelet.pods import run
 
 from pybernetes.aio.simulation import EPOCH
 from pybernetes.kubelet import log_rotation
 from pybernetes.kubelet.cri.model import RuntimeRefused
 from pybernetes.kubelet.log_rotation import LogRotation
-from tests.unit.kubelet.pods import run
 
 
 class Reopens:
@@ -40,23 +41,23 @@ def log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "0.log"
 
 
-async def test_a_large_log_is_set_aside_and_five_files_stay(log: Path) -> None:
+def test_a_large_log_is_set_aside_and_five_files_stay(log: Path) -> None:
     rotation = LogRotation(Reopens(log), list, Counting())
     for number in range(8):
         log.write_text(f"{number} and much more")
-        await rotation.check(run(log_path=str(log)))
+        asyncio.run(rotation.check(run(log_path=str(log))))
     assert log.read_text() == ""
     aside = sorted(log.parent.glob("0.log.*"))
     assert [file.read_text()[0] for file in aside] == ["4", "5", "6", "7"]
 
 
-async def test_a_small_log_is_left_alone(log: Path) -> None:
+def test_a_small_log_is_left_alone(log: Path) -> None:
     log.write_text("small")
-    await LogRotation(Reopens(log), list, Counting()).check(run(log_path=str(log)))
+    asyncio.run(LogRotation(Reopens(log), list, Counting()).check(run(log_path=str(log))))
     assert log.read_text() == "small"
 
 
-async def test_a_log_that_cannot_be_opened_anew_keeps_its_name(log: Path) -> None:
+def test_a_log_that_cannot_be_opened_anew_keeps_its_name(log: Path) -> None:
     log.write_text("large enough to rotate")
-    await LogRotation(Reopens(log, refuses=True), list, Counting()).check(run(log_path=str(log)))
+    asyncio.run(LogRotation(Reopens(log, refuses=True), list, Counting()).check(run(log_path=str(log))))
     assert log.read_text() == "large enough to rotate"
