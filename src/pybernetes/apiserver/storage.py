@@ -146,7 +146,7 @@ class Storage:
                 revision = await self.store.create(key, value)
             except KeyExists:
                 raise errors.already_exists(served.gr, metadata["name"]) from None
-            await self.cache.reached(revision)
+            await self.cache.taken_in(revision)
         return self._written(served, obj, value, revision)
 
     async def replace(self, served: Served, obj: Object, old: Entry) -> Entry:
@@ -158,7 +158,7 @@ class Storage:
                 revision = await self.store.update(key, value, Revision(old.revision))
             except Mismatch as error:
                 raise self._lost(served, old, error) from None
-            await self.cache.reached(revision)
+            await self.cache.taken_in(revision)
         return self._written(served, obj, value, revision)
 
     async def remove(self, served: Served, old: Entry) -> int:
@@ -168,13 +168,18 @@ class Storage:
                 revision = await self.store.delete(served.key(old.namespace, old.name), Revision(old.revision))
             except Mismatch as error:
                 raise self._lost(served, old, error) from None
-            await self.cache.reached(revision)
+            await self.cache.taken_in(revision)
         return revision
 
-    def forget(self, served: Served, obj: Object) -> None:
-        """A write that had allocated failed: what it was promised is free again."""
-        if served.facts.kind == "Service":
-            self.service_addresses.forget(obj)
+    @contextmanager
+    def promised(self, served: Served, obj: Object) -> Iterator[None]:
+        """Around a write that has allocated: when it fails or is given up, what it was promised is free again."""
+        try:
+            yield
+        except BaseException:
+            if served.facts.kind == "Service":
+                self.service_addresses.forget(obj)
+            raise
 
     def _written(self, served: Served, obj: Object, value: bytes, revision: int) -> Entry:
         metadata = obj["metadata"]

@@ -84,9 +84,9 @@ class Writes:
             return Result(None, obj, created=True)
         await strategy.before_write(call, obj, None)
         try:
-            return Result(await self._storage.insert(served, canonical(served, obj)), created=True)
+            with self._storage.promised(served, obj):
+                return Result(await self._storage.insert(served, canonical(served, obj)), created=True)
         except errors.ApiError as error:
-            self._storage.forget(served, obj)
             if generated and isinstance(error, errors.AlreadyExists):
                 raise errors.AlreadyExists(
                     error.message + ", the server was not able to generate a unique name for the object",
@@ -175,13 +175,10 @@ class Writes:
         if call.dry_run:
             return Result(None, {**obj, "metadata": {**obj["metadata"], "resourceVersion": str(entry.revision)}})
         await strategy.before_write(call, obj, old)
-        try:
+        with self._storage.promised(served, obj):
             if strategy.before_write is not no_hook:
                 obj = canonical(served, obj)
             return Result(await self._storage.replace(served, obj, entry))
-        except errors.ApiError:
-            self._storage.forget(served, obj)
-            raise
 
     def _no_status(self, served: Served) -> Object:
         """The status of a kind when there is none: what Go writes of the zero value."""

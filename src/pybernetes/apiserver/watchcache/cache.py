@@ -197,22 +197,24 @@ class WatchCache:
 
     async def fresh(self) -> None:
         """Waits until the cache holds everything the store has acknowledged by now."""
-        revision = await self._store.revision()
-        if self.revision < revision:
-            await self.reached(revision)
+        await self.taken_in(await self._store.revision())
 
     async def reached(self, revision: int) -> None:
-        """Waits for a revision. Raises GatewayTimeout (reason Timeout) when it does not come."""
+        """Waits for a revision that a client names. Raises GatewayTimeout (reason Timeout) when it does not come."""
         if self.revision >= revision:
             return
-        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiters.append((revision, waiter))
         try:
             async with asyncio.timeout(self.wait_seconds):
-                await waiter
+                await self.taken_in(revision)
         except TimeoutError:
-            self._waiters = [pair for pair in self._waiters if pair[1] is not waiter]
             raise too_large(revision, self.revision) from None
+
+    async def taken_in(self, revision: int) -> None:
+        """Waits for a revision that the store has acknowledged: it comes, however slow the machine is."""
+        if self.revision < revision:
+            waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self._waiters.append((revision, waiter))
+            await waiter
 
     @contextmanager
     def handing_over(self, value: bytes, obj: Object) -> Iterator[None]:
@@ -242,9 +244,11 @@ class WatchCache:
         if self._waiters:
             waiting, self._waiters = self._waiters, []
             for pair in waiting:
+                if pair[1].done():
+                    continue  # given up
                 if pair[0] > revision:
                     self._waiters.append(pair)
-                elif not pair[1].done():
+                else:
                     pair[1].set_result(None)
 
     def _cache_of(self, key: str) -> ResourceCache | None:
