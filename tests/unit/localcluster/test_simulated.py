@@ -14,7 +14,7 @@ from pybernetes.api.objects import Key, User
 from pybernetes.api.types import coordination_v1, core_v1
 from pybernetes.apiserver.config import Config
 from pybernetes.apiserver.server import ApiServer
-from pybernetes.client.rest import Client
+from pybernetes.client.rest import STRATEGIC, Client
 from pybernetes.client.transport import direct
 from pybernetes.localcluster.simulated import LABEL, SimulatedNodes, running_status
 from pybernetes.store.memory import MemoryStore
@@ -155,6 +155,20 @@ async def test_a_refused_status_is_written_again(w: World) -> None:
     assert (await w.get("late")).status.phase == "Pending"
     await w.clock.sleep(3)
     assert (await w.get("late")).status.phase == "Running"
+
+
+@simulated
+async def test_a_running_pod_that_was_written_off_is_ready_again_after_a_heartbeat(w: World) -> None:
+    await w.pod("p")
+    await w.clock.sleep(1)
+    off = {"status": {"conditions": [{"type": "Ready", "status": "False"}]}}
+    pods = w.client.of(core_v1.Pod)
+    await pods.patch_raw(Key("default", "p"), off, STRATEGIC, subresource="status")
+    address = (await w.get("p")).status.podIP
+    await w.clock.sleep(11)
+    pod = await w.get("p")
+    assert {c.type: c.status for c in pod.status.conditions}["Ready"] == "True"
+    assert pod.status.podIP == address
 
 
 @simulated
