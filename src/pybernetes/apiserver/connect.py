@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from ssl import SSLContext
 from urllib.parse import quote, urlencode
 
+import orjson
+
 from pybernetes.api import errors
 from pybernetes.api.errors import FieldError
 from pybernetes.api.objects import GroupResource, Object
@@ -81,7 +83,7 @@ async def pod_log(call: Call) -> Response:
     transport = await _transport(call, pod)
     response = await _sent(transport, Request("GET", target.rstrip("?")), pod)
     if response.status >= 300:
-        raise _refused(response.status, (await read_body(response)).decode(errors="replace").strip())
+        raise _refused(response.status, await read_body(response))
     return Response(200, _text(), response.body)
 
 
@@ -156,8 +158,15 @@ def _unreachable(pod: Object, error: WireError) -> errors.ApiError:
     return errors.ServiceUnavailable(f'the kubelet of node "{pod["spec"]["nodeName"]}" does not answer: {error}')
 
 
-def _refused(status: int, text: str) -> errors.ApiError:
-    """A kubelet's refusal: its text, its code."""
+def _refused(status: int, body: bytes) -> errors.ApiError:
+    """A kubelet's refusal: its words (a Status, or plain text) and its code."""
+    try:
+        found = orjson.loads(body)
+    except ValueError:
+        found = None
+    if isinstance(found, dict) and found.get("kind") == "Status":
+        return errors.from_status(found, status)
+    text = body.decode(errors="replace").strip()
     return errors.from_status({"message": text or f"the kubelet answered {status}", "code": status}, status)
 
 

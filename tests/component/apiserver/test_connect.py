@@ -6,13 +6,14 @@ from collections.abc import AsyncIterator
 import pytest
 
 from pybernetes.aio.clock import SystemClock
-from pybernetes.api.errors import ServiceUnavailable
+from pybernetes.api.errors import BadRequest, ServiceUnavailable
 from pybernetes.api.objects import User
 from pybernetes.apiserver.config import Config
 from pybernetes.apiserver.connect import Kubelets, kubelet_url
 from pybernetes.apiserver.server import ApiServer
 from pybernetes.store.memory import MemoryStore
 from pybernetes.wire.http import Headers, Response, read_body
+from pybernetes.wire.server import status_response
 
 PODS = "/api/v1/namespaces/default/pods"
 UPGRADE = {"upgrade": "websocket", "connection": "Upgrade", "sec_websocket_protocol": "v5.channel.k8s.io"}
@@ -116,9 +117,11 @@ async def test_logs_name_what_is_wrong_before_the_kubelet_is_asked(pod):
 
 async def test_a_kubelets_refusal_keeps_its_words(pod):
     api, kubelet = pod
-    kubelet.answer = Response(400, Headers(), b'container "c" in pod "p" is waiting to start: ImagePullBackOff')
-    status, error = await api("GET", f"{PODS}/p/log")
-    assert (status, error["message"]) == (400, 'container "c" in pod "p" is waiting to start: ImagePullBackOff')
+    text = 'container "c" in pod "p" is waiting to start: ImagePullBackOff'
+    for answer in (Response(400, Headers(), text.encode()), status_response(BadRequest(text))):
+        kubelet.answer = answer
+        status, error = await api("GET", f"{PODS}/p/log")
+        assert (status, error["reason"], error["message"]) == (400, "BadRequest", text)
 
 
 async def test_exec_is_passed_through_byte_for_byte(pod):
