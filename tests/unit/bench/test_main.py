@@ -5,6 +5,7 @@ import sys
 
 from bench import Benchmark, Row
 from bench.__main__ import table
+
 from pybernetes.aio.discover import discover
 
 
