@@ -125,7 +125,8 @@ def _remove(root: list[Any], path: tuple[str, ...]) -> Any:
     if not path:
         raise rejected("the whole document cannot be removed")
     parent, token = _parent(root, path)
-    return parent.pop(_key(parent, token, path))
+    key = _key(parent, token, path)  # first: a parent that is no container has no pop
+    return parent.pop(key)
 
 
 def _shown(path: tuple[str, ...]) -> str:
