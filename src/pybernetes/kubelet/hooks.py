@@ -8,6 +8,8 @@ import ssl
 from contextlib import suppress
 from typing import Protocol
 
+import grpc
+import grpc.aio
 from msgspec import Struct
 
 from pybernetes.aio.clock import Clock
@@ -16,7 +18,10 @@ from pybernetes.kubelet.cri.model import ExecResult, RuntimeRefused, RuntimeUnav
 
 _HEAD_LIMIT = 64 * 1024
 _BODY_LIMIT = 10 * 1024
-_CONNECT = 30.0
+_HEALTH = "/grpc.health.v1.Health/Check"
+_SERVING = b"\x08\x01"
+"""A HealthCheckResponse with status 1, as protobuf: too little for compiled messages."""
+_HEALTH_NAMES = {b"\x08\x02": "NOT_SERVING", b"\x08\x03": "SERVICE_UNKNOWN"}
 
 
 class HookFailed(Exception):
@@ -112,6 +117,21 @@ class Hooks:
         with suppress(OSError):
             await writer.wait_closed()
         return Answer(True)
+
+    async def grpc(self, action: core_v1.GRPCAction, ip: str) -> Answer:
+        """A health check (grpc.health.v1) that answers SERVING."""
+        where = f"[{ip}]:{action.port}" if ":" in ip else f"{ip}:{action.port}"
+        service = (action.service or "").encode()
+        request = bytes([0x0A, len(service)]) + service if service else b""
+        async with grpc.aio.insecure_channel(where) as channel:
+            check = channel.unary_unary(_HEALTH, request_serializer=bytes, response_deserializer=bytes)
+            try:
+                said = bytes(await check(request))
+            except grpc.aio.AioRpcError as error:
+                return Answer(False, f"error: health rpc probe failed: {error.details()}")
+        if said == _SERVING:
+            return Answer(True)
+        return Answer(False, f"service unhealthy (responded with {_HEALTH_NAMES.get(said, 'UNKNOWN')!r})")
 
 
 def _dial_error(error: BaseException, where: str) -> str:

@@ -280,10 +280,9 @@ def finished(pod: core_v1.Pod, observed: Observed) -> bool:
     if pod.status.phase in ("Succeeded", "Failed"):
         return True
     seen = by_name(observed)
-    policy = pod.spec.restartPolicy
     if _init_failed(pod, seen):
         return not any(_alive(c) for c in observed.containers)
-    if policy == "Always" or not seen:
+    if not seen:
         return False
     for container in pod.spec.containers:
         runs = seen.get(container.name)
@@ -310,11 +309,22 @@ def may_restart(pod: core_v1.Pod, container: core_v1.Container, ended: Container
     """Whether an ended run may have a successor in the same sandbox; its own policy outranks the Pod's."""
     if is_sidecar(container) or _changed(container, ended):
         return True
+    if _ruled(container, ended):
+        return True
     policy = pod.spec.restartPolicy
     if any(c.name == container.name for c in pod.spec.initContainers):
         return ended.exit_code != 0 and policy != "Never"
     wanted = container.restartPolicy or policy
     return wanted == "Always" or (wanted == "OnFailure" and ended.exit_code != 0)
+
+
+def _ruled(container: core_v1.Container, ended: Container) -> bool:
+    """Whether one of restartPolicyRules names the exit code (KEP-5307)."""
+    for rule in container.restartPolicyRules:
+        codes = rule.exitCodes
+        if codes is not None and (ended.exit_code in codes.values) == (codes.operator == "In"):
+            return True
+    return False
 
 
 def _changed(container: core_v1.Container, run: Container) -> bool:

@@ -90,6 +90,15 @@ def test_on_failure_restarts_failures_only() -> None:
     assert acts(wanted, containers=(fine,), sandboxes=(sandbox(),)) == [machine.StopSandbox("s0")]
 
 
+def test_a_rule_for_an_exit_code_outranks_the_policy() -> None:
+    codes = core_v1.ContainerRestartRuleOnExitCodes(operator="In", values=(42,))
+    rules = (core_v1.ContainerRestartRule(action="Restart", exitCodes=codes),)
+    wanted = pod(container(restartPolicy="Never", restartPolicyRules=rules), policy="Never")
+    again, over = run(state=State.EXITED, exit_code=42), run(state=State.EXITED, exit_code=1)
+    assert acts(wanted, sandboxes=(sandbox(),), containers=(again,)) == [machine.PullImage("c", 1)]
+    assert acts(wanted, sandboxes=(sandbox(),), containers=(over,)) == [machine.StopSandbox("s0")]
+
+
 def test_a_number_that_was_reported_is_never_used_again() -> None:
     assert acts(pod(), restarts={"c": 4}, sandboxes=(sandbox(),)) == [machine.PullImage("c", 5)]
 

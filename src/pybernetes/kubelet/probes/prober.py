@@ -129,6 +129,8 @@ class Prober:
                     return await self._hooks.http(probe.httpGet, self._container, self._ip)
                 if probe.tcpSocket is not None:
                     return await self._hooks.tcp(probe.tcpSocket, self._container, self._ip)
+                if probe.grpc is not None:
+                    return await self._hooks.grpc(probe.grpc, self._ip)
         except TimeoutError:
             return Answer(False, "context deadline exceeded")
         return Answer(False, "this kind of probe is not supported")
