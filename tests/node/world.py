@@ -99,8 +99,9 @@ async def _main(role: str, node: str, file: Path) -> None:
     client = Client(FileWorld(file), clock=SystemClock())
     if role == "agent":
         from pybernetes.network.agent import NetworkAgent
+        from pybernetes.network.backends.direct import BACKEND
 
-        await NetworkAgent(client, node).run()
+        await NetworkAgent(client, node, BACKEND).run()
     else:
         from pybernetes.proxy.proxy import Proxy
 

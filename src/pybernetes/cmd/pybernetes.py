@@ -108,6 +108,9 @@ def _network_commands(parser: argparse.ArgumentParser) -> None:
     agent = commands.add_parser("agent", help="the agent of this node (started by its static Pod)")
     agent.add_argument("--kubeconfig", default="/etc/kubernetes/kubelet.conf")
     agent.add_argument("--node-name", default=socket.gethostname())
+    agent.add_argument(
+        "--backend", default="direct", help="how packets reach other nodes' Pods (default: direct routes)"
+    )
     agent.set_defaults(run=_network_agent)
 
 
@@ -198,12 +201,13 @@ async def _network_agent(options: argparse.Namespace) -> int:
     from pybernetes.client import kubeconfig
     from pybernetes.client.rest import Client
     from pybernetes.network.agent import NetworkAgent
+    from pybernetes.network.backend import backend
 
     logging.getLogger().setLevel(logging.INFO)
     os.umask(0o022)
     transport = kubeconfig.transport_of(kubeconfig.load(options.kubeconfig))
     client = Client(transport, clock=SystemClock(), user_agent=f"pybernetes-network/{__version__}")
-    await NetworkAgent(client, options.node_name).run()
+    await NetworkAgent(client, options.node_name, backend(options.backend)).run()
     return 0
 
 

@@ -22,7 +22,6 @@ from pybernetes.kernel.netlink import Netlink
 from pybernetes.kernel.nft import NftError
 from pybernetes.network import podlink
 from pybernetes.network.backend import Backend
-from pybernetes.network.backends.direct import BACKEND as DIRECT
 from pybernetes.network.cni import (
     CHECK_FAILED,
     IO_FAILURE,
@@ -67,9 +66,7 @@ class AgentPaths:
 class NetworkAgent:
     """Runs on the node itself, in its network and mount namespaces."""
 
-    def __init__(
-        self, client: Client, node_name: str, backend: Backend = DIRECT, paths: AgentPaths | None = None
-    ) -> None:
+    def __init__(self, client: Client, node_name: str, backend: Backend, paths: AgentPaths | None = None) -> None:
         self._informers = Informers(client)
         self._nodes = self._informers.of(Node)
         self._node_name = node_name

@@ -45,11 +45,7 @@ def test_every_kind_of_addition_has_a_real_example(
     assert discover(package, constant, kind, skip=skip), f"{package} has no {constant} yet"
 
 
-NO_CHOICE = pytest.mark.xfail(strict=True, reason="the agent knows direct routes alone: nothing chooses a backend yet")
-OPEN = [pytest.param(k[0], marks=[NO_CHOICE] if k[0] == "network_backends" else []) for k in KINDS]
-
-
-@pytest.mark.parametrize("name", OPEN)
+@pytest.mark.parametrize("name", [k[0] for k in KINDS])
 def test_every_kind_of_addition_is_open_to_other_packages(name: str) -> None:
     source = Path(import_module("pybernetes").__path__[0])
     group = f"pybernetes.{name}"
