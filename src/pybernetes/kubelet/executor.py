@@ -85,6 +85,7 @@ class Executor:
             machine.RemoveContainer: self._remove,
             machine.TearDown: self._tear_down,
             machine.FinalDelete: self._final_delete,
+            machine.Forget: self._forget,
         }
 
     async def perform(self, worker: PodWorker, action: machine.Action) -> None:
@@ -148,15 +149,13 @@ class Executor:
             raise ActionFailed("FailedTearDown", str(error)) from None
         if not clean:
             raise ActionFailed("FailedTearDown", "a process is left in the Pod's cgroup", first=0.2, most=10.0)
-        if worker.pod is None:
-            await self._forget_files(worker)
 
-    async def _forget_files(self, worker: PodWorker) -> None:
-        ref = worker.ref
+    async def _forget(self, worker: PodWorker, _: machine.Action) -> None:
+        """The last files: hosts, termination messages, logs. The runtime makes a log's folder, too, so this comes last."""
+        uid = worker.ref.uid
         try:
-            await self._tools.volumes.forget(ref.uid)
-            folder = self._settings.logs / f"{ref.namespace}_{ref.name}_{ref.uid}"
-            await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
+            await self._tools.volumes.forget(uid)
+            await asyncio.to_thread(_remove_logs, self._settings.logs, uid)
         except OSError as error:
             raise ActionFailed("FailedTearDown", str(error)) from None
 
@@ -167,7 +166,6 @@ class Executor:
             await self._tools.reporter.delete(pod)
         except (ApiError, OSError) as error:
             raise ActionFailed("FailedDelete", str(error), most=10.0) from None
-        await self._forget_files(worker)
 
     # -- containers ----------------------------------------------------------------------------------------------------
 
@@ -352,6 +350,11 @@ class Executor:
                 field = "ephemeralContainers"
             about = replace(about, fieldPath=f"spec.{field}{{{container}}}")
         self._tools.events.event(about, cast(Kind, kind), reason, message)
+
+
+def _remove_logs(logs: Path, uid: str) -> None:
+    for folder in logs.glob(f"*_{uid}"):
+        shutil.rmtree(folder)
 
 
 def message_file(folder: Path, container: str, attempt: int) -> Path:

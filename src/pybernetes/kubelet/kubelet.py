@@ -316,9 +316,10 @@ class Kubelet:
                 self._worker(PodRef("", "", uid)).removed(_GONE_GRACE)
 
     def _leftovers(self) -> set[str]:
-        """UIDs of Pods that still have a cgroup or a folder."""
-        folder = self.settings.root / "pods"
-        return self._cgroups.known() | ({f.name for f in folder.iterdir()} if folder.is_dir() else set())
+        """UIDs of Pods that still have a cgroup, a folder or logs."""
+        folders = {folder.name for folder in (self.settings.root / "pods").glob("*")}
+        logs = {folder.name.rpartition("_")[2] for folder in self.settings.logs.glob("*_*_*")}
+        return self._cgroups.known() | folders | logs
 
     async def _refresh_volumes(self) -> None:
         """ConfigMaps, Secrets and tokens change; volumes follow within a minute."""

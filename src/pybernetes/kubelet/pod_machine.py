@@ -190,7 +190,7 @@ class FinalDelete(Action, frozen=True):
 
 
 class Forget(Action, frozen=True):
-    """Nothing is left here of a Pod that the API does not know: drop its record."""
+    """Nothing runs here of a Pod that the API does not know: drop its files and its record."""
 
     name: ClassVar[str] = "forget"
 

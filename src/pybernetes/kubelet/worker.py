@@ -173,9 +173,7 @@ class PodWorker:
         actions = machine.decide(self.pod, self.observed)
         delays = [a.when - self.observed.now for a in actions if isinstance(a, machine.WakeAt)]
         for action in actions:
-            if isinstance(action, machine.Forget):
-                self._forgotten = True
-            elif not isinstance(action, machine.WakeAt):
+            if not isinstance(action, machine.WakeAt):
                 self._begin(group, action)
         self._probe(group)
         self._tell_back_offs()
@@ -247,6 +245,8 @@ class PodWorker:
             self._done.add(key)
         if isinstance(action, machine.FinalDelete):
             self.removed()
+        if isinstance(action, machine.Forget):
+            self._forgotten = self.pod is None
         if isinstance(action, machine.RunSandbox):
             self._done.discard(machine.TearDown.name)
 
