@@ -1,4 +1,4 @@
-"""One round of the kubelet's soak: Pods come and go, kubelet and containerd fall, nothing stays on the node."""
+"""One round of the kubelet's soak: Pods come and go, the kubelet restarts, nothing stays on the node."""
 
 import subprocess
 import sys
