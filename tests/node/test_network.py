@@ -25,6 +25,8 @@ CLUSTER = "test-network"
 STATE = Path("/var/lib/pybernetes/test")
 IMAGE = "docker.io/test/net:latest"
 WORLD = "/etc/pybernetes/world.json"
+PROGRAM = "/etc/pybernetes/world.py"
+"""world.py as nodes have it: the checkout may lie where they cannot see it."""
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 NODES = [world.node_object(f"n{i}", node_address(i), f"10.244.{i}.0/24") for i in range(2)]
@@ -63,7 +65,9 @@ class Network:
             assert not self.cri[-1].network_ready()
         self.write_world(nodes=NODES)
         for node in self.nodes:
-            program = [sys.executable, world.__file__, "agent", node.name, WORLD]
+            node.path(PROGRAM).write_bytes(Path(world.__file__).read_bytes())
+        for node in self.nodes:
+            program = [sys.executable, PROGRAM, "agent", node.name, WORLD]
             install(node.path("/"), command=program)
         for cri in self.cri:
             await until(cri.network_ready, "the network is ready")
@@ -143,7 +147,7 @@ async def test_the_agent_may_restart_under_running_pods(network: Network) -> Non
 async def test_services_reach_pods_of_both_nodes(network: Network) -> None:
     """The service proxy beside the agent: from a Pod, from a node, and by node port from the other node."""
     for node in network.nodes:
-        unit = Unit(command=(sys.executable, world.__file__, "proxy", node.name, WORLD))
+        unit = Unit(command=(sys.executable, PROGRAM, "proxy", node.name, WORLD))
         write_file(node.path(f"{SERVICES_DIR}/kube-proxy.json"), unit_text(unit))
     pods = [network.pod(0, "web-0"), network.pod(1, "web-1")]
     client = network.pod(0, "client")
