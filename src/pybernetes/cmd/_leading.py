@@ -5,25 +5,21 @@ supervisor starts it again, so that two never work at the same time.
 """
 
 import argparse
-import asyncio
 import logging
-import signal
 import socket
 import ssl
-import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-import uvloop
 from msgspec import Struct
 
 from pybernetes import KUBERNETES_VERSION, __version__
 from pybernetes.aio.clock import Clock, SystemClock
-from pybernetes.client import kubeconfig
 from pybernetes.client.leaderelection import Election, LeaderElector, LeaderLost
 from pybernetes.client.rest import Client
+from pybernetes.cmd._daemon import StartError, run, transport_of
 from pybernetes.wire.http import Handler, Headers, Request, Response
 from pybernetes.wire.pki.certificates import Leaf, issue, new_authority
 from pybernetes.wire.pki.keys import write_private
@@ -33,10 +29,6 @@ from pybernetes.wire.tls import Identity, server_context
 log = logging.getLogger(__name__)
 
 _HEALTH = frozenset({"/healthz", "/livez", "/readyz"})
-
-
-class StartError(Exception):
-    """Why the command does not start or go on, in one line that says what to do."""
 
 
 class Component(Struct, frozen=True, kw_only=True):
@@ -78,40 +70,14 @@ def boolean(text: str) -> bool:
 
 def command(component: Component, options: argparse.Namespace, work: Callable[[Client, Clock], Awaitable[None]]) -> int:
     """Runs until TERM or INT; the exit code. `work` runs while this process leads."""
-    logging.basicConfig(
-        level=logging.DEBUG if options.v >= 4 else logging.INFO,
-        format="%(asctime)s %(levelname).1s %(name)s %(message)s",
-    )
-    try:
-        uvloop.run(_until_stopped(component, options, work))
-    except StartError as error:
-        print(f"{component.name}: {error}", file=sys.stderr)
-        return 1
-    return 0
-
-
-async def _until_stopped(
-    component: Component, options: argparse.Namespace, work: Callable[[Client, Clock], Awaitable[None]]
-) -> None:
-    task = asyncio.create_task(_run(component, options, work), name=component.name)
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, task.cancel)
-    try:
-        await task
-    except asyncio.CancelledError:
-        log.info("stopped")
+    return run(component.name, options.v, lambda: _run(component, options, work))
 
 
 async def _run(
     component: Component, options: argparse.Namespace, work: Callable[[Client, Clock], Awaitable[None]]
 ) -> None:
     clock = SystemClock()
-    try:
-        transport = kubeconfig.transport_of(kubeconfig.load(options.kubeconfig or None))
-    except kubeconfig.ConfigError as error:
-        raise StartError(f"{error}; name a kubeconfig with --kubeconfig") from None
-    except OSError as error:
-        raise StartError(f"cannot read {error.filename}: {error.strerror}") from None
+    transport = transport_of(options.kubeconfig)
     async with AsyncExitStack() as stack:
         stack.push_async_callback(transport.aclose)
         if options.secure_port:

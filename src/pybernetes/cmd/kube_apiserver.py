@@ -5,15 +5,12 @@ import asyncio
 import ipaddress
 import logging
 import os
-import signal
 import socket
 import ssl
 import sys
 from collections.abc import Sequence
 from contextlib import AsyncExitStack, suppress
 from pathlib import Path
-
-import uvloop
 
 from pybernetes.aio.clock import SystemClock
 from pybernetes.api.errors import ApiError
@@ -22,6 +19,7 @@ from pybernetes.apiserver.admit import UnknownPluginError
 from pybernetes.apiserver.authn.tokens import read_token_file
 from pybernetes.apiserver.config import ISSUER, Config
 from pybernetes.apiserver.server import ApiServer, UnknownModeError
+from pybernetes.cmd._daemon import StartError, run
 from pybernetes.store import factory
 from pybernetes.store.protocol import Store, Unavailable
 from pybernetes.wire.pki.keys import PkiError, PublicKey, parse_key, parse_public_key
@@ -61,10 +59,6 @@ _ACCEPTED = (
     "profiling",
     "service-account-lookup",
 )
-
-
-class StartError(Exception):
-    """Why the server does not start, in one line that says what to do."""
 
 
 def parser() -> argparse.ArgumentParser:
@@ -264,33 +258,11 @@ async def _reload(tls: ServerTls, clock: SystemClock) -> None:
             log.warning("renewed serving certificate is not usable cause=%s", error)
 
 
-async def _until_stopped(options: argparse.Namespace) -> None:
-    task = asyncio.current_task()
-    assert task is not None
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, task.cancel)
-    with suppress(asyncio.CancelledError):
-        await serve(options)
-
-
-def _first(error: BaseException) -> BaseException:
-    return _first(error.exceptions[0]) if isinstance(error, BaseExceptionGroup) else error
-
-
 def main(arguments: Sequence[str] | None = None) -> None:
     """Entry point of the console script."""
     options = parser().parse_args(arguments)
-    level = logging.DEBUG if options.v >= 4 else logging.INFO
-    logging.basicConfig(level=level, format="%(asctime)s %(levelname).1s %(name)s %(message)s")
-    try:
-        uvloop.run(_until_stopped(options))
-    except StartError as error:
-        sys.exit(f"kube-apiserver: {error}")
-    except ExceptionGroup as group:
-        if not group.split((ApiError, Unavailable))[0]:
-            raise
-        sys.exit(f"kube-apiserver: the store failed: {_first(group)}")
+    # A store that fails while the server starts is a line, not a stack.
+    sys.exit(run("kube-apiserver", options.v, lambda: serve(options), ApiError, Unavailable))
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ from pathlib import Path
 from pybernetes.aio.clock import Clock
 from pybernetes.client.rest import Client
 from pybernetes.cmd import _leading
+from pybernetes.cmd._daemon import StartError
 from pybernetes.controllers.runtime import Config, ControllerManager, chosen
 from pybernetes.wire.pki.certificates import parse_authority
 from pybernetes.wire.pki.keys import PkiError
@@ -79,7 +80,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         config = config_of(options)
         controllers = chosen(options.controllers.split(","))
-    except _leading.StartError as error:
+    except StartError as error:
         print(f"{COMPONENT.name}: {error}", file=sys.stderr)
         sys.exit(1)
     except ValueError as error:
@@ -95,15 +96,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def config_of(options: argparse.Namespace) -> Config:
     """The flags as Config, files read. Raises StartError."""
     if options.allocate_node_cidrs and not options.cluster_cidr:
-        raise _leading.StartError("--allocate-node-cidrs needs --cluster-cidr")
+        raise StartError("--allocate-node-cidrs needs --cluster-cidr")
     certificate, key = _read(options.cluster_signing_cert_file), _read(options.cluster_signing_key_file)
     if bool(certificate) != bool(key):
-        raise _leading.StartError("--cluster-signing-cert-file and --cluster-signing-key-file go together")
+        raise StartError("--cluster-signing-cert-file and --cluster-signing-key-file go together")
     if certificate:
         try:
             parse_authority(certificate, key)
         except PkiError as error:
-            raise _leading.StartError(f"cannot sign with {options.cluster_signing_cert_file}: {error}") from None
+            raise StartError(f"cannot sign with {options.cluster_signing_cert_file}: {error}") from None
     return Config(
         cluster_name=options.cluster_name,
         allocate_node_cidrs=options.allocate_node_cidrs,
@@ -139,9 +140,9 @@ def _read(path: Path | None) -> bytes:
     try:
         found = path.read_bytes() if path else b""
     except OSError as error:
-        raise _leading.StartError(f"cannot read {path}: {error.strerror}") from None
+        raise StartError(f"cannot read {path}: {error.strerror}") from None
     if path and not found.strip():
-        raise _leading.StartError(f"cannot use {path}: it is empty")
+        raise StartError(f"cannot use {path}: it is empty")
     return found
 
 

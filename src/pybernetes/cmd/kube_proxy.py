@@ -1,39 +1,26 @@
 """kube-proxy: flags with upstream's names -> Proxy -> run(). The composition root."""
 
 import argparse
-import asyncio
 import logging
 import os
-import signal
 import socket
 import sys
 from collections.abc import Sequence
 
-import uvloop
-
 from pybernetes import KUBERNETES_VERSION, __version__
 from pybernetes.aio.clock import SystemClock
 from pybernetes.aio.discover import discover
-from pybernetes.client import kubeconfig
 from pybernetes.client.rest import Client
+from pybernetes.cmd._daemon import StartError, run, transport_of
 from pybernetes.kernel.nft import Nft, NftError
 from pybernetes.proxy.backend import SERVICE_CIDR, Backend, ProxyConfig
 from pybernetes.proxy.proxy import Proxy
 
 
-class StartError(RuntimeError):
-    """kube-proxy cannot start; one line for the user."""
-
-
 def main(arguments: Sequence[str] | None = None) -> None:
     """Entry point of the console script."""
     options = parser().parse_args(arguments)
-    level = logging.DEBUG if options.v >= 4 else logging.INFO
-    logging.basicConfig(level=level, format="%(asctime)s %(levelname).1s %(name)s %(message)s")
-    try:
-        uvloop.run(_until_stopped(options))
-    except StartError as error:
-        sys.exit(f"kube-proxy: {error}")
+    sys.exit(run("kube-proxy", options.v, lambda: _serve(options)))
 
 
 def parser() -> argparse.ArgumentParser:
@@ -50,8 +37,8 @@ def parser() -> argparse.ArgumentParser:
     return made
 
 
-async def _until_stopped(options: argparse.Namespace) -> None:
-    """Runs until TERM or INT. Raises StartError."""
+async def _serve(options: argparse.Namespace) -> None:
+    """Runs until cancelled. Raises StartError."""
     backends = discover("pybernetes.proxy.backends", "BACKEND", Backend, group="pybernetes.proxy_backends")
     if options.proxy_mode not in backends:
         raise StartError(f"--proxy-mode {options.proxy_mode!r} is unknown, there is: {', '.join(sorted(backends))}")
@@ -59,22 +46,16 @@ async def _until_stopped(options: argparse.Namespace) -> None:
         raise StartError("needs root to program the node's network")
     try:
         Nft().close()
-        transport = kubeconfig.transport_of(kubeconfig.load(options.kubeconfig or None))
-    except (NftError, kubeconfig.ConfigError) as error:
+    except NftError as error:
         raise StartError(str(error)) from error
-    except OSError as error:
-        raise StartError(f"cannot read {error.filename}: {error.strerror}") from error
+    transport = transport_of(options.kubeconfig)
     client = Client(transport, clock=SystemClock(), user_agent=f"kube-proxy/{__version__}")
     backend = backends[options.proxy_mode].make(ProxyConfig(service_cidr=options.service_cluster_ip_range))
     proxy = Proxy(client, (options.hostname_override or socket.gethostname()).lower(), backend)
-    task = asyncio.create_task(proxy.run(), name="kube-proxy")
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, task.cancel)
     try:
-        await task
-    except asyncio.CancelledError:
-        logging.getLogger(__name__).info("stopped; what is programmed stays")
+        await proxy.run()
     finally:
+        logging.getLogger(__name__).info("stopped; what is programmed stays")
         await transport.aclose()
 
 

@@ -8,21 +8,20 @@ import asyncio
 import ipaddress
 import logging
 import os
-import signal
 import socket
 import sys
 from collections.abc import Sequence
-from contextlib import suppress
 from pathlib import Path
 
 import msgspec
-import uvloop
 from msgspec.structs import replace
 
 from pybernetes.aio.clock import Clock, SystemClock
 from pybernetes.api.types import core_v1
 from pybernetes.client import kubeconfig
 from pybernetes.client.rest import Client
+from pybernetes.cmd import _daemon
+from pybernetes.cmd._daemon import StartError
 from pybernetes.kubelet import bootstrap, configuration
 from pybernetes.kubelet.configuration import Configuration, ConfigurationError
 from pybernetes.kubelet.cri.events import EventSource
@@ -43,10 +42,6 @@ _SOCKET_PATIENCE = 60.0
 """So long a runtime that starts with the machine is waited for; then the kubelet ends and its supervisor tries again."""
 # What kubeadm and distributions pass besides; accepted, so that such units start, and without effect here.
 _ACCEPTED = ("pod-infra-container-image", "container-runtime", "volume-plugin-dir", "feature-gates", "fail-swap-on")
-
-
-class StartError(Exception):
-    """Why the kubelet does not start, in one line that says what to do."""
 
 
 def parser() -> argparse.ArgumentParser:
@@ -278,35 +273,10 @@ async def _listen(server: HttpServer, address: str, port: int) -> None:
         await server.stop()
 
 
-async def _until_stopped(options: argparse.Namespace) -> None:
-    task = asyncio.current_task()
-    assert task is not None
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, task.cancel)
-    with suppress(asyncio.CancelledError):
-        await run(options)
-
-
 def main(arguments: Sequence[str] | None = None) -> None:
     """Entry point of the console script."""
     options = parser().parse_args(arguments)
-    level = logging.DEBUG if options.v >= 4 else logging.INFO
-    logging.basicConfig(level=level, format="%(asctime)s %(levelname).1s %(name)s %(message)s")
-    try:
-        uvloop.run(_until_stopped(options))
-    except StartError as error:
-        sys.exit(f"kubelet: {error}")
-    except ExceptionGroup as group:
-        refused = group.split(StartError)[0]
-        if refused is None:
-            raise
-        sys.exit(f"kubelet: {_first(refused)}")
-
-
-def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
-    inner = group.exceptions[0]
-    return _first(inner) if isinstance(inner, BaseExceptionGroup) else inner
+    sys.exit(_daemon.run("kubelet", options.v, lambda: run(options)))
 
 
 if __name__ == "__main__":

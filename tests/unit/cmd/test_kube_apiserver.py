@@ -25,16 +25,23 @@ def flags(tmp_path):
     ]
 
 
-def refused(arguments):
-    with pytest.raises(SystemExit) as stopped:
-        main(arguments)
-    text = str(stopped.value.code)
-    assert text.startswith("kube-apiserver: ")
-    assert "\n" not in text
-    return text
+@pytest.fixture
+def refused(capsys):
+    """Runs the command, which must end with one line and code 1; that line."""
+
+    def run(arguments):
+        with pytest.raises(SystemExit) as stopped:
+            main(arguments)
+        assert stopped.value.code == 1
+        lines = capsys.readouterr().err.splitlines()
+        text = next(line for line in lines if line.startswith("kube-apiserver: "))
+        assert "Traceback" not in "".join(lines)
+        return text
+
+    return run
 
 
-def test_a_certificate_is_needed_and_must_fit(flags, tmp_path):
+def test_a_certificate_is_needed_and_must_fit(flags, tmp_path, refused):
     assert "--tls-cert-file" in refused(["--secure-port", "0"])
     (tmp_path / "tls.key").write_text("not a key")
     assert "cannot use the serving certificate" in refused(flags)
@@ -43,14 +50,14 @@ def test_a_certificate_is_needed_and_must_fit(flags, tmp_path):
     assert not (tmp_path / "store.db").exists()
 
 
-def test_a_taken_port_is_named(flags, tmp_path):
+def test_a_taken_port_is_named(flags, tmp_path, refused):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         flags[3] = str(taken.getsockname()[1])
         assert f"cannot listen on 127.0.0.1:{flags[3]}: Address already in use" in refused(flags)
     assert not (tmp_path / "store.db").exists()
 
 
-def test_a_store_that_cannot_be_opened_is_named(flags, tmp_path):
+def test_a_store_that_cannot_be_opened_is_named(flags, tmp_path, refused):
     assert 'there is no store "paper"' in refused([*flags, "--storage-backend", "paper"])
     with asyncio.Runner() as runner:
         store = runner.run(open_sqlite(str(tmp_path / "store.db")))
@@ -58,7 +65,7 @@ def test_a_store_that_cannot_be_opened_is_named(flags, tmp_path):
         runner.run(store.close())
 
 
-def test_bad_values_of_flags_are_named(flags, tmp_path):
+def test_bad_values_of_flags_are_named(flags, tmp_path, refused):
     assert "Nonsense" in refused([*flags, "--enable-admission-plugins", "Nonsense"])
     assert 'no authorization mode "Nonsense"' in refused([*flags, "--authorization-mode", "Nonsense"])
     assert "10.0.0.0/99" in refused([*flags, "--service-cluster-ip-range", "10.0.0.0/99"])

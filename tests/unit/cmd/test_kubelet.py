@@ -82,4 +82,5 @@ def test_a_missing_kubeconfig_is_one_clear_line(
     monkeypatch.setattr("os.geteuid", lambda: 0)
     with pytest.raises(SystemExit) as ended:
         kubelet.main([])
-    assert str(ended.value.code).startswith("kubelet: --kubeconfig is missing")
+    assert ended.value.code == 1
+    assert capsys.readouterr().err.startswith("kubelet: --kubeconfig is missing")
