@@ -16,6 +16,7 @@ log = logging.getLogger(__name__)
 
 _PARENTS = {resources.BURSTABLE: "/burstable", resources.BEST_EFFORT: "/besteffort", resources.GUARANTEED: ""}
 _PERIOD = 100_000
+_KILL_TIMEOUT = 2.0
 
 
 class PodCgroups:
@@ -47,10 +48,16 @@ class PodCgroups:
                 _write(folder / "memory.max", limits.memory)
 
     def remove(self, uid: str) -> bool:
-        """Removes the group of a Pod, whatever its QoS was; False while a process holds it."""
+        """Removes the group of a Pod whose sandboxes have ended, whatever its QoS was; False while a process holds it.
+
+        What still runs in it is of a start that was called off in the middle, and the runtime does not know it: killed.
+        """
         clean = True
         for parent in _PARENTS.values():
-            clean &= Cgroup(f"{self._root}{parent}/pod{uid}", self._within).remove()
+            group = Cgroup(f"{self._root}{parent}/pod{uid}", self._within)
+            for pid in group.processes():
+                log.warning("killing what is left of a Pod uid=%s pid=%s", uid, pid)
+            clean &= group.kill(_KILL_TIMEOUT) and group.remove()
         return clean
 
     def known(self) -> set[str]:

@@ -6,10 +6,10 @@ Starts are bounded so that a node which comes back does not start a hundred Pods
 import asyncio
 import logging
 import shutil
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Protocol, TypeAlias, cast
+from typing import Any, Literal, Protocol, TypeAlias, cast
 
 from msgspec.structs import replace
 
@@ -38,6 +38,8 @@ log = logging.getLogger(__name__)
 Kind: TypeAlias = Literal["Normal", "Warning"]
 _LEAST_STOP = 2.0
 """Seconds that TERM gets even when the preStop hook has used up the whole grace."""
+_PATIENCE = 5.0
+"""Seconds that a sandbox's start gets to its end when the kubelet ends."""
 _PULL_FIRST, _PULL_MOST = 10.0, 300.0
 
 
@@ -124,7 +126,7 @@ class Executor:
         spec = await self._sandbox_spec(pod, attempt)
         async with self._starts:
             try:
-                await self._tools.runtime.run_sandbox(spec)
+                await let_finish(self._tools.runtime.run_sandbox(spec))
             except m.RuntimeRefused as refused:
                 message = f"Failed to create pod sandbox: {refused.rpc}"
                 self.tell(worker, "", "Warning", "FailedCreatePodSandBox", message)
@@ -350,6 +352,22 @@ class Executor:
                 field = "ephemeralContainers"
             about = replace(about, fieldPath=f"spec.{field}{{{container}}}")
         self._tools.events.event(about, cast(Kind, kind), reason, message)
+
+
+async def let_finish(call: Coroutine[Any, Any, object], patience: float = _PATIENCE) -> None:
+    """Awaits a call that must not be called off in the middle: containerd would forget a shim that it has just started.
+
+    When the caller is cancelled (the kubelet ends), the call has so many seconds more; the next kubelet finds its work.
+    """
+    task = asyncio.create_task(call, name="call that must end")
+    try:
+        await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.wait({task}, timeout=patience)
+        task.cancel()
+        if task.done() and not task.cancelled():
+            task.exception()  # taken: nobody is left to hear it
+        raise
 
 
 def _remove_logs(logs: Path, uid: str) -> None:

@@ -112,7 +112,6 @@ class Kubelet:
         self._states: dict[str, State] = {}
         self._group: asyncio.TaskGroup | None = None
         self._admitted: set[str] = set()
-        self._sweep_due = 0.0
         self._rotation = LogRotation(runtime, self._running_containers, clock)
 
     def facts(self) -> Facts:
@@ -305,13 +304,11 @@ class Kubelet:
                 self._worker(ref).removed(_GONE_GRACE)
 
     async def _sweep(self) -> None:
-        """Cgroups and folders of Pods that neither the runtime nor the API knows; once a minute."""
-        now = self._clock.monotonic()
-        if now < self._sweep_due:
-            return
-        self._sweep_due = now + _REFRESH
+        """Cgroups, volumes and logs of Pods that neither the runtime nor the API knows. With every relist: a start that
+        was called off (this process or containerd killed) may leave something seconds after the first look."""
         known = {pod.metadata.uid for pod in self._pods.cache}
         for uid in await asyncio.to_thread(self._leftovers):
+            # Asked after the look at the disk: a Pod that came meanwhile has a worker.
             if uid not in known and uid not in self.workers:
                 self._worker(PodRef("", "", uid)).removed(_GONE_GRACE)
 

@@ -8,6 +8,8 @@ from tests.node.cri import until
 
 from pybernetes.api.objects import Key
 from pybernetes.api.types import core_v1
+from pybernetes.kernel import mounts
+from pybernetes.kernel.cgroups import Cgroup
 from pybernetes.kubelet.cri.model import State
 
 pytestmark = pytest.mark.root
@@ -110,3 +112,22 @@ async def test_a_namesake_starts_while_the_old_pod_ends(one: NodeUnderTest) -> N
     pod = await one.until("twin", running)
     assert pod.metadata.uid == second.metadata.uid != first.metadata.uid
     await sandboxes(one, first.metadata.uid, 0)
+
+
+async def test_what_belongs_to_no_pod_is_swept(one: NodeUnderTest) -> None:
+    """As a kubelet leaves it that was killed while a Pod started or ended: also after its successor's first look."""
+    await one.create("calm")
+    await one.until("calm", running)
+    kubelet = one.folder / "kubelet" / "pods" / "orphan"
+    memory, logs = kubelet / "volumes" / "kubernetes.io~empty-dir" / "m", one.folder / "pods" / "default_p_orphan"
+    for folder in (memory, logs / "c"):
+        folder.mkdir(parents=True)
+    mounts.mount("tmpfs", memory, "tmpfs")
+    (logs / "c" / "0.log").write_text("x")
+    group = Cgroup(f"{one.containerd.cgroup.path}/kubepods/besteffort/podorphan")
+    group.create()
+    stray = await asyncio.create_subprocess_exec("sleep", "1000")
+    group.add(stray.pid)
+    await until(lambda: not any(f.exists() for f in (kubelet, logs, *group.folders())), "swept")
+    assert await stray.wait() == -9
+    assert await living(one)

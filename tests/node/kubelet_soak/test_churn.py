@@ -9,10 +9,6 @@ from bench._containerd import missing
 
 
 @pytest.mark.root
-@pytest.mark.xfail(
-    strict=False,
-    reason="a kubelet that ends while it takes a Pod away leaves that Pod's logs: nothing sweeps orphans yet",
-)
 @pytest.mark.skipif(bool(missing()), reason=missing())
 def test_churn_leaves_nothing() -> None:
     ended = subprocess.run(
