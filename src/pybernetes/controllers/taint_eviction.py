@@ -10,7 +10,7 @@ from pybernetes.api.objects import Key
 from pybernetes.api.types import core_v1
 from pybernetes.client.rest import key_of
 from pybernetes.controllers.runtime import EVENTS, Again, Context, Controller, Done, Outcome, Watch, allow
-from pybernetes.rules.readiness import condition
+from pybernetes.rules.readiness import POD_SCHEDULED, condition
 from pybernetes.rules.taints import NO_EXECUTE, eviction_seconds
 
 ON_NODE = "node"
@@ -66,12 +66,21 @@ async def reconcile(key: Key, ctx: Context) -> Outcome:
     now = ctx.clock.now()
     since = seen.at.setdefault(pod.metadata.uid, now)
     stamps = [parse_time(taint.timeAdded) for taint in found if taint.timeAdded]
-    left = (max(stamps) if stamps else since) + allowed - now
+    # A Pod that came to a node which had its taints already has its time in full.
+    left = (max(*stamps, _came(pod)) if stamps else since) + allowed - now
     if left > 0:
         return Again(left)
     await _evict(pod, ctx)
     seen.at.pop(pod.metadata.uid, None)
     return Done()
+
+
+def _came(pod: core_v1.Pod) -> float:
+    """When the Pod got its node: its binding, or its creation where it named the node itself."""
+    bound = condition(pod, POD_SCHEDULED)
+    stamp = bound.lastTransitionTime if bound is not None and bound.status == "True" else None
+    stamp = stamp or pod.metadata.creationTimestamp
+    return parse_time(stamp) if stamp else 0.0
 
 
 async def _evict(pod: core_v1.Pod, ctx: Context) -> None:

@@ -50,6 +50,36 @@ async def test_a_node_that_falls_silent_is_marked_and_heals():
 
 
 @simulated
+async def test_pods_of_a_node_that_is_not_ready_are_marked_once():
+    """A kubelet that lives, on a node that is not ready, may say Ready again."""
+    async with world() as w:
+        await pod(w, "p", nodeName="node-1")
+        await w.clock.sleep(15)
+        await w.node_down("node-1")
+        await w.clock.sleep(60)
+        marked = await w.get(core_v1.Pod, "p")
+        for _ in range(5):
+            conditions = [
+                {"type": c.type, "status": "True"} for c in marked.status.conditions if c.type != "PodScheduled"
+            ]
+            await w.client.of(core_v1.Pod).patch_raw(
+                key_of(marked), {"status": {"conditions": conditions}}, subresource="status"
+            )
+            await w.clock.sleep(20)
+        found = condition(await w.get(core_v1.Pod, "p"), "Ready")
+        assert found is not None
+        assert found.status == "True"
+        assert len([e for e in await w.events("p") if e.startswith("NodeNotReady")]) == 1
+        w.node_up("node-1", "198.18.1.1")
+        await w.clock.sleep(30)
+        await w.node_down("node-1")
+        await w.clock.sleep(60)
+        found = condition(await w.get(core_v1.Pod, "p"), "Ready")
+        assert found is not None
+        assert found.status == "False"
+
+
+@simulated
 async def test_pods_of_a_lost_node_are_replaced_elsewhere_when_their_time_is_over():
     async with world() as w:
         template = {
@@ -92,6 +122,20 @@ async def test_a_taint_evicts_at_once_what_does_not_tolerate_it():
         await w.patch(core_v1.Node, "node-1", {"spec": {"taints": [{"key": "k", "effect": "NoExecute"}]}}, "")
         await w.clock.sleep(2)
         assert sorted(p.metadata.name for p in await w.pods()) == ["other", "tough"]
+
+
+@simulated
+async def test_a_toleration_counts_from_when_the_pod_came_if_the_taint_was_there_first():
+    async with world() as w:
+        taint = {"key": "k", "effect": "NoExecute", "timeAdded": "2000-01-01T00:00:00Z"}
+        await w.patch(core_v1.Node, "node-1", {"spec": {"taints": [taint]}}, "")
+        await w.clock.sleep(2)
+        tolerated = {"key": "k", "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 10}
+        await pod(w, "guest", nodeName="node-1", tolerations=[tolerated])
+        await w.clock.sleep(8)
+        assert [p.metadata.name for p in await w.pods()] == ["guest"]
+        await w.clock.sleep(5)
+        assert await w.pods() == []
 
 
 @simulated
