@@ -200,6 +200,8 @@ class Scheduler:
         self.framework.unreserve(info, node)
         there = self._waiting(info)
         now = self._informers.of(Pod).cache.get(info.key)
+        if now is not None and now.metadata.uid != info.pod.metadata.uid:
+            return  # a namesake: the place of the one before it was given back when it went
         if now is not None and now.spec.nodeName:
             return  # bound after all: the answer was lost, or somebody else was first
         self._pod_gone(info.key, info.pod)

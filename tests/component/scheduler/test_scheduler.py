@@ -274,6 +274,33 @@ async def test_lost_connections_and_refusals_only_delay() -> None:
         assert await w.where("late") == "n1"
 
 
+@simulated
+async def test_the_late_refusal_of_a_binding_does_not_concern_a_namesake() -> None:
+    held: list[asyncio.Event] = []
+
+    def slow_once(transport: Transport) -> Transport:
+        async def send(request: Request) -> Response:
+            if request.path.endswith("/binding") and not held:
+                held.append(asyncio.Event())
+                await held[0].wait()
+            return await transport(request)
+
+        return send
+
+    async with world(slow_once) as w:
+        await w.node("small", cpu="2")
+        await w.pod("x", cpu="1")
+        await w.clock.sleep(0.1)
+        await w.delete("x")
+        await w.pod("x", cpu="4")
+        await w.clock.sleep(0.1)
+        held[0].set()
+        await w.clock.sleep(5)
+        await w.node("big", cpu="4")
+        await w.clock.sleep(20)
+        assert await w.where("x") == "big"
+
+
 class Faulty(Plugin):
     """Fails on Pods named `odd`, in two places."""
 
