@@ -53,6 +53,8 @@ class _Signs:
 
     def __init__(self) -> None:
         self.of: dict[str, _Sign] = {}
+        self.marked: dict[str, str] = {}
+        """The status of Ready for which the node's Pods were marked."""
 
 
 def _of_lease(lease: coordination_v1.Lease, ctx: Context) -> Iterable[Key]:
@@ -60,10 +62,8 @@ def _of_lease(lease: coordination_v1.Lease, ctx: Context) -> Iterable[Key]:
 
 
 def _of_pod(pod: core_v1.Pod, ctx: Context) -> Iterable[Key]:
-    """Only a Pod on a node that is not Ready can need something."""
-    key = Key("", pod.spec.nodeName)
-    node = ctx.cache(core_v1.Node).get(key) if pod.spec.nodeName else None
-    return (key,) if node is not None and not _is_ready(node) else ()
+    """Pods are only looked up: what becomes of one is its kubelet's to say, as soon as it can."""
+    return ()
 
 
 def _lease_matters(old: coordination_v1.Lease, new: coordination_v1.Lease) -> bool:
@@ -76,6 +76,7 @@ async def reconcile(key: Key, ctx: Context) -> Outcome:
     node = ctx.cache(core_v1.Node).get(key)
     if node is None:
         signs.of.pop(key.name, None)
+        signs.marked.pop(key.name, None)
         return Done()
     left = _time_left(node, ctx, signs)
     if left <= 0:
@@ -84,8 +85,7 @@ async def reconcile(key: Key, ctx: Context) -> Outcome:
     if wanted != node.spec.taints:
         changed = replace(node, spec=replace(node.spec, taints=wanted))
         node = await ctx.api(core_v1.Node).patch(node, changed, lock=True)
-    if not _is_ready(node):
-        await _mark_pods(node, ctx)
+    await _mark_once(node, ctx, signs)
     return Again(left if left > 0 else ctx.config.node_monitor_grace_period)
 
 
@@ -179,6 +179,18 @@ def _is_foreign(taint: core_v1.Taint) -> bool:
 def _has(node: core_v1.Node, kind: str, status: str) -> bool:
     found = node_condition(node, kind)
     return found is not None and found.status == status
+
+
+async def _mark_once(node: core_v1.Node, ctx: Context, signs: _Signs) -> None:
+    """Marks the Pods when Ready has become False or Unknown, and no second time: a kubelet that is alive says Ready
+    again at once, and the two would write against each other for ever."""
+    ready = node_condition(node, "Ready")
+    status = ready.status if ready is not None else "Unknown"
+    if status == "True":
+        signs.marked.pop(node.metadata.name, None)
+    elif signs.marked.get(node.metadata.name) != status:
+        await _mark_pods(node, ctx)
+        signs.marked[node.metadata.name] = status
 
 
 async def _mark_pods(node: core_v1.Node, ctx: Context) -> None:
