@@ -11,12 +11,21 @@ from pathlib import Path
 
 from pybernetes.aio.clock import Clock
 from pybernetes.api.types import apps_v1, core_v1
-from pybernetes.assembly.cluster import ClusterRecord, LocalCluster, free_port, join_command, node_names, until
+from pybernetes.assembly.cluster import (
+    ClusterRecord,
+    LocalCluster,
+    claimed,
+    free_port,
+    join_command,
+    node_names,
+    until,
+)
 from pybernetes.assembly.progress import Progress
 from pybernetes.client.rest import Client
 from pybernetes.localcluster.errors import LocalClusterError
 from pybernetes.localcluster.image import Built, build_image
-from pybernetes.localcluster.sandbox import Result
+from pybernetes.localcluster.sandbox import Result, check_machine
+from pybernetes.localcluster.spec import STATE_DIR
 
 NAME = "demo"
 IMAGE = "gasbugs/http-go"
@@ -42,13 +51,17 @@ class Demonstration:
         self._timeline: list[tuple[str, float]] = []
 
     async def run(self) -> None:
-        """All steps; the cluster is gone afterwards, also after a failure or Ctrl-C."""
-        try:
-            for step in _STEPS:
-                await step(self)
-        finally:
-            with self.progress.step("everything is taken away"):
-                await asyncio.shield(self.cluster.down())
+        """All steps; the cluster is gone afterwards, also after a failure or Ctrl-C. Raises LocalClusterError."""
+        with claimed(self.cluster.folder):
+            known = LocalCluster.open(NAME, self.clock)
+            if known is not None and known.record.complete:
+                raise LocalClusterError(f"a cluster {NAME!r} is there: `pybernetes down --name {NAME}` first")
+            try:
+                for step in _STEPS:
+                    await step(self)
+            finally:
+                with self.progress.step("everything is taken away"):
+                    await asyncio.shield(self.cluster.down())
 
     # -- the steps --------------------------------------------------------------------------------------------------
 

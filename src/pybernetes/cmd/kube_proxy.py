@@ -6,6 +6,7 @@ import os
 import socket
 import sys
 from collections.abc import Sequence
+from importlib.util import find_spec
 
 from pybernetes import KUBERNETES_VERSION, __version__
 from pybernetes.aio.clock import SystemClock
@@ -42,6 +43,8 @@ async def _serve(options: argparse.Namespace) -> None:
     backends = discover("pybernetes.proxy.backends", "BACKEND", Backend, group="pybernetes.proxy_backends")
     if options.proxy_mode not in backends:
         raise StartError(f"--proxy-mode {options.proxy_mode!r} is unknown, there is: {', '.join(sorted(backends))}")
+    if find_spec("pyroute2") is None:
+        raise StartError("the module pyroute2 is missing: pip install 'pybernetes[node]'")
     if os.geteuid() != 0:
         raise StartError("needs root to program the node's network")
     try:

@@ -32,15 +32,17 @@ def main() -> None:
         print(f"error: {error}", file=sys.stderr)
         code = 1
     except (KeyboardInterrupt, asyncio.CancelledError):
-        print("interrupted; everything is taken away", file=sys.stderr)
+        print("interrupted", file=sys.stderr)
         code = 130
     sys.exit(code)
 
 
 async def _interruptible(work: Awaitable[int]) -> int:
-    """TERM ends the work as Ctrl-C does: with its clean-up."""
+    """TERM and a closed terminal end the work as Ctrl-C does: with its clean-up."""
     task = asyncio.ensure_future(work)
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) != signal.SIG_IGN:  # as nohup asks
+            asyncio.get_running_loop().add_signal_handler(number, task.cancel)
     return await task
 
 
@@ -160,6 +162,8 @@ async def _kubeconfig(options: argparse.Namespace) -> int:
 async def _demo(options: argparse.Namespace) -> int:
     from pybernetes.assembly.demo import Demonstration
 
+    if not options.examples.is_dir():
+        raise LocalClusterError("the demonstration uses the project's examples: run `make demo` in a checkout of it")
     clock = SystemClock()
     progress = Progress(clock)
     await Demonstration(options.examples, progress, clock).run()

@@ -13,6 +13,7 @@ import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -70,6 +71,9 @@ def check_machine(state_dir: Path, *, containers: bool = True) -> None:
     for program, package in wanted.items():
         if shutil.which(program, path=node_path()) is None:
             raise MissingRequirement(f"{program} is missing: apt-get install {package} (or make setup)")
+    for module in ("pyroute2", "grpc", "cri_api"):
+        if find_spec(module) is None:
+            raise MissingRequirement(f"the Python module {module} is missing: pip install 'pybernetes[node]'")
     if mounts.filesystem_of(state_dir) == "overlay":
         raise MissingRequirement(
             f"{state_dir} lies on an overlay file system, where containers cannot have theirs: "

@@ -1,11 +1,13 @@
 """Flags and the configuration file of the kubelet."""
 
+import sys
 from pathlib import Path
 
 import pytest
 
-from pybernetes.cmd import kubelet
-from pybernetes.cmd.kubelet import StartError
+from pybernetes.cmd import _kubelet as kubelet
+from pybernetes.cmd import kubelet as entry
+from pybernetes.cmd._daemon import StartError
 from pybernetes.kubelet.configuration import ConfigurationError, load
 
 FILE = """\
@@ -84,3 +86,11 @@ def test_a_missing_kubeconfig_is_one_clear_line(
         kubelet.main([])
     assert ended.value.code == 1
     assert capsys.readouterr().err.startswith("kubelet: --kubeconfig is missing")
+
+
+def test_without_the_extra_node_the_command_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(sys.modules, "pybernetes.cmd._kubelet", raising=False)
+    monkeypatch.delattr("pybernetes.cmd._kubelet", raising=False)
+    monkeypatch.setitem(sys.modules, "pybernetes.kubelet.cri.events", None)
+    with pytest.raises(SystemExit, match=r"pip install 'pybernetes\[node\]'"):
+        entry.main([])
