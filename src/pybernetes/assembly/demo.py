@@ -52,6 +52,7 @@ class Demonstration:
 
     async def run(self) -> None:
         """All steps; the cluster is gone afterwards, also after a failure or Ctrl-C. Raises LocalClusterError."""
+        check_machine(STATE_DIR.parent.parent)
         with claimed(self.cluster.folder):
             known = LocalCluster.open(NAME, self.clock)
             if known is not None and known.record.complete:
