@@ -7,6 +7,7 @@ from msgspec.structs import replace
 from pybernetes.api.errors import AlreadyExists, ApiError, Conflict, NotFound
 from pybernetes.api.objects import Key
 from pybernetes.api.types import core_v1, meta_v1
+from pybernetes.client.rest import key_of
 from pybernetes.controllers._endpoints import (
     address,
     hostname,
@@ -25,6 +26,13 @@ MANAGED_BY = {"endpoints.kubernetes.io/managed-by": "endpoint-controller"}
 OVER_CAPACITY = "endpoints.kubernetes.io/over-capacity"
 MOST = 1000
 """Addresses in one Endpoints; the rest is left out and an annotation says so."""
+
+
+def _of_endpoints(found: core_v1.Endpoints, ctx: Context) -> Iterable[Key]:
+    """What a user keeps before there is a Service of its name is the user's."""
+    ours = MANAGED_BY.items() <= found.metadata.labels.items()
+    key = key_of(found)
+    return (key,) if ours or ctx.cache(core_v1.Service).get(key) is not None else ()
 
 
 async def reconcile(key: Key, ctx: Context) -> Outcome:
@@ -115,7 +123,7 @@ CONTROLLER = Controller(
     watches=(
         Watch(kind=core_v1.Service),
         Watch(kind=core_v1.Pod, keys=of_pod, changed=pod_matters),
-        Watch(kind=core_v1.Endpoints),
+        Watch(kind=core_v1.Endpoints, keys=_of_endpoints),
     ),
     reconcile=reconcile,
     rules=(

@@ -117,6 +117,23 @@ async def test_endpoints_of_a_service_without_selector_are_their_users_and_mirro
         assert await w.all(discovery_v1.EndpointSlice, labels=labels) == ()
 
 
+@simulated
+async def test_endpoints_without_a_service_stay_until_a_service_of_their_name_goes():
+    async with world(nodes=0) as w:
+        subsets = [{"addresses": [{"ip": "192.0.2.1"}], "ports": [{"port": 80}]}]
+        await w.create(core_v1.Endpoints, "early", subsets=subsets)
+        await w.clock.sleep(30)
+        await w.create(core_v1.Service, "early", spec={"ports": [{"port": 80}]})
+        await w.clock.sleep(5)
+        assert (await w.get(core_v1.Endpoints, "early")).subsets[0].addresses[0].ip == "192.0.2.1"
+        labels = "kubernetes.io/service-name=early"
+        assert len(await w.all(discovery_v1.EndpointSlice, labels=labels)) == 1
+        await w.delete(core_v1.Service, "early")
+        await w.clock.sleep(5)
+        assert not await w.there(core_v1.Endpoints, "early")
+        assert await w.all(discovery_v1.EndpointSlice, labels=labels) == ()
+
+
 async def ask(w: World, name: str, user: User, signer: str, hosts: tuple[str, ...] = (), node: str = "node-1") -> None:
     request = new_request(f"system:node:{node}", ("system:nodes",), hosts, new_key())
     usage = "server auth" if hosts else "client auth"
