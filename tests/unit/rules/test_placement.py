@@ -10,7 +10,7 @@ from pybernetes.rules.ownership import controller_of, is_controlled_by, without_
 from pybernetes.rules.qos import qos_class
 from pybernetes.rules.readiness import available_in, is_active, is_ready
 from pybernetes.rules.taints import eviction_seconds, tolerates, untolerated
-from pybernetes.rules.workloads import deletion_order, scaled, surge_and_unavailable
+from pybernetes.rules.workloads import scaled, surge_and_unavailable
 
 
 def pod(text: str) -> Pod:
@@ -133,30 +133,3 @@ def test_percentages_round_as_rolling_updates_need() -> None:
     assert surge_and_unavailable(0, "10%", 3) == (0, 1)
     with pytest.raises(ValueError, match="not a percentage"):
         scaled("x", 1, round_up=True)
-
-
-def test_pods_are_deleted_in_the_order_of_the_least_loss() -> None:
-    ready = "status: {phase: Running, conditions: [{type: Ready, status: 'True', lastTransitionTime: '2026-01-0%sT00:00:00Z'}]}"
-    texts = {
-        "old-ready": "{metadata: {creationTimestamp: '2026-01-01T00:00:00Z'}, spec: {nodeName: n1}, " + ready % 1 + "}",
-        "new-ready": "{metadata: {creationTimestamp: '2026-01-01T00:00:00Z'}, spec: {nodeName: n1}, " + ready % 5 + "}",
-        "crowded": "{spec: {nodeName: n2}, " + ready % 1 + "}",
-        "cheap": "{metadata: {annotations: {controller.kubernetes.io/pod-deletion-cost: '-1'}}, spec: {nodeName: n1}, "
-        + ready % 1
-        + "}",
-        "unready": "{spec: {nodeName: n1}, status: {phase: Running}}",
-        "pending": "{spec: {nodeName: n1}, status: {phase: Pending}}",
-        "unassigned": "{status: {phase: Pending}}",
-    }
-    pods = {name: pod(text) for name, text in texts.items()}
-    related = [pods["crowded"]] * 9 + [pods["old-ready"]]
-    names = {id(p): name for name, p in pods.items()}
-    assert [names[id(p)] for p in deletion_order(pods.values(), related)] == [
-        "unassigned",
-        "pending",
-        "unready",
-        "cheap",
-        "crowded",
-        "new-ready",
-        "old-ready",
-    ]

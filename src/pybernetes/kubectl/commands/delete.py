@@ -65,7 +65,7 @@ async def _run(session: Session, options: argparse.Namespace) -> int:
 
 async def _places(session: Session, options: argparse.Namespace) -> list[tuple[Target, str]]:
     if options.filename:
-        return [(m.target, m.namespace) for m in reversed(await manifests(session, options))]
+        return [(m.target, m.namespace) for m in await manifests(session, options)]
     mapper = await session.mapper()
     found: list[tuple[Target, str]] = []
     for target in resource_targets(mapper, options.what):

@@ -41,7 +41,11 @@ async def _objects(session: Session, options: argparse.Namespace, target: Target
     """The named object, those whose names begin so, or all."""
     path = target.mapping.path(namespace)
     listed = await session.request("GET", path, query={"labelSelector": options.selector})
-    items: list[Object] = listed.get("items") or []
+    mapping = target.mapping
+    # Items of a list say no kind; it is the list's.
+    items: list[Object] = [
+        {"kind": mapping.kind, "apiVersion": mapping.api_version, **item} for item in listed.get("items") or ()
+    ]
     if not target.name:
         return items
     found = [i for i in items if i["metadata"]["name"] == target.name]

@@ -1,6 +1,7 @@
 """What `kubectl describe` says of an object: one function a kind, a general one for the rest."""
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 from pybernetes.aio.clock import SystemClock, parse_time
@@ -8,6 +9,7 @@ from pybernetes.api.objects import Object
 from pybernetes.kubectl import mapper
 from pybernetes.kubectl.printers.table import layout
 from pybernetes.kubectl.session import Session
+from pybernetes.rules.ages import age
 from pybernetes.wire.codecs import yaml
 
 Lines = list[str]
@@ -25,30 +27,14 @@ async def describe(session: Session, mapping: mapper.Mapping, obj: Object, event
     return "\n".join(lines)
 
 
-def age(stamp: str | None) -> str:
-    """How long ago, as kubectl's duration.HumanDuration: `45s`, `3m12s`, `2d4h`."""
-    if not stamp:
-        return "<unknown>"
-    return human(SystemClock().now() - parse_time(stamp))
+def since(stamp: str | None) -> str:
+    """How long ago a timestamp was: `45s`, `3m12s`, `2d4h`."""
+    return age(SystemClock().now() - parse_time(stamp)) if stamp else "<unknown>"
 
 
-def human(seconds: float) -> str:
-    """A duration in at most two units."""
-    total = max(0, int(seconds))
-    if total < 120:
-        return f"{total}s"
-    minutes, rest = divmod(total, 60)
-    if minutes < 10:
-        return f"{minutes}m{rest}s" if rest else f"{minutes}m"
-    if minutes < 180:
-        return f"{minutes}m"
-    hours, rest = divmod(minutes, 60)
-    if hours < 8:
-        return f"{hours}h{rest}m" if rest else f"{hours}h"
-    if hours < 48:
-        return f"{hours}h"
-    days, rest = divmod(hours, 24)
-    return f"{days}d{rest}h" if days < 8 and rest else f"{days}d"
+def moment(stamp: str | None) -> str:
+    """A timestamp as kubectl's descriptions write it (RFC 1123 with a numeric zone), `<unset>` where there is none."""
+    return datetime.fromtimestamp(parse_time(stamp), UTC).strftime("%a, %d %b %Y %H:%M:%S %z") if stamp else "<unset>"
 
 
 def row(name: str, value: object, indent: int = 0) -> str:
@@ -98,7 +84,11 @@ def _general(obj: Object) -> Lines:
 def _conditions(obj: Object, fields: Sequence[str]) -> Lines:
     conditions = (obj.get("status") or {}).get("conditions") or ()
     head = [name[:1].upper() + name[1:] for name in fields]
-    return table("Conditions", head, ([c.get(name, "") for name in fields] for c in conditions))
+    return table("Conditions", head, ([_cell(name, c.get(name, "")) for name in fields] for c in conditions))
+
+
+def _cell(name: str, value: Any) -> Any:
+    return moment(value) if name.endswith("Time") else value
 
 
 def _events(events: Sequence[Object]) -> Lines:
@@ -108,9 +98,9 @@ def _events(events: Sequence[Object]) -> Lines:
     for event in events:
         count = event.get("count") or (event.get("series") or {}).get("count") or 1
         first, last = event.get("firstTimestamp"), event.get("lastTimestamp") or event.get("eventTime")
-        since = f"{age(last)} (x{count} over {age(first)})" if count > 1 and first else age(last or first)
+        seen = f"{since(last)} (x{count} over {since(first)})" if count > 1 and first else since(last or first)
         source = (event.get("source") or {}).get("component") or event.get("reportingComponent") or ""
-        rows.append([event.get("type", ""), event.get("reason", ""), since, source, event.get("message", "").strip()])
+        rows.append([event.get("type", ""), event.get("reason", ""), seen, source, event.get("message", "").strip()])
     return table("Events", ["Type", "Reason", "Age", "From", "Message"], rows)
 
 
@@ -127,7 +117,8 @@ def _state(title: str, state: Object | None, indent: int) -> Lines:
         ("finishedAt", "Finished"),
     ):
         if detail.get(field) not in (None, ""):
-            lines.append(row(shown, detail[field], indent + 2))
+            value = moment(detail[field]) if field.endswith("At") else detail[field]
+            lines.append(row(shown, value, indent + 2))
     return lines
 
 
@@ -241,11 +232,11 @@ async def _pod(session: Session, pod: Object) -> Lines:
         row("Priority", spec.get("priority", 0)),
         row("Service Account", spec.get("serviceAccountName")),
         row("Node", f"{node}/{status['hostIP']}" if node and status.get("hostIP") else node),
-        row("Start Time", status.get("startTime", "")),
+        row("Start Time", moment(status["startTime"]) if status.get("startTime") else ""),
         *_labels(pod),
     ]
     deleted = pod["metadata"].get("deletionTimestamp")
-    lines.append(row("Status", f"Terminating (lasts {age(deleted)})" if deleted else status.get("phase")))
+    lines.append(row("Status", f"Terminating (lasts {since(deleted)})" if deleted else status.get("phase")))
     lines += [row(shown, status[f]) for f, shown in (("reason", "Reason"), ("message", "Message")) if status.get(f)]
     lines += [row("IP", status.get("podIP")), "IPs:" if status.get("podIPs") else row("IPs", "<none>")]
     lines += [row("IP", ip["ip"], 2) for ip in status.get("podIPs") or ()]
@@ -271,7 +262,7 @@ async def _node(session: Session, node: Object) -> Lines:
         row("Name", node["metadata"]["name"]),
         row("Roles", ",".join(sorted(roles))),
         *_labels(node),
-        row("CreationTimestamp", node["metadata"].get("creationTimestamp")),
+        row("CreationTimestamp", moment(node["metadata"].get("creationTimestamp"))),
         row("Taints", ("\n" + " " * WIDTH).join(taints)),
         row("Unschedulable", str(spec.get("unschedulable", False)).lower()),
     ]
@@ -287,7 +278,12 @@ async def _node(session: Session, node: Object) -> Lines:
     query = {"fieldSelector": f"spec.nodeName={node['metadata']['name']},status.phase!=Succeeded,status.phase!=Failed"}
     pods = (await session.request("GET", "/api/v1/pods", query=query)).get("items") or ()
     rows = [
-        [p["metadata"]["namespace"], p["metadata"]["name"], *_requests(p), age(p["metadata"].get("creationTimestamp"))]
+        [
+            p["metadata"]["namespace"],
+            p["metadata"]["name"],
+            *_requests(p),
+            since(p["metadata"].get("creationTimestamp")),
+        ]
         for p in pods
     ]
     head = ["Namespace", "Name", "CPU Requests", "CPU Limits", "Memory Requests", "Memory Limits", "Age"]
@@ -332,6 +328,7 @@ async def _workload(session: Session, obj: Object) -> Lines:
     wanted, current = spec.get("replicas", 1), status.get("replicas", 0)
     lines = [*_metadata(obj), row("Selector", _selector(spec.get("selector"))), *_labels(obj)]
     if obj["kind"] == "Deployment":
+        lines.insert(2, row("CreationTimestamp", moment(obj["metadata"].get("creationTimestamp"))))
         updated, available = status.get("updatedReplicas", 0), status.get("availableReplicas", 0)
         missing = status.get("unavailableReplicas", 0)
         counts = (
