@@ -23,6 +23,7 @@ from pybernetes.kubelet.cri.runtime import CriRuntime
 from pybernetes.kubelet.kubelet import Kubelet
 from pybernetes.kubelet.settings import Settings
 from pybernetes.store.memory import MemoryStore
+from pybernetes.wire.http import Request, Response
 
 NODE = "n1"
 _ADMIN = User("admin", groups=("system:masters", "system:authenticated"))
@@ -42,7 +43,15 @@ class NodeUnderTest:
         self.client = Client(direct(self.api.handler, _ADMIN), clock=self.clock)
         self.pods = self.client.of(core_v1.Pod)
         self.kubelet: Kubelet | None = None
+        self.cut = False
+        """The kubelet does not reach the API server."""
         self._task: asyncio.Task[None] | None = None
+        self._send = direct(self.api.handler, _KUBELET)
+
+    async def _cable(self, request: Request) -> Response:
+        if self.cut:
+            raise ConnectionError("the network is cut")
+        return await self._send(request)
 
     async def start_kubelet(self) -> Kubelet:
         """A new kubelet, as after a restart: it remembers nothing."""
@@ -53,7 +62,7 @@ class NodeUnderTest:
             logs=self.folder / "pods",
             cgroup_root=self.containerd.cgroup.path,
         )
-        client = Client(direct(self.api.handler, _KUBELET), clock=self.clock, user_agent="kubelet")
+        client = Client(self._cable, clock=self.clock, user_agent="kubelet")
         events = EventSource(self.containerd.endpoint)
         self.kubelet = Kubelet(settings, self.runtime, client, events=events)
         self._task = asyncio.create_task(self.kubelet.run(), name="kubelet")

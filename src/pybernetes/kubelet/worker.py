@@ -177,8 +177,7 @@ class PodWorker:
                 self._begin(group, action)
         self._probe(group)
         self._tell_back_offs()
-        delays += self._notices() + self._endings()
-        await self._report(group)
+        delays += self._notices() + self._endings() + self._report(group)
         return max(0.0, min(delays)) if delays else None
 
     async def _observe(self) -> Observed:
@@ -338,14 +337,17 @@ class PodWorker:
         foreign = tuple(c for c in pod.status.conditions if c.type not in OURS)
         return replace(pod, status=replace(self._reported, conditions=own + foreign))
 
-    async def _report(self, group: asyncio.TaskGroup) -> None:
+    def _report(self, group: asyncio.TaskGroup) -> list[float]:
+        """Sends the status where it differs from the API's; when to look again where it must wait."""
         status = self.status()
         if status is None or self.pod is None or status == self.pod.status or "report" in self._busy:
-            return
+            return []
         # Others may write our conditions (a node that is lost): that is put right, but never in a hot quarrel.
-        if status == self._reported and self.clock.monotonic() - self._reported_at < _RECONCILE:
-            return
+        wait = self._reported_at + _RECONCILE - self.clock.monotonic()
+        if status == self._reported and wait > 0:
+            return [wait]
         self._busy["report"] = group.create_task(self._send(self.pod, status), name=f"{self.ref} report")
+        return []
 
     async def _send(self, pod: core_v1.Pod, status: core_v1.PodStatus) -> None:
         try:

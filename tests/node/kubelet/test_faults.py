@@ -6,8 +6,10 @@ import pytest
 from bench._node import NodeUnderTest, gone, running
 from tests.node.cri import until
 
+from pybernetes.aio.clock import rfc3339
 from pybernetes.api.objects import Key
 from pybernetes.api.types import core_v1
+from pybernetes.client.rest import key_of
 from pybernetes.kernel import mounts
 from pybernetes.kernel.cgroups import Cgroup
 from pybernetes.kubelet.cri.model import State
@@ -131,3 +133,39 @@ async def test_what_belongs_to_no_pod_is_swept(one: NodeUnderTest) -> None:
     await until(lambda: not any(f.exists() for f in (kubelet, logs, *group.folders())), "swept")
     assert await stray.wait() == -9
     assert await living(one)
+
+
+async def write_off(one: NodeUnderTest, name: str) -> None:
+    """As the node lifecycle controller does with the Pods of a node that has fallen silent."""
+    pod = await one.until(name, running)
+    conditions = [{"type": "Ready", "status": "False", "lastTransitionTime": rfc3339(one.clock.now())}]
+    await one.pods.patch_raw(key_of(pod), {"status": {"conditions": conditions}}, subresource="status")
+    assert not running(await one.get(name))
+
+
+async def test_a_pod_that_was_written_off_is_ready_again(one: NodeUnderTest) -> None:
+    await one.create("web")
+    await write_off(one, "web")
+    await one.until("web", running)
+
+
+async def test_a_new_kubelet_says_ready_again(one: NodeUnderTest) -> None:
+    await one.create("web")
+    await one.until("web", running)
+    await one.stop_kubelet()
+    await write_off(one, "web")
+    await one.start_kubelet()
+    await one.until("web", running)
+
+
+async def test_a_node_whose_network_was_cut_says_ready_again(one: NodeUnderTest) -> None:
+    await one.create("web")
+    await one.until("web", running)
+    ids = await living(one)
+    one.cut = True
+    await write_off(one, "web")
+    await asyncio.sleep(0.5)
+    assert not running(await one.get("web"))
+    one.cut = False
+    await one.until("web", running)
+    assert await living(one) == ids
