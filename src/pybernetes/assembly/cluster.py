@@ -5,11 +5,13 @@
 """
 
 import asyncio
+import hashlib
+import shutil
 import socket
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 from msgspec import Struct
@@ -41,6 +43,8 @@ T = TypeVar("T", bound=Struct)
 MASTER = "master"
 API_SERVER = "kube-apiserver"
 READY_SECONDS = 90.0
+NEEDED_BYTES = 256 << 20
+"""Free space that a new cluster needs on its disk: stores, logs and the first images."""
 
 
 class ClusterRecord(Struct, frozen=True):
@@ -50,6 +54,8 @@ class ClusterRecord(Struct, frozen=True):
     nodes: tuple[str, ...]
     api_port: int
     """Port of the API server on the machine's loopback."""
+    complete: bool = False
+    """Whether `up` came to its end: what it left half made is taken away by the next one."""
 
 
 def node_names(count: int) -> tuple[str, ...]:
@@ -107,21 +113,39 @@ class LocalCluster:
 
     async def machines_up(self, progress: Progress) -> None:
         """Switch, registry and bare nodes with containerd. Raises LocalClusterError; nothing is left then."""
-        await asyncio.to_thread(self._prepare_folder)
         with progress.step("the machine is fit, nothing of an earlier cluster is left"):
-            await asyncio.to_thread(sweep, self.record.name, state_dir=self._state_dir)
+            check_machine(existing(self._state_dir))
+            check_space(existing(self._state_dir))
+            await asyncio.to_thread(sweep, self.record.name, disks=True, state_dir=self._state_dir)
+            self.folder.mkdir(parents=True)
+            self._write_record()
             await HostRoutes().add()
+        await self._all_on(progress)
+
+    async def switch_on(self, progress: Progress) -> None:
+        """Switches on what is off: after a reboot of the machine, all of it. Raises LocalClusterError."""
+        await HostRoutes().add()
+        await self._all_on(progress)
+        with progress.step("nodes Ready"):
+            await self.wait_ready(self.record.nodes)
+
+    async def _all_on(self, progress: Progress) -> None:
         with progress.step("a switch and an image registry on it"):
             await self.switch.up()
             await self.registry.start()
-        for node in self.nodes.values():
-            with progress.step(f"node {node.name} at {node.spec.address}, with its own containerd"):
-                await self._power_on(node)
+        places = ", ".join(f"{node.name} ({node.spec.address})" for node in self.nodes.values())
+        with progress.step(f"machines with a containerd each: {places}"):
+            await together(*(self._power_on(node) for node in self.nodes.values()))
 
-    def _prepare_folder(self) -> None:
-        check_machine(self._state_dir.parent if not self._state_dir.exists() else self._state_dir)
-        self.folder.mkdir(parents=True, exist_ok=True)
-        (self.folder / "cluster.json").write_bytes(msgspec.json.encode(self.record))
+    def _write_record(self) -> None:
+        fresh = self.folder / ".cluster.json.new"
+        fresh.write_bytes(msgspec.json.encode(self.record))
+        fresh.rename(self.folder / "cluster.json")
+
+    def completed(self) -> None:
+        """Notes that the cluster is whole: from now on only down() takes it away."""
+        self.record = replace(self.record, complete=True)
+        self._write_record()
 
     async def _power_on(self, node: NodeSandbox) -> None:
         if node.name != MASTER:
@@ -156,8 +180,11 @@ class LocalCluster:
 
     async def install_network(self) -> None:
         """The pod network on every node."""
-        for node in self.nodes.values():
-            (await node.exec(["pybernetes", "network", "install"])).check()
+        await together(*(self.install_network_on(name) for name in self.nodes))
+
+    async def install_network_on(self, name: str) -> None:
+        """The pod network on one node: what `pybernetes network install` does there."""
+        (await self.nodes[name].exec(["pybernetes", "network", "install"])).check()
 
     async def untaint_master(self) -> None:
         """Lets Pods onto the master of a cluster that has no worker."""
@@ -238,6 +265,21 @@ async def until(
         raise LocalClusterError(f"not within {timeout:.0f} s: {what}") from None
 
 
+async def together(*works: Coroutine[Any, Any, object]) -> None:
+    """Does all at once; the first error ends the others and is raised as it is."""
+    try:
+        async with asyncio.TaskGroup() as group:
+            for work in works:
+                group.create_task(work)
+    except BaseExceptionGroup as failed:
+        raise failed.exceptions[0] from None
+
+
+def existing(folder: Path) -> Path:
+    """The folder, or the nearest one above it that is there."""
+    return next(place for place in (folder.absolute(), *folder.absolute().parents) if place.exists())
+
+
 def _all_ready(nodes: Sequence[core_v1.Node], names: Sequence[str]) -> bool:
     ready = {
         node.metadata.name
@@ -261,6 +303,38 @@ def _loopback_socket(port: int) -> socket.socket:
         ) from error
     door.listen(512)
     return door
+
+
+@contextmanager
+def claimed(folder: Path) -> Iterator[None]:
+    """Keeps other commands off a cluster that this one changes. Raises LocalClusterError where one works on it.
+
+    An abstract socket (unix(7)): the kernel frees it however the process ends.
+    """
+    claim = hashlib.sha256(str(folder).encode()).hexdigest()[:32]
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as held:
+        try:
+            held.bind(f"\0pybernetes-{claim}")
+        except OSError as error:
+            raise LocalClusterError(
+                f"another pybernetes command is working on cluster {folder.name!r}: wait for its end"
+            ) from error
+        yield
+
+
+def check_space(folder: Path) -> None:
+    """Raises LocalClusterError where a cluster's disks would be full at once."""
+    free = shutil.disk_usage(folder).free
+    if free < NEEDED_BYTES:
+        raise LocalClusterError(
+            f"{folder} has {free >> 20} MB free, a cluster needs {NEEDED_BYTES >> 20}: "
+            "make space, or choose a folder on another disk with --state-dir"
+        )
+
+
+def check_port(port: int) -> None:
+    """Raises LocalClusterError where the loopback's port cannot be listened on."""
+    _loopback_socket(port).close()
 
 
 def free_port() -> int:

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -11,8 +12,21 @@ import msgspec
 from msgspec import Struct
 
 from pybernetes.aio.clock import Clock
+from pybernetes.api.names import dns1123_label
 from pybernetes.api.types import core_v1
-from pybernetes.assembly.cluster import ClusterRecord, LocalCluster, free_port, join_command, node_names, until
+from pybernetes.assembly.cluster import (
+    MASTER,
+    ClusterRecord,
+    LocalCluster,
+    check_port,
+    claimed,
+    existing,
+    free_port,
+    join_command,
+    node_names,
+    together,
+    until,
+)
 from pybernetes.assembly.progress import Progress
 from pybernetes.client import kubeconfig
 from pybernetes.client.rest import Client
@@ -21,8 +35,10 @@ from pybernetes.localcluster.errors import LocalClusterError, MissingRequirement
 from pybernetes.localcluster.image import Built
 from pybernetes.localcluster.sandbox import check_machine
 from pybernetes.localcluster.spec import STATE_DIR
+from pybernetes.localcluster.switch import MAX_NODES
 
 _START_SECONDS = 30.0
+_RECORD = "simulated.json"
 
 
 class Settings(Struct, frozen=True):
@@ -51,47 +67,85 @@ def default_state_dir() -> Path:
 
 
 async def up(settings: Settings, progress: Progress, clock: Clock) -> str:
-    """Starts a cluster; what to do next. Raises LocalClusterError; nothing is left then."""
-    folder = settings.state_dir / settings.name
-    if _running(settings.name, settings.state_dir, clock):
-        raise LocalClusterError(
-            f"cluster {settings.name!r} is up already: see `pybernetes status`, or `pybernetes down` first"
-        )
-    if settings.simulated:
-        await _up_simulated(settings, folder, progress, clock)
-    else:
-        await _up_nodes(settings, progress, clock)
+    """Starts a cluster, or switches on what is off of one; what to do next.
+
+    Raises LocalClusterError; of a new cluster nothing is left then.
+    """
+    _check(settings)
+    folder = folder_of(settings.name, settings.state_dir)
+    if not settings.simulated:
+        try:
+            check_machine(existing(settings.state_dir))
+        except MissingRequirement as error:
+            text = f"{error}\nwithout root or containerd: pybernetes up --simulated-nodes 3"
+            raise MissingRequirement(text) from error
+    with claimed(folder):
+        known = LocalCluster.open(settings.name, clock, settings.state_dir)
+        if _simulated(folder) or (known and known.record.complete and _all_on(known)):
+            raise LocalClusterError(
+                f"cluster {settings.name!r} is up already: see `pybernetes status`, or `pybernetes down` first"
+            )
+        whole = known is not None and known.record.complete
+        if settings.simulated and whole:
+            raise LocalClusterError(f"cluster {settings.name!r} has real nodes, switched off: `pybernetes down` first")
+        if not settings.simulated and (folder / _RECORD).exists():
+            raise LocalClusterError(f"cluster {settings.name!r} has simulated nodes: `pybernetes down` first")
+        if settings.simulated:
+            await _up_simulated(settings, folder, progress, clock)
+        elif known is not None and whole:
+            await _switch_on(known, progress)
+        else:
+            await _up_nodes(settings, progress, clock)
+    which = "" if settings.name == "local" else f" --name {settings.name}"
+    which += "" if settings.state_dir == default_state_dir() else f" --state-dir {settings.state_dir}"
     return (
         f"\ncluster {settings.name} is up ({progress.elapsed:.1f} s). To use it:\n\n"
-        f"    export KUBECONFIG={folder / 'admin.conf'}\n    kubectl get nodes\n\nand when you are done: pybernetes down"
-        + (f" --name {settings.name}" if settings.name != "local" else "")
+        f"    export KUBECONFIG={folder / 'admin.conf'}\n    kubectl get nodes\n\n"
+        f"and when you are done: pybernetes down{which}"
     )
 
 
-async def _up_nodes(settings: Settings, progress: Progress, clock: Clock) -> None:
-    if settings.nodes < 1:
+def folder_of(name: str, state_dir: Path) -> Path:
+    """A cluster's folder. Raises LocalClusterError for a name that cannot be one."""
+    faults = dns1123_label(name)
+    if faults:
+        raise LocalClusterError(f"{name!r} cannot be a cluster's name: {faults[0]}")
+    return state_dir.absolute() / name
+
+
+def _check(settings: Settings) -> None:
+    if settings.simulated < 0:
+        raise LocalClusterError("--simulated-nodes must be at least 1")
+    if not settings.simulated and settings.nodes < 1:
         raise LocalClusterError("--nodes must be at least 1")
-    try:
-        check_machine(settings.state_dir if settings.state_dir.exists() else Path("/var/lib"))
-    except MissingRequirement as error:
-        raise MissingRequirement(f"{error}\nwithout root or containerd: pybernetes up --simulated-nodes 3") from error
+    if settings.nodes > MAX_NODES:
+        raise LocalClusterError(f"--nodes must be at most {MAX_NODES}: the switch has no more addresses")
+    if not 0 <= settings.api_port <= 65535:
+        raise LocalClusterError("--api-port must be a port, 1 to 65535")
+
+
+async def _up_nodes(settings: Settings, progress: Progress, clock: Clock) -> None:
     record = ClusterRecord(settings.name, node_names(settings.nodes), settings.api_port or free_port())
+    check_port(record.api_port)
     cluster = LocalCluster(record, clock, settings.state_dir)
     try:
         await cluster.machines_up(progress)
         with progress.step("kubeadm init"):
             command = join_command((await cluster.init()).out)
         workers = record.nodes[1:]
-        if workers:
-            with progress.step(f"kubeadm join of {', '.join(workers)}"):
-                async with asyncio.TaskGroup() as group:
-                    for name in workers:
-                        group.create_task(cluster.join(name, command), name=f"join.{name}")
-        with progress.step("pod network, nodes Ready"):
-            await cluster.install_network()
+
+        async def node(name: str) -> None:
+            if name != MASTER:
+                await cluster.join(name, command)
+            await cluster.install_network_on(name)
+
+        with progress.step(f"kubeadm join of {', '.join(workers)}; pod network" if workers else "pod network"):
+            await together(*(node(name) for name in record.nodes))
+        with progress.step("nodes Ready"):
             await cluster.wait_ready(record.nodes)
             if not workers:
                 await cluster.untaint_master()
+        cluster.completed()
     except BaseException:
         with progress.step("not up: taken away again"):
             await asyncio.shield(cluster.down())
@@ -100,7 +154,20 @@ async def _up_nodes(settings: Settings, progress: Progress, clock: Clock) -> Non
         cluster.switch.close()
 
 
+async def _switch_on(cluster: LocalCluster, progress: Progress) -> None:
+    """A whole cluster, some or all of which is off: its disks are kept, whatever happens."""
+    try:
+        await cluster.switch_on(progress)
+    finally:
+        cluster.switch.close()
+
+
+def _all_on(cluster: LocalCluster) -> bool:
+    return cluster.registry.running and all(node.running for node in cluster.nodes.values())
+
+
 async def _up_simulated(settings: Settings, folder: Path, progress: Progress, clock: Clock) -> None:
+    fresh = not (folder / _RECORD).exists()
     with progress.step(f"control plane and {settings.simulated} simulated nodes (Pods run in the API only)"):
         process = await asyncio.to_thread(_launch_simulated, settings, folder)
         try:
@@ -108,7 +175,8 @@ async def _up_simulated(settings: Settings, folder: Path, progress: Progress, cl
         except BaseException:
             process.kill()
             process.wait()
-            (folder / "simulated.json").unlink(missing_ok=True)
+            if fresh:
+                shutil.rmtree(folder, ignore_errors=True)
             raise
 
 
@@ -123,7 +191,7 @@ def _launch_simulated(settings: Settings, folder: Path) -> "subprocess.Popen[byt
             command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True
         )
     noted = ProcessRef.of(process.pid)
-    (folder / "simulated.json").write_bytes(msgspec.json.encode(SimulatedRecord(noted.pid, noted.started)))
+    (folder / _RECORD).write_bytes(msgspec.json.encode(SimulatedRecord(noted.pid, noted.started)))
     return process
 
 
@@ -145,42 +213,37 @@ async def _wait_simulated(settings: Settings, folder: Path, process: "subprocess
 
 def _simulated(folder: Path) -> ProcessRef | None:
     try:
-        record = msgspec.json.decode((folder / "simulated.json").read_bytes(), type=SimulatedRecord)
+        record = msgspec.json.decode((folder / _RECORD).read_bytes(), type=SimulatedRecord)
     except (FileNotFoundError, msgspec.DecodeError):
         return None
     process = ProcessRef(record.pid, record.started)
     return process if process.alive() else None
 
 
-def _running(name: str, state_dir: Path, clock: Clock) -> bool:
-    if _simulated(state_dir / name):
-        return True
-    cluster = LocalCluster.open(name, clock, state_dir)
-    return cluster is not None and any(node.running for node in cluster.nodes.values())
-
-
 async def down(name: str, state_dir: Path, clock: Clock) -> str:
     """Takes a cluster away. Raises LocalClusterError when there is none."""
-    folder = state_dir / name
-    if process := _simulated(folder):
-        kill(process, signal.SIGTERM)
-        if not await wait_ended(process, 10.0):
-            await asyncio.to_thread(kill_and_wait, process, 5.0)
-    cluster = LocalCluster.open(name, clock, state_dir)
-    if cluster is not None:
-        await cluster.down()
-    elif not folder.exists():
-        raise LocalClusterError(f"no cluster {name!r}: nothing to take away")
-    import shutil
-
-    await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
+    folder = folder_of(name, state_dir)
+    with claimed(folder):
+        if process := _simulated(folder):
+            kill(process, signal.SIGTERM)
+            if not await wait_ended(process, 10.0):
+                await asyncio.to_thread(kill_and_wait, process, 5.0)
+        cluster = LocalCluster.open(name, clock, state_dir)
+        if cluster is not None:
+            await cluster.down()
+        elif (folder / _RECORD).exists():
+            await asyncio.to_thread(shutil.rmtree, folder)
+        elif folder.is_dir() and not any(folder.iterdir()):
+            folder.rmdir()
+        else:
+            raise LocalClusterError(f"no cluster {name!r}: nothing to take away")
     return f"cluster {name} is gone"
 
 
 async def status(name: str, state_dir: Path, clock: Clock) -> tuple[str, bool]:
     """What runs, a line each, and whether all of it does."""
-    folder = state_dir / name
-    if (folder / "simulated.json").exists():
+    folder = folder_of(name, state_dir)
+    if (folder / _RECORD).exists():
         process = _simulated(folder)
         return (
             (f"cluster {name}: simulated nodes, process {process.pid}", True)
@@ -190,18 +253,22 @@ async def status(name: str, state_dir: Path, clock: Clock) -> tuple[str, bool]:
     cluster = LocalCluster.open(name, clock, state_dir)
     if cluster is None:
         return f"no cluster {name!r}: start one with `pybernetes up`", False
+    if not cluster.record.complete:
+        return f"cluster {name} is half made: `pybernetes up` begins anew, `pybernetes down` takes it away", False
     lines = [f"cluster {name}: API server at https://127.0.0.1:{cluster.record.api_port}"]
     lines += [
         f"  {node.name:<12}{node.spec.address:<16}{'on' if node.running else 'off'}" for node in cluster.nodes.values()
     ]
     lines.append(f"  {'registry':<28}{'on' if cluster.registry.running else 'off'}")
-    return "\n".join(lines), all(node.running for node in cluster.nodes.values()) and cluster.registry.running
+    if not _all_on(cluster):
+        lines.append("`pybernetes up` switches on what is off")
+    return "\n".join(lines), _all_on(cluster)
 
 
 def kubeconfig_of(name: str, state_dir: Path) -> str:
     """The administrator's kubeconfig. Raises LocalClusterError."""
     try:
-        return (state_dir / name / "admin.conf").read_text()
+        return (folder_of(name, state_dir) / "admin.conf").read_text()
     except OSError as error:
         raise LocalClusterError(f"no cluster {name!r}: start one with `pybernetes up`") from error
 

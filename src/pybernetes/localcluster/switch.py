@@ -25,6 +25,8 @@ REGISTRY_ADDRESS = "172.30.0.2"
 """Where registry.py listens, an address of the switch itself."""
 FIRST_NODE = 11
 """The first node's place in NODE_NETWORK: 172.30.0.11."""
+MAX_NODES = 244
+"""As many addresses NODE_NETWORK has for nodes."""
 
 ROUTE_PROTOCOL = 112
 """Our own route protocol number (rtnetlink(7), rtm_protocol), by which a sweep finds what we added."""

@@ -10,7 +10,15 @@ import pytest
 from pybernetes.aio.clock import SystemClock
 from pybernetes.aio.simulation import SimulatedClock, run_simulated
 from pybernetes.api.types import core_v1
-from pybernetes.assembly.cluster import ClusterRecord, LocalCluster, free_port, join_command, node_names, until
+from pybernetes.assembly.cluster import (
+    ClusterRecord,
+    LocalCluster,
+    free_port,
+    join_command,
+    node_names,
+    together,
+    until,
+)
 from pybernetes.localcluster.errors import LocalClusterError
 from pybernetes.testing import Cluster
 
@@ -22,6 +30,16 @@ Then you can join any number of worker nodes by running the following on each as
 kubeadm join 10.99.0.2:6443 --token abcdef.0123456789abcdef \
 	--discovery-token-ca-cert-hash sha256:1234
 """
+
+
+async def test_work_done_together_ends_with_its_first_error() -> None:
+    never = asyncio.Event()
+
+    async def fails() -> None:
+        raise LocalClusterError("the reason")
+
+    with pytest.raises(LocalClusterError, match="the reason"):
+        await together(never.wait(), fails())
 
 
 def test_the_first_node_is_the_master() -> None:

@@ -15,6 +15,7 @@ import pytest
 
 from pybernetes.aio.clock import SystemClock
 from pybernetes.assembly import managed
+from pybernetes.assembly.cluster import claimed
 from pybernetes.assembly.progress import Progress
 from pybernetes.kernel.processes import ProcessRef
 from pybernetes.localcluster.errors import LocalClusterError, MissingRequirement
@@ -62,8 +63,56 @@ async def test_a_taken_port_is_told_and_nothing_stays(tmp_path: Path) -> None:
         settings = managed.Settings("c", tmp_path, 0, 1, taken.getsockname()[1])
         with pytest.raises(LocalClusterError, match="choose another port with --api-port"):
             await managed.up(settings, QUIET, SystemClock())
-    assert not (await managed.status("c", tmp_path, SystemClock()))[1]
-    await managed.down("c", tmp_path, SystemClock())
+    assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize("name", ["", "..", "../x", "/etc", "A_b", "a" * 64])
+async def test_a_name_that_is_no_name_touches_nothing(name: str, tmp_path: Path) -> None:
+    state = tmp_path / "state"
+    state.mkdir()
+    (tmp_path / "x").mkdir()
+    (tmp_path / "x" / "mine").touch()
+    with pytest.raises(LocalClusterError, match="cannot be a cluster's name"):
+        await managed.up(managed.Settings(name, state, 0, 1, 0), QUIET, SystemClock())
+    with pytest.raises(LocalClusterError, match="cannot be a cluster's name"):
+        await managed.down(name, state, SystemClock())
+    assert (tmp_path / "x" / "mine").exists()
+    assert state.exists()
+
+
+async def test_down_takes_away_only_what_is_a_cluster(tmp_path: Path) -> None:
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "mine").touch()
+    with pytest.raises(LocalClusterError, match="no cluster 'photos'"):
+        await managed.down("photos", tmp_path, SystemClock())
+    assert (tmp_path / "photos" / "mine").exists()
+
+
+@pytest.mark.parametrize(
+    ("nodes", "simulated", "port", "text"),
+    [
+        (3, -1, 0, "--simulated-nodes must be at least 1"),
+        (300, 0, 0, "--nodes must be at most 244"),
+        (3, 0, 70000, "--api-port must be a port"),
+        (3, 0, -4, "--api-port must be a port"),
+    ],
+)
+async def test_numbers_that_cannot_be_are_refused(
+    nodes: int, simulated: int, port: int, text: str, tmp_path: Path
+) -> None:
+    with pytest.raises(LocalClusterError, match=text):
+        await managed.up(managed.Settings("c", tmp_path, nodes, simulated, port), QUIET, SystemClock())
+    assert os.listdir(tmp_path) == []
+
+
+async def test_two_commands_do_not_work_on_one_cluster(tmp_path: Path) -> None:
+    with claimed(managed.folder_of("c", tmp_path)):
+        with pytest.raises(LocalClusterError, match="another pybernetes command is working on cluster 'c'"):
+            await managed.up(managed.Settings("c", tmp_path, 0, 1, 0), QUIET, SystemClock())
+        with pytest.raises(LocalClusterError, match="another pybernetes command"):
+            await managed.down("c", tmp_path, SystemClock())
+    with pytest.raises(LocalClusterError, match="nothing to take away"):
+        await managed.down("c", tmp_path, SystemClock())
 
 
 @dataclass(frozen=True)
