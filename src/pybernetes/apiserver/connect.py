@@ -13,6 +13,7 @@ import orjson
 from pybernetes.api import errors
 from pybernetes.api.errors import FieldError
 from pybernetes.api.objects import GroupResource, Object
+from pybernetes.apiserver.options import Query, integer
 from pybernetes.apiserver.requestinfo import is_true
 from pybernetes.apiserver.resource import Call
 from pybernetes.wire.client import HttpClient, WireError
@@ -89,16 +90,12 @@ async def pod_log(call: Call) -> Response:
 
 async def pod_exec(call: Call) -> Response:
     """GET or POST pods/exec: runs a command in a container."""
-    query = call.request.query()
-    if not query.get("command"):
-        raise errors.BadRequest("you must specify at least 1 command for the container")
-    options = [*_streams(query), *(("command", word) for word in query["command"])]
-    return await _stream(call, "exec", options)
+    return await _stream(call, "exec")
 
 
 async def pod_attach(call: Call) -> Response:
     """GET or POST pods/attach: joins the main process of a container."""
-    return await _stream(call, "attach", _streams(call.request.query()))
+    return await _stream(call, "attach")
 
 
 async def pod_portforward(call: Call) -> Response:
@@ -109,12 +106,16 @@ async def pod_portforward(call: Call) -> Response:
     return await _upgraded(call, pod, target, options)
 
 
-async def _stream(call: Call, kind: str, options: list[tuple[str, str]]) -> Response:
+async def _stream(call: Call, kind: str) -> Response:
     pod = await _running(call)
-    container = _container(pod, call.request.query().get("container", [""])[0])
+    query = call.request.query()
+    container = _container(pod, query.get("container", [""])[0])
     phase = (pod.get("status") or {}).get("phase")
     if phase in ("Succeeded", "Failed"):
         raise errors.BadRequest(f"cannot exec into a container in a completed pod; current phase is {phase}")
+    if kind == "exec" and not query.get("command"):
+        raise errors.BadRequest("you must specify at least 1 command for the container")
+    options = [*_streams(query), *(("command", word) for word in query.get("command", ()))]
     return await _upgraded(call, pod, f"/{kind}/{_path(call.namespace, call.name, container)}", options)
 
 
@@ -203,17 +204,13 @@ def _streams(query: Mapping[str, list[str]]) -> list[tuple[str, str]]:
     return wanted
 
 
-def _log_faults(query: Mapping[str, list[str]]) -> list[FieldError]:
+def _log_faults(query: Query) -> list[FieldError]:
     faults = []
     for name, least in (("tailLines", 0), ("limitBytes", 1), ("sinceSeconds", 1)):
-        text = query.get(name, [""])[0]
-        if not text:
-            continue
-        if not text.lstrip("-").isdigit():
-            raise errors.BadRequest(f'strconv.ParseInt: parsing "{text}": invalid syntax')
-        if int(text) < least:
+        number = integer(query, name)
+        if number is not None and number < least:
             why = "must be greater than or equal to 0" if least == 0 else "must be greater than 0"
-            faults.append(errors.invalid_value(name, int(text), why))
+            faults.append(errors.invalid_value(name, number, why))
     if query.get("sinceSeconds", [""])[0] and query.get("sinceTime", [""])[0]:
         faults.append(errors.field_forbidden("", "at most one of `sinceTime` or `sinceSeconds` may be specified"))
     return faults

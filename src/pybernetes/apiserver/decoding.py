@@ -17,6 +17,9 @@ from pybernetes.apiserver.options import Validation
 from pybernetes.wire.codecs import json, protobuf, yaml
 from pybernetes.wire.http import Request
 
+_NO_KIND = "couldn't get version/kind; json parse error"
+_TYPE_META = 'struct { APIVersion string "json:\\"apiVersion,omitempty\\""; Kind string "json:\\"kind,omitempty\\"" }'
+
 
 class Document(Struct, frozen=True):
     """A decoded body and what strict decoding has against it."""
@@ -41,25 +44,52 @@ def canonical(served: Served, obj: Object) -> Object:
 def decode(request: Request, gvk: GroupVersionKind) -> Document:
     """The body by its Content-Type, not yet canonical; `gvk` is what it should be. Raises BadRequest, 415."""
     media = request.headers.get("content-type").partition(";")[0].strip().lower()
-    if media in ("", JSON, "text/json"):
-        return decode_json(request.body)
-    if media in (YAML, "application/x-yaml", "text/yaml"):
-        return Document(yaml.decode(request.body), yaml.duplicate_keys(request.body))
-    if media == PROTOBUF:
-        return Document(protobuf.decode_object(request.body, gvk))
+    try:
+        if media in ("", JSON, "text/json"):
+            return _identified(decode_json(request.body))
+        if media in (YAML, "application/x-yaml", "text/yaml"):
+            return _identified(Document(yaml.decode(request.body), yaml.duplicate_keys(request.body)))
+        if media == PROTOBUF:
+            return Document(protobuf.decode_object(request.body, gvk))
+    except BadRequest as error:
+        if "cannot be handled as" in error.message:
+            raise  # its kind is known, so the refusal names it
+        why = error.message.removeprefix("error converting YAML to JSON: ")
+        raise json.unrecognized(gvk.kind, why, request.body) from None
     raise UnsupportedMediaType(
         "the body of the request was in an unknown format - accepted media types include: "
         f"{', '.join((JSON, YAML, PROTOBUF))}"
     )
 
 
-def decode_json(body: bytes) -> Document:
-    """JSON with the duplicate fields it has."""
-    value = json.decode(body)
+def decode_json(body: bytes, refused: str = _NO_KIND) -> Document:
+    """JSON with the duplicate fields it has. Raises BadRequest: `<refused>: ...`."""
+    value = json.decode(body, refused)
     try:
         return Document(value, json.duplicate_fields(body, value))
     except (TypeError, RecursionError):
-        raise BadRequest("couldn't get version/kind; json parse error: exceeded max depth") from None
+        raise BadRequest(f"{refused}: exceeded max depth") from None
+
+
+def _identified(document: Document) -> Document:
+    """The document where its kind can be told: an object, or null, which is an empty one. Raises BadRequest."""
+    value = document.value
+    if value is None:
+        return Document({}, document.problems)
+    if not isinstance(value, dict):
+        raise BadRequest(f"{_NO_KIND}: json: cannot unmarshal {_go_kind(value)} into Go value of type {_TYPE_META}")
+    for name in ("kind", "apiVersion"):
+        found = value.get(name)
+        if found is not None and not isinstance(found, str):
+            why = f"json: cannot unmarshal {_go_kind(found)} into Go struct field .{name} of type string"
+            raise BadRequest(f"{_NO_KIND}: {why}")
+    return document
+
+
+def _go_kind(value: Any) -> str:
+    """As encoding/json names a JSON value."""
+    names = ((bool, "bool"), (str, "string"), (list, "array"), (dict, "object"))
+    return next((name for kind, name in names if isinstance(value, kind)), "number")
 
 
 def decode_object(request: Request, gvk: GroupVersionKind, validation: Validation, warnings: list[str]) -> Object:
@@ -70,9 +100,6 @@ def decode_object(request: Request, gvk: GroupVersionKind, validation: Validatio
 def accept(document: Document, gvk: GroupVersionKind, validation: Validation, warnings: list[str]) -> Object:
     """A decoded document as an object of this kind: canonical, its strict problems refused or made warnings."""
     value = document.value
-    if not isinstance(value, dict):
-        found = "array" if isinstance(value, list) else type(value).__name__
-        raise BadRequest(f"couldn't get version/kind; json parse error: json: cannot unmarshal {found} into an object")
     _check_kind(value, gvk)
     result = canonicalize(value, type_of(gvk))
     report((*document.problems, *result.problems), validation, warnings)

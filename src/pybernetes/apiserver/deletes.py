@@ -14,7 +14,7 @@ from pybernetes.apiserver.admit import AdmissionChain
 from pybernetes.apiserver.catalog import Served
 from pybernetes.apiserver.decoding import accept, canonical, decode
 from pybernetes.apiserver.extension import AdmissionRequest
-from pybernetes.apiserver.options import Query, boolean, dry_run_faults
+from pybernetes.apiserver.options import Query, boolean, dry_run_faults, integer
 from pybernetes.apiserver.resource import Call
 from pybernetes.apiserver.storage import MODIFIED, RETRIES, Storage
 from pybernetes.apiserver.watchcache.entry import Entry
@@ -68,16 +68,11 @@ def delete_options(request: Request, query: Query) -> DeleteOptions:
 
 def _from_query(query: Query) -> Object:
     body: Object = {}
-    for name in ("propagationPolicy", "gracePeriodSeconds"):
-        if query.get(name):
-            body[name] = query[name][0]
-    if "gracePeriodSeconds" in body:
-        try:
-            body["gracePeriodSeconds"] = int(body["gracePeriodSeconds"])
-        except ValueError:
-            raise errors.BadRequest(
-                f'strconv.ParseInt: parsing "{body["gracePeriodSeconds"]}": invalid syntax'
-            ) from None
+    if query.get("propagationPolicy"):
+        body["propagationPolicy"] = query["propagationPolicy"][0]
+    grace = integer(query, "gracePeriodSeconds")
+    if grace is not None:
+        body["gracePeriodSeconds"] = grace
     if query.get("orphanDependents"):
         body["orphanDependents"] = boolean(query, "orphanDependents")
     body["dryRun"] = [value for value in query.get("dryRun", []) if value]

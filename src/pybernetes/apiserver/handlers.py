@@ -27,7 +27,7 @@ from pybernetes.apiserver.storage import Storage
 from pybernetes.apiserver.tables import Include
 from pybernetes.apiserver.tokens import ContinueTokens
 from pybernetes.apiserver.watchcache.entry import Entry
-from pybernetes.apiserver.writes import Result, Writes, place
+from pybernetes.apiserver.writes import Result, Writes, must_name, place
 from pybernetes.wire.http import Headers, Request, Response
 
 _INCLUDES: Mapping[str, Include] = {"": "Metadata", "None": "None", "Metadata": "Metadata", "Object": "Object"}
@@ -177,11 +177,7 @@ class Handlers:
         def make(entry: Entry) -> Object:
             patched = patch.apply(entry.object())
             metadata = patched.setdefault("metadata", {})
-            if metadata.get("name") != call.name or metadata.get("namespace", "") != call.namespace:
-                raise errors.BadRequest(
-                    f"the name of the object ({metadata.get('name', '')}) does not match the name on the URL "
-                    f"({call.name})"
-                )
+            must_name(metadata, call)
             if metadata.get("resourceVersion") == str(entry.revision):
                 # The patch did not name another revision, so a lost race may be tried again.
                 metadata.pop("resourceVersion")
@@ -285,6 +281,7 @@ class Handlers:
             options = write_options(asked.query, "UpdateOptions")
             call.dry_run = options.dry_run
             scale = decode_object(asked.request, SCALE, options.validation, call.warnings)
+            must_name(scale.get("metadata") or {}, call)
             result = await self._writes.change(call, served, lambda entry: scaled(entry.object(), scale, paths))
         parent = result.entry.object() if result.entry is not None else result.object
         assert parent is not None

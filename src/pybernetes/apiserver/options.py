@@ -64,9 +64,9 @@ def list_options(query: Query, *, watch: bool) -> ListOptions:
         fields,
         _one(query, "resourceVersion"),
         _one(query, "resourceVersionMatch"),
-        _int(query, "limit") or 0,
+        integer(query, "limit") or 0,
         _one(query, "continue"),
-        _int(query, "timeoutSeconds"),
+        integer(query, "timeoutSeconds"),
         is_true(query.get("allowWatchBookmarks")),
         None if initial is None else is_true(initial),
         watch,
@@ -189,7 +189,8 @@ def _one(query: Query, name: str) -> str:
     return values[0] if values else ""
 
 
-def _int(query: Query, name: str) -> int | None:
+def integer(query: Query, name: str) -> int | None:
+    """A whole number, None when absent. Raises BadRequest."""
     text = _one(query, name)
     if not text:
         return None

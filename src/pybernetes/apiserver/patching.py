@@ -23,7 +23,7 @@ class Patch:
             raise errors.UnsupportedMediaType(
                 "the body of the request was in an unknown format - accepted media types include: " + ", ".join(_KINDS)
             )
-        self._document = decode_json(request.body)
+        self._document = decode_json(request.body, "error decoding patch")
         if self._media != JSON_PATCH and not isinstance(self._document.value, dict):
             raise errors.BadRequest("error decoding patch: a merge patch must be an object")
         self._gvk = gvk
@@ -40,9 +40,6 @@ class Patch:
             patched = merge.apply(obj, value)
         else:
             patched = strategic.apply(obj, value, type_of(self._gvk))
-        metadata = patched.get("metadata")
-        if metadata is not None and not isinstance(metadata, dict):
-            raise errors.BadRequest("metadata must be an object")
         warnings: list[str] = []
         result = accept(Document(patched), self._gvk, self._validation, warnings)
         self._warnings += [text for text in warnings if text not in self._warnings]

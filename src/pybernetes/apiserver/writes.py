@@ -100,12 +100,7 @@ class Writes:
         """PUT. `obj` is canonical."""
         metadata = obj["metadata"]
         place(metadata, served, call.namespace)
-        if not metadata.get("name"):
-            metadata["name"] = call.name
-        if metadata["name"] != call.name:
-            raise errors.BadRequest(
-                f"the name of the object ({metadata['name']}) does not match the name on the URL ({call.name})"
-            )
+        must_name(metadata, call)
         strategy = served.resource
         try:
             await self._storage.read(served, call.namespace, call.name)
@@ -211,6 +206,20 @@ def place(metadata: Object, served: Served, namespace: str) -> None:
         metadata["namespace"] = namespace
     elif metadata["namespace"] != namespace:
         raise errors.BadRequest("the namespace of the provided object does not match the namespace sent on the request")
+
+
+def must_name(metadata: Object, call: Call) -> None:
+    """What is written must be the object of the URL. Raises BadRequest."""
+    name, namespace = metadata.get("name", ""), metadata.get("namespace", "")
+    if not name:
+        why = "undeterminable: name must be provided"
+        raise errors.BadRequest(f"the name of the object ({call.name} based on URL) was {why}")
+    if name != call.name:
+        raise errors.BadRequest(f"the name of the object ({name}) does not match the name on the URL ({call.name})")
+    if namespace and namespace != call.namespace:
+        raise errors.BadRequest(
+            f"the namespace of the object ({namespace}) does not match the namespace on the request ({call.namespace})"
+        )
 
 
 def keep(metadata: Object, old: Object, served: Served, name: str) -> None:

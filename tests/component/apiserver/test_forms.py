@@ -104,7 +104,7 @@ async def test_bodies_that_cannot_be_read_are_refused_with_a_reason(api):
         (b"", "application/json", 400),
         (b"[]", "application/json", 400),
         (b'"x"', "application/json", 400),
-        (b"null", "application/json", 400),
+        (b"null", "application/json", 422),
         (b'{"metadata":{"name":5}}', "application/json", 400),
         (b'{"metadata":[]}', "application/json", 400),
         (b'{"kind":5}', "application/json", 400),

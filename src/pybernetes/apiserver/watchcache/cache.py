@@ -270,7 +270,7 @@ class WatchCache:
 def too_large(revision: int, current: int) -> GatewayTimeout:
     """The answer to a revision from the future: wait and retry (cause ResourceVersionTooLarge)."""
     return GatewayTimeout(
-        f"Too large resource version: {revision}, current: {current}",
+        f"Timeout: Too large resource version: {revision}, current: {current}",
         details={
             "causes": [{"reason": "ResourceVersionTooLarge", "message": "Too large resource version"}],
             "retryAfterSeconds": 1,

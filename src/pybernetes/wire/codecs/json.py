@@ -19,12 +19,25 @@ _ESCAPES = '"\\/bfnrt'
 _LITERALS = {"t": "true", "f": "false", "n": "null"}
 
 
-def decode(data: bytes) -> Any:
-    """The value of a body. Raises BadRequest: `couldn't get version/kind; json parse error: ...`."""
+def decode(data: bytes, refused: str = "couldn't get version/kind; json parse error") -> Any:
+    """The value of a body; text that is no Unicode is mended as Go does it. Raises BadRequest: `<refused>: ...`."""
     try:
         return orjson.loads(data)
     except orjson.JSONDecodeError as error:
-        raise BadRequest(f"couldn't get version/kind; json parse error: {syntax_fault(data) or error}") from None
+        fault = syntax_fault(data)
+        if fault:
+            raise BadRequest(f"{refused}: {fault}") from None
+        try:
+            return _mended(data)
+        except (ValueError, RecursionError):
+            raise BadRequest(f"{refused}: {error}") from None
+
+
+def _mended(data: bytes) -> Any:
+    """JSON with U+FFFD for bytes that are no UTF-8 and for halves of surrogate pairs."""
+    value = json.loads(data.decode(errors="replace"))
+    text = json.dumps(value, ensure_ascii=False).encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+    return orjson.loads(text)
 
 
 def encode(value: Any) -> bytes:
@@ -59,7 +72,7 @@ def duplicate_fields(data: bytes, value: Any) -> tuple[str, ...]:
             kept.append(found)
         return found
 
-    root = json.loads(data, object_pairs_hook=pairs)
+    root = json.loads(data.decode(errors="replace"), object_pairs_hook=pairs)
     if not twice:
         return ()
     return tuple(f'duplicate field "{path}"' for path in _paths(root, "", twice))

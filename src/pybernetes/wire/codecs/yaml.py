@@ -134,10 +134,12 @@ def documents(data: bytes | str) -> Iterator[Document]:
 
 
 def _words(error: Exception) -> str:
-    """`line N: what is wrong`, as go-yaml prints it."""
+    """`line N: what is wrong` with go-yaml's number: counted from 0 for the parser, from 1 for the scanner, never 0."""
     if isinstance(error, yaml.MarkedYAMLError):
-        mark = error.problem_mark or error.context_mark
-        return f"line {mark.line + 1}: {error.problem}" if mark else str(error.problem)
+        lines = [mark.line for mark in (error.problem_mark, error.context_mark) if mark and mark.line]
+        if not lines:
+            return str(error.problem)
+        return f"line {lines[0] + isinstance(error, yaml.scanner.ScannerError)}: {error.problem}"
     return str(error).partition("\n")[0]
 
 

@@ -70,3 +70,22 @@ def test_what_is_printed_is_read_back() -> None:
     }
     assert yaml.load(yaml.dump(value)) == value
     assert yaml.decode(yaml.encode(value)) == value
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("a: [b", "line 1: did not find expected ',' or ']'"),
+        ("a: b: c", "mapping values are not allowed in this context"),
+        ("x: 1\na: b: c\n", "line 2: mapping values are not allowed in this context"),
+        ("x: 1\ny:\n  - a\n b: c\n", "line 3: did not find expected key"),
+        ("x: 1\n\ta: b\n", "line 2: found a tab character that violates indentation"),
+        ('x: 1\na: "b\n', "line 3: found unexpected end of stream"),
+        ("x: 1\na: {b\nc: d\n", "line 2: did not find expected ',' or '}'"),
+        ("x: 1\n- a\n", "line 1: did not find expected key"),
+    ],
+)
+def test_faults_have_the_words_and_lines_of_go_yaml(text: str, words: str) -> None:
+    with pytest.raises(BadRequest) as raised:
+        yaml.decode(text)
+    assert raised.value.message == f"error converting YAML to JSON: yaml: {words}"
