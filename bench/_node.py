@@ -60,6 +60,7 @@ class NodeUnderTest:
             node_ips=("127.0.0.1",),
             root=self.folder / "kubelet",
             logs=self.folder / "pods",
+            container_logs=self.folder / "containers",
             cgroup_root=self.containerd.cgroup.path,
         )
         client = Client(self._cable, clock=self.clock, user_agent="kubelet")

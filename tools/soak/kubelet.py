@@ -28,6 +28,7 @@ from tools.soak.controllers import Faults
 
 STEPS = 25
 MOST_PODS = 8
+_NAME = core_v1.DownwardAPIVolumeFile(path="name", fieldRef=core_v1.ObjectFieldSelector(fieldPath="metadata.name"))
 SETTLE = 60.0
 """Seconds until what is to be there is there, and what has gone is gone; longer than a restart's back-off."""
 SLACK = {"file descriptors": 8, "shims": 2}
@@ -59,7 +60,9 @@ class Churn:
                 await self.made.create(name, "sh", "-c", "sleep 0.2", restartPolicy="Never")
             case "volumes":
                 memory = core_v1.EmptyDirVolumeSource(medium="Memory")
+                names = core_v1.DownwardAPIVolumeSource(items=(_NAME,))
                 volumes = (
+                    core_v1.Volume(name="facts", downwardAPI=names),
                     core_v1.Volume(name="disk", emptyDir=core_v1.EmptyDirVolumeSource()),
                     core_v1.Volume(name="memory", emptyDir=memory),
                 )
@@ -141,7 +144,7 @@ def _on_machine(made: NodeUnderTest) -> dict[str, set[str]]:
         "control groups": {str(child) for folder in groups for child in folder.rglob("pod*") if child.is_dir()},
         "mounts": {mount.target for mount in mounts.table() if Path(mount.target).is_relative_to(made.folder)},
         "volumes": {str(path) for path in pods.glob("*")},
-        "logs": {str(path) for path in (made.folder / "pods").glob("*")},
+        "logs": {str(path) for name in ("pods", "containers") for path in (made.folder / name).glob("*")},
         "shims": {str(pid) for pid in made.containerd._shims()},
         "file descriptors": set(os.listdir("/proc/self/fd")),
     }

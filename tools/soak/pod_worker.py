@@ -265,7 +265,12 @@ class World:
     def start_kubelet(self) -> None:
         """A new one, which remembers nothing."""
         settings = Settings(
-            NODE, ("192.0.2.1",), root=self.folder / "kubelet", logs=self.folder / "logs", memory=1 << 30
+            NODE,
+            ("192.0.2.1",),
+            root=self.folder / "kubelet",
+            logs=self.folder / "logs",
+            container_logs=self.folder / "containers",
+            memory=1 << 30,
         )
         client = Client(direct(self.api.handler, IDENTITY), clock=self.clock)
         kubelet = Kubelet(settings, self.runtime, client, events=self.runtime, cgroups=PodCgroups(within=()))

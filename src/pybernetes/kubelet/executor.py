@@ -25,6 +25,7 @@ from pybernetes.kubelet.downward import Facts
 from pybernetes.kubelet.environment import ConfigError, Environment
 from pybernetes.kubelet.hooks import HookFailed, Hooks
 from pybernetes.kubelet.images.puller import ERR_PULL, ImageError, Puller
+from pybernetes.kubelet.log_links import link_of, make_link, remove_run
 from pybernetes.kubelet.messages import read_message
 from pybernetes.kubelet.probes.prober import Prober, has_probes
 from pybernetes.kubelet.settings import Settings
@@ -265,6 +266,7 @@ class Executor:
                 self.tell(worker, action.container, "Warning", "Failed", f"Error: {refused.message}")
                 raise ActionFailed("RunContainerError", refused.message, most=10.0) from None
         self.tell(worker, action.container, "Normal", "Started", "Container started")
+        await asyncio.to_thread(self._link_log, worker, action)
         pod = worker.pod
         container = _spec_of(pod, action.container) if pod is not None else None
         if container is None or container.lifecycle is None or container.lifecycle.postStart is None:
@@ -275,6 +277,16 @@ class Executor:
         except HookFailed as failed:
             self.tell(worker, action.container, "Warning", "FailedPostStartHook", f"PostStartHook failed: {failed}")
             await self._tools.runtime.stop_container(action.id, machine.pod_grace(_pod(worker)))
+
+    def _link_log(self, worker: PodWorker, action: machine.StartContainer) -> None:
+        run = next((c for c in worker.observed.containers if c.id == action.id), None)
+        if run is None or worker.last is None:
+            return
+        log_file = specs.log_folder(self._settings, worker.last) / run.name / f"{run.attempt}.log"
+        try:
+            make_link(link_of(self._settings.container_logs, worker.last, run.name, run.id), log_file)
+        except OSError as error:
+            log.warning("cannot link log pod=%s container=%s error=%s", worker.ref, run.name, error)
 
     async def _stop(self, worker: PodWorker, action: machine.Action) -> None:
         action = cast(machine.StopContainer, action)
@@ -301,7 +313,15 @@ class Executor:
         return max(_LEAST_STOP, action.grace - (self._clock.monotonic() - began))
 
     async def _remove(self, worker: PodWorker, action: machine.Action) -> None:
-        await self._tools.runtime.remove_container(cast(machine.RemoveContainer, action).id)
+        id = cast(machine.RemoveContainer, action).id
+        run = next((c for c in worker.observed.containers if c.id == id), None)
+        await self._tools.runtime.remove_container(id)
+        if run is None or not run.log_path:
+            return
+        try:
+            await asyncio.to_thread(remove_run, self._settings.container_logs, Path(run.log_path), id)
+        except OSError as error:
+            log.warning("cannot remove log pod=%s container=%s error=%s", worker.ref, run.name, error)
 
     # -- for the worker ------------------------------------------------------------------------------------------------
 

@@ -25,6 +25,7 @@ from pybernetes.kubelet.downward import Facts
 from pybernetes.kubelet.executor import Executor, Tools
 from pybernetes.kubelet.hooks import Hooks
 from pybernetes.kubelet.images.puller import Puller
+from pybernetes.kubelet.log_links import remove_dead
 from pybernetes.kubelet.log_rotation import LogRotation
 from pybernetes.kubelet.settings import Settings
 from pybernetes.kubelet.sources import ApiSources
@@ -159,7 +160,7 @@ class Kubelet:
             if new.metadata.uid not in self._admitted:
                 self._admit(new, worker)
             worker.update(new)
-            if old is not None and old.metadata.labels != new.metadata.labels:
+            if old is not None and _facts(old) != _facts(new):
                 self._later(self._refresh(worker), "refresh")
         if old is not None and (new is None or new.metadata.uid != old.metadata.uid):
             self._admitted.discard(old.metadata.uid)
@@ -313,7 +314,8 @@ class Kubelet:
                 self._worker(PodRef("", "", uid)).removed(_GONE_GRACE)
 
     def _leftovers(self) -> set[str]:
-        """UIDs of Pods that still have a cgroup, a folder or logs."""
+        """UIDs of Pods that still have a cgroup, a folder or logs. Dead links to logs go at once."""
+        remove_dead(self.settings.container_logs)
         folders = {folder.name for folder in (self.settings.root / "pods").glob("*")}
         logs = {folder.name.rpartition("_")[2] for folder in self.settings.logs.glob("*_*_*")}
         return self._cgroups.known() | folders | logs
@@ -335,3 +337,8 @@ class Kubelet:
             await self._volumes.refresh(pod, tuple(ip.ip for ip in pod.status.podIPs))
         except VolumeError as error:
             self._executor.tell(worker, "", "Warning", "FailedMount", str(error))
+
+
+def _facts(pod: core_v1.Pod) -> object:
+    """What the downward API shows and others may change."""
+    return pod.metadata.labels, pod.metadata.annotations

@@ -202,7 +202,7 @@ def _mounts(making: Making, message_path: str) -> tuple[m.Mount, ...]:
         host = making.volumes[mount.name]
         below = expand(mount.subPathExpr, making.environment) if mount.subPathExpr else mount.subPath
         if below:
-            host = subpath(host, below)
+            host = subpath(host, below, mount.name, making.container.name)
         propagation = _PROPAGATION[mount.mountPropagation or "None"]
         found.append(m.Mount(str(host), _absolute(mount.mountPath), mount.readOnly, propagation))
     taken = {mount.container_path.rstrip("/") for mount in found}
@@ -216,15 +216,33 @@ def _absolute(path: str) -> str:
     return path if path.startswith("/") else f"/{path}"
 
 
-def subpath(volume: Path, below: str) -> Path:
-    """A path inside a volume, made as a directory where it is missing. Raises ConfigError when it leads out of it."""
+def subpath(volume: Path, below: str, mount: str, container: str) -> Path:
+    """A path inside a volume, made as a directory where it is missing. Raises ConfigError with upstream's words."""
+    where = f'for volumeMount "{mount}" of container "{container}"'
+    if below.startswith("/"):
+        raise ConfigError(f"error SubPath `{below}` must not be an absolute path")
+    if ".." in below.split("/"):
+        raise ConfigError(f"unable to provision SubPath `{below}`: must not contain '..'")
     path = (volume / below).resolve()
-    if below.startswith("/") or not path.is_relative_to(volume.resolve()):
-        raise ConfigError(f'subPath "{below}" is not within volume path')
-    if not path.exists():
-        path.mkdir(mode=0o750, parents=True)
-        path.chmod(volume.stat().st_mode & 0o7777)
+    if not path.is_relative_to(volume.resolve()):
+        raise ConfigError(f"failed to prepare subPath {where}")
+    if not volume.exists():
+        raise ConfigError(f"stat {volume}: no such file or directory")
+    # What is missing becomes a directory, also where the Pod means a file: nothing says which it is to be.
+    try:
+        _make_below(path, volume.stat().st_mode & 0o7777)
+    except OSError:
+        # Not the system's words: they would tell of the node's files.
+        raise ConfigError(f"failed to create subPath directory {where}") from None
     return path
+
+
+def _make_below(path: Path, mode: int) -> None:
+    """Makes a directory and its parents with a mode, whatever the umask."""
+    if not path.exists():
+        _make_below(path.parent, mode)
+        path.mkdir()
+        path.chmod(mode)
 
 
 def _security(pod: core_v1.Pod, container: core_v1.Container, settings: Settings) -> m.Security:

@@ -45,7 +45,6 @@ class VolumeRequest(Struct, frozen=True):
 
 SetUp: TypeAlias = Callable[[VolumeRequest], Awaitable[Path]]
 MakeContent: TypeAlias = Callable[[VolumeRequest], Awaitable[Content]]
-TakeDown: TypeAlias = Callable[[Path], Awaitable[None]]
 
 
 @dataclass(frozen=True)
@@ -58,7 +57,8 @@ class VolumeType:
     """Below pods/<uid>/volumes, as upstream names it: `kubernetes.io~empty-dir`."""
     content: MakeContent | None = None
     set_up: SetUp | None = None
-    take_down: TakeDown | None = None
+    memory: bool = False
+    """`content` is secret or of the Pod alone: on a tmpfs, never on a disk."""
 
 
 class Volumes:
@@ -128,6 +128,8 @@ class Volumes:
                 return path
             assert kind.content is not None
             content = await kind.content(request)
+            if kind.memory:
+                await asyncio.to_thread(_in_memory, folder)
             await asyncio.to_thread(write_atomically, folder, content, self._clock.now(), _fs_group(pod))
         except (ApiError, OSError, ValueError) as error:
             raise VolumeError(f'MountVolume.SetUp failed for volume "{volume.name}" : {error}') from None
@@ -136,6 +138,13 @@ class Volumes:
 
 def _fs_group(pod: core_v1.Pod) -> int | None:
     return pod.spec.securityContext.fsGroup if pod.spec.securityContext else None
+
+
+def _in_memory(folder: Path) -> None:
+    """Puts a tmpfs there, unless the volume is in use already."""
+    folder.mkdir(parents=True, exist_ok=True)
+    if not (folder / "..data").is_symlink() and not mounts.is_mount(folder):
+        mounts.mount("tmpfs", folder, "tmpfs")
 
 
 def _own(path: Path, group: int) -> None:

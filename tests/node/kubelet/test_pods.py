@@ -228,3 +228,27 @@ async def test_prestop_runs_before_the_end_and_within_the_grace(one: NodeUnderTe
     await one.pods.delete(Key("default", "hooked"), grace=3)
     await one.until("hooked", gone)
     assert (out / "file").read_text() == "stopped\n"
+
+
+async def test_every_containers_log_has_a_link_in_one_folder(one: NodeUnderTest) -> None:
+    await one.create("web", "sh", "-c", "echo hello; sleep 1000")
+    pod = await one.until("web", running)
+    id = pod.status.containerStatuses[0].containerID.removeprefix("containerd://")
+    link = one.folder / "containers" / f"web_default_c-{id}.log"
+    assert link.resolve() == one.folder / "pods" / f"default_web_{pod.metadata.uid}" / "c" / "0.log"
+    await until(lambda: "hello" in link.read_text(), "logged")
+    await one.pods.delete(Key("default", "web"))
+    await one.until("web", gone)
+    await until(lambda: not link.is_symlink(), "removed")
+
+
+async def test_changed_annotations_are_in_the_downward_volume_at_once(one: NodeUnderTest) -> None:
+    item = core_v1.DownwardAPIVolumeFile(
+        path="a", fieldRef=core_v1.ObjectFieldSelector(fieldPath="metadata.annotations")
+    )
+    volume = core_v1.Volume(name="v", downwardAPI=core_v1.DownwardAPIVolumeSource(items=(item,)))
+    pod = await one.create("web", volumes=(volume,))
+    await one.until("web", running)
+    await one.pods.patch_raw(Key("default", "web"), {"metadata": {"annotations": {"k": "v"}}})
+    folder = one.folder / "kubelet" / "pods" / pod.metadata.uid / "volumes" / "kubernetes.io~downward-api" / "v"
+    await until(lambda: 'k="v"' in (folder / "a").read_text(), "refreshed", timeout=5)

@@ -1,5 +1,6 @@
 """The volume manager: every type is found, unknown ones are named, what is torn down is gone."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ from tests.unit.kubelet.pods import pod
 
 from pybernetes.aio.clock import SystemClock
 from pybernetes.api.types import core_v1
+from pybernetes.kernel import mounts
 from pybernetes.kubelet.downward import Facts
 from pybernetes.kubelet.volume import VolumeError, Volumes
 
@@ -55,3 +57,20 @@ async def test_a_host_path_is_checked(volumes: Volumes, tmp_path: Path) -> None:
         await volumes.set_up(pod(volumes=(volume(hostPath=source),)))
     create = core_v1.HostPathVolumeSource(path=str(tmp_path / "x"), type="DirectoryOrCreate")
     assert (await volumes.set_up(pod(volumes=(volume(hostPath=create),))))["v"] == tmp_path / "x"
+
+
+@pytest.mark.root
+@pytest.mark.skipif(os.geteuid() != 0, reason="mounts a tmpfs")
+async def test_secrets_are_never_on_a_disk(tmp_path: Path) -> None:
+    sources = FakeSources()
+    sources.secrets["s"] = core_v1.Secret(data={"key": "eA=="})
+    volumes = Volumes(tmp_path, sources, SystemClock(), Facts)
+    wanted = pod(volumes=(volume(secret=core_v1.SecretVolumeSource(secretName="s")),))
+    path = (await volumes.set_up(wanted))["v"]
+    try:
+        await volumes.refresh(wanted, ())
+        assert (path / "key").read_text() == "x"
+        assert [m.kind for m in mounts.table() if m.target == str(path)] == ["tmpfs"]
+    finally:
+        await volumes.tear_down("uid-1")
+    assert not path.exists()

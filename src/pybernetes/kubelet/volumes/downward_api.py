@@ -27,4 +27,4 @@ def files(request: VolumeRequest, items: tuple[core_v1.DownwardAPIVolumeFile, ..
     return found
 
 
-VOLUME = VolumeType(field="downwardAPI", folder="kubernetes.io~downward-api", content=content)
+VOLUME = VolumeType(field="downwardAPI", folder="kubernetes.io~downward-api", content=content, memory=True)

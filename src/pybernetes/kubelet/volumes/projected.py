@@ -71,4 +71,4 @@ def _fresh(expiry: Path, file: Path, now: float, seconds: int) -> bool:
     return file.exists() and ends - now > seconds / 5
 
 
-VOLUME = VolumeType(field="projected", folder="kubernetes.io~projected", content=content)
+VOLUME = VolumeType(field="projected", folder="kubernetes.io~projected", content=content, memory=True)

@@ -30,4 +30,4 @@ async def files(
     return optional_items(data, items, mode, "secret", optional=optional)
 
 
-VOLUME = VolumeType(field="secret", folder="kubernetes.io~secret", content=content)
+VOLUME = VolumeType(field="secret", folder="kubernetes.io~secret", content=content, memory=True)
