@@ -6,7 +6,7 @@ The scheduler has counted already; this catches races, and Pods that name their 
 from collections.abc import Iterable, Mapping
 
 from pybernetes.api.types import core_v1
-from pybernetes.kubelet.pod_machine import Verdict
+from pybernetes.kubelet.pod_actions import Verdict
 from pybernetes.rules.requests import PODS, amount, pod_requests
 
 

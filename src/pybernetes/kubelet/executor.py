@@ -17,6 +17,7 @@ from pybernetes.aio.clock import Clock
 from pybernetes.api.errors import ApiError
 from pybernetes.api.types import core_v1
 from pybernetes.client.events import reference
+from pybernetes.kubelet import pod_actions as act
 from pybernetes.kubelet import pod_machine as machine
 from pybernetes.kubelet import specs
 from pybernetes.kubelet.cgroups import PodCgroups
@@ -76,28 +77,28 @@ class Executor:
         self._clock = clock
         self._starts = asyncio.Semaphore(settings.max_parallel_starts)
         self._sandbox_specs: dict[str, m.SandboxSpec] = {}
-        self._by_action: dict[type[machine.Action], Callable[[PodWorker, machine.Action], Awaitable[None]]] = {
-            machine.Prepare: self._prepare,
-            machine.RunSandbox: self._run_sandbox,
-            machine.StopSandbox: self._stop_sandbox,
-            machine.RemoveSandbox: self._remove_sandbox,
-            machine.PullImage: self._pull,
-            machine.CreateContainer: self._create,
-            machine.StartContainer: self._start,
-            machine.StopContainer: self._stop,
-            machine.RemoveContainer: self._remove,
-            machine.TearDown: self._tear_down,
-            machine.FinalDelete: self._final_delete,
-            machine.Forget: self._forget,
+        self._by_action: dict[type[act.Action], Callable[[PodWorker, act.Action], Awaitable[None]]] = {
+            act.Prepare: self._prepare,
+            act.RunSandbox: self._run_sandbox,
+            act.StopSandbox: self._stop_sandbox,
+            act.RemoveSandbox: self._remove_sandbox,
+            act.PullImage: self._pull,
+            act.CreateContainer: self._create,
+            act.StartContainer: self._start,
+            act.StopContainer: self._stop,
+            act.RemoveContainer: self._remove,
+            act.TearDown: self._tear_down,
+            act.FinalDelete: self._final_delete,
+            act.Forget: self._forget,
         }
 
-    async def perform(self, worker: PodWorker, action: machine.Action) -> None:
+    async def perform(self, worker: PodWorker, action: act.Action) -> None:
         """Does one thing. Raises ActionFailed, RuntimeUnavailable, RuntimeRefused."""
         await self._by_action[type(action)](worker, action)
 
     # -- Pod ---------------------------------------------------------------------------------------------------------
 
-    async def _prepare(self, worker: PodWorker, _: machine.Action) -> None:
+    async def _prepare(self, worker: PodWorker, _: act.Action) -> None:
         pod = _pod(worker)
         try:
             await asyncio.to_thread(self._make_folders, pod)
@@ -114,8 +115,8 @@ class Executor:
         self._tools.volumes.pod_folder(pod.metadata.uid).mkdir(mode=0o750, parents=True, exist_ok=True)
         specs.log_folder(self._settings, pod).mkdir(mode=0o755, parents=True, exist_ok=True)
 
-    async def _run_sandbox(self, worker: PodWorker, action: machine.Action) -> None:
-        attempt = cast(machine.RunSandbox, action).attempt
+    async def _run_sandbox(self, worker: PodWorker, action: act.Action) -> None:
+        attempt = cast(act.RunSandbox, action).attempt
         pod = _pod(worker)
         wrong = self._tools.network()
         if wrong and not pod.spec.hostNetwork:
@@ -137,13 +138,13 @@ class Executor:
         resolv = await asyncio.to_thread(_read, self._settings.resolv_conf)
         return specs.sandbox_spec(pod, attempt, self._settings, self._tools.cgroups.parent(pod), resolv)
 
-    async def _stop_sandbox(self, worker: PodWorker, action: machine.Action) -> None:
-        await self._tools.runtime.stop_sandbox(cast(machine.StopSandbox, action).sandbox)
+    async def _stop_sandbox(self, worker: PodWorker, action: act.Action) -> None:
+        await self._tools.runtime.stop_sandbox(cast(act.StopSandbox, action).sandbox)
 
-    async def _remove_sandbox(self, worker: PodWorker, action: machine.Action) -> None:
-        await self._tools.runtime.remove_sandbox(cast(machine.RemoveSandbox, action).sandbox)
+    async def _remove_sandbox(self, worker: PodWorker, action: act.Action) -> None:
+        await self._tools.runtime.remove_sandbox(cast(act.RemoveSandbox, action).sandbox)
 
-    async def _tear_down(self, worker: PodWorker, _: machine.Action) -> None:
+    async def _tear_down(self, worker: PodWorker, _: act.Action) -> None:
         uid = worker.ref.uid
         try:
             await self._tools.volumes.tear_down(uid)
@@ -153,7 +154,7 @@ class Executor:
         if not clean:
             raise ActionFailed("FailedTearDown", "a process is left in the Pod's cgroup", first=0.2, most=10.0)
 
-    async def _forget(self, worker: PodWorker, _: machine.Action) -> None:
+    async def _forget(self, worker: PodWorker, _: act.Action) -> None:
         """The last files: hosts, termination messages, logs. The runtime makes a log's folder, too, so this comes last."""
         uid = worker.ref.uid
         try:
@@ -162,7 +163,7 @@ class Executor:
         except OSError as error:
             raise ActionFailed("FailedTearDown", str(error)) from None
 
-    async def _final_delete(self, worker: PodWorker, _: machine.Action) -> None:
+    async def _final_delete(self, worker: PodWorker, _: act.Action) -> None:
         pod = _pod(worker)
         await worker.last_words()
         try:
@@ -172,8 +173,8 @@ class Executor:
 
     # -- containers ----------------------------------------------------------------------------------------------------
 
-    async def _pull(self, worker: PodWorker, action: machine.Action) -> None:
-        action = cast(machine.PullImage, action)
+    async def _pull(self, worker: PodWorker, action: act.Action) -> None:
+        action = cast(act.PullImage, action)
         pod = _pod(worker)
         container = _spec_of(pod, action.container)
 
@@ -189,8 +190,8 @@ class Executor:
                 raise
             raise ActionFailed(ERR_PULL, str(error), first=_PULL_FIRST, most=_PULL_MOST) from None
 
-    async def _create(self, worker: PodWorker, action: machine.Action) -> None:
-        action = cast(machine.CreateContainer, action)
+    async def _create(self, worker: PodWorker, action: act.Action) -> None:
+        action = cast(act.CreateContainer, action)
         pod = _pod(worker)
         sandbox = next((s for s in worker.observed.sandboxes if s.id == action.sandbox), None)
         if sandbox is None:
@@ -214,10 +215,10 @@ class Executor:
         self.tell(worker, action.container, "Normal", "Created", "Container created")
 
     async def _making(
-        self, worker: PodWorker, pod: core_v1.Pod, action: machine.CreateContainer, sandbox: m.Sandbox
+        self, worker: PodWorker, pod: core_v1.Pod, action: act.CreateContainer, sandbox: m.Sandbox
     ) -> specs.Making:
         container = _spec_of(pod, action.container)
-        image = worker.images[machine.PullImage(action.container, action.attempt).key]
+        image = worker.images[act.PullImage(action.container, action.attempt).key]
         if _wants_non_root(pod, container):
             specs.check_not_root(pod, container, await self._tools.puller.inspect(image))
         ips = self._settings.node_ips if pod.spec.hostNetwork else sandbox.ips
@@ -257,8 +258,8 @@ class Executor:
         message.chmod(0o666)
         return hosts, message
 
-    async def _start(self, worker: PodWorker, action: machine.Action) -> None:
-        action = cast(machine.StartContainer, action)
+    async def _start(self, worker: PodWorker, action: act.Action) -> None:
+        action = cast(act.StartContainer, action)
         async with self._starts:
             try:
                 await self._tools.runtime.start_container(action.id)
@@ -278,7 +279,7 @@ class Executor:
             self.tell(worker, action.container, "Warning", "FailedPostStartHook", f"PostStartHook failed: {failed}")
             await self._tools.runtime.stop_container(action.id, machine.pod_grace(_pod(worker)))
 
-    def _link_log(self, worker: PodWorker, action: machine.StartContainer) -> None:
+    def _link_log(self, worker: PodWorker, action: act.StartContainer) -> None:
         run = next((c for c in worker.observed.containers if c.id == action.id), None)
         if run is None or worker.last is None:
             return
@@ -288,8 +289,8 @@ class Executor:
         except OSError as error:
             log.warning("cannot link log pod=%s container=%s error=%s", worker.ref, run.name, error)
 
-    async def _stop(self, worker: PodWorker, action: machine.Action) -> None:
-        action = cast(machine.StopContainer, action)
+    async def _stop(self, worker: PodWorker, action: act.Action) -> None:
+        action = cast(act.StopContainer, action)
         why = "" if action.why == "Stopping container" else f", {action.why}"
         message = action.why if "will be restarted" in action.why else f"Stopping container {action.container}{why}"
         if action.why != "Pod has ended":
@@ -297,7 +298,7 @@ class Executor:
         grace = await self._before_stop(worker, action)
         await self._tools.runtime.stop_container(action.id, grace)
 
-    async def _before_stop(self, worker: PodWorker, action: machine.StopContainer) -> float:
+    async def _before_stop(self, worker: PodWorker, action: act.StopContainer) -> float:
         """Runs the preStop hook; what is left of the grace. A grace of 0 runs no hook."""
         pod = worker.last
         container = next((c for c in _all(pod) if c.name == action.container), None) if pod is not None else None
@@ -312,8 +313,8 @@ class Executor:
             self.tell(worker, action.container, "Warning", "FailedPreStopHook", f"PreStopHook failed: {said}")
         return max(_LEAST_STOP, action.grace - (self._clock.monotonic() - began))
 
-    async def _remove(self, worker: PodWorker, action: machine.Action) -> None:
-        id = cast(machine.RemoveContainer, action).id
+    async def _remove(self, worker: PodWorker, action: act.Action) -> None:
+        id = cast(act.RemoveContainer, action).id
         run = next((c for c in worker.observed.containers if c.id == id), None)
         await self._tools.runtime.remove_container(id)
         if run is None or not run.log_path:
@@ -338,7 +339,7 @@ class Executor:
         if pod is None or container is None or not has_probes(container):
             return None
 
-        def changed(health: machine.Health) -> None:
+        def changed(health: act.Health) -> None:
             worker.health[run.id] = health
             worker.wake(look=False)
 

@@ -14,10 +14,11 @@ from msgspec.structs import replace
 from pybernetes.aio.clock import Clock, parse_time
 from pybernetes.api.types import core_v1
 from pybernetes.client.guard import Guard
+from pybernetes.kubelet import pod_actions as act
 from pybernetes.kubelet import pod_machine as machine
 from pybernetes.kubelet.cri.model import Container, PodRef, PodRuntime, RuntimeRefused, RuntimeUnavailable, State
 from pybernetes.kubelet.images.puller import ERR_PULL
-from pybernetes.kubelet.pod_machine import Action, Failure, Health, Observed
+from pybernetes.kubelet.pod_actions import Action, Failure, Health, Observed
 from pybernetes.kubelet.status.pod_status import BACK_OFF_NOTICE, OURS, Surroundings, pod_status
 from pybernetes.kubelet.status.reporter import Reporter
 
@@ -27,7 +28,7 @@ _RUNTIME_RETRY = 1.0
 _REPORT_RETRY = 2.0
 _RECONCILE = 10.0
 _ENDING, _ENDING_LOOK = 2.0, 0.03
-_TRACELESS = (machine.Prepare, machine.PullImage, machine.StopSandbox, machine.TearDown)
+_TRACELESS = (act.Prepare, act.PullImage, act.StopSandbox, act.TearDown)
 
 
 class Performer(Protocol):
@@ -61,7 +62,7 @@ class PodWorker:
         self.last: core_v1.Pod | None = None
         """The Pod as it was last seen, also after it has gone."""
         self.grace: float | None = None
-        self.verdict: machine.Verdict | None = None
+        self.verdict: act.Verdict | None = None
         self.images: dict[str, str] = {}
         """Image id by the key of the pull that brought it."""
         self.health: dict[str, Health] = {}
@@ -171,9 +172,9 @@ class PodWorker:
             self._look = True
             return _RUNTIME_RETRY
         actions = machine.decide(self.pod, self.observed)
-        delays = [a.when - self.observed.now for a in actions if isinstance(a, machine.WakeAt)]
+        delays = [a.when - self.observed.now for a in actions if isinstance(a, act.WakeAt)]
         for action in actions:
-            if not isinstance(action, machine.WakeAt):
+            if not isinstance(action, act.WakeAt):
                 self._begin(group, action)
         self._probe(group)
         self._tell_back_offs()
@@ -234,7 +235,7 @@ class PodWorker:
                 self._failed(key, ActionFailed("InternalError", str(guard.error)))
         finally:
             self._busy.pop(key, None)
-            self.wake(look=not isinstance(action, machine.Prepare | machine.PullImage))
+            self.wake(look=not isinstance(action, act.Prepare | act.PullImage))
 
     def _succeeded(self, action: Action) -> None:
         key = action.key
@@ -242,12 +243,12 @@ class PodWorker:
         self._delays.pop(key, None)
         if isinstance(action, _TRACELESS):
             self._done.add(key)
-        if isinstance(action, machine.FinalDelete):
+        if isinstance(action, act.FinalDelete):
             self.removed()
-        if isinstance(action, machine.Forget):
+        if isinstance(action, act.Forget):
             self._forgotten = self.pod is None
-        if isinstance(action, machine.RunSandbox):
-            self._done.discard(machine.TearDown.name)
+        if isinstance(action, act.RunSandbox):
+            self._done.discard(act.TearDown.name)
 
     def _failed(self, key: str, failed: ActionFailed) -> None:
         delay = min(failed.most, 2 * self._delays[key]) if key in self._delays else failed.first

@@ -9,12 +9,14 @@ from msgspec.structs import replace
 from tests.unit.kubelet.pods import container, pod, run, sandbox
 
 from pybernetes.api.types import core_v1
+from pybernetes.kubelet import pod_actions as act
 from pybernetes.kubelet import pod_machine as machine
 from pybernetes.kubelet.cri.model import State
-from pybernetes.kubelet.pod_machine import Failure, Health, Observed, Verdict, WakeAt, decide
+from pybernetes.kubelet.pod_actions import Failure, Health, Observed, Verdict, WakeAt
+from pybernetes.kubelet.pod_machine import decide
 
 
-def acts(wanted: core_v1.Pod | None, **seen: object) -> list[machine.Action]:
+def acts(wanted: core_v1.Pod | None, **seen: object) -> list[act.Action]:
     """What is decided, without the time to wake up."""
     observed = Observed(**{"now": 1000.0, "started": 900.0, **seen})
     return [a for a in decide(wanted, observed) if not isinstance(a, WakeAt)]
@@ -29,12 +31,12 @@ PULLED = frozenset({"prepare", "pull/c/0"})
 
 
 def test_a_new_pod_is_prepared_and_its_image_pulled_at_once() -> None:
-    assert acts(pod()) == [machine.Prepare(), machine.PullImage("c", 0)]
+    assert acts(pod()) == [act.Prepare(), act.PullImage("c", 0)]
 
 
 def test_a_sandbox_waits_for_the_volumes() -> None:
     assert acts(pod(), busy=frozenset({"prepare", "pull/c/0"})) == []
-    assert acts(pod(), done=PULLED) == [machine.RunSandbox(0)]
+    assert acts(pod(), done=PULLED) == [act.RunSandbox(0)]
 
 
 def test_a_second_sandbox_is_never_begun_while_one_is_made() -> None:
@@ -42,11 +44,9 @@ def test_a_second_sandbox_is_never_begun_while_one_is_made() -> None:
 
 
 def test_a_container_is_created_then_started() -> None:
-    assert acts(pod(), done=PULLED, sandboxes=(sandbox(),)) == [machine.CreateContainer("c", 0, "s0", 0.0)]
+    assert acts(pod(), done=PULLED, sandboxes=(sandbox(),)) == [act.CreateContainer("c", 0, "s0", 0.0)]
     created = run(state=State.CREATED)
-    assert acts(pod(), done=PULLED, sandboxes=(sandbox(),), containers=(created,)) == [
-        machine.StartContainer("c", "c0")
-    ]
+    assert acts(pod(), done=PULLED, sandboxes=(sandbox(),), containers=(created,)) == [act.StartContainer("c", "c0")]
 
 
 def test_nothing_is_pulled_for_a_container_that_is_being_made() -> None:
@@ -66,19 +66,19 @@ def test_the_first_restart_is_at_once_and_the_next_ones_wait_longer() -> None:
     first = run(state=State.EXITED, exit_code=1, finished=999.0)
     done = frozenset({"pull/c/1"})
     seen = {"sandboxes": (sandbox(),), "done": done}
-    assert acts(pod(), containers=(first,), **seen) == [machine.CreateContainer("c", 1, "s0", 10.0)]
+    assert acts(pod(), containers=(first,), **seen) == [act.CreateContainer("c", 1, "s0", 10.0)]
     second = run(attempt=1, state=State.EXITED, exit_code=1, started=998.0, finished=999.0, restart_delay=10.0)
     assert wakes(pod(), containers=(second, first), **seen) == [1009.0]
     third = replace(second, started=979.0, finished=980.0)
     again = acts(pod(), containers=(third, first), sandboxes=(sandbox(),), done=frozenset({"pull/c/2"}))
-    assert again == [machine.CreateContainer("c", 2, "s0", 20.0)]
+    assert again == [act.CreateContainer("c", 2, "s0", 20.0)]
 
 
 def test_ten_minutes_of_running_forgive_all_restarts() -> None:
     ended = run(attempt=7, state=State.EXITED, started=100.0, finished=999.0, restart_delay=300.0)
     done = frozenset({"pull/c/8"})
     assert acts(pod(), containers=(ended,), sandboxes=(sandbox(),), done=done) == [
-        machine.CreateContainer("c", 8, "s0", 10.0)
+        act.CreateContainer("c", 8, "s0", 10.0)
     ]
 
 
@@ -87,7 +87,7 @@ def test_on_failure_restarts_failures_only() -> None:
     failed, fine = run(state=State.EXITED, exit_code=1), run(state=State.EXITED)
     wanted = pod(policy="OnFailure")
     assert acts(wanted, containers=(failed,), sandboxes=(sandbox(),), done=done)
-    assert acts(wanted, containers=(fine,), sandboxes=(sandbox(),)) == [machine.StopSandbox("s0")]
+    assert acts(wanted, containers=(fine,), sandboxes=(sandbox(),)) == [act.StopSandbox("s0")]
 
 
 def test_a_rule_for_an_exit_code_outranks_the_policy() -> None:
@@ -95,40 +95,40 @@ def test_a_rule_for_an_exit_code_outranks_the_policy() -> None:
     rules = (core_v1.ContainerRestartRule(action="Restart", exitCodes=codes),)
     wanted = pod(container(restartPolicy="Never", restartPolicyRules=rules), policy="Never")
     again, over = run(state=State.EXITED, exit_code=42), run(state=State.EXITED, exit_code=1)
-    assert acts(wanted, sandboxes=(sandbox(),), containers=(again,)) == [machine.PullImage("c", 1)]
-    assert acts(wanted, sandboxes=(sandbox(),), containers=(over,)) == [machine.StopSandbox("s0")]
+    assert acts(wanted, sandboxes=(sandbox(),), containers=(again,)) == [act.PullImage("c", 1)]
+    assert acts(wanted, sandboxes=(sandbox(),), containers=(over,)) == [act.StopSandbox("s0")]
 
 
 def test_a_number_that_was_reported_is_never_used_again() -> None:
-    assert acts(pod(), restarts={"c": 4}, sandboxes=(sandbox(),)) == [machine.PullImage("c", 5)]
+    assert acts(pod(), restarts={"c": 4}, sandboxes=(sandbox(),)) == [act.PullImage("c", 5)]
 
 
 def test_init_containers_run_one_after_another() -> None:
     wanted = pod(initContainers=(container("i"), container("j")))
     done = frozenset({"prepare", "pull/i/0", "pull/j/0", "pull/c/0"})
     first = acts(wanted, done=done, sandboxes=(sandbox(),))
-    assert first == [machine.CreateContainer("i", 0, "s0", 0.0)]
+    assert first == [act.CreateContainer("i", 0, "s0", 0.0)]
     assert acts(wanted, done=done, sandboxes=(sandbox(),), containers=(run("i"),)) == []
     ended = run("i", state=State.EXITED)
     assert acts(wanted, done=done, sandboxes=(sandbox(),), containers=(ended,)) == [
-        machine.CreateContainer("j", 0, "s0", 0.0)
+        act.CreateContainer("j", 0, "s0", 0.0)
     ]
 
 
 def test_a_failed_init_container_ends_a_pod_that_never_restarts() -> None:
     wanted = pod(policy="Never", initContainers=(container("i"),))
     failed = run("i", state=State.EXITED, exit_code=1)
-    assert acts(wanted, sandboxes=(sandbox(),), containers=(failed,)) == [machine.StopSandbox("s0")]
+    assert acts(wanted, sandboxes=(sandbox(),), containers=(failed,)) == [act.StopSandbox("s0")]
 
 
 def test_a_sidecar_starts_first_and_is_kept_running() -> None:
     wanted = pod(initContainers=(container("side", restartPolicy="Always"),))
     done = frozenset({"prepare", "pull/side/0", "pull/c/0"})
-    assert acts(wanted, done=done, sandboxes=(sandbox(),)) == [machine.CreateContainer("side", 0, "s0", 0.0)]
+    assert acts(wanted, done=done, sandboxes=(sandbox(),)) == [act.CreateContainer("side", 0, "s0", 0.0)]
     slow = {"side0": Health(started=False)}
     assert acts(wanted, done=done, sandboxes=(sandbox(),), containers=(run("side"),), health=slow) == []
     assert acts(wanted, done=done, sandboxes=(sandbox(),), containers=(run("side"),)) == [
-        machine.CreateContainer("c", 0, "s0", 0.0)
+        act.CreateContainer("c", 0, "s0", 0.0)
     ]
 
 
@@ -136,22 +136,20 @@ def test_a_dead_sandbox_is_replaced_and_all_containers_start_anew() -> None:
     dead = sandbox(ready=False)
     ended = run(state=State.EXITED, exit_code=255)
     done = frozenset({"prepare", "pull/c/1"})
-    assert acts(pod(), sandboxes=(dead,), containers=(ended,), done=done) == [machine.StopSandbox("s0")]
+    assert acts(pod(), sandboxes=(dead,), containers=(ended,), done=done) == [act.StopSandbox("s0")]
     stopped = done | {"stop-sandbox/s0"}
-    assert acts(pod(), sandboxes=(dead,), containers=(ended,), done=stopped) == [machine.RunSandbox(1)]
+    assert acts(pod(), sandboxes=(dead,), containers=(ended,), done=stopped) == [act.RunSandbox(1)]
     fresh = sandbox(1)
     begun = acts(pod(), sandboxes=(fresh, dead), containers=(ended,), done=stopped)
-    assert begun == [machine.CreateContainer("c", 1, "s1", 10.0)]
+    assert begun == [act.CreateContainer("c", 1, "s1", 10.0)]
     running = run(attempt=1, sandbox="s1")
-    assert acts(pod(), sandboxes=(fresh, dead), containers=(running, ended), done=stopped) == [
-        machine.RemoveSandbox("s0")
-    ]
+    assert acts(pod(), sandboxes=(fresh, dead), containers=(running, ended), done=stopped) == [act.RemoveSandbox("s0")]
 
 
 def test_an_unhealthy_container_is_stopped_with_the_grace_of_its_probe() -> None:
     sick = {"c0": Health(unhealthy="Container c failed liveness probe, will be restarted", grace=3.0)}
     found = acts(pod(), sandboxes=(sandbox(),), containers=(run(),), health=sick)
-    assert [type(a) for a in found] == [machine.StopContainer]
+    assert [type(a) for a in found] == [act.StopContainer]
     assert found[0].grace == 3.0
 
 
@@ -160,26 +158,26 @@ def test_a_new_image_restarts_its_container_at_once() -> None:
     ended = run(state=State.EXITED, annotations={machine.CONTAINER_HASH: old}, restart_delay=300.0, finished=999.0)
     running = run(annotations={machine.CONTAINER_HASH: old})
     stopped = acts(pod(), sandboxes=(sandbox(),), containers=(running,))
-    assert [type(a) for a in stopped] == [machine.StopContainer]
+    assert [type(a) for a in stopped] == [act.StopContainer]
     wanted = pod(policy="Never")
-    assert acts(wanted, sandboxes=(sandbox(),), containers=(ended,)) == [machine.PullImage("c", 1)]
+    assert acts(wanted, sandboxes=(sandbox(),), containers=(ended,)) == [act.PullImage("c", 1)]
 
 
 def test_deletion_stops_containers_then_the_sandbox_then_tells_the_api() -> None:
     wanted = pod(meta={"deletionTimestamp": "2026-01-01T00:00:00Z", "deletionGracePeriodSeconds": 5})
     found = acts(wanted, sandboxes=(sandbox(),), containers=(run(),))
-    assert found == [machine.StopContainer("c", "c0", 5.0, "Stopping container")]
+    assert found == [act.StopContainer("c", "c0", 5.0, "Stopping container")]
     ended = (run(state=State.EXITED),)
-    assert acts(wanted, sandboxes=(sandbox(),), containers=ended) == [machine.StopSandbox("s0")]
+    assert acts(wanted, sandboxes=(sandbox(),), containers=ended) == [act.StopSandbox("s0")]
     stopped = frozenset({"stop-sandbox/s0"})
-    assert acts(wanted, sandboxes=(sandbox(),), containers=ended, done=stopped) == [machine.TearDown()]
+    assert acts(wanted, sandboxes=(sandbox(),), containers=ended, done=stopped) == [act.TearDown()]
     torn = stopped | {"teardown"}
-    assert acts(wanted, sandboxes=(sandbox(),), containers=ended, done=torn) == [machine.FinalDelete()]
+    assert acts(wanted, sandboxes=(sandbox(),), containers=ended, done=torn) == [act.FinalDelete()]
 
 
 def test_a_pod_that_never_ran_here_is_deleted_too() -> None:
     wanted = pod(meta={"deletionTimestamp": "2026-01-01T00:00:00Z"})
-    assert acts(wanted, done=frozenset({"teardown"})) == [machine.FinalDelete()]
+    assert acts(wanted, done=frozenset({"teardown"})) == [act.FinalDelete()]
 
 
 def test_a_shorter_grace_overtakes_a_stop_under_way_and_a_longer_does_not() -> None:
@@ -205,19 +203,19 @@ def test_the_active_deadline_ends_a_pod_in_time() -> None:
     wanted = pod(activeDeadlineSeconds=150)
     assert wakes(wanted, sandboxes=(sandbox(),), containers=(run(),)) == [1050.0]
     late = acts(wanted, now=1050.0, sandboxes=(sandbox(),), containers=(run(),))
-    assert [type(a) for a in late] == [machine.StopContainer]
+    assert [type(a) for a in late] == [act.StopContainer]
 
 
 def test_a_refused_pod_starts_nothing() -> None:
-    assert acts(pod(), verdict=Verdict("OutOfcpu", "too much")) == [machine.TearDown()]
+    assert acts(pod(), verdict=Verdict("OutOfcpu", "too much")) == [act.TearDown()]
 
 
 def test_a_pod_that_is_gone_leaves_nothing() -> None:
     done = frozenset({"stop-sandbox/s0", "teardown"})
     ended = (run(state=State.EXITED),)
-    assert acts(None, sandboxes=(sandbox(),), containers=ended, done=done) == [machine.RemoveContainer("c0")]
-    assert acts(None, sandboxes=(sandbox(),), done=done) == [machine.RemoveSandbox("s0")]
-    assert acts(None, done=done) == [machine.Forget()]
+    assert acts(None, sandboxes=(sandbox(),), containers=ended, done=done) == [act.RemoveContainer("c0")]
+    assert acts(None, sandboxes=(sandbox(),), done=done) == [act.RemoveSandbox("s0")]
+    assert acts(None, done=done) == [act.Forget()]
 
 
 def test_a_failed_action_waits_for_its_time() -> None:
@@ -257,28 +255,28 @@ class World:
             started=900.0,
         )
 
-    def perform(self, action: machine.Action) -> None:
-        if self.unlucky and self.chance.random() < 0.2 and not isinstance(action, machine.Forget):
+    def perform(self, action: act.Action) -> None:
+        if self.unlucky and self.chance.random() < 0.2 and not isinstance(action, act.Forget):
             self.failures[action.key] = Failure("Unlucky", "", self.now + self.chance.choice([0, 5]))
             return
         self.failures.pop(action.key, None)
         self._change(action)
 
-    def _change(self, action: machine.Action) -> None:
+    def _change(self, action: act.Action) -> None:
         match action:
-            case machine.RunSandbox():
+            case act.RunSandbox():
                 assert not any(s.ready for s in self.sandboxes), "a second sandbox"
                 made = replace(sandbox(action.attempt), id=self._id("s"), created=self.now)
                 self.sandboxes.append(made)
                 self.done.discard("teardown")
-            case machine.StopSandbox():
+            case act.StopSandbox():
                 self.done.add(action.key)
                 assert not any(c.state == State.RUNNING for c in self.containers if c.sandbox == action.sandbox)
                 self.sandboxes = [replace(s, ready=False) if s.id == action.sandbox else s for s in self.sandboxes]
-            case machine.RemoveSandbox():
+            case act.RemoveSandbox():
                 self.sandboxes = [s for s in self.sandboxes if s.id != action.sandbox]
                 self.containers = [c for c in self.containers if c.sandbox != action.sandbox]
-            case machine.CreateContainer():
+            case act.CreateContainer():
                 assert all(c.attempt < action.attempt for c in self.containers if c.name == action.container)
                 self.restarts[action.container] = action.attempt
                 self.containers.append(
@@ -292,17 +290,17 @@ class World:
                         created=self.now,
                     )
                 )
-            case machine.StartContainer():
+            case act.StartContainer():
                 self._set(action.id, state=State.RUNNING, started=self.now)
-            case machine.StopContainer():
+            case act.StopContainer():
                 self._set(action.id, state=State.EXITED, finished=self.now, exit_code=137)
-            case machine.RemoveContainer():
+            case act.RemoveContainer():
                 assert not any(c.id == action.id and c.state == State.RUNNING for c in self.containers)
                 self.containers = [c for c in self.containers if c.id != action.id]
-            case machine.FinalDelete():
+            case act.FinalDelete():
                 assert not any(c.state == State.RUNNING for c in self.containers)
                 self.deleted = True
-            case machine.Forget():
+            case act.Forget():
                 self.forgotten = True
             case _:
                 self.done.add(action.key)
@@ -332,7 +330,7 @@ class World:
             self.done.clear()
             self.failures.clear()
 
-    def step(self, wanted: core_v1.Pod | None) -> list[machine.Action]:
+    def step(self, wanted: core_v1.Pod | None) -> list[act.Action]:
         """One pass; what was decided."""
         found = [a for a in decide(wanted, self.observe())]
         assert len({a.key for a in found}) == len(found), "one thing twice"

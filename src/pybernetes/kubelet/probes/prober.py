@@ -12,7 +12,7 @@ from pybernetes.aio.clock import Clock
 from pybernetes.api.types import core_v1
 from pybernetes.kubelet.cri.model import Container
 from pybernetes.kubelet.hooks import Answer, Hooks
-from pybernetes.kubelet.pod_machine import Health
+from pybernetes.kubelet.pod_actions import Health
 
 log = logging.getLogger(__name__)
 

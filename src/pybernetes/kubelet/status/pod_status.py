@@ -11,10 +11,11 @@ from msgspec.structs import replace
 
 from pybernetes.aio.clock import rfc3339
 from pybernetes.api.types import core_v1
+from pybernetes.kubelet import pod_actions as act
 from pybernetes.kubelet import pod_machine as machine
 from pybernetes.kubelet.cri.model import Container, State
 from pybernetes.kubelet.images.puller import BACK_OFF, ERR_PULL
-from pybernetes.kubelet.pod_machine import Observed
+from pybernetes.kubelet.pod_actions import Observed
 from pybernetes.rules.qos import qos_class
 
 BACK_OFF_NOTICE = 1.0
@@ -73,7 +74,7 @@ def pod_status(pod: core_v1.Pod, observed: Observed, around: Surroundings) -> co
     return replace(status, conditions=_conditions(pod, status, observed))
 
 
-def _refused(pod: core_v1.Pod, verdict: machine.Verdict, around: Surroundings) -> core_v1.PodStatus:
+def _refused(pod: core_v1.Pod, verdict: act.Verdict, around: Surroundings) -> core_v1.PodStatus:
     """Of a Pod that the node did not take."""
     return replace(
         pod.status,
@@ -207,7 +208,7 @@ def _will_restart(
     if machine.terminating(pod, observed) or machine.finished(pod, observed):
         return None
     attempt = run.attempt + 1
-    for key in (machine.PullImage(spec.name, attempt).key, f"create/{spec.name}"):
+    for key in (act.PullImage(spec.name, attempt).key, f"create/{spec.name}"):
         failure = observed.failures.get(key)
         if failure is not None:
             return _failed(spec, failure, observed.now)
@@ -240,7 +241,7 @@ def _waiting(
     """A waiting container always has a reason."""
     seen = machine.by_name(observed)
     attempt = 1 + max(run.attempt if run else -1, observed.restarts.get(spec.name, -1))
-    keys = [machine.PullImage(spec.name, attempt).key, f"create/{spec.name}"]
+    keys = [act.PullImage(spec.name, attempt).key, f"create/{spec.name}"]
     if run is not None:
         keys.append(f"start/{run.id}")
     for key in keys:
@@ -254,7 +255,7 @@ def _waiting(
     return core_v1.ContainerStateWaiting(reason="ContainerCreating" if creating else "PodInitializing")
 
 
-def _failed(spec: core_v1.Container, failure: machine.Failure, now: float) -> core_v1.ContainerStateWaiting:
+def _failed(spec: core_v1.Container, failure: act.Failure, now: float) -> core_v1.ContainerStateWaiting:
     if failure.reason == ERR_PULL and now >= failure.since + BACK_OFF_NOTICE:
         message = f'Back-off pulling image "{spec.image}": {ERR_PULL}: {failure.message}'
         return core_v1.ContainerStateWaiting(reason=BACK_OFF, message=message)
@@ -294,7 +295,7 @@ def _phase(
     verdict = observed.verdict
     ends = machine.deadline(pod, observed)
     if verdict is None and ends is not None and ends <= observed.now:
-        verdict = machine.Verdict("DeadlineExceeded", "Pod was active on the node longer than the specified deadline")
+        verdict = act.Verdict("DeadlineExceeded", "Pod was active on the node longer than the specified deadline")
     if verdict is not None:
         return "Running" if living else "Failed", verdict.reason, verdict.message
     if machine.finished(pod, observed):

@@ -10,7 +10,7 @@ from pybernetes.aio.simulation import EPOCH, SimulatedClock, run_simulated
 from pybernetes.api.types import core_v1
 from pybernetes.kubelet.cri.model import ExecResult
 from pybernetes.kubelet.hooks import Hooks
-from pybernetes.kubelet.pod_machine import Health
+from pybernetes.kubelet.pod_actions import Health
 from pybernetes.kubelet.probes.prober import Prober, has_probes
 
 EXEC = core_v1.ExecAction(command=("check",))

@@ -1,0 +1,185 @@
+"""What the Pod machine sees and what it says: Observed goes in, Actions come out. pod_machine.py decides, executor.py acts."""
+
+from collections.abc import Mapping
+from typing import ClassVar
+
+from msgspec import Struct
+
+from pybernetes.kubelet.cri.model import Container, Sandbox
+
+
+class Failure(Struct, frozen=True):
+    """Why an action failed, and when (seconds since 1970) it may be tried again."""
+
+    reason: str
+    message: str
+    until: float
+    since: float = 0.0
+
+
+class Health(Struct, frozen=True):
+    """What the probes say of one container. Without probes all is well as soon as it runs."""
+
+    started: bool = True
+    ready: bool = True
+    unhealthy: str = ""
+    """Why it must be restarted; empty while it need not."""
+    grace: float | None = None
+    """terminationGracePeriodSeconds of the probe that failed."""
+
+
+class Verdict(Struct, frozen=True):
+    """The Pod must end as Failed: refused by admission, evicted, or too long active."""
+
+    reason: str
+    message: str
+    grace: float | None = None
+
+
+class Observed(Struct, frozen=True):
+    """All that decide() may know of the world. Keys of `failures`, `busy` and `done` are keys of actions."""
+
+    now: float
+    sandboxes: tuple[Sandbox, ...] = ()
+    """Newest first."""
+    containers: tuple[Container, ...] = ()
+    """Of each name the newest attempt first."""
+    busy: frozenset[str] = frozenset()
+    done: frozenset[str] = frozenset()
+    """Actions that leave no trace in the runtime (prepare, pull, stop of a sandbox) and have succeeded."""
+    failures: Mapping[str, Failure] = {}
+    health: Mapping[str, Health] = {}
+    """By container id."""
+    restarts: Mapping[str, int] = {}
+    """By container name: the highest attempt ever reported; the runtime may have forgotten it."""
+    verdict: Verdict | None = None
+    started: float | None = None
+    """When the kubelet first took up the Pod (status.startTime)."""
+    grace: float | None = None
+    """Of a Pod that is gone from the API: what is left of its grace."""
+
+
+class Action(Struct, frozen=True):
+    """One thing to do."""
+
+    name: ClassVar[str] = ""
+
+    @property
+    def key(self) -> str:
+        return self.name
+
+
+class Prepare(Action, frozen=True):
+    """Directories, cgroup and volumes of the Pod."""
+
+    name: ClassVar[str] = "prepare"
+
+
+class RunSandbox(Action, frozen=True):
+    """A new sandbox. There is never a second one under way."""
+
+    name: ClassVar[str] = "sandbox"
+    attempt: int
+
+
+class StopSandbox(Action, frozen=True):
+    """Stops what is left in a sandbox and gives its network back."""
+
+    sandbox: str
+
+    @property
+    def key(self) -> str:
+        return f"stop-sandbox/{self.sandbox}"
+
+
+class RemoveSandbox(Action, frozen=True):
+    """Forgets a stopped sandbox and its containers."""
+
+    sandbox: str
+
+    @property
+    def key(self) -> str:
+        return f"remove-sandbox/{self.sandbox}"
+
+
+class PullImage(Action, frozen=True):
+    """Makes the image present, as the pull policy wants it, for one attempt of a container."""
+
+    container: str
+    attempt: int
+
+    @property
+    def key(self) -> str:
+        return f"pull/{self.container}/{self.attempt}"
+
+
+class CreateContainer(Action, frozen=True):
+    """A new container, not yet started. `delay` is written down with it: what its successor will have to wait."""
+
+    container: str
+    attempt: int
+    sandbox: str
+    delay: float
+
+    @property
+    def key(self) -> str:
+        return f"create/{self.container}"
+
+
+class StartContainer(Action, frozen=True):
+    """Starts a created container."""
+
+    container: str
+    id: str
+
+    @property
+    def key(self) -> str:
+        return f"start/{self.id}"
+
+
+class StopContainer(Action, frozen=True):
+    """preStop hook, TERM, and KILL after `grace` seconds. A shorter grace may be asked for while a longer one runs."""
+
+    container: str
+    id: str
+    grace: float
+    why: str
+
+    @property
+    def key(self) -> str:
+        return f"stop/{self.id}/{self.grace:g}"
+
+
+class RemoveContainer(Action, frozen=True):
+    """Forgets a container that does not run."""
+
+    id: str
+
+    @property
+    def key(self) -> str:
+        return f"remove/{self.id}"
+
+
+class TearDown(Action, frozen=True):
+    """Unmounts the volumes and removes the Pod's cgroup."""
+
+    name: ClassVar[str] = "teardown"
+
+
+class FinalDelete(Action, frozen=True):
+    """Tells the API that nothing of the Pod runs any more: DELETE with grace 0 and its uid."""
+
+    name: ClassVar[str] = "delete"
+
+
+class Forget(Action, frozen=True):
+    """Nothing runs here of a Pod that the API does not know: drop its files and its record."""
+
+    name: ClassVar[str] = "forget"
+
+
+class WakeAt(Action, frozen=True):
+    """Nothing to do before `when` (seconds since 1970)."""
+
+    name: ClassVar[str] = "wake"
+    when: float
