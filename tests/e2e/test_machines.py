@@ -6,7 +6,9 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -194,3 +196,47 @@ def test_without_root_simulated_nodes_work(tmp_path_factory: pytest.TempPathFact
     finally:
         nobody("pybernetes.cmd.pybernetes", "down")
         shutil.rmtree(home, ignore_errors=True)
+
+
+def test_a_full_disk_refuses_writes_and_heals(tmp_path: Path):
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=300m", "small", str(disk)], check=True)
+    kubeconfig = str(disk / NAME / "admin.conf")
+
+    def ask(*words: str) -> "subprocess.CompletedProcess[str]":
+        argv = [str(BIN / "kubectl"), "--kubeconfig", kubeconfig, *words]
+        return subprocess.run(argv, capture_output=True, text=True, timeout=60, check=False)
+
+    def fill() -> None:
+        with suppress(OSError), (disk / "fill").open("wb", buffering=0) as file:
+            while True:
+                file.write(bytes(4096))
+
+    def written(count: int, prefix: str) -> tuple[set[str], str]:
+        answers = [ask("create", "configmap", f"{prefix}-{i}", "-o", "name") for i in range(count)]
+        return {a.stdout.strip() for a in answers if a.returncode == 0}, "".join(a.stderr for a in answers)
+
+    try:
+        run("up", "--nodes", "1", "--state-dir", str(disk))
+        acknowledged, _ = written(3, "before")
+        assert len(acknowledged) == 3
+        fill()
+        more, said = written(40, "full")  # the store's file has some room of its own left
+        acknowledged |= more
+        assert "the disk is full; free some space and try again" in said
+        api = subprocess.run(["pgrep", "-f", "kube-apiserver"], capture_output=True, text=True, check=True).stdout
+        ours = [pid for pid in api.split() if f"pyb-{NAME}/" in Path(f"/proc/{pid}/cgroup").read_text()]
+        os.kill(int(ours[0]), signal.SIGKILL)
+        (disk / "fill").unlink()
+        for _ in range(100):
+            if ask("create", "configmap", "healed").returncode == 0:
+                break
+            threading.Event().wait(0.1)
+        there = set(ask("get", "configmaps", "-o", "name").stdout.split())
+        assert acknowledged | {"configmap/healed"} <= there
+        run("down", "--state-dir", str(disk))
+        assert os.listdir(disk) == []
+    finally:
+        sweep(NAME, disks=True, state_dir=disk)
+        subprocess.run(["umount", str(disk)], check=True)

@@ -123,7 +123,7 @@ def _add_checks(parser: argparse.ArgumentParser) -> None:
 
 def _add_config(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--config", default="", metavar="FILE", help="a configuration file (kubeadm.k8s.io/v1beta4)")
-    parser.set_defaults(flag_default=parser.get_default)
+    parser.set_defaults(flag_default=parser.get_default, kubelet_extra_args=())
 
 
 def _apply_file(flags: argparse.Namespace, read: Callable[[Path], dict[str, Any]]) -> None:
@@ -166,7 +166,7 @@ def _add_init(parser: argparse.ArgumentParser) -> None:
     add("--dry-run", action="store_true", help="check and show, change nothing")
     _add_checks(parser)
     _add_config(parser)
-    parser.set_defaults(action=_init)
+    parser.set_defaults(action=_init, extra_args={}, kubelet_configuration={})
 
 
 def _add_join(parser: argparse.ArgumentParser) -> None:
@@ -238,6 +238,8 @@ async def _init(flags: argparse.Namespace, machine: commands.Machine) -> None:
         checks=_checks(flags),
         skip_token_print=flags.skip_token_print,
         dry_run=flags.dry_run,
+        extra_args=flags.extra_args,
+        kubelet=flags.kubelet_configuration,
     )
     c.check_init(config)
     if flags.phase is None:
@@ -323,7 +325,7 @@ async def _version(flags: argparse.Namespace, machine: commands.Machine) -> None
 
 def _node(flags: argparse.Namespace, address: str) -> Node:
     name = (flags.node_name or os.uname().nodename).strip().lower()
-    return Node(name=name, address=address, cri_socket=flags.cri_socket)
+    return Node(name=name, address=address, cri_socket=flags.cri_socket, extra_args=flags.kubelet_extra_args)
 
 
 def _checks(flags: argparse.Namespace) -> Checks:

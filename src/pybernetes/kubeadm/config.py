@@ -1,7 +1,9 @@
 """Configuration of kubeadm: what flags and kubeadm.k8s.io/v1beta4 files say, checked. workflow.py hands it to the phases."""
 
 import ipaddress
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from msgspec import Struct
 
@@ -23,6 +25,8 @@ class Node(Struct, frozen=True, kw_only=True):
     address: str
     """Its own address in the cluster's network; empty leaves the choice to the kubelet."""
     cri_socket: str = CRI_SOCKET
+    extra_args: tuple[tuple[str, str], ...] = ()
+    """More flags of the kubelet: (name, value)."""
 
 
 class Checks(Struct, frozen=True, kw_only=True):
@@ -69,6 +73,10 @@ class InitConfig(Struct, frozen=True, kw_only=True):
     version: str = KUBERNETES_VERSION
     control_plane_timeout: float = 240.0
     """Seconds to wait for the API server, and for this machine's node."""
+    extra_args: Mapping[str, tuple[tuple[str, str], ...]] = {}
+    """Flags by component ("kube-apiserver"), in the place of kubeadm's own of the same name; one may come repeatedly."""
+    kubelet: Mapping[str, Any] = {}
+    """Fields of KubeletConfiguration, over kubeadm's own."""
 
     @property
     def local_endpoint(self) -> str:

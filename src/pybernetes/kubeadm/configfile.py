@@ -4,15 +4,17 @@ cmd/kubeadm.py puts them where the flags are, so that file and flags go one way 
 """
 
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import msgspec
 import yaml
 from msgspec import Struct
 
+from pybernetes.kubeadm import manifests
 from pybernetes.kubeadm.errors import InvalidConfigError
 
 GROUP = "kubeadm.k8s.io"
+KUBELET_GROUP = "kubelet.config.k8s.io"
 VERSIONS = ("v1beta4", "v1beta3")
 
 T = TypeVar("T", bound=Struct)
@@ -22,12 +24,23 @@ class _Strict(Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
     """A field that nothing here heeds is an error, not a wish that goes unheard."""
 
 
+class Argument(_Strict, frozen=True, forbid_unknown_fields=True, rename="camel"):
+    """One of extraArgs as v1beta4 writes them; v1beta3 has a map of name to value."""
+
+    name: Annotated[str, msgspec.Meta(min_length=1)]
+    value: str
+
+
+Arguments = list[Argument] | dict[Annotated[str, msgspec.Meta(min_length=1)], str]
+
+
 class NodeRegistration(_Strict, frozen=True, forbid_unknown_fields=True, rename="camel"):
     """nodeRegistration."""
 
     name: str | None = None
     cri_socket: str | None = None
     ignore_preflight_errors: list[str] | None = None
+    kubelet_extra_args: Arguments = []
 
 
 class LocalApiEndpoint(_Strict, frozen=True, forbid_unknown_fields=True, rename="camel"):
@@ -66,6 +79,13 @@ class ApiServer(_Strict, frozen=True, forbid_unknown_fields=True, rename="camel"
     """apiServer."""
 
     cert_sans: list[str] | None = msgspec.field(name="certSANs", default=None)
+    extra_args: Arguments = []
+
+
+class Component(_Strict, frozen=True, forbid_unknown_fields=True, rename="camel"):
+    """controllerManager and scheduler."""
+
+    extra_args: Arguments = []
 
 
 class ClusterConfiguration(_Strict, frozen=True, forbid_unknown_fields=True, rename="camel"):
@@ -74,6 +94,8 @@ class ClusterConfiguration(_Strict, frozen=True, forbid_unknown_fields=True, ren
     networking: Networking = Networking()
     control_plane_endpoint: str | None = None
     api_server: ApiServer = ApiServer()
+    controller_manager: Component = Component()
+    scheduler: Component = Component()
     cluster_name: str | None = None
     kubernetes_version: str | None = None
 
@@ -120,6 +142,12 @@ def init_values(path: Path) -> dict[str, Any]:
             "token": token.token,
             "token_ttl": token.ttl,
             "skip_phases": init.skip_phases,
+            "extra_args": {
+                manifests.API_SERVER: _arguments(cluster.api_server.extra_args),
+                manifests.CONTROLLER_MANAGER: _arguments(cluster.controller_manager.extra_args),
+                manifests.SCHEDULER: _arguments(cluster.scheduler.extra_args),
+            },
+            "kubelet_configuration": documents.get("KubeletConfiguration"),
             **_node(init.node_registration),
         }
     )
@@ -146,7 +174,14 @@ def _node(node: NodeRegistration) -> dict[str, Any]:
         "node_name": node.name,
         "cri_socket": node.cri_socket,
         "ignore_preflight_errors": node.ignore_preflight_errors,
+        "kubelet_extra_args": _arguments(node.kubelet_extra_args) or None,
     }
+
+
+def _arguments(given: Arguments) -> tuple[tuple[str, str], ...]:
+    if isinstance(given, dict):
+        return tuple(given.items())
+    return tuple((argument.name, argument.value) for argument in given)
 
 
 def _given(values: dict[str, Any]) -> dict[str, Any]:
@@ -168,9 +203,9 @@ def _documents(path: Path) -> dict[str, dict[str, Any]]:
             raise InvalidConfigError(f"error in {path}: kind and apiVersion are mandatory information that must be set")
         group, _, version = str(part.pop("apiVersion", "")).partition("/")
         kind = str(part.pop("kind"))
-        if group != GROUP:
-            continue  # component configuration of the kubelet and kube-proxy may lie in the same file
-        if version not in VERSIONS:
+        if group not in (GROUP, KUBELET_GROUP):
+            continue  # component configuration of kube-proxy may lie in the same file
+        if group == GROUP and version not in VERSIONS:
             raise InvalidConfigError(
                 f'your configuration file uses an unsupported API version: "{GROUP}/{version}"; use "{GROUP}/v1beta4"'
             )

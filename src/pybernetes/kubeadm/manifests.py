@@ -22,6 +22,7 @@ class Component(Struct, frozen=True, kw_only=True):
     name: str
     version: str
     flags: Mapping[str, str]
+    extra: Sequence[tuple[str, str]] = ()
     mounts: Sequence[str]
     cpu: str = ""
     probe: "Probe | None" = None
@@ -100,6 +101,7 @@ def _api_server(config: InitConfig) -> Object:
             name=API_SERVER,
             version=config.version,
             flags=flags,
+            extra=config.extra_args.get(API_SERVER, ()),
             cpu="250m",
             mounts=(pki, c.STORE_DIR),
             probe=Probe(config.node.address, config.bind_port, ready="/readyz"),
@@ -135,6 +137,7 @@ def _controller_manager(config: InitConfig) -> Object:
             name=CONTROLLER_MANAGER,
             version=config.version,
             flags=flags,
+            extra=config.extra_args.get(CONTROLLER_MANAGER, ()),
             cpu="200m",
             mounts=(pki, conf),
             probe=Probe("127.0.0.1", 10257, live="/healthz"),
@@ -156,6 +159,7 @@ def _scheduler(config: InitConfig) -> Object:
             name=SCHEDULER,
             version=config.version,
             flags=flags,
+            extra=config.extra_args.get(SCHEDULER, ()),
             cpu="100m",
             mounts=(conf,),
             probe=Probe("127.0.0.1", 10259, ready="/readyz"),
@@ -188,7 +192,7 @@ def _pod(component: Component) -> Object:
         "name": name,
         "image": image(name, component.version),
         "imagePullPolicy": "IfNotPresent",
-        "command": [name, *(f"--{flag}={value}" for flag, value in sorted(component.flags.items()))],
+        "command": [name, *_flags(component)],
         "resources": {"requests": {"cpu": component.cpu}} if component.cpu else {},
         "volumeMounts": [
             {"name": _volume(path), "mountPath": path, **({} if path == c.STORE_DIR else {"readOnly": True})}
@@ -225,6 +229,13 @@ def _pod(component: Component) -> Object:
             ],
         },
     }
+
+
+def _flags(component: Component) -> list[str]:
+    """The user's stand in the place of kubeadm's own of the same name."""
+    named = {name for name, _ in component.extra}
+    given = [*((name, value) for name, value in component.flags.items() if name not in named), *component.extra]
+    return [f"--{name}={value}" for name, value in sorted(given, key=lambda flag: flag[0])]
 
 
 def _http_probe(probe: Probe, path: str, period: int, failures: int) -> Object:

@@ -1,6 +1,7 @@
 """What kubeadm leaves for a node's kubelet: its configuration, its flags and the unit that keeps it running."""
 
 import shlex
+from collections.abc import Mapping
 from typing import Any
 
 import orjson
@@ -20,9 +21,12 @@ COMMAND = (
 HEALTHZ = "http://127.0.0.1:10248/healthz"
 
 
-def kubelet_configuration(networking: Networking, cri_socket: str) -> Object:
-    """KubeletConfiguration (kubelet.config.k8s.io/v1beta1) with kubeadm's defaults; what is left out is the kubelet's."""
-    return {
+def kubelet_configuration(networking: Networking, cri_socket: str, own: Mapping[str, Any] | None = None) -> Object:
+    """KubeletConfiguration (kubelet.config.k8s.io/v1beta1) with kubeadm's defaults, `own` fields of the user over them.
+
+    What is left out is the kubelet's.
+    """
+    defaults = {
         "apiVersion": "kubelet.config.k8s.io/v1beta1",
         "kind": "KubeletConfiguration",
         "authentication": {
@@ -41,6 +45,15 @@ def kubelet_configuration(networking: Networking, cri_socket: str) -> Object:
         "serverTLSBootstrap": True,
         "staticPodPath": c.MANIFESTS,
     }
+    return _over(defaults, own or {})
+
+
+def _over(below: Mapping[str, Any], above: Mapping[str, Any]) -> Object:
+    merged = dict(below)
+    for name, value in above.items():
+        before = merged.get(name)
+        merged[name] = _over(before, value) if isinstance(before, dict) and isinstance(value, dict) else value
+    return merged
 
 
 def write_kubelet_files(paths: Paths, node: Node, configuration: Object) -> None:
@@ -48,6 +61,9 @@ def write_kubelet_files(paths: Paths, node: Node, configuration: Object) -> None
     flags = [f"--hostname-override={node.name}"]
     if node.address:
         flags.append(f"--node-ip={node.address}")
+    named = {name for name, _ in node.extra_args}
+    flags = [flag for flag in flags if flag[2:].partition("=")[0] not in named]
+    flags += [f"--{name}={value}" for name, value in node.extra_args]
     arguments = " ".join(shlex.quote(flag) for flag in flags)
     write_public(paths.at(c.KUBELET_FLAGS), f'KUBELET_KUBEADM_ARGS="{arguments}"\n'.encode())
     text = yaml.safe_dump({**configuration, "containerRuntimeEndpoint": node.cri_socket}, sort_keys=True)

@@ -21,11 +21,12 @@ kind: ClusterConfiguration
 kubernetesVersion: v1.37.0
 controlPlaneEndpoint: api.example.com:6443
 networking: {podSubnet: 10.244.0.0/16, serviceSubnet: 10.96.0.0/16, dnsDomain: example.local}
-apiServer: {certSANs: [api.example.com]}
+apiServer: {certSANs: [api.example.com], extraArgs: [{name: v, value: "4"}, {name: v, value: "5"}]}
+controllerManager: {extraArgs: {node-monitor-grace-period: 20s}}
 ---
 apiVersion: kubelet.config.k8s.io/v1beta1
 kind: KubeletConfiguration
-anything: goes
+maxPods: 50
 """
 
 
@@ -49,6 +50,12 @@ def test_init_file_gives_the_values_of_flags(tmp_path: Path) -> None:
         "node_name": "m1",
         "cri_socket": "unix:///run/x.sock",
         "ignore_preflight_errors": ["Swap"],
+        "extra_args": {
+            "kube-apiserver": (("v", "4"), ("v", "5")),
+            "kube-controller-manager": (("node-monitor-grace-period", "20s"),),
+            "kube-scheduler": (),
+        },
+        "kubelet_configuration": {"maxPods": 50},
     }
 
 

@@ -49,6 +49,24 @@ def test_node_ranges_are_given_out_only_when_there_is_a_pod_range() -> None:
     assert "cluster-cidr" not in flags(manifests.control_plane(without)["kube-controller-manager"])
 
 
+def test_flags_of_the_user_stand_in_the_place_of_kubeadms() -> None:
+    extra = {
+        "kube-apiserver": (
+            ("v", "4"),
+            ("authorization-mode", "RBAC"),
+            ("runtime-config", "a=1"),
+            ("runtime-config", "b=1"),
+        )
+    }
+    pods = manifests.control_plane(msgspec.structs.replace(CONFIG, extra_args=extra))
+    words = pods["kube-apiserver"]["spec"]["containers"][0]["command"]
+    assert [w for w in words if "authorization-mode" in w] == ["--authorization-mode=RBAC"]
+    assert [w for w in words if "runtime-config" in w] == ["--runtime-config=a=1", "--runtime-config=b=1"]
+    assert "--v=4" in words
+    assert words[1:] == sorted(words[1:])
+    assert flags(pods["kube-scheduler"]) == flags(manifests.control_plane(CONFIG)["kube-scheduler"])
+
+
 def test_manifests_are_written_for_root_alone(spoken: Any) -> None:
     pod = manifests.kube_proxy("m1", Networking(), "v1.37.0")
     path = spoken.paths.at(manifests.write(spoken.paths, pod))

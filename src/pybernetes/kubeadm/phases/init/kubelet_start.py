@@ -10,7 +10,7 @@ async def _run(context: Context[InitConfig]) -> None:
     node = context.config.node
     context.say(f'[kubelet-start] Writing kubelet environment file with flags to file "{c.KUBELET_FLAGS}"')
     context.say(f'[kubelet-start] Writing kubelet configuration to file "{c.KUBELET_CONFIG}"')
-    configuration = nodefiles.kubelet_configuration(context.config.networking, node.cri_socket)
+    configuration = nodefiles.kubelet_configuration(context.config.networking, node.cri_socket, context.config.kubelet)
     nodefiles.write_kubelet_files(context.paths, node, configuration)
     if nodefiles.start_kubelet(context.paths):
         context.say("[kubelet-start] Starting the kubelet")

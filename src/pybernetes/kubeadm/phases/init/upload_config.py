@@ -2,14 +2,20 @@
 
 import yaml
 
+from pybernetes.api.objects import Object
 from pybernetes.kubeadm import config as c
-from pybernetes.kubeadm import nodefiles
+from pybernetes.kubeadm import manifests, nodefiles
 from pybernetes.kubeadm.config import InitConfig
 from pybernetes.kubeadm.objects import config_map, readers
 from pybernetes.kubeadm.tokens import GROUP
 from pybernetes.kubeadm.workflow import Context, Phase
 
 NAMESPACE = "kube-system"
+_COMPONENTS = {
+    "apiServer": manifests.API_SERVER,
+    "controllerManager": manifests.CONTROLLER_MANAGER,
+    "scheduler": manifests.SCHEDULER,
+}
 
 
 async def _run(context: Context[InitConfig]) -> None:
@@ -17,7 +23,7 @@ async def _run(context: Context[InitConfig]) -> None:
     context.say(
         '[upload-config] Storing the configuration used in ConfigMap "kubeadm-config" in the "kube-system" Namespace'
     )
-    cluster = {
+    cluster: Object = {
         "apiVersion": "kubeadm.k8s.io/v1beta4",
         "kind": "ClusterConfiguration",
         "certificatesDir": c.PKI,
@@ -31,6 +37,9 @@ async def _run(context: Context[InitConfig]) -> None:
             "serviceSubnet": config.networking.service_cidr,
         },
     }
+    for field, name in _COMPONENTS.items():
+        if config.extra_args.get(name):
+            cluster[field] = {"extraArgs": [{"name": flag, "value": value} for flag, value in config.extra_args[name]]}
     groups = ("system:nodes", GROUP)
     await api.put(config_map(NAMESPACE, "kubeadm-config", {"ClusterConfiguration": yaml.safe_dump(cluster)}))
     for obj in readers(NAMESPACE, "kubeadm:nodes-kubeadm-config", "kubeadm-config", groups=groups):
@@ -39,7 +48,7 @@ async def _run(context: Context[InitConfig]) -> None:
         '[kubelet] Creating a ConfigMap "kubelet-config" in namespace kube-system with the configuration for the '
         "kubelets in the cluster"
     )
-    kubelet = nodefiles.kubelet_configuration(config.networking, "")
+    kubelet = nodefiles.kubelet_configuration(config.networking, "", config.kubelet)
     del kubelet["containerRuntimeEndpoint"]
     await api.put(config_map(NAMESPACE, "kubelet-config", {"kubelet": yaml.safe_dump(kubelet)}))
     for obj in readers(NAMESPACE, "kubeadm:kubelet-config", "kubelet-config", groups=groups):
