@@ -1,5 +1,7 @@
 """Services: addresses and ports given, kept, refused and freed."""
 
+import pytest
+
 PATH = "/api/v1/namespaces/default/services"
 
 
@@ -129,3 +131,25 @@ async def test_the_table_is_kubectls(api):
         "Port(s)": "80:30080/TCP",
         "Selector": "<none>",
     }
+
+
+@pytest.mark.parametrize(
+    ("address", "why"),
+    [
+        ("127.0.0.1", "may not be in the loopback range (127.0.0.0/8, ::1/128)"),
+        ("0.0.0.0", "may not be unspecified (0.0.0.0)"),
+        ("169.254.169.254", "may not be in the link-local range (169.254.0.0/16, fe80::/10)"),
+        ("224.0.0.5", "may not be in the link-local multicast range (224.0.0.0/24, ff02::/10)"),
+    ],
+)
+async def test_no_service_leads_to_what_is_each_nodes_own(api, address, why):
+    slices = "/apis/discovery.k8s.io/v1/namespaces/default/endpointslices"
+    endpoints = "/api/v1/namespaces/default/endpoints"
+    piece = {"metadata": {"name": "a"}, "addressType": "IPv4", "endpoints": [{"addresses": [address]}], "ports": []}
+    subset = {"addresses": [{"ip": address}], "ports": [{"port": 80}]}
+    for path, body, field in (
+        (PATH, service(externalIPs=[address]), "spec.externalIPs[0]"),
+        (slices, piece, "endpoints[0].addresses[0]"),
+        (endpoints, {"metadata": {"name": "a"}, "subsets": [subset]}, "subsets[0].addresses[0].ip"),
+    ):
+        assert await api.faults("POST", path, body) == [f'{field}: Invalid value: "{address}": {why}']

@@ -8,7 +8,7 @@ from pybernetes.api.errors import required
 from pybernetes.api.objects import Object
 from pybernetes.apiserver.resource import Column, Resource
 from pybernetes.apiserver.resources._columns import AGE, NONE
-from pybernetes.apiserver.validation.addresses import ip_address
+from pybernetes.apiserver.validation.addresses import endpoint_rule
 from pybernetes.apiserver.validation.fields import FieldErrors, check, each, one_of
 
 _SHOWN = 3
@@ -22,13 +22,14 @@ def _default(obj: Object) -> None:
 
 
 def _validate(obj: Object) -> FieldErrors:
+    rule = endpoint_rule(obj)
     for at, subset in each(obj, "subsets", ""):
         at = at.removeprefix(".")
         if not subset.get("addresses") and not subset.get("notReadyAddresses"):
             yield required(at, "must specify `addresses` or `notReadyAddresses`")
         for field in ("addresses", "notReadyAddresses"):
             for where, address in each(subset, field, at):
-                yield from check(f"{where}.ip", address.get("ip") or "", ip_address(address.get("ip") or ""))
+                yield from check(f"{where}.ip", address.get("ip") or "", rule(address.get("ip") or ""))
                 node = address.get("nodeName")
                 if node:
                     yield from check(f"{where}.nodeName", node, names.dns1123_subdomain(node))

@@ -9,7 +9,7 @@ from pybernetes.api.objects import Object
 from pybernetes.apiserver.resource import Column, Resource
 from pybernetes.apiserver.resources._columns import AGE, NONE, labels_text, spec, status
 from pybernetes.apiserver.resources.core._service_allocation import allocate
-from pybernetes.apiserver.validation.addresses import ip_address
+from pybernetes.apiserver.validation.addresses import ip_address, remote_address
 from pybernetes.apiserver.validation.fields import FieldErrors, check, each, one_of, optional_one_of
 from pybernetes.apiserver.validation.meta import labels
 from pybernetes.apiserver.validation.pod.probes import port as any_port
@@ -127,7 +127,7 @@ def _validate(obj: Object) -> FieldErrors:
         yield from _affinity(service)
     yield from one_of("spec.type", kind, _TYPES)
     for index, address in enumerate(service.get("externalIPs") or ()):
-        yield from check(f"spec.externalIPs[{index}]", address, ip_address(address))
+        yield from check(f"spec.externalIPs[{index}]", address, remote_address(address))
     yield from _policies(service)
     yield from _cluster_ips(service)
 

@@ -1,6 +1,6 @@
 """EndpointSlice: a part of the addresses behind a Service (KEP-752)."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from pybernetes.api import names
@@ -8,7 +8,7 @@ from pybernetes.api.errors import duplicate, invalid_value, required
 from pybernetes.api.objects import Object
 from pybernetes.apiserver.resource import Column, Resource
 from pybernetes.apiserver.resources._columns import AGE
-from pybernetes.apiserver.validation.addresses import ip_address
+from pybernetes.apiserver.validation.addresses import endpoint_rule
 from pybernetes.apiserver.validation.fields import FieldErrors, check, each, immutable, one_of, too_many
 
 _SHOWN = 3
@@ -32,7 +32,7 @@ def _validate(obj: Object) -> FieldErrors:
     if len(ports) > _MOST_PORTS:
         yield too_many("ports", len(ports), _MOST_PORTS)
     for index, endpoint in enumerate(endpoints):
-        yield from _endpoint(endpoint, f"endpoints[{index}]", kind)
+        yield from _endpoint(endpoint, f"endpoints[{index}]", kind, endpoint_rule(obj))
     seen: set[str] = set()
     for index, port in enumerate(ports):
         at, name = f"ports[{index}]", port.get("name") or ""
@@ -47,7 +47,7 @@ def _validate(obj: Object) -> FieldErrors:
             yield from check(f"{at}.port", number, names.port_number(number))
 
 
-def _endpoint(endpoint: Mapping[str, Any], path: str, kind: str) -> FieldErrors:
+def _endpoint(endpoint: Mapping[str, Any], path: str, kind: str, rule: Callable[[str], Iterator[str]]) -> FieldErrors:
     addresses = endpoint.get("addresses") or ()
     if not addresses:
         yield required(f"{path}.addresses", "must contain at least 1 address")
@@ -57,14 +57,14 @@ def _endpoint(endpoint: Mapping[str, Any], path: str, kind: str) -> FieldErrors:
         if kind == "FQDN":
             yield from check(at, address, names.dns1123_subdomain(address))
             continue
-        faults = list(check(at, address, ip_address(address)))
+        faults = list(check(at, address, rule(address)))
         yield from faults
         if not faults and kind in ("IPv4", "IPv6") and (":" in address) != (kind == "IPv6"):
             yield invalid_value(at, address, f"must be an {kind} address")
-    for field, rule in (("nodeName", names.dns1123_subdomain), ("hostname", names.dns1123_label)):
+    for field, named in (("nodeName", names.dns1123_subdomain), ("hostname", names.dns1123_label)):
         value = endpoint.get(field)
         if value:
-            yield from check(f"{path}.{field}", value, rule(value))
+            yield from check(f"{path}.{field}", value, named(value))
 
 
 def _validate_update(obj: Object, old: Object) -> FieldErrors:
