@@ -10,6 +10,7 @@ from pathlib import Path
 from pybernetes.api.types import core_v1
 from pybernetes.kernel.cgroups import Cgroup, Hierarchy, hierarchies
 from pybernetes.kubelet import resources
+from pybernetes.kubelet.usage import Usage, read_usage
 from pybernetes.rules.qos import qos_class
 
 log = logging.getLogger(__name__)
@@ -59,6 +60,14 @@ class PodCgroups:
                 log.warning("killing what is left of a Pod uid=%s pid=%s", uid, pid)
             clean &= group.kill(_KILL_TIMEOUT) and group.remove()
         return clean
+
+    def usage(self, path: str) -> Usage:
+        """What the group of that path uses."""
+        return read_usage(Cgroup(path, self._within).folders())
+
+    def node_folders(self) -> list[Path]:
+        """The node's own group, which holds everything, in each hierarchy."""
+        return [hierarchy.root for hierarchy in self._within]
 
     def known(self) -> set[str]:
         """UIDs of the Pods that have a group."""

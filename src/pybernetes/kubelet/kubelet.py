@@ -27,6 +27,7 @@ from pybernetes.kubelet.hooks import Hooks
 from pybernetes.kubelet.images.puller import Puller
 from pybernetes.kubelet.log_links import remove_dead
 from pybernetes.kubelet.log_rotation import LogRotation
+from pybernetes.kubelet.server.stats import Meter, PodUse
 from pybernetes.kubelet.settings import Settings
 from pybernetes.kubelet.sources import ApiSources
 from pybernetes.kubelet.specs import pod_ref
@@ -88,6 +89,7 @@ class Kubelet:
         services = self.informers.of(core_v1.Service)
         self._clock = clock
         self._events = events
+        self._began = clock.now()
         self._registration = registration or Registration()
         self._lease = NodeLease(client, settings.node_name, clock)
         self._sources = ApiSources(client, services)
@@ -95,6 +97,7 @@ class Kubelet:
         self._cgroups = cgroups or PodCgroups(settings.cgroup_root)
         self._volumes = Volumes(settings.root, self._sources, clock, self.facts)
         parallel = 1 if settings.serialize_image_pulls else None
+        self.meter = Meter(self._cgroups, settings.root)
         self._puller = Puller(runtime, self._sources, clock, parallel=parallel)
         tools = Tools(
             runtime=runtime,
@@ -235,6 +238,20 @@ class Kubelet:
     def config(self) -> Mapping[str, Any]:
         """The effective configuration, for /configz."""
         return self._registration.configuration
+
+    def uses(self) -> Sequence[PodUse]:
+        """Running Pods, for what they use."""
+        found = []
+        for worker in self.workers.values():
+            runs = tuple(c for c in worker.observed.containers if c.state == State.RUNNING)
+            if worker.pod is not None and runs:
+                started = worker.pod.status.startTime or ""
+                found.append(PodUse(worker.ref, self._cgroups.parent(worker.pod), started, runs))
+        return found
+
+    def node_name(self) -> tuple[str, float]:
+        """The node's name, and since when this kubelet runs."""
+        return self.settings.node_name, self._began
 
     def metrics(self) -> str:
         """A first few series in Prometheus text."""

@@ -1,6 +1,8 @@
 """The kubelet's API on a real containerd: logs, exec over WebSocket, what is refused."""
 
+import asyncio
 import contextlib
+import json
 from collections.abc import AsyncIterator
 
 import pytest
@@ -91,3 +93,25 @@ async def test_what_is_not_an_upgrade_is_refused(one: NodeUnderTest) -> None:
         assert '"name":"target"' in pods
         refused = await client(Request("DELETE", "/pods", Headers()))
         assert refused.status == 405
+
+
+async def test_what_pods_use_is_shown(one: NodeUnderTest) -> None:
+    await one.create("busy", "sh", "-c", "while :; do :; done")
+    pod = await one.until("busy", running)
+    async with served(one) as client:
+        first = json.loads((await text(client, "/stats/summary"))[1])
+        await asyncio.sleep(1.2)
+        second = json.loads((await text(client, "/stats/summary"))[1])
+        assert second["node"]["nodeName"] == "n1"
+        assert second["node"]["fs"]["capacityBytes"] > 0
+        (was,), (used,) = first["pods"], second["pods"]
+        assert used["podRef"] == {"name": "busy", "namespace": "default", "uid": pod.metadata.uid}
+        assert used["cpu"]["usageCoreNanoSeconds"] > was["cpu"]["usageCoreNanoSeconds"]
+        assert used["cpu"]["usageNanoCores"] > 0
+        (container,) = used["containers"]
+        assert 0 < container["memory"]["workingSetBytes"] <= used["memory"]["usageBytes"]
+        status, metrics = await text(client, "/metrics/resource")
+        assert status == 200
+        assert 'container_cpu_usage_seconds_total{container="c",namespace="default",pod="busy"} ' in metrics
+        assert "resource_scrape_error 0\n" in metrics
+        assert (await text(client, "/stats/nothing"))[0] == 404

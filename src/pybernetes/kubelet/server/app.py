@@ -1,24 +1,26 @@
 """Routes of the kubelet's API on port 10250. kubelet.py gives the view of the node; access.py has let the request in."""
 
+import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol, TypeAlias
 
 import msgspec
 
-from pybernetes.aio.clock import Clock
+from pybernetes.aio.clock import Clock, rfc3339
 from pybernetes.api.errors import ApiError, BadRequest, MethodNotAllowed, NotFound
 from pybernetes.api.types import core_v1
 from pybernetes.kubelet import pod_machine as machine
 from pybernetes.kubelet.cri.model import Container, Runtime, RuntimeRefused, RuntimeUnavailable, State
-from pybernetes.kubelet.server import logs, streams
+from pybernetes.kubelet.server import logs, stats, streams
 from pybernetes.kubelet.server.access import Access
 from pybernetes.kubelet.worker import PodWorker
 from pybernetes.wire.http import Headers, Request, Response
 
 log = logging.getLogger(__name__)
 
+_METRICS = "text/plain; version=0.0.4; charset=utf-8"
 Route: TypeAlias = Callable[[Request, list[str]], Awaitable[Response]]
 
 
@@ -26,6 +28,13 @@ class NodeView(Protocol):
     """What the API shows: the kubelet."""
 
     runtime: Runtime
+    meter: stats.Meter
+
+    def uses(self) -> Sequence[stats.PodUse]:
+        """Running Pods."""
+
+    def node_name(self) -> tuple[str, float]:
+        """Name, and since when this kubelet runs."""
 
     def pods(self) -> Iterable[core_v1.Pod]:
         """Pods with their newest status."""
@@ -53,6 +62,7 @@ class KubeletApi:
             "runningpods": self._running_pods,
             "configz": self._configz,
             "metrics": self._metrics,
+            "stats": self._stats,
             "containerLogs": self._logs,
             "exec": self._exec,
             "attach": self._attach,
@@ -104,7 +114,23 @@ class KubeletApi:
         return _json({"kubeletconfig": self._node.config()})
 
     async def _metrics(self, request: Request, rest: list[str]) -> Response:
-        return _text(self._node.metrics(), 200, "text/plain; version=0.0.4; charset=utf-8")
+        if rest == ["resource"]:
+            pods, sample = await self._sample()
+            return _text(stats.resource_metrics(sample, pods), 200, _METRICS)
+        if rest:
+            raise NotFound("404 page not found")
+        return _text(self._node.metrics(), 200, _METRICS)
+
+    async def _stats(self, request: Request, rest: list[str]) -> Response:
+        if rest != ["summary"]:
+            raise NotFound("404 page not found")
+        pods, sample = await self._sample()
+        name, began = self._node.node_name()
+        return _json(stats.summary(self._node.meter, sample, pods, name, rfc3339(began)))
+
+    async def _sample(self) -> tuple[Sequence[stats.PodUse], stats.Sample]:
+        pods = self._node.uses()
+        return pods, await asyncio.to_thread(self._node.meter.sample, pods, self._clock.now())
 
     async def _logs(self, request: Request, rest: list[str]) -> Response:
         if len(rest) != 3:
