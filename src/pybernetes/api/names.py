@@ -49,6 +49,7 @@ _ENV_TEXT = (
     "a valid environment variable name must consist of alphabetic characters, digits, '_', '-', or '.', and must"
     " not start with a digit"
 )
+_RELAXED_ENV = re.compile("[ -<>-~]+")
 _RELAXED_ENV_TEXT = "a valid environment variable name must consist only of printable ASCII characters other than '='"
 _CONFIG_KEY = "[-._a-zA-Z0-9]+"
 _CONFIG_KEY_TEXT = "a valid config key must consist of alphanumeric characters, '-', '_' or '.'"
@@ -114,9 +115,7 @@ def relaxed_env_name(value: str) -> list[str]:
     """Any printable ASCII but `=`."""
     if not value:
         return ["environment variable name must be non-empty"]
-    if all(" " <= letter <= "~" and letter != "=" for letter in value):
-        return []
-    return [_RELAXED_ENV_TEXT]
+    return [] if _RELAXED_ENV.fullmatch(value) else [_RELAXED_ENV_TEXT]
 
 
 def config_key(value: str) -> list[str]:

@@ -7,7 +7,7 @@ from pybernetes.rules.patch.document import copied, equal, rejected
 
 
 def apply(document: Object, patch: Any) -> Object:
-    """The document after the patch. Raises Invalid where the patch is not an object."""
+    """The document after the patch; it shares what is unchanged with `document`. Raises Invalid for no object."""
     if not isinstance(patch, dict):
         raise rejected("a merge patch is an object")
     merged: Object = _merged(document, patch)
@@ -23,7 +23,7 @@ def _merged(target: Any, patch: Any) -> Any:
             result.pop(key, None)
         else:
             result[key] = _merged(result.get(key), value)
-    return {key: value if key in patch else copied(value) for key, value in result.items()}
+    return result
 
 
 def three_way(original: Object, modified: Object, current: Object) -> Object:

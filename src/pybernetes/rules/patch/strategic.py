@@ -22,10 +22,13 @@ DELETE_FROM = "$deleteFromPrimitiveList/"
 
 
 def apply(document: Object, patch: Any, type_name: str) -> Object:
-    """The document after the patch; `type_name` as in api.schema. Raises BadRequest, Invalid."""
+    """The document after the patch; it shares what is unchanged with `document`. Raises BadRequest, Invalid.
+
+    `type_name` as in api.schema.
+    """
     if not isinstance(patch, dict):
         raise unreadable("a strategic merge patch is an object")
-    return _merge_map(copied(document), patch, _root(type_name))
+    return _merge_map(document, patch, _root(type_name))
 
 
 def three_way(original: Object, modified: Object, current: Object, type_name: str) -> Object:

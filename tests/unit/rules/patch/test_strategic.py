@@ -221,3 +221,10 @@ def test_apply_gives_what_is_wanted_and_settles(original: Any, modified: Any, cu
     result = apply(current, three_way(original, modified, current, POD), POD)
     assert contains(result, modified)
     assert three_way(modified, modified, result, POD) == {}
+
+
+@pytest.mark.parametrize("case", yaml.safe_load(CASES).values(), ids=list(yaml.safe_load(CASES)))
+def test_neither_the_document_nor_the_patch_is_changed(case: dict[str, Any]) -> None:
+    before = repr((case["document"], case["patch"]))
+    apply(case["document"], case["patch"], case.get("type", POD))
+    assert repr((case["document"], case["patch"])) == before

@@ -80,7 +80,9 @@ def _container(container: Object) -> None:
     for port in container.get("ports") or ():
         _unset(port, protocol="TCP")
     for variable in container.get("env") or ():
-        source = variable.get("valueFrom") or {}
+        source = variable.get("valueFrom")
+        if not source:
+            continue
         _field_ref(source.get("fieldRef"))
         if source.get("resourceFieldRef") is not None:
             source["resourceFieldRef"].setdefault("divisor", "0")

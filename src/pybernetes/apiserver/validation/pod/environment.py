@@ -35,12 +35,13 @@ _MORE_THAN_ONE = "may not have more than one field specified at a time"
 
 def validate_environment(container: Mapping[str, Any], path: str) -> FieldErrors:
     """env and envFrom."""
-    for at, variable in each(container, "env", path):
+    for index, variable in enumerate(container.get("env") or ()):
         name = variable.get("name") or ""
+        at = f"{path}.env[{index}]"
         if not name:
             yield required(f"{at}.name")
-        else:
-            yield from check(f"{at}.name", name, names.relaxed_env_name(name))
+        elif faults := names.relaxed_env_name(name):
+            yield from check(f"{at}.name", name, faults)
         if variable.get("valueFrom") is not None:
             yield from _value_from(variable, f"{at}.valueFrom")
     for at, source in each(container, "envFrom", path):
