@@ -27,6 +27,7 @@ log = logging.getLogger(__name__)
 _RUNTIME_RETRY = 1.0
 _REPORT_RETRY = 2.0
 _RECONCILE = 10.0
+_HOLD = 0.2
 _ENDING, _ENDING_LOOK = 2.0, 0.03
 _TRACELESS = (act.Prepare, act.PullImage, act.StopSandbox, act.TearDown)
 
@@ -88,6 +89,7 @@ class PodWorker:
         self._reported: core_v1.PodStatus | None = None
         """What was sent last: transition times go by it, not by what others made of the status since."""
         self._reported_at = 0.0
+        self._held_until: float | None = None
 
     def __repr__(self) -> str:
         return f"PodWorker({self.ref}, {self.ref.uid})"
@@ -192,8 +194,8 @@ class PodWorker:
         if self._look:
             # Asking the runtime costs more than deciding: news of the API alone is no reason for it.
             self._look = False
-            sandboxes = tuple(await self._runtime.sandboxes(self.ref.uid))
-            containers = tuple(await self._runtime.containers(self.ref.uid))
+            found = await asyncio.gather(self._runtime.sandboxes(self.ref.uid), self._runtime.containers(self.ref.uid))
+            sandboxes, containers = tuple(found[0]), tuple(found[1])
         for run in containers:
             if run.state == State.EXITED and run.id not in self._messages:
                 self._messages[run.id] = await self._performer.termination_message(self, run)
@@ -347,8 +349,22 @@ class PodWorker:
         wait = self._reported_at + _RECONCILE - self.clock.monotonic()
         if status == self._reported and wait > 0:
             return [wait]
+        held = self._hold(status)
+        if held > 0:
+            return [held]
         self._busy["report"] = group.create_task(self._send(self.pod, status), name=f"{self.ref} report")
         return []
+
+    def _hold(self, status: core_v1.PodStatus) -> float:
+        """Seconds to wait with a status that only tells of a step on the way: what is being started soon tells more."""
+        on_the_way = status.phase == "Pending" and self._reported is not None and self._reported.phase == "Pending"
+        if not (on_the_way and self.starting and self._failures == {}):
+            self._held_until = None
+            return 0.0
+        now = self.clock.monotonic()
+        if self._held_until is None:
+            self._held_until = now + _HOLD
+        return self._held_until - now
 
     async def _send(self, pod: core_v1.Pod, status: core_v1.PodStatus) -> None:
         try:

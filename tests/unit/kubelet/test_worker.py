@@ -1,0 +1,116 @@
+"""What a Pod's worker reports, and when: with a runtime and an API in memory, on virtual time."""
+
+import asyncio
+from collections.abc import Sequence
+from contextlib import suppress
+
+from msgspec.structs import replace
+from tests.unit.kubelet.pods import REF, pod, run, sandbox
+
+from pybernetes.aio.simulation import SimulatedClock, run_simulated
+from pybernetes.api.types import core_v1
+from pybernetes.kubelet import pod_actions as act
+from pybernetes.kubelet.cri.model import Container, Sandbox
+from pybernetes.kubelet.worker import PodWorker
+
+
+class Node:
+    """Runtime, executor and reporter of one Pod. Each action takes `took` seconds and works."""
+
+    def __init__(self, clock: SimulatedClock, took: float) -> None:
+        self.clock = clock
+        self.took = took
+        self.made_sandboxes: list[Sandbox] = []
+        self.made: list[Container] = []
+        self.sent: list[core_v1.PodStatus] = []
+        self.in_api = pod()
+
+    async def sandboxes(self, uid: str) -> Sequence[Sandbox]:
+        return self.made_sandboxes
+
+    async def containers(self, uid: str) -> Sequence[Container]:
+        return self.made
+
+    async def perform(self, worker: PodWorker, action: act.Action) -> None:
+        await self.clock.sleep(self.took)
+        if isinstance(action, act.RunSandbox):
+            self.made_sandboxes = [sandbox()]
+        elif isinstance(action, act.StartContainer | act.CreateContainer):
+            state = "CREATED" if isinstance(action, act.CreateContainer) else "RUNNING"
+            self.made = [run(state=type(run().state)[state])]
+
+    async def termination_message(self, worker: PodWorker, ended: Container) -> str:
+        return ""
+
+    def tell(self, *about: object) -> None:
+        return
+
+    def probes(self, worker: PodWorker, of: Container) -> None:
+        return None
+
+    def known(self, found: core_v1.Pod) -> core_v1.Pod:
+        return self.in_api
+
+    def forget(self, uid: str) -> None:
+        return
+
+    async def report(self, found: core_v1.Pod, status: core_v1.PodStatus) -> bool:
+        self.sent.append(status)
+        self.in_api = replace(self.in_api, status=status)
+        return True
+
+
+async def started(took: float) -> tuple[Node, PodWorker, asyncio.Task[None]]:
+    clock = SimulatedClock(asyncio.get_running_loop(), seed=1)
+    node = Node(clock, took)
+    worker = PodWorker(REF, node, node, node, clock)
+    worker.update(node.in_api)
+    task = asyncio.create_task(worker.run())
+    await clock.sleep(10 + 10 * took)
+    return node, worker, task
+
+
+async def end(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    with suppress(asyncio.CancelledError):
+        await task
+
+
+def ready(status: core_v1.PodStatus) -> bool:
+    return any(c.type == "Ready" and c.status == "True" for c in status.conditions)
+
+
+def test_a_start_that_is_quick_is_told_once_begun_and_once_done() -> None:
+    async def main() -> None:
+        node, _, task = await started(0.01)
+        assert [(s.phase, ready(s)) for s in node.sent] == [("Pending", False), ("Running", True)]
+        await end(task)
+
+    run_simulated(main())
+
+
+def test_a_start_that_is_slow_is_told_step_by_step() -> None:
+    async def main() -> None:
+        node, _, task = await started(5.0)
+        assert len([s for s in node.sent if s.phase == "Pending"]) > 1
+        assert ready(node.sent[-1])
+        await end(task)
+
+    run_simulated(main())
+
+
+def test_what_others_made_of_our_conditions_is_put_right_after_ten_seconds() -> None:
+    async def main() -> None:
+        node, worker, task = await started(0.01)
+        before = len(node.sent)
+        wrong = tuple(replace(c, status="False") if c.type == "Ready" else c for c in node.in_api.status.conditions)
+        for _ in range(20):
+            node.in_api = replace(node.in_api, status=replace(node.in_api.status, conditions=wrong))
+            worker.update(node.in_api)
+            await node.clock.sleep(1)
+        await node.clock.sleep(11)
+        assert ready(node.in_api.status)
+        assert len(node.sent) - before <= 4
+        await end(task)
+
+    run_simulated(main())
