@@ -14,7 +14,7 @@ from pybernetes.localcluster.services import Service
 
 log = logging.getLogger(__name__)
 
-POLL = 0.3
+POLL = 0.1
 """Seconds between two looks at the folders."""
 FIRST_BACKOFF, LAST_BACKOFF = 0.25, 10.0
 GOOD_RUN = 20.0
