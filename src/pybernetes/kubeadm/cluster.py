@@ -23,7 +23,7 @@ _PLURALS = {
     "ClusterRoleBinding": "clusterrolebindings",
 }
 
-POLL_SECONDS = 0.5
+POLL_SECONDS = 0.15
 
 
 class Cluster:
