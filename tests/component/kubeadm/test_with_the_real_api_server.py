@@ -203,7 +203,8 @@ async def request_certificate(cluster: Cluster) -> dict[str, Any]:
 
 async def test_kubelet_and_proxy_understand_what_they_are_given(site: Site) -> None:
     pytest.importorskip("grpc", reason="the kubelet needs the extra `node`")
-    from pybernetes.cmd import kube_proxy, kubelet
+    from pybernetes.cmd import _kubelet as kubelet
+    from pybernetes.cmd import kube_proxy
 
     unit = json.loads(site.paths.at("/etc/pybernetes/services/kubelet.json").read_text())
     flags = shlex.split(site.paths.at("/var/lib/kubelet/kubeadm-flags.env").read_text().partition("=")[2])
