@@ -332,7 +332,7 @@ def _shaped(
         return None
     if media.parameters.get("g") != "meta.k8s.io":
         return None
-    if shape == "Table":
+    if shape == "Table" and served.resource.create is None:  # what is only answered has no rows
         return TableEncoding(served, version, include, clock)
     if shape in ("PartialObjectMetadata", "PartialObjectMetadataList"):
         return PartialEncoding(served, version)

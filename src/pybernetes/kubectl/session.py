@@ -39,7 +39,9 @@ class Session:
         if self._config is None:
             try:
                 self._config = kubeconfig.load(self.options.kubeconfig or None)
-            except (OSError, ValueError) as error:
+            except OSError as error:
+                raise Refused(f"stat {error.filename}: {(error.strerror or str(error)).lower()}") from error
+            except ValueError as error:
                 raise Refused(str(error)) from error
         return self._config
 

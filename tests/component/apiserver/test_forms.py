@@ -254,3 +254,14 @@ async def test_there_are_no_custom_resources_and_kubectl_may_know(api):
     assert (await api("POST", "/apis/apiextensions.k8s.io/v1/customresourcedefinitions", {}))[0] == 404
     _, groups = await api("GET", "/apis")
     assert "apiextensions.k8s.io" not in [group["name"] for group in groups["groups"]]
+
+
+async def test_what_is_only_answered_has_no_table(api):
+    body = {"spec": {"resourceAttributes": {"verb": "get", "resource": "pods"}}}
+    path = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
+    status, error = await api("POST", path, body, accept="application/json;as=Table;v=v1;g=meta.k8s.io")
+    assert (status, error["reason"]) == (406, "NotAcceptable")
+    status, answer = await api(
+        "POST", path, body, accept="application/json;as=Table;v=v1;g=meta.k8s.io,application/json"
+    )
+    assert (status, answer["kind"]) == (201, "SelfSubjectAccessReview")
