@@ -10,6 +10,7 @@ import os
 from collections.abc import Sequence
 
 from pybernetes.aio.clock import Clock
+from pybernetes.api import errors
 from pybernetes.api.objects import GroupResource, Object
 from pybernetes.apiserver import bootstrap, kubernetes_service, oidc, upkeep
 from pybernetes.apiserver.admit import chosen
@@ -37,11 +38,16 @@ from pybernetes.apiserver.superusers import Superusers
 from pybernetes.apiserver.tokens import ContinueTokens
 from pybernetes.apiserver.watchcache.cache import WatchCache
 from pybernetes.store.protocol import Store
-from pybernetes.wire.http import Handler
+from pybernetes.wire.http import Handler, Request, Response
 from pybernetes.wire.pki.jwks import key_id
 from pybernetes.wire.pki.keys import PublicKey, key_pem
+from pybernetes.wire.server import status_response
 
 log = logging.getLogger(__name__)
+
+START_SECONDS = 10.0
+"""How long a request waits for a server that is still loading its store."""
+_ALWAYS = ("/healthz", "/livez", "/readyz", "/metrics", "/version")
 
 
 class ApiServer:
@@ -53,6 +59,7 @@ class ApiServer:
         self.catalog = catalog or discovered()
         self.cache = WatchCache(store, self.catalog)
         self.ready = asyncio.Event()
+        self._loaded = asyncio.Event()
         audiences = config.audiences or (config.issuer,)
         addresses = ServiceAddresses(clock.random, config.service_networks, config.node_ports)
         signer = Signer(config.signing_key, config.issuer, audiences) if config.signing_key else None
@@ -96,8 +103,19 @@ class ApiServer:
 
     @property
     def handler(self) -> Handler:
-        """The pipeline."""
-        return self._pipeline
+        """What answers requests: the pipeline, once the server has loaded."""
+        return self._answer
+
+    async def _answer(self, request: Request) -> Response:
+        """Until it has loaded, the server must say neither "forbidden" nor "not found": clients act on both."""
+        if not self._loaded.is_set() and not request.path.startswith(_ALWAYS):
+            try:
+                async with asyncio.timeout(START_SECONDS):
+                    await self._loaded.wait()
+            except TimeoutError:
+                error = errors.ServiceUnavailable("the server is starting", details={"retryAfterSeconds": 1})
+                return status_response(error)
+        return await self._pipeline(request)
 
     async def run(self) -> None:
         """Loads the cache, creates what every cluster has, then serves until cancelled."""
@@ -110,6 +128,7 @@ class ApiServer:
                 group.create_task(kubernetes_service.keep(self.storage, self.config), name="apiserver.service")
                 group.create_task(upkeep.compact(self.storage), name="apiserver.compact")
                 group.create_task(upkeep.expire_events(self.storage), name="apiserver.events")
+                self._loaded.set()
                 self.ready.set()
                 log.info("api server is ready revision=%d", self.cache.revision)
         finally:

@@ -1,12 +1,16 @@
 """Who may ask for what: authentication, authorization, impersonation, and the paths that need neither."""
 
+import asyncio
 import base64
 import time
 
 import jwt
+from tests.component.apiserver.conftest import ADMIN, Api
 
-from pybernetes.aio.clock import rfc3339
+from pybernetes.aio.clock import SystemClock, rfc3339
 from pybernetes.api.objects import User
+from pybernetes.apiserver.config import Config
+from pybernetes.apiserver.server import ApiServer
 from pybernetes.wire.http import Headers, Peer, Request, read_body
 from pybernetes.wire.pki.certificates import Leaf, issue, new_authority, parse_certificate
 
@@ -182,3 +186,27 @@ async def test_metrics_count_requests_by_verb_resource_and_code(api):
         assert f'apiserver_request_total{{{labels},code="{code}",dry_run=""}} 1'.encode() in text
     assert f"apiserver_request_duration_seconds_count{{{labels}}} 2".encode() in text
     assert b'apiserver_storage_objects{resource="namespaces"} 4' in text
+
+
+async def test_a_server_that_has_not_loaded_yet_denies_neither_rights_nor_objects(api):
+    """A collector believes a 404, and a component that is forbidden gives up: after a restart both must wait."""
+    robot = User("robot", groups=("system:authenticated",))
+    roles = "/apis/rbac.authorization.k8s.io/v1/namespaces/default"
+    await api("POST", MAPS, {"metadata": {"name": "a"}})
+    rule = {"apiGroups": [""], "resources": ["configmaps"], "verbs": ["get"]}
+    await api("POST", f"{roles}/roles", {"metadata": {"name": "r"}, "rules": [rule]})
+    binding = {
+        "metadata": {"name": "r"},
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "r"},
+        "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": "robot"}],
+    }
+    await api("POST", f"{roles}/rolebindings", binding)
+    again = Api(ApiServer(Config(), api.store, SystemClock()), api.store)
+    early = [asyncio.create_task(again("GET", f"{MAPS}/a", user=who)) for who in (robot, ADMIN)]
+    assert (await again("GET", "/readyz"))[0] == 500
+    running = asyncio.create_task(again.server.run())
+    try:
+        assert [(await answer)[0] for answer in early] == [200, 200]
+    finally:
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
