@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -102,6 +103,19 @@ def test_an_interrupted_up_leaves_nothing(number: signal.Signals, moment: str):
     assert leftovers(NAME) == []
     assert not (STATE_DIR / NAME).exists()
     assert "nothing to take away" in run("down", code=1)
+
+
+def test_down_that_was_killed_is_ended_by_the_next_or_by_up():
+    for end in ("down", "up"):
+        run("up", "--nodes", "1")
+        process = subprocess.Popen([PYBERNETES, "down", "--name", NAME])
+        record = STATE_DIR / NAME / "cluster.json"
+        while record.exists() and '"complete":true' in record.read_text():
+            time.sleep(0.005)
+        process.kill()
+        process.wait()
+        run(end)
+    run("down")
 
 
 def test_the_machine_stays_as_it_was():

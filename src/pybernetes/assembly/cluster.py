@@ -9,7 +9,7 @@ import hashlib
 import shutil
 import socket
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -144,7 +144,10 @@ class LocalCluster:
 
     def completed(self) -> None:
         """Notes that the cluster is whole: from now on only down() takes it away."""
-        self.record = replace(self.record, complete=True)
+        self._note(complete=True)
+
+    def _note(self, *, complete: bool) -> None:
+        self.record = replace(self.record, complete=complete)
         self._write_record()
 
     async def _power_on(self, node: NodeSandbox) -> None:
@@ -222,12 +225,15 @@ class LocalCluster:
 
     async def down(self) -> None:
         """Takes everything away. Raises LocalClusterError when something stays."""
+        if self.record.complete:
+            with suppress(OSError):  # a full disk
+                self._note(complete=False)  # or one that is killed here would leave half a cluster to be switched on
         for node in self.nodes.values():
             await node.power_off()
         await self.registry.stop()
         await self.switch.down()
         await asyncio.to_thread(sweep, self.record.name, disks=True, state_dir=self._state_dir)
-        left = leftovers(self.record.name)
+        left = leftovers(self.record.name) + [str(self.folder)] * self.folder.exists()
         if left:
             raise LocalClusterError(f"left on the machine: {', '.join(left)}")
 

@@ -1,14 +1,19 @@
 """What the demonstration says of a Pod: when each step was seen, and whether it is ready."""
 
 import asyncio
+from pathlib import Path
 from typing import Any
 
 import msgspec
+import pytest
 
 from pybernetes.aio.clock import Clock, SystemClock
 from pybernetes.api.objects import Key
 from pybernetes.api.types import core_v1
-from pybernetes.assembly.demo import Timeline, is_ready
+from pybernetes.assembly.cluster import ClusterRecord, LocalCluster, claimed, node_names
+from pybernetes.assembly.demo import Demonstration, Timeline, is_ready
+from pybernetes.assembly.progress import Progress
+from pybernetes.localcluster.errors import LocalClusterError
 from pybernetes.testing import Cluster
 
 
@@ -42,3 +47,11 @@ def test_a_pod_is_ready_by_its_condition_alone() -> None:
     assert is_ready(pod(READY))
     assert not is_ready(pod(READY | {"status": "False"}))
     assert not is_ready(pod())
+
+
+async def test_two_demonstrations_do_not_run_at_once(tmp_path: Path) -> None:
+    clock = SystemClock()
+    demonstration = Demonstration(tmp_path, Progress(clock, quiet=True), clock)
+    demonstration.cluster = LocalCluster(ClusterRecord("demo", node_names(3), 0), clock, tmp_path)
+    with claimed(demonstration.cluster.folder), pytest.raises(LocalClusterError, match="another pybernetes command"):
+        await demonstration.run()
