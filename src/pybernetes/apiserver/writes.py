@@ -23,6 +23,8 @@ from pybernetes.apiserver.watchcache.entry import Entry
 
 _SUFFIX = "bcdfghjklmnpqrstvwxz2456789"
 _NAME_LIMIT = 63 - 5
+_GENERATIONS = 8
+"""Names that are tried for a generateName."""
 _KEPT = ("uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "generation", "selfLink")
 
 Make = Callable[[Entry], Object]
@@ -52,15 +54,31 @@ class Writes:
 
     async def create(self, call: Call, served: Served, obj: Object) -> Result:
         """`obj` is canonical. Raises AlreadyExists, Invalid, what admission raises."""
+        metadata = obj["metadata"]
+        if metadata.get("name") or not metadata.get("generateName"):
+            return await self._create(call, served, obj)
+        sent, random = orjson.dumps(obj), self._storage.clock.random
+        for left in reversed(range(_GENERATIONS)):
+            name = metadata["generateName"][:_NAME_LIMIT] + "".join(random.choices(_SUFFIX, k=5))
+            obj["metadata"]["name"] = name
+            try:
+                return await self._create(call, served, obj)
+            except errors.AlreadyExists as error:
+                if left:
+                    obj = orjson.loads(sent)  # as it was before admission
+                    continue
+                raise errors.AlreadyExists(
+                    error.message + ", the server was not able to generate a unique name for the object",
+                    details={**(error.details or {}), "retryAfterSeconds": 1},
+                ) from None
+        raise AssertionError("the last try returns or raises")
+
+    async def _create(self, call: Call, served: Served, obj: Object) -> Result:
         strategy = served.resource
         metadata = obj["metadata"]
         place(metadata, served, call.namespace)
         if metadata.get("resourceVersion"):
             raise errors.BadRequest("resourceVersion should not be set on objects to be created")
-        generated = not metadata.get("name") and metadata.get("generateName")
-        if generated:
-            random = self._storage.clock.random
-            metadata["name"] = metadata["generateName"][:_NAME_LIMIT] + "".join(random.choices(_SUFFIX, k=5))
         call.name = metadata.get("name", "")
         begin(obj, served, self._storage.clock)
         if "status" in obj and "status" in served.facts.subresources and not strategy.status_on_create:
@@ -83,16 +101,8 @@ class Writes:
                 raise errors.already_exists(served.gr, call.name)
             return Result(None, obj, created=True)
         await strategy.before_write(call, obj, None)
-        try:
-            with self._storage.promised(served, obj):
-                return Result(await self._storage.insert(served, canonical(served, obj)), created=True)
-        except errors.ApiError as error:
-            if generated and isinstance(error, errors.AlreadyExists):
-                raise errors.AlreadyExists(
-                    error.message + ", the server was not able to generate a unique name for the object",
-                    details=error.details,
-                ) from None
-            raise
+        with self._storage.promised(served, obj):
+            return Result(await self._storage.insert(served, canonical(served, obj)), created=True)
 
     # --- update and patch
 

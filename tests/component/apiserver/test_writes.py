@@ -295,3 +295,15 @@ async def test_a_full_store_is_said_plainly(api):
     await api.store.close()
     status, error = await api("POST", MAPS, cm("a"))
     assert (status, error["reason"]) == (503, "ServiceUnavailable")
+
+
+async def test_a_generated_name_that_is_taken_is_generated_again(api, monkeypatch):
+    tries = iter(["aaaaa", "aaaaa", "aaaaa", "bbbbb", *["bbbbb"] * 8])
+    monkeypatch.setattr(api.server.storage.clock.random, "choices", lambda letters, k: list(next(tries)))
+    names = [(await api("POST", MAPS, {"metadata": {"generateName": "x-"}}))[1]["metadata"]["name"] for _ in "ab"]
+    assert names == ["x-aaaaa", "x-bbbbb"]
+    status, error = await api("POST", MAPS, {"metadata": {"generateName": "x-"}})
+    assert (status, error["reason"], error["details"]["retryAfterSeconds"]) == (409, "AlreadyExists", 1)
+    assert error["message"] == (
+        'configmaps "x-bbbbb" already exists, the server was not able to generate a unique name for the object'
+    )
