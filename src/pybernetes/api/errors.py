@@ -40,6 +40,7 @@ class ApiError(Exception):
         super().__init__(message)
         self.message = message
         self.details: dict[str, Any] = dict(details or {})
+        self._says_details = details is not None
 
     def status(self) -> Object:
         """The metav1.Status of this error."""
@@ -53,7 +54,8 @@ class ApiError(Exception):
             "details": self.details,
             "code": self.code,
         }
-        return {name: value for name, value in body.items() if value or name == "metadata"}
+        kept = {"metadata", "details"} if self._says_details else {"metadata"}
+        return {name: value for name, value in body.items() if value or name in kept}
 
 
 class BadRequest(ApiError):

@@ -303,8 +303,8 @@ def _connect_options(served: Served, info: RequestInfo, query: Query) -> Object:
 
 
 def unknown_path() -> errors.NotFound:
-    """As upstream's mux answers."""
-    return errors.NotFound("the server could not find the requested resource")
+    """As upstream's mux answers: clients tell it from a missing object by its empty details."""
+    return errors.NotFound("the server could not find the requested resource", details={})
 
 
 def not_allowed(served: Served, info: RequestInfo) -> errors.MethodNotAllowed:

@@ -129,6 +129,13 @@ async def test_unknown_paths_are_404_or_400(api, target):
     assert (status in (400, 404), error["kind"]) == (True, "Status")
 
 
+async def test_an_unknown_subresource_is_told_from_a_missing_object_by_its_empty_details(api):
+    _, error = await api("PATCH", f"{MAPS}/a/ephemeralcontainers", {})
+    assert (error["reason"], error["details"]) == ("NotFound", {})
+    _, error = await api("GET", f"{MAPS}/a")
+    assert (error["reason"], error["details"]["name"]) == ("NotFound", "a")
+
+
 async def test_methods_that_a_path_does_not_have_are_405(api):
     for method, target in (("POST", f"{MAPS}/a"), ("DELETE", "/api/v1/namespaces"), ("PUT", MAPS), ("BREW", MAPS)):
         status, error = await api(method, target, {})
