@@ -151,18 +151,21 @@ class TableEncoding(JsonEncoding):
         self._clock = clock
 
     def value(self, obj: Object) -> bytes:
-        if obj.get("kind") != self._table_of.facts.kind:
+        kind = obj.get("kind", "")
+        if kind not in (self._table_of.facts.kind, "Scale"):
             return orjson.dumps(obj)  # a Status is never a row
-        return self._table([obj], {"resourceVersion": obj["metadata"].get("resourceVersion", "")}, True)
+        metadata = {"resourceVersion": obj["metadata"].get("resourceVersion", "")}
+        return self._table([obj], metadata, definitions(self._table_of, kind))
 
     def entry(self, entry: Entry) -> bytes:
-        return self._table([entry.object()], {"resourceVersion": str(entry.revision)}, True)
+        return self._table([entry.object()], {"resourceVersion": str(entry.revision)}, definitions(self._table_of))
 
     def page(self, served: Served, page: Page) -> bytes:
-        return self._table((entry.object() for entry in page.entries), page.metadata(), True)
+        return self._table((entry.object() for entry in page.entries), page.metadata(), definitions(self._table_of))
 
     def frame(self, kind: str, entry: Entry, *, first: bool = False) -> bytes:
-        table = self._table([entry.object()], {"resourceVersion": str(entry.revision)}, first)
+        columns = definitions(self._table_of) if first else None
+        table = self._table([entry.object()], {"resourceVersion": str(entry.revision)}, columns)
         return b'{"type":"%b","object":%b}\n' % (kind.encode(), table)
 
     def bookmark(self, revision: int, *, initial_end: bool) -> bytes:
@@ -176,7 +179,7 @@ class TableEncoding(JsonEncoding):
         }
         return _json_event("BOOKMARK", body)
 
-    def _table(self, objects: Iterable[Object], metadata: Object, with_columns: bool) -> bytes:
+    def _table(self, objects: Iterable[Object], metadata: Object, columns: list[Object] | None) -> bytes:
         now = self._clock.now()
         rows = []
         for obj in objects:
@@ -190,7 +193,7 @@ class TableEncoding(JsonEncoding):
             "kind": "Table",
             "apiVersion": self.api_version,
             "metadata": metadata,
-            "columnDefinitions": definitions(self._table_of) if with_columns else None,
+            "columnDefinitions": columns,
             "rows": rows,
         }
         return orjson.dumps(body)

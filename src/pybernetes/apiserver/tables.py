@@ -13,12 +13,26 @@ Include = Literal["None", "Metadata", "Object"]
 _NAME = Column("Name", lambda obj: obj["metadata"].get("name", ""), format="name", description="Name of the object.")
 _AGE = Column("Age", lambda obj: obj["metadata"].get("creationTimestamp"), type="date", description="Time of creation.")
 _CREATED = Column("Created At", _AGE.cell, description=_AGE.description)
+_SCALE = (
+    _NAME,
+    Column("Desired", lambda obj: obj["spec"].get("replicas", 0), type="integer", description="Replicas asked for."),
+    Column(
+        "Available", lambda obj: obj["status"].get("replicas", 0), type="integer", description="Replicas there are."
+    ),
+    _AGE,
+)
+"""Of autoscaling/v1 Scale, which every kind with replicas shows as its subresource."""
 _columns: dict[int, tuple[tuple[Column, ...], tuple[Column, ...]]] = {}
 """By identity of the Resource's own columns, which are kept beside: two catalogs may serve one name differently."""
 
 
-def columns(served: Served) -> tuple[Column, ...]:
-    """Name, the Resource's columns, and Age before the wide ones unless the Resource has placed it itself."""
+def columns(served: Served, kind: str = "") -> tuple[Column, ...]:
+    """Name, the Resource's columns, and Age before the wide ones unless the Resource has placed it itself.
+
+    `kind` is Scale for the subresource of that kind.
+    """
+    if kind == "Scale":
+        return _SCALE
     own = served.resource.columns
     known = _columns.get(id(own))
     if known is not None:
@@ -34,7 +48,7 @@ def columns(served: Served) -> tuple[Column, ...]:
     return _columns[id(own)][1]
 
 
-def definitions(served: Served) -> list[Object]:
+def definitions(served: Served, kind: str = "") -> list[Object]:
     """columnDefinitions."""
     return [
         {
@@ -45,14 +59,14 @@ def definitions(served: Served) -> list[Object]:
             "description": column.description,
             "priority": column.priority,
         }
-        for column in columns(served)
+        for column in columns(served, kind)
     ]
 
 
 def cells(served: Served, obj: Object, now: float) -> list[Any]:
     """One row's cells. Times become ages, as seen from `now` (seconds since 1970)."""
     row: list[Any] = []
-    for column in columns(served):
+    for column in columns(served, obj.get("kind", "")):
         value = column.cell(obj) if column.cell_at is None else column.cell_at(obj, now)
         row.append(_age(value, now) if column.type == "date" else value)
     return row

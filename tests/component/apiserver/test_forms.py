@@ -272,3 +272,14 @@ async def test_what_is_only_answered_has_no_table(api):
         "POST", path, body, accept="application/json;as=Table;v=v1;g=meta.k8s.io,application/json"
     )
     assert (status, answer["kind"]) == (201, "SelfSubjectAccessReview")
+
+
+async def test_a_scale_is_a_row_with_what_is_wanted_and_there(api):
+    labels = {"app": "a"}
+    template = {"metadata": {"labels": labels}, "spec": {"containers": [{"name": "c", "image": "i"}]}}
+    spec = {"replicas": 3, "selector": {"matchLabels": labels}, "template": template}
+    path = "/apis/apps/v1/namespaces/default/deployments"
+    await api("POST", path, {"metadata": {"name": "a"}, "spec": spec})
+    _, table = await api("GET", f"{path}/a/scale", accept="application/json;as=Table;v=v1;g=meta.k8s.io")
+    assert [column["name"] for column in table["columnDefinitions"]] == ["Name", "Desired", "Available", "Age"]
+    assert table["rows"][0]["cells"][:3] == ["a", 3, 0]
