@@ -10,6 +10,7 @@ import io
 import json
 import platform
 import posixpath
+import re
 import shlex
 import stat
 import subprocess
@@ -28,6 +29,9 @@ INDEX_TYPE = "application/vnd.oci.image.index.v1+json"
 PATH_ENV = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 BUSYBOX = Path("/bin/busybox")
 _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
+_REFERENCE = re.compile(
+    r"[A-Za-z0-9.-]+(:[0-9]+)?(/[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*)+:[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}", re.ASCII
+)
 _FILES = ("Containerfile", "Dockerfile")
 
 
@@ -170,11 +174,18 @@ def full_reference(reference: str) -> str:
     return reference
 
 
+def check_reference(reference: str) -> None:
+    """Raises BuildError for what cannot be an image's name ([host[:port]/]path[:tag], as the distribution-spec has it)."""
+    if not _REFERENCE.fullmatch(full_reference(reference)):
+        raise BuildError(f"invalid reference format: {reference!r}: name[:tag], the name in lower case")
+
+
 def build_image(folder: Path, reference: str, archive: Path) -> Built:
     """Builds the image that the folder's Containerfile (or Dockerfile) describes. Raises BuildError.
 
     Understood: FROM scratch|busybox, COPY, ENV, ENTRYPOINT, CMD, EXPOSE, WORKDIR, USER, LABEL.
     """
+    check_reference(reference)
     file = next((folder / name for name in _FILES if (folder / name).is_file()), None)
     if file is None:
         raise BuildError(f"{folder} holds no Containerfile: write one that begins with FROM busybox or FROM scratch")

@@ -68,6 +68,7 @@ def check_machine(state_dir: Path, *, containers: bool = True) -> None:
     wanted = {"nsenter": "util-linux", "setpriv": "util-linux"}
     if containers:
         wanted |= {"containerd": "containerd", "ctr": "containerd", "runc": "runc"}
+        wanted |= {"docker-registry": "docker-registry"}
     for program, package in wanted.items():
         if shutil.which(program, path=node_path()) is None:
             raise MissingRequirement(f"{program} is missing: apt-get install {package} (or make setup)")

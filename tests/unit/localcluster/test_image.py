@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from pybernetes.localcluster.image import BuildError, Layer, build_image, full_reference
+from pybernetes.localcluster.image import BuildError, Layer, build_image, check_reference, full_reference
 
 
 def _config(archive: Path) -> dict[str, object]:
@@ -98,3 +98,18 @@ def test_a_layer_makes_parents_once() -> None:
     layer.file("/a/b/d", b"2")
     assert layer.has_folder("a/b")
     assert not layer.has_folder("a/b/c")
+
+
+@pytest.mark.parametrize("reference", ["X:Y:Z", "Foo/bar", "a//b", "", "name:", "na me", "ok:tag/part", "a:b c"])
+def test_what_is_no_image_name_is_refused(reference: str, tmp_path: Path) -> None:
+    (tmp_path / "Containerfile").write_text("FROM scratch\n")
+    with pytest.raises(BuildError, match="invalid reference format"):
+        build_image(tmp_path, reference, tmp_path / "x.tar")
+    assert not (tmp_path / "x.tar").exists()
+
+
+@pytest.mark.parametrize(
+    "reference", ["gasbugs/http-go", "a", "localhost:5000/a_b/c--d:v1.0_x", "r.io/a.b/c:L", "a__b"]
+)
+def test_image_names_of_every_form_are_taken(reference: str) -> None:
+    check_reference(reference)

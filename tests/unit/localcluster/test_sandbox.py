@@ -31,10 +31,15 @@ def test_a_missing_program_names_its_package(monkeypatch: pytest.MonkeyPatch, tm
     assert _refusal(monkeypatch, path=str(tmp_path)) == (
         "containerd is missing: apt-get install containerd (or make setup)"
     )
+    for name in ("containerd", "ctr", "runc"):
+        (tmp_path / name).touch(0o755)
+    assert _refusal(monkeypatch, path=str(tmp_path)) == (
+        "docker-registry is missing: apt-get install docker-registry (or make setup)"
+    )
 
 
 def test_state_on_an_overlay_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    for name in ("nsenter", "setpriv", "containerd", "ctr", "runc"):
+    for name in ("nsenter", "setpriv", "containerd", "ctr", "runc", "docker-registry"):
         (tmp_path / name).touch(0o755)
     assert "choose a folder on a disk with --state-dir" in _refusal(monkeypatch, path=str(tmp_path), kind="overlay")
 
