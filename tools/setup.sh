@@ -19,6 +19,7 @@ if [ -n "$missing" ]; then
             printf '#!/bin/sh\nexit 101\n' >"$policy"
             chmod 755 "$policy"
             trap 'rm -f "$policy"' EXIT
+            trap 'exit 130' INT TERM HUP # dash runs the EXIT trap only on exit
         fi
         apt-get update -qq
         DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $missing >/dev/null
@@ -29,11 +30,11 @@ fi
 
 stamp=.venv/.installed
 wanted=$(sha256sum pyproject.toml | cut -d' ' -f1)
-if [ ! -x .venv/bin/python ]; then
-    echo "setup: making .venv"
-    "$python" -m venv .venv
-fi
-if [ "$(cat "$stamp" 2>/dev/null)" != "$wanted" ]; then
+if [ ! -x .venv/bin/python ] || [ "$(cat "$stamp" 2>/dev/null)" != "$wanted" ]; then
+    if ! .venv/bin/python -m pip --version >/dev/null 2>&1; then # none, or one whose making was broken off
+        echo "setup: making .venv"
+        "$python" -m venv --clear .venv
+    fi
     echo "setup: installing Python packages (about a minute)"
     .venv/bin/python -m pip install -q --disable-pip-version-check -e '.[dev]'
     echo "$wanted" >"$stamp"
