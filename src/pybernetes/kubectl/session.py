@@ -2,7 +2,9 @@
 
 import argparse
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable
+from math import ceil
+from typing import TypeVar
 from urllib.parse import urlencode
 
 import orjson
@@ -12,9 +14,12 @@ from pybernetes.api.errors import from_status
 from pybernetes.api.objects import Object
 from pybernetes.client import kubeconfig
 from pybernetes.kubectl.command import Refused
+from pybernetes.kubectl.durations import seconds
 from pybernetes.kubectl.mapper import Mapper, Mapping, parse_aggregated
 from pybernetes.wire.client import HttpClient
 from pybernetes.wire.http import Headers, Request, Response, read_body
+
+_Answer = TypeVar("_Answer")
 
 AGGREGATED = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList,application/json"
 TABLE = "application/json;as=Table;v=v1;g=meta.k8s.io,application/json"
@@ -29,6 +34,9 @@ class Session:
 
     def __init__(self, options: argparse.Namespace) -> None:
         self.options = options
+        limit: str = options.request_timeout
+        # A bare number is seconds; 0 is no limit.
+        self._seconds = float(limit) if limit.isdecimal() else seconds(limit, "--request-timeout")
         self._transport: HttpClient | None = None
         self._mapper: Mapper | None = None
         self._config: kubeconfig.Kubeconfig | None = None
@@ -90,13 +98,21 @@ class Session:
         target = path + (
             f"?{urlencode({k: v for k, v in query.items() if v})}" if query and any(query.values()) else ""
         )
-        response = await self.transport(Request(method, target, headers, body))
+        response = await self._limited(self.transport(Request(method, target, headers, body)))
         for warning in response.headers.all("warning"):
             self.warn(warning)
         if response.status >= 400:
-            data = await read_body(response)
+            data = await self._limited(read_body(response))
             raise from_status(_status(data), response.status)
         return response
+
+    async def _limited(self, work: Awaitable[_Answer]) -> _Answer:
+        """Raises OSError where the server takes longer than --request-timeout."""
+        try:
+            async with asyncio.timeout(self._seconds or None):
+                return await work
+        except TimeoutError as error:
+            raise OSError("context deadline exceeded (Client.Timeout exceeded while awaiting headers)") from error
 
     def warn(self, header: str) -> None:
         """A Warning header of the server, as kubectl shows it."""
@@ -109,14 +125,17 @@ class Session:
         """One request with JSON answer. Keywords as send()."""
         data = orjson.dumps(body) if isinstance(body, dict) else body or b""
         response = await self.send(method, path, data, **more)  # type: ignore[arg-type]  # passed on as they are
-        answer = orjson.loads(await read_body(response))
+        answer = orjson.loads(await self._limited(read_body(response)))
         if not isinstance(answer, dict):
             raise Refused(f"the server answered {path} with no object")
         return answer
 
     async def watch(self, path: str, query: dict[str, str], accept: str = "application/json") -> AsyncIterator[Object]:
         """Events of a watch, decoded, until the server ends it."""
-        response = await self.send("GET", path, accept=accept, query={**query, "watch": "true"})
+        query = {**query, "watch": "true"}
+        if self._seconds and not query.get("timeoutSeconds"):
+            query["timeoutSeconds"] = str(ceil(self._seconds))
+        response = await self.send("GET", path, accept=accept, query=query)
         pending = b""
         if isinstance(response.body, bytes):
             return
