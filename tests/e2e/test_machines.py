@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -14,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from pybernetes.assembly.cluster import free_port
 from pybernetes.localcluster.errors import MissingRequirement
 from pybernetes.localcluster.sandbox import check_machine
 from pybernetes.localcluster.spec import STATE_DIR
@@ -144,13 +146,26 @@ def test_a_cluster_outlives_a_reboot_of_the_machine():
     boots = kubectl("get", "nodes", "-o", "jsonpath={.items[*].status.nodeInfo.bootID}")
     sweep(NAME)  # everything but the disks goes
     assert "switches on what is off" in run("status", code=1)
-    assert "is up" in run("up")
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", int(run("status", code=1).partition("127.0.0.1:")[2].split()[0])))
+        taken.listen()
+        assert "choose another with --api-port" in run("up", code=1)
+        assert "is up" in run("up", "--api-port", str(free_port()))
     assert "kept" in kubectl("get", "configmaps", "-o", "name")
     kubectl("wait", "nodes", "--all", "--for=condition=Ready", "--timeout=60s")
     assert not set(boots.split()) & set(
         kubectl("get", "nodes", "-o", "jsonpath={.items[*].status.nodeInfo.bootID}").split()
     )
     run("down")
+
+
+def test_a_taken_port_is_said_before_anything_is_made():
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        said = run("up", "--api-port", str(taken.getsockname()[1]), code=1)
+    assert "Address already in use; choose another with --api-port" in said
+    assert not (STATE_DIR / NAME).exists()
 
 
 def test_a_disk_that_is_too_small_is_said_and_nothing_stays(tmp_path: Path):

@@ -122,10 +122,17 @@ class LocalCluster:
             await HostRoutes().add()
         await self._all_on(progress)
 
-    async def switch_on(self, progress: Progress) -> None:
-        """Switches on what is off: after a reboot of the machine, all of it. Raises LocalClusterError."""
+    async def switch_on(self, progress: Progress, api_port: int = 0) -> None:
+        """Switches on what is off: after a reboot of the machine, all of it. Raises LocalClusterError.
+
+        `api_port` above 0 is the API server's new port on the loopback, if the master is off.
+        """
+        if api_port and not self.master.running:
+            self.record = replace(self.record, api_port=api_port)
+            self._write_record()
         await HostRoutes().add()
         await self._all_on(progress)
+        await asyncio.to_thread(self._write_kubeconfig)
         with progress.step("nodes Ready"):
             await self.wait_ready(self.record.nodes)
 

@@ -93,7 +93,7 @@ async def up(settings: Settings, progress: Progress, clock: Clock) -> str:
         if settings.simulated:
             await _up_simulated(settings, folder, progress, clock)
         elif known is not None and whole:
-            await _switch_on(known, progress)
+            await _switch_on(known, progress, settings.api_port)
         else:
             await _up_nodes(settings, progress, clock)
     which = "" if settings.name == "local" else f" --name {settings.name}"
@@ -154,10 +154,10 @@ async def _up_nodes(settings: Settings, progress: Progress, clock: Clock) -> Non
         cluster.switch.close()
 
 
-async def _switch_on(cluster: LocalCluster, progress: Progress) -> None:
+async def _switch_on(cluster: LocalCluster, progress: Progress, api_port: int) -> None:
     """A whole cluster, some or all of which is off: its disks are kept, whatever happens."""
     try:
-        await cluster.switch_on(progress)
+        await cluster.switch_on(progress, api_port)
     finally:
         cluster.switch.close()
 
