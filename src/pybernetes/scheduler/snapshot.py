@@ -38,6 +38,10 @@ class Kin(Struct, frozen=True):
     terminating: bool
 
 
+_MOST = 2**56
+"""More than any machine has: 64 PiB. Scores multiply by a hundred, and columns have 63 bits."""
+
+
 class PodInfo(Struct, frozen=True):
     """What scheduling needs of a Pod, computed once."""
 
@@ -61,13 +65,18 @@ def pod_info(pod: Pod) -> PodInfo:
     return PodInfo(
         key=Key(pod.metadata.namespace, pod.metadata.name),
         pod=pod,
-        requests=pod_requests(pod),
-        assumed=pod_requests(pod, ASSUMED),
+        requests=_bounded(pod_requests(pod)),
+        assumed=_bounded(pod_requests(pod, ASSUMED)),
         ports=host_ports(pod),
         group=(pod.metadata.namespace, controller.uid) if controller else None,
         kin=Kin(pod.metadata.namespace, frozenset(pod.metadata.labels.items()), is_terminating(pod)),
         affine=affinity is not None and (affinity.podAffinity or affinity.podAntiAffinity) is not None,
     )
+
+
+def _bounded(found: Amounts) -> Amounts:
+    """Amounts that fit in a column, also a hundred times."""
+    return {name: min(value, _MOST) for name, value in found.items()}
 
 
 class Snapshot:
@@ -193,7 +202,7 @@ class Snapshot:
         row = self.rows[name]
         old = self.nodes.get(name)
         self.nodes[name] = node
-        for resource, value in amounts(node.status.allocatable).items():
+        for resource, value in _bounded(amounts(node.status.allocatable)).items():
             self._allocatable.setdefault(resource, self._column())[row] = value
         for resource in old.status.allocatable if old else ():
             if resource not in node.status.allocatable:

@@ -185,3 +185,16 @@ def test_masks_say_what_the_rules_say_node_by_node(steps: list[Any], pod: Pod) -
         assert sum(outcome.reasons.values()) >= len(snapshot)
     again = framework.place(info, snapshot)
     assert type(again) is type(outcome)
+
+
+def test_amounts_beyond_every_machine_are_counted_as_very_much() -> None:
+    snapshot = Snapshot()
+    huge = {"cpu": str(2**63), "memory": "999Ei"}
+    snapshot.put_node(msgspec.convert({"metadata": {"name": "n"}, "status": {"allocatable": huge}}, Node))
+    container = {"name": "c", "resources": {"requests": huge}}
+    pod = msgspec.convert({"metadata": {"name": "p", "namespace": "d"}, "spec": {"containers": [container] * 3}}, Pod)
+    info = pod_info(pod)
+    assert info.requests == info.assumed == {"cpu": 2**56, "memory": 2**56}
+    framework = Framework(plugins(), lambda rows: rows[0])
+    assert not isinstance(framework.place(info, snapshot), Placed)  # the Node lets no Pod in: it says no `pods`
+    assert snapshot.allocatable("cpu")[snapshot.rows["n"]] == 2**56
