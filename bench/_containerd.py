@@ -121,9 +121,7 @@ class OwnContainerd:
                 kill_and_wait(ProcessRef.of(pid), 10)
         self.cgroup.kill()
         state = self.folder / "state"
-        below = [m.target for m in mounts.table() if Path(m.target).is_relative_to(state)]
-        for target in sorted(below, key=len, reverse=True):
-            mounts.unmount(target, detach=True)
+        mounts.unmount_below(state)
         shutil.rmtree(state, ignore_errors=True)
 
     def _shims(self) -> list[int]:
@@ -140,7 +138,5 @@ class OwnContainerd:
         """Ends everything and removes the folder."""
         self.power_cut()
         self.cgroup.remove()
-        below = [m.target for m in mounts.table() if Path(m.target).is_relative_to(self.folder)]
-        for target in sorted(below, key=len, reverse=True):
-            mounts.unmount(target, detach=True)
+        mounts.unmount_below(self.folder)
         shutil.rmtree(self.folder, ignore_errors=True)

@@ -17,6 +17,7 @@ from pybernetes.apiserver.config import Config
 from pybernetes.apiserver.server import ApiServer
 from pybernetes.client.rest import Client
 from pybernetes.client.transport import direct
+from pybernetes.kernel import mounts
 from pybernetes.kubelet.cri.events import EventSource
 from pybernetes.kubelet.cri.model import RuntimeRefused
 from pybernetes.kubelet.cri.runtime import CriRuntime
@@ -134,6 +135,7 @@ async def node(folder: Path, containerd: OwnContainerd) -> AsyncIterator[NodeUnd
     finally:
         await made.stop_kubelet()
         await _remove_all(made.runtime)
+        mounts.unmount_below(folder)  # volumes of Pods that were there to the end
         await made.runtime.close()
         server.cancel()
         with contextlib.suppress(asyncio.CancelledError):

@@ -26,7 +26,8 @@ from pybernetes.scheduler.loop import Scheduler
 from pybernetes.store import factory
 from pybernetes.store.protocol import Store
 from pybernetes.wire.pki.certificates import Authority, Leaf, issue, new_authority, parse_authority
-from pybernetes.wire.pki.keys import key_pem, new_rsa_key, parse_key, write_private, write_public
+from pybernetes.wire.pki.files import write_private, write_public
+from pybernetes.wire.pki.keys import key_pem, new_rsa_key, parse_key
 from pybernetes.wire.server import HttpServer
 from pybernetes.wire.tls import Identity, server_context
 

@@ -22,7 +22,7 @@ from pybernetes.aio.clock import SystemClock
 from pybernetes.client.execplugin import ExecToken, plugin_of
 from pybernetes.wire.client import HttpClient
 from pybernetes.wire.http import Headers, Request, Response
-from pybernetes.wire.pki.keys import write_private
+from pybernetes.wire.pki.files import write_private
 from pybernetes.wire.tls import Identity, client_context
 
 SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")

@@ -22,7 +22,7 @@ from pybernetes.client.rest import Client
 from pybernetes.cmd._daemon import StartError, run, transport_of
 from pybernetes.wire.http import Handler, Headers, Request, Response
 from pybernetes.wire.pki.certificates import Leaf, issue, new_authority
-from pybernetes.wire.pki.keys import write_private
+from pybernetes.wire.pki.files import write_private
 from pybernetes.wire.server import HttpServer
 from pybernetes.wire.tls import Identity, server_context
 

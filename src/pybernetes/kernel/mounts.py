@@ -52,6 +52,13 @@ def unmount(target: str | Path, *, detach: bool = False) -> None:
     call("umount2", str(target).encode(), _DETACH if detach else 0, about=str(target))
 
 
+def unmount_below(folder: Path) -> None:
+    """Takes away every mount at the folder and below it, the innermost first. Raises OSError."""
+    below = [m.target for m in table() if Path(m.target).is_relative_to(folder)]
+    for target in sorted(below, key=len, reverse=True):
+        unmount(target, detach=True)
+
+
 def pivot_root(new_root: str | Path) -> None:
     """Makes `new_root` (a mount) the root of this mount namespace and takes the old one away."""
     os.chdir(new_root)

@@ -10,7 +10,7 @@ from msgspec import Struct
 from pybernetes.api.objects import Object
 from pybernetes.kubeadm import config as c
 from pybernetes.kubeadm.config import InitConfig, Networking, Paths
-from pybernetes.wire.pki.keys import write_private
+from pybernetes.wire.pki.files import write_private
 
 IMAGES = "registry.k8s.io"
 API_SERVER, CONTROLLER_MANAGER, SCHEDULER = "kube-apiserver", "kube-controller-manager", "kube-scheduler"

@@ -10,7 +10,7 @@ import yaml
 from pybernetes.api.objects import Object
 from pybernetes.kubeadm import config as c
 from pybernetes.kubeadm.config import Networking, Node, Paths
-from pybernetes.wire.pki.keys import write_public
+from pybernetes.wire.pki.files import write_public
 
 COMMAND = (
     "kubelet",

@@ -5,14 +5,17 @@ import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
-from importlib.metadata import entry_points
 from pkgutil import iter_modules
+from typing import TYPE_CHECKING
 
 from pybernetes.api.errors import ApiError
 from pybernetes.kubectl import commands
 from pybernetes.kubectl.command import Command, Refused
 from pybernetes.kubectl.flags import Flags, UsageError, add_global_flags
 from pybernetes.kubectl.session import Session
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
 
 EXTENSIONS = "pybernetes.kubectl_commands"
 _VALUED = {"-n", "--namespace", "--kubeconfig", "--context", "--cluster", "--user", "-s", "--server", "--token"}
@@ -107,17 +110,23 @@ def _names() -> list[str]:
     return [info.name.replace("_", "-") for info in iter_modules(commands.__path__) if not info.name.startswith("_")]
 
 
+def _extensions() -> list["EntryPoint"]:
+    from importlib.metadata import entry_points  # 20 ms, needed for help and unknown commands only
+
+    return sorted(entry_points(group=EXTENSIONS), key=lambda point: point.name)
+
+
 def _find(name: str) -> Command | None:
     if name in _names():
         found = import_module(f"{commands.__name__}.{name.replace('-', '_')}").COMMAND
     else:
-        found = next((point.load() for point in entry_points(group=EXTENSIONS) if point.name == name), None)
+        found = next((point.load() for point in _extensions() if point.name == name), None)
     return found if isinstance(found, Command) else None
 
 
 def _overview() -> str:
     lines = ["kubectl controls the Kubernetes cluster manager.", "", "Commands:"]
-    for name in [*_names(), *sorted(point.name for point in entry_points(group=EXTENSIONS))]:
+    for name in [*_names(), *(point.name for point in _extensions())]:
         command = _find(name)
         lines.append(f"  {name:<16} {command.help if command else ''}")
     lines += ["", "Usage:", "  kubectl [flags] COMMAND [arguments]", "", 'Use "kubectl COMMAND --help" for a command.']

@@ -23,7 +23,8 @@ from pybernetes.client import kubeconfig
 from pybernetes.client.rest import Client
 from pybernetes.wire.http import Request, Response
 from pybernetes.wire.pki.certificates import Leaf, issue, new_authority, new_request, parse_certificate
-from pybernetes.wire.pki.keys import PkiError, key_pem, new_key, write_private
+from pybernetes.wire.pki.files import write_private
+from pybernetes.wire.pki.keys import PkiError, key_pem, new_key
 
 log = logging.getLogger(__name__)
 

@@ -154,9 +154,7 @@ def _own(path: Path, group: int) -> None:
 
 def _remove_pod_folder(folder: Path) -> None:
     """Unmounts what is mounted below, deepest first, then deletes. Never deletes through a mount."""
-    below = [m.target for m in mounts.table() if Path(m.target).is_relative_to(folder)]
-    for target in sorted(below, key=len, reverse=True):
-        mounts.unmount(target, detach=True)
+    mounts.unmount_below(folder)
     try:
         shutil.rmtree(folder)
     except FileNotFoundError:

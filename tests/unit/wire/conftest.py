@@ -9,7 +9,7 @@ import pytest
 import pytest_asyncio
 
 from pybernetes.wire.http import Handler
-from pybernetes.wire.pki import certificates, keys
+from pybernetes.wire.pki import certificates, files
 from pybernetes.wire.server import HttpServer, Limits
 from pybernetes.wire.tls import Identity
 
@@ -48,8 +48,8 @@ def identity(authority: certificates.Authority, tmp_path: Path) -> Callable[...,
     def make(leaf: certificates.Leaf, name: str = "leaf") -> Identity:
         certificate, key = certificates.issue(authority, leaf, time.time())
         made = Identity(tmp_path / f"{name}.crt", tmp_path / f"{name}.key")
-        keys.write_public(made.certificate, certificate)
-        keys.write_private(made.key, key)
+        files.write_public(made.certificate, certificate)
+        files.write_private(made.key, key)
         return made
 
     return make

@@ -1,7 +1,4 @@
-"""Private keys, and PEM files of keys and certificates. certificates.py signs with them."""
-
-import os
-from pathlib import Path
+"""Private keys and their PEM. certificates.py signs with them, files.py writes them."""
 
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
@@ -57,31 +54,3 @@ def parse_public_key(pem: bytes) -> PublicKey:
     if not isinstance(key, PublicKey):
         raise PkiError("only RSA and EC keys are known here")
     return key
-
-
-def write_private(path: Path, data: bytes) -> None:
-    """Writes a file that only its owner may read (0600), whole or not at all."""
-    _write(path, data, 0o600)
-
-
-def write_public(path: Path, data: bytes) -> None:
-    """Writes a file that everybody may read (0644), whole or not at all."""
-    _write(path, data, 0o644)
-
-
-def _write(path: Path, data: bytes, mode: int) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
-    try:
-        os.fchmod(handle, mode)
-        view = memoryview(data)
-        while view:
-            view = view[os.write(handle, view) :]
-        os.fsync(handle)
-        os.replace(temporary, path)
-    except OSError:
-        temporary.unlink(missing_ok=True)
-        raise
-    finally:
-        os.close(handle)

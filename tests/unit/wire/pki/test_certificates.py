@@ -11,7 +11,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 
-from pybernetes.wire.pki import certificates, jwks, keys
+from pybernetes.wire.pki import certificates, files, jwks, keys
 from pybernetes.wire.pki.certificates import Authority, Leaf
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -95,7 +95,7 @@ def test_tampered_or_foreign_requests_are_refused() -> None:
 
 def test_key_files_are_private_and_whole(tmp_path: Path, authority: Authority) -> None:
     path = tmp_path / "pki" / "ca.key"
-    keys.write_private(path, authority.key_pem)
+    files.write_private(path, authority.key_pem)
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert certificates.parse_authority(authority.pem, path.read_bytes()).pem == authority.pem
     assert [p.name for p in path.parent.iterdir()] == ["ca.key"]

@@ -7,7 +7,7 @@ from msgspec import Struct
 from pybernetes.kubeadm.config import PKI, InitConfig, split_host
 from pybernetes.kubeadm.errors import KubeadmError
 from pybernetes.kubeadm.workflow import Context, Phase
-from pybernetes.wire.pki import certificates, keys
+from pybernetes.wire.pki import certificates, files, keys
 from pybernetes.wire.pki.certificates import Authority, Leaf
 
 CLUSTER_ADMINS = "kubeadm:cluster-admins"
@@ -62,8 +62,8 @@ async def _run(context: Context[InitConfig]) -> None:
             continue
         context.say(f'[certs] Generating "{name}" certificate and key')
         made = certificates.new_authority(common, now)
-        keys.write_private(folder / f"{name}.key", made.key_pem)
-        keys.write_public(folder / f"{name}.crt", made.pem)
+        files.write_private(folder / f"{name}.key", made.key_pem)
+        files.write_public(folder / f"{name}.crt", made.pem)
     for wanted in _leafs(config):
         _leaf(context, folder, wanted)
     _service_account_keys(context, folder)
@@ -84,8 +84,8 @@ def _leaf(context: Context[InitConfig], folder: Path, wanted: _Wanted) -> None:
         return
     context.say(f'[certs] Generating "{wanted.file}" certificate and key')
     issued, private = certificates.issue(authority_of(folder, wanted.authority), wanted.leaf, context.clock.now())
-    keys.write_private(key, private)
-    keys.write_public(certificate, issued)
+    files.write_private(key, private)
+    files.write_public(certificate, issued)
     if wanted.leaf.hosts:
         names = [host for host in wanted.leaf.hosts if not _numeric(host)]
         addresses = [host for host in wanted.leaf.hosts if _numeric(host)]
@@ -101,12 +101,12 @@ def _service_account_keys(context: Context[InitConfig], folder: Path) -> None:
         context.say('[certs] Using the existing "sa" key')
     else:
         context.say('[certs] Generating "sa" key and public key')
-        keys.write_private(private, keys.key_pem(keys.new_rsa_key()))
+        files.write_private(private, keys.key_pem(keys.new_rsa_key()))
     try:
         key = keys.parse_public_key(private.read_bytes())
     except keys.PkiError as error:
         raise KubeadmError(f"{private}: {error}") from error
-    keys.write_public(public, keys.public_pem(key))
+    files.write_public(public, keys.public_pem(key))
 
 
 def _numeric(host: str) -> bool:

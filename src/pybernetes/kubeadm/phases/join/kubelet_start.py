@@ -10,7 +10,7 @@ from pybernetes.kubeadm.cluster import Cluster
 from pybernetes.kubeadm.config import JoinConfig
 from pybernetes.kubeadm.errors import KubeadmError
 from pybernetes.kubeadm.workflow import Context, Phase
-from pybernetes.wire.pki.keys import write_public
+from pybernetes.wire.pki.files import write_public
 
 
 async def _run(context: Context[JoinConfig]) -> None:
