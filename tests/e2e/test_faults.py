@@ -13,7 +13,7 @@ import pytest
 
 from pybernetes.api.types import core_v1
 from pybernetes.assembly.cluster import until
-from pybernetes.assembly.demo import is_ready
+from pybernetes.rules.readiness import is_ready
 from tests.e2e.conftest import BIN, EXAMPLES, Up
 
 DEPLOYMENT = (EXAMPLES / "03-replicas" / "deployment.yaml").read_text()

@@ -37,6 +37,7 @@ from pybernetes.localcluster.switch import (
     Switch,
     node_address,
 )
+from pybernetes.rules.readiness import node_is_ready
 
 T = TypeVar("T", bound=Struct)
 
@@ -294,13 +295,7 @@ def existing(folder: Path) -> Path:
 
 
 def _all_ready(nodes: Sequence[core_v1.Node], names: Sequence[str]) -> bool:
-    ready = {
-        node.metadata.name
-        for node in nodes
-        for condition in node.status.conditions
-        if condition.type == "Ready" and condition.status == "True"
-    }
-    return set(names) <= ready
+    return set(names) <= {node.metadata.name for node in nodes if node_is_ready(node)}
 
 
 def _loopback_socket(port: int) -> socket.socket:

@@ -6,7 +6,7 @@ sockets. `pybernetes up --simulated-nodes` serves it over TLS; `pybernetes.testi
 
 import asyncio
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,6 +22,7 @@ from pybernetes.controllers.runtime import Config as ControllerConfig
 from pybernetes.controllers.runtime import ControllerManager
 from pybernetes.localcluster.errors import LocalClusterError
 from pybernetes.localcluster.simulated import SimulatedNodes
+from pybernetes.localcluster.switch import POD_NETWORK
 from pybernetes.scheduler.loop import Scheduler
 from pybernetes.store import factory
 from pybernetes.store.protocol import Store
@@ -46,8 +47,7 @@ class Settings:
     simulated_nodes: Sequence[str] = ()
     authority: Authority | None = None
     api: Config = field(default_factory=Config)
-    cluster_cidr: str = "10.244.0.0/16"
-    controllers: Mapping[str, object] | None = None
+    cluster_cidr: str = POD_NETWORK
 
 
 class ControlPlane:

@@ -26,6 +26,7 @@ from pybernetes.localcluster.errors import LocalClusterError
 from pybernetes.localcluster.image import Built, build_image
 from pybernetes.localcluster.sandbox import Result, check_machine
 from pybernetes.localcluster.spec import STATE_DIR
+from pybernetes.rules.readiness import is_ready
 
 NAME = "demo"
 IMAGE = "gasbugs/http-go"
@@ -304,11 +305,6 @@ _STEPS = (
     Demonstration.replicas,
     Demonstration.end,
 )
-
-
-def is_ready(pod: core_v1.Pod) -> bool:
-    """Whether the Pod's Ready condition is True."""
-    return any(c.type == "Ready" and c.status == "True" for c in pod.status.conditions)
 
 
 class Timeline:

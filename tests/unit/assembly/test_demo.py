@@ -11,9 +11,10 @@ from pybernetes.aio.clock import Clock, SystemClock
 from pybernetes.api.objects import Key
 from pybernetes.api.types import core_v1
 from pybernetes.assembly.cluster import ClusterRecord, LocalCluster, claimed, node_names
-from pybernetes.assembly.demo import Demonstration, Timeline, is_ready
+from pybernetes.assembly.demo import Demonstration, Timeline
 from pybernetes.assembly.progress import Progress
 from pybernetes.localcluster.errors import LocalClusterError
+from pybernetes.rules.readiness import is_ready
 from pybernetes.testing import Cluster
 
 
