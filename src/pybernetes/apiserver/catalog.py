@@ -1,32 +1,72 @@
-"""Catalog: every resource this server serves, its Resource joined with the facts. Routing, discovery and the cache read it."""
+"""Catalog: every resource this server serves, its Resource joined with the facts. Routing, discovery and the cache read it.
 
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+Built-in resources are there from the start; those of CustomResourceDefinitions come and go (`put`, `drop`).
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 
 from pybernetes.aio.discover import discover
 from pybernetes.api import facts
 from pybernetes.api.facts import ResourceFacts
-from pybernetes.api.objects import GroupResource
-from pybernetes.apiserver.resource import Resource
+from pybernetes.api.objects import GroupResource, Object
+from pybernetes.apiserver.form import Form, built_in
+from pybernetes.apiserver.resource import Alias, Errors, Resource
 
 ROOT = "/registry/"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Served:
-    """One served resource: what it does (`resource`), what it is called (`facts`), where it is kept."""
+    """One resource in one version: what it does (`resource`), what it is called (`facts`), where it is kept."""
 
     resource: Resource
     facts: ResourceFacts
     prefix: str
     """Where its objects are in the store, with the trailing slash."""
     head: bytes
-    """The bytes every stored object begins with: `{"kind":"Pod","apiVersion":"v1",`."""
+    """The bytes every object begins with: `{"kind":"Pod","apiVersion":"v1",`."""
     gr: GroupResource
+    form: Form
+    source: "Served | None" = None
+    """The version in which its objects are stored; None: this one."""
+    alias: Alias | None = None
+    """How it differs from `source`."""
+    fields: Mapping[str, Callable[[Object], str]] = field(default_factory=dict)
+    """Field selectors of all versions together, asked of the stored form."""
+    restore: Callable[[Object], Object] | None = None
+    """What becomes of a stored object before anybody sees it (custom resources: pruned and defaulted by today's schema)."""
+    own_form: bool = False
+    """Requests are worked on in this version's form (custom resources); else in the stored one."""
 
     def key(self, namespace: str, name: str) -> str:
         """The store's key of an object."""
         return f"{self.prefix}{namespace}/{name}" if self.facts.namespaced else self.prefix + name
+
+    @property
+    def stored(self) -> "Served":
+        """The version in which its objects are stored and cached."""
+        return self.source or self
+
+    def shown(self, obj: Object) -> Object:
+        """A stored object in this version."""
+        if self.alias is None:
+            return obj
+        return self.form.walk(_called(self.alias.read(obj), self.facts)).object
+
+    def worked(self, obj: Object) -> Object:
+        """An object of this version in the form that strategies and admission work on."""
+        if self.alias is None or self.own_form:
+            return obj
+        return self.stored.form.walk(_called(self.alias.write(obj), self.stored.facts)).object
+
+    def opened(self, obj: Object) -> Object:
+        """A stored object in the form that strategies and admission work on."""
+        return self.shown(obj) if self.own_form else obj
+
+    def answered(self, obj: Object) -> Object:
+        """What strategies and admission worked on, in this version."""
+        return obj if self.own_form else self.shown(obj)
 
 
 class Catalog:
@@ -35,13 +75,28 @@ class Catalog:
     def __init__(self, resources: Iterable[Resource]) -> None:
         self._by_path: dict[tuple[str, str, str], Served] = {}
         self.by_gr: dict[GroupResource, Served] = {}
+        """In the version that is stored."""
+        self.changes = 0
+        """Counts up when resources come or go: what is made from the whole catalog is stale then."""
         for resource in resources:
-            known = facts.resource(resource.group, resource.plural, resource.version)
-            if known is None:
-                raise LookupError(f"no facts about {resource.plural} in {resource.group or 'core'}/{resource.version}")
-            served = Served(resource, known, _prefix(resource), _head(known), resource.group_resource)
-            self._by_path[resource.group, resource.version, resource.plural] = served
-            self.by_gr[served.gr] = served
+            self.put(built(resource))
+
+    def put(self, versions: Iterable[Served]) -> None:
+        """Serves a resource: all its versions, one of them the stored one. Takes the place of what was there."""
+        for served in versions:
+            self._by_path[served.facts.group, served.facts.version, served.facts.plural] = served
+            self.by_gr[served.gr] = served.stored
+        self.changes += 1
+
+    def drop(self, resource: GroupResource, keep: Iterable[str] = ()) -> None:
+        """No longer serves a resource, but in these versions."""
+        kept = set(keep)
+        for path in [path for path in self._by_path if (path[0], path[2]) == (resource.group, resource.resource)]:
+            if path[1] not in kept:
+                del self._by_path[path]
+        if not kept:
+            self.by_gr.pop(resource, None)
+        self.changes += 1
 
     def find(self, group: str, version: str, plural: str) -> Served | None:
         """What a path names."""
@@ -51,9 +106,25 @@ class Catalog:
         return iter(self._by_path.values())
 
     @property
-    def resources(self) -> Mapping[GroupResource, Resource]:
+    def resources(self) -> "Resources":
         """As Registry.resources."""
-        return {gr: served.resource for gr, served in self.by_gr.items()}
+        return Resources(self)
+
+
+class Resources(Mapping[GroupResource, Resource]):
+    """The Resource of everything that is served, by GroupResource; a view."""
+
+    def __init__(self, catalog: Catalog) -> None:
+        self._by_gr = catalog.by_gr
+
+    def __getitem__(self, key: GroupResource) -> Resource:
+        return self._by_gr[key].resource
+
+    def __iter__(self) -> Iterator[GroupResource]:
+        return iter(self._by_gr)
+
+    def __len__(self) -> int:
+        return len(self._by_gr)
 
 
 def discovered() -> Catalog:
@@ -62,10 +133,59 @@ def discovered() -> Catalog:
     return Catalog(found.values())
 
 
+def built(resource: Resource) -> list[Served]:
+    """A built-in resource in all its versions, the stored one first. Raises LookupError."""
+    known = _facts(resource.group, resource.plural, resource.version)
+    fields = {**resource.selectable_fields}
+    for alias in resource.also:
+        fields |= alias.selectable_fields or {}
+    gr = resource.group_resource
+    stored = Served(resource, known, _prefix(resource), head(known), gr, built_in(known.gvk), fields=fields)
+    found = [stored]
+    for alias in resource.also:
+        known = _facts(alias.group, resource.plural, alias.version)
+        own = replace(
+            resource,
+            group=alias.group,
+            version=alias.version,
+            columns=resource.columns if alias.columns is None else alias.columns,
+            selectable_fields=resource.selectable_fields
+            if alias.selectable_fields is None
+            else alias.selectable_fields,
+            validate=_both(resource.validate, alias.validate),
+            validate_update=_both_update(resource.validate_update, alias.validate_update),
+        )
+        form = built_in(known.gvk)
+        found.append(Served(own, known, stored.prefix, head(known), own.group_resource, form, stored, alias))
+    return found
+
+
+def _called(obj: Object, known: ResourceFacts) -> Object:
+    return {**obj, "kind": known.kind, "apiVersion": known.api_version}
+
+
+def _facts(group: str, plural: str, version: str) -> ResourceFacts:
+    known = facts.resource(group, plural, version)
+    if known is None:
+        raise LookupError(f"no facts about {plural} in {group or 'core'}/{version}")
+    return known
+
+
+def _both(first: Callable[[Object], Errors], second: Callable[[Object], Errors]) -> Callable[[Object], Errors]:
+    return lambda obj: (*first(obj), *second(obj))
+
+
+def _both_update(
+    first: Callable[[Object, Object], Errors], second: Callable[[Object, Object], Errors]
+) -> Callable[[Object, Object], Errors]:
+    return lambda obj, old: (*first(obj, old), *second(obj, old))
+
+
 def _prefix(resource: Resource) -> str:
     where = f"{resource.group}/{resource.plural}" if resource.group else resource.plural
     return f"{ROOT}{resource.storage_prefix or where}/"
 
 
-def _head(known: ResourceFacts) -> bytes:
+def head(known: ResourceFacts) -> bytes:
+    """The bytes that objects of a kind begin with."""
     return f'{{"kind":"{known.kind}","apiVersion":"{known.api_version}",'.encode()

@@ -7,12 +7,11 @@ from typing import Any
 
 from msgspec import Struct
 
-from pybernetes.api import schema
-from pybernetes.api.canonical import canonicalize
 from pybernetes.api.errors import BadRequest, UnsupportedMediaType
 from pybernetes.api.objects import GroupVersionKind, Object, split_api_version
 from pybernetes.apiserver.catalog import Served
 from pybernetes.apiserver.encodings import JSON, PROTOBUF, YAML
+from pybernetes.apiserver.form import Form
 from pybernetes.apiserver.options import Validation
 from pybernetes.wire.codecs import json, protobuf, yaml
 from pybernetes.wire.http import Request
@@ -28,37 +27,29 @@ class Document(Struct, frozen=True):
     problems: tuple[str, ...] = ()
 
 
-def type_of(gvk: GroupVersionKind) -> str:
-    """The name of a kind's type. Raises BadRequest for kinds that are not built in."""
-    name = schema.type_name(gvk)
-    if name is None:
-        raise BadRequest(f'no kind "{gvk.kind}" is registered for version "{gvk.api_version}"')
-    return name
-
-
 def canonical(served: Served, obj: Object) -> Object:
-    """The canonical form of an object made inside the server."""
-    return canonicalize(obj, type_of(served.facts.gvk)).object
+    """The canonical form of what strategies and admission have worked on."""
+    return (served if served.own_form else served.stored).form.walk(obj).object
 
 
-def decode(request: Request, gvk: GroupVersionKind) -> Document:
-    """The body by its Content-Type, not yet canonical; `gvk` is what it should be. Raises BadRequest, 415."""
+def decode(request: Request, form: Form) -> Document:
+    """The body by its Content-Type, not yet canonical; `form` is what it should be. Raises BadRequest, 415."""
     media = request.headers.get("content-type").partition(";")[0].strip().lower()
+    kinds = (JSON, YAML, PROTOBUF) if form.type_name else (JSON, YAML)
     try:
         if media in ("", JSON, "text/json"):
             return _identified(decode_json(request.body))
         if media in (YAML, "application/x-yaml", "text/yaml"):
             return _identified(Document(yaml.decode(request.body), yaml.duplicate_keys(request.body)))
-        if media == PROTOBUF:
-            return Document(protobuf.decode_object(request.body, gvk))
+        if media == PROTOBUF and form.type_name:
+            return Document(protobuf.decode_object(request.body, form.gvk))
     except BadRequest as error:
         if "cannot be handled as" in error.message:
             raise  # its kind is known, so the refusal names it
         why = error.message.removeprefix("error converting YAML to JSON: ")
-        raise json.unrecognized(gvk.kind, why, request.body) from None
+        raise json.unrecognized(form.gvk.kind, why, request.body) from None
     raise UnsupportedMediaType(
-        "the body of the request was in an unknown format - accepted media types include: "
-        f"{', '.join((JSON, YAML, PROTOBUF))}"
+        f"the body of the request was in an unknown format - accepted media types include: {', '.join(kinds)}"
     )
 
 
@@ -92,16 +83,16 @@ def _go_kind(value: Any) -> str:
     return next((name for kind, name in names if isinstance(value, kind)), "number")
 
 
-def decode_object(request: Request, gvk: GroupVersionKind, validation: Validation, warnings: list[str]) -> Object:
+def decode_object(request: Request, form: Form, validation: Validation, warnings: list[str]) -> Object:
     """The canonical object of a body that must be of one kind. Raises BadRequest with every strict problem at once."""
-    return accept(decode(request, gvk), gvk, validation, warnings)
+    return accept(decode(request, form), form, validation, warnings)
 
 
-def accept(document: Document, gvk: GroupVersionKind, validation: Validation, warnings: list[str]) -> Object:
+def accept(document: Document, form: Form, validation: Validation, warnings: list[str]) -> Object:
     """A decoded document as an object of this kind: canonical, its strict problems refused or made warnings."""
     value = document.value
-    _check_kind(value, gvk)
-    result = canonicalize(value, type_of(gvk))
+    _check_kind(value, form.gvk)
+    result = form.walk(value)
     report((*document.problems, *result.problems), validation, warnings)
     return result.object
 

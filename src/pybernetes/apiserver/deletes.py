@@ -14,6 +14,7 @@ from pybernetes.apiserver.admit import AdmissionChain
 from pybernetes.apiserver.catalog import Served
 from pybernetes.apiserver.decoding import accept, canonical, decode
 from pybernetes.apiserver.extension import AdmissionRequest
+from pybernetes.apiserver.form import built_in
 from pybernetes.apiserver.options import Query, boolean, dry_run_faults, integer
 from pybernetes.apiserver.resource import Call
 from pybernetes.apiserver.storage import MODIFIED, RETRIES, Storage
@@ -42,7 +43,8 @@ class DeleteOptions(Struct, frozen=True):
 
 def delete_options(request: Request, query: Query) -> DeleteOptions:
     """Raises BadRequest, Invalid."""
-    body = accept(decode(request, _GVK), _GVK, "Ignore", []) if request.body else _from_query(query)
+    form = built_in(_GVK)
+    body = accept(decode(request, form), form, "Ignore", []) if request.body else _from_query(query)
     policy = body.get("propagationPolicy")
     orphan = body.get("orphanDependents")
     grace = body.get("gracePeriodSeconds")

@@ -1,10 +1,12 @@
 """Discovery: which groups, versions and resources this server serves, and what they are called. pipeline.py routes here.
 
 Both forms: the legacy lists, one a path, and the aggregated document (apidiscovery.k8s.io) that kubectl asks for first.
-Everything is made once, from what is really served.
+Everything is made when first asked for, from what is really served; server.py makes a new Discovery when that changes.
 """
 
 import hashlib
+from collections.abc import Callable
+from functools import cache, partial
 
 import orjson
 
@@ -19,6 +21,7 @@ from pybernetes.wire.http import Headers, Request, Response
 
 GROUP = "apidiscovery.k8s.io"
 _KIND = "APIGroupDiscoveryList"
+_VERSIONS = ("v2", "v2beta1")
 _GENERIC = ("status", "scale")
 
 
@@ -29,7 +32,7 @@ class Discovery:
         self._address = address
         self._by_version: dict[tuple[str, str], list[Served]] = {}
         for served in catalog:
-            self._by_version.setdefault((served.resource.group, served.resource.version), []).append(served)
+            self._by_version.setdefault((served.facts.group, served.facts.version), []).append(served)
         for group in self._by_version.values():
             group.sort(key=lambda served: served.facts.plural)
         self._groups = _sorted_groups({group for group, _ in self._by_version if group})
@@ -37,35 +40,41 @@ class Discovery:
     def table(self) -> dict[str, Page]:
         """Path to page."""
         table = {
-            "/api": self._root(["core"], self._legacy_versions()),
-            "/apis": self._root(list(self._groups), self._group_list()),
+            "/api": self._root(["core"], self._legacy_versions),
+            "/apis": self._root(list(self._groups), self._group_list),
         }
         for group in self._groups:
-            table[f"/apis/{group}"] = _fixed({"kind": "APIGroup", "apiVersion": "v1", **self._group(group)})
+            table[f"/apis/{group}"] = _fixed(partial(self._api_group, group))
         for (group, version), served in self._by_version.items():
             path = f"/apis/{group}/{version}" if group else f"/api/{version}"
-            table[path] = _fixed(_resource_list(group, version, served))
+            table[path] = _fixed(partial(_resource_list, group, version, served))
         return table
 
     def paths(self) -> list[str]:
         """What `/` lists of these."""
         return sorted(self.table())
 
-    def _root(self, groups: list[str], legacy: Object) -> Page:
+    def _root(self, groups: list[str], legacy: Callable[[], Object]) -> Page:
         names = ["" if group == "core" else group for group in groups]
-        documents = {version: _encoded(self._aggregated(names, version)) for version in ("v2", "v2beta1")}
-        plain = orjson.dumps(legacy)
+
+        @cache
+        def document(version: str) -> tuple[bytes, str]:
+            return _encoded(self._aggregated(names, version))
+
+        @cache
+        def plain() -> bytes:
+            return orjson.dumps(legacy())
 
         async def page(request: Request, query: Query) -> Response:
             for media in accepted(",".join(request.headers.all("accept"))):
                 if media.name not in ("application/json", "*/*", "application/*"):
                     continue
                 version = media.parameters.get("v", "")
-                if media.parameters.get("as") == _KIND and media.parameters.get("g") == GROUP and version in documents:
-                    return _aggregated_answer(request, documents[version], version)
+                if media.parameters.get("as") == _KIND and media.parameters.get("g") == GROUP and version in _VERSIONS:
+                    return _aggregated_answer(request, document(version), version)
                 if "as" not in media.parameters:
                     break
-            return Response(200, Headers.lowered([("content-type", "application/json"), ("vary", "Accept")]), plain)
+            return Response(200, Headers.lowered([("content-type", "application/json"), ("vary", "Accept")]), plain())
 
         return page
 
@@ -78,6 +87,9 @@ class Discovery:
 
     def _group_list(self) -> Object:
         return {"kind": "APIGroupList", "apiVersion": "v1", "groups": [self._group(group) for group in self._groups]}
+
+    def _api_group(self, group: str) -> Object:
+        return {"kind": "APIGroup", "apiVersion": "v1", **self._group(group)}
 
     def _group(self, group: str) -> Object:
         versions = [
@@ -193,9 +205,11 @@ def _sorted_groups(served: set[str]) -> list[str]:
     return sorted(served, key=lambda group: order.index(group) if group in order else len(order))
 
 
-def _fixed(value: Object) -> Page:
+def _fixed(make: Callable[[], Object]) -> Page:
+    made = cache(make)
+
     async def page(request: Request, query: Query) -> Response:
-        return json_page(value)
+        return json_page(made())
 
     return page
 

@@ -322,7 +322,7 @@ def _encoding(media: Media, served: Served | None, clock: Clock, include: Includ
         return JsonEncoding(served)
     if name == YAML and not streaming:
         return YamlEncoding(served)
-    if name == PROTOBUF:
+    if name == PROTOBUF and (served is None or served.form.type_name):
         return ProtobufEncoding(served)
     return None
 

@@ -8,14 +8,17 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Literal
 
+from msgspec.structs import replace as replace_field
+
 from pybernetes.api import errors
-from pybernetes.api.objects import GroupVersionKind, Object, User
+from pybernetes.api.objects import Object, User
 from pybernetes.apiserver.admit import AdmissionChain
 from pybernetes.apiserver.catalog import Catalog, Served
 from pybernetes.apiserver.decoding import accept, decode, decode_object
 from pybernetes.apiserver.deletes import Deletes, delete_options
 from pybernetes.apiserver.encodings import Encoding, Page, choose
 from pybernetes.apiserver.extension import AdmissionRequest
+from pybernetes.apiserver.form import Form, built_in
 from pybernetes.apiserver.options import Query, list_options, write_options
 from pybernetes.apiserver.pages import json_page
 from pybernetes.apiserver.patching import APPLY, Patch
@@ -119,7 +122,7 @@ class Handlers:
 
     async def _dispatch(self, asked: Asked, custom: Subresource | None) -> Response:
         verb, served = asked.info.verb, asked.served
-        if custom is not None:
+        if custom is not None and custom.part is None:
             return await self._custom(asked, custom)
         if asked.info.subresource == "scale":
             return await self._scale(asked)
@@ -152,7 +155,7 @@ class Handlers:
         call, served = asked.call, asked.served
         options = write_options(asked.query, "CreateOptions")
         call.dry_run = options.dry_run
-        obj = decode_object(asked.request, served.facts.gvk, options.validation, call.warnings)
+        obj = served.worked(decode_object(asked.request, served.form, options.validation, call.warnings))
         obj.setdefault("metadata", {})
         if served.facts.namespaced and not call.namespace:
             raise errors.BadRequest("an empty namespace may not be set during creation")
@@ -166,16 +169,16 @@ class Handlers:
         call, served = asked.call, asked.served
         options = write_options(asked.query, "UpdateOptions")
         call.dry_run = options.dry_run
-        obj = decode_object(asked.request, served.facts.gvk, options.validation, call.warnings)
+        obj = served.worked(decode_object(asked.request, served.form, options.validation, call.warnings))
         obj.setdefault("metadata", {})
         return _result(asked, await self._writes.update(call, served, obj))
 
     async def _patch(self, asked: Asked) -> Response:
         call, served = asked.call, asked.served
-        patch = self._read_patch(asked, served.facts.gvk)
+        patch = self._read_patch(asked, served.form)
 
         def make(entry: Entry) -> Object:
-            patched = patch.apply(entry.object())
+            patched = served.worked(patch.apply(served.shown(entry.object())))
             metadata = patched.setdefault("metadata", {})
             must_name(metadata, call)
             if metadata.get("resourceVersion") == str(entry.revision):
@@ -185,7 +188,7 @@ class Handlers:
 
         return _result(asked, await self._writes.change(call, served, make))
 
-    def _read_patch(self, asked: Asked, gvk: GroupVersionKind) -> Patch:
+    def _read_patch(self, asked: Asked, form: Form) -> Patch:
         media = asked.request.headers.get("content-type").partition(";")[0].strip().lower()
         if media in APPLY:
             raise errors.UnsupportedMediaType(
@@ -193,7 +196,7 @@ class Handlers:
             )
         options = write_options(asked.query, "PatchOptions", patch=True)
         asked.call.dry_run = options.dry_run
-        return Patch(asked.request, gvk, options.validation, asked.call.warnings)
+        return Patch(asked.request, form, options.validation, asked.call.warnings)
 
     async def _delete(self, asked: Asked) -> Response:
         options = delete_options(asked.request, asked.query)
@@ -231,17 +234,17 @@ class Handlers:
             return _entry(asked, await self.reads.get(served, call.namespace, call.name, ""))
         if custom.create is None:
             raise not_allowed(served, asked.info)
-        gvk = served.facts.subresources[name].gvk
+        form = built_in(served.facts.subresources[name].gvk)
         if asked.info.verb == "patch":
-            patch = self._read_patch(asked, gvk)
+            patch = self._read_patch(asked, form)
             stored = (await self.reads.get(served, call.namespace, call.name, "")).object()
             obj = await self._admitted(call, "UPDATE", patch.apply(stored), stored)
             return _value(asked, await custom.create(call, obj), 200)
         kind = "CreateOptions" if asked.info.verb == "create" else "UpdateOptions"
         options = write_options(asked.query, kind)
         call.dry_run = options.dry_run
-        document = decode(asked.request, gvk)
-        obj = accept(document, gvk, options.validation, call.warnings)
+        document = decode(asked.request, form)
+        obj = accept(document, form, options.validation, call.warnings)
         metadata = obj.setdefault("metadata", {})
         place(metadata, served, call.namespace)
         if not metadata.get("name"):
@@ -265,12 +268,12 @@ class Handlers:
         paths = served.resource.scale or ScalePaths()
         if asked.info.verb == "get":
             entry = await self.reads.get(served, call.namespace, call.name, "")
-            return _value(asked, scale_of(entry.object(), paths), 200)
+            return _value(asked, scale_of(served.opened(entry.object()), paths), 200)
         if asked.info.verb == "patch":
-            patch = self._read_patch(asked, SCALE)
+            patch = self._read_patch(asked, built_in(SCALE))
 
             def patched(entry: Entry) -> Object:
-                parent = entry.object()
+                parent = served.opened(entry.object())
                 wanted = patch.apply(scale_of(parent, paths))
                 if wanted["metadata"].get("resourceVersion") == str(entry.revision):
                     wanted["metadata"].pop("resourceVersion")
@@ -280,9 +283,11 @@ class Handlers:
         else:
             options = write_options(asked.query, "UpdateOptions")
             call.dry_run = options.dry_run
-            scale = decode_object(asked.request, SCALE, options.validation, call.warnings)
+            scale = decode_object(asked.request, built_in(SCALE), options.validation, call.warnings)
             must_name(scale.get("metadata") or {}, call)
-            result = await self._writes.change(call, served, lambda entry: scaled(entry.object(), scale, paths))
+            result = await self._writes.change(
+                call, served, lambda entry: scaled(served.opened(entry.object()), scale, paths)
+            )
         parent = result.entry.object() if result.entry is not None else result.object
         assert parent is not None
         return _value(asked, scale_of(parent, paths), 200)
@@ -340,11 +345,14 @@ def _answer(asked: Asked, body: bytes, status: int = 200) -> Response:
 
 
 def _entry(asked: Asked, entry: Entry, status: int = 200) -> Response:
-    return _answer(asked, asked.encoding.entry(entry), status)
+    return _answer(asked, asked.encoding.entry(entry.shown(asked.served)), status)
 
 
 def _page(asked: Asked, page: Page) -> Response:
-    return _answer(asked, asked.encoding.page(asked.served, page))
+    served = asked.served
+    if served.source is not None:
+        page = replace_field(page, entries=[entry.shown(served) for entry in page.entries])
+    return _answer(asked, asked.encoding.page(served, page))
 
 
 def _value(asked: Asked, obj: Object, status: int) -> Response:
@@ -356,7 +364,8 @@ def _result(asked: Asked, result: Result) -> Response:
     if result.entry is not None:
         return _entry(asked, result.entry, status)
     assert result.object is not None
-    return _value(asked, result.object, status)
+    obj = result.object
+    return _value(asked, obj if obj["kind"] == "Status" else asked.served.answered(obj), status)
 
 
 def _quoted(text: str) -> str:

@@ -6,7 +6,7 @@ they will be steps of `_judged` like the others.
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from msgspec.structs import replace
 
@@ -42,7 +42,7 @@ class Pipeline:
         authenticator: AuthenticatorChain,
         authorizer: Authorizer,
         handlers: Handlers,
-        pages: Mapping[str, Page],
+        pages: Callable[[], Mapping[str, Page]],
         metrics: Metrics,
     ) -> None:
         self._clock = clock
@@ -103,12 +103,12 @@ class Pipeline:
     async def _routed(self, request: Request, info: RequestInfo, query: Query, user: User) -> Response:
         if info.is_resource:
             return await self._handlers(request, info, query, user)
-        path = info.path
-        page = self._pages.get(path) or (self._pages.get(path.rstrip("/")) if len(path) > 1 else None)
+        path, pages = info.path, self._pages()
+        page = pages.get(path) or (pages.get(path.rstrip("/")) if len(path) > 1 else None)
         if page is None:
             # `/healthz/etcd` and `/openapi/v3/apis/apps/v1` belong to the page above them.
-            parents = [known for known in self._pages if known.endswith("/*") and path.startswith(known[:-1])]
-            page = self._pages[max(parents, key=len)] if parents else None
+            parents = [known for known in pages if known.endswith("/*") and path.startswith(known[:-1])]
+            page = pages[max(parents, key=len)] if parents else None
         if page is None:
             raise unknown_path()
         if request.method not in ("GET", "HEAD"):

@@ -139,7 +139,7 @@ class Reads:
             except FutureRevision:
                 raise too_large(position.revision, self._cache.revision) from None
             for index, stored in enumerate(found.items):
-                entry = self._cache.entry(served, stored.value, stored.revision)
+                entry = self._cache.entry(served.stored, stored.value, stored.revision)
                 if match is None or match(entry):
                     if size and len(page) == size:
                         return self._page(served, namespace, page, position.revision, True, None)
@@ -176,7 +176,8 @@ class Reads:
             elif self._cache.revision < wanted:
                 await self._cache.reached(wanted)
         cache = self._cache.of(served)
-        watcher = Watcher(cache, encoding, _scope(served, namespace, options), _in_namespace(namespace, match))
+        framing = encoding if served.source is None else Shown(encoding, served)
+        watcher = Watcher(cache, framing, _scope(served, namespace, options), _in_namespace(namespace, match))
         headers = Headers.lowered([("content-type", encoding.stream_type)])
         # From here to add() nothing waits: the state and what follows it fit together.
         initial = options.initial_events
@@ -233,6 +234,24 @@ def matcher(served: Served, options: ListOptions) -> Match | None:
     return lambda entry: fields.matches(entry.fields) and labels.matches(entry.labels)
 
 
+class Shown:
+    """Frames of a version in which the objects are not stored."""
+
+    def __init__(self, encoding: Encoding, served: Served) -> None:
+        self._encoding = encoding
+        self._served = served
+        self.name = f"{encoding.name} {served.facts.api_version}"
+
+    def frame(self, kind: str, entry: Entry, *, first: bool = False) -> bytes:
+        return self._encoding.frame(kind, entry.shown(self._served), first=first)
+
+    def bookmark(self, revision: int, *, initial_end: bool) -> bytes:
+        return self._encoding.bookmark(revision, initial_end=initial_end)
+
+    def error(self, status: Object) -> bytes:
+        return self._encoding.error(status)
+
+
 def _in_namespace(namespace: str, match: Match | None) -> Match | None:
     if not namespace:
         return match
@@ -245,7 +264,7 @@ def _scope(served: Served, namespace: str, options: ListOptions) -> Scope:
     name = options.fields.exact("metadata.name")
     if name is not None and (namespace or not served.facts.namespaced):
         return ("name", f"{namespace}/{name}" if served.facts.namespaced else name)
-    if INDEXED_FIELD in served.resource.selectable_fields:
+    if INDEXED_FIELD in served.stored.fields:
         node = options.fields.exact(INDEXED_FIELD)
         if node is not None:
             return (INDEXED_FIELD, node)

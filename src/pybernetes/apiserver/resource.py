@@ -42,6 +42,14 @@ def _no_prepare_status(obj: Object, old: Object) -> None:
     """Nothing to keep."""
 
 
+def _silent(obj: Object, old: Object | None) -> Iterable[str]:
+    return ()
+
+
+def _same(obj: Object) -> Object:
+    return obj
+
+
 async def no_hook(call: "Call", obj: Object, old: Object | None) -> None:
     """Nothing to allocate."""
 
@@ -87,11 +95,47 @@ ConnectHandler: TypeAlias = Callable[[Call], Awaitable[Response]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """A part of the object itself, read and written through a subresource: resize, ephemeralcontainers, approval, finalize."""
+
+    prepare: Callable[[Object, Object], None] = _no_prepare_status
+    """Called with (new, old): resets everything that may not be written here to what `old` has."""
+    validate: Callable[[Object, Object], Errors] = _valid_update
+    """Called with (new, old): all faults."""
+    generation: bool = False
+    """metadata.generation is raised when `spec` changes."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Subresource:
-    """A subresource that is more than the generic `status` and `scale`. Exactly one of the two handlers is set."""
+    """A subresource that is more than the generic `status` and `scale`. Exactly one of the three is set."""
 
     create: SubresourceHandler | None = None
     connect: ConnectHandler | None = None
+    part: Part | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Alias:
+    """Another group or version that shows the same stored objects: autoscaling/v1 beside v2, events.k8s.io beside core.
+
+    `read` and `write` see everything but kind and apiVersion, which the pipeline sets.
+    """
+
+    group: str
+    version: str
+    read: Callable[[Object], Object] = _same
+    """The stored form as this one."""
+    write: Callable[[Object], Object] = _same
+    """This form as the stored one."""
+    validate: Callable[[Object], Errors] = _valid
+    """Faults beyond the Resource's own, of new objects that come this way, in the stored form."""
+    validate_update: Callable[[Object, Object], Errors] = _valid_update
+    """The same of updates: (new, old), both in the stored form."""
+    columns: "tuple[Column, ...] | None" = None
+    """Of this form; None: the Resource's, which are then asked about this form."""
+    selectable_fields: Mapping[str, Callable[[Object], str]] | None = None
+    """Of the stored form, for requests that come this way; None: the Resource's."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,6 +169,10 @@ class Resource:
     """Before validation: drops or copies what the client may not set; `old` is None on create."""
     prepare_status: Callable[[Object, Object], None] = _no_prepare_status
     """Called with (new, old) on writes of status, before validation; spec is the stored one already."""
+    warn: Callable[[Object, Object | None], Iterable[str]] = _silent
+    """Texts of Warning headers about (new, old or None) of a write that is otherwise well."""
+    also: tuple[Alias, ...] = ()
+    """Other groups and versions of the same objects."""
     status_on_create: bool = False
     """The client may give status at creation (Node); else the pipeline drops it before `prepare`."""
     stays: Callable[[Object], bool] = _gone
@@ -137,7 +185,8 @@ class Resource:
     update_creates: bool = False
     """PUT of a name that is not there creates it (AllowCreateOnUpdate: Lease, Endpoints, ...)."""
     before_write: Callable[[Call, Object, Object | None], Awaitable[None]] = no_hook
-    """After mutating admission, before storing: allocations (Service addresses). Not called for dry runs."""
+    """After mutating admission, before storing: allocations (Service addresses). After a dry run (call.dry_run) what
+    was promised is forgotten again; nothing may be stored then."""
     after_delete: Callable[[Call, Object, Object | None], Awaitable[None]] = no_hook
     """After an object is gone from the store: releases."""
     grace: Callable[[Object, int | None], int] | None = None

@@ -7,7 +7,7 @@ same process.
 import asyncio
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from pybernetes.aio.clock import Clock
 from pybernetes.api import errors
@@ -30,7 +30,7 @@ from pybernetes.apiserver.extension import Authenticator, Authorizer
 from pybernetes.apiserver.handlers import Handlers
 from pybernetes.apiserver.metrics import Gauge, Metrics
 from pybernetes.apiserver.openapi import OpenApi
-from pybernetes.apiserver.pages import Pages, with_index
+from pybernetes.apiserver.pages import Page, Pages, with_index
 from pybernetes.apiserver.pipeline import Pipeline
 from pybernetes.apiserver.service_addresses import ServiceAddresses
 from pybernetes.apiserver.storage import Storage, Tools
@@ -79,27 +79,34 @@ class ApiServer:
         self.handlers = Handlers(self.catalog, self.storage, admission, ContinueTokens(secret))
         metrics = Metrics()
         metrics.gauges += _gauges(self.cache)
-        pages = Pages(
+        self._fixed = Pages(
             metrics,
             live={"ping": lambda: "", "log": lambda: ""},
             ready={"etcd": self._store_fault, "poststarthook/bootstrap": self._start_fault},
         )
-        address = f"{config.advertise_address}:{config.secure_port}"
+        self._pages: tuple[int, Mapping[str, Page]] = (-1, {})
         self._pipeline = Pipeline(
             clock=clock,
             authenticator=authenticator,
             authorizer=authorizer,
             handlers=self.handlers,
-            pages=with_index(
-                {
-                    **pages.table(),
-                    **Discovery(self.catalog, address).table(),
-                    **OpenApi(self.catalog).table(),
-                    **oidc.table(config.issuer, address, _keys(config)),
-                }
-            ),
+            pages=self._current_pages,
             metrics=metrics,
         )
+
+    def _current_pages(self) -> Mapping[str, Page]:
+        """Every path that is no resource; made anew when resources have come or gone."""
+        if self._pages[0] != self.catalog.changes:
+            config = self.config
+            address = f"{config.advertise_address}:{config.secure_port}"
+            table = {
+                **self._fixed.table(),
+                **Discovery(self.catalog, address).table(),
+                **OpenApi(self.catalog).table(),
+                **oidc.table(config.issuer, address, _keys(config)),
+            }
+            self._pages = (self.catalog.changes, with_index(table))
+        return self._pages[1]
 
     @property
     def handler(self) -> Handler:

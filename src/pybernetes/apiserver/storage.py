@@ -140,7 +140,7 @@ class Storage:
         """Stores a complete new object. Raises AlreadyExists."""
         metadata = obj["metadata"]
         key = served.key(metadata.get("namespace", ""), metadata["name"])
-        value = stored_bytes(served, obj)
+        value = stored_bytes(served.stored, obj)
         with refusals(), self.cache.handing_over(value, obj):
             try:
                 revision = await self.store.create(key, value)
@@ -151,7 +151,7 @@ class Storage:
 
     async def replace(self, served: Served, obj: Object, old: Entry) -> Entry:
         """Stores a new state over `old`. Raises Conflict when `old` is not the newest, NotFound when it is gone."""
-        value = stored_bytes(served, obj)
+        value = stored_bytes(served.stored, obj)
         key = served.key(old.namespace, old.name)
         with refusals(), self.cache.handing_over(value, obj):
             try:
@@ -172,20 +172,21 @@ class Storage:
         return revision
 
     @contextmanager
-    def promised(self, served: Served, obj: Object) -> Iterator[None]:
-        """Around a write that has allocated: when it fails or is given up, what it was promised is free again."""
+    def promised(self, served: Served, obj: Object, *, dry_run: bool = False) -> Iterator[None]:
+        """Around a write that has allocated: after a dry run, or when it fails, what it was promised is free again."""
+        kept = False
         try:
             yield
-        except BaseException:
-            if served.facts.kind == "Service":
+            kept = not dry_run
+        finally:
+            if not kept and served.facts.kind == "Service":
                 self.service_addresses.forget(obj)
-            raise
 
     def _written(self, served: Served, obj: Object, value: bytes, revision: int) -> Entry:
         metadata = obj["metadata"]
         entry = self.peek(served, metadata.get("namespace", ""), metadata["name"])
         if entry is None or entry.revision != revision:
-            entry = self.cache.entry(served, value, revision)
+            entry = self.cache.entry(served.stored, value, revision)
         return entry
 
     def _lost(self, served: Served, old: Entry, error: Mismatch) -> errors.ApiError:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 import orjson
+from msgspec import Struct
 
 from pybernetes.api import errors
 from pybernetes.api.errors import FieldError
@@ -16,7 +17,7 @@ from pybernetes.apiserver.admit import AdmissionChain
 from pybernetes.apiserver.catalog import Served
 from pybernetes.apiserver.decoding import canonical
 from pybernetes.apiserver.extension import AdmissionRequest
-from pybernetes.apiserver.resource import Call, no_hook
+from pybernetes.apiserver.resource import Call, Errors, Part, no_hook
 from pybernetes.apiserver.storage import MODIFIED, RETRIES, Storage, begin
 from pybernetes.apiserver.validation.meta import validate_object_meta
 from pybernetes.apiserver.watchcache.entry import Entry
@@ -94,15 +95,17 @@ class Writes:
             *strategy.validate(obj),
         ]
         self._refuse(served, obj, faults)
+        call.warnings += strategy.warn(obj, None)
         request.object = obj
         await self._admission.validate(request)
-        if call.dry_run:
+        with self._storage.promised(served, obj, dry_run=call.dry_run):
+            await strategy.before_write(call, obj, None)
+            obj = canonical(served, obj)
+            if not call.dry_run:
+                return Result(await self._storage.insert(served, obj), created=True)
             if self._storage.peek(served, call.namespace, call.name) is not None:
                 raise errors.already_exists(served.gr, call.name)
             return Result(None, obj, created=True)
-        await strategy.before_write(call, obj, None)
-        with self._storage.promised(served, obj):
-            return Result(await self._storage.insert(served, canonical(served, obj)), created=True)
 
     # --- update and patch
 
@@ -146,27 +149,25 @@ class Writes:
 
     async def _change(self, call: Call, served: Served, entry: Entry, obj: Object) -> Result:
         strategy = served.resource
-        old = entry.object()
+        old = served.opened(entry.object())
         old["metadata"].pop("resourceVersion", None)
         obj["metadata"].pop("resourceVersion", None)
         keep(obj["metadata"], old["metadata"], served, call.name)
-        to_status = call.subresource == "status"
-        if to_status:
+        scope = _scope(served, call.subresource)
+        if scope.to_status:
             obj = _status_of(obj, old)
-        elif "status" in served.facts.subresources:
+        elif scope.part is None and "status" in served.facts.subresources:
             _take(obj, old, "status")
         strategy.default(obj)
         request = AdmissionRequest(call, "UPDATE", obj, old)
         await self._admission.mutate(request)
         obj = request.object
         strategy.default(obj)
-        if to_status:
-            strategy.prepare_status(obj, old)
-        else:
-            strategy.prepare(obj, old)
-            if strategy.generation and _differs(obj, old):
-                obj["metadata"]["generation"] = old["metadata"].get("generation", 0) + 1
-        self._refuse(served, obj, self._update_faults(served, obj, old, to_status))
+        scope.prepare(obj, old)
+        if scope.generation and _differs(obj, old):
+            obj["metadata"]["generation"] = old["metadata"].get("generation", 0) + 1
+        self._refuse(served, obj, _update_faults(served, obj, old, scope))
+        call.warnings += [text for text in strategy.warn(obj, old) if text not in call.warnings]
         request.object = obj
         await self._admission.validate(request)
         obj = canonical(served, obj)
@@ -176,13 +177,13 @@ class Writes:
             if not call.dry_run:
                 await self._storage.remove(served, entry)
                 await strategy.after_delete(call, old, None)
-            return Result(None, {**obj, "metadata": {**obj["metadata"], "resourceVersion": str(entry.revision)}})
-        if call.dry_run:
-            return Result(None, {**obj, "metadata": {**obj["metadata"], "resourceVersion": str(entry.revision)}})
-        await strategy.before_write(call, obj, old)
-        with self._storage.promised(served, obj):
+            return Result(None, _versioned(obj, entry))
+        with self._storage.promised(served, obj, dry_run=call.dry_run):
             if strategy.before_write is not no_hook:
+                await strategy.before_write(call, obj, old)
                 obj = canonical(served, obj)
+            if call.dry_run:
+                return Result(None, _versioned(obj, entry))
             return Result(await self._storage.replace(served, obj, entry))
 
     def _no_status(self, served: Served) -> Object:
@@ -193,19 +194,46 @@ class Writes:
         status: Object = orjson.loads(found)
         return status
 
-    def _update_faults(self, served: Served, obj: Object, old: Object, to_status: bool) -> list[FieldError]:
-        strategy = served.resource
-        faults = validate_object_meta(obj, old, served.facts.namespaced, strategy.validate_name)
-        if to_status:
-            return [*faults, *strategy.validate_status(obj, old)]
-        if not _differs(obj, old):
-            return faults  # what has not changed was judged when it was stored
-        return [*faults, *strategy.validate(obj), *strategy.validate_update(obj, old)]
-
     def _refuse(self, served: Served, obj: Object, faults: list[FieldError]) -> None:
         if faults:
             name = obj["metadata"].get("name", "")
             raise errors.invalid(served.resource.group, served.facts.kind, name, faults)
+
+
+class _Scope(Struct, frozen=True):
+    """What a write may change: the object, its status, or the part that a subresource shows."""
+
+    prepare: Callable[[Object, Object], None]
+    validate: Callable[[Object, Object], Errors]
+    to_status: bool = False
+    part: Part | None = None
+    generation: bool = False
+
+
+def _scope(served: Served, subresource: str) -> _Scope:
+    strategy = served.resource
+    if subresource == "status":
+        return _Scope(strategy.prepare_status, strategy.validate_status, to_status=True)
+    own = strategy.subresources.get(subresource)
+    if own is not None and own.part is not None:
+        part = own.part
+        return _Scope(part.prepare, part.validate, part=part, generation=part.generation)
+
+    def faults(obj: Object, old: Object) -> Errors:
+        # What has not changed was judged when it was stored.
+        return [*strategy.validate(obj), *strategy.validate_update(obj, old)] if _differs(obj, old) else ()
+
+    return _Scope(strategy.prepare, faults, generation=strategy.generation)
+
+
+def _update_faults(served: Served, obj: Object, old: Object, scope: _Scope) -> list[FieldError]:
+    faults = validate_object_meta(obj, old, served.facts.namespaced, served.resource.validate_name)
+    return [*faults, *scope.validate(obj, old)]
+
+
+def _versioned(obj: Object, entry: Entry) -> Object:
+    """What a write answers with that stored nothing: the revision is still the stored one's."""
+    return {**obj, "metadata": {**obj["metadata"], "resourceVersion": str(entry.revision)}}
 
 
 def place(metadata: Object, served: Served, namespace: str) -> None:

@@ -133,8 +133,9 @@ class WatchCache:
 
     def __init__(self, store: Store, served: Iterable[Served]) -> None:
         self._store = store
-        self._by_prefix = {one.prefix: ResourceCache(one) for one in served}
-        self._by_served = {id(cache.served): cache for cache in self._by_prefix.values()}
+        self._by_prefix = {one.prefix: ResourceCache(one) for one in served if one.source is None}
+        self._loading: dict[str, list[Event]] = {}
+        """Resources that are being read, and what happened to them meanwhile."""
         self._waiters: list[tuple[int, asyncio.Future[None]]] = []
         self._handed: dict[bytes, Object] = {}
         self.revision = 0
@@ -142,7 +143,7 @@ class WatchCache:
 
     def of(self, served: Served) -> ResourceCache:
         """The cache of one resource."""
-        return self._by_served[id(served)]
+        return self._by_prefix[served.prefix]
 
     @property
     def resources(self) -> Iterable[ResourceCache]:
@@ -167,6 +168,38 @@ class WatchCache:
         for prefix, entries in found.items():
             self._by_prefix[prefix].replace(entries, revision)
         self._advance(revision)
+
+    async def put(self, served: Served) -> None:
+        """Begins to cache a resource; of one that is cached already every object is read anew and every watch ends."""
+        prefix, found = served.prefix, list[Entry]()
+        cache = ResourceCache(served)
+        self._loading[prefix] = []
+        try:
+            revision = await self._store.revision()
+            after = ""
+            while True:
+                page = await self._store.range(prefix, after=after, limit=_PAGE, at=revision)
+                read = (self._read(cache, stored.key, stored.value, stored.revision) for stored in page.items)
+                found += [entry for entry in read if entry is not None]
+                if not page.more:
+                    break
+                after = page.items[-1].key
+            await self.taken_in(revision)
+        finally:
+            missed = self._loading.pop(prefix)
+        self.drop(served)
+        cache.replace(found, revision)
+        for event in missed:
+            if event.revision > revision:
+                self._apply(cache, event)
+        self._by_prefix[prefix] = cache
+
+    def drop(self, served: Served) -> None:
+        """Caches a resource no longer; ends its watches."""
+        cache = self._by_prefix.pop(served.prefix, None)
+        if cache is not None:
+            for watcher in [one for group in cache.watchers.values() for one in group]:
+                watcher.end()
 
     async def run(self) -> None:
         """Follows the store. A lost watch reloads everything and ends every watcher with 410: none may miss a change."""
@@ -233,11 +266,18 @@ class WatchCache:
         for event in events:
             cache = self._cache_of(event.key)
             if cache is not None:
-                entry = None
-                if event.type == "PUT":
-                    entry = self._read(cache, event.key, event.value, event.revision)
-                cache.apply(event.key[len(cache.served.prefix) :], entry, event.revision)
+                self._apply(cache, event)
+            if self._loading:
+                for prefix, missed in self._loading.items():
+                    if event.key.startswith(prefix):
+                        missed.append(event)
         self._advance(events[-1].revision)
+
+    def _apply(self, cache: ResourceCache, event: Event) -> None:
+        entry = None
+        if event.type == "PUT":
+            entry = self._read(cache, event.key, event.value, event.revision)
+        cache.apply(event.key[len(cache.served.prefix) :], entry, event.revision)
 
     def _advance(self, revision: int) -> None:
         self.revision = revision

@@ -45,6 +45,19 @@ class Entry:
         obj: Object = orjson.loads(self.json)
         return obj
 
+    def shown(self, served: Served) -> "Entry":
+        """The same object in another version of its resource."""
+        if served.source is None:
+            return self
+        kept = self.encoded.get(served.facts.api_version) if self.encoded else None
+        if kept is None:
+            obj = served.shown(self.object())
+            tail = stored_bytes(served, obj)[len(served.head) + len(_METADATA) :]
+            kept = Entry(served, obj, tail, self.revision)
+            self.encoded = {**(self.encoded or {}), served.facts.api_version: kept}
+        found: Entry = kept
+        return found
+
     def at(self, revision: int) -> "Entry":
         """The same state at another revision: what a DELETED event carries."""
         copy: Entry = Entry.__new__(Entry)
@@ -68,7 +81,7 @@ def fields_of(served: Served, obj: Object) -> Mapping[str, str]:
     fields = {"metadata.name": metadata["name"]}
     if served.facts.namespaced:
         fields["metadata.namespace"] = metadata.get("namespace", "")
-    for path, value in served.resource.selectable_fields.items():
+    for path, value in served.fields.items():
         fields[path] = value(obj)
     return fields
 
@@ -88,6 +101,9 @@ def entry_of(served: Served, value: bytes, revision: int, obj: Object | None = N
     """The Entry of stored bytes; `obj` is their content where it is known. Raises ValueError for bytes not ours."""
     if obj is None:
         obj = orjson.loads(value)
+        if served.restore is not None:
+            obj = served.restore(obj)
+            value = stored_bytes(served, obj)
     start = len(served.head) + len(_METADATA)
     if value[len(served.head) : start] != _METADATA:
         raise ValueError("stored bytes do not begin as they should")
