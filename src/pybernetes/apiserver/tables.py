@@ -29,6 +29,10 @@ _columns: dict[int, tuple[tuple[Column, ...], tuple[Column, ...]]] = {}
 def columns(served: Served, kind: str = "") -> tuple[Column, ...]:
     """Name, the Resource's columns, and Age before the wide ones unless the Resource has placed it itself.
 
+    A Resource that places Name gives all its columns: what has no Age then shows none.
+
+    A Resource that begins with the Name has said all: some kinds show no Age.
+
     `kind` is Scale for the subresource of that kind.
     """
     if kind == "Scale":
@@ -41,7 +45,7 @@ def columns(served: Served, kind: str = "") -> tuple[Column, ...]:
     shown: list[Column] = [*own] if "Name" in names else [_NAME, *own]
     if not own:
         shown.append(_CREATED)
-    elif not names & {"Age", "Last Seen", "Created At"}:
+    elif not names & {"Name", "Age", "Last Seen", "Created At"}:
         wide = next((i for i, column in enumerate(shown) if column.priority), len(shown))
         shown.insert(wide, _AGE)
     _columns[id(own)] = (own, tuple(shown))
