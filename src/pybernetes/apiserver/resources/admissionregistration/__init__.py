@@ -1,0 +1,1 @@
+"""API resources of admissionregistration.k8s.io."""
