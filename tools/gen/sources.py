@@ -117,6 +117,7 @@ class Sources:
         self.presence: Facts = read_facts("presence.yaml")
         self.additions: Facts = read_facts("additions.yaml")
         self.defaults: Facts = read_facts("defaults.yaml")
+        self.enums: Facts = read_facts("enums.yaml")
         self.resources: dict[str, Any] = read_facts("resources.yaml")
         self.groups = {self._segment(group["group"]): group["group"] for group in self.resources["groups"]} | {
             "admission": "admission.k8s.io",
@@ -158,6 +159,9 @@ class Sources:
     def _type(self, package: str, short: str, name: str, module: str) -> TypeDef:
         schema = self.definitions.get(name, {})
         defaults = self.defaults.get(package, {}).get(short, {})
+        enums = self.enums.get(package, {}).get(short, {})
+        if not enums.keys() <= schema.get("properties", {}).keys():
+            raise SystemExit(f"enums.yaml names fields that {name} has not: {sorted(enums)}")
         fields = []
         for json_name, flags, path, wire in self._flat(package, short, ()):
             published = schema.get("properties", {}).get(json_name)
@@ -178,7 +182,9 @@ class Sources:
                     omitzero="omitzero" in flags,
                     required=json_name in schema.get("required", ()),
                     path=path,
-                    extensions=_extensions(published or {}) | _default(defaults.get(json_name)),
+                    extensions=_extensions(published or {})
+                    | _said("default", defaults.get(json_name))
+                    | _said("enum", enums.get(json_name)),
                 )
             )
         missing = set(schema.get("properties", ())) - {f.name for f in fields}
@@ -273,8 +279,8 @@ def _published_shape(schema: Mapping[str, Any]) -> Shape:
     return {"boolean": Shape("bool"), "number": Shape("double")}.get(str(kind), Shape("raw"))
 
 
-def _default(text: str | None) -> dict[str, str]:
-    return {"default": text} if text else {}
+def _said(what: str, text: str | None) -> dict[str, str]:
+    return {what: text} if text else {}
 
 
 def _extensions(schema: Mapping[str, Any]) -> dict[str, str]:

@@ -1,6 +1,6 @@
 """Form: how the documents of one kind are read. Built-in kinds by api.schema, custom resources by their own schema."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cache
 from typing import Any
 
@@ -20,6 +20,8 @@ class Form(Struct, frozen=True, kw_only=True):
     """The canonical form of a document of this kind, and what strict decoding has against it."""
     type_name: str = ""
     """In api.schema; empty for custom resources, which have neither protobuf nor strategic merge patches."""
+    published: Mapping[str, Any] | None = None
+    """Of custom resources: the schema that OpenAPI shows, as the CustomResourceDefinition has it."""
 
 
 @cache

@@ -29,7 +29,7 @@ from pybernetes.apiserver.discovery import Discovery
 from pybernetes.apiserver.extension import Authenticator, Authorizer
 from pybernetes.apiserver.handlers import Handlers
 from pybernetes.apiserver.metrics import Gauge, Metrics
-from pybernetes.apiserver.openapi import OpenApi
+from pybernetes.apiserver.openapi.documents import OpenApi
 from pybernetes.apiserver.pages import Page, Pages, with_index
 from pybernetes.apiserver.pipeline import Pipeline
 from pybernetes.apiserver.service_addresses import ServiceAddresses
@@ -74,7 +74,9 @@ class ApiServer:
         services = GroupResource("", "services")
         if services in self.catalog.by_gr:
             self.storage.subscribe(services, addresses.follow)
-        admission = chosen(config.enable_admission, config.disable_admission)
+        admission = chosen(
+            self.storage, config.enable_admission, config.disable_admission, config.admission_configuration
+        )
         secret = key_pem(config.signing_key) if config.signing_key else clock.random.randbytes(32)
         self.handlers = Handlers(self.catalog, self.storage, admission, ContinueTokens(secret))
         metrics = Metrics()
@@ -84,6 +86,7 @@ class ApiServer:
             live={"ping": lambda: "", "log": lambda: ""},
             ready={"etcd": self._store_fault, "poststarthook/bootstrap": self._start_fault},
         )
+        self._openapi = OpenApi(self.catalog)
         self._pages: tuple[int, Mapping[str, Page]] = (-1, {})
         self._pipeline = Pipeline(
             clock=clock,
@@ -102,7 +105,7 @@ class ApiServer:
             table = {
                 **self._fixed.table(),
                 **Discovery(self.catalog, address).table(),
-                **OpenApi(self.catalog).table(),
+                **self._openapi.table(),
                 **oidc.table(config.issuer, address, _keys(config)),
             }
             self._pages = (self.catalog.changes, with_index(table))

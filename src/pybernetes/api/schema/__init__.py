@@ -53,6 +53,8 @@ class Field(Struct, frozen=True, kw_only=True):
     """atomic or granular (x-kubernetes-map-type); empty: granular."""
     default: int | str | None = None
     """What the schema itself defaults to (ContainerPort.protocol: TCP), beyond zero values; None: nothing."""
+    enum: tuple[str, ...] = ()
+    """What a string, or each of a list, may be; for publishing."""
     number: int = 0
     """In protobuf; 0: the field is not on that wire."""
     inline: tuple[int, ...] = ()
@@ -135,6 +137,7 @@ def _field(line: str) -> Field:
         patch_strategies=_listed(facts.get("patch", "")),
         map_type=facts.get("map", ""),
         default=_default(facts.get("default")),
+        enum=_listed(facts.get("enum", "")),
         number=path[-1] if path else 0,
         inline=path[:-1],
     )

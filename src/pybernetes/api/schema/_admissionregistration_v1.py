@@ -25,7 +25,7 @@ namespaceSelector 1 io.k8s.apimachinery.pkg.apis.meta.v1.LabelSelector pointer o
 objectSelector 2 io.k8s.apimachinery.pkg.apis.meta.v1.LabelSelector pointer omitempty
 resourceRules 3 [io.k8s.api.admissionregistration.v1.NamedRuleWithOperations] omitempty list=atomic
 excludeResourceRules 4 [io.k8s.api.admissionregistration.v1.NamedRuleWithOperations] omitempty list=atomic
-matchPolicy 7 string pointer omitempty""",
+matchPolicy 7 string pointer omitempty enum=Equivalent,Exact""",
     "io.k8s.api.admissionregistration.v1.MutatingAdmissionPolicy": """\
 k8s.io.api.admissionregistration.v1.MutatingAdmissionPolicy
 kind - string omitempty
@@ -61,22 +61,22 @@ paramKind 1 io.k8s.api.admissionregistration.v1.ParamKind pointer omitempty
 matchConstraints 2 io.k8s.api.admissionregistration.v1.MatchResources pointer omitempty
 variables 3 [io.k8s.api.admissionregistration.v1.Variable] omitempty list=atomic
 mutations 4 [io.k8s.api.admissionregistration.v1.Mutation] omitempty list=atomic
-failurePolicy 5 string pointer omitempty
+failurePolicy 5 string pointer omitempty enum=Fail,Ignore
 matchConditions 6 [io.k8s.api.admissionregistration.v1.MatchCondition] omitempty list=map keys=name merge=name patch=merge
-reinvocationPolicy 7 string omitempty""",
+reinvocationPolicy 7 string omitempty enum=IfNeeded,Never""",
     "io.k8s.api.admissionregistration.v1.MutatingWebhook": """\
 k8s.io.api.admissionregistration.v1.MutatingWebhook
 name 1 string required
 clientConfig 2 io.k8s.api.admissionregistration.v1.WebhookClientConfig required
 rules 3 [io.k8s.api.admissionregistration.v1.RuleWithOperations] omitempty list=atomic
-failurePolicy 4 string pointer omitempty
-matchPolicy 9 string pointer omitempty
+failurePolicy 4 string pointer omitempty enum=Fail,Ignore
+matchPolicy 9 string pointer omitempty enum=Equivalent,Exact
 namespaceSelector 5 io.k8s.apimachinery.pkg.apis.meta.v1.LabelSelector pointer omitempty
 objectSelector 11 io.k8s.apimachinery.pkg.apis.meta.v1.LabelSelector pointer omitempty
-sideEffects 6 string pointer required
+sideEffects 6 string pointer required enum=None,NoneOnDryRun,Some,Unknown
 timeoutSeconds 7 int32 pointer omitempty
 admissionReviewVersions 8 [string] required list=atomic
-reinvocationPolicy 10 string pointer omitempty
+reinvocationPolicy 10 string pointer omitempty enum=IfNeeded,Never
 matchConditions 12 [io.k8s.api.admissionregistration.v1.MatchCondition] omitempty list=map keys=name merge=name patch=merge""",
     "io.k8s.api.admissionregistration.v1.MutatingWebhookConfiguration": """\
 k8s.io.api.admissionregistration.v1.MutatingWebhookConfiguration
@@ -98,7 +98,7 @@ jsonPatch 4 io.k8s.api.admissionregistration.v1.JSONPatch pointer omitempty""",
     "io.k8s.api.admissionregistration.v1.NamedRuleWithOperations": """\
 k8s.io.api.admissionregistration.v1.NamedRuleWithOperations
 resourceNames 1 [string] omitempty list=atomic
-operations 2.1 [string] omitempty list=atomic
+operations 2.1 [string] omitempty list=atomic enum=*,CONNECT,CREATE,DELETE,UPDATE
 apiGroups 2.2.1 [string] omitempty list=atomic
 apiVersions 2.2.2 [string] omitempty list=atomic
 resources 2.2.3 [string] omitempty list=atomic
@@ -115,7 +115,7 @@ selector 3 io.k8s.apimachinery.pkg.apis.meta.v1.LabelSelector pointer omitempty
 parameterNotFoundAction 4 string pointer omitempty""",
     "io.k8s.api.admissionregistration.v1.RuleWithOperations": """\
 k8s.io.api.admissionregistration.v1.RuleWithOperations
-operations 1 [string] omitempty list=atomic
+operations 1 [string] omitempty list=atomic enum=*,CONNECT,CREATE,DELETE,UPDATE
 apiGroups 2.1 [string] omitempty list=atomic
 apiVersions 2.2 [string] omitempty list=atomic
 resources 2.3 [string] omitempty list=atomic
@@ -153,7 +153,7 @@ k8s.io.api.admissionregistration.v1.ValidatingAdmissionPolicyBindingSpec
 policyName 1 string omitempty required
 paramRef 2 io.k8s.api.admissionregistration.v1.ParamRef pointer omitempty
 matchResources 3 io.k8s.api.admissionregistration.v1.MatchResources pointer omitempty
-validationActions 4 [string] omitempty required list=set""",
+validationActions 4 [string] omitempty required list=set enum=Audit,Deny,Warn""",
     "io.k8s.api.admissionregistration.v1.ValidatingAdmissionPolicyList": """\
 k8s.io.api.admissionregistration.v1.ValidatingAdmissionPolicyList
 kind - string omitempty
@@ -165,7 +165,7 @@ k8s.io.api.admissionregistration.v1.ValidatingAdmissionPolicySpec
 paramKind 1 io.k8s.api.admissionregistration.v1.ParamKind pointer omitempty
 matchConstraints 2 io.k8s.api.admissionregistration.v1.MatchResources pointer omitempty
 validations 3 [io.k8s.api.admissionregistration.v1.Validation] omitempty list=atomic
-failurePolicy 4 string pointer omitempty
+failurePolicy 4 string pointer omitempty enum=Fail,Ignore
 auditAnnotations 5 [io.k8s.api.admissionregistration.v1.AuditAnnotation] omitempty list=atomic
 matchConditions 6 [io.k8s.api.admissionregistration.v1.MatchCondition] omitempty list=map keys=name merge=name patch=merge
 variables 7 [io.k8s.api.admissionregistration.v1.Variable] omitempty list=map keys=name merge=name patch=merge""",
@@ -179,11 +179,11 @@ k8s.io.api.admissionregistration.v1.ValidatingWebhook
 name 1 string required
 clientConfig 2 io.k8s.api.admissionregistration.v1.WebhookClientConfig required
 rules 3 [io.k8s.api.admissionregistration.v1.RuleWithOperations] omitempty list=atomic
-failurePolicy 4 string pointer omitempty
-matchPolicy 9 string pointer omitempty
+failurePolicy 4 string pointer omitempty enum=Fail,Ignore
+matchPolicy 9 string pointer omitempty enum=Equivalent,Exact
 namespaceSelector 5 io.k8s.apimachinery.pkg.apis.meta.v1.LabelSelector pointer omitempty
 objectSelector 10 io.k8s.apimachinery.pkg.apis.meta.v1.LabelSelector pointer omitempty
-sideEffects 6 string pointer required
+sideEffects 6 string pointer required enum=None,NoneOnDryRun,Some,Unknown
 timeoutSeconds 7 int32 pointer omitempty
 admissionReviewVersions 8 [string] required list=atomic
 matchConditions 11 [io.k8s.api.admissionregistration.v1.MatchCondition] omitempty list=map keys=name merge=name patch=merge""",

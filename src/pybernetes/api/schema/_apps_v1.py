@@ -55,7 +55,7 @@ collisionCount 9 int32 pointer omitempty
 conditions 10 [io.k8s.api.apps.v1.DaemonSetCondition] omitempty list=map keys=type merge=type patch=merge""",
     "io.k8s.api.apps.v1.DaemonSetUpdateStrategy": """\
 k8s.io.api.apps.v1.DaemonSetUpdateStrategy
-type 1 string omitempty
+type 1 string omitempty enum=OnDelete,RollingUpdate
 rollingUpdate 2 io.k8s.api.apps.v1.RollingUpdateDaemonSet pointer omitempty""",
     "io.k8s.api.apps.v1.Deployment": """\
 k8s.io.api.apps.v1.Deployment
@@ -101,7 +101,7 @@ conditions 6 [io.k8s.api.apps.v1.DeploymentCondition] omitempty list=map keys=ty
 collisionCount 8 int32 pointer omitempty""",
     "io.k8s.api.apps.v1.DeploymentStrategy": """\
 k8s.io.api.apps.v1.DeploymentStrategy
-type 1 string omitempty
+type 1 string omitempty enum=Recreate,RollingUpdate
 rollingUpdate 2 io.k8s.api.apps.v1.RollingUpdateDeployment pointer omitempty""",
     "io.k8s.api.apps.v1.ReplicaSet": """\
 k8s.io.api.apps.v1.ReplicaSet
@@ -184,7 +184,7 @@ selector 2 io.k8s.apimachinery.pkg.apis.meta.v1.LabelSelector pointer required
 template 3 io.k8s.api.core.v1.PodTemplateSpec required
 volumeClaimTemplates 4 [io.k8s.api.core.v1.PersistentVolumeClaim] omitempty list=atomic
 serviceName 5 string
-podManagementPolicy 6 string omitempty
+podManagementPolicy 6 string omitempty enum=OrderedReady,Parallel
 updateStrategy 7 io.k8s.api.apps.v1.StatefulSetUpdateStrategy omitempty
 revisionHistoryLimit 8 int32 pointer omitempty
 minReadySeconds 9 int32 omitempty
@@ -204,6 +204,6 @@ conditions 10 [io.k8s.api.apps.v1.StatefulSetCondition] omitempty list=map keys=
 availableReplicas 11 int32""",
     "io.k8s.api.apps.v1.StatefulSetUpdateStrategy": """\
 k8s.io.api.apps.v1.StatefulSetUpdateStrategy
-type 1 string omitempty
+type 1 string omitempty enum=OnDelete,RollingUpdate
 rollingUpdate 2 io.k8s.api.apps.v1.RollingUpdateStatefulSetStrategy pointer omitempty""",
 }

@@ -19,7 +19,7 @@ k8s.io.api.batch.v1.CronJobSpec
 schedule 1 string required
 timeZone 8 string pointer omitempty
 startingDeadlineSeconds 2 int64 pointer omitempty
-concurrencyPolicy 3 string omitempty
+concurrencyPolicy 3 string omitempty enum=Allow,Forbid,Replace
 suspend 4 bool pointer omitempty
 jobTemplate 5 io.k8s.api.batch.v1.JobTemplateSpec required
 successfulJobsHistoryLimit 6 int32 pointer omitempty
@@ -70,9 +70,9 @@ selector 4 io.k8s.apimachinery.pkg.apis.meta.v1.LabelSelector pointer omitempty
 manualSelector 5 bool pointer omitempty
 template 6 io.k8s.api.core.v1.PodTemplateSpec required
 ttlSecondsAfterFinished 8 int32 pointer omitempty
-completionMode 9 string pointer omitempty
+completionMode 9 string pointer omitempty enum=Indexed,NonIndexed
 suspend 10 bool pointer omitempty
-podReplacementPolicy 14 string pointer omitempty
+podReplacementPolicy 14 string pointer omitempty enum=Failed,TerminatingOrFailed
 managedBy 15 string pointer omitempty
 scheduling 17 io.k8s.api.batch.v1.JobSchedulingConfiguration pointer omitempty""",
     "io.k8s.api.batch.v1.JobStatus": """\
@@ -98,7 +98,7 @@ rules 1 [io.k8s.api.batch.v1.PodFailurePolicyRule] required list=atomic""",
     "io.k8s.api.batch.v1.PodFailurePolicyOnExitCodesRequirement": """\
 k8s.io.api.batch.v1.PodFailurePolicyOnExitCodesRequirement
 containerName 1 string pointer omitempty
-operator 2 string required
+operator 2 string required enum=In,NotIn
 values 3 [int32] required list=set""",
     "io.k8s.api.batch.v1.PodFailurePolicyOnPodConditionsPattern": """\
 k8s.io.api.batch.v1.PodFailurePolicyOnPodConditionsPattern
@@ -106,7 +106,7 @@ type 1 string required
 status 2 string""",
     "io.k8s.api.batch.v1.PodFailurePolicyRule": """\
 k8s.io.api.batch.v1.PodFailurePolicyRule
-action 1 string required
+action 1 string required enum=Count,FailIndex,FailJob,Ignore
 onExitCodes 2 io.k8s.api.batch.v1.PodFailurePolicyOnExitCodesRequirement pointer omitempty
 onPodConditions 3 [io.k8s.api.batch.v1.PodFailurePolicyOnPodConditionsPattern] omitempty list=atomic""",
     "io.k8s.api.batch.v1.SuccessPolicy": """\

@@ -14,7 +14,7 @@ podAffinity 2 io.k8s.api.core.v1.PodAffinity pointer omitempty
 podAntiAffinity 3 io.k8s.api.core.v1.PodAntiAffinity pointer omitempty""",
     "io.k8s.api.core.v1.AppArmorProfile": """\
 k8s.io.api.core.v1.AppArmorProfile
-type 1 string required
+type 1 string required enum=Localhost,RuntimeDefault,Unconfined
 localhostProfile 2 string pointer omitempty""",
     "io.k8s.api.core.v1.AttachedVolume": """\
 k8s.io.api.core.v1.AttachedVolume
@@ -24,10 +24,10 @@ devicePath 2 string required""",
 k8s.io.api.core.v1.AzureDiskVolumeSource
 diskName 1 string required
 diskURI 2 string required
-cachingMode 3 string pointer omitempty default=ReadWrite
+cachingMode 3 string pointer omitempty default=ReadWrite enum=None,ReadOnly,ReadWrite
 fsType 4 string pointer omitempty default=ext4
 readOnly 5 bool pointer omitempty
-kind 6 string pointer omitempty default=Shared""",
+kind 6 string pointer omitempty default=Shared enum=Dedicated,Managed,Shared""",
     "io.k8s.api.core.v1.AzureFilePersistentVolumeSource": """\
 k8s.io.api.core.v1.AzureFilePersistentVolumeSource
 secretName 1 string required
@@ -188,8 +188,8 @@ readinessProbe 11 io.k8s.api.core.v1.Probe pointer omitempty
 startupProbe 22 io.k8s.api.core.v1.Probe pointer omitempty
 lifecycle 12 io.k8s.api.core.v1.Lifecycle pointer omitempty
 terminationMessagePath 13 string omitempty
-terminationMessagePolicy 20 string omitempty
-imagePullPolicy 14 string omitempty
+terminationMessagePolicy 20 string omitempty enum=FallbackToLogsOnError,File
+imagePullPolicy 14 string omitempty enum=Always,IfNotPresent,Never
 securityContext 15 io.k8s.api.core.v1.SecurityContext pointer omitempty
 stdin 16 bool omitempty
 stdinOnce 17 bool omitempty
@@ -208,7 +208,7 @@ k8s.io.api.core.v1.ContainerPort
 name 1 string omitempty
 hostPort 2 int32 omitempty
 containerPort 3 int32 required
-protocol 4 string omitempty default=TCP
+protocol 4 string omitempty default=TCP enum=SCTP,TCP,UDP
 hostIP 5 string omitempty""",
     "io.k8s.api.core.v1.ContainerResizePolicy": """\
 k8s.io.api.core.v1.ContainerResizePolicy
@@ -296,7 +296,7 @@ targetRef 2 io.k8s.api.core.v1.ObjectReference pointer omitempty""",
 k8s.io.api.core.v1.EndpointPort
 name 1 string omitempty
 port 2 int32 required
-protocol 3 string omitempty
+protocol 3 string omitempty enum=SCTP,TCP,UDP
 appProtocol 4 string pointer omitempty""",
     "io.k8s.api.core.v1.EndpointSubset": """\
 k8s.io.api.core.v1.EndpointSubset
@@ -353,8 +353,8 @@ readinessProbe 1.11 io.k8s.api.core.v1.Probe pointer omitempty
 startupProbe 1.22 io.k8s.api.core.v1.Probe pointer omitempty
 lifecycle 1.12 io.k8s.api.core.v1.Lifecycle pointer omitempty
 terminationMessagePath 1.13 string omitempty
-terminationMessagePolicy 1.20 string omitempty
-imagePullPolicy 1.14 string omitempty
+terminationMessagePolicy 1.20 string omitempty enum=FallbackToLogsOnError,File
+imagePullPolicy 1.14 string omitempty enum=Always,IfNotPresent,Never
 securityContext 1.15 io.k8s.api.core.v1.SecurityContext pointer omitempty
 stdin 1.16 bool omitempty
 stdinOnce 1.17 bool omitempty
@@ -466,7 +466,7 @@ k8s.io.api.core.v1.HTTPGetAction
 path 1 string omitempty
 port 2 intorstring required
 host 3 string omitempty
-scheme 4 string omitempty
+scheme 4 string omitempty enum=HTTP,HTTPS
 httpHeaders 5 [io.k8s.api.core.v1.HTTPHeader] omitempty list=atomic
 protocol 6 string pointer omitempty""",
     "io.k8s.api.core.v1.HTTPHeader": """\
@@ -483,7 +483,7 @@ ip 1 string required""",
     "io.k8s.api.core.v1.HostPathVolumeSource": """\
 k8s.io.api.core.v1.HostPathVolumeSource
 path 1 string required
-type 2 string pointer omitempty""",
+type 2 string pointer omitempty enum=,BlockDevice,CharDevice,Directory,DirectoryOrCreate,File,FileOrCreate,Socket""",
     "io.k8s.api.core.v1.ISCSIPersistentVolumeSource": """\
 k8s.io.api.core.v1.ISCSIPersistentVolumeSource
 targetPortal 1 string required
@@ -513,7 +513,7 @@ initiatorName 12 string pointer omitempty""",
     "io.k8s.api.core.v1.ImageVolumeSource": """\
 k8s.io.api.core.v1.ImageVolumeSource
 reference 1 string omitempty
-pullPolicy 2 string omitempty""",
+pullPolicy 2 string omitempty enum=Always,IfNotPresent,Never""",
     "io.k8s.api.core.v1.ImageVolumeStatus": """\
 k8s.io.api.core.v1.ImageVolumeStatus
 imageRef 1 string omitempty required""",
@@ -581,7 +581,7 @@ fsType 2 string pointer omitempty""",
     "io.k8s.api.core.v1.ModifyVolumeStatus": """\
 k8s.io.api.core.v1.ModifyVolumeStatus
 targetVolumeAttributesClassName 1 string omitempty
-status 2 string required""",
+status 2 string required enum=InProgress,Infeasible,Pending""",
     "io.k8s.api.core.v1.NFSVolumeSource": """\
 k8s.io.api.core.v1.NFSVolumeSource
 server 1 string required
@@ -612,7 +612,7 @@ k8s.io.api.core.v1.NamespaceSpec
 finalizers 1 [string] omitempty list=atomic""",
     "io.k8s.api.core.v1.NamespaceStatus": """\
 k8s.io.api.core.v1.NamespaceStatus
-phase 1 string omitempty
+phase 1 string omitempty enum=Active,Terminating
 conditions 2 [io.k8s.api.core.v1.NamespaceCondition] omitempty list=map keys=type merge=type patch=merge""",
     "io.k8s.api.core.v1.Node": """\
 k8s.io.api.core.v1.Node
@@ -695,7 +695,7 @@ nodeSelectorTerms 1 [io.k8s.api.core.v1.NodeSelectorTerm] required list=atomic""
     "io.k8s.api.core.v1.NodeSelectorRequirement": """\
 k8s.io.api.core.v1.NodeSelectorRequirement
 key 1 string required
-operator 2 string required
+operator 2 string required enum=DoesNotExist,Exists,Gt,In,Lt,NotIn
 values 3 [string] omitempty list=atomic""",
     "io.k8s.api.core.v1.NodeSelectorTerm": """\
 k8s.io.api.core.v1.NodeSelectorTerm
@@ -715,7 +715,7 @@ podPreemptionPolicy 8 io.k8s.api.core.v1.NodePodPreemptionPolicy pointer omitemp
 k8s.io.api.core.v1.NodeStatus
 capacity 1 {quantity} omitempty
 allocatable 2 {quantity} omitempty
-phase 3 string omitempty
+phase 3 string omitempty enum=Pending,Running,Terminated
 conditions 4 [io.k8s.api.core.v1.NodeCondition] omitempty list=map keys=type merge=type patch=merge
 addresses 5 [io.k8s.api.core.v1.NodeAddress] omitempty list=map keys=type merge=type patch=merge
 daemonEndpoints 6 io.k8s.api.core.v1.NodeDaemonEndpoints omitempty
@@ -787,19 +787,19 @@ metadata 1 io.k8s.apimachinery.pkg.apis.meta.v1.ListMeta omitempty
 items 2 [io.k8s.api.core.v1.PersistentVolumeClaim] required""",
     "io.k8s.api.core.v1.PersistentVolumeClaimSpec": """\
 k8s.io.api.core.v1.PersistentVolumeClaimSpec
-accessModes 1 [string] omitempty list=atomic
+accessModes 1 [string] omitempty list=atomic enum=ReadOnlyMany,ReadWriteMany,ReadWriteOnce,ReadWriteOncePod
 selector 4 io.k8s.apimachinery.pkg.apis.meta.v1.LabelSelector pointer omitempty
 resources 2 io.k8s.api.core.v1.VolumeResourceRequirements omitempty
 volumeName 3 string omitempty
 storageClassName 5 string pointer omitempty
-volumeMode 6 string pointer omitempty
+volumeMode 6 string pointer omitempty enum=Block,Filesystem
 dataSource 7 io.k8s.api.core.v1.TypedLocalObjectReference pointer omitempty
 dataSourceRef 8 io.k8s.api.core.v1.TypedObjectReference pointer omitempty
 volumeAttributesClassName 9 string pointer omitempty""",
     "io.k8s.api.core.v1.PersistentVolumeClaimStatus": """\
 k8s.io.api.core.v1.PersistentVolumeClaimStatus
-phase 1 string omitempty
-accessModes 2 [string] omitempty list=atomic
+phase 1 string omitempty enum=Bound,Lost,Pending
+accessModes 2 [string] omitempty list=atomic enum=ReadOnlyMany,ReadWriteMany,ReadWriteOnce,ReadWriteOncePod
 capacity 3 {quantity} omitempty
 conditions 4 [io.k8s.api.core.v1.PersistentVolumeClaimCondition] omitempty list=map keys=type merge=type patch=merge
 allocatedResources 5 {quantity} omitempty
@@ -846,17 +846,17 @@ scaleIO 2.19 io.k8s.api.core.v1.ScaleIOPersistentVolumeSource pointer omitempty
 local 2.20 io.k8s.api.core.v1.LocalVolumeSource pointer omitempty
 storageos 2.21 io.k8s.api.core.v1.StorageOSPersistentVolumeSource pointer omitempty
 csi 2.22 io.k8s.api.core.v1.CSIPersistentVolumeSource pointer omitempty
-accessModes 3 [string] omitempty list=atomic
+accessModes 3 [string] omitempty list=atomic enum=ReadOnlyMany,ReadWriteMany,ReadWriteOnce,ReadWriteOncePod
 claimRef 4 io.k8s.api.core.v1.ObjectReference pointer omitempty map=granular
-persistentVolumeReclaimPolicy 5 string omitempty
+persistentVolumeReclaimPolicy 5 string omitempty enum=Delete,Recycle,Retain
 storageClassName 6 string omitempty
 mountOptions 7 [string] omitempty list=atomic
-volumeMode 8 string pointer omitempty
+volumeMode 8 string pointer omitempty enum=Block,Filesystem
 nodeAffinity 9 io.k8s.api.core.v1.VolumeNodeAffinity pointer omitempty
 volumeAttributesClassName 10 string pointer omitempty""",
     "io.k8s.api.core.v1.PersistentVolumeStatus": """\
 k8s.io.api.core.v1.PersistentVolumeStatus
-phase 1 string omitempty
+phase 1 string omitempty enum=Available,Bound,Failed,Pending,Released
 message 2 string omitempty
 reason 3 string omitempty
 lastPhaseTransitionTime 4 time pointer omitempty""",
@@ -1000,10 +1000,10 @@ runAsUser 2 int64 pointer omitempty
 runAsGroup 6 int64 pointer omitempty
 runAsNonRoot 3 bool pointer omitempty
 supplementalGroups 4 [int64] omitempty list=atomic
-supplementalGroupsPolicy 12 string pointer omitempty
+supplementalGroupsPolicy 12 string pointer omitempty enum=Merge,Strict
 fsGroup 5 int64 pointer omitempty
 sysctls 7 [io.k8s.api.core.v1.Sysctl] omitempty list=atomic
-fsGroupChangePolicy 9 string pointer omitempty
+fsGroupChangePolicy 9 string pointer omitempty enum=Always,OnRootMismatch
 seccompProfile 10 io.k8s.api.core.v1.SeccompProfile pointer omitempty
 appArmorProfile 11 io.k8s.api.core.v1.AppArmorProfile pointer omitempty
 seLinuxChangePolicy 13 string pointer omitempty""",
@@ -1013,10 +1013,10 @@ volumes 1 [io.k8s.api.core.v1.Volume] omitempty list=map keys=name merge=name pa
 initContainers 20 [io.k8s.api.core.v1.Container] omitempty list=map keys=name merge=name patch=merge
 containers 2 [io.k8s.api.core.v1.Container] required list=map keys=name merge=name patch=merge
 ephemeralContainers 34 [io.k8s.api.core.v1.EphemeralContainer] omitempty list=map keys=name merge=name patch=merge
-restartPolicy 3 string omitempty
+restartPolicy 3 string omitempty enum=Always,Never,OnFailure
 terminationGracePeriodSeconds 4 int64 pointer omitempty
 activeDeadlineSeconds 5 int64 pointer omitempty
-dnsPolicy 6 string omitempty
+dnsPolicy 6 string omitempty enum=ClusterFirst,ClusterFirstWithHostNet,Default,None
 nodeSelector 7 {string} omitempty map=atomic
 serviceAccountName 8 string omitempty
 serviceAccount 9 string omitempty
@@ -1040,7 +1040,7 @@ dnsConfig 26 io.k8s.api.core.v1.PodDNSConfig pointer omitempty
 readinessGates 28 [io.k8s.api.core.v1.PodReadinessGate] omitempty list=atomic
 runtimeClassName 29 string pointer omitempty
 enableServiceLinks 30 bool pointer omitempty
-preemptionPolicy 31 string pointer omitempty
+preemptionPolicy 31 string pointer omitempty enum=Never,PreemptLowerPriority
 overhead 32 {quantity} omitempty
 topologySpreadConstraints 33 [io.k8s.api.core.v1.TopologySpreadConstraint] omitempty list=map keys=topologyKey,whenUnsatisfiable merge=topologyKey patch=merge
 setHostnameAsFQDN 35 bool pointer omitempty
@@ -1055,7 +1055,7 @@ evictionResponders 44 [io.k8s.api.core.v1.EvictionResponder] omitempty list=map 
     "io.k8s.api.core.v1.PodStatus": """\
 k8s.io.api.core.v1.PodStatus
 observedGeneration 17 int64 omitempty
-phase 1 string omitempty
+phase 1 string omitempty enum=Failed,Pending,Running,Succeeded,Unknown
 conditions 2 [io.k8s.api.core.v1.PodCondition] omitempty list=map keys=type merge=type patch=merge
 message 3 string omitempty
 reason 4 string omitempty
@@ -1067,7 +1067,7 @@ podIPs 12 [io.k8s.api.core.v1.PodIP] omitempty list=map keys=ip merge=ip patch=m
 startTime 7 time pointer omitempty
 initContainerStatuses 10 [io.k8s.api.core.v1.ContainerStatus] omitempty list=atomic
 containerStatuses 8 [io.k8s.api.core.v1.ContainerStatus] omitempty list=atomic
-qosClass 9 string omitempty
+qosClass 9 string omitempty enum=BestEffort,Burstable,Guaranteed
 ephemeralContainerStatuses 13 [io.k8s.api.core.v1.ContainerStatus] omitempty list=atomic
 resize 14 string omitempty
 resourceClaimStatuses 15 [io.k8s.api.core.v1.PodResourceClaimStatus] omitempty list=map keys=name merge=name patch=merge,retainKeys
@@ -1100,7 +1100,7 @@ lastTransitionTime 3 time omitempty""",
     "io.k8s.api.core.v1.PortStatus": """\
 k8s.io.api.core.v1.PortStatus
 port 1 int32 required
-protocol 2 string required
+protocol 2 string required enum=SCTP,TCP,UDP
 error 3 string pointer omitempty""",
     "io.k8s.api.core.v1.PortworxVolumeSource": """\
 k8s.io.api.core.v1.PortworxVolumeSource
@@ -1227,7 +1227,7 @@ items 2 [io.k8s.api.core.v1.ResourceQuota] required""",
     "io.k8s.api.core.v1.ResourceQuotaSpec": """\
 k8s.io.api.core.v1.ResourceQuotaSpec
 hard 1 {quantity} omitempty
-scopes 2 [string] omitempty list=atomic
+scopes 2 [string] omitempty list=atomic enum=BestEffort,CrossNamespacePodAffinity,NotBestEffort,NotTerminating,PriorityClass,Terminating,VolumeAttributesClass
 scopeSelector 3 io.k8s.api.core.v1.ScopeSelector pointer omitempty""",
     "io.k8s.api.core.v1.ResourceQuotaStatus": """\
 k8s.io.api.core.v1.ResourceQuotaStatus
@@ -1277,12 +1277,12 @@ k8s.io.api.core.v1.ScopeSelector
 matchExpressions 1 [io.k8s.api.core.v1.ScopedResourceSelectorRequirement] omitempty list=atomic""",
     "io.k8s.api.core.v1.ScopedResourceSelectorRequirement": """\
 k8s.io.api.core.v1.ScopedResourceSelectorRequirement
-scopeName 1 string required
-operator 2 string required
+scopeName 1 string required enum=BestEffort,CrossNamespacePodAffinity,NotBestEffort,NotTerminating,PriorityClass,Terminating,VolumeAttributesClass
+operator 2 string required enum=DoesNotExist,Exists,In,NotIn
 values 3 [string] omitempty list=atomic""",
     "io.k8s.api.core.v1.SeccompProfile": """\
 k8s.io.api.core.v1.SeccompProfile
-type 1 string required
+type 1 string required enum=Localhost,RuntimeDefault,Unconfined
 localhostProfile 2 string pointer omitempty""",
     "io.k8s.api.core.v1.Secret": """\
 k8s.io.api.core.v1.Secret
@@ -1335,7 +1335,7 @@ runAsGroup 8 int64 pointer omitempty
 runAsNonRoot 5 bool pointer omitempty
 readOnlyRootFilesystem 6 bool pointer omitempty
 allowPrivilegeEscalation 7 bool pointer omitempty
-procMount 9 string pointer omitempty
+procMount 9 string pointer omitempty enum=Default,Unmasked
 seccompProfile 11 io.k8s.api.core.v1.SeccompProfile pointer omitempty
 appArmorProfile 12 io.k8s.api.core.v1.AppArmorProfile pointer omitempty""",
     "io.k8s.api.core.v1.SerializedReference": """\
@@ -1379,7 +1379,7 @@ items 2 [io.k8s.api.core.v1.Service] required""",
     "io.k8s.api.core.v1.ServicePort": """\
 k8s.io.api.core.v1.ServicePort
 name 1 string omitempty
-protocol 2 string omitempty default=TCP
+protocol 2 string omitempty default=TCP enum=SCTP,TCP,UDP
 appProtocol 6 string pointer omitempty
 port 3 int32 required
 targetPort 4 intorstring omitempty
@@ -1395,21 +1395,21 @@ ports 1 [io.k8s.api.core.v1.ServicePort] omitempty list=map keys=port,protocol m
 selector 2 {string} omitempty map=atomic
 clusterIP 3 string omitempty
 clusterIPs 18 [string] omitempty list=atomic
-type 4 string omitempty
+type 4 string omitempty enum=ClusterIP,ExternalName,LoadBalancer,NodePort
 externalIPs 5 [string] omitempty list=atomic
-sessionAffinity 7 string omitempty
+sessionAffinity 7 string omitempty enum=ClientIP,None
 loadBalancerIP 8 string omitempty
 loadBalancerSourceRanges 9 [string] omitempty list=atomic
 externalName 10 string omitempty
-externalTrafficPolicy 11 string omitempty
+externalTrafficPolicy 11 string omitempty enum=Cluster,Local
 healthCheckNodePort 12 int32 omitempty
 publishNotReadyAddresses 13 bool omitempty
 sessionAffinityConfig 14 io.k8s.api.core.v1.SessionAffinityConfig pointer omitempty
 ipFamilies 19 [string] omitempty list=atomic
-ipFamilyPolicy 17 string pointer omitempty
+ipFamilyPolicy 17 string pointer omitempty enum=PreferDualStack,RequireDualStack,SingleStack
 allocateLoadBalancerNodePorts 20 bool pointer omitempty
 loadBalancerClass 21 string pointer omitempty
-internalTrafficPolicy 22 string pointer omitempty
+internalTrafficPolicy 22 string pointer omitempty enum=Cluster,Local
 trafficDistribution 23 string pointer omitempty""",
     "io.k8s.api.core.v1.ServiceStatus": """\
 k8s.io.api.core.v1.ServiceStatus
@@ -1447,14 +1447,14 @@ host 2 string omitempty""",
 k8s.io.api.core.v1.Taint
 key 1 string required
 value 2 string omitempty
-effect 3 string required
+effect 3 string required enum=NoExecute,NoSchedule,PreferNoSchedule
 timeAdded 4 time pointer omitempty""",
     "io.k8s.api.core.v1.Toleration": """\
 k8s.io.api.core.v1.Toleration
 key 1 string omitempty
-operator 2 string omitempty
+operator 2 string omitempty enum=Equal,Exists,Gt,Lt
 value 3 string omitempty
-effect 4 string omitempty
+effect 4 string omitempty enum=NoExecute,NoSchedule,PreferNoSchedule
 tolerationSeconds 5 int64 pointer omitempty""",
     "io.k8s.api.core.v1.TopologySelectorLabelRequirement": """\
 k8s.io.api.core.v1.TopologySelectorLabelRequirement
@@ -1467,11 +1467,11 @@ matchLabelExpressions 1 [io.k8s.api.core.v1.TopologySelectorLabelRequirement] om
 k8s.io.api.core.v1.TopologySpreadConstraint
 maxSkew 1 int32 required
 topologyKey 2 string required
-whenUnsatisfiable 3 string required
+whenUnsatisfiable 3 string required enum=DoNotSchedule,ScheduleAnyway
 labelSelector 4 io.k8s.apimachinery.pkg.apis.meta.v1.LabelSelector pointer omitempty
 minDomains 5 int32 pointer omitempty
-nodeAffinityPolicy 6 string pointer omitempty
-nodeTaintsPolicy 7 string pointer omitempty
+nodeAffinityPolicy 6 string pointer omitempty enum=Honor,Ignore
+nodeTaintsPolicy 7 string pointer omitempty enum=Honor,Ignore
 matchLabelKeys 8 [string] omitempty list=atomic""",
     "io.k8s.api.core.v1.TypedLocalObjectReference": """\
 k8s.io.api.core.v1.TypedLocalObjectReference
@@ -1537,7 +1537,7 @@ readOnly 2 bool omitempty
 recursiveReadOnly 7 string pointer omitempty
 mountPath 3 string required
 subPath 4 string omitempty
-mountPropagation 5 string pointer omitempty
+mountPropagation 5 string pointer omitempty enum=Bidirectional,HostToContainer,None
 subPathExpr 6 string omitempty
 bindMountOptions 8 [string] omitempty list=set""",
     "io.k8s.api.core.v1.VolumeMountStatus": """\

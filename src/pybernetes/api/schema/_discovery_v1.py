@@ -31,7 +31,7 @@ k8s.io.api.discovery.v1.EndpointSlice
 kind - string omitempty
 apiVersion - string omitempty
 metadata 1 io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta omitempty
-addressType 4 string required
+addressType 4 string required enum=FQDN,IPv4,IPv6
 endpoints 2 [io.k8s.api.discovery.v1.Endpoint] list=atomic
 ports 3 [io.k8s.api.discovery.v1.EndpointPort] list=atomic""",
     "io.k8s.api.discovery.v1.EndpointSliceList": """\

@@ -4,7 +4,7 @@ TYPES = {
     "io.k8s.api.networking.v1.HTTPIngressPath": """\
 k8s.io.api.networking.v1.HTTPIngressPath
 path 1 string omitempty
-pathType 3 string pointer required
+pathType 3 string pointer required enum=Exact,ImplementationSpecific,Prefix
 backend 2 io.k8s.api.networking.v1.IngressBackend required""",
     "io.k8s.api.networking.v1.HTTPIngressRuleValue": """\
 k8s.io.api.networking.v1.HTTPIngressRuleValue
@@ -79,7 +79,7 @@ ingress 1 [io.k8s.api.networking.v1.IngressLoadBalancerIngress] omitempty list=a
     "io.k8s.api.networking.v1.IngressPortStatus": """\
 k8s.io.api.networking.v1.IngressPortStatus
 port 1 int32 required
-protocol 2 string required
+protocol 2 string required enum=SCTP,TCP,UDP
 error 3 string pointer omitempty""",
     "io.k8s.api.networking.v1.IngressRule": """\
 k8s.io.api.networking.v1.IngressRule
@@ -129,7 +129,7 @@ namespaceSelector 2 io.k8s.apimachinery.pkg.apis.meta.v1.LabelSelector pointer o
 ipBlock 3 io.k8s.api.networking.v1.IPBlock pointer omitempty""",
     "io.k8s.api.networking.v1.NetworkPolicyPort": """\
 k8s.io.api.networking.v1.NetworkPolicyPort
-protocol 1 string pointer omitempty
+protocol 1 string pointer omitempty enum=SCTP,TCP,UDP
 port 2 intorstring pointer omitempty
 endPort 3 int32 pointer omitempty""",
     "io.k8s.api.networking.v1.NetworkPolicySpec": """\
@@ -137,7 +137,7 @@ k8s.io.api.networking.v1.NetworkPolicySpec
 podSelector 1 io.k8s.apimachinery.pkg.apis.meta.v1.LabelSelector
 ingress 2 [io.k8s.api.networking.v1.NetworkPolicyIngressRule] omitempty list=atomic
 egress 3 [io.k8s.api.networking.v1.NetworkPolicyEgressRule] omitempty list=atomic
-policyTypes 4 [string] omitempty list=atomic""",
+policyTypes 4 [string] omitempty list=atomic enum=Egress,Ingress""",
     "io.k8s.api.networking.v1.ParentReference": """\
 k8s.io.api.networking.v1.ParentReference
 group 1 string omitempty

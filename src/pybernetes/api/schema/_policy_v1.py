@@ -25,7 +25,7 @@ k8s.io.api.policy.v1.PodDisruptionBudgetSpec
 minAvailable 1 intorstring pointer omitempty
 selector 2 io.k8s.apimachinery.pkg.apis.meta.v1.LabelSelector pointer omitempty patch=replace
 maxUnavailable 3 intorstring pointer omitempty
-unhealthyPodEvictionPolicy 4 string pointer omitempty""",
+unhealthyPodEvictionPolicy 4 string pointer omitempty enum=AlwaysAllow,IfHealthyBudget""",
     "io.k8s.api.policy.v1.PodDisruptionBudgetStatus": """\
 k8s.io.api.policy.v1.PodDisruptionBudgetStatus
 observedGeneration 1 int64 omitempty

@@ -9,7 +9,7 @@ metadata 1 io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta omitempty
 value 2 int32
 globalDefault 3 bool omitempty
 description 4 string omitempty
-preemptionPolicy 5 string pointer omitempty""",
+preemptionPolicy 5 string pointer omitempty enum=Never,PreemptLowerPriority""",
     "io.k8s.api.scheduling.v1.PriorityClassList": """\
 k8s.io.api.scheduling.v1.PriorityClassList
 kind - string omitempty

@@ -73,10 +73,10 @@ apiVersion - string omitempty
 metadata 1 io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta omitempty
 provisioner 2 string required
 parameters 3 {string} omitempty
-reclaimPolicy 4 string pointer omitempty
+reclaimPolicy 4 string pointer omitempty enum=Delete,Recycle,Retain
 mountOptions 5 [string] omitempty list=atomic
 allowVolumeExpansion 6 bool pointer omitempty
-volumeBindingMode 7 string pointer omitempty
+volumeBindingMode 7 string pointer omitempty enum=Immediate,WaitForFirstConsumer
 allowedTopologies 8 [io.k8s.api.core.v1.TopologySelectorTerm] omitempty list=atomic""",
     "io.k8s.api.storage.v1.StorageClassList": """\
 k8s.io.api.storage.v1.StorageClassList
