@@ -29,8 +29,6 @@ _columns: dict[int, tuple[tuple[Column, ...], tuple[Column, ...]]] = {}
 def columns(served: Served, kind: str = "") -> tuple[Column, ...]:
     """Name, the Resource's columns, and Age before the wide ones unless the Resource has placed it itself.
 
-    A Resource that places Name gives all its columns: what has no Age then shows none.
-
     A Resource that begins with the Name has said all: some kinds show no Age.
 
     `kind` is Scale for the subresource of that kind.
