@@ -14,9 +14,9 @@ from pybernetes.api import facts
 from pybernetes.api.facts import ResourceFacts
 from pybernetes.api.objects import Object
 from pybernetes.apiserver.catalog import Catalog, Served
-from pybernetes.apiserver.encodings import accepted
+from pybernetes.apiserver.encodings import accepted, plainly
 from pybernetes.apiserver.options import Query
-from pybernetes.apiserver.pages import Page, json_page
+from pybernetes.apiserver.pages import Page
 from pybernetes.wire.http import Headers, Request, Response
 
 GROUP = "apidiscovery.k8s.io"
@@ -61,9 +61,7 @@ class Discovery:
         def document(version: str) -> tuple[bytes, str]:
             return _encoded(self._aggregated(names, version))
 
-        @cache
-        def plain() -> bytes:
-            return orjson.dumps(legacy())
+        plain = cache(legacy)
 
         async def page(request: Request, query: Query) -> Response:
             for media in accepted(",".join(request.headers.all("accept"))):
@@ -74,7 +72,8 @@ class Discovery:
                     return _aggregated_answer(request, document(version), version)
                 if "as" not in media.parameters:
                     break
-            return Response(200, Headers.lowered([("content-type", "application/json"), ("vary", "Accept")]), plain())
+            media_type, body = plainly(",".join(request.headers.all("accept")), plain())
+            return Response(200, Headers.lowered([("content-type", media_type), ("vary", "Accept")]), body)
 
         return page
 
@@ -209,7 +208,8 @@ def _fixed(make: Callable[[], Object]) -> Page:
     made = cache(make)
 
     async def page(request: Request, query: Query) -> Response:
-        return json_page(made())
+        media, body = plainly(",".join(request.headers.all("accept")), made())
+        return Response(200, Headers.lowered([("content-type", media)]), body)
 
     return page
 

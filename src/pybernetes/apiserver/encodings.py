@@ -139,6 +139,71 @@ class PartialEncoding(JsonEncoding):
         return _json_event("BOOKMARK", _marker("PartialObjectMetadata", self.api_version, revision, initial_end))
 
 
+class PartialYaml(PartialEncoding):
+    """metadata only, as YAML; never a stream."""
+
+    media_type = YAML
+
+    def value(self, obj: Object) -> bytes:
+        return yaml.encode(partial(obj, self.api_version))
+
+    def entry(self, entry: Entry) -> bytes:
+        return self.value(entry.object())
+
+    def page(self, served: Served, page: Page) -> bytes:
+        return yaml.encode(
+            {
+                "kind": "PartialObjectMetadataList",
+                "apiVersion": self.api_version,
+                "metadata": page.metadata(),
+                "items": [partial(entry.object(), self.api_version) for entry in page.entries],
+            }
+        )
+
+
+class PartialProtobuf(PartialEncoding):
+    """metadata only, as protobuf: what metadata clients ask for of every resource, custom ones too."""
+
+    media_type = PROTOBUF
+    stream_type = f"{PROTOBUF};stream=watch"
+
+    def __init__(self, served: Served | None, version: str) -> None:
+        super().__init__(served, version)
+        self.name = f"partial/{version}/protobuf"
+
+    def _wrapped(self, message: bytes, kind: str = "PartialObjectMetadata") -> bytes:
+        return protobuf.wrap(message, self.api_version, kind)
+
+    def value(self, obj: Object) -> bytes:
+        return self._wrapped(_partial_message(obj))
+
+    def entry(self, entry: Entry) -> bytes:
+        return self._wrapped(self._message(entry))
+
+    def _message(self, entry: Entry) -> bytes:
+        kept = entry.encoded.get(self.name) if entry.encoded else None
+        if kept is None:
+            kept = _partial_message(entry.object())
+            entry.encoded = {**(entry.encoded or {}), self.name: kept}
+        found: bytes = kept
+        return found
+
+    def page(self, served: Served, page: Page) -> bytes:
+        parts = [block(1, protobuf.encode(page.metadata(), schema.LIST_META))]
+        parts += [block(2, self._message(entry)) for entry in page.entries]
+        return self._wrapped(b"".join(parts), "PartialObjectMetadataList")
+
+    def frame(self, kind: str, entry: Entry, *, first: bool = False) -> bytes:
+        return protobuf.watch_event(kind, self.entry(entry))
+
+    def bookmark(self, revision: int, *, initial_end: bool) -> bytes:
+        marker = _marker("PartialObjectMetadata", self.api_version, revision, initial_end)
+        return protobuf.watch_event("BOOKMARK", self.value(marker))
+
+    def error(self, status: Object) -> bytes:
+        return protobuf.watch_event("ERROR", protobuf.encode_object(status, _type_of(status)))
+
+
 class TableEncoding(JsonEncoding):
     """meta.k8s.io Table, as JSON. In a watch only the first event carries the column definitions."""
 
@@ -269,6 +334,10 @@ def _type_of(obj: Object) -> str:
     return name
 
 
+def _partial_message(obj: Object) -> bytes:
+    return block(1, protobuf.encode(obj.get("metadata", {}), schema.OBJECT_META))
+
+
 def partial(obj: Object, api_version: str) -> Object:
     """The PartialObjectMetadata of an object."""
     return {"kind": "PartialObjectMetadata", "apiVersion": api_version, "metadata": obj.get("metadata", {})}
@@ -284,6 +353,18 @@ def choose(accept: str, served: Served | None, clock: Clock, *, include: Include
         if found is not None:
             return found
     raise NotAcceptable(f"only the following media types are accepted: {', '.join(_ACCEPTED)}")
+
+
+def plainly(accept: str, obj: Object) -> tuple[str, bytes]:
+    """(media type, bytes) of an object that belongs to no resource (a Status, a list of groups); JSON when in doubt."""
+    for media in accepted(accept):
+        if media.name in (YAML, PROTOBUF) and "as" not in media.parameters:
+            if media.name == YAML:
+                return YAML, yaml.encode(obj)
+            return PROTOBUF, ProtobufEncoding(None).value({"apiVersion": "v1", **obj})
+        if media.name in (JSON, "*/*", "application/*") and "as" not in media.parameters:
+            break
+    return JSON, orjson.dumps(obj)
 
 
 class Media(Struct, frozen=True):
@@ -315,9 +396,8 @@ def accepted(accept: str) -> list[Media]:
 
 def _encoding(media: Media, served: Served | None, clock: Clock, include: Include, streaming: bool) -> Encoding | None:
     name = JSON if media.name in ("*/*", "application/*") else media.name
-    shape = media.parameters.get("as", "")
-    if shape:
-        return _shaped(name, shape, media, served, clock, include)
+    if media.parameters.get("as"):
+        return _shaped(name, media, served, clock, include, streaming)
     if name == JSON:
         return JsonEncoding(served)
     if name == YAML and not streaming:
@@ -328,18 +408,18 @@ def _encoding(media: Media, served: Served | None, clock: Clock, include: Includ
 
 
 def _shaped(
-    name: str, shape: str, media: Media, served: Served | None, clock: Clock, include: Include
+    name: str, media: Media, served: Served | None, clock: Clock, include: Include, streaming: bool
 ) -> Encoding | None:
+    shape = media.parameters["as"]
     version = media.parameters.get("v", "")
-    if name != JSON or served is None or version not in _META_VERSIONS:
+    if served is None or version not in _META_VERSIONS or media.parameters.get("g") != "meta.k8s.io":
         return None
-    if media.parameters.get("g") != "meta.k8s.io":
-        return None
-    if shape == "Table" and served.resource.create is None:  # what is only answered has no rows
+    if shape == "Table" and name == JSON and served.resource.create is None:  # what is only answered has no rows
         return TableEncoding(served, version, include, clock)
-    if shape in ("PartialObjectMetadata", "PartialObjectMetadataList"):
-        return PartialEncoding(served, version)
-    return None
+    if shape not in ("PartialObjectMetadata", "PartialObjectMetadataList"):
+        return None
+    made = {JSON: PartialEncoding, YAML: PartialYaml, PROTOBUF: PartialProtobuf}.get(name)
+    return made(served, version) if made is not None and not (streaming and made is PartialYaml) else None
 
 
 def _marker(kind: str, api_version: str, revision: int, initial_end: bool) -> Object:

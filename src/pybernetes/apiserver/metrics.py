@@ -5,43 +5,38 @@ from collections.abc import Callable, Iterator, Mapping
 
 from msgspec import Struct
 
+from pybernetes.apiserver.options import Query
 from pybernetes.apiserver.requestinfo import RequestInfo
+from pybernetes.wire.http import Request, Response
 
-_BUCKETS: tuple[float, ...] = (
-    0.005,
-    0.025,
-    0.05,
-    0.1,
-    0.2,
-    0.4,
-    0.6,
-    0.8,
-    1.0,
-    1.25,
-    1.5,
-    2.0,
-    3.0,
-    4.0,
-    5.0,
-    6.0,
-    8.0,
-    10.0,
-    15.0,
-    20.0,
+_SECONDS = (
+    *(0.005, 0.025, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1.0, 1.25, 1.5, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0, 15.0),
+    *(20.0, 30.0, 45.0, 60.0),
 )
-_BUCKETS += (30.0, 45.0, 60.0)
-_VERBS = {"update": "PUT", "create": "POST", "patch": "PATCH", "delete": "DELETE", "deletecollection": "DELETE"}
-_READS = {"get": "GET", "list": "LIST", "watch": "WATCH"}
+_BYTES = (1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9)
+_VERBS = {
+    **{"get": "GET", "list": "LIST", "watch": "WATCH", "create": "POST", "update": "PUT", "patch": "PATCH"},
+    **{"delete": "DELETE", "deletecollection": "DELETECOLLECTION"},
+}
+_CONNECTED = {"exec", "attach", "portforward", "proxy"}
+_READING = {"LIST", "GET"}
 
 Labels = tuple[str, str, str, str, str, str]
 
 
 class _Histogram:
-    __slots__ = ("counts", "sum")
+    """Observations by bound, each in the first bucket that holds it."""
 
-    def __init__(self) -> None:
-        self.counts = [0] * (len(_BUCKETS) + 1)
+    __slots__ = ("bounds", "counts", "sum")
+
+    def __init__(self, bounds: tuple[float, ...]) -> None:
+        self.bounds = bounds
+        self.counts = [0] * (len(bounds) + 1)
         self.sum = 0.0
+
+    def add(self, value: float) -> None:
+        self.counts[bisect_left(self.bounds, value)] += 1
+        self.sum += value
 
 
 class Gauge(Struct, frozen=True):
@@ -54,34 +49,33 @@ class Gauge(Struct, frozen=True):
 
 
 class Metrics:
-    """apiserver_request_total, apiserver_request_duration_seconds, and gauges of others."""
+    """apiserver_request_total, apiserver_request_duration_seconds, response sizes, and gauges of others."""
 
     def __init__(self) -> None:
         self.gauges: list[Gauge] = []
-        self._total: dict[tuple[Labels, int], int] = {}
+        self.inflight = {"readOnly": 0, "mutating": 0}
+        """Requests being answered now, streams aside."""
+        self._total: dict[tuple[Labels, int, str], int] = {}
         self._seconds: dict[Labels, _Histogram] = {}
+        self._sizes: dict[Labels, _Histogram] = {}
 
-    def observe(self, info: RequestInfo, method: str, code: int, seconds: float) -> None:
-        """One answered request; a watch counts when it begins."""
-        if info.is_resource:
-            verb = _VERBS.get(info.verb) or _READS.get(info.verb, "other")
-            scope = "resource" if info.name else "namespace" if info.namespace else "cluster"
-            labels = (verb, info.group, info.version, info.resource, info.subresource, scope)
-        elif code == 404:
-            labels = (method if method in ("GET", "POST") else "other", "", "", "", "", "")
-        else:
-            labels = ("GET" if method == "GET" else "other", "", "", "", info.path, "")
-        if code == 404 and info.is_resource and not info.name:
-            labels = (labels[0], "", "", "", "", "")  # a path that is not served: its words are the client's
-        key = (labels, code)
+    def observe(self, info: RequestInfo, request: Request, query: Query, response: Response, seconds: float) -> None:
+        """One answered request; a stream counts when it begins."""
+        code = response.status
+        labels = _labels(info, request, code)
+        key = (labels, code, "All" if query.get("dryRun") else "")
         self._total[key] = self._total.get(key, 0) + 1
-        if info.verb == "watch":
+        if labels[0] in ("WATCH", "CONNECT"):
             return
         histogram = self._seconds.get(labels)
         if histogram is None:
-            histogram = self._seconds[labels] = _Histogram()
-        histogram.counts[bisect_left(_BUCKETS, seconds)] += 1
-        histogram.sum += seconds
+            histogram = self._seconds[labels] = _Histogram(_SECONDS)
+        histogram.add(seconds)
+        if labels[0] in _READING and type(response.body) is bytes:
+            sizes = self._sizes.get(labels)
+            if sizes is None:
+                sizes = self._sizes[labels] = _Histogram(_BYTES)
+            sizes.add(len(response.body))
 
     def text(self) -> str:
         """The exposition."""
@@ -89,19 +83,41 @@ class Metrics:
         return "\n".join(lines) + "\n"
 
     def _lines(self) -> Iterator[str]:
-        yield "# HELP apiserver_request_total [STABLE] Counter of apiserver requests broken out for each verb, API resource and code."
+        yield "# HELP apiserver_request_total [STABLE] Answered requests by verb, resource, code and dry run."
         yield "# TYPE apiserver_request_total counter"
-        for (labels, code), count in self._total.items():
-            yield f'apiserver_request_total{{{_shown(labels)},code="{code}",dry_run=""}} {count}'
-        yield "# HELP apiserver_request_duration_seconds [STABLE] Response latency distribution in seconds."
-        yield "# TYPE apiserver_request_duration_seconds histogram"
-        for labels, histogram in self._seconds.items():
-            shown, so_far = _shown(labels), 0
-            for bound, count in zip((*_BUCKETS, "+Inf"), histogram.counts, strict=True):
-                so_far += count
-                yield f'apiserver_request_duration_seconds_bucket{{{shown},le="{bound}"}} {so_far}'
-            yield f"apiserver_request_duration_seconds_sum{{{shown}}} {histogram.sum}"
-            yield f"apiserver_request_duration_seconds_count{{{shown}}} {so_far}"
+        for (labels, code, dry_run), count in self._total.items():
+            yield f'apiserver_request_total{{{_shown(labels)},code="{code}",dry_run="{dry_run}"}} {count}'
+        yield from _histograms("apiserver_request_duration_seconds", "Seconds to an answer.", self._seconds)
+        yield from _histograms("apiserver_response_sizes", "Bytes of answers to reads.", self._sizes)
+        yield "# HELP apiserver_current_inflight_requests [STABLE] Requests being answered now, by kind."
+        yield "# TYPE apiserver_current_inflight_requests gauge"
+        for kind, count in self.inflight.items():
+            yield f'apiserver_current_inflight_requests{{request_kind="{kind}"}} {count}'
+
+
+def _labels(info: RequestInfo, request: Request, code: int) -> Labels:
+    if not info.is_resource:
+        method = request.method if request.method in ("GET", "POST") else "other"
+        return (method, "", "", "", "" if code == 404 else info.path, "")
+    verb = "CONNECT" if info.subresource in _CONNECTED else _VERBS.get(info.verb, "other")
+    if verb == "PATCH" and request.headers.get("content-type").startswith("application/apply-patch"):
+        verb = "APPLY"
+    if code == 404 and not info.name:
+        return (verb, "", "", "", "", "")  # a path that is not served: its words are the client's
+    scope = "resource" if info.name else "namespace" if info.namespace else "cluster"
+    return (verb, info.group, info.version, info.resource, info.subresource, scope)
+
+
+def _histograms(name: str, text: str, found: Mapping[Labels, _Histogram]) -> Iterator[str]:
+    yield f"# HELP {name} [STABLE] {text}"
+    yield f"# TYPE {name} histogram"
+    for labels, histogram in found.items():
+        shown, so_far = _shown(labels), 0
+        for bound, count in zip((*histogram.bounds, "+Inf"), histogram.counts, strict=True):
+            so_far += count
+            yield f'{name}_bucket{{{shown},le="{bound}"}} {so_far}'
+        yield f"{name}_sum{{{shown}}} {histogram.sum}"
+        yield f"{name}_count{{{shown}}} {so_far}"
 
 
 def _gauge(gauge: Gauge) -> Iterator[str]:

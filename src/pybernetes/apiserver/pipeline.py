@@ -6,8 +6,10 @@ they will be steps of `_judged` like the others.
 
 import asyncio
 import logging
+import re
 from collections.abc import Callable, Mapping
 
+import orjson
 from msgspec.structs import replace
 
 from pybernetes.aio.clock import Clock
@@ -15,15 +17,19 @@ from pybernetes.api import errors
 from pybernetes.api.objects import GroupResource, User
 from pybernetes.apiserver.authn.chain import AuthenticatorChain
 from pybernetes.apiserver.authn.impersonation import impersonated
+from pybernetes.apiserver.encodings import JSON, PROTOBUF, YAML, plainly
 from pybernetes.apiserver.extension import Attributes, Authorizer, Decision
 from pybernetes.apiserver.handlers import Handlers, unknown_path
 from pybernetes.apiserver.metrics import Metrics
 from pybernetes.apiserver.options import Query, duration
 from pybernetes.apiserver.pages import Page
-from pybernetes.apiserver.requestinfo import RequestInfo, parse_request
+from pybernetes.apiserver.requestinfo import RequestInfo, is_true, parse_request
 from pybernetes.wire.http import Request, Response
 from pybernetes.wire.server import status_response
 
+_BROKEN = re.compile("%(?![0-9a-fA-F]{2})")
+_BY_HAND = ("curl", "Wget", "Mozilla/5.0")
+_READING = ("get", "list", "head")
 _STREAMS = ("exec", "attach", "portforward")
 
 log = logging.getLogger(__name__)
@@ -56,20 +62,24 @@ class Pipeline:
         """Never raises for what a client did: every refusal is a Status."""
         started = self._clock.monotonic()
         info = RequestInfo(request.method.lower(), request.path)
+        query: Query = {}
         try:
+            if "%" in request.target and _BROKEN.search(request.target):
+                raise errors.BadRequest(f'parse "{request.target}": invalid URL escape')
             query = request.query() if "?" in request.target else {}
             info = parse_request(request, query)
             response = await self._judged(request, info, query)
         except errors.ApiError as error:
-            response = status_response(error)
+            response = _refusal(request, error)
         except asyncio.CancelledError:
             raise
         except Exception:  # the one marked place: a fault in one request never ends the server
             log.exception("request failed method=%s path=%s", request.method, request.raw_path)
             text = "an error on the server has prevented the request from succeeding"
-            response = status_response(errors.InternalError(text))
+            response = _refusal(request, errors.InternalError(text))
+        _indent(request, query, response)
         seconds = self._clock.monotonic() - started
-        self._metrics.observe(info, request.method, response.status, seconds)
+        self._metrics.observe(info, request, query, response, seconds)
         if log.isEnabledFor(logging.DEBUG):
             agent = request.headers.get("user-agent")
             place = (request.method, request.target, response.status, seconds * 1e3, agent)
@@ -86,6 +96,9 @@ class Pipeline:
             self.authorize(replace(attributes, verb="create"))
         if info.long_running:
             return await self._routed(request, info, query, user)
+        kind = "readOnly" if info.verb in _READING else "mutating"
+        inflight = self._metrics.inflight
+        inflight[kind] += 1
         try:
             async with asyncio.timeout(_timeout(query)):
                 return await self._routed(request, info, query, user)
@@ -93,6 +106,8 @@ class Pipeline:
             raise errors.GatewayTimeout(
                 "Timeout: request did not complete within the allotted timeout", details={"kind": info.resource}
             ) from None
+        finally:
+            inflight[kind] -= 1
 
     def authorize(self, attributes: Attributes) -> None:
         """Raises Forbidden with upstream's words."""
@@ -114,6 +129,24 @@ class Pipeline:
         if request.method not in ("GET", "HEAD"):
             raise errors.MethodNotAllowed("the server does not allow this method on the requested resource")
         return await page(request, query)
+
+
+def _refusal(request: Request, error: errors.ApiError) -> Response:
+    """A Status in the form that the client reads."""
+    response = status_response(error)
+    accept = request.headers.get("accept")
+    if PROTOBUF in accept or YAML in accept:
+        media, response.body = plainly(accept, error.status())
+        response.headers.set("content-type", media)
+    return response
+
+
+def _indent(request: Request, query: Query, response: Response) -> None:
+    """Answers for people are indented: whoever asks for it, and browsers and curl."""
+    asked = query.get("pretty")
+    wanted = is_true(asked) if asked is not None else request.headers.get("user-agent").startswith(_BY_HAND)
+    if wanted and type(response.body) is bytes and response.headers.get("content-type") == JSON:
+        response.body = orjson.dumps(orjson.loads(response.body), option=orjson.OPT_INDENT_2)
 
 
 def forbidden(attributes: Attributes, reason: str) -> errors.Forbidden:

@@ -18,6 +18,9 @@ PODS = "/api/v1/namespaces/default/pods"
 TABLE = "application/json;as=Table;v=v1;g=meta.k8s.io"
 PARTIAL = "application/json;as=PartialObjectMetadata;v=v1;g=meta.k8s.io"
 PROTO = "application/vnd.kubernetes.protobuf"
+LIST = GroupVersionKind("meta.k8s.io", "v1", "PartialObjectMetadataList")
+STATUS = GroupVersionKind("", "v1", "Status")
+RESOURCES = GroupVersionKind("", "v1", "APIResourceList")
 
 
 @pytest.fixture
@@ -52,8 +55,49 @@ async def test_metadata_alone(made):
     _, one = await made("GET", f"{MAPS}/a", accept=PARTIAL)
     assert (one["kind"], one["metadata"]["name"], "data" in one) == ("PartialObjectMetadata", "a", False)
     listed = PARTIAL.replace("Metadata;", "MetadataList;")
-    _, some = await made("GET", MAPS, accept=f"{PROTO};as=PartialObjectMetadataList;v=v1;g=meta.k8s.io,{listed}")
+    _, some = await made("GET", MAPS, accept=f"text/html;as=PartialObjectMetadataList;v=v1;g=meta.k8s.io,{listed}")
     assert (some["kind"], len(some["items"])) == ("PartialObjectMetadataList", 2)
+    shaped = {"json": some["items"][0]}
+    for media in (PROTO, "application/yaml"):
+        response = await made.send("GET", MAPS, accept=listed.replace("application/json", media))
+        assert response.headers.get("content-type") == media
+        body = await read_body(response)
+        found = protobuf.decode_object(body, LIST) if media == PROTO else yaml.decode(body)
+        shaped[media] = found["items"][0]
+    assert shaped["application/yaml"] == shaped["json"]
+    assert shaped[PROTO]["metadata"] == shaped["json"]["metadata"]
+
+
+async def test_a_metadata_watch_in_protobuf_frames_each_event(made):
+    accept = f"{PROTO};as=PartialObjectMetadata;v=v1;g=meta.k8s.io"
+    response = await made.send("GET", f"{MAPS}?watch=1", accept=accept)
+    assert response.headers.get("content-type") == f"{PROTO};stream=watch"
+    frame = await anext(response.body)
+    assert int.from_bytes(frame[:4], "big") <= len(frame) - 4
+    assert b"PartialObjectMetadata" in frame
+    await response.body.aclose()
+
+
+async def test_refusals_and_lists_of_the_api_come_in_the_form_asked_for(api):
+    response = await api.send("GET", f"{MAPS}/none", accept=f"{PROTO},application/json")
+    assert response.headers.get("content-type") == PROTO
+    status = protobuf.decode_object(await read_body(response), STATUS)
+    assert (status["reason"], status["details"]["name"]) == ("NotFound", "none")
+    response = await api.send("GET", "/apis/apps/v1", accept=PROTO)
+    assert protobuf.decode_object(await read_body(response), RESOURCES)["groupVersion"] == "apps/v1"
+    response = await api.send("GET", f"{MAPS}/none", accept="application/yaml")
+    assert yaml.decode(await read_body(response))["reason"] == "NotFound"
+
+
+async def test_people_get_indented_answers(made):
+    for target, agent, lines in (("?pretty=true", "", True), ("", "curl/8", True), ("?pretty=0", "curl/8", False)):
+        response = await made.send("GET", f"{MAPS}/a{target}", user_agent=agent)
+        assert (b"\n  " in response.body) == lines, (target, agent)
+
+
+async def test_a_broken_escape_is_refused(api):
+    assert (await api("GET", f"{MAPS}/%zz"))[0] == 400
+    assert (await api("GET", f"{MAPS}?labelSelector=%f"))[0] == 400
 
 
 async def test_accept_is_followed_in_its_order_or_refused(made):
