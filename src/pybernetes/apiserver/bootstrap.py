@@ -4,7 +4,7 @@ from contextlib import suppress
 
 from pybernetes.api.errors import AlreadyExists
 from pybernetes.api.objects import GroupResource, Object
-from pybernetes.apiserver import kubernetes_service
+from pybernetes.apiserver import default_service_cidr, flowcontrol_objects, kubernetes_service, priority_classes
 from pybernetes.apiserver.authz.bootstrap import ensure as ensure_roles
 from pybernetes.apiserver.config import Config
 from pybernetes.apiserver.storage import Storage
@@ -16,6 +16,10 @@ async def prepare(storage: Storage, config: Config) -> None:
     """Creates what is missing; what is there stays as it is."""
     for name in NAMESPACES:
         await ensure(storage, GroupResource("", "namespaces"), {"metadata": {"name": name}})
+    for system_class in priority_classes.system_classes():
+        await ensure(storage, priority_classes.RESOURCE, system_class)
+    await flowcontrol_objects.ensure(storage)
+    await default_service_cidr.ensure(storage, config)
     await kubernetes_service.ensure(storage, config)
     if "RBAC" in config.authorization_modes:
         await ensure_roles(storage)

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from pybernetes.aio.clock import Clock
 from pybernetes.api import errors
 from pybernetes.api.objects import GroupResource, Object
-from pybernetes.apiserver import bootstrap, kubernetes_service, oidc, upkeep
+from pybernetes.apiserver import bootstrap, default_service_cidr, flowcontrol_objects, kubernetes_service, oidc, upkeep
 from pybernetes.apiserver.admit import chosen
 from pybernetes.apiserver.authn.certificates import CertificateAuthenticator
 from pybernetes.apiserver.authn.chain import AuthenticatorChain
@@ -136,6 +136,8 @@ class ApiServer:
                 group.create_task(self.handlers.reads.bookmarks(), name="apiserver.bookmarks")
                 await bootstrap.prepare(self.storage, self.config)
                 group.create_task(kubernetes_service.keep(self.storage, self.config), name="apiserver.service")
+                group.create_task(default_service_cidr.keep(self.storage, self.config), name="apiserver.servicecidr")
+                group.create_task(flowcontrol_objects.keep(self.storage), name="apiserver.flowcontrol")
                 group.create_task(upkeep.compact(self.storage), name="apiserver.compact")
                 group.create_task(upkeep.expire_events(self.storage), name="apiserver.events")
                 self._loaded.set()

@@ -1,0 +1,1 @@
+"""API resources of flowcontrol.apiserver.k8s.io."""

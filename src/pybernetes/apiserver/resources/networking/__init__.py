@@ -1,0 +1,1 @@
+"""API resources of networking.k8s.io."""

@@ -1,0 +1,27 @@
+"""Labels of Nodes that have newer names: warnings about selectors that still use the old ones."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+_RENAMED = {
+    "beta.kubernetes.io/arch": ("v1.14", "kubernetes.io/arch"),
+    "beta.kubernetes.io/os": ("v1.14", "kubernetes.io/os"),
+    "failure-domain.beta.kubernetes.io/region": ("v1.17", "topology.kubernetes.io/region"),
+    "failure-domain.beta.kubernetes.io/zone": ("v1.17", "topology.kubernetes.io/zone"),
+    "beta.kubernetes.io/instance-type": ("v1.17", "node.kubernetes.io/instance-type"),
+}
+
+
+def deprecated_label(path: str, key: str) -> Iterator[str]:
+    """A warning where the label has another name now."""
+    if key in _RENAMED:
+        since, name = _RENAMED[key]
+        yield f'{path}: deprecated since {since}; use "{name}" instead'
+
+
+def deprecated_labels(selector: Mapping[str, Any] | None, path: str) -> Iterator[str]:
+    """The same of every key of a LabelSelector over Nodes."""
+    for index, term in enumerate((selector or {}).get("matchExpressions") or ()):
+        yield from deprecated_label(f"{path}.matchExpressions[{index}].key", term.get("key") or "")
+    for key in (selector or {}).get("matchLabels") or {}:
+        yield from deprecated_label(f"{path}.matchLabels.{key}", key)
