@@ -1,0 +1,206 @@
+"""Server-side apply on values: is a configuration well typed, what live and configuration make, what removal leaves.
+
+managers.py decides who owns what with it. Content type application/apply-patch+yaml. Inputs are never changed;
+results share what is unchanged with them.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from pybernetes.rules.patch.fields import (
+    BadItem,
+    FieldSet,
+    identity,
+    is_member,
+    items,
+    seen,
+    shown_element,
+)
+from pybernetes.rules.patch.typed import ATOMIC, Node
+
+ABSENT = object()
+
+
+# --- is it well typed
+
+
+def faults(value: Any, node: Node) -> list[str]:
+    """What the schema has against a configuration, as upstream says it: `.spec.x: field not declared in schema`."""
+    return [f"{path}: {text}" if path else text for path, text in _faults(value, node, "")]
+
+
+def refusal(problems: Sequence[str]) -> str:
+    """Several faults as one text."""
+    return problems[0] if len(problems) == 1 else "\n".join(["errors:", *(f"  {text}" for text in problems)])
+
+
+def _faults(value: Any, node: Node, path: str) -> Iterator[tuple[str, str]]:
+    if value is None or node.kind == "untyped" or node.expects == "any":
+        return
+    if node.expects == "map":
+        if not isinstance(value, dict):
+            yield path, f"expected map, got &{{{_go(value)}}}"
+        elif not node.open:
+            for name, inner in value.items():
+                child = node.child(name)
+                if child is None:
+                    yield f"{path}.{name}", "field not declared in schema"
+                else:
+                    yield from _faults(inner, child, f"{path}.{name}")
+    elif node.expects == "list":
+        if not isinstance(value, list):
+            yield path, f"expected list, got &{{{_go(value)}}}"
+        else:
+            yield from _list_faults(value, node, path)
+    elif text := _scalar_fault(value, node.expects):
+        yield path, text
+
+
+def _list_faults(values: Sequence[Any], node: Node, path: str) -> Iterator[tuple[str, str]]:
+    inner = node.item or ATOMIC
+    known: set[str] = set()
+    for index, item in enumerate(values):
+        place = f"[{index}]"
+        if node.kind != "leaf":
+            try:
+                element = identity(item, node)
+            except BadItem as error:
+                yield path, f"element {index}: {error}"
+                return
+            place = shown_element(element)
+            if element in known:
+                yield path, f"duplicate entries for key {place}"
+            known.add(element)
+        yield from _faults(item, inner, path + place)
+
+
+def _scalar_fault(value: Any, expects: str) -> str:
+    kind = type(value)
+    match expects:
+        case "numeric" if kind not in (int, float):
+            names = {str: "string", bool: "bool", dict: "map[string]interface {}", list: "[]interface {}"}
+            return f"expected numeric (int or float), got {names[kind]}"
+        case "string" if kind is not str:
+            return f"expected string, got &value.valueUnstructured{{Value:{_go(value)}}}"
+        case "boolean" if kind is not bool:
+            return f"expected boolean, got &{{{_go(value)}}}"
+        case "scalar" if kind in (dict, list):
+            return f"expected any scalar, got &{{{_go(value)}}}"
+    return ""
+
+
+def _go(value: Any) -> str:
+    """A value as Go's %v prints it."""
+    if isinstance(value, dict):
+        return "map[" + " ".join(f"{key}:{_go(value[key])}" for key in sorted(value)) + "]"
+    if isinstance(value, list):
+        return "[" + " ".join(map(_go, value)) + "]"
+    if value is None:
+        return "<nil>"
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+# --- what live and configuration make
+
+
+def merge(live: Any, config: Any, node: Node) -> Any:
+    """The live value with the configuration on it; a null of the configuration stays for canonical.py to judge."""
+    if config is ABSENT:
+        return live
+    if live is ABSENT:
+        return config
+    node = seen(config, node)
+    if node.kind == "map":
+        before, after = _dict(live), _dict(config)
+        return _merged_map(before, after, node) if before or after else config
+    if node.kind in ("set", "keyed"):
+        there, given = _list(live), _list(config)
+        return _merged_list(there, given, node) if there or given else config
+    return config
+
+
+def _dict(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _list(value: Any) -> Sequence[Any]:
+    return value if isinstance(value, list) else []
+
+
+def _merged_map(live: Mapping[str, Any], config: Mapping[str, Any], node: Node) -> dict[str, Any]:
+    merged = dict(live)
+    for name, value in config.items():
+        merged[name] = merge(live.get(name, ABSENT), value, node.child(name) or ATOMIC)
+    return merged
+
+
+def _merged_list(live: Sequence[Any], config: Sequence[Any], node: Node) -> list[Any]:
+    """The items of both: the configuration's in its order, those that only live has where they were between them."""
+    inner = node.item or ATOMIC
+    there, given = items(live, node), items(config, node)
+    left = [(element, item) for item in live if (element := _named(item, node))]
+    right = list(given)
+    shared = iter([element for element in right if element in there])
+    following = next(shared, None)
+    merged: list[Any] = []
+    taken: set[str] = set()
+
+    def take(element: str) -> None:
+        taken.add(element)
+        found = there.get(element, ())
+        # Duplicates of live are not merged with: there is no telling which is meant.
+        merged.append(merge(found[0] if len(found) == 1 else ABSENT, given[element][0], inner))
+
+    i = j = 0
+    while i < len(left) or j < len(right):
+        element, item = left[i] if i < len(left) else ("", None)
+        wanted = right[j] if j < len(right) else ""
+        if element and element not in given:
+            merged.append(item)
+            i += 1
+            continue
+        if element and element != wanted:
+            if wanted and following is not None and following != element:
+                i += 1  # its turn is where the configuration has it
+                continue
+            i += element in taken
+        if wanted:
+            take(wanted)
+            i += wanted == element
+            j += 1
+            following = next(shared, None) if following == wanted else following
+    return merged
+
+
+def _named(item: Any, node: Node) -> str:
+    try:
+        return identity(item, node)
+    except BadItem:
+        return ""
+
+
+# --- what removal leaves
+
+
+def remove(value: Any, fields: FieldSet, node: Node) -> Any:
+    """The value without the members of a set; an object or list of which nothing is left becomes null."""
+    node = seen(value, node)
+    if node.kind == "map" and isinstance(value, dict) and value:
+        kept: dict[str, Any] = {}
+        for name, inner in value.items():
+            away = fields.get(f"f:{name}")
+            if away is None:
+                kept[name] = inner
+            elif not is_member(away):
+                kept[name] = remove(inner, away, node.child(name) or ATOMIC)
+        return kept or None
+    if node.kind in ("set", "keyed") and isinstance(value, list) and value:
+        left = []
+        for item in value:
+            away = fields.get(_named(item, node))
+            if away is None:
+                left.append(item)
+            elif not is_member(away):
+                left.append(remove(item, away, node.item or ATOMIC))
+        return left or None
+    return value

@@ -1,0 +1,399 @@
+"""Sets of fields: who owns what, as metadata.managedFields writes it (FieldsV1). apply.py and the API server use them.
+
+A set is its own JSON form: a tree of dicts by path element: `f:<field>`, `k:{<key fields>}` and `v:<value>` for items
+of lists, `i:<index>`. A node is a member when it is empty or holds `.`; the root alone may be empty and is no member.
+Sets are never changed once they are made, so they share what is alike.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, TypeAlias
+
+import orjson
+
+from pybernetes.rules.patch.typed import ATOMIC, UNTYPED_MAP, Node
+
+FieldSet: TypeAlias = dict[str, Any]
+
+_SELF = "."
+_ABSENT = object()
+_MEMBER: FieldSet = {}
+DEEPEST = 200
+"""Levels below which a set that a client sends is refused."""
+
+
+class BadItem(ValueError):
+    """An element of a list that cannot be told from others; the message is upstream's."""
+
+
+# --- laws of sets
+
+
+def is_member(node: FieldSet) -> bool:
+    """Whether the node itself is in the set, beside what is below it."""
+    return not node or _SELF in node
+
+
+def has(fields: FieldSet, path: Sequence[str]) -> bool:
+    """Whether the path (of elements, `f:spec`) is a member."""
+    node = fields
+    for element in path:
+        found = node.get(element)
+        if found is None:
+            return False
+        node = found
+    return is_member(node)
+
+
+def of_path(path: Sequence[str]) -> FieldSet:
+    """The set of one path."""
+    node: FieldSet = {}
+    for element in reversed(path):
+        node = {element: node}
+    return node
+
+
+def union(one: FieldSet, other: FieldSet) -> FieldSet:
+    """What is in either."""
+    if not one or one is other:
+        return other
+    if not other:
+        return one
+    result = dict(one)
+    for element, node in other.items():
+        there = result.get(element)
+        result[element] = node if there is None else _union_below(there, node)
+    return result
+
+
+def _union_below(one: FieldSet, other: FieldSet) -> FieldSet:
+    if not one or not other:
+        larger = one or other
+        return larger if is_member(larger) else {_SELF: _MEMBER, **larger}
+    return union(one, other)
+
+
+def difference(one: FieldSet, other: FieldSet) -> FieldSet:
+    """What is in `one` and not in `other`, path by path: below a member of `other` paths stay."""
+    result: FieldSet = {}
+    for element, node in one.items():
+        away = other.get(element)
+        if element == _SELF:
+            continue
+        if away is None:
+            result[element] = node
+            continue
+        inner = difference(node, away)
+        if is_member(node) and not is_member(away):
+            result[element] = _as_member(inner)
+        elif inner:
+            result[element] = inner
+    return result
+
+
+def _as_member(node: FieldSet | None) -> FieldSet:
+    if not node or node.keys() == {_SELF}:
+        return _MEMBER
+    return node if _SELF in node else {_SELF: _MEMBER, **node}
+
+
+def without(one: FieldSet, other: FieldSet) -> FieldSet:
+    """What is in `one` and neither in `other` nor below a member of it."""
+    result: FieldSet = {}
+    for element, node in one.items():
+        away = other.get(element)
+        if away is None:
+            result[element] = node
+        elif element != _SELF and not is_member(away):
+            inner = without(node, away)
+            if inner or not node:
+                result[element] = _MEMBER if inner.keys() == {_SELF} else inner
+    return result
+
+
+def intersection(one: FieldSet, other: FieldSet) -> FieldSet:
+    """What is in both."""
+    if len(other) < len(one):
+        one, other = other, one
+    result = {}
+    for element, node in one.items():
+        there = other.get(element)
+        if there is None or element == _SELF:
+            continue
+        inner = intersection(node, there)
+        if is_member(node) and is_member(there):
+            result[element] = _as_member(inner)
+        elif inner:
+            result[element] = inner
+    return result
+
+
+def paths(fields: FieldSet) -> Iterator[tuple[str, ...]]:
+    """Every member, in upstream's order: the members of a level in order, then what is below each."""
+    elements = sorted(element for element in fields if element != _SELF)
+    for element in elements:
+        if is_member(fields[element]):
+            yield (element,)
+    for element in elements:
+        for path in paths(fields[element]):
+            yield (element, *path)
+
+
+def with_named_parents(fields: FieldSet, node: Node | None) -> FieldSet:
+    """The set with every declared field that has members below it: what goes when all below it goes."""
+    result: FieldSet = {}
+    for element, below in fields.items():
+        if element == _SELF:
+            result[_SELF] = below
+            continue
+        child, named = _descend(node, element)
+        inner = with_named_parents(below, child)
+        result[element] = {_SELF: _MEMBER, **inner} if named and inner else inner
+    return result
+
+
+def _descend(node: Node | None, element: str) -> tuple[Node | None, bool]:
+    """The node below an element, and whether it is a field that the schema declares."""
+    if node is None or node.kind == "leaf":
+        return None, False
+    if element[0] == "f":
+        name = element[2:]
+        return node.child(name), name in node.fields
+    return node.item, False
+
+
+# --- reading and showing
+
+
+def read(value: Any) -> FieldSet:
+    """A set that a client sent, its keys in canonical form. Raises ValueError where it is none."""
+    return _read(value, DEEPEST)
+
+
+def _read(value: Any, levels: int) -> FieldSet:
+    if not isinstance(value, dict):
+        raise ValueError("expected map")
+    if not levels:
+        raise ValueError("exceeded max depth")
+    result: FieldSet = {}
+    for element, below in value.items():
+        if element == _SELF:
+            if levels < DEEPEST:  # the object itself is nobody's field
+                result[_SELF] = _MEMBER
+        else:
+            result[_element(element)] = _read(below, levels - 1)
+    return _MEMBER if result.keys() == {_SELF} else result
+
+
+def _element(text: str) -> str:
+    """The canonical form of a path element."""
+    kind, separator, rest = text[:1], text[1:2], text[2:]
+    if separator != ":":
+        raise ValueError(f"missing colon: {text!r}")
+    if kind == "f":
+        return text
+    try:
+        value = orjson.loads(rest)
+    except orjson.JSONDecodeError as error:
+        raise ValueError(f"{text!r}: {error}") from None
+    if kind == "v" or (kind == "i" and isinstance(value, int)):
+        return f"{kind}:{_json(value)}"
+    if kind == "k" and isinstance(value, dict) and value:
+        return f"k:{_json(value)}"
+    raise ValueError(f"unknown path element: {text!r}")
+
+
+def _json(value: Any) -> str:
+    return orjson.dumps(value, option=orjson.OPT_SORT_KEYS).decode()
+
+
+def shown(path: Sequence[str]) -> str:
+    """A path as messages show it: `.spec.containers[name="web"].image`."""
+    return "".join(shown_element(element) for element in path)
+
+
+def shown_element(element: str) -> str:
+    """One element of `shown()`."""
+    kind, rest = element[0], element[2:]
+    if kind == "f":
+        return f".{rest}"
+    if kind == "k":
+        return "[" + ",".join(f"{name}={_json(value)}" for name, value in orjson.loads(rest).items()) + "]"
+    return f"[={rest}]" if kind == "v" else f"[{rest}]"
+
+
+# --- sets of values
+
+
+def identity(item: Any, node: Node) -> str:
+    """The path element of an item of a list of this node. Raises BadItem."""
+    if node.kind == "set":
+        if item.__class__ is str:
+            return f"v:{orjson.dumps(item).decode()}"
+        if item is None:
+            raise BadItem("associative list without keys has an element that's an explicit null")
+        if isinstance(item, list):
+            raise BadItem("not supported: associative list with lists as elements")
+        if isinstance(item, dict):
+            raise BadItem("associative list without keys has an element that's a map type")
+        return f"v:{_json(item)}"
+    if item is None:
+        raise BadItem("associative list with keys may not have a null element")
+    if not isinstance(item, dict):
+        raise BadItem("associative list with keys may not have non-map elements")
+    named = {}
+    for key in node.keys:
+        if key in item:
+            named[key] = item[key]
+        elif key in node.defaults:
+            named[key] = node.defaults[key]
+    if not named:
+        keys = "[" + " ".join(f'"{key}"' for key in node.declared_keys) + "]"
+        raise BadItem(
+            f"associative list with keys has an element that omits all key fields {keys}"
+            " (and doesn't have default values for any key fields)"
+        )
+    return f"k:{_json(named)}"
+
+
+def items(values: Sequence[Any], node: Node) -> dict[str, list[Any]]:
+    """The items of a list by identity, duplicates together; what has no identity is left out."""
+    found: dict[str, list[Any]] = {}
+    for item in values:
+        try:
+            found.setdefault(identity(item, node), []).append(item)
+        except BadItem:
+            continue
+    return found
+
+
+def of_object(value: Mapping[str, Any], node: Node) -> FieldSet:
+    """What whoever applies this object owns."""
+    fields = _owned(value, node)
+    return {element: below for element, below in fields.items() if element != _SELF}
+
+
+def _owned(value: Any, node: Node) -> FieldSet:
+    """Leaves, items and empty values; of maps and lists only what is in them."""
+    node = seen(value, node)
+    result: FieldSet = {}
+    if node.kind == "map" and isinstance(value, dict):
+        for name, inner in value.items():
+            child = node.child(name) or ATOMIC
+            below = _owned(inner, child)
+            if below and name not in node.fields:
+                below = _as_member(below)
+            result[f"f:{name}"] = below
+    elif node.kind in ("set", "keyed") and isinstance(value, list):
+        for element, found in items(value, node).items():
+            single = len(found) == 1 and node.kind == "keyed"
+            result[element] = _as_member(_owned(found[0], node.item or ATOMIC)) if single else _MEMBER
+    return result
+
+
+def seen(value: Any, node: Node) -> Node:
+    """An untyped node as what is found there."""
+    if node.kind != "untyped":
+        return node
+    return UNTYPED_MAP if isinstance(value, dict) or value is None else ATOMIC
+
+
+def compare(old: Mapping[str, Any], new: Mapping[str, Any], node: Node) -> tuple[FieldSet, FieldSet]:
+    """What the step from `old` to `new` removes, and what it adds or changes."""
+    removed: FieldSet = {}
+    changed: FieldSet = {}
+    _maps(old, new, node, (removed, changed))
+    return removed, changed
+
+
+def _maps(old: Mapping[str, Any], new: Mapping[str, Any], node: Node, into: tuple[FieldSet, FieldSet]) -> None:
+    removed, changed = into
+    fields = node.fields
+    common = 0
+    for name, value in new.items():
+        before = old.get(name, _ABSENT)
+        if before is _ABSENT:
+            changed[f"f:{name}"] = whole(value, fields.get(name) or node.item or ATOMIC)
+            continue
+        common += 1
+        if before != value:
+            _step(before, value, fields.get(name) or node.item or ATOMIC, f"f:{name}", into)
+    if common < len(old):
+        for name, before in old.items():
+            if name not in new:
+                removed[f"f:{name}"] = whole(before, fields.get(name) or node.item or ATOMIC)
+
+
+def _step(old: Any, new: Any, node: Node, element: str, into: tuple[FieldSet, FieldSet]) -> None:
+    """From one value to another of the same place; they differ."""
+    kind = node.kind
+    if kind == "untyped":
+        _untyped_step(old, new, element, into)
+        return
+    inner: tuple[FieldSet, FieldSet] = ({}, {})
+    if kind == "map":
+        before, after = old if isinstance(old, dict) else {}, new if isinstance(new, dict) else {}
+        _maps(before, after, node, inner)
+    elif kind in ("set", "keyed"):
+        _lists(old if isinstance(old, list) else [], new if isinstance(new, list) else [], node, inner)
+    if kind == "leaf" or not (old or new):
+        into[1][element] = _MEMBER
+        return
+    for target, found in zip(into, inner, strict=True):
+        if found:
+            target[element] = found
+
+
+def _untyped_step(old: Any, new: Any, element: str, into: tuple[FieldSet, FieldSet]) -> None:
+    """A map that becomes another kind of value loses its fields, and the other way round gains them."""
+    before, after = isinstance(old, dict), isinstance(new, dict)
+    if before and after:
+        _step(old, new, UNTYPED_MAP, element, into)
+        return
+    if before and old:
+        into[0][element] = {name: below for name, below in whole(old, UNTYPED_MAP).items() if name != _SELF}
+    into[1][element] = whole(new, UNTYPED_MAP) if after else _MEMBER
+
+
+def _lists(old: Sequence[Any], new: Sequence[Any], node: Node, into: tuple[FieldSet, FieldSet]) -> None:
+    removed, changed = into
+    before, after = items(old, node), items(new, node)
+    inner = node.item or ATOMIC
+    for element, now in after.items():
+        was = before.get(element)
+        if was is None:
+            changed[element] = whole(now[0], inner) if len(now) == 1 else _MEMBER
+        elif len(was) == len(now) == 1:
+            if was[0] != now[0]:
+                _step(was[0], now[0], inner, element, into)
+        elif len(was) > 1 and len(now) > 1:
+            if was != now:
+                changed[element] = _MEMBER
+        elif len(was) > 1:  # no duplicate any more: its fields are told apart again
+            changed[element] = whole(now[0], inner)
+            removed[element] = _MEMBER
+        else:
+            removed[element] = whole(was[0], inner)
+            changed[element] = _MEMBER
+    for element, was in before.items():
+        if element not in after:
+            removed[element] = whole(was[0], inner) if len(was) == 1 else _MEMBER
+
+
+def whole(value: Any, node: Node) -> FieldSet:
+    """All of a value that comes or goes: itself and everything below it."""
+    if not value or node.kind == "leaf":
+        return _MEMBER
+    node = seen(value, node)
+    result: FieldSet = {_SELF: _MEMBER}
+    if node.kind == "map" and isinstance(value, dict):
+        fields, item = node.fields, node.item
+        for name, inner in value.items():
+            child = fields.get(name) or item
+            result[f"f:{name}"] = _MEMBER if child is None or child.kind == "leaf" else whole(inner, child)
+        return result
+    if node.kind in ("set", "keyed") and isinstance(value, list):
+        inner_node = node.item or ATOMIC
+        for element, found in items(value, node).items():
+            result[element] = whole(found[0], inner_node) if len(found) == 1 else _MEMBER
+        return result
+    return _MEMBER
