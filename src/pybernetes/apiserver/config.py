@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from ssl import SSLContext
 
-from pybernetes.api.objects import User
+from pybernetes.api.objects import Object, User
 from pybernetes.apiserver.registry import KubeletDialer
 from pybernetes.apiserver.service_addresses import Network
 from pybernetes.wire.pki.keys import PrivateKey, PublicKey
@@ -35,8 +35,11 @@ class Config:
     """--enable-bootstrap-token-auth."""
     anonymous: bool = True
     authorization_modes: tuple[str, ...] = ("Node", "RBAC")
-    enable_admission: tuple[str, ...] = ()
+    enable_admission: tuple[str, ...] = ("NodeRestriction",)
+    """Plugins beside those that are on by default; upstream leaves this one off and kubeadm switches it on."""
     disable_admission: tuple[str, ...] = ()
+    admission_configuration: Mapping[str, Object] = field(default_factory=dict)
+    """--admission-control-config-file: the configuration of each plugin that has one, by its name."""
     kubelet_tls: SSLContext | None = None
     """How logs, exec, attach and port-forward reach kubelets; None: they are refused."""
     kubelets: KubeletDialer | None = None

@@ -27,7 +27,9 @@ _POLICIES = ("Orphan", "Background", "Foreground")
 _FOREGROUND, _ORPHAN = "foregroundDeletion", "orphan"
 _ORPHANING = {"replicationcontrollers"}
 """Kinds whose dependents stay when a DELETE says nothing of them: upstream keeps that of core/v1 for old clients."""
-_RETURNED = {"pods", "podtemplates", "resourcequotas", "serviceaccounts", "services", "persistentvolumes"}
+_RETURNED = {"pods", "podtemplates", "resourcequotas", "serviceaccounts", "services"}
+_RETURNED |= {"persistentvolumes", "persistentvolumeclaims", "storageclasses", "volumeattributesclasses"}
+_RETURNED |= {"csidrivers", "csinodes", "volumeattachments"}
 """Kinds whose deletion answers with the object; the others answer with a Status."""
 
 
@@ -93,7 +95,7 @@ class Deletes:
         for _ in range(RETRIES):
             entry = await self._storage.read(served, call.namespace, call.name)
             _check(entry, served, options)
-            await self._admission.validate(AdmissionRequest(call, "DELETE", {}, entry.object()))
+            await self._admission.admit(AdmissionRequest(call, "DELETE", {}, entry.object()))
             try:
                 return await self._once(call, served, entry, options)
             except errors.Conflict as error:

@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum
-from typing import Literal, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
 
 from msgspec import Struct
 
@@ -11,6 +11,9 @@ from pybernetes.api.objects import Object, User
 from pybernetes.apiserver.resource import Call
 from pybernetes.rules.rbac import Rule
 from pybernetes.wire.http import Request
+
+if TYPE_CHECKING:
+    from pybernetes.apiserver.registry import Registry
 
 
 class Authenticator(Protocol):
@@ -61,18 +64,34 @@ class Authorizer(Protocol):
         """The decision and its reason; synchronous: judges from caches."""
 
 
+Operation: TypeAlias = Literal["CREATE", "UPDATE", "DELETE", "CONNECT"]
+
+
 @dataclass(slots=True)
 class AdmissionRequest:
     """A write on its way to the store."""
 
     call: Call
-    operation: Literal["CREATE", "UPDATE", "DELETE", "CONNECT"]
+    operation: Operation
     object: Object
     """Mutating plugins change it in place; empty for DELETE."""
     old: Object | None
 
+    @property
+    def audit_annotations(self) -> dict[str, str]:
+        """What plugins say for the audit log, by `<plugin's domain>/<key>`."""
+        return self.call.audit_annotations
+
 
 Admit: TypeAlias = Callable[[AdmissionRequest], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Hooks:
+    """What a plugin does with a request. A refusal is a raised ApiError."""
+
+    mutate: Admit | None = None
+    validate: Admit | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,7 +100,13 @@ class Admission:
 
     name: str
     order: int
-    operations: frozenset[str] = frozenset({"CREATE", "UPDATE"})
+    operations: frozenset[Operation] = frozenset({"CREATE", "UPDATE"})
+    resources: frozenset[str] = frozenset({"*/*"})
+    """What it is asked about: `pods`, `deployments.apps`, `pods/resize`, `pods/*` (its subresources); `*` is every
+    resource itself, `*/*` everything."""
     mutate: Admit | None = None
     validate: Admit | None = None
+    start: "Callable[[Registry, Object], Hooks] | None" = None
+    """In place of the two, for a plugin that keeps state or is configured: called once for each server with its part of
+    --admission-control-config-file (empty where there is none). Raises ValueError for a configuration that is wrong."""
     default_on: bool = True

@@ -83,7 +83,7 @@ class Handlers:
         call = Call(self._storage, user, info.verb, served.resource, info.subresource, namespace, info.name, request)
         custom = served.resource.subresources.get(info.subresource) if info.subresource else None
         if custom is not None and custom.connect is not None:
-            if info.verb not in verbs:
+            if info.verb not in verbs and info.subresource != "proxy":  # any method may be passed on
                 raise not_allowed(served, info)
             if info.subresource != "log":
                 # A refusal must come before the upgrade; `log` alone is an ordinary get.
@@ -259,8 +259,7 @@ class Handlers:
     ) -> Object:
         """What admission makes of a body that is answered by the kind itself."""
         request = AdmissionRequest(call, operation, obj, old)
-        await self._admission.mutate(request)
-        await self._admission.validate(request)
+        await self._admission.admit(request)
         return request.object
 
     async def _scale(self, asked: Asked) -> Response:

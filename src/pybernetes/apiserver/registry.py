@@ -31,6 +31,9 @@ class KubeletDialer(Protocol):
     def transport(self, node: Object) -> Transport:
         """To the kubelet of a Node. Raises ServiceUnavailable where it cannot be reached."""
 
+    def backend(self, url: str) -> Transport:
+        """To `scheme://address:port` of a Pod or node, for one request: proxying."""
+
 
 class Registry(Protocol):
     """What hooks, admission and subresources may do to the store, by resource and Key, on canonical dicts.
@@ -55,6 +58,9 @@ class Registry(Protocol):
 
     async def get(self, resource: GroupResource, namespace: str, name: str) -> Object:
         """Raises NotFound."""
+
+    def look(self, resource: GroupResource, namespace: str, name: str) -> Object | None:
+        """What the watch cache has now, which counts every write that this server acknowledged; None: nothing."""
 
     async def list(self, resource: GroupResource, namespace: str = "") -> list[Object]:
         """All objects of a namespace (empty: of all), from the watch cache at a fresh revision."""

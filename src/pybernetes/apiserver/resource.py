@@ -86,6 +86,10 @@ class Call:
     dry_run: bool = False
     warnings: list[str] = field(default_factory=list)
     """Sent as 299 Warning headers."""
+    audit_annotations: dict[str, str] = field(default_factory=dict)
+    """What admission says for the audit log."""
+    undo: list[Callable[[], Awaitable[None]]] = field(default_factory=list)
+    """How to give back what admission took for this write (quota); done when the write fails."""
 
 
 SubresourceHandler: TypeAlias = Callable[[Call, Object], Awaitable[Object]]

@@ -67,6 +67,11 @@ class Storage:
     async def get(self, resource: GroupResource, namespace: str, name: str) -> Object:
         return (await self.read(self._served(resource), namespace, name)).object()
 
+    def look(self, resource: GroupResource, namespace: str, name: str) -> Object | None:
+        served = self.catalog.by_gr.get(resource)
+        entry = self.peek(served, namespace, name) if served is not None else None
+        return entry.object() if entry is not None else None
+
     async def list(self, resource: GroupResource, namespace: str = "") -> list[Object]:
         served = self._served(resource)
         await self.cache.fresh()
@@ -76,9 +81,9 @@ class Storage:
         served = self._served(resource)
         strategy = served.resource
         obj = canonical(served, obj)
+        begin(obj, served, self.clock)
         strategy.default(obj)
         strategy.prepare(obj, None)
-        begin(obj, served, self.clock)
         faults = [
             *validate_object_meta(obj, None, served.facts.namespaced, strategy.validate_name),
             *strategy.validate(obj),

@@ -13,7 +13,7 @@ from msgspec import Struct
 from pybernetes.api import errors
 from pybernetes.api.errors import FieldError
 from pybernetes.api.objects import GroupResource, Object
-from pybernetes.apiserver.admit import AdmissionChain
+from pybernetes.apiserver.admit import AdmissionChain, held
 from pybernetes.apiserver.catalog import Served
 from pybernetes.apiserver.decoding import canonical
 from pybernetes.apiserver.extension import AdmissionRequest
@@ -57,13 +57,13 @@ class Writes:
         """`obj` is canonical. Raises AlreadyExists, Invalid, what admission raises."""
         metadata = obj["metadata"]
         if metadata.get("name") or not metadata.get("generateName"):
-            return await self._create(call, served, obj)
+            return await held(call, self._create(call, served, obj))
         sent, random = orjson.dumps(obj), self._storage.clock.random
         for left in reversed(range(_GENERATIONS)):
             name = metadata["generateName"][:_NAME_LIMIT] + "".join(random.choices(_SUFFIX, k=5))
             obj["metadata"]["name"] = name
             try:
-                return await self._create(call, served, obj)
+                return await held(call, self._create(call, served, obj))
             except errors.AlreadyExists as error:
                 if left:
                     obj = orjson.loads(sent)  # as it was before admission
@@ -141,7 +141,7 @@ class Writes:
             if named and named != str(entry.revision):
                 raise errors.conflict(served.gr, call.name, MODIFIED)
             try:
-                return await self._change(call, served, entry, wanted)
+                return await held(call, self._change(call, served, entry, wanted))
             except errors.Conflict as error:
                 if named or MODIFIED not in error.message:
                     raise

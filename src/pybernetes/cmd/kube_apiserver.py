@@ -15,7 +15,7 @@ from pathlib import Path
 from pybernetes.aio.clock import SystemClock
 from pybernetes.api.errors import ApiError
 from pybernetes.api.objects import User
-from pybernetes.apiserver.admit import UnknownPluginError
+from pybernetes.apiserver.admit import AdmissionPluginError
 from pybernetes.apiserver.authn.tokens import read_token_file
 from pybernetes.apiserver.config import ISSUER, Config
 from pybernetes.apiserver.server import ApiServer, UnknownModeError
@@ -234,7 +234,7 @@ async def serve(options: argparse.Namespace) -> None:
         clock = SystemClock()
         try:
             server = ApiServer(config, store, clock)
-        except (UnknownPluginError, UnknownModeError) as error:
+        except (AdmissionPluginError, UnknownModeError) as error:
             raise StartError(str(error)) from error
         http = HttpServer(server.handler, ssl=tls.context, clock=clock)
         await http.start(sockets=sockets)

@@ -1,28 +1,38 @@
-"""DefaultTolerationSeconds: a Pod stays five minutes on a node that fell silent, unless it says otherwise."""
+"""DefaultTolerationSeconds: a Pod stays five minutes on a node that fell silent, unless it says otherwise.
 
-from pybernetes.api.objects import GroupResource
-from pybernetes.apiserver.extension import Admission, AdmissionRequest
+Configuration, from flags of their own: `notReadySeconds`, `unreachableSeconds`.
+"""
 
-PODS = GroupResource("", "pods")
+from pybernetes.api.objects import Object
+from pybernetes.apiserver.extension import Admission, AdmissionRequest, Hooks
+from pybernetes.apiserver.registry import Registry
+
 SECONDS = 300
-_TAINTS = ("node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable")
 
 
-async def _mutate(request: AdmissionRequest) -> None:
-    call, spec = request.call, request.object.get("spec")
-    if call.resource.group_resource != PODS or call.subresource or spec is None:
-        return
-    tolerations = list(spec.get("tolerations") or ())
-    for taint in _TAINTS:
-        tolerated = any(
-            (toleration.get("key") or taint) == taint and (toleration.get("effect") or "NoExecute") == "NoExecute"
-            for toleration in tolerations
-        )
-        if not tolerated:
-            tolerations.append(
-                {"key": taint, "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": SECONDS}
+def _start(registry: Registry, configuration: Object) -> Hooks:
+    taints = {
+        f"node.kubernetes.io/{taint}": configuration.get(field, SECONDS)
+        for taint, field in (("not-ready", "notReadySeconds"), ("unreachable", "unreachableSeconds"))
+    }
+
+    async def mutate(request: AdmissionRequest) -> None:
+        spec = request.object.get("spec")
+        if spec is None:
+            return
+        tolerations = list(spec.get("tolerations") or ())
+        missing = [
+            {"key": taint, "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": seconds}
+            for taint, seconds in taints.items()
+            if not any(
+                (one.get("key") or taint) == taint and (one.get("effect") or "NoExecute") == "NoExecute"
+                for one in tolerations
             )
-    spec["tolerations"] = tolerations
+        ]
+        if missing:
+            spec["tolerations"] = tolerations + missing
+
+    return Hooks(mutate=mutate)
 
 
-ADMISSION = Admission(name="DefaultTolerationSeconds", order=150, mutate=_mutate)
+ADMISSION = Admission(name="DefaultTolerationSeconds", order=150, resources=frozenset({"pods"}), start=_start)

@@ -1,45 +1,77 @@
-"""Priority: a Pod's class becomes a number. The two classes of the system are known; other ones come with PriorityClass."""
+"""Priority: a Pod's class becomes a number and a preemption policy; one class at most is everybody's."""
 
-from pybernetes.api.errors import forbidden
-from pybernetes.api.objects import GroupResource
-from pybernetes.apiserver.extension import Admission, AdmissionRequest
+from pybernetes.api.objects import GroupResource, Object
+from pybernetes.apiserver.admission._followed import PODS, Followed, refused
+from pybernetes.apiserver.extension import Admission, AdmissionRequest, Hooks
+from pybernetes.apiserver.registry import Registry
 
-PODS = GroupResource("", "pods")
+CLASSES = GroupResource("scheduling.k8s.io", "priorityclasses")
 SYSTEM_CLASSES = {"system-cluster-critical": 2_000_000_000, "system-node-critical": 2_000_001_000}
+"""Every cluster has these; they count also before their objects are made."""
 _PREEMPTS = "PreemptLowerPriority"
 
 
-async def _mutate(request: AdmissionRequest) -> None:
-    call, spec = request.call, request.object.get("spec")
-    if call.resource.group_resource != PODS or call.subresource or spec is None:
-        return
-    if request.old is not None:
-        for field in ("priority", "preemptionPolicy"):
-            kept = (request.old.get("spec") or {}).get(field)
-            if spec.get(field) is None and kept is not None:
-                spec[field] = kept
-        return
-    name = spec.get("priorityClassName") or ""
-    if name and name not in SYSTEM_CLASSES:
-        raise forbidden(PODS, call.name, f"no PriorityClass with name {name} was found")
-    computed = SYSTEM_CLASSES.get(name, 0)
-    asked = spec.get("priority")
-    if asked is not None and asked != computed:
-        raise forbidden(
-            PODS,
-            call.name,
-            f"the integer value of priority ({asked}) must not be provided in pod spec; priority admission controller "
-            f"computed {computed} from the given PriorityClass name",
-        )
-    policy = spec.get("preemptionPolicy")
-    if policy is not None and policy != _PREEMPTS:
-        raise forbidden(
-            PODS,
-            call.name,
-            f"the string value of PreemptionPolicy ({policy}) must not be provided in pod spec; priority admission "
-            f"controller computed {_PREEMPTS} from the given PriorityClass name",
-        )
-    spec["priority"], spec["preemptionPolicy"] = computed, _PREEMPTS
+class Priorities:
+    """The plugin of one server."""
+
+    def __init__(self, registry: Registry) -> None:
+        self._classes = Followed(registry, CLASSES)
+
+    async def mutate(self, request: AdmissionRequest) -> None:
+        """Resolves the class of a new Pod; an update that left the numbers out keeps them."""
+        if request.call.resource.group_resource != PODS:
+            return
+        spec = request.object.get("spec") or {}
+        if request.old is not None:
+            for field in ("priority", "preemptionPolicy"):
+                kept = (request.old.get("spec") or {}).get(field)
+                if spec.get(field) is None and kept is not None:
+                    spec[field] = kept
+            return
+        found = self._resolve(request, spec.get("priorityClassName") or "")
+        if found["metadata"]["name"]:
+            spec["priorityClassName"] = found["metadata"]["name"]
+        wanted = {"priority": found.get("value") or 0, "preemptionPolicy": found.get("preemptionPolicy") or _PREEMPTS}
+        words = {"priority": "integer value of priority", "preemptionPolicy": "string value of PreemptionPolicy"}
+        for field, value in wanted.items():
+            if spec.get(field) not in (None, value):
+                what = f"the {words[field]} ({spec[field]}) must not be provided in pod spec"
+                why = f"priority admission controller computed {value} from the given PriorityClass name"
+                raise refused(request, f"{what}; {why}")
+            spec[field] = value
+
+    async def validate(self, request: AdmissionRequest) -> None:
+        """A second default class is refused."""
+        if request.call.resource.group_resource != CLASSES or not request.object.get("globalDefault"):
+            return
+        default = self._default()
+        if default is None:
+            return
+        name = default["metadata"]["name"]
+        if request.operation == "CREATE" or name != request.call.name:
+            raise refused(request, f"PriorityClass {name} is already marked as default. Only one default can exist")
+
+    def _resolve(self, request: AdmissionRequest, name: str) -> Object:
+        if not name:
+            return self._default() or {"metadata": {"name": ""}}
+        found = self._classes.get(name)
+        if found is None and name in SYSTEM_CLASSES:
+            found = {"metadata": {"name": name}, "value": SYSTEM_CLASSES[name]}
+        if found is None:
+            raise refused(request, f"no PriorityClass with name {name} was found")
+        return found
+
+    def _default(self) -> Object | None:
+        """Of several that a race left, the lowest."""
+        marked = [one for one in self._classes.of() if one.get("globalDefault")]
+        return min(marked, key=lambda one: int(one.get("value") or 0), default=None)
 
 
-ADMISSION = Admission(name="Priority", order=140, mutate=_mutate)
+def _start(registry: Registry, configuration: Object) -> Hooks:
+    plugin = Priorities(registry)
+    return Hooks(plugin.mutate, plugin.validate)
+
+
+ADMISSION = Admission(
+    name="Priority", order=140, resources=frozenset({"pods", "priorityclasses.scheduling.k8s.io"}), start=_start
+)

@@ -1,0 +1,24 @@
+"""ExtendedResourceToleration: a Pod that asks for a device tolerates the nodes that are kept for it."""
+
+from pybernetes.apiserver.admission._followed import containers
+from pybernetes.apiserver.extension import Admission, AdmissionRequest
+from pybernetes.rules.quota import is_extended_resource
+
+
+async def _mutate(request: AdmissionRequest) -> None:
+    spec = request.object.get("spec") or {}
+    names = {name for c in containers(spec) for name in (c.get("resources") or {}).get("requests") or ()}
+    tolerations = list(spec.get("tolerations") or ())
+    wanted = [
+        {"key": name, "operator": "Exists", "effect": "NoSchedule"}
+        for name in sorted(names)
+        if is_extended_resource(name)
+    ]
+    missing = [toleration for toleration in wanted if toleration not in tolerations]
+    if missing:
+        spec["tolerations"] = tolerations + missing
+
+
+ADMISSION = Admission(
+    name="ExtendedResourceToleration", order=180, resources=frozenset({"pods"}), mutate=_mutate, default_on=False
+)
