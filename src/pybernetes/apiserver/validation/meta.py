@@ -118,12 +118,17 @@ def _owners(owners: Iterable[Mapping[str, Any]], path: str) -> FieldErrors:
             controller = owner.get("name", "")
 
 
+def finalizer(value: str, path: str) -> FieldErrors:
+    """The name of one finalizer."""
+    yield from check(path, value, names.qualified_name(value))
+    if "/" not in value and value not in _STANDARD_FINALIZERS:
+        yield invalid_value(path, value, "name is neither a standard finalizer name nor is it fully qualified")
+
+
 def _finalizers(values: Iterable[str], path: str) -> FieldErrors:
     values = list(values)
     for value in values:
-        yield from check(path, value, names.qualified_name(value))
-        if "/" not in value and value not in _STANDARD_FINALIZERS:
-            yield invalid_value(path, value, "name is neither a standard finalizer name nor is it fully qualified")
+        yield from finalizer(value, path)
     if "orphan" in values and "foregroundDeletion" in values:
         yield invalid_value(path, values, "finalizer orphan and foregroundDeletion cannot be both set")
 

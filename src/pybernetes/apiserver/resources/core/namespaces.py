@@ -1,12 +1,13 @@
 """Namespace: gone only when its content is: spec.finalizers hold it, the namespace controller empties it, lets go."""
 
 from pybernetes.api import names
-from pybernetes.api.objects import GroupResource, Object
-from pybernetes.apiserver.resource import Call, Column, Resource, Subresource
+from pybernetes.api.errors import invalid_value
+from pybernetes.api.objects import Object
+from pybernetes.apiserver.resource import Column, Part, Resource, Subresource
 from pybernetes.apiserver.resources._columns import AGE, status
-from pybernetes.apiserver.validation.fields import FieldErrors, check, optional_one_of
+from pybernetes.apiserver.validation.fields import FieldErrors
+from pybernetes.apiserver.validation.meta import finalizer
 
-NAMESPACES = GroupResource("", "namespaces")
 NAME_LABEL = "kubernetes.io/metadata.name"
 
 
@@ -29,14 +30,20 @@ def _prepare(obj: Object, old: Object | None) -> None:
             spec["finalizers"] = [*(spec.get("finalizers") or ()), "kubernetes"]
 
 
+def _finalizers(obj: Object, *, indexed: bool) -> FieldErrors:
+    for index, value in enumerate((obj.get("spec") or {}).get("finalizers") or ()):
+        yield from finalizer(value, f"spec.finalizers[{index}]" if indexed else "spec.finalizers")
+
+
 def _validate(obj: Object) -> FieldErrors:
-    for value in (obj.get("spec") or {}).get("finalizers") or ():
-        yield from check("spec.finalizers", value, names.qualified_name(value))
+    yield from _finalizers(obj, indexed=False)
 
 
 def _validate_status(obj: Object, old: Object) -> FieldErrors:
-    phase = status(obj).get("phase")
-    yield from optional_one_of("status.phase", phase, ("Active", "Terminating"))
+    phase = status(obj).get("phase") or ""
+    for wanted, word, ends in (("Active", "empty", False), ("Terminating", "not empty", True)):
+        if bool(obj["metadata"].get("deletionTimestamp")) == ends and phase != wanted:
+            yield invalid_value("status.Phase", phase, f"may only be '{wanted}' if `deletionTimestamp` is {word}")
 
 
 def _stays(obj: Object) -> bool:
@@ -46,23 +53,9 @@ def _stays(obj: Object) -> bool:
     return held
 
 
-async def _finalize(call: Call, body: Object) -> Object:
-    """PUT /finalize: takes spec.finalizers over; the last one's removal removes the namespace."""
-    wanted = (body.get("spec") or {}).get("finalizers") or []
-
-    def change(obj: Object) -> Object:
-        spec = {**(obj.get("spec") or {})}
-        spec.pop("finalizers", None)
-        obj["spec"] = {**spec, "finalizers": wanted} if wanted else spec
-        return obj
-
-    if call.dry_run:
-        return change(await call.registry.get(NAMESPACES, "", call.name))
-    updated = await call.registry.update(NAMESPACES, "", call.name, change)
-    meta = updated["metadata"]
-    if meta.get("deletionTimestamp") and not wanted and not meta.get("finalizers"):
-        await call.registry.delete(NAMESPACES, "", call.name)
-    return updated
+def _only_finalizers(obj: Object, old: Object) -> None:
+    """PUT /finalize takes spec.finalizers over; the update that removes the last one removes the namespace."""
+    obj["status"] = old.get("status") or {}
 
 
 RESOURCE = Resource(
@@ -75,7 +68,11 @@ RESOURCE = Resource(
     validate_name=names.dns1123_label,
     stays=_stays,
     generation=False,
-    subresources={"finalize": Subresource(create=_finalize)},
+    subresources={
+        "finalize": Subresource(
+            part=Part(prepare=_only_finalizers, validate=lambda obj, old: _finalizers(obj, indexed=True))
+        )
+    },
     columns=(
         Column("Status", lambda obj: status(obj).get("phase", ""), description="The status of the namespace."),
         AGE,
