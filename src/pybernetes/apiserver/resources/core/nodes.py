@@ -1,22 +1,29 @@
 """Node: a machine. Kubelets register and report; nodelifecycle, the scheduler and admins taint."""
 
+import ipaddress
+from collections.abc import Iterator, Mapping
+from typing import Any
+
 from pybernetes.api import names
-from pybernetes.api.errors import duplicate, field_forbidden, invalid_value, not_supported, required
+from pybernetes.api.errors import FieldError, duplicate, field_forbidden, invalid_value, not_supported, required
 from pybernetes.api.objects import Object
-from pybernetes.apiserver.resource import Column, Resource
+from pybernetes.apiserver.proxying import proxy_node
+from pybernetes.apiserver.resource import Column, Resource, Subresource
 from pybernetes.apiserver.resources._columns import AGE, NONE, spec, status
 from pybernetes.apiserver.validation.addresses import cidr
+from pybernetes.apiserver.validation.amounts import amount_value
 from pybernetes.apiserver.validation.fields import FieldErrors, check, each
 
 _ROLE, _OLD_ROLE = "node-role.kubernetes.io/", "kubernetes.io/role"
 _EFFECTS = ("NoSchedule", "PreferNoSchedule", "NoExecute")
+_ONE_EACH = "may specify no more than one CIDR for each IP family"
+_ONCE = 'node updates may not change {} except from "" to valid'
 
 
 def _default(obj: Object) -> None:
-    ranges = spec(obj).get("podCIDRs")
-    first = spec(obj).get("podCIDR")
-    if first and not ranges:
-        obj["spec"]["podCIDRs"] = [first]
+    ranges, first = spec(obj).get("podCIDRs"), spec(obj).get("podCIDR")
+    if first and (not ranges or ranges[0] != first):
+        obj["spec"]["podCIDRs"] = [first]  # the older field leads
     elif ranges and not first:
         obj["spec"]["podCIDR"] = ranges[0]
     capacity = status(obj).get("capacity")
@@ -25,42 +32,107 @@ def _default(obj: Object) -> None:
 
 
 def _validate(obj: Object) -> FieldErrors:
+    yield from _taints(obj)
+    yield from _amounts(obj)
+    ranges = spec(obj).get("podCIDRs") or ()
+    for index, text in enumerate(ranges):
+        yield from check(f"spec.podCIDRs[{index}]", text, cidr(text))
+    if len(ranges) > 1:
+        versions = [_version(text) for text in ranges]
+        if sorted(versions) != [4, 6]:
+            yield invalid_value("spec.podCIDRs", list(ranges), _ONE_EACH)
+        for index, text in enumerate(ranges):
+            if text in ranges[:index]:
+                yield duplicate(f"spec.podCIDRs[{index}]", text)
+
+
+def _version(text: str) -> int:
+    try:
+        return ipaddress.ip_network(text, strict=False).version
+    except ValueError:
+        return 0
+
+
+def _taints(obj: Object) -> FieldErrors:
+    """Named below metadata, where upstream's faults have always said they are."""
     seen: set[tuple[str, str]] = set()
-    for at, taint in each(spec(obj), "taints", "spec"):
+    for at, taint in each(spec(obj), "taints", "metadata"):
         key, value, effect = taint.get("key") or "", taint.get("value") or "", taint.get("effect") or ""
         yield from check(f"{at}.key", key, names.qualified_name(key))
-        yield from check(f"{at}.value", value, names.label_value(value))
+        if faults := names.label_value(value):
+            yield invalid_value(f"{at}.value", value, ";".join(faults))
         if not effect:
             yield required(f"{at}.effect")
         elif effect not in _EFFECTS:
             yield not_supported(f"{at}.effect", effect, _EFFECTS)
         if (key, effect) in seen:
-            yield duplicate(at, taint)
+            fault = duplicate(at, taint)
+            why = "taints must be unique by key and effect pair"
+            yield FieldError(fault.type, fault.field, f"{fault.message}: {why}")
         seen.add((key, effect))
-    ranges = spec(obj).get("podCIDRs") or ()
-    for index, text in enumerate(ranges):
-        yield from check(f"spec.podCIDRs[{index}]", text, cidr(text))
-    if len(ranges) > 2:
-        yield invalid_value("spec.podCIDRs", ranges, "may specify no more than one CIDR for each IP family")
-    if spec(obj).get("podCIDR") and ranges and ranges[0] != spec(obj)["podCIDR"]:
-        yield invalid_value("spec.podCIDRs[0]", ranges[0], "must match `podCIDR`")
+
+
+def _amounts(obj: Object) -> FieldErrors:
+    for field in ("capacity", "allocatable"):
+        for name, text in (status(obj).get(field) or {}).items():
+            yield from amount_value(name, text, f"status.{field}.{name}")
 
 
 def _validate_update(obj: Object, old: Object) -> FieldErrors:
     new, before = spec(obj), spec(old)
-    if before.get("podCIDRs") and new.get("podCIDRs") != before["podCIDRs"]:
-        yield field_forbidden("spec.podCIDRs", 'node updates may not change podCIDR except from "" to valid')
+    held, ranges = before.get("podCIDRs") or [], new.get("podCIDRs") or []
+    changes = 1 if len(held) != len(ranges) else sum(one != other for one, other in zip(held, ranges, strict=True))
+    for _ in range(changes if held else 0):
+        yield field_forbidden("spec.podCIDRs", _ONCE.format("podCIDR"))
     if before.get("providerID") and new.get("providerID") != before["providerID"]:
-        yield field_forbidden("spec.providerID", 'node updates may not change providerID except from "" to valid')
+        yield field_forbidden("spec.providerID", _ONCE.format("providerID"))
+    if new.get("configSource") is not None and new["configSource"] != before.get("configSource"):
+        yield from _config(new["configSource"], "spec.configSource", stored=False)
+    if (new.get("externalID") or "") != (before.get("externalID") or ""):
+        yield field_forbidden("spec.externalID", "may not be updated")
 
 
 def _validate_status(obj: Object, old: Object) -> FieldErrors:
+    yield from _amounts(obj)
     seen: set[tuple[str, str]] = set()
     for at, address in each(status(obj), "addresses", "status"):
         pair = (address.get("type") or "", address.get("address") or "")
         if pair in seen:
             yield duplicate(at, address)
         seen.add(pair)
+    for field in ("assigned", "active", "lastKnownGood"):
+        source = (status(obj).get("config") or {}).get(field)
+        if source is not None:
+            yield from _config(source, f"status.config.{field}", stored=True)
+
+
+def _config(source: Mapping[str, Any], path: str, *, stored: bool) -> FieldErrors:
+    """Where a kubelet's configuration comes from: nothing reads it any more, what is written must still be well."""
+    at, ref = f"{path}.configMap", source.get("configMap")
+    if ref is None:
+        yield invalid_value(path, source, "exactly one reference subfield must be non-nil")
+        return
+    for field in ("uid", "resourceVersion"):
+        if stored and not ref.get(field):
+            yield required(f"{at}.{field}", f"{field} must be set in status")
+        elif not stored and ref.get(field):
+            yield field_forbidden(f"{at}.{field}", f"{field} must not be set in spec")
+    for field, rule in (
+        ("namespace", names.dns1123_label),
+        ("name", names.dns1123_subdomain),
+        ("kubeletConfigKey", names.config_key),
+    ):
+        if not ref.get(field):
+            yield required(f"{at}.{field}", f"{field} must be set")
+        else:
+            yield from check(f"{at}.{field}", ref[field], rule(ref[field]))
+
+
+def _warn(obj: Object, old: Object | None) -> Iterator[str]:
+    if spec(obj).get("configSource") is not None:
+        yield "spec.configSource: the feature is removed"
+    if spec(obj).get("externalID"):
+        yield "spec.externalID: this field is deprecated, and is unused by Kubernetes"
 
 
 def _state(obj: Object) -> str:
@@ -80,7 +152,7 @@ def _roles(obj: Object) -> str:
 
 
 def _address(obj: Object, kind: str) -> str:
-    return next((a["address"] for a in status(obj).get("addresses") or () if a.get("type") == kind), NONE)
+    return next((a.get("address") or "" for a in status(obj).get("addresses") or () if a.get("type") == kind), NONE)
 
 
 def _info(obj: Object, field: str, unknown: str = "<unknown>") -> str:
@@ -90,10 +162,12 @@ def _info(obj: Object, field: str, unknown: str = "<unknown>") -> str:
 RESOURCE = Resource(
     group="",
     plural="nodes",
+    subresources={"proxy": Subresource(connect=proxy_node)},
     default=_default,
     validate=_validate,
     validate_update=_validate_update,
     validate_status=_validate_status,
+    warn=_warn,
     status_on_create=True,
     generation=False,
     storage_prefix="minions",

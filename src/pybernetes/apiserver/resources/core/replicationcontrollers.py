@@ -4,11 +4,9 @@ from pybernetes.api.errors import required
 from pybernetes.api.objects import Object
 from pybernetes.apiserver.resource import Column, Resource, ScalePaths
 from pybernetes.apiserver.resources._columns import AGE, CONTAINERS, IMAGES, labels_text, spec, status
-from pybernetes.apiserver.validation.fields import FieldErrors
-from pybernetes.apiserver.validation.meta import labels
+from pybernetes.apiserver.validation.fields import FieldErrors, non_negative
 from pybernetes.apiserver.validation.workloads import (
     default_replicas,
-    validate_counts,
     validate_replica_status,
     validate_replica_template,
 )
@@ -30,12 +28,16 @@ def _prepare(obj: Object, old: Object | None) -> None:
 
 
 def _validate(obj: Object) -> FieldErrors:
-    yield from validate_counts(spec(obj))
+    yield from non_negative("spec.minReadySeconds", spec(obj).get("minReadySeconds"))
     if not spec(obj).get("selector"):
         yield required("spec.selector")
-    else:
-        yield from labels(spec(obj)["selector"], "spec.selector")
+    yield from non_negative("spec.replicas", spec(obj).get("replicas"))
     yield from validate_replica_template(spec(obj), "ReplicationController")
+
+
+def _validate_status(obj: Object, old: Object) -> FieldErrors:
+    yield from validate_replica_status(obj, old)
+    yield from non_negative("status.observedGeneration", status(obj).get("observedGeneration"))
 
 
 RESOURCE = Resource(
@@ -44,7 +46,7 @@ RESOURCE = Resource(
     default=_default,
     prepare=_prepare,
     validate=_validate,
-    validate_status=validate_replica_status,
+    validate_status=_validate_status,
     storage_prefix="controllers",
     scale=ScalePaths(),
     columns=(

@@ -1,7 +1,7 @@
 """ServiceAccount: who a Pod is to the API. /token issues bound tokens (KEP-1205)."""
 
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from pybernetes.aio.clock import rfc3339
@@ -12,7 +12,6 @@ from pybernetes.api.errors import (
     conflict,
     invalid,
     invalid_value,
-    not_supported,
 )
 from pybernetes.api.objects import GroupResource, Object
 from pybernetes.apiserver.resource import Call, Column, Resource, Subresource
@@ -21,6 +20,7 @@ from pybernetes.apiserver.validation.fields import FieldErrors
 
 ACCOUNTS = GroupResource("", "serviceaccounts")
 _BOUND = {"Pod": "pods", "Secret": "secrets", "Node": "nodes"}
+_ENFORCE = "kubernetes.io/enforce-mountable-secrets"
 
 LEGACY_LIFETIME = 3607
 """What admission asks for in Pods' volumes: such tokens live a year for clients that never reread the file."""
@@ -33,9 +33,19 @@ def _validate_request(body: Object) -> FieldErrors:
         yield invalid_value("spec.expirationSeconds", seconds, "may not specify a duration less than 10 minutes")
     if seconds > 1 << 32:
         yield invalid_value("spec.expirationSeconds", seconds, "may not specify a duration larger than 2^32 seconds")
-    bound = spec(body).get("boundObjectRef")
-    if bound and bound.get("kind") not in _BOUND:
-        yield not_supported("spec.boundObjectRef.kind", bound.get("kind") or "", tuple(_BOUND))
+
+
+def _prepare(obj: Object, old: Object | None) -> None:
+    if obj.get("secrets"):
+        obj["secrets"] = [{"name": ref["name"]} if ref.get("name") else {} for ref in obj["secrets"]]
+
+
+def _warn(obj: Object, old: Object | None) -> Iterator[str]:
+    if _ENFORCE in (obj["metadata"].get("annotations") or {}):
+        yield (
+            f"metadata.annotations[{_ENFORCE}]: deprecated in v1.32+; "
+            "prefer separate namespaces to isolate access to mounted secrets"
+        )
 
 
 async def _token(call: Call, body: Object) -> Object:
@@ -45,10 +55,13 @@ async def _token(call: Call, body: Object) -> Object:
     asked = body["spec"] = body.get("spec") or {}
     asked["expirationSeconds"] = asked.get("expirationSeconds") or 3600
     asked["audiences"] = asked.get("audiences") or list(signer.audiences)
+    account = await call.registry.get(ACCOUNTS, call.namespace, call.name)
     errors = list(_validate_request(body))
+    if (body.get("metadata") or {}).get("name", call.name) != call.name:
+        why = "must match the service account name if specified"
+        errors = [invalid_value("metadata.name", body["metadata"]["name"], why)]
     if errors:
         raise invalid("authentication.k8s.io", "TokenRequest", call.name, errors)
-    account = await call.registry.get(ACCOUNTS, call.namespace, call.name)
     own = {
         "namespace": call.namespace,
         "serviceaccount": {"name": call.name, "uid": account["metadata"]["uid"]},
@@ -57,7 +70,7 @@ async def _token(call: Call, body: Object) -> Object:
     clock = call.registry.clock
     now = int(clock.now())
     lifetime = asked["expirationSeconds"]
-    if lifetime == LEGACY_LIFETIME and set(asked["audiences"]) <= set(signer.audiences):
+    if lifetime == LEGACY_LIFETIME and "pod" in own and set(asked["audiences"]) <= set(signer.audiences):
         own["warnafter"] = now + lifetime
         lifetime = EXTENDED_LIFETIME
     token = signer.sign(
@@ -86,14 +99,19 @@ async def _bound(call: Call, ref: Mapping[str, Any] | None) -> Object:
     """The claims about the object whose life the token shares."""
     if not ref:
         return {}
-    kind, name = ref["kind"], ref.get("name") or ""
+    kind, name, version = ref.get("kind") or "", ref.get("name") or "", ref.get("apiVersion") or ""
+    if kind not in _BOUND or "/" in version:
+        group, _, short = version.rpartition("/")
+        raise BadRequest(f"cannot bind token to object of type {group}/{short}, Kind={kind}")
     resource = GroupResource("", _BOUND[kind])
-    namespace = "" if kind == "Node" else call.namespace
-    bound = await call.registry.get(resource, namespace, name)
+    bound = await call.registry.get(resource, "" if kind == "Node" else call.namespace, name)
     uid = bound["metadata"]["uid"]
     if ref.get("uid") and ref["uid"] != uid:
-        why = f"the UID in the bound object reference ({ref['uid']}) does not match the UID in record. The object might"
-        raise conflict(resource, name, f"{why} have been deleted and then recreated")
+        why = (
+            f"the UID in the bound object reference ({ref['uid']}) does not match the UID in record. "
+            "The object might have been deleted and then recreated"
+        )
+        raise conflict(GroupResource("", kind), name, why)
     claims: Object = {kind.lower(): {"name": name, "uid": uid}}
     if kind == "Pod":
         if spec(bound).get("serviceAccountName") != call.name:
@@ -117,10 +135,12 @@ async def _node_of(call: Call, name: str) -> Object:
 RESOURCE = Resource(
     group="",
     plural="serviceaccounts",
+    prepare=_prepare,
+    warn=_warn,
     generation=False,
     subresources={"token": Subresource(create=_token)},
     columns=(
-        Column("Secrets", lambda obj: len(obj.get("secrets") or ()), "integer", description="Number of secrets."),
+        Column("Secrets", lambda obj: len(obj.get("secrets") or ()), description="Number of secrets."),
         AGE,
     ),
 )
