@@ -4,7 +4,7 @@ A log is a plain stream. An upgrade (WebSocket, SPDY) goes through byte for byte
 client's to read. Admission (CONNECT) and the `create` check have been made by the time these are called.
 """
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from ssl import SSLContext
 from urllib.parse import quote, urlencode
 
@@ -18,6 +18,7 @@ from pybernetes.apiserver.requestinfo import is_true
 from pybernetes.apiserver.resource import Call
 from pybernetes.wire.client import HttpClient, WireError
 from pybernetes.wire.http import Headers, Request, Response, Transport, read_body
+from pybernetes.wire.tls import client_context
 from pybernetes.wire.tunnel import proxy_upgrade
 
 PODS = GroupResource("", "pods")
@@ -36,6 +37,23 @@ class Kubelets:
     def __init__(self, tls: SSLContext | None) -> None:
         self._tls = tls
         self._clients: dict[str, HttpClient] = {}
+
+    def backend(self, url: str) -> Transport:
+        """To `http://address:port` or `https://address:port` of a Pod; its certificate is not looked at, as upstream."""
+
+        async def send(request: Request) -> Response:
+            tls = client_context(verify=False) if url.startswith("https:") else None
+            client = HttpClient(url, ssl=tls, timeout=None)
+            try:
+                response = await client(request)
+            except BaseException:
+                await client.aclose()
+                raise
+            if response.status != 101:
+                response.body = _Closing(response.body, client)
+            return response
+
+        return send
 
     def transport(self, node: Object) -> Transport:
         """Raises ServiceUnavailable for a Node that has no address, or when this server cannot speak to kubelets."""
@@ -56,8 +74,37 @@ class Kubelets:
         self._clients.clear()
 
 
-def kubelet_url(node: Object) -> str:
-    """`https://10.0.0.2:10250` by the Node's status. Raises ServiceUnavailable."""
+class _Closing:
+    """The body of an answer that ends its client: backends are asked once."""
+
+    def __init__(self, body: bytes | AsyncIterator[bytes], client: HttpClient) -> None:
+        self._whole = body if isinstance(body, bytes) else b""
+        self._body = None if isinstance(body, bytes) else body
+        self._client = client
+
+    def __aiter__(self) -> "_Closing":
+        return self
+
+    async def __anext__(self) -> bytes:
+        if self._body is not None:
+            try:
+                return await anext(self._body)
+            except BaseException:
+                await self._client.aclose()
+                raise
+        if not self._whole:
+            await self._client.aclose()
+            raise StopAsyncIteration
+        whole, self._whole = self._whole, b""
+        return whole
+
+    async def aclose(self) -> None:
+        """May be called twice."""
+        await self._client.aclose()
+
+
+def kubelet_address(node: Object) -> str:
+    """Where a Node is reached, by its status. Raises ServiceUnavailable."""
     status = node.get("status") or {}
     addresses = {item.get("type"): item.get("address") for item in status.get("addresses") or ()}
     host = next((addresses[kind] for kind in _ADDRESSES if addresses.get(kind)), None)
@@ -65,6 +112,12 @@ def kubelet_url(node: Object) -> str:
         raise errors.ServiceUnavailable(
             f'node "{node["metadata"]["name"]}" has no address that a kubelet could be reached at'
         )
+    return str(host)
+
+
+def kubelet_url(node: Object) -> str:
+    """`https://10.0.0.2:10250` by the Node's status. Raises ServiceUnavailable."""
+    host, status = kubelet_address(node), node.get("status") or {}
     port = ((status.get("daemonEndpoints") or {}).get("kubeletEndpoint") or {}).get("Port") or KUBELET_PORT
     return f"https://[{host}]:{port}" if ":" in host else f"https://{host}:{port}"
 

@@ -7,6 +7,7 @@ from pybernetes.api import names
 from pybernetes.api.errors import field_forbidden, invalid
 from pybernetes.api.objects import Object
 from pybernetes.apiserver.connect import pod_attach, pod_exec, pod_log, pod_portforward
+from pybernetes.apiserver.proxying import proxy_pod
 from pybernetes.apiserver.resource import Resource, Subresource
 from pybernetes.apiserver.resources._columns import spec, status
 from pybernetes.apiserver.resources.core._pod_actions import bind, evict
@@ -115,6 +116,7 @@ RESOURCE = Resource(
         "exec": Subresource(connect=pod_exec),
         "attach": Subresource(connect=pod_attach),
         "portforward": Subresource(connect=pod_portforward),
+        "proxy": Subresource(connect=proxy_pod),
     },
     columns=COLUMNS,
     selectable_fields={

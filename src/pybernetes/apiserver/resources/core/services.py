@@ -6,7 +6,8 @@ from typing import Any
 from pybernetes.api import names
 from pybernetes.api.errors import duplicate, field_forbidden, invalid_value, not_supported, required
 from pybernetes.api.objects import Object
-from pybernetes.apiserver.resource import Column, Resource
+from pybernetes.apiserver.proxying import proxy_service
+from pybernetes.apiserver.resource import Column, Resource, Subresource
 from pybernetes.apiserver.resources._columns import AGE, NONE, labels_text, spec, status
 from pybernetes.apiserver.resources.core._service_allocation import allocate
 from pybernetes.apiserver.validation.addresses import ip_address, remote_address
@@ -257,6 +258,7 @@ def _port_text(port: Mapping[str, Any]) -> str:
 RESOURCE = Resource(
     group="",
     plural="services",
+    subresources={"proxy": Subresource(connect=proxy_service)},
     default=_default,
     prepare=_prepare,
     validate=_validate,
