@@ -1,0 +1,1 @@
+"""API resources of resource.k8s.io."""
