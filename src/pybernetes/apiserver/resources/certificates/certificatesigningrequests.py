@@ -5,24 +5,21 @@ The controllers certificatesigningrequest_approving and _signing answer kubelets
 
 import base64
 import binascii
-import re
-from collections.abc import Mapping
-from typing import Any
 
 from pybernetes.aio.clock import rfc3339
-from pybernetes.api import names
-from pybernetes.api.errors import conflict, duplicate, field_forbidden, invalid, invalid_value, not_supported, required
-from pybernetes.api.objects import GroupResource, Object
-from pybernetes.apiserver.resource import Call, Column, Resource, Subresource
+from pybernetes.api.errors import duplicate, field_forbidden, invalid_value, not_supported, required
+from pybernetes.api.objects import Object
+from pybernetes.apiserver.resource import Call, Column, Part, Resource, Subresource
 from pybernetes.apiserver.resources._columns import AGE, NONE, spec, status
 from pybernetes.apiserver.resources.certificates._signing import GROUP
-from pybernetes.apiserver.validation.fields import FieldErrors, check, each
+from pybernetes.apiserver.validation.certificates import issued_fault, request_fault, signer_name
+from pybernetes.apiserver.validation.fields import FieldErrors, each, one_of
 from pybernetes.rules.ages import age
-from pybernetes.wire.pki.certificates import parse_request
-from pybernetes.wire.pki.keys import PkiError
 
-REQUESTS = GroupResource(GROUP, "certificatesigningrequests")
 _VERDICTS = ("Approved", "Denied")
+_FINAL = (*_VERDICTS, "Failed")
+_LEGACY = "kubernetes.io/legacy-unknown"
+_SHORTEST = 600
 _USAGES = (
     "any",
     "cert sign",
@@ -59,9 +56,10 @@ def _prepare(obj: Object, old: Object | None) -> None:
         obj["spec"], obj["status"] = old["spec"], old.get("status") or {}
 
 
-async def _note_requester(call: Call, obj: Object, old: Object | None) -> None:
-    """Whoever creates it is who asks, whatever was sent."""
+async def _note(call: Call, obj: Object, old: Object | None) -> None:
+    """Whoever creates it is who asks, whatever was sent; whoever judges it does so now."""
     if old is not None:
+        _note_times(obj, old, rfc3339(call.registry.clock.now()))
         return
     user = call.user
     obj["spec"]["username"] = user.name
@@ -73,47 +71,51 @@ async def _note_requester(call: Call, obj: Object, old: Object | None) -> None:
         obj["spec"]["extra"] = {key: list(values) for key, values in user.extra.items()}
 
 
+def _note_times(obj: Object, old: Object, now: str) -> None:
+    for condition in status(obj).get("conditions") or ():
+        if not condition.get("lastUpdateTime"):
+            condition["lastUpdateTime"] = now
+        if not condition.get("lastTransitionTime"):
+            same = [c for c in _of_type(old, condition.get("type", "")) if c.get("status") == condition.get("status")]
+            before = same[0].get("lastTransitionTime") if same else None
+            condition["lastTransitionTime"] = before or now
+
+
 def _validate(obj: Object) -> FieldErrors:
     own = spec(obj)
-    try:
-        parse_request(base64.b64decode(own.get("request") or ""))
-    except (PkiError, binascii.Error) as error:
-        yield invalid_value("spec.request", own.get("request") or "", str(error))
+    encoded = own.get("request") or ""
+    fault = request_fault(_decoded(encoded))
+    if fault:
+        yield invalid_value("spec.request", encoded, fault)
     usages = own.get("usages") or []
     if not usages:
         yield required("spec.usages")
     for index, usage in enumerate(usages):
         if usage not in _USAGES:
             yield not_supported(f"spec.usages[{index}]", usage, _USAGES)
+    for index, usage in enumerate(usages):
         if usage in usages[:index]:
             yield duplicate(f"spec.usages[{index}]", usage)
-    yield from _signer(own.get("signerName") or "")
+    signer = own.get("signerName") or ""
+    if signer == _LEGACY:
+        yield invalid_value("spec.signerName", signer, "the legacy signerName is not allowed via this API version")
+    else:
+        yield from signer_name(signer)
     seconds = own.get("expirationSeconds")
-    if seconds is not None and seconds < 600:
-        yield invalid_value(
-            "spec.expirationSeconds", seconds, "may not specify a duration less than 600 seconds (10 minutes)"
-        )
+    if seconds is not None and seconds < _SHORTEST:
+        text = "may not specify a duration less than 600 seconds (10 minutes)"
+        yield invalid_value("spec.expirationSeconds", seconds, text)
 
 
-def _signer(name: str) -> FieldErrors:
-    if not name:
-        yield required("spec.signerName")
-        return
-    domain, slash, path = name.partition("/")
-    if not slash or not path or "/" in path:
-        yield invalid_value(
-            "spec.signerName", name, "must be a fully qualified domain and path of the form 'example.com/signer-name'"
-        )
-        return
-    yield from check("spec.signerName", name, names.dns1123_subdomain(domain))
-    if "." not in domain:
-        yield invalid_value("spec.signerName", name, "should be a domain with at least two segments separated by dots")
-    if not re.fullmatch(r"[a-zA-Z0-9]([-a-zA-Z0-9_.]*[a-zA-Z0-9])?", path):
-        yield from check("spec.signerName", name, names.qualified_name(path))
+def _decoded(encoded: str) -> bytes:
+    try:
+        return base64.b64decode(encoded)
+    except binascii.Error:
+        return b""
 
 
-def _verdicts(obj: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
-    return {c["type"]: c for c in status(dict(obj)).get("conditions") or () if c.get("type") in _VERDICTS}
+def _of_type(obj: Object, kind: str) -> list[Object]:
+    return [c for c in status(obj).get("conditions") or () if c.get("type") == kind]
 
 
 def _validate_conditions(obj: Object, old: Object) -> FieldErrors:
@@ -122,73 +124,49 @@ def _validate_conditions(obj: Object, old: Object) -> FieldErrors:
         kind, state = condition.get("type") or "", condition.get("status") or ""
         if not kind:
             yield required(f"{at}.type")
-        if kind in (*_VERDICTS, "Failed"):
-            if state != "True":
-                yield not_supported(f"{at}.status", state, ("True",))
-        elif state not in ("True", "False", "Unknown"):
-            yield not_supported(f"{at}.status", state, ("False", "True", "Unknown"))
+        supported = ("True",) if kind in _FINAL else ("False", "True", "Unknown")
+        yield from one_of(f"{at}.status", state, supported)
         if kind in _VERDICTS and seen & set(_VERDICTS) - {kind}:
             yield invalid_value(f"{at}.type", kind, "Approved and Denied conditions are mutually exclusive")
         if kind in seen:
             yield duplicate(f"{at}.type", kind)
         seen.add(kind)
-    for kind in _verdicts(old):
-        if kind not in seen:
+    for kind in _FINAL:
+        if len(_of_type(obj, kind)) < len(_of_type(old, kind)):
             yield field_forbidden("status.conditions", f'updates may not remove a condition of type "{kind}"')
 
 
 def _prepare_status(obj: Object, old: Object) -> None:
-    """The signer's write: verdicts are /approval's."""
-    own = obj["status"] = obj.get("status") or {}
-    others = [c for c in own.get("conditions") or () if c.get("type") not in _VERDICTS]
-    kept = [c for c in status(old).get("conditions") or () if c.get("type") in _VERDICTS]
-    own.pop("conditions", None)
-    if kept or others:
-        own["conditions"] = [*kept, *others]
+    """The signer's write: verdicts are /approval's. Ones that were added or taken away are left for validation to see."""
+    for kind in _VERDICTS:
+        before = _of_type(old, kind)
+        if len(_of_type(obj, kind)) == len(before):
+            kept = iter(before)
+            own = obj["status"]
+            own["conditions"] = [next(kept) if c.get("type") == kind else c for c in own.get("conditions") or ()]
+    if not status(obj).get("conditions"):
+        obj["status"].pop("conditions", None)
 
 
 def _validate_status(obj: Object, old: Object) -> FieldErrors:
     yield from _validate_conditions(obj, old)
-    before, now = status(old).get("certificate"), status(obj).get("certificate")
+    before, now = status(old).get("certificate") or "", status(obj).get("certificate") or ""
+    if now != before and (fault := issued_fault(now)):
+        yield invalid_value("status.certificate", "<certificate data>", fault)
+    for kind in _VERDICTS:
+        if len(_of_type(obj, kind)) > len(_of_type(old, kind)):
+            yield field_forbidden("status.conditions", f'updates may not add a condition of type "{kind}"')
     if before and now != before:
-        yield field_forbidden("status.certificate", "updates may not modify the certificate once set")
-    if now and b"-----BEGIN CERTIFICATE-----" not in base64.b64decode(now):
-        yield invalid_value(
-            "status.certificate", "<certificate data>", "must contain at least one CERTIFICATE PEM block"
-        )
+        yield field_forbidden("status.certificate", "updates may not modify existing certificate content")
 
 
-async def _approve(call: Call, body: Object) -> Object:
-    """PUT or PATCH /approval: conditions and nothing else. Who may: admission/certificateapproval.py."""
-    wanted = [dict(condition) for condition in status(body).get("conditions") or ()]
-    version = body["metadata"].get("resourceVersion")
-    moment = rfc3339(call.registry.clock.now())
-
-    def change(obj: Object) -> Object:
-        if version and version != obj["metadata"].get("resourceVersion"):
-            raise conflict(
-                REQUESTS,
-                call.name,
-                "the object has been modified; please apply your changes to the latest version and try again",
-            )
-        known = {c.get("type"): c for c in status(obj).get("conditions") or ()}
-        for condition in wanted:
-            before = known.get(condition.get("type"))
-            if not condition.get("lastUpdateTime"):
-                condition["lastUpdateTime"] = moment
-            if not condition.get("lastTransitionTime"):
-                same = before is not None and before.get("status") == condition.get("status")
-                condition["lastTransitionTime"] = before["lastTransitionTime"] if before and same else moment
-        old = {**obj}
-        obj["status"] = {**status(obj), "conditions": wanted}
-        faults = list(_validate_conditions(obj, old))
-        if faults:
-            raise invalid(GROUP, "CertificateSigningRequest", call.name, faults)
-        return obj
-
-    if call.dry_run:
-        return change(await call.registry.get(REQUESTS, "", call.name))
-    return await call.registry.update(REQUESTS, "", call.name, change)
+def _prepare_approval(obj: Object, old: Object) -> None:
+    """Conditions and nothing else. Who may: admission/certificateapproval.py."""
+    wanted = status(obj).get("conditions")
+    obj["spec"] = old["spec"]
+    obj["status"] = {field: value for field, value in status(old).items() if field != "conditions"}
+    if wanted:
+        obj["status"]["conditions"] = wanted
 
 
 def _condition(obj: Object) -> str:
@@ -213,10 +191,11 @@ RESOURCE = Resource(
     prepare_status=_prepare_status,
     validate=_validate,
     validate_status=_validate_status,
-    before_write=_note_requester,
+    validate_name=lambda name: (),
+    before_write=_note,
     generation=False,
     storage_prefix="certificatesigningrequests",
-    subresources={"approval": Subresource(create=_approve)},
+    subresources={"approval": Subresource(part=Part(prepare=_prepare_approval, validate=_validate_conditions))},
     columns=(
         AGE,
         Column("SignerName", lambda obj: spec(obj).get("signerName") or NONE, description="Who is asked to sign."),
