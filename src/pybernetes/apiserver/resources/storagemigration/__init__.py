@@ -1,0 +1,1 @@
+"""API resources of storagemigration.k8s.io."""
