@@ -91,7 +91,7 @@ class Writes:
         strategy.default(obj)
         strategy.prepare(obj, None)
         faults = [
-            *validate_object_meta(obj, None, served.facts.namespaced, strategy.validate_name),
+            *_meta_faults(served, obj, None),
             *strategy.validate(obj),
         ]
         self._refuse(served, obj, faults)
@@ -164,7 +164,7 @@ class Writes:
         obj = request.object
         strategy.default(obj)
         scope.prepare(obj, old)
-        if scope.generation and _differs(obj, old):
+        if scope.generation and _differs(obj, old, served):
             obj["metadata"]["generation"] = old["metadata"].get("generation", 0) + 1
         self._refuse(served, obj, _update_faults(served, obj, old, scope))
         call.warnings += [text for text in strategy.warn(obj, old) if text not in call.warnings]
@@ -221,14 +221,18 @@ def _scope(served: Served, subresource: str) -> _Scope:
 
     def faults(obj: Object, old: Object) -> Errors:
         # What has not changed was judged when it was stored.
-        return [*strategy.validate(obj), *strategy.validate_update(obj, old)] if _differs(obj, old) else ()
+        return [*strategy.validate(obj), *strategy.validate_update(obj, old)] if _differs(obj, old, served) else ()
 
     return _Scope(strategy.prepare, faults, generation=strategy.generation)
 
 
 def _update_faults(served: Served, obj: Object, old: Object, scope: _Scope) -> list[FieldError]:
-    faults = validate_object_meta(obj, old, served.facts.namespaced, served.resource.validate_name)
-    return [*faults, *scope.validate(obj, old)]
+    return [*_meta_faults(served, obj, old), *scope.validate(obj, old)]
+
+
+def _meta_faults(served: Served, obj: Object, old: Object | None) -> list[FieldError]:
+    rule, core = served.resource.validate_name, bool(served.form.type_name)
+    return validate_object_meta(obj, old, served.facts.namespaced, rule, core=core)
 
 
 def _versioned(obj: Object, entry: Entry) -> Object:
@@ -293,10 +297,11 @@ def _take(obj: Object, old: Object, field: str) -> None:
         obj.pop(field, None)
 
 
-def _differs(obj: Object, old: Object) -> bool:
-    """Whether anything but metadata and status has changed: what generation counts."""
-    rest = {name: value for name, value in obj.items() if name not in ("metadata", "status")}
-    before: dict[str, Any] = {name: value for name, value in old.items() if name not in ("metadata", "status")}
+def _differs(obj: Object, old: Object, served: Served) -> bool:
+    """Whether anything but metadata and a status of its own has changed: what generation counts."""
+    apart = ("metadata", "status") if "status" in served.facts.subresources else ("metadata",)
+    rest = {name: value for name, value in obj.items() if name not in apart}
+    before: dict[str, Any] = {name: value for name, value in old.items() if name not in apart}
     return rest != before
 
 

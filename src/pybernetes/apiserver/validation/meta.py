@@ -18,16 +18,19 @@ _STANDARD_FINALIZERS = ("kubernetes", "orphan", "foregroundDeletion")
 
 
 def validate_object_meta(
-    obj: Object, old: Object | None, namespaced: bool, name_rule: NameRule | None = None
+    obj: Object, old: Object | None, namespaced: bool, name_rule: NameRule | None = None, *, core: bool = True
 ) -> list[FieldError]:
-    """All faults of `metadata`; on update also of what may not change. `name_rule` None is a DNS-1123 subdomain."""
+    """All faults of `metadata`; on update also of what may not change. `name_rule` None is a DNS-1123 subdomain.
+
+    Not `core` are custom objects: their finalizers need no domain.
+    """
     meta = obj.get("metadata") or {}
     errors = [*_names(meta, namespaced, name_rule or names.dns1123_subdomain)]
     errors += non_negative("metadata.generation", meta.get("generation"))
     errors += labels(meta.get("labels") or {}, "metadata.labels")
     errors += annotations(meta.get("annotations") or {}, "metadata.annotations")
     errors += _owners(meta.get("ownerReferences") or (), "metadata.ownerReferences")
-    errors += _finalizers(meta.get("finalizers") or (), "metadata.finalizers")
+    errors += _finalizers(meta.get("finalizers") or (), "metadata.finalizers", core)
     errors += _managed_fields(meta.get("managedFields") or (), "metadata.managedFields")
     if old is not None:
         errors += _update(meta, old.get("metadata") or {})
@@ -125,10 +128,10 @@ def finalizer(value: str, path: str) -> FieldErrors:
         yield invalid_value(path, value, "name is neither a standard finalizer name nor is it fully qualified")
 
 
-def _finalizers(values: Iterable[str], path: str) -> FieldErrors:
+def _finalizers(values: Iterable[str], path: str, core: bool) -> FieldErrors:
     values = list(values)
     for value in values:
-        yield from finalizer(value, path)
+        yield from finalizer(value, path) if core else check(path, value, names.qualified_name(value))
     if "orphan" in values and "foregroundDeletion" in values:
         yield invalid_value(path, values, "finalizer orphan and foregroundDeletion cannot be both set")
 
