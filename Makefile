@@ -33,6 +33,7 @@ check: setup
 	@$(BIN)/lint-imports
 	@$(BIN)/python -m tools.budgets
 	@$(BIN)/python -m tools.gen --check
+	@$(BIN)/python -m tools.reference --check
 
 fmt: setup
 	@$(BIN)/ruff check --fix-only -q .
@@ -40,6 +41,7 @@ fmt: setup
 
 gen: setup
 	@$(BIN)/python -m tools.gen
+	@$(BIN)/python -m tools.reference
 	@$(BIN)/ruff format -q src/pybernetes/api/types src/pybernetes/api/schema src/pybernetes/api/facts
 
 bench: setup
