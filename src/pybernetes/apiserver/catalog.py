@@ -152,7 +152,6 @@ def built(resource: Resource) -> list[Served]:
             selectable_fields=resource.selectable_fields
             if alias.selectable_fields is None
             else alias.selectable_fields,
-            validate=_both(resource.validate, alias.validate),
             validate_update=_both_update(resource.validate_update, alias.validate_update),
         )
         form = built_in(known.gvk)
@@ -169,10 +168,6 @@ def _facts(group: str, plural: str, version: str) -> ResourceFacts:
     if known is None:
         raise LookupError(f"no facts about {plural} in {group or 'core'}/{version}")
     return known
-
-
-def _both(first: Callable[[Object], Errors], second: Callable[[Object], Errors]) -> Callable[[Object], Errors]:
-    return lambda obj: (*first(obj), *second(obj))
 
 
 def _both_update(

@@ -4,7 +4,7 @@ One pipeline for all kinds and verbs: what is particular to a kind is in its Res
 """
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Literal
 
@@ -14,7 +14,7 @@ from pybernetes.api import errors
 from pybernetes.api.objects import Object, User
 from pybernetes.apiserver.admit import AdmissionChain
 from pybernetes.apiserver.catalog import Catalog, Served
-from pybernetes.apiserver.decoding import accept, decode, decode_object
+from pybernetes.apiserver.decoding import accept, canonical, decode, decode_object
 from pybernetes.apiserver.deletes import Deletes, delete_options
 from pybernetes.apiserver.encodings import Encoding, Page, choose
 from pybernetes.apiserver.extension import AdmissionRequest
@@ -22,14 +22,14 @@ from pybernetes.apiserver.form import Form, built_in
 from pybernetes.apiserver.options import Query, list_options, write_options
 from pybernetes.apiserver.pages import json_page
 from pybernetes.apiserver.patching import APPLY, Patch
-from pybernetes.apiserver.reads import Reads
+from pybernetes.apiserver.reads import Reads, matcher
 from pybernetes.apiserver.requestinfo import RequestInfo, is_true
 from pybernetes.apiserver.resource import Call, ScalePaths, Subresource
 from pybernetes.apiserver.scale import SCALE, scale_of, scaled
 from pybernetes.apiserver.storage import Storage
 from pybernetes.apiserver.tables import Include
 from pybernetes.apiserver.tokens import ContinueTokens
-from pybernetes.apiserver.watchcache.entry import Entry
+from pybernetes.apiserver.watchcache.entry import Entry, stored_bytes
 from pybernetes.apiserver.writes import Result, Writes, must_name, place
 from pybernetes.wire.http import Headers, Request, Response
 
@@ -81,6 +81,8 @@ class Handlers:
             raise unknown_path()
         namespace = info.namespace if served.facts.namespaced else ""
         call = Call(self._storage, user, info.verb, served.resource, info.subresource, namespace, info.name, request)
+        if served.resource.deprecated:
+            call.warnings.append(served.resource.deprecated)
         custom = served.resource.subresources.get(info.subresource) if info.subresource else None
         if custom is not None and custom.connect is not None:
             if info.verb not in verbs and info.subresource != "proxy":  # any method may be passed on
@@ -96,7 +98,7 @@ class Handlers:
             raise not_allowed(served, info)
         encoding = self._encoding(request, query, served, info)
         asked = Asked(request, info, query, call, served, encoding)
-        response = await self._dispatch(asked, custom)
+        response = await self._answered(asked, custom)
         for text in call.warnings:
             response.headers.add("warning", f'299 - "{_quoted(text)}"')
         return response
@@ -119,6 +121,10 @@ class Handlers:
         if include is None:
             raise errors.BadRequest(f'unrecognized includeObject value: "{texts[0]}"')
         return choose(accept_header, served, self._storage.clock, include=include, streaming=info.verb == "watch")
+
+    async def _answered(self, asked: Asked, custom: Subresource | None) -> Response:
+        made = asked.served.resource.made
+        return await (self._dispatch(asked, custom) if made is None else self._made(asked, await made(asked.call)))
 
     async def _dispatch(self, asked: Asked, custom: Subresource | None) -> Response:
         verb, served = asked.info.verb, asked.served
@@ -150,6 +156,20 @@ class Handlers:
             case "deletecollection":
                 return await self._delete_collection(asked)
         raise not_allowed(served, asked.info)
+
+    async def _made(self, asked: Asked, objects: Sequence[Object]) -> Response:
+        """Reads of a kind that is never stored."""
+        served = asked.served
+        entries = [
+            self._storage.cache.entry(served, stored_bytes(served, canonical(served, obj)), 0) for obj in objects
+        ]
+        if asked.info.verb == "get":
+            found = next((entry for entry in entries if entry.name == asked.call.name), None)
+            if found is None:
+                raise errors.not_found(served.gr, asked.call.name)
+            return _entry(asked, found)
+        match = matcher(served, list_options(asked.query, watch=False))
+        return _page(asked, Page([entry for entry in entries if match is None or match(entry)], 0))
 
     async def _create(self, asked: Asked) -> Response:
         call, served = asked.call, asked.served

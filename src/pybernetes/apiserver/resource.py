@@ -4,7 +4,7 @@ Kind, names, scope, verbs and subresources come from `api.facts`; here is only w
 validation, how an update is prepared, what a table shows. All functions work on canonical dicts (see api.canonical).
 """
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
@@ -177,6 +177,10 @@ class Resource:
     """Texts of Warning headers about (new, old or None) of a write that is otherwise well."""
     also: tuple[Alias, ...] = ()
     """Other groups and versions of the same objects."""
+    deprecated: str = ""
+    """Text of a Warning header on everything that is asked of it: the kind has a successor."""
+    made: Callable[[Call], Awaitable[Sequence[Object]]] | None = None
+    """Set by kinds that are never stored (ComponentStatus): all there are, made whenever one is read."""
     status_on_create: bool = False
     """The client may give status at creation (Node); else the pipeline drops it before `prepare`."""
     stays: Callable[[Object], bool] = _gone

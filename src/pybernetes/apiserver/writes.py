@@ -93,6 +93,7 @@ class Writes:
         faults = [
             *_meta_faults(served, obj, None),
             *strategy.validate(obj),
+            *(served.alias.validate(obj) if served.alias is not None else ()),
         ]
         self._refuse(served, obj, faults)
         call.warnings += strategy.warn(obj, None)
