@@ -129,6 +129,7 @@ def _joined(ip: str, port: int) -> str:
 RESOURCE = Resource(
     group="",
     plural="endpoints",
+    deprecated="v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice",
     default=_default,
     prepare=_prepare,
     validate=_validate,
