@@ -23,6 +23,7 @@ MEASURED = (PODS, CLAIMS, SERVICES, DEVICES)
 OLD_NAMES = frozenset({"configmaps", "secrets", "replicationcontrollers", "resourcequotas"})
 """Core resources that are also counted under their own name."""
 
+NONE = Quantity()
 _ONE = of_int(1)
 _COMPUTE = ("cpu", "memory", "ephemeral-storage")
 _MUST_BE_SET = frozenset(

@@ -129,6 +129,11 @@ CONTROLLER_RULES: dict[str, tuple[PolicyRule, ...]] = {
         PolicyRule(verbs=("create", "delete", "list", "patch", "watch"), apiGroups=("",), resources=("pods",)),
         PolicyRule(verbs=("create", "patch", "update"), apiGroups=("",), resources=("events",)),
     ),
+    "resourcequota-controller": (
+        PolicyRule(verbs=("get", "list", "watch"), apiGroups=("*",), resources=("*",)),
+        PolicyRule(verbs=("update",), apiGroups=("",), resources=("resourcequotas/status",)),
+        PolicyRule(verbs=("create", "patch", "update"), apiGroups=("",), resources=("events",)),
+    ),
     "root-ca-certificate-publisher-controller": (
         PolicyRule(verbs=("create", "update", "patch"), apiGroups=("",), resources=("configmaps",)),
         PolicyRule(verbs=("list", "watch"), apiGroups=("",), resources=("namespaces", "configmaps")),

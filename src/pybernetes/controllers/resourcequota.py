@@ -1,0 +1,182 @@
+"""ResourceQuota controller: counts anew what a namespace uses when its quotas change or something goes away.
+
+Admission charges what is made (apiserver/admission/resourcequota.py); here is what brings the numbers down again. It
+follows only resources that some quota limits, and counts with live reads: the server knows more than a late cache.
+"""
+
+import logging
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from msgspec.structs import replace
+
+from pybernetes.api.errors import NotFound
+from pybernetes.api.objects import GroupResource, Key, Object
+from pybernetes.api.types import core_v1
+from pybernetes.client.discovery import discover
+from pybernetes.client.informer import Informer
+from pybernetes.client.rest import Target, encode
+from pybernetes.controllers.runtime import EVENTS, Again, Context, Controller, Done, Outcome, Watch, allow
+from pybernetes.rules import quota as rule
+from pybernetes.rules.podresources import Quantities, add, quantities
+
+log = logging.getLogger(__name__)
+
+RESYNC = 300.0
+"""Seconds after which a quota is counted again even if nothing was seen to change."""
+REFRESH = 30.0
+"""Seconds between looks at discovery, which has no watch."""
+SETTLE = 0.1
+"""Seconds that deletions are gathered before they are counted."""
+_WHOLE: Mapping[GroupResource, type[Any]] = {
+    rule.PODS: core_v1.Pod,
+    rule.SERVICES: core_v1.Service,
+    rule.CLAIMS: core_v1.PersistentVolumeClaim,
+}
+"""Resources whose changes, too, may give something back."""
+
+
+class Followed:
+    """What the controller remembers: what is served, and which informers tell it of changes."""
+
+    def __init__(self) -> None:
+        self.targets: dict[GroupResource, Target] = {}
+        self.informers: dict[GroupResource, Informer[Any]] = {}
+
+
+async def _look(ctx: Context) -> bool:
+    """Reads discovery; whether something came or went."""
+    state = ctx.state(Followed)
+    found = await discover(ctx.client)
+    targets = {
+        GroupResource(one.target.group, one.target.plural): one.target
+        for one in found.resources
+        if one.target.namespaced and {"list", "watch", "create"} <= one.verbs
+    }
+    targets = {resource: target for resource, target in targets.items() if resource not in rule.IGNORED}
+    if found.stale:
+        targets = {**state.targets, **targets}  # a group whose server does not answer is not gone
+    changed = targets != state.targets
+    state.targets = targets
+    return changed
+
+
+async def refresh(ctx: Context) -> None:
+    """Notices kinds that come and go."""
+    while True:
+        if await _look(ctx):
+            for quota in ctx.cache(core_v1.ResourceQuota):
+                ctx.queue.add(Key(quota.metadata.namespace, quota.metadata.name))
+        await ctx.clock.sleep(REFRESH)
+
+
+def _follow(ctx: Context, resource: GroupResource, target: Target) -> None:
+    state = ctx.state(Followed)
+    kind = _WHOLE.get(resource)
+    informer: Informer[Any] = ctx.informers.of(kind) if kind else ctx.informers.metadata(target)
+    if state.informers.get(resource) is informer:
+        return
+    state.informers[resource] = informer
+
+    def on_change(old: Any, new: Any) -> None:
+        if old is None or (new is not None and not _gives_back(resource, old, new, ctx.clock.now())):
+            return
+        for quota in ctx.cache(core_v1.ResourceQuota).of(old.metadata.namespace):
+            if any(rule.concerns(resource, name) for name in quota.spec.hard):
+                ctx.queue.add_after(Key(quota.metadata.namespace, quota.metadata.name), SETTLE)
+
+    informer.on_change(on_change)
+
+
+def _gives_back(resource: GroupResource, old: Any, new: Any, now: float) -> bool:
+    """Whether a change may make less of what is used, or more than was charged."""
+    if resource not in _WHOLE or old == new:
+        return False
+    before, after = encode(old), encode(new)
+    if resource == rule.PODS:
+        if _scopes(before) != _scopes(after):
+            return True
+        return rule.counted(before, now) != rule.counted(after, now) or _amounts(old) != _amounts(new)
+    return rule.usage(resource, before, now) != rule.usage(resource, after, now)
+
+
+def _scopes(pod: Object) -> object:
+    return (pod.get("spec") or {}).get("activeDeadlineSeconds") is None
+
+
+def _amounts(pod: core_v1.Pod) -> object:
+    statuses = (*pod.status.containerStatuses, *pod.status.initContainerStatuses)
+    specs = (*pod.spec.containers, *pod.spec.initContainers)
+    return [one.resources for one in specs], [(one.allocatedResources, one.resources) for one in statuses]
+
+
+async def reconcile(key: Key, ctx: Context) -> Outcome:
+    """One quota."""
+    if ctx.cache(core_v1.ResourceQuota).get(key) is None:
+        return Done()
+    state = ctx.state(Followed)
+    if not state.targets:
+        await _look(ctx)
+    try:
+        quota = await ctx.api(core_v1.ResourceQuota).get(key)
+    except NotFound:
+        return Done()
+    used = await _count(ctx, encode(quota), state.targets)
+    hard = {name: str(value) for name, value in quantities(quota.spec.hard).items()}
+    kept = {name: text for name, text in quota.status.used.items() if name in hard}
+    fresh = {**kept, **{name: str(value) for name, value in used.items()}}
+    if hard != dict(quota.status.hard) or fresh != dict(quota.status.used):
+        # At the revision that was read: a charge in between makes this a conflict, and it is counted again.
+        status = core_v1.ResourceQuotaStatus(hard=hard, used=fresh)
+        await ctx.api(core_v1.ResourceQuota).update(replace(quota, status=status), subresource="status")
+        log.info("counted quota=%s", key)
+    return Again(RESYNC)
+
+
+async def _count(ctx: Context, quota: Object, targets: Mapping[GroupResource, Target]) -> Quantities:
+    """What is used of all that the quota limits."""
+    namespace, hard = quota["metadata"]["namespace"], (quota.get("spec") or {}).get("hard") or {}
+    total: Quantities = {}
+    for resource, target in targets.items():
+        names = [name for name in hard if rule.concerns(resource, name)]
+        if not names:
+            continue
+        _follow(ctx, resource, target)
+        total.update({name: total.get(name, rule.NONE) for name in names})
+        try:
+            found = await _used(ctx, quota, resource, target.path(namespace))
+        except NotFound:
+            continue  # no longer served
+        add(total, {name: value for name, value in found.items() if name in names})
+    return total
+
+
+async def _used(ctx: Context, quota: Object, resource: GroupResource, path: str) -> Quantities:
+    scoped = bool(rule.selectors(quota))
+    if resource not in rule.MEASURED:
+        if scoped:
+            return {}
+        page = await ctx.client.raw("GET", path, query={"limit": "1"})
+        number = len(page.get("items") or ()) + ((page.get("metadata") or {}).get("remainingItemCount") or 0)
+        return {name: value * number for name, value in rule.usage(resource, {}, 0).items()}
+    objects: Iterable[Object] = (await ctx.client.raw("GET", path)).get("items") or ()
+    total: Quantities = {}
+    now = ctx.clock.now()
+    for obj in objects:
+        if not scoped or rule.all_in_scope(resource, quota, obj):
+            add(total, rule.usage(resource, obj, now))
+    return total
+
+
+def _changed(old: core_v1.ResourceQuota, new: core_v1.ResourceQuota) -> bool:
+    """Admission writes status all the time; only what is asked for concerns us."""
+    return old.spec != new.spec
+
+
+CONTROLLER = Controller(
+    name="resourcequota-controller",
+    watches=(Watch(kind=core_v1.ResourceQuota, changed=_changed),),
+    reconcile=reconcile,
+    background=refresh,
+    rules=(allow("get list watch", "*", "*"), allow("update", "resourcequotas/status"), EVENTS),
+)
