@@ -1,4 +1,4 @@
-"""What a request costs the API server: get, create, patch and list of Pods of 5 KB, over TLS, on the SQLite store.
+"""What a request costs the API server: every verb on Pods of 5 KB, in JSON and protobuf, over TLS, on the SQLite store.
 
 The figure is CPU time of the server's process a request; the floor is that of a handler which answers the same bytes
 on the same HTTP server.
@@ -13,7 +13,7 @@ import time
 from collections.abc import AsyncIterator, Sequence
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 import uvloop
@@ -24,6 +24,7 @@ from pybernetes.apiserver.config import Config
 from pybernetes.apiserver.server import ApiServer
 from pybernetes.store import factory
 from pybernetes.wire.client import HttpClient
+from pybernetes.wire.codecs import protobuf
 from pybernetes.wire.http import Handler, Headers, Request, Response, read_body
 from pybernetes.wire.pki.certificates import Leaf, issue, new_authority
 from pybernetes.wire.server import HttpServer
@@ -31,9 +32,23 @@ from pybernetes.wire.tls import Identity, client_context, server_context
 
 PODS = "/api/v1/namespaces/default/pods"
 ROUNDS = 1000
-CREATED = 1000
+LISTED = 500
 LISTS = 20
-_JSON = [("content-type", "application/json")]
+JSON, PROTOBUF = "application/json", "application/vnd.kubernetes.protobuf"
+MERGE = "application/merge-patch+json"
+STRATEGIC = "application/strategic-merge-patch+json"
+APPLY = "application/apply-patch+yaml"
+_POD = "io.k8s.api.core.v1.Pod"
+
+
+class Ask(NamedTuple):
+    """One request."""
+
+    method: str
+    target: str
+    body: bytes = b""
+    media: str = JSON
+    accept: str = JSON
 
 
 def pod(name: str) -> dict[str, Any]:
@@ -83,7 +98,7 @@ async def _api(store_name: str, folder: Path) -> AsyncIterator[Handler]:
 @contextlib.asynccontextmanager
 async def _trivial(body: bytes) -> AsyncIterator[Handler]:
     async def handler(request: Request) -> Response:
-        return Response(200, Headers.lowered(list(_JSON)), body)
+        return Response(200, Headers.lowered([("content-type", JSON)]), body)
 
     yield handler
 
@@ -127,64 +142,102 @@ class Server:
         self._pipe.send("stop")
         self._process.join(10)
 
-    async def ask(self, method: str, target: str, body: Any = None) -> bytes:
-        raw = orjson.dumps(body) if body is not None else b""
-        response = await self.client(Request(method, target, Headers(_JSON), raw))
+    async def ask(self, ask: Ask) -> bytes:
+        headers = Headers([("content-type", ask.media), ("accept", ask.accept)])
+        response = await self.client(Request(ask.method, ask.target, headers, ask.body))
         answer = await read_body(response)
         if response.status >= 300:
-            raise RuntimeError(f"{method} {target}: {response.status} {answer[:200]!r}")
+            raise RuntimeError(f"{ask.method} {ask.target}: {response.status} {answer[:200]!r}")
         return answer
 
+    async def measure(self, requests: Sequence[Ask], width: int = 8) -> float:
+        """The server's CPU microseconds a request; the first is not counted."""
+        await self.ask(requests[0])
+        started = self.cpu()
+        waiting = iter(requests[1:])
 
-async def measure(server: Server, requests: list[tuple[str, str, Any]], width: int = 8) -> float:
-    """The server's CPU microseconds a request."""
-    await server.ask(*requests.pop())
-    started = server.cpu()
-    waiting = iter(requests)
+        async def worker() -> None:
+            for ask in waiting:
+                await self.ask(ask)
 
-    async def worker() -> None:
-        for method, target, body in waiting:
-            await server.ask(method, target, body)
+        await asyncio.gather(*(worker() for _ in range(width)))
+        return (self.cpu() - started) / (len(requests) - 1) * 1e6
 
-    await asyncio.gather(*(worker() for _ in range(width)))
-    return (server.cpu() - started) / len(requests) * 1e6
+
+def _whole(name: str) -> dict[str, Any]:
+    return {"kind": "Pod", "apiVersion": "v1", **pod(name)}
+
+
+def _noted(number: int, **more: Any) -> bytes:
+    return orjson.dumps({**more, "metadata": {**more.get("metadata", {}), "annotations": {"n": str(number)}}})
+
+
+def _applied(name: str, number: int) -> bytes:
+    wanted = _whole(name)
+    wanted["metadata"]["annotations"] = {"n": str(number)}
+    return orjson.dumps(wanted)
+
+
+async def _updates(api: Server, form: str) -> list[Ask]:
+    """PUTs of what is there with another annotation."""
+    found = []
+    for number in range(LISTED):
+        name = f"json-{number}"
+        current = orjson.loads(await api.ask(Ask("GET", f"{PODS}/{name}")))
+        current["metadata"].pop("resourceVersion")
+        current["metadata"]["annotations"] = {"put": f"{form} {number}"}
+        body = orjson.dumps(current) if form == JSON else protobuf.encode_object(current, _POD)
+        found.append(Ask("PUT", f"{PODS}/{name}", body, form, form))
+    return found
+
+
+async def _figures(api: Server) -> tuple[dict[str, float], bytes, bytes]:
+    """Microseconds by kind of work, and the answers of a get and of a list."""
+    account = orjson.dumps({"metadata": {"name": "default"}})
+    await api.ask(Ask("POST", "/api/v1/namespaces/default/serviceaccounts", account))
+    found: dict[str, float] = {}
+    for form, short in ((JSON, "json"), (PROTOBUF, "protobuf")):
+        bodies = [_whole(f"{short}-{n}") for n in range(LISTED)]
+        encoded = [orjson.dumps(b) if form == JSON else protobuf.encode_object(b, _POD) for b in bodies]
+        found[f"create {short}"] = await api.measure([Ask("POST", PODS, body, form, form) for body in encoded])
+        found[f"get {short}"] = await api.measure([Ask("GET", f"{PODS}/json-1", accept=form)] * ROUNDS)
+        found[f"update {short}"] = await api.measure(await _updates(api, form))
+        if short == "json":
+            found["list 500 json"] = await api.measure([Ask("GET", PODS)] * LISTS, 1)
+            many = await api.ask(Ask("GET", PODS))
+            found["list 500 protobuf"] = await api.measure([Ask("GET", PODS, accept=PROTOBUF)] * LISTS, 1)
+    places = [f"{PODS}/json-{n}" for n in range(LISTED)]
+    for name, media in (("merge patch", MERGE), ("strategic patch", STRATEGIC)):
+        asks = [
+            Ask("PATCH", place, _noted(n, metadata={"labels": {"by": name[:5]}}), media)
+            for n, place in enumerate(places)
+        ]
+        found[name] = await api.measure(asks)
+    asks = [
+        Ask("PATCH", f"{place}?fieldManager=bench&force=true", _applied(f"json-{n}", n), APPLY)
+        for n, place in enumerate(places)
+    ]
+    found["apply, first"] = await api.measure(asks)
+    found["apply, again"] = await api.measure(asks)
+    return found, await api.ask(Ask("GET", f"{PODS}/json-1")), many
 
 
 async def _rows() -> Sequence[Row]:
     with tempfile.TemporaryDirectory() as name:
         files = Files(Path(name))
         api = Server(files, "api", ("sqlite", Path(name)))
-        account = "/api/v1/namespaces/default/serviceaccounts"
-        await api.ask("POST", account, {"metadata": {"name": "default"}})
-        created = await measure(api, [("POST", PODS, pod(f"pod-{n}")) for n in range(CREATED + 1)])
-        one = await api.ask("GET", f"{PODS}/pod-1")
-        got = await measure(api, [("GET", f"{PODS}/pod-1", None) for _ in range(ROUNDS)])
-        listed = await measure(api, [("GET", PODS, None) for _ in range(LISTS)], 1)
-        many = await api.ask("GET", PODS)
-        patched = await _patched(api, [(f"pod-{n}", n) for n in range(CREATED)])
+        figures, one, many = await _figures(api)
         await api.close()
         trivial = Server(files, "trivial", one)
-        floor = await measure(trivial, [("GET", "/x", None) for _ in range(ROUNDS)])
-        floor_write = await measure(trivial, [("POST", "/x", pod("x")) for _ in range(ROUNDS)])
+        floor = await trivial.measure([Ask("GET", "/x")] * ROUNDS)
+        body = orjson.dumps(_whole("x"))
+        floor_write = await trivial.measure([Ask("POST", "/x", body)] * ROUNDS)
         await trivial.close()
         bulk = Server(files, "trivial", many)
-        floor_list = await measure(bulk, [("GET", "/x", None) for _ in range(LISTS)], 1)
+        floor_list = await bulk.measure([Ask("GET", "/x")] * LISTS, 1)
         await bulk.close()
-    return (
-        Row("get", got, floor),
-        Row("create, durable", created, floor_write),
-        Row("patch, durable", patched, floor_write),
-        Row("list, a pod", listed / CREATED, floor_list / CREATED),
-    )
-
-
-async def _patched(api: Server, changes: list[tuple[str, int]]) -> float:
-    headers = Headers([("content-type", "application/merge-patch+json")])
-    started = api.cpu()
-    for name, number in changes:
-        body = orjson.dumps({"metadata": {"annotations": {"n": str(number)}}})
-        await read_body(await api.client(Request("PATCH", f"{PODS}/{name}", headers, body)))
-    return (api.cpu() - started) / len(changes) * 1e6
+    floors = {"get": floor, "list": floor_list}
+    return [Row(name, figure, floors.get(name.partition(" ")[0], floor_write)) for name, figure in figures.items()]
 
 
 def run() -> Sequence[Row]:
