@@ -38,6 +38,14 @@ class Served:
     """What becomes of a stored object before anybody sees it (custom resources: pruned and defaulted by today's schema)."""
     own_form: bool = False
     """Requests are worked on in this version's form (custom resources); else in the stored one."""
+    list_kind: str = ""
+    """Of a custom resource: what a list is called; empty: the kind with `List`."""
+    deprecated: str = ""
+    """The warning that every request to this version is answered with."""
+    ending: bool = False
+    """Its definition is being deleted: nothing new is made, the rest is there until it is gone."""
+    refused: str = ""
+    """Why requests in this version cannot be answered (no converter); empty: they can."""
 
     def key(self, namespace: str, name: str) -> str:
         """The store's key of an object."""
@@ -59,6 +67,17 @@ class Served:
         if self.alias is None or self.own_form:
             return obj
         return self.stored.form.walk(_called(self.alias.write(obj), self.stored.facts)).object
+
+    def kept(self, obj: Object) -> Object:
+        """What was worked on, as it is stored."""
+        if self.source is None or not self.own_form:
+            return obj
+        return self.source.form.walk(_called(obj, self.source.facts)).object
+
+    @property
+    def listed(self) -> str:
+        """The kind of a list of these."""
+        return self.list_kind or f"{self.facts.kind}List"
 
     def opened(self, obj: Object) -> Object:
         """A stored object in the form that strategies and admission work on."""

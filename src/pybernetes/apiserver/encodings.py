@@ -86,7 +86,7 @@ class JsonEncoding:
     def page(self, served: Served, page: Page) -> bytes:
         known = served.facts
         parts = [
-            f'{{"kind":"{known.kind}List","apiVersion":"{known.api_version}","metadata":'.encode(),
+            f'{{"kind":"{served.listed}","apiVersion":"{known.api_version}","metadata":'.encode(),
             orjson.dumps(page.metadata()),
             b',"items":[',
         ]

@@ -67,6 +67,8 @@ class Column:
     priority: int = 0
     cell_at: Callable[[Object, float], object] | None = None
     """Takes the place of `cell` where the text says how long ago (`3 (5m ago)`): called with object and time."""
+    shown_type: str = ""
+    """What clients are told instead of `type`: custom resources call ages dates."""
 
 
 @dataclass(slots=True)
@@ -165,6 +167,8 @@ class Resource:
     """All faults of a new object, metadata aside (the pipeline validates that with `validate_name`)."""
     validate_update: Callable[[Object, Object], Errors] = _valid_update
     """Called with (new, old) after `validate` on update: immutable fields and transitions."""
+    ratchets: bool = False
+    """On update `validate_update` alone is asked: what has not changed need not be mended (custom resources)."""
     validate_status: Callable[[Object, Object], Errors] = _valid_update
     """Called with (new, old) on writes of status."""
     validate_name: Callable[[str], Iterable[str]] | None = None

@@ -143,7 +143,7 @@ class Storage:
 
     async def insert(self, served: Served, obj: Object) -> Entry:
         """Stores a complete new object. Raises AlreadyExists."""
-        metadata = obj["metadata"]
+        metadata, obj = obj["metadata"], served.kept(obj)
         key = served.key(metadata.get("namespace", ""), metadata["name"])
         value = stored_bytes(served.stored, obj)
         with refusals(), self.cache.handing_over(value, obj):
@@ -156,6 +156,7 @@ class Storage:
 
     async def replace(self, served: Served, obj: Object, old: Entry) -> Entry:
         """Stores a new state over `old`. Raises Conflict when `old` is not the newest, NotFound when it is gone."""
+        obj = served.kept(obj)
         value = stored_bytes(served.stored, obj)
         key = served.key(old.namespace, old.name)
         with refusals(), self.cache.handing_over(value, obj):

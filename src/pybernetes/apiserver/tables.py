@@ -56,7 +56,7 @@ def definitions(served: Served, kind: str = "") -> list[Object]:
         {
             "name": column.name,
             # An age is text to the client: upstream's printers send columns of times as strings.
-            "type": "string" if column.type == "date" else column.type,
+            "type": column.shown_type or ("string" if column.type == "date" else column.type),
             "format": column.format,
             "description": column.description,
             "priority": column.priority,

@@ -222,7 +222,10 @@ def _scope(served: Served, subresource: str) -> _Scope:
 
     def faults(obj: Object, old: Object) -> Errors:
         # What has not changed was judged when it was stored.
-        return [*strategy.validate(obj), *strategy.validate_update(obj, old)] if _differs(obj, old, served) else ()
+        if not _differs(obj, old, served):
+            return ()
+        whole = () if strategy.ratchets else strategy.validate(obj)
+        return [*whole, *strategy.validate_update(obj, old)]
 
     return _Scope(strategy.prepare, faults, generation=strategy.generation)
 

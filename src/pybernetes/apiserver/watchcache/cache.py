@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
-from pybernetes.api.errors import Expired, GatewayTimeout
+from pybernetes.api.errors import Expired, GatewayTimeout, NotFound
 from pybernetes.api.objects import Object
 from pybernetes.apiserver.catalog import ROOT, Served
 from pybernetes.apiserver.registry import Listener
@@ -56,6 +56,10 @@ class ResourceCache:
                     listener("DELETED", entry.object())
             for key, entry in self.entries.items():
                 listener("MODIFIED" if key in before else "ADDED", entry.object())
+
+    def follow(self, before: "ResourceCache") -> None:
+        """Takes the place of another: who listened to that one goes on here."""
+        self.entries, self._listeners = before.entries, before._listeners
 
     def subscribe(self, listener: Listener) -> None:
         """Tells `listener` of every object there is, then of every change, in the step in which it is taken in."""
@@ -142,8 +146,11 @@ class WatchCache:
         self.wait_seconds = WAIT_SECONDS
 
     def of(self, served: Served) -> ResourceCache:
-        """The cache of one resource."""
-        return self._by_prefix[served.prefix]
+        """The cache of one resource. Raises NotFound for one that has just gone, with its definition."""
+        found = self._by_prefix.get(served.prefix)
+        if found is None:
+            raise NotFound("the server could not find the requested resource", details={})
+        return found
 
     @property
     def resources(self) -> Iterable[ResourceCache]:
@@ -187,6 +194,9 @@ class WatchCache:
             await self.taken_in(revision)
         finally:
             missed = self._loading.pop(prefix)
+        before = self._by_prefix.get(prefix)
+        if before is not None:
+            cache.follow(before)
         self.drop(served)
         cache.replace(found, revision)
         for event in missed:
