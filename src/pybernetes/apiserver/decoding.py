@@ -92,6 +92,10 @@ def accept(document: Document, form: Form, validation: Validation, warnings: lis
     """A decoded document as an object of this kind: canonical, its strict problems refused or made warnings."""
     value = document.value
     _check_kind(value, form.gvk)
+    metadata = value.get("metadata")
+    if isinstance(metadata, dict) and metadata.get("managedFields") == []:
+        # The canonical form has no empty list, but this one means something: forget who owns what.
+        value = {**value, "metadata": {**metadata, "managedFields": [{}]}}
     result = form.walk(value)
     report((*document.problems, *result.problems), validation, warnings)
     return result.object

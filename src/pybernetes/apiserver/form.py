@@ -10,6 +10,8 @@ from pybernetes.api import schema
 from pybernetes.api.canonical import Canonical, canonicalize
 from pybernetes.api.errors import BadRequest
 from pybernetes.api.objects import GroupVersionKind
+from pybernetes.rules.patch import typed
+from pybernetes.rules.patch.typed import Node
 
 
 class Form(Struct, frozen=True, kw_only=True):
@@ -20,6 +22,8 @@ class Form(Struct, frozen=True, kw_only=True):
     """The canonical form of a document of this kind, and what strict decoding has against it."""
     type_name: str = ""
     """In api.schema; empty for custom resources, which have neither protobuf nor strategic merge patches."""
+    node: Node = typed.CUSTOM
+    """How server-side apply sees its values."""
     published: Mapping[str, Any] | None = None
     """Of custom resources: the schema that OpenAPI shows, as the CustomResourceDefinition has it."""
 
@@ -30,4 +34,4 @@ def built_in(gvk: GroupVersionKind) -> Form:
     name = schema.type_name(gvk)
     if name is None:
         raise BadRequest(f'no kind "{gvk.kind}" is registered for version "{gvk.api_version}"')
-    return Form(gvk=gvk, walk=lambda obj: canonicalize(obj, name), type_name=name)
+    return Form(gvk=gvk, walk=lambda obj: canonicalize(obj, name), type_name=name, node=typed.of_type(name))

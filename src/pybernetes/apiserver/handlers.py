@@ -12,6 +12,7 @@ from msgspec.structs import replace as replace_field
 
 from pybernetes.api import errors
 from pybernetes.api.objects import Object, User
+from pybernetes.apiserver import applying
 from pybernetes.apiserver.admit import AdmissionChain
 from pybernetes.apiserver.catalog import Catalog, Served
 from pybernetes.apiserver.decoding import accept, canonical, decode, decode_object
@@ -19,9 +20,10 @@ from pybernetes.apiserver.deletes import Deletes, delete_options
 from pybernetes.apiserver.encodings import Encoding, Page, choose
 from pybernetes.apiserver.extension import AdmissionRequest
 from pybernetes.apiserver.form import Form, built_in
-from pybernetes.apiserver.options import Query, list_options, write_options
+from pybernetes.apiserver.managedfields import kept
+from pybernetes.apiserver.options import Query, WriteOptions, list_options, write_options
 from pybernetes.apiserver.pages import json_page
-from pybernetes.apiserver.patching import APPLY, Patch
+from pybernetes.apiserver.patching import Patch
 from pybernetes.apiserver.reads import Reads, matcher
 from pybernetes.apiserver.requestinfo import RequestInfo, is_true
 from pybernetes.apiserver.resource import Call, ScalePaths, Subresource
@@ -173,8 +175,7 @@ class Handlers:
 
     async def _create(self, asked: Asked) -> Response:
         call, served = asked.call, asked.served
-        options = write_options(asked.query, "CreateOptions")
-        call.dry_run = options.dry_run
+        options = _write_options(asked, "CreateOptions")
         obj = served.worked(decode_object(asked.request, served.form, options.validation, call.warnings))
         obj.setdefault("metadata", {})
         if served.facts.namespaced and not call.namespace:
@@ -187,14 +188,15 @@ class Handlers:
 
     async def _update(self, asked: Asked) -> Response:
         call, served = asked.call, asked.served
-        options = write_options(asked.query, "UpdateOptions")
-        call.dry_run = options.dry_run
+        options = _write_options(asked, "UpdateOptions")
         obj = served.worked(decode_object(asked.request, served.form, options.validation, call.warnings))
         obj.setdefault("metadata", {})
         return _result(asked, await self._writes.update(call, served, obj))
 
     async def _patch(self, asked: Asked) -> Response:
         call, served = asked.call, asked.served
+        if _is_apply(asked):
+            return _result(asked, await self._writes.apply(call, served, self._read_apply(asked, served.form)))
         patch = self._read_patch(asked, served.form)
 
         def make(entry: Entry) -> Object:
@@ -209,14 +211,13 @@ class Handlers:
         return _result(asked, await self._writes.change(call, served, make))
 
     def _read_patch(self, asked: Asked, form: Form) -> Patch:
-        media = asked.request.headers.get("content-type").partition(";")[0].strip().lower()
-        if media in APPLY:
-            raise errors.UnsupportedMediaType(
-                f"server-side apply ({media}) is not served: send a JSON, merge or strategic merge patch"
-            )
-        options = write_options(asked.query, "PatchOptions", patch=True)
-        asked.call.dry_run = options.dry_run
+        options = _write_options(asked, "PatchOptions", patch=True)
         return Patch(asked.request, form, options.validation, asked.call.warnings)
+
+    def _read_apply(self, asked: Asked, form: Form) -> applying.Configuration:
+        options = _write_options(asked, "PatchOptions", patch=True, apply=True)
+        validation, warnings = options.validation, asked.call.warnings
+        return applying.read(asked.request, form, force=options.force, validation=validation, warnings=warnings)
 
     async def _delete(self, asked: Asked) -> Response:
         options = delete_options(asked.request, asked.query)
@@ -261,8 +262,7 @@ class Handlers:
             obj = await self._admitted(call, "UPDATE", patch.apply(stored), stored)
             return _value(asked, await custom.create(call, obj), 200)
         kind = "CreateOptions" if asked.info.verb == "create" else "UpdateOptions"
-        options = write_options(asked.query, kind)
-        call.dry_run = options.dry_run
+        options = _write_options(asked, kind)
         document = decode(asked.request, form)
         obj = accept(document, form, options.validation, call.warnings)
         metadata = obj.setdefault("metadata", {})
@@ -288,7 +288,13 @@ class Handlers:
         if asked.info.verb == "get":
             entry = await self.reads.get(served, call.namespace, call.name, "")
             return _value(asked, scale_of(served.opened(entry.object()), paths), 200)
-        if asked.info.verb == "patch":
+        if _is_apply(asked) and asked.info.verb == "patch":
+            config = self._read_apply(asked, built_in(SCALE))
+            must_name({"name": call.name, **config.metadata}, call)
+            result = await self._writes.change(
+                call, served, lambda entry: self._writes.applying.scale(call, served, config, entry), kept
+            )
+        elif asked.info.verb == "patch":
             patch = self._read_patch(asked, built_in(SCALE))
 
             def patched(entry: Entry) -> Object:
@@ -300,8 +306,7 @@ class Handlers:
 
             result = await self._writes.change(call, served, patched)
         else:
-            options = write_options(asked.query, "UpdateOptions")
-            call.dry_run = options.dry_run
+            options = _write_options(asked, "UpdateOptions")
             scale = decode_object(asked.request, built_in(SCALE), options.validation, call.warnings)
             must_name(scale.get("metadata") or {}, call)
             result = await self._writes.change(
@@ -310,6 +315,18 @@ class Handlers:
         parent = result.entry.object() if result.entry is not None else result.object
         assert parent is not None
         return _value(asked, scale_of(parent, paths), 200)
+
+
+def _write_options(asked: Asked, kind: str, *, patch: bool = False, apply: bool = False) -> WriteOptions:
+    """The options of a write; the call is told what it must know of them."""
+    options = write_options(asked.query, kind, patch=patch, apply=apply)
+    asked.call.dry_run = options.dry_run
+    asked.call.field_manager = options.field_manager
+    return options
+
+
+def _is_apply(asked: Asked) -> bool:
+    return asked.request.headers.get("content-type").partition(";")[0].strip().lower() == applying.MEDIA
 
 
 def _connect_options(served: Served, info: RequestInfo, query: Query) -> Object:

@@ -12,6 +12,7 @@ from pybernetes.api.errors import (
     invalid,
     invalid_value,
     not_supported,
+    required,
     too_long,
 )
 from pybernetes.apiserver.requestinfo import is_true
@@ -84,21 +85,23 @@ def revision(text: str) -> int:
     return int(text or 0)
 
 
-def write_options(query: Query, kind: str, *, patch: bool = False) -> WriteOptions:
+def write_options(query: Query, kind: str, *, patch: bool = False, apply: bool = False) -> WriteOptions:
     """`kind` is CreateOptions, UpdateOptions or PatchOptions. Raises Invalid."""
     dry_run = [value for value in query.get("dryRun", []) if value]
     manager = _one(query, "fieldManager")
     validation = _one(query, "fieldValidation")
     force = query.get("force")
     faults: list[FieldError] = []
-    faults += dry_run_faults(dry_run)
+    if apply and not manager:
+        faults.append(required("fieldManager", "is required for apply patch"))
     if len(manager.encode()) > 128:
         faults.append(too_long("fieldManager", 128))
     if not manager.isprintable():
         faults.append(invalid_value("fieldManager", manager, "should only contain printable characters"))
+    faults += dry_run_faults(dry_run)
     if validation not in ("", "Ignore", "Warn", "Strict"):
         faults.append(not_supported("fieldValidation", validation, ("", "Ignore", "Strict", "Warn")))
-    if force is not None and patch:
+    if force is not None and patch and not apply:
         faults.append(field_forbidden("force", "may not be specified for non-apply patch"))
     if faults:
         raise invalid(_META, kind, "", faults)

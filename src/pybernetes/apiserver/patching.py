@@ -1,7 +1,11 @@
-"""Patching: PATCH bodies of the three kinds, applied to the stored object; dispatched by Content-Type alone. See writes.py."""
+"""Patching: PATCH bodies of three kinds, applied to the stored object; dispatched by Content-Type alone. See writes.py.
+
+The fourth kind, server-side apply, is in applying.py.
+"""
 
 from pybernetes.api import errors
 from pybernetes.api.objects import Object
+from pybernetes.apiserver.applying import MEDIA as APPLY
 from pybernetes.apiserver.decoding import Document, accept, decode_json, report
 from pybernetes.apiserver.form import Form
 from pybernetes.apiserver.options import Validation
@@ -11,7 +15,6 @@ from pybernetes.wire.http import Request
 JSON_PATCH = "application/json-patch+json"
 MERGE_PATCH = "application/merge-patch+json"
 STRATEGIC_PATCH = "application/strategic-merge-patch+json"
-APPLY = ("application/apply-patch+yaml", "application/apply-patch+cbor")
 _KINDS = (JSON_PATCH, MERGE_PATCH, STRATEGIC_PATCH)
 
 
@@ -23,7 +26,8 @@ class Patch:
         kinds = _KINDS if form.type_name else _KINDS[:2]  # custom resources have no merge keys
         if self._media not in kinds:
             raise errors.UnsupportedMediaType(
-                "the body of the request was in an unknown format - accepted media types include: " + ", ".join(kinds)
+                "the body of the request was in an unknown format - accepted media types include: "
+                + ", ".join((*kinds, APPLY))
             )
         self._document = decode_json(request.body, "error decoding patch")
         if self._media != JSON_PATCH and not isinstance(self._document.value, dict):

@@ -86,6 +86,8 @@ class Call:
     name: str
     request: Request
     dry_run: bool = False
+    field_manager: str = ""
+    """Who says that it writes (the query's fieldManager); empty: the User-Agent tells."""
     warnings: list[str] = field(default_factory=list)
     """Sent as 299 Warning headers."""
     audit_annotations: dict[str, str] = field(default_factory=dict)

@@ -30,9 +30,7 @@ def scaled(parent: Object, scale: Object, paths: ScalePaths) -> Object:
     """The parent with the replicas of a Scale; its resourceVersion is the Scale's. Raises Invalid."""
     replicas = (scale.get("spec") or {}).get("replicas", 0)
     name = parent["metadata"]["name"]
-    if replicas < 0:
-        fault = errors.invalid_value("spec.replicas", replicas, "must be greater than or equal to 0")
-        raise errors.invalid(SCALE.group, SCALE.kind, name, [fault])
+    check_replicas(replicas, name)
     *path, last = paths.spec.split(".")
     place: Any = parent
     for part in path:
@@ -44,6 +42,13 @@ def scaled(parent: Object, scale: Object, paths: ScalePaths) -> Object:
     else:
         parent["metadata"].pop("resourceVersion", None)
     return parent
+
+
+def check_replicas(replicas: int, name: str) -> None:
+    """What autoscaling validation says. Raises Invalid."""
+    if replicas < 0:
+        fault = errors.invalid_value("spec.replicas", replicas, "must be greater than or equal to 0")
+        raise errors.invalid(SCALE.group, SCALE.kind, name, [fault])
 
 
 def _at(obj: Object, path: str) -> Any:

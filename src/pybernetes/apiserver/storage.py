@@ -210,7 +210,7 @@ class Storage:
 def begin(obj: Object, served: Served, clock: Clock) -> None:
     """What the server says of a new object, whatever was sent: uid, creation time, generation."""
     metadata = obj["metadata"]
-    for name in ("resourceVersion", "deletionTimestamp", "deletionGracePeriodSeconds", "selfLink", "managedFields"):
+    for name in ("resourceVersion", "deletionTimestamp", "deletionGracePeriodSeconds", "selfLink"):
         metadata.pop(name, None)
     bits = (clock.random.getrandbits(128) & ~(0xF << 76) & ~(0x3 << 62)) | (4 << 76) | (2 << 62)  # UUID version 4
     digits = f"{bits:032x}"

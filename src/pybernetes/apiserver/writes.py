@@ -1,6 +1,6 @@
 """Writes: create, update and patch of every resource alike, and of `status`. storage.py does the compare-and-set.
 
-The order is upstream's: decode -> default -> mutating admission -> default again -> what the client may not set ->
+The order is upstream's: decode -> default -> who owns which field -> mutating admission -> default again -> what the client may not set ->
 validation -> validating admission -> allocations -> store.
 """
 
@@ -14,9 +14,11 @@ from pybernetes.api import errors
 from pybernetes.api.errors import FieldError
 from pybernetes.api.objects import GroupResource, Object
 from pybernetes.apiserver.admit import AdmissionChain, held
+from pybernetes.apiserver.applying import Applying, Configuration
 from pybernetes.apiserver.catalog import Served
 from pybernetes.apiserver.decoding import canonical
-from pybernetes.apiserver.extension import AdmissionRequest
+from pybernetes.apiserver.extension import AdmissionRequest, Attributes, Decision
+from pybernetes.apiserver.managedfields import Account, ManagedFields, kept, only_later
 from pybernetes.apiserver.resource import Call, Errors, Part, no_hook
 from pybernetes.apiserver.storage import MODIFIED, RETRIES, Storage, begin
 from pybernetes.apiserver.validation.meta import validate_object_meta
@@ -49,21 +51,24 @@ class Writes:
     def __init__(self, storage: Storage, admission: AdmissionChain) -> None:
         self._storage = storage
         self._admission = admission
+        self._account = ManagedFields(storage.clock)
+        self.applying = Applying(self._account)
         self._statuses: dict[GroupResource, bytes] = {}
 
     # --- create
 
-    async def create(self, call: Call, served: Served, obj: Object) -> Result:
+    async def create(self, call: Call, served: Served, obj: Object, account: Account | None = None) -> Result:
         """`obj` is canonical. Raises AlreadyExists, Invalid, what admission raises."""
+        account = account or self._account.tracked(call, served)
         metadata = obj["metadata"]
         if metadata.get("name") or not metadata.get("generateName"):
-            return await held(call, self._create(call, served, obj))
+            return await held(call, self._create(call, served, obj, account))
         sent, random = orjson.dumps(obj), self._storage.clock.random
         for left in reversed(range(_GENERATIONS)):
             name = metadata["generateName"][:_NAME_LIMIT] + "".join(random.choices(_SUFFIX, k=5))
             obj["metadata"]["name"] = name
             try:
-                return await held(call, self._create(call, served, obj))
+                return await held(call, self._create(call, served, obj, account))
             except errors.AlreadyExists as error:
                 if left:
                     obj = orjson.loads(sent)  # as it was before admission
@@ -74,7 +79,7 @@ class Writes:
                 ) from None
         raise AssertionError("the last try returns or raises")
 
-    async def _create(self, call: Call, served: Served, obj: Object) -> Result:
+    async def _create(self, call: Call, served: Served, obj: Object, account: Account) -> Result:
         strategy = served.resource
         metadata = obj["metadata"]
         place(metadata, served, call.namespace)
@@ -85,6 +90,7 @@ class Writes:
         if "status" in obj and "status" in served.facts.subresources and not strategy.status_on_create:
             obj["status"] = self._no_status(served)
         strategy.default(obj)
+        account(None, obj)
         request = AdmissionRequest(call, "CREATE", obj, None)
         await self._admission.mutate(request)
         obj = request.object
@@ -121,6 +127,7 @@ class Writes:
         except errors.NotFound:
             if strategy.update_creates and not call.subresource and not metadata.get("uid"):
                 metadata.pop("resourceVersion", None)
+                self._may_create(call, served)
                 return await self.create(call, served, obj)
             raise
         if not metadata.get("resourceVersion") and not strategy.unconditional_update:
@@ -133,8 +140,62 @@ class Writes:
 
         return await self.change(call, served, make)
 
-    async def change(self, call: Call, served: Served, make: Make) -> Result:
+    async def apply(self, call: Call, served: Served, config: Configuration) -> Result:
+        """Server-side apply; creates what is not there."""
+        metadata = config.metadata
+
+        def make(entry: Entry) -> Object:
+            old = served.opened(entry.object())
+            made = self.applying.make(call, served, config, old)
+            place(made["metadata"], served, call.namespace)
+            must_name(made["metadata"], call)
+            return made
+
+        for _ in range(RETRIES):
+            try:
+                await self._storage.read(served, call.namespace, call.name)
+            except errors.NotFound:
+                if call.subresource:
+                    raise
+            else:
+                return await self.change(call, served, make, kept)
+            self._may_create(call, served)
+            made = self.applying.make(call, served, config, None)
+            place(made["metadata"], served, call.namespace)
+            must_name(made["metadata"], call)
+            if metadata.get("uid"):
+                why = f"uid mismatch: the provided object specified uid {metadata['uid']}, and no existing object was found"
+                raise errors.conflict(served.gr, call.name, why)
+            if metadata.get("resourceVersion"):
+                raise errors.conflict(served.gr, call.name, MODIFIED)
+            try:
+                return await self.create(call, served, made, kept)
+            except errors.AlreadyExists:
+                if call.dry_run:
+                    raise
+        raise errors.conflict(served.gr, call.name, MODIFIED)
+
+    def _may_create(self, call: Call, served: Served) -> None:
+        """Who writes what is not there must be allowed to create it. Raises Forbidden."""
+        facts = served.facts
+        attributes = Attributes(
+            call.user,
+            "create",
+            call.request.path,
+            facts.group,
+            facts.version,
+            facts.plural,
+            call.subresource,
+            call.namespace,
+            call.name,
+        )
+        decision, reason = self._storage.authorizer.authorize(attributes)
+        if decision is not Decision.ALLOW:
+            raise errors.forbidden(served.gr, call.name, reason)
+
+    async def change(self, call: Call, served: Served, make: Make, account: Account | None = None) -> Result:
         """Read, `make`, store; again on a lost race unless the wanted object names a resourceVersion."""
+        account = account or self._account.tracked(call, served)
         for _ in range(RETRIES):
             entry = await self._storage.read(served, call.namespace, call.name)
             wanted = make(entry)
@@ -142,13 +203,13 @@ class Writes:
             if named and named != str(entry.revision):
                 raise errors.conflict(served.gr, call.name, MODIFIED)
             try:
-                return await held(call, self._change(call, served, entry, wanted))
+                return await held(call, self._change(call, served, entry, wanted, account))
             except errors.Conflict as error:
                 if named or MODIFIED not in error.message:
                     raise
         raise errors.conflict(served.gr, call.name, MODIFIED)
 
-    async def _change(self, call: Call, served: Served, entry: Entry, obj: Object) -> Result:
+    async def _change(self, call: Call, served: Served, entry: Entry, obj: Object, account: Account) -> Result:
         strategy = served.resource
         old = served.opened(entry.object())
         old["metadata"].pop("resourceVersion", None)
@@ -160,6 +221,9 @@ class Writes:
         elif scope.part is None and "status" in served.facts.subresources:
             _take(obj, old, "status")
         strategy.default(obj)
+        if scope.to_status or scope.part is not None:
+            scope.prepare(obj, old)  # nobody comes to own what he cannot write here
+        account(old, obj)
         request = AdmissionRequest(call, "UPDATE", obj, old)
         await self._admission.mutate(request)
         obj = request.object
@@ -172,7 +236,7 @@ class Writes:
         request.object = obj
         await self._admission.validate(request)
         obj = canonical(served, obj)
-        if obj == old:
+        if obj == old or only_later(obj, old):
             return Result(entry)
         if _ends(obj, old, served):
             if not call.dry_run:
@@ -282,7 +346,6 @@ def keep(metadata: Object, old: Object, served: Served, name: str) -> None:
             metadata[field] = old[field]
         else:
             metadata.pop(field, None)
-    metadata.pop("managedFields", None)
 
 
 def _status_of(obj: Object, old: Object) -> Object:

@@ -159,7 +159,8 @@ async def test_three_kinds_of_patches_by_content_type_alone(api):
     assert patched["spec"]["containers"][0]["image"] == "k"
     _, patched = await api("PATCH", one, {"metadata": {"labels": {"a": "b"}}}, content_type=MERGE)
     assert patched["metadata"]["labels"] == {"a": "b"}
-    assert (await api("PATCH", one, b"a: b", content_type="application/apply-patch+yaml"))[0] == 415
+    assert (await api("PATCH", one, b"a: b", content_type="application/apply-patch+yaml"))[0] == 400
+    assert (await api("PATCH", one, b"a: b", content_type="application/apply-patch+cbor"))[0] == 415
     assert (await api("PATCH", one, {}, content_type="application/json"))[0] == 415
     assert (await api("PATCH", one, [], content_type=MERGE))[0] == 400
     assert (await api("PATCH", one, {"metadata": {"name": "q"}}, content_type=MERGE))[0] == 400

@@ -113,6 +113,14 @@ def _of_type(type_name: str, kind: Kind) -> Node:
     return Node(kind, "map", fields=fields)
 
 
+CUSTOM = Node(
+    "map",
+    "map",
+    fields=lambda: {"apiVersion": STRING, "kind": STRING, "metadata": of_type(schema.OBJECT_META)},
+    item=lambda: UNTYPED,
+)
+"""An object of a kind without a schema."""
+
 _SCALARS: Mapping[str, Expects] = {
     **{"string": "string", "bytes": "string", "time": "scalar", "microtime": "scalar"},
     **{"int32": "numeric", "int64": "numeric", "double": "numeric", "bool": "boolean"},
