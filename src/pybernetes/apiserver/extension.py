@@ -53,8 +53,11 @@ class RuleResolver(Protocol):
     def rules(self, user: User, namespace: str) -> Sequence[Rule]:
         """In a namespace, cluster-wide grants among them."""
 
-    def role(self, namespace: str, name: str) -> Sequence[Rule]:
-        """Those of a Role; of a ClusterRole where namespace is empty."""
+    def missing(self, user: User, namespace: str) -> Sequence[str]:
+        """Why that may not be all: bindings that name roles which are not there."""
+
+    def role(self, namespace: str, name: str) -> Sequence[Rule] | None:
+        """Those of a Role; of a ClusterRole where namespace is empty. None for one that is not there."""
 
 
 class Authorizer(Protocol):

@@ -242,3 +242,30 @@ async def test_cluster_info_is_signed_by_every_token_as_long_as_it_lives():
         assert await w.there(core_v1.Secret, "bootstrap-token-unused", "kube-system")
         data = (await w.get(core_v1.ConfigMap, "cluster-info", "kube-public")).data
         assert set(data) == {"kubeconfig"}
+
+
+@simulated
+async def test_cluster_roles_aggregate_those_that_they_select():
+    def rule(resource: str) -> dict[str, Any]:
+        return {"verbs": ["get"], "apiGroups": [""], "resources": [resource]}
+
+    def labels(value: str) -> dict[str, Any]:
+        return {"labels": {"count": value}}
+
+    async with world() as w:
+        selectors = {"clusterRoleSelectors": [{"matchLabels": {"count": "yes"}}, {"matchLabels": {"count": "all"}}]}
+        for name, value in (("b", "yes"), ("a", "yes"), ("c", "all"), ("d", "no")):
+            await w.create(rbac_v1.ClusterRole, name, "", rules=[rule(name), rule("x")], metadata=labels(value))
+        await w.create(rbac_v1.ClusterRole, "sum", "", rules=[rule("old")], aggregationRule=selectors)
+        await w.clock.sleep(1)
+
+        async def summed() -> list[str]:
+            return [rule.resources[0] for rule in (await w.get(rbac_v1.ClusterRole, "sum", "")).rules]
+
+        assert await summed() == ["a", "x", "b", "c"]
+        await w.patch(rbac_v1.ClusterRole, "a", {"metadata": labels("no")}, "")
+        await w.delete(rbac_v1.ClusterRole, "c", "")
+        await w.clock.sleep(1)
+        assert await summed() == ["b", "x"]
+        view = await w.get(rbac_v1.ClusterRole, "view", "")
+        assert view.rules == (await w.get(rbac_v1.ClusterRole, "system:aggregate-to-view", "")).rules

@@ -26,17 +26,83 @@ async def test_every_cluster_has_its_roles(api):
     assert {"system:controller:deployment-controller", "system:discovery"} <= names
 
 
-async def test_a_lost_rule_comes_back_at_the_next_start(api):
+async def test_lost_parts_come_back_at_the_next_start(api):
     from pybernetes.apiserver.authz import bootstrap
 
-    path = f"{RBAC}/clusterroles/view"
-    await api("PUT", path, {"metadata": {"name": "view"}, "rules": []})
+    role, binding = f"{RBAC}/clusterroles/system:kube-dns", f"{RBAC}/clusterrolebindings/system:kube-dns"
+    more = {"verbs": ["get"], "apiGroups": [""], "resources": ["pods"]}
+    await api("PUT", role, {"metadata": {"name": "system:kube-dns"}, "rules": [more]})
+    await api("DELETE", binding)
+    elsewhere = {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "view"}
+    await api.made(f"{RBAC}/clusterrolebindings", {"metadata": {"name": "system:kube-dns"}, "roleRef": elsewhere})
     await bootstrap.ensure(api.server.storage)
-    assert (await api("GET", path))[1]["rules"]
+    repaired = (await api("GET", role))[1]
+    assert [rule["resources"] for rule in repaired["rules"]] == [["pods"], ["endpoints", "services"]]
+    assert repaired["metadata"]["labels"] == {"kubernetes.io/bootstrapping": "rbac-defaults"}
+    bound = (await api("GET", binding))[1]
+    assert bound["roleRef"]["name"] == "system:kube-dns"
+    assert bound["subjects"] == [{"kind": "ServiceAccount", "name": "kube-dns", "namespace": "kube-system"}]
     kept = {"rbac.authorization.kubernetes.io/autoupdate": "false"}
-    await api("PUT", path, {"metadata": {"name": "view", "annotations": kept}, "rules": []})
+    await api("PUT", role, {"metadata": {"name": "system:kube-dns", "annotations": kept}, "rules": []})
     await bootstrap.ensure(api.server.storage)
-    assert not (await api("GET", path))[1].get("rules")
+    assert not (await api("GET", role))[1].get("rules")
+
+
+async def test_user_facing_roles_aggregate(api):
+    from pybernetes.apiserver.authz import bootstrap
+
+    path, prefix = f"{RBAC}/clusterroles", "rbac.authorization.k8s.io/aggregate-to-"
+    for name, above in (("view", "edit"), ("edit", "admin")):
+        role = (await api("GET", f"{path}/{name}"))[1]
+        assert role["aggregationRule"] == {"clusterRoleSelectors": [{"matchLabels": {prefix + name: "true"}}]}
+        assert role["metadata"]["labels"][prefix + above] == "true"
+        part = (await api("GET", f"{path}/system:aggregate-to-{name}"))[1]
+        assert part["metadata"]["labels"][prefix + name] == "true"
+        assert all(rule in role["rules"] for rule in part["rules"])
+    own = {"clusterRoleSelectors": [{"matchLabels": {"a": "b"}}]}
+    await api("PUT", f"{path}/view", {"metadata": {"name": "view"}, "rules": [], "aggregationRule": own})
+    await bootstrap.ensure(api.server.storage)
+    view = (await api("GET", f"{path}/view"))[1]
+    assert view["aggregationRule"]["clusterRoleSelectors"] == [
+        {"matchLabels": {"a": "b"}},
+        {"matchLabels": {prefix + "view": "true"}},
+    ]
+    assert not view.get("rules")
+
+
+async def test_aggregating_takes_all_powers(api):
+    rules = [{"verbs": ["create"], "apiGroups": ["*"], "resources": ["clusterroles"]}]
+    await api.made(f"{RBAC}/clusterroles", {"metadata": {"name": "roles"}, "rules": rules})
+    role = {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "roles"}
+    subjects = [{"kind": "User", "name": "bob"}]
+    binding = {"metadata": {"name": "roles"}, "roleRef": role, "subjects": subjects}
+    await api.made(f"{RBAC}/clusterrolebindings", binding)
+    selectors = {"clusterRoleSelectors": [{"matchLabels": {"a": "b"}}]}
+    sent = {"metadata": {"name": "all"}, "aggregationRule": selectors, "rules": []}
+    for how in ("", "?dryRun=All"):
+        assert await api.refused("POST", f"{RBAC}/clusterroles{how}", sent, user=BOB) == (
+            'clusterroles.rbac.authorization.k8s.io "all" is forbidden: '
+            "must have cluster-admin privileges to use the aggregationRule"
+        )
+    await api.made(f"{RBAC}/clusterroles", {**sent, "aggregationRule": None}, user=BOB)
+
+
+async def test_bindings_to_roles_that_are_not_there_say_so(api):
+    missing = {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "gone"}
+    body = {"metadata": {"name": "b"}, "roleRef": missing, "subjects": [{"kind": "User", "name": "bob"}]}
+    await api.made(f"{RBAC}/namespaces/default/rolebindings", body)
+    assert await api.refused("GET", f"{CORE}/pods", user=BOB) == (
+        'pods is forbidden: User "bob" cannot list resource "pods" in API group "" in the namespace "default": '
+        'RBAC: role.rbac.authorization.k8s.io "gone" not found'
+    )
+    await api.made(f"{RBAC}/namespaces/default/rolebindings", bind("admin"))
+    rules = await api.made(f"{REVIEWS}/selfsubjectrulesreviews", {"spec": {"namespace": "default"}}, user=BOB)
+    assert rules["status"]["evaluationError"] == 'role.rbac.authorization.k8s.io "gone" not found'
+    status, answer = await api("POST", f"{RBAC}/namespaces/default/rolebindings", bind("nothing"), user=BOB)
+    assert (status, answer["message"]) == (404, 'clusterrole.rbac.authorization.k8s.io "nothing" not found')
+    nodes = {"metadata": {"name": "r"}, "rules": [{"verbs": ["get"], "apiGroups": [""], "resources": ["nodes"]}]}
+    text = await api.refused("POST", f"{RBAC}/namespaces/default/roles?dryRun=All", nodes, user=BOB)
+    assert text.endswith('; resolution errors: [role.rbac.authorization.k8s.io "gone" not found]')
 
 
 async def test_rules_and_subjects_are_checked(api):

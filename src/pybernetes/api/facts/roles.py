@@ -44,6 +44,13 @@ CONTROLLER_RULES: dict[str, tuple[PolicyRule, ...]] = {
         PolicyRule(verbs=("create",), apiGroups=("authorization.k8s.io",), resources=("subjectaccessreviews",)),
         PolicyRule(verbs=("create", "patch", "update"), apiGroups=("",), resources=("events",)),
     ),
+    "clusterrole-aggregation-controller": (
+        PolicyRule(
+            verbs=("escalate", "get", "list", "patch", "update", "watch"),
+            apiGroups=("rbac.authorization.k8s.io",),
+            resources=("clusterroles",),
+        ),
+    ),
     "deployment-controller": (
         PolicyRule(verbs=("get", "list", "watch", "update", "patch"), apiGroups=("apps",), resources=("deployments",)),
         PolicyRule(verbs=("update", "patch"), apiGroups=("apps",), resources=("deployments/status",)),

@@ -1,31 +1,20 @@
 """The ClusterRoles and bindings that every cluster has, as upstream's bootstrap policy names them. bootstrap.py writes them."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
-from pybernetes.api.objects import Object
+from pybernetes.apiserver.authz._rules import READ, WRITE, Rules, rule, urls
 
 GROUP = "rbac.authorization.k8s.io"
-_READ = "get list watch"
-_WRITE = "create delete deletecollection patch update"
-_ALL = f"{_READ} {_WRITE}"
+_ALL = f"{READ} {WRITE}"
+_AUTHENTICATION = "extension-apiserver-authentication"
 
-Rules = list[Object]
-
-
-def rule(verbs: str, resources: str, group: str = "", names: str = "") -> Object:
-    """A rule on resources of one group; words separated by blanks. `core` is not written."""
-    found: Object = {"verbs": verbs.split(), "apiGroups": [group], "resources": resources.split()}
-    if names:
-        found["resourceNames"] = names.split()
-    return found
-
-
-def urls(verbs: str, paths: str) -> Object:
-    """A rule on paths that are no resources."""
-    return {"verbs": verbs.split(), "nonResourceURLs": paths.split()}
-
-
-_EVENTS: Rules = [rule("create patch update", "events"), rule("create patch update", "events", "events.k8s.io")]
+_EVENTS: Rules = [rule("create patch update", "events", ",events.k8s.io")]
+_DEVICES = "resource.k8s.io"
+_EXTENSIONS = (
+    "daemonsets deployments deployments/scale ingresses networkpolicies replicasets replicasets/scale "
+    "replicationcontrollers/scale"
+)
 
 _WORKLOADS = (
     "controllerrevisions daemonsets daemonsets/status deployments deployments/scale deployments/status replicasets "
@@ -33,45 +22,49 @@ _WORKLOADS = (
 )
 _VIEW: Rules = [
     rule(
-        _READ,
+        READ,
         "configmaps endpoints persistentvolumeclaims persistentvolumeclaims/status pods replicationcontrollers "
         "replicationcontrollers/scale serviceaccounts services services/status",
     ),
     rule(
-        _READ,
+        READ,
         "bindings events limitranges namespaces/status pods/log pods/status replicationcontrollers/status "
         "resourcequotas resourcequotas/status",
     ),
-    rule(_READ, "namespaces"),
-    rule(_READ, "endpointslices", "discovery.k8s.io"),
-    rule(_READ, _WORKLOADS, "apps"),
-    rule(_READ, "horizontalpodautoscalers horizontalpodautoscalers/status", "autoscaling"),
-    rule(_READ, "cronjobs cronjobs/status jobs jobs/status", "batch"),
-    rule(_READ, "ingresses ingresses/status networkpolicies", "networking.k8s.io"),
-    rule(_READ, "poddisruptionbudgets poddisruptionbudgets/status", "policy"),
+    rule(READ, "namespaces"),
+    rule(READ, "endpointslices", "discovery.k8s.io"),
+    rule(READ, _WORKLOADS, "apps"),
+    rule(READ, "horizontalpodautoscalers horizontalpodautoscalers/status", "autoscaling"),
+    rule(READ, "cronjobs cronjobs/status jobs jobs/status", "batch"),
+    rule(READ, f"{_EXTENSIONS} daemonsets/status deployments/status ingresses/status replicasets/status", "extensions"),
+    rule(READ, "poddisruptionbudgets poddisruptionbudgets/status", "policy"),
+    rule(READ, "ingresses ingresses/status networkpolicies", "networking.k8s.io"),
+    rule(READ, "resourceclaims resourceclaims/status resourceclaimtemplates", _DEVICES),
 ]
 _EDIT: Rules = [
-    rule(_READ, "pods/attach pods/exec pods/portforward pods/proxy secrets services/proxy"),
+    rule(READ, "pods/attach pods/exec pods/portforward pods/proxy secrets services/proxy"),
     rule("impersonate", "serviceaccounts"),
-    rule(_WRITE, "pods pods/attach pods/exec pods/portforward pods/proxy"),
+    rule(WRITE, "pods pods/attach pods/exec pods/portforward pods/proxy"),
     rule("create", "pods/eviction"),
     rule(
-        _WRITE,
+        WRITE,
         "configmaps events persistentvolumeclaims replicationcontrollers replicationcontrollers/scale secrets "
         "serviceaccounts services services/proxy",
     ),
     rule("create", "serviceaccounts/token"),
     rule(
-        _WRITE,
+        WRITE,
         "daemonsets deployments deployments/rollback deployments/scale replicasets replicasets/scale statefulsets "
         "statefulsets/scale",
         "apps",
     ),
-    rule(_WRITE, "horizontalpodautoscalers", "autoscaling"),
-    rule(_WRITE, "cronjobs jobs", "batch"),
-    rule(_WRITE, "ingresses networkpolicies", "networking.k8s.io"),
-    rule(_WRITE, "poddisruptionbudgets", "policy"),
-    rule(f"{_READ} create delete deletecollection patch update", "leases", "coordination.k8s.io"),
+    rule(WRITE, "horizontalpodautoscalers", "autoscaling"),
+    rule(WRITE, "cronjobs jobs", "batch"),
+    rule(WRITE, f"{_EXTENSIONS} deployments/rollback", "extensions"),
+    rule(WRITE, "poddisruptionbudgets", "policy"),
+    rule(WRITE, "ingresses networkpolicies", "networking.k8s.io"),
+    rule(_ALL, "leases", "coordination.k8s.io"),
+    rule(WRITE, "resourceclaims resourceclaimtemplates", _DEVICES),
 ]
 _ADMIN: Rules = [
     rule("create", "localsubjectaccessreviews", "authorization.k8s.io"),
@@ -83,44 +76,53 @@ _SIGNERS = "certificates.k8s.io"
 _NODE: Rules = [
     rule("create", "tokenreviews", "authentication.k8s.io"),
     rule("create", "localsubjectaccessreviews subjectaccessreviews", "authorization.k8s.io"),
-    rule(_READ, "services"),
+    rule(READ, "services"),
     rule("create get list watch", "nodes"),
     rule("patch update", "nodes/status"),
     rule("patch update", "nodes"),
     *_EVENTS,
-    rule(_READ, "pods"),
+    rule(READ, "pods"),
     rule("create delete", "pods"),
     rule("patch update", "pods/status"),
     rule("create", "pods/eviction"),
-    rule(_READ, "configmaps secrets"),
+    rule(READ, "configmaps secrets"),
     rule("get", "persistentvolumeclaims persistentvolumes"),
+    rule("get patch update", "persistentvolumeclaims/status"),
     rule("get", "endpoints"),
     rule("create get list watch", "certificatesigningrequests", _SIGNERS),
     rule("create delete get patch update", "leases", "coordination.k8s.io"),
     rule("get", "volumeattachments", "storage.k8s.io"),
     rule("create", "serviceaccounts/token"),
-    rule(_READ, "csidrivers", "storage.k8s.io"),
+    rule(READ, "csidrivers", "storage.k8s.io"),
     rule("create delete get patch update", "csinodes", "storage.k8s.io"),
-    rule(_READ, "runtimeclasses", "node.k8s.io"),
+    rule(READ, "runtimeclasses", "node.k8s.io"),
+    rule("get", "resourceclaims", _DEVICES),
+    rule(_ALL, "resourceslices", _DEVICES),
+    rule(READ, "clustertrustbundles", _SIGNERS),
+    rule(f"create {READ}", "podcertificaterequests", _SIGNERS),
 ]
 
 _SCHEDULER: Rules = [
     *_EVENTS,
     rule("create", "leases", "coordination.k8s.io"),
     rule("get patch update", "leases", "coordination.k8s.io", "kube-scheduler"),
-    rule(_READ, "nodes"),
+    rule(READ, "nodes"),
     rule("delete get list watch", "pods"),
     rule("create", "bindings pods/binding"),
     rule("patch update", "pods/status"),
-    rule(_READ, "replicationcontrollers services"),
-    rule(_READ, "replicasets statefulsets", "apps"),
-    rule(_READ, "poddisruptionbudgets", "policy"),
+    rule(READ, "replicationcontrollers services"),
+    rule(READ, "replicasets", "apps,extensions"),
+    rule(READ, "statefulsets", "apps"),
+    rule(READ, "poddisruptionbudgets", "policy"),
     rule("get list patch update watch", "persistentvolumeclaims persistentvolumes"),
     rule("create", "tokenreviews", "authentication.k8s.io"),
     rule("create", "subjectaccessreviews", "authorization.k8s.io"),
-    rule(_READ, "csinodes csidrivers csistoragecapacities storageclasses volumeattachments", "storage.k8s.io"),
-    rule(_READ, "namespaces"),
-    rule(_READ, "priorityclasses", "scheduling.k8s.io"),
+    rule(READ, "csinodes csidrivers csistoragecapacities storageclasses volumeattachments", "storage.k8s.io"),
+    rule(READ, "namespaces"),
+    rule(READ, "priorityclasses", "scheduling.k8s.io"),
+    rule(f"patch update {READ}", "resourceclaims", _DEVICES),
+    rule("patch update", "resourceclaims/status", _DEVICES),
+    rule(READ, "deviceclasses devicetaintrules resourceslices", _DEVICES),
 ]
 
 _CONTROLLER_MANAGER: Rules = [
@@ -148,21 +150,18 @@ _ROLES: dict[str, Rules] = {
         rule("create", "selfsubjectreviews", "authentication.k8s.io"),
     ],
     "system:public-info-viewer": [urls("get", _HEALTH)],
-    "view": _VIEW,
-    "edit": [*_EDIT, *_VIEW],
-    "admin": [*_ADMIN, *_EDIT, *_VIEW],
-    "system:heapster": [rule(_READ, "events namespaces nodes pods"), rule(_READ, "deployments", "extensions")],
+    "system:heapster": [rule(READ, "events namespaces nodes pods"), rule(READ, "deployments", "extensions")],
     "system:node": _NODE,
     "system:node-problem-detector": [rule("get", "nodes"), rule("patch", "nodes/status"), *_EVENTS],
     "system:node-proxier": [
         rule("list watch", "endpoints services"),
-        rule(_READ, "nodes"),
+        rule(READ, "nodes"),
         *_EVENTS,
         rule("list watch", "endpointslices", "discovery.k8s.io"),
         rule("list watch", "servicecidrs", "networking.k8s.io"),
     ],
     "system:kubelet-api-admin": [
-        rule(_READ, "nodes"),
+        rule(READ, "nodes"),
         rule("proxy", "nodes"),
         rule("*", "nodes/configz nodes/healthz nodes/log nodes/metrics nodes/pods nodes/proxy nodes/stats"),
     ],
@@ -171,16 +170,23 @@ _ROLES: dict[str, Rules] = {
         rule("create", "tokenreviews", "authentication.k8s.io"),
         rule("create", "subjectaccessreviews", "authorization.k8s.io"),
     ],
-    "system:kube-aggregator": [rule(_READ, "endpoints services")],
+    "system:kube-aggregator": [rule(READ, "endpoints services")],
     "system:kube-controller-manager": _CONTROLLER_MANAGER,
     "system:kube-scheduler": _SCHEDULER,
     "system:kube-dns": [rule("list watch", "endpoints services")],
     "system:persistent-volume-provisioner": [
         rule("create delete get list watch", "persistentvolumes"),
         rule("get list update watch", "persistentvolumeclaims"),
-        rule(_READ, "storageclasses", "storage.k8s.io"),
+        rule(READ, "storageclasses", "storage.k8s.io"),
+        rule("watch", "events"),
         *_EVENTS,
     ],
+    "system:volume-scheduler": [
+        rule(f"patch update {READ}", "persistentvolumes"),
+        rule(READ, "storageclasses", "storage.k8s.io"),
+        rule(f"patch update {READ}", "persistentvolumeclaims"),
+    ],
+    "system:cluster-trust-bundle-discovery": [rule(READ, "clustertrustbundles", _SIGNERS)],
     "system:service-account-issuer-discovery": [
         urls(
             "get",
@@ -208,6 +214,8 @@ _BINDINGS: dict[str, tuple[str, ...]] = {
     "system:node-proxier": ("User system:kube-proxy",),
     "system:kube-controller-manager": ("User system:kube-controller-manager",),
     "system:kube-scheduler": ("User system:kube-scheduler",),
+    "system:volume-scheduler": ("User system:kube-scheduler",),
+    "system:cluster-trust-bundle-discovery": ("Group system:serviceaccounts",),
     "system:service-account-issuer-discovery": ("Group system:serviceaccounts",),
     "system:kube-dns": ("ServiceAccount kube-system/kube-dns",),
     # The Node authorizer grants these rules; upstream keeps the binding, without subjects, for old clusters.
@@ -215,9 +223,35 @@ _BINDINGS: dict[str, tuple[str, ...]] = {
 }
 
 
-def cluster_roles() -> Iterator[tuple[str, Rules]]:
-    """Name and rules of each."""
-    yield from _ROLES.items()
+_AGGREGATED: dict[str, tuple[Rules, str]] = {"admin": (_ADMIN, ""), "edit": (_EDIT, "admin"), "view": (_VIEW, "edit")}
+"""Name to the rules of its own, and to which other role it counts."""
+
+
+class ClusterRole(NamedTuple):
+    """One ClusterRole."""
+
+    name: str
+    rules: Rules
+    aggregates_to: str = ""
+    """The role that its rules count to, too."""
+    aggregates: bool = False
+    """Whether it is made of the roles that say so."""
+
+
+def aggregation_label(name: str) -> str:
+    """The label of what counts to a role."""
+    return f"{GROUP}/aggregate-to-{name}"
+
+
+def cluster_roles() -> Iterator[ClusterRole]:
+    """Each of them, with all the rules of those that aggregate others."""
+    for name, rules in _ROLES.items():
+        yield ClusterRole(name, rules)
+    total: Rules = []
+    for name, (own, above) in reversed(_AGGREGATED.items()):
+        total = [*own, *total]
+        yield ClusterRole(f"system:aggregate-to-{name}", own, aggregates_to=name)
+        yield ClusterRole(name, total, aggregates_to=above, aggregates=True)
 
 
 def cluster_role_bindings() -> Iterator[tuple[str, tuple[str, ...]]]:
@@ -225,30 +259,33 @@ def cluster_role_bindings() -> Iterator[tuple[str, tuple[str, ...]]]:
     yield from _BINDINGS.items()
 
 
-def namespaced_roles() -> Iterator[tuple[str, str, Rules, tuple[str, ...]]]:
-    """Namespace, name, rules and subjects of the Roles that upstream binds under the same name."""
+class NamespacedRole(NamedTuple):
+    """A Role and the subjects of its binding."""
+
+    namespace: str
+    name: str
+    rules: Rules
+    subjects: Sequence[str]
+    binding: str = ""
+    """Name of the binding, where that is another."""
+
+
+def namespaced_roles() -> Iterator[NamespacedRole]:
+    """Each of them."""
+    system = "kube-system"
     managers = ("User system:kube-controller-manager", "User system:kube-scheduler")
-    yield (
-        "kube-system",
-        "extension-apiserver-authentication-reader",
-        [rule(_READ, "configmaps", names="extension-apiserver-authentication")],
-        managers,
+    reader = "extension-apiserver-authentication-reader"
+    yield NamespacedRole(
+        system, reader, [rule(READ, "configmaps", names=_AUTHENTICATION)], managers, f"system::{reader}"
     )
     for name, user in (("kube-controller-manager", managers[0]), ("kube-scheduler", managers[1])):
         rules = [rule("watch", "configmaps"), rule("get update", "configmaps", names=name)]
-        yield "kube-system", f"system::leader-locking-{name}", rules, (user, f"ServiceAccount kube-system/{name}")
-    signer = ("ServiceAccount kube-system/bootstrap-signer",)
-    yield "kube-system", "system:controller:bootstrap-signer", [rule(_READ, "secrets")], signer
-    yield (
-        "kube-public",
-        "system:controller:bootstrap-signer",
-        [rule(_READ, "configmaps"), rule("update", "configmaps", names="cluster-info"), *_EVENTS],
-        signer,
-    )
-    cleaner = ("ServiceAccount kube-system/token-cleaner",)
-    yield (
-        "kube-system",
-        "system:controller:token-cleaner",
-        [rule("delete get list watch", "secrets"), *_EVENTS],
-        cleaner,
-    )
+        yield NamespacedRole(system, f"system::leader-locking-{name}", rules, (user, f"ServiceAccount {system}/{name}"))
+    of_signer = rule("update", "configmaps", names="cluster-info")
+    for namespace, account, rules in (
+        (system, "bootstrap-signer", [rule(READ, "secrets")]),
+        ("kube-public", "bootstrap-signer", [rule(READ, "configmaps"), of_signer, *_EVENTS]),
+        (system, "token-cleaner", [rule(f"delete {READ}", "secrets"), *_EVENTS]),
+        (system, "cloud-provider", [rule(f"create {READ}", "configmaps")]),
+    ):
+        yield NamespacedRole(namespace, f"system:controller:{account}", rules, (f"ServiceAccount {system}/{account}",))

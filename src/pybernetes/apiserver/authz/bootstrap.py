@@ -1,21 +1,24 @@
 """Creates and repairs the roles and bindings that every cluster has; the API server calls `ensure` at its start.
 
-As upstream: rules and subjects that are missing are added, others stay, and an object whose annotation
-`rbac.authorization.kubernetes.io/autoupdate` says `false` is left alone.
+As upstream: rules, selectors, labels and subjects that are missing are added, others stay, and an object whose annotation
+`rbac.authorization.kubernetes.io/autoupdate` says `false` is left alone. A binding to another role is made anew. The
+rules of roles that aggregate others are written once: then they are the aggregation controller's.
 """
 
 import asyncio
 import logging
 from collections.abc import Iterable, Iterator
-from typing import Any
 
 import msgspec
 
 from pybernetes.api.errors import AlreadyExists, NotFound
 from pybernetes.api.facts.roles import CONTROLLER_RULES
 from pybernetes.api.objects import GroupResource, Object
+from pybernetes.apiserver.authz._controller_roles import controller_roles
 from pybernetes.apiserver.authz._default_roles import (
     GROUP,
+    ClusterRole,
+    aggregation_label,
     cluster_role_bindings,
     cluster_roles,
     namespaced_roles,
@@ -39,21 +42,42 @@ async def ensure(registry: Registry) -> None:
 
 
 def _wanted() -> Iterator[tuple[str, Object]]:
-    for name, rules in cluster_roles():
-        yield "clusterroles", _role("ClusterRole", name, "", rules)
+    for role in cluster_roles():
+        yield "clusterroles", _cluster_role(role)
     for name, subjects in cluster_role_bindings():
-        yield "clusterrolebindings", _binding("ClusterRoleBinding", name, "", subjects)
-    for controller, granted in CONTROLLER_RULES.items():
+        yield "clusterrolebindings", _binding("", name, name, subjects)
+    for controller, rules in _rules_of_controllers():
         name = f"system:controller:{controller}"
-        yield "clusterroles", _role("ClusterRole", name, "", msgspec.json.decode(msgspec.json.encode(granted)))
-        # All controllers run under the manager's own identity, until each has a token of its account.
-        subjects = (f"ServiceAccount kube-system/{controller}", _MANAGER)
-        yield "clusterrolebindings", _binding("ClusterRoleBinding", name, "", subjects)
-    for namespace, name, rules, subjects in namespaced_roles():
-        if name.startswith("system:controller:"):
+        yield "clusterroles", _role(name, "", rules)
+        subjects = (f"ServiceAccount kube-system/{controller}",)
+        if controller in CONTROLLER_RULES:
+            # All controllers run under the manager's own identity, until each has a token of its account.
             subjects = (*subjects, _MANAGER)
-        yield "roles", _role("Role", name, namespace, rules)
-        yield "rolebindings", _binding("RoleBinding", name, namespace, subjects)
+        yield "clusterrolebindings", _binding("", name, name, subjects)
+    for role in namespaced_roles():
+        subjects = tuple(role.subjects)
+        if role.name.startswith("system:controller:"):
+            subjects = (*subjects, _MANAGER)
+        yield "roles", _role(role.name, role.namespace, role.rules)
+        yield "rolebindings", _binding(role.namespace, role.binding or role.name, role.name, subjects)
+
+
+def _rules_of_controllers() -> Iterator[tuple[str, list[Object]]]:
+    """Upstream's and ours, together where they share a name."""
+    ours = {name: msgspec.json.decode(msgspec.json.encode(rules)) for name, rules in CONTROLLER_RULES.items()}
+    for controller, rules in controller_roles():
+        yield controller, [*rules, *_missing_rules(rules, ours.pop(controller, ()))]
+    yield from ours.items()
+
+
+def _cluster_role(wanted: ClusterRole) -> Object:
+    role = _role(wanted.name, "", wanted.rules)
+    if wanted.aggregates_to:
+        role["metadata"]["labels"][aggregation_label(wanted.aggregates_to)] = "true"
+    if wanted.aggregates:
+        selector = {"matchLabels": {aggregation_label(wanted.name): "true"}}
+        role["aggregationRule"] = {"clusterRoleSelectors": [selector]}
+    return role
 
 
 def _meta(name: str, namespace: str) -> Object:
@@ -61,22 +85,22 @@ def _meta(name: str, namespace: str) -> Object:
     return {**meta, "namespace": namespace} if namespace else meta
 
 
-def _role(kind: str, name: str, namespace: str, rules: Iterable[Object]) -> Object:
+def _role(name: str, namespace: str, rules: Iterable[Object]) -> Object:
     return {
         "apiVersion": f"{GROUP}/v1",
-        "kind": kind,
+        "kind": "Role" if namespace else "ClusterRole",
         "metadata": _meta(name, namespace),
         "rules": [dict(rule) for rule in rules],
     }
 
 
-def _binding(kind: str, name: str, namespace: str, subjects: Iterable[str]) -> Object:
-    role = "Role" if namespace else "ClusterRole"
+def _binding(namespace: str, name: str, role: str, subjects: Iterable[str]) -> Object:
+    kind = "Role" if namespace else "ClusterRole"
     return {
         "apiVersion": f"{GROUP}/v1",
-        "kind": kind,
+        "kind": f"{kind}Binding",
         "metadata": _meta(name, namespace),
-        "roleRef": {"apiGroup": GROUP, "kind": role, "name": name},
+        "roleRef": {"apiGroup": GROUP, "kind": kind, "name": role},
         "subjects": [_subject(text) for text in subjects],
     }
 
@@ -100,29 +124,47 @@ async def _ensure(registry: Registry, resource: GroupResource, wanted: Object) -
         except AlreadyExists:
             log.info("another server was faster role=%s", name)
         return
-    if _repaired(current, wanted) is not None:
+    if _is_left_alone(current):
+        return
+    if current.get("roleRef") != wanted.get("roleRef"):
+        log.info("binding anew resource=%s name=%s", resource, name)
+        await registry.delete(resource, namespace, name)
+        await registry.create(resource, wanted)
+    elif _repaired(current, wanted) is not None:
         log.info("repairing resource=%s name=%s", resource, name)
         await registry.update(resource, namespace, name, lambda obj: _repaired(obj, wanted))
 
 
+def _is_left_alone(obj: Object) -> bool:
+    return (obj["metadata"].get("annotations") or {}).get(AUTOUPDATE) == "false"
+
+
 def _repaired(current: Object, wanted: Object) -> Object | None:
     """The stored object with what is missing, or None when there is nothing to do."""
-    if (current["metadata"].get("annotations") or {}).get(AUTOUPDATE) == "false":
+    if _is_left_alone(current):
         return None
-    changed = dict(current)
-    if "rules" in wanted:
-        held = [rule_of(rule) for rule in current.get("rules") or ()]
-        missing: list[Any] = [rule for rule in wanted["rules"] if uncovered(held, [rule_of(rule)])]
-        if not missing:
-            return None
-        changed["rules"] = [*(current.get("rules") or ()), *missing]
-        return changed
-    known = [_identity(subject) for subject in current.get("subjects") or ()]
-    missing = [subject for subject in wanted["subjects"] if _identity(subject) not in known]
-    if not missing:
-        return None
-    changed["subjects"] = [*(current.get("subjects") or ()), *missing]
-    return changed
+    changed = {**current, "metadata": dict(current["metadata"])}
+    for field in ("labels", "annotations"):
+        changed["metadata"][field] = {**wanted["metadata"][field], **(current["metadata"].get(field) or {})}
+    if "aggregationRule" in wanted:
+        held = (current.get("aggregationRule") or {}).get("clusterRoleSelectors") or []
+        missing = [selector for selector in wanted["aggregationRule"]["clusterRoleSelectors"] if selector not in held]
+        changed["aggregationRule"] = {"clusterRoleSelectors": [*held, *missing]}
+    elif "rules" in wanted:
+        rules = current.get("rules") or []
+        changed["rules"] = [*rules, *_missing_rules(rules, wanted["rules"])] or None
+    else:
+        subjects = current.get("subjects") or []
+        known = [_identity(subject) for subject in subjects]
+        missing = [subject for subject in wanted["subjects"] if _identity(subject) not in known]
+        if missing:
+            changed["subjects"] = [*subjects, *missing]
+    return None if changed == current else changed
+
+
+def _missing_rules(held: Iterable[Object], wanted: Iterable[Object]) -> list[Object]:
+    own = [rule_of(rule) for rule in held]
+    return [rule for rule in wanted if uncovered(own, [rule_of(rule)])]
 
 
 def _identity(subject: Object) -> tuple[str, str, str]:

@@ -20,4 +20,4 @@ class AuthorizerChain:
                 return decision, reason
             if reason:
                 reasons.append(reason)
-        return Decision.NO_OPINION, ", ".join(reasons)
+        return Decision.NO_OPINION, "\n".join(reasons)

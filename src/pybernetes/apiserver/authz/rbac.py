@@ -23,10 +23,12 @@ Change = Literal["ADDED", "MODIFIED", "DELETED"]
 class _Grants:
     """What one subject set holds in one place: rules with the words that say where they come from, by resource."""
 
-    __slots__ = ("all", "by_resource", "urls", "version")
+    __slots__ = ("all", "by_resource", "missing", "urls", "version")
 
-    def __init__(self, granted: Iterable[tuple[Rule, str]], version: int) -> None:
+    def __init__(self, granted: Iterable[tuple[Rule, str]], missing: Sequence[str], version: int) -> None:
         self.all = tuple(granted)
+        self.missing = missing
+        """What is wrong with bindings: they name roles that are not there."""
         self.version = version
         self.urls = [grant for grant in self.all if grant[0].urls]
         self.by_resource: dict[str, list[tuple[Rule, str]]] = {}
@@ -66,30 +68,33 @@ class Rbac:
         user = attributes.user
         if MASTERS in user.groups:
             return Decision.ALLOW, ""
-        if not attributes.resource:
-            for rule, source in self._granted(user, "").urls:
-                if rule.allows_url(attributes.verb, attributes.path):
-                    return Decision.ALLOW, f"RBAC: allowed by {source}"
-            return Decision.NO_OPINION, ""
         resource, sub = attributes.resource, attributes.subresource
         full = f"{resource}/{sub}" if sub else resource
-        for namespace in ("", attributes.namespace) if attributes.namespace else ("",):
-            for rule, source in self._granted(user, namespace).for_resource(resource, sub):
-                if rule.allows(attributes.verb, attributes.group, full, attributes.name):
-                    return Decision.ALLOW, f"RBAC: allowed by {source}"
-        return Decision.NO_OPINION, ""
+        missing: list[str] = []
+        for namespace in _spaces(attributes.namespace if resource else ""):
+            granted = self._granted(user, namespace)
+            if resource:
+                for rule, source in granted.for_resource(resource, sub):
+                    if rule.allows(attributes.verb, attributes.group, full, attributes.name):
+                        return Decision.ALLOW, f"RBAC: allowed by {source}"
+            else:
+                for rule, source in granted.urls:
+                    if rule.allows_url(attributes.verb, attributes.path):
+                        return Decision.ALLOW, f"RBAC: allowed by {source}"
+            missing += granted.missing
+        return Decision.NO_OPINION, f"RBAC: {aggregate(missing)}" if missing else ""
 
     def rules(self, user: User, namespace: str) -> Sequence[Rule]:
-        """Everything the user may do in a namespace (empty: in the whole cluster). system:masters hold it all."""
-        if MASTERS in user.groups:
-            everything = frozenset({"*"})
-            return [Rule(everything, everything, everything), Rule(everything, urls=everything)]
-        spaces = ("", namespace) if namespace else ("",)
-        return [rule for space in spaces for rule, _ in self._granted(user, space).all]
+        """Everything that roles let the user do in a namespace (empty: in the whole cluster)."""
+        return [rule for space in _spaces(namespace) for rule, _ in self._granted(user, space).all]
 
-    def role(self, namespace: str, name: str) -> Sequence[Rule]:
-        """The rules of a Role, or of a ClusterRole where namespace is empty; none for one that is not there."""
-        return self._roles.get((namespace, name), ())
+    def missing(self, user: User, namespace: str) -> Sequence[str]:
+        """Why the user's rules may be incomplete: bindings to roles that are not there."""
+        return [text for space in _spaces(namespace) for text in self._granted(user, space).missing]
+
+    def role(self, namespace: str, name: str) -> Sequence[Rule] | None:
+        """The rules of a Role, or of a ClusterRole where namespace is empty; None for one that is not there."""
+        return self._roles.get((namespace, name))
 
     # --- what changes
 
@@ -133,10 +138,11 @@ class Rbac:
             return kept
         if len(self._kept) >= _KEPT:
             self._kept.clear()
-        found = self._kept[key] = _Grants(self._gathered(user, namespace), version)
+        missing: list[str] = []
+        found = self._kept[key] = _Grants(self._gathered(user, namespace, missing), missing, version)
         return found
 
-    def _gathered(self, user: User, namespace: str) -> Iterator[tuple[Rule, str]]:
+    def _gathered(self, user: User, namespace: str, missing: list[str]) -> Iterator[tuple[Rule, str]]:
         by_subject = self._by_subject.get(namespace, {})
         bindings = self._bindings.get(namespace, {})
         for subject in (f"User {user.name}", *(f"Group {group}" for group in user.groups)):
@@ -147,12 +153,24 @@ class Rbac:
                 of_kind = "RoleBinding" if namespace else "ClusterRoleBinding"
                 shown = f"{name}/{namespace}" if namespace else name
                 source = f'{of_kind} "{shown}" of {role_kind} "{role}" to {_shown_subject(kind, who)}'
-                where = namespace if role_kind == "Role" else ""
-                for rule in self._roles.get((where, role), ()):
+                rules = self._roles.get((namespace if role_kind == "Role" else "", role))
+                if rules is None:
+                    missing.append(f'{role_kind.lower()}.{GROUP} "{role}" not found')
+                for rule in rules or ():
                     yield rule, source
 
 
 _ACCOUNT = "system:serviceaccount:"
+
+
+def aggregate(faults: Iterable[str]) -> str:
+    """Several errors as one, as Go's aggregates print: each once, brackets around more than one."""
+    texts = list(dict.fromkeys(faults))
+    return texts[0] if len(texts) == 1 else f"[{', '.join(texts)}]"
+
+
+def _spaces(namespace: str) -> Sequence[str]:
+    return ("", namespace) if namespace else ("",)
 
 
 def _subjects(binding: Mapping[str, Any]) -> Iterator[str]:

@@ -1,17 +1,18 @@
 """Roles and bindings: rules, subjects, and that nobody grants what they do not hold. The rbac resources share it."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pybernetes.api import names
-from pybernetes.api.errors import forbidden, invalid_value, not_supported, required
-from pybernetes.api.objects import Object
+from pybernetes.api.errors import forbidden, invalid_value, not_found, not_supported, required
+from pybernetes.api.objects import GroupResource, Object
 from pybernetes.apiserver.extension import Attributes, Decision
 from pybernetes.apiserver.resource import Call
 from pybernetes.apiserver.validation.fields import FieldErrors, check, each
 from pybernetes.rules.rbac import Rule, compact, rule_of, uncovered
 
 GROUP = "rbac.authorization.k8s.io"
+MASTERS = "system:masters"
 
 
 def validate_rules(obj: Object, *, namespaced: bool) -> FieldErrors:
@@ -88,27 +89,49 @@ def validate_binding_update(obj: Object, old: Object) -> FieldErrors:
 
 async def refuse_escalation(call: Call, obj: Object, old: Object | None) -> None:
     """A before_write hook of roles: rules that the writer does not hold need the verb `escalate`. Raises Forbidden."""
-    if old is not None and old.get("rules") == obj.get("rules"):
+    name = "" if old is None else obj["metadata"]["name"]
+    if MASTERS in call.user.groups or _may(call, "escalate", name, call.resource.plural):
         return
-    if _may(call, "escalate", obj["metadata"]["name"], call.resource.plural):
+    if old is not None and _is_for_garbage_collection(obj, old):
         return
     _refuse(call, obj, [rule_of(rule) for rule in obj.get("rules") or ()])
+    if (_aggregates(obj) or (old is not None and _aggregates(old))) and _not_held(call, _EVERYTHING):
+        text = "must have cluster-admin privileges to use the aggregationRule"
+        raise forbidden(call.resource.group_resource, obj["metadata"]["name"], text)
 
 
 async def refuse_binding(call: Call, obj: Object, old: Object | None) -> None:
     """A before_write hook of bindings: a role that the writer does not hold needs the verb `bind`. Raises Forbidden."""
     reference = obj.get("roleRef") or {}
-    if old is not None and old.get("subjects") == obj.get("subjects") and old.get("roleRef") == reference:
+    kind, name = reference.get("kind", ""), reference.get("name", "")
+    if MASTERS in call.user.groups or (old is not None and _is_for_garbage_collection(obj, old)):
         return
-    of_namespace = reference.get("kind") == "Role"
-    plural = "roles" if of_namespace else "clusterroles"
-    if _may(call, "bind", reference.get("name", ""), plural):
+    of_namespace = kind == "Role"
+    if _may(call, "bind", name, "roles" if of_namespace else "clusterroles"):
         return
-    rules = call.registry.rules.role(call.namespace if of_namespace else "", reference.get("name", ""))
-    if not rules:
-        shown = f'{plural}.{GROUP} "{reference.get("name", "")}" not found'
-        raise forbidden(call.resource.group_resource, obj["metadata"]["name"], shown)
-    _refuse(call, obj, list(rules))
+    rules = call.registry.rules.role(call.namespace if of_namespace else "", name)
+    if rules is None:
+        raise not_found(GroupResource(GROUP, kind.lower()), name)
+    _refuse(call, obj, rules)
+
+
+_EVERYTHING = (
+    Rule(frozenset("*"), frozenset("*"), frozenset("*")),
+    Rule(frozenset("*"), urls=frozenset("*")),
+)
+
+
+def _aggregates(role: Object) -> bool:
+    return bool((role.get("aggregationRule") or {}).get("clusterRoleSelectors"))
+
+
+def _is_for_garbage_collection(obj: Object, old: Object) -> bool:
+    return _without_owners(obj) == _without_owners(old)
+
+
+def _without_owners(obj: Object) -> Object:
+    skipped = ("ownerReferences", "finalizers", "managedFields", "resourceVersion")
+    return {**obj, "metadata": {key: value for key, value in obj["metadata"].items() if key not in skipped}}
 
 
 def _may(call: Call, verb: str, name: str, plural: str) -> bool:
@@ -116,12 +139,19 @@ def _may(call: Call, verb: str, name: str, plural: str) -> bool:
     return call.registry.authorizer.authorize(attributes)[0] is Decision.ALLOW
 
 
-def _refuse(call: Call, obj: Object, wanted: list[Rule]) -> None:
+def _not_held(call: Call, wanted: Sequence[Rule]) -> list[Rule]:
+    return uncovered(list(call.registry.rules.rules(call.user, call.namespace)), wanted)
+
+
+def _refuse(call: Call, obj: Object, wanted: Sequence[Rule]) -> None:
     user = call.user
-    missing = uncovered(list(call.registry.rules.rules(user, call.namespace)), wanted)
+    missing = _not_held(call, wanted)
     if not missing:
         return
     groups = " ".join(f'"{group}"' for group in user.groups)
     text = f'user "{user.name}" (groups=[{groups}]) is attempting to grant RBAC permissions not currently held:'
-    lines = [str(rule) for rule in compact(missing)]
-    raise forbidden(call.resource.group_resource, obj["metadata"]["name"], "\n".join([text, *lines]))
+    text = "\n".join([text, *(str(rule) for rule in compact(missing))])
+    faults = list(dict.fromkeys(call.registry.rules.missing(user, call.namespace)))
+    if faults:
+        text += f"; resolution errors: [{', '.join(faults)}]"
+    raise forbidden(call.resource.group_resource, obj["metadata"]["name"], text)

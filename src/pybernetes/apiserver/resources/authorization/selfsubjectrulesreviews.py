@@ -2,6 +2,7 @@
 
 from pybernetes.api.errors import BadRequest
 from pybernetes.api.objects import Object
+from pybernetes.apiserver.authz.rbac import aggregate
 from pybernetes.apiserver.resource import Call, Resource
 from pybernetes.apiserver.resources._columns import spec
 from pybernetes.apiserver.resources.authorization._review import GROUP
@@ -31,6 +32,9 @@ async def _review(call: Call, body: Object) -> Object:
         ],
         "incomplete": False,
     }
+    faults = call.registry.rules.missing(call.user, namespace)
+    if faults:
+        body["status"]["evaluationError"] = aggregate(faults)
     return body
 
 
