@@ -14,7 +14,9 @@ from pathlib import Path
 
 from pybernetes.aio.clock import SystemClock
 from pybernetes.api.errors import ApiError
-from pybernetes.api.objects import User
+from pybernetes.api.objects import Object, User
+from pybernetes.apiserver.admission._configuration import read_configuration
+from pybernetes.apiserver.admission.defaulttolerationseconds import SECONDS
 from pybernetes.apiserver.admit import AdmissionPluginError
 from pybernetes.apiserver.authn.tokens import read_token_file
 from pybernetes.apiserver.config import ISSUER, Config
@@ -97,6 +99,14 @@ def parser() -> argparse.ArgumentParser:
     add("--authorization-mode", default="Node,RBAC", help="authorizers in order: Node, RBAC, AlwaysAllow")
     add("--enable-admission-plugins", default="", help="admission plugins to add")
     add("--disable-admission-plugins", default="", help="admission plugins to leave out")
+    add("--admission-control-config-file", type=Path, help="configuration of admission plugins, YAML")
+    for taint in ("not-ready", "unreachable"):
+        add(
+            f"--default-{taint}-toleration-seconds",
+            type=int,
+            default=SECONDS,
+            help=f"how long Pods stay on nodes that are {taint}",
+        )
     boolean("--enable-bootstrap-token-auth", default=False, help="know bootstrap tokens in kube-system")
     add("--token-auth-file", type=Path, help="tokens: token,user,uid,groups")
     add("--kubelet-client-certificate", type=Path, help="certificate shown to kubelets")
@@ -145,10 +155,21 @@ def config_of(options: argparse.Namespace) -> Config:
             authorization_modes=_listed(options.authorization_mode),
             enable_admission=_listed(options.enable_admission_plugins),
             disable_admission=_listed(options.disable_admission_plugins),
+            admission_configuration=_admission(options),
             kubelet_tls=kubelet_tls,
         )
     except (OSError, PkiError, ssl.SSLError, ValueError) as error:
         raise StartError(f"cannot use a flag's value: {error}") from error
+
+
+def _admission(options: argparse.Namespace) -> dict[str, Object]:
+    """What plugins are told, by name. Raises OSError, ValueError."""
+    path = options.admission_control_config_file
+    seconds = {
+        "notReadySeconds": options.default_not_ready_toleration_seconds,
+        "unreachableSeconds": options.default_unreachable_toleration_seconds,
+    }
+    return {**(read_configuration(path) if path else {}), "DefaultTolerationSeconds": seconds}
 
 
 def _kubelet_tls(options: argparse.Namespace) -> ssl.SSLContext | None:

@@ -116,9 +116,9 @@ def in_scope(resource: GroupResource, selector: Mapping[str, Any], obj: Mapping[
     spec = obj.get("spec") or {}
     match scope:
         case "Terminating" | "NotTerminating":
-            return _terminating(obj) == (scope == "Terminating")
+            return _terminating(obj) is (scope == "Terminating")
         case "BestEffort" | "NotBestEffort":
-            return best_effort(obj) == (scope == "BestEffort")
+            return best_effort(obj) is (scope == "BestEffort")
         case "PriorityClass":
             name = spec.get("priorityClassName")
             return _selected(selector, {name} if name else set())
@@ -205,7 +205,7 @@ def _charged(requests: Quantities, limits: Quantities) -> Quantities:
 
 def _terminating(pod: Mapping[str, Any]) -> bool:
     seconds = (pod.get("spec") or {}).get("activeDeadlineSeconds")
-    return seconds is not None and seconds >= 0
+    return bool(seconds is not None and seconds >= 0)
 
 
 def _affinity_terms(spec: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:

@@ -252,3 +252,41 @@ async def test_a_pod_that_has_ended_gives_back_what_it_used(quotas):
     ended = {"status": {"phase": "Succeeded"}}
     await quotas.api.ok("PATCH", f"{CORE}/pods/p/status", ended)
     await quotas.counted({"pods": "0", "count/pods": "1"})
+
+
+@pytest.mark.conformance(
+    "[sig-api-machinery] ResourceQuota should manage the lifecycle of a ResourceQuota [Conformance]"
+)
+async def test_quotas_are_made_found_patched_and_deleted_by_label(api):
+    obj = {"metadata": {"name": "q", "labels": {"q": "life"}}, "spec": {"hard": {"cpu": "500m", "memory": "500Mi"}}}
+    made = await api.ok("POST", QUOTAS, obj)
+    assert await api.ok("GET", f"{QUOTAS}/q") == made
+    everywhere = "/api/v1/resourcequotas?labelSelector=q%3Dlife"
+    assert len((await api.ok("GET", everywhere))["items"]) == 1
+    change = {"metadata": {"labels": {"q": "life", "patched": "yes"}}, "spec": {"hard": {"cpu": "1", "memory": "1Gi"}}}
+    patched = await api.ok("PATCH", f"{QUOTAS}/q", change)
+    assert patched["metadata"]["labels"]["patched"] == "yes"
+    assert patched["spec"]["hard"] == {"cpu": "1", "memory": "1Gi"}
+    await api.ok("DELETE", f"{QUOTAS}?labelSelector=q%3Dlife")
+    assert (await api.ok("GET", everywhere))["items"] == []
+
+
+@pytest.mark.conformance(
+    "[sig-api-machinery] ResourceQuota should apply changes to a resourcequota status [Conformance]"
+)
+async def test_a_quotas_status_is_written_and_leaves_its_spec(quotas):
+    api, one = quotas.api, f"{QUOTAS}/q"
+    await quotas.made({"cpu": "500m", "memory": "500Mi"})
+    start = (await api.ok("GET", one))["metadata"]["resourceVersion"]
+    seen = await api.watch(f"{QUOTAS}?watch=1&resourceVersion={start}")
+    more = {"cpu": "1", "memory": "1Gi"}
+    quota = await api.ok("GET", one)
+    quota["status"]["hard"] = more
+    assert (await api.ok("PUT", f"{one}/status", quota))["status"]["hard"] == more
+    await api.ok("PATCH", one, {"spec": {"hard": more}})
+    while (await seen.until("MODIFIED"))["spec"]["hard"] != more:
+        pass
+    assert (await api.ok("GET", f"{one}/status"))["spec"]["hard"] == more
+    patched = await api.ok("PATCH", f"{one}/status", {"status": {"hard": {"cpu": "2", "memory": "2Gi"}}})
+    assert patched["status"]["hard"] == {"cpu": "2", "memory": "2Gi"}
+    assert patched["spec"]["hard"] == more
