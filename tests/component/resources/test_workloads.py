@@ -29,7 +29,19 @@ async def test_the_selector_must_match_and_stay(api, plural):
     assert await api.faults("POST", f"{APPS}/{plural}", bad) == [
         'spec.template.metadata.labels: Invalid value: {"app":"web"}: `selector` does not match template `labels`'
     ]
-    assert await api.faults("POST", f"{APPS}/{plural}", deployment(selector=None)) == ["spec.selector: Required value"]
+    assert await api.faults("POST", f"{APPS}/{plural}", deployment(selector=None)) == [
+        "spec.selector: Required value",
+        'spec.template.metadata.labels: Invalid value: {"app":"web"}: `selector` does not match template `labels`',
+    ]
+    assert await api.faults("POST", f"{APPS}/{plural}", deployment(selector={})) == [
+        "spec.selector: Invalid value: {}: empty selector is invalid for deployment"
+    ]
+    odd = {"matchExpressions": [{"key": "app", "operator": "Near", "values": ["web"]}]}
+    shown = '{"matchExpressions":[{"key":"app","operator":"Near","values":["web"]}]}'
+    assert await api.faults("POST", f"{APPS}/{plural}", deployment(selector=odd)) == [
+        'spec.selector.matchExpressions[0].operator: Invalid value: "Near": not a valid selector operator',
+        f"spec.selector: Invalid value: {shown}: invalid label selector",
+    ]
     made = await api.made(f"{APPS}/{plural}", deployment())
     made["spec"]["selector"] = {"matchLabels": {"app": "v2"}}
     made["spec"]["template"]["metadata"]["labels"] = {"app": "v2"}
@@ -41,6 +53,17 @@ async def test_a_strategy_that_cannot_move_is_refused(api):
     rolling = {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 0, "maxUnavailable": "0%"}}
     assert await api.faults("POST", f"{APPS}/deployments", deployment(strategy=rolling)) == [
         'spec.strategy.rollingUpdate.maxUnavailable: Invalid value: "0%": may not be 0 when `maxSurge` is 0'
+    ]
+    rolling = {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": "x", "maxUnavailable": "101%"}}
+    percent = "a valid percent string must be a numeric string followed by an ending '%' (e.g. '1%', "
+    assert await api.faults("POST", f"{APPS}/deployments", deployment(strategy=rolling)) == [
+        f"spec.strategy.rollingUpdate.maxSurge: Invalid value: \"x\": {percent} or '93%', "
+        "regex used for validation is '[0-9]+%')",
+        'spec.strategy.rollingUpdate.maxUnavailable: Invalid value: "101%": must not be greater than 100%',
+    ]
+    assert await api.faults("POST", f"{APPS}/deployments", deployment(strategy={"type": "Slow"})) == [
+        'spec.strategy: Unsupported value: {"Type":"Slow","RollingUpdate":null}: '
+        'supported values: "Recreate", "RollingUpdate"'
     ]
     recreate = {"type": "Recreate", "rollingUpdate": {}}
     assert await api.faults("POST", f"{APPS}/deployments", deployment(strategy=recreate)) == [
@@ -73,12 +96,40 @@ async def test_status_is_not_the_clients_on_create(api):
     assert not made["status"].get("replicas")
 
 
+async def test_numbers_of_a_spec_are_checked_together(api):
+    bad = deployment(
+        replicas=-1, minReadySeconds=600, revisionHistoryLimit=-2, progressDeadlineSeconds=600, strategy={}
+    )
+    assert await api.faults("POST", f"{APPS}/deployments", bad) == [
+        "spec.replicas: Invalid value: -1: must be greater than or equal to 0",
+        "spec.revisionHistoryLimit: Invalid value: -2: must be greater than or equal to 0",
+        "spec.progressDeadlineSeconds: Invalid value: 600: must be greater than minReadySeconds",
+    ]
+
+
 async def test_counts_in_status_must_fit(api):
     await api.made(f"{APPS}/deployments", deployment())
-    bad = {"status": {"replicas": 1, "readyReplicas": 2, "availableReplicas": -1}}
-    assert await api.faults("PATCH", f"{APPS}/deployments/web/status", bad) == [
+    status = f"{APPS}/deployments/web/status"
+    bad = {"replicas": 1, "readyReplicas": 2, "updatedReplicas": 3, "availableReplicas": -1, "terminatingReplicas": -1}
+    assert await api.faults("PATCH", status, {"status": bad}) == [
         "status.availableReplicas: Invalid value: -1: must be greater than or equal to 0",
+        "status.terminatingReplicas: Invalid value: -1: must be greater than or equal to 0",
+        "status.updatedReplicas: Invalid value: 3: cannot be greater than status.replicas",
         "status.readyReplicas: Invalid value: 2: cannot be greater than status.replicas",
+    ]
+    assert (await api("PATCH", status, {"status": {"collisionCount": 2}}))[0] == 200
+    assert await api.faults("PATCH", status, {"status": {"collisionCount": 1}}) == [
+        "status.collisionCount: Invalid value: 1: cannot be decremented"
+    ]
+
+
+async def test_counts_of_a_replicaset_must_fit(api):
+    await api.made(f"{APPS}/replicasets", deployment())
+    bad = {"replicas": 1, "fullyLabeledReplicas": 2, "availableReplicas": 1, "observedGeneration": -1}
+    assert await api.faults("PATCH", f"{APPS}/replicasets/web/status", {"status": bad}) == [
+        "status.observedGeneration: Invalid value: -1: must be greater than or equal to 0",
+        "status.fullyLabeledReplicas: Invalid value: 2: cannot be greater than status.replicas",
+        "status.availableReplicas: Invalid value: 1: cannot be greater than readyReplicas",
     ]
 
 

@@ -3,18 +3,29 @@
 from collections.abc import Mapping
 from typing import Any
 
-from pybernetes.api import names
-from pybernetes.api.errors import field_forbidden, invalid_value, required
+from pybernetes.api.errors import field_forbidden, invalid_value, not_supported, required
 from pybernetes.api.objects import Object
 from pybernetes.apiserver.resource import Column, Resource, ScalePaths
 from pybernetes.apiserver.resources._columns import AGE, CONTAINERS, IMAGES, selector_text, spec, status
-from pybernetes.apiserver.validation.fields import FieldErrors, check, immutable, non_negative, one_of
+from pybernetes.apiserver.validation.fields import FieldErrors, non_negative
 from pybernetes.apiserver.validation.workloads import (
+    amount_of,
+    at_most_all,
     default_replicas,
-    validate_counts,
-    validate_replica_status,
-    validate_replica_template,
+    int_or_percent,
+    set_missing,
+    validate_collisions,
+    validate_fixed_selector,
+    validate_parts,
+    validate_selected_template,
     validate_selector,
+    validate_status_counts,
+    warn_pod_names,
+)
+
+_COUNTS = (
+    *("observedGeneration", "replicas", "updatedReplicas", "readyReplicas", "availableReplicas"),
+    *("unavailableReplicas", "terminatingReplicas", "collisionCount"),
 )
 
 
@@ -25,24 +36,18 @@ def _default(obj: Object) -> None:
         strategy["type"] = "RollingUpdate"
     if strategy["type"] == "RollingUpdate":
         rolling = strategy["rollingUpdate"] = strategy.get("rollingUpdate") or {}
-        for field in ("maxUnavailable", "maxSurge"):
-            if rolling.get(field) is None:
-                rolling[field] = "25%"
-    for field, value in (("revisionHistoryLimit", 10), ("progressDeadlineSeconds", 600)):
-        if own.get(field) is None:
-            own[field] = value
-
-
-def _prepare(obj: Object, old: Object | None) -> None:
-    obj["status"] = (old.get("status") if old is not None else None) or {}
+        set_missing(rolling, maxUnavailable="25%", maxSurge="25%")
+    set_missing(own, revisionHistoryLimit=10, progressDeadlineSeconds=600)
 
 
 def _validate(obj: Object) -> FieldErrors:
     own = spec(obj)
-    yield from validate_counts(own, "revisionHistoryLimit", "progressDeadlineSeconds")
+    yield from non_negative("spec.replicas", own.get("replicas"))
     yield from validate_selector(own)
-    yield from validate_replica_template(own, "ReplicaSet")
+    yield from validate_selected_template(own)
     yield from _strategy(own.get("strategy") or {})
+    for field in ("minReadySeconds", "revisionHistoryLimit", "progressDeadlineSeconds"):
+        yield from non_negative(f"spec.{field}", own.get(field))
     deadline = own.get("progressDeadlineSeconds")
     if deadline is not None and deadline <= (own.get("minReadySeconds") or 0):
         yield invalid_value("spec.progressDeadlineSeconds", deadline, "must be greater than minReadySeconds")
@@ -50,36 +55,40 @@ def _validate(obj: Object) -> FieldErrors:
 
 def _strategy(strategy: Mapping[str, Any]) -> FieldErrors:
     kind, rolling = strategy.get("type"), strategy.get("rollingUpdate")
-    yield from one_of("spec.strategy.type", kind, ("Recreate", "RollingUpdate"))
-    if kind == "Recreate" and rolling is not None:
-        yield field_forbidden("spec.strategy.rollingUpdate", "may not be specified when strategy `type` is 'Recreate'")
-    if kind == "RollingUpdate":
-        if rolling is None:
-            yield required("spec.strategy.rollingUpdate", "this should be defaulted and never be nil")
-        else:
-            yield from _rolling(rolling, "spec.strategy.rollingUpdate")
+    if kind == "Recreate":
+        if rolling is not None:
+            text = "may not be specified when strategy `type` is 'Recreate'"
+            yield field_forbidden("spec.strategy.rollingUpdate", text)
+    elif kind != "RollingUpdate":
+        # Upstream shows its own structure, whose fields have no JSON names.
+        shown = {"Type": kind or "", "RollingUpdate": _internal(rolling)}
+        yield not_supported("spec.strategy", shown, ("Recreate", "RollingUpdate"))
+    elif rolling is None:
+        yield required("spec.strategy.rollingUpdate", "this should be defaulted and never be nil")
+    else:
+        yield from _rolling(rolling, "spec.strategy.rollingUpdate")
+
+
+def _internal(rolling: Mapping[str, Any] | None) -> Object | None:
+    if rolling is None:
+        return None
+    return {"MaxUnavailable": rolling.get("maxUnavailable", 0), "MaxSurge": rolling.get("maxSurge", 0)}
 
 
 def _rolling(rolling: Mapping[str, Any], path: str) -> FieldErrors:
-    for field in ("maxUnavailable", "maxSurge"):
-        value = rolling.get(field)
-        if isinstance(value, str):
-            yield from check(f"{path}.{field}", value, names.percent(value))
-        else:
-            yield from non_negative(f"{path}.{field}", value)
     unavailable, surge = rolling.get("maxUnavailable"), rolling.get("maxSurge")
-    if _is_zero(unavailable) and _is_zero(surge):
+    yield from int_or_percent(f"{path}.maxUnavailable", unavailable)
+    yield from int_or_percent(f"{path}.maxSurge", surge)
+    if not amount_of(unavailable) and not amount_of(surge):
         yield invalid_value(f"{path}.maxUnavailable", unavailable, "may not be 0 when `maxSurge` is 0")
-    if isinstance(unavailable, str) and not names.percent(unavailable) and int(unavailable[:-1]) > 100:
-        yield invalid_value(f"{path}.maxUnavailable", unavailable, "must not be greater than 100%")
+    yield from at_most_all(f"{path}.maxUnavailable", unavailable)
 
 
-def _is_zero(value: int | str | None) -> bool:
-    return value == 0 or (isinstance(value, str) and value.rstrip("%").strip("0") == "" and value != "")
-
-
-def _validate_update(obj: Object, old: Object) -> FieldErrors:
-    yield from immutable("spec.selector", spec(obj).get("selector"), spec(old).get("selector"))
+def _validate_status(obj: Object, old: Object) -> FieldErrors:
+    yield from validate_status_counts(status(obj), _COUNTS)
+    yield from validate_parts(status(obj), ("updatedReplicas", "readyReplicas", "availableReplicas"))
+    yield from validate_parts(status(obj), ("availableReplicas",), "readyReplicas", "readyReplicas")
+    yield from validate_collisions(obj, old)
 
 
 def _ready(obj: Object) -> str:
@@ -90,10 +99,10 @@ RESOURCE = Resource(
     group="apps",
     plural="deployments",
     default=_default,
-    prepare=_prepare,
     validate=_validate,
-    validate_update=_validate_update,
-    validate_status=validate_replica_status,
+    validate_update=validate_fixed_selector,
+    validate_status=_validate_status,
+    warn=warn_pod_names,
     storage_prefix="deployments",
     scale=ScalePaths(),
     columns=(

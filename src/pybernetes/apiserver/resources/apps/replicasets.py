@@ -3,13 +3,15 @@
 from pybernetes.api.objects import Object
 from pybernetes.apiserver.resource import Column, Resource, ScalePaths
 from pybernetes.apiserver.resources._columns import AGE, CONTAINERS, IMAGES, selector_text, spec, status
-from pybernetes.apiserver.validation.fields import FieldErrors, immutable
+from pybernetes.apiserver.validation.fields import FieldErrors
 from pybernetes.apiserver.validation.workloads import (
     default_replicas,
     validate_counts,
+    validate_fixed_selector,
     validate_replica_status,
-    validate_replica_template,
+    validate_selected_template,
     validate_selector,
+    warn_pod_names,
 )
 
 
@@ -17,28 +19,20 @@ def _default(obj: Object) -> None:
     default_replicas(obj)
 
 
-def _prepare(obj: Object, old: Object | None) -> None:
-    obj["status"] = (old.get("status") if old is not None else None) or {"replicas": 0}
-
-
 def _validate(obj: Object) -> FieldErrors:
     yield from validate_counts(spec(obj))
     yield from validate_selector(spec(obj))
-    yield from validate_replica_template(spec(obj), "ReplicaSet")
-
-
-def _validate_update(obj: Object, old: Object) -> FieldErrors:
-    yield from immutable("spec.selector", spec(obj).get("selector"), spec(old).get("selector"))
+    yield from validate_selected_template(spec(obj))
 
 
 RESOURCE = Resource(
     group="apps",
     plural="replicasets",
     default=_default,
-    prepare=_prepare,
     validate=_validate,
-    validate_update=_validate_update,
+    validate_update=validate_fixed_selector,
     validate_status=validate_replica_status,
+    warn=warn_pod_names,
     storage_prefix="replicasets",
     scale=ScalePaths(),
     columns=(
