@@ -54,6 +54,14 @@ class Api:
         assert code == 403, answer
         return str(answer["message"])
 
+    async def warnings(self, method: str, path: str, body: Any, *, user: User = ADMIN) -> list[str]:
+        """What the Warning headers of a write say that must succeed."""
+        headers = Headers([("content-type", _PATCH if method == "PATCH" else "application/json")])
+        response = await direct(self.server.handler, user)(Request(method, path, headers, orjson.dumps(body)))
+        assert response.status in (200, 201), await read_body(response)
+        texts = response.headers.all("warning")
+        return [orjson.loads(text.removeprefix("299 - ")) for text in texts]
+
     async def table(self, path: str) -> list[dict[str, Any]]:
         """Rows as column to cell."""
         code, answer = await self("GET", path, accept="application/json;as=Table;g=meta.k8s.io;v=v1")

@@ -18,6 +18,7 @@ def domain_prefixed_path(field: str, value: str) -> FieldErrors:
     domain, slash, path = value.partition("/")
     if not slash or not domain or not path:
         yield invalid_value(field, value, 'must be a domain-prefixed path (such as "acme.io/foo")')
+        return
     for message in names.dns1123_subdomain(domain):
         yield invalid_value(field, domain, message)
     if not _REGEX.fullmatch(path):
