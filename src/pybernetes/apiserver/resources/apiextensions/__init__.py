@@ -1,0 +1,1 @@
+"""API resources of apiextensions.k8s.io."""
