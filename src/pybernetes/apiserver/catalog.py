@@ -40,8 +40,6 @@ class Served:
     """Requests are worked on in this version's form (custom resources); else in the stored one."""
     list_kind: str = ""
     """Of a custom resource: what a list is called; empty: the kind with `List`."""
-    deprecated: str = ""
-    """The warning that every request to this version is answered with."""
     ending: bool = False
     """Its definition is being deleted: nothing new is made, the rest is there until it is gone."""
     refused: str = ""

@@ -14,6 +14,7 @@ from pybernetes.api import facts
 from pybernetes.api.facts import ResourceFacts
 from pybernetes.api.objects import Object
 from pybernetes.apiserver.catalog import Catalog, Served
+from pybernetes.apiserver.crd.serving import priority
 from pybernetes.apiserver.encodings import accepted, plainly
 from pybernetes.apiserver.options import Query
 from pybernetes.apiserver.pages import Page
@@ -35,6 +36,11 @@ class Discovery:
             self._by_version.setdefault((served.facts.group, served.facts.version), []).append(served)
         for group in self._by_version.values():
             group.sort(key=lambda served: served.facts.plural)
+        # Built-in versions come as they are; those of custom resources the newest and most stable first.
+        known = {(one.group, one.version) for one in facts.resources()}
+        custom = sorted((one for one in self._by_version if one not in known), key=lambda one: priority(one[1]))
+        for version in custom:
+            self._by_version[version] = self._by_version.pop(version)
         self._groups = _sorted_groups({group for group, _ in self._by_version if group})
 
     def table(self) -> dict[str, Page]:
@@ -126,6 +132,13 @@ def subresources(served: Served) -> list[str]:
     return sorted(name for name in served.facts.subresources if name in own or name in _GENERIC)
 
 
+def _verbs(served: Served) -> list[str]:
+    """What may be asked for; of a custom resource whose definition is going nothing that makes or changes."""
+    if served.ending:
+        return [verb for verb in served.facts.verbs if verb not in ("create", "patch", "update")]
+    return list(served.facts.verbs)
+
+
 def _resource_list(group: str, version: str, served: list[Served]) -> Object:
     rows = []
     for one in served:
@@ -135,7 +148,7 @@ def _resource_list(group: str, version: str, served: list[Served]) -> Object:
             "singularName": known.singular,
             "namespaced": known.namespaced,
             "kind": known.kind,
-            "verbs": list(known.verbs),
+            "verbs": _verbs(one),
         }
         if known.short_names:
             row["shortNames"] = list(known.short_names)
@@ -170,7 +183,7 @@ def _resource_discovery(served: Served) -> Object:
         "responseKind": _kind(known.group, known.version, known.kind),
         "scope": "Namespaced" if known.namespaced else "Cluster",
         "singularResource": known.singular,
-        "verbs": list(known.verbs),
+        "verbs": _verbs(served),
     }
     if known.short_names:
         found["shortNames"] = list(known.short_names)
@@ -201,7 +214,7 @@ def _kind(group: str, version: str, kind: str) -> Object:
 def _sorted_groups(served: set[str]) -> list[str]:
     """In the order of the facts: upstream's priority of groups is theirs."""
     order = list(dict.fromkeys(known.group for known in facts.resources()))
-    return sorted(served, key=lambda group: order.index(group) if group in order else len(order))
+    return sorted(served, key=lambda group: (order.index(group) if group in order else len(order), group))
 
 
 def _fixed(make: Callable[[], Object]) -> Page:

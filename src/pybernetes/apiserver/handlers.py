@@ -22,7 +22,6 @@ from pybernetes.apiserver.extension import AdmissionRequest
 from pybernetes.apiserver.form import Form, built_in
 from pybernetes.apiserver.managedfields import kept
 from pybernetes.apiserver.options import Query, WriteOptions, list_options, write_options
-from pybernetes.apiserver.pages import json_page
 from pybernetes.apiserver.patching import Patch
 from pybernetes.apiserver.reads import Reads, matcher
 from pybernetes.apiserver.requestinfo import RequestInfo, is_true
@@ -37,7 +36,6 @@ from pybernetes.wire.http import Headers, Request, Response
 
 _INCLUDES: Mapping[str, Include] = {"": "Metadata", "None": "None", "Metadata": "Metadata", "Object": "Object"}
 _GENERIC = ("status", "scale")
-_CUSTOM = ("apiextensions.k8s.io", "customresourcedefinitions", "list")
 _TOGETHER = 32
 """Deletions of a collection that are under way at once: the store commits them in one go."""
 
@@ -73,8 +71,6 @@ class Handlers:
         """Raises ApiError for whatever is refused."""
         served = self._catalog.find(info.group, info.version, info.resource)
         if served is None:
-            if (info.group, info.resource, info.verb) == _CUSTOM:
-                return await self._no_custom_resources()
             raise unknown_path()
         verbs = _verbs(served, info)
         if served.facts.namespaced and info.name and not info.namespace and info.verb != "watch":
@@ -83,6 +79,10 @@ class Handlers:
             raise unknown_path()
         namespace = info.namespace if served.facts.namespaced else ""
         call = Call(self._storage, user, info.verb, served.resource, info.subresource, namespace, info.name, request)
+        if served.refused:
+            raise errors.BadRequest(served.refused)
+        if served.ending and info.verb == "create":
+            raise errors.MethodNotAllowed("create not allowed while custom resource definition is terminating")
         if served.resource.deprecated:
             call.warnings.append(served.resource.deprecated)
         custom = served.resource.subresources.get(info.subresource) if info.subresource else None
@@ -104,17 +104,6 @@ class Handlers:
         for text in call.warnings:
             response.headers.add("warning", f'299 - "{_quoted(text)}"')
         return response
-
-    async def _no_custom_resources(self) -> Response:
-        """An empty list, outside discovery: kubectl asks for it before it validates a kind that cannot be patched."""
-        await self._storage.cache.fresh()
-        listed = {
-            "kind": "CustomResourceDefinitionList",
-            "apiVersion": "apiextensions.k8s.io/v1",
-            "metadata": {"resourceVersion": str(self._storage.cache.revision)},
-            "items": [],
-        }
-        return json_page(listed)
 
     def _encoding(self, request: Request, query: Query, served: Served, info: RequestInfo) -> Encoding:
         texts = query.get("includeObject", [""])
@@ -312,7 +301,7 @@ class Handlers:
             result = await self._writes.change(
                 call, served, lambda entry: scaled(served.opened(entry.object()), scale, paths)
             )
-        parent = result.entry.object() if result.entry is not None else result.object
+        parent = served.opened(result.entry.object()) if result.entry is not None else result.object
         assert parent is not None
         return _value(asked, scale_of(parent, paths), 200)
 

@@ -17,6 +17,8 @@ def scale_of(parent: Object, paths: ScalePaths) -> Object:
     if text:
         status["selector"] = text
     replicas = _at(parent, paths.spec)
+    if replicas is None:  # built-in kinds have a default; upstream answers so of custom ones that have none
+        raise errors.InternalError(f'Internal error occurred: the spec replicas field ".{paths.spec}" does not exist')
     return {
         "kind": SCALE.kind,
         "apiVersion": SCALE.api_version,
@@ -34,7 +36,9 @@ def scaled(parent: Object, scale: Object, paths: ScalePaths) -> Object:
     *path, last = paths.spec.split(".")
     place: Any = parent
     for part in path:
-        place = place.setdefault(part, {})
+        if not isinstance(place.get(part), dict):
+            place[part] = {}
+        place = place[part]
     place[last] = replicas
     version = (scale.get("metadata") or {}).get("resourceVersion")
     if version:
@@ -59,8 +63,8 @@ def _at(obj: Object, path: str) -> Any:
 
 
 def _selector(value: Any) -> str:
-    if not value:
-        return ""
+    if not value or isinstance(value, str):  # custom kinds give it as text
+        return value or ""
     if "matchLabels" in value or "matchExpressions" in value:
         return str(selectors.of_label_selector(value))
     return str(selectors.of_labels(value))

@@ -25,6 +25,7 @@ from pybernetes.apiserver.authz.rbac import Rbac
 from pybernetes.apiserver.catalog import Catalog, discovered
 from pybernetes.apiserver.config import Config
 from pybernetes.apiserver.connect import Kubelets
+from pybernetes.apiserver.crd.establishing import Definitions
 from pybernetes.apiserver.discovery import Discovery
 from pybernetes.apiserver.extension import Authenticator, Authorizer
 from pybernetes.apiserver.handlers import Handlers
@@ -69,6 +70,8 @@ class ApiServer:
         authorizer = AuthorizerChain(_authorizers(config, rbac, node))
         tools = Tools(addresses, signer, config.kubelets or self._kubelets, authenticator, authorizer, rbac)
         self.storage = Storage(self.catalog, store, self.cache, clock, tools)
+        self._definitions = Definitions(self.storage)
+        self._definitions.follow()
         rbac.follow(self.storage)
         node.follow(self.storage)
         services = GroupResource("", "services")
@@ -133,6 +136,8 @@ class ApiServer:
             await self.cache.open()
             async with asyncio.TaskGroup() as group:
                 group.create_task(self.cache.run(), name="apiserver.cache")
+                await self._definitions.load()
+                group.create_task(self._definitions.run(), name="apiserver.definitions")
                 group.create_task(self.handlers.reads.bookmarks(), name="apiserver.bookmarks")
                 await bootstrap.prepare(self.storage, self.config)
                 group.create_task(kubernetes_service.keep(self.storage, self.config), name="apiserver.service")
