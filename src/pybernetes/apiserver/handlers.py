@@ -69,9 +69,7 @@ class Handlers:
 
     async def __call__(self, request: Request, info: RequestInfo, query: Query, user: User) -> Response:
         """Raises ApiError for whatever is refused."""
-        served = self._catalog.find(info.group, info.version, info.resource)
-        if served is None:
-            raise unknown_path()
+        served = self._found(info)
         verbs = _verbs(served, info)
         if served.facts.namespaced and info.name and not info.namespace and info.verb != "watch":
             raise unknown_path()
@@ -79,10 +77,6 @@ class Handlers:
             raise unknown_path()
         namespace = info.namespace if served.facts.namespaced else ""
         call = Call(self._storage, user, info.verb, served.resource, info.subresource, namespace, info.name, request)
-        if served.refused:
-            raise errors.BadRequest(served.refused)
-        if served.ending and info.verb == "create":
-            raise errors.MethodNotAllowed("create not allowed while custom resource definition is terminating")
         if served.resource.deprecated:
             call.warnings.append(served.resource.deprecated)
         custom = served.resource.subresources.get(info.subresource) if info.subresource else None
@@ -104,6 +98,16 @@ class Handlers:
         for text in call.warnings:
             response.headers.add("warning", f'299 - "{_quoted(text)}"')
         return response
+
+    def _found(self, info: RequestInfo) -> Served:
+        served = self._catalog.find(info.group, info.version, info.resource)
+        if served is None:
+            raise unknown_path()
+        if served.refused:
+            raise errors.BadRequest(served.refused)
+        if served.ending and info.verb == "create":
+            raise errors.MethodNotAllowed("create not allowed while custom resource definition is terminating")
+        return served
 
     def _encoding(self, request: Request, query: Query, served: Served, info: RequestInfo) -> Encoding:
         texts = query.get("includeObject", [""])
