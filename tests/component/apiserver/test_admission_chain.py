@@ -1,5 +1,7 @@
 """The chain: which plugins there are, in which order, for what, and how flags choose them."""
 
+from pathlib import Path
+
 import pytest
 from tests.component.apiserver.admitted import NS, PODS, pod, serving
 
@@ -202,3 +204,10 @@ async def test_a_namespaces_annotations_choose_nodes_and_tolerations():
         assert message.endswith("pod node label selector conflicts with its namespace node label selector")
         message = await api.refused("POST", "/api/v1/namespaces/n/pods", pod("q", nodeSelector={"x": "y"}))
         assert message.endswith("pod node label selector labels conflict with its namespace whitelist")
+
+
+def test_the_reference_lists_every_plugin_in_order():
+    page = Path(__file__).parents[3] / "docs" / "reference" / "admission.md"
+    rows = [line.split("|")[1:3] for line in page.read_text().splitlines() if line.startswith("| `")]
+    listed = [(name.strip().strip("`"), default.strip()) for name, default in rows]
+    assert listed == [(name, "on" if plugin.default_on else "off") for name, plugin in known().items()]
