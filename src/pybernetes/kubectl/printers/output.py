@@ -35,10 +35,10 @@ def as_list(objects: Sequence[Object]) -> Object:
 
 def print_objects(objects: Sequence[Object], options: argparse.Namespace, mapper: Mapper, *, single: bool) -> None:
     """Prints in the asked format; `single` objects stand alone, else they are a List."""
-    for obj in objects:
-        if not options.show_managed_fields:
-            (obj.get("metadata") or {}).pop("managedFields", None)
     kind, _, argument = options.output.partition("=")
+    if kind in ("json", "yaml") and not options.show_managed_fields:
+        for obj in objects:
+            (obj.get("metadata") or {}).pop("managedFields", None)
     if kind == "name":
         for obj in objects:
             print(name_of(obj, mapper))

@@ -199,7 +199,8 @@ def applied(managed: Managed, live: Object, config: Object, step: Step, *, force
     managed = {**managed, me: Entry(own, step.version, last.time if last else None)}
     new: Object = apply.merge(live, config, node)
     if last is not None:
-        new = _pruned(new, last.fields, managed, node)
+        # Merged once more: what removal has emptied is null, and the configuration may say that it is empty.
+        new = apply.merge(_pruned(new, last.fields, managed, node), config, node)
     removed, changed = fields.compare(live, new, node)
     conflicts = {
         who: found
