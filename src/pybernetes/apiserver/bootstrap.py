@@ -21,6 +21,8 @@ async def prepare(storage: Storage, config: Config) -> None:
     await flowcontrol_objects.ensure(storage)
     await default_service_cidr.ensure(storage, config)
     await kubernetes_service.ensure(storage, config)
+    if storage.service_addresses.claims is not None:
+        await storage.service_addresses.claims.repair(quiet=True)
     if "RBAC" in config.authorization_modes:
         await ensure_roles(storage)
 

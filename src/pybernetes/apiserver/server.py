@@ -12,7 +12,15 @@ from collections.abc import Mapping, Sequence
 from pybernetes.aio.clock import Clock
 from pybernetes.api import errors
 from pybernetes.api.objects import GroupResource, Object
-from pybernetes.apiserver import bootstrap, default_service_cidr, flowcontrol_objects, kubernetes_service, oidc, upkeep
+from pybernetes.apiserver import (
+    bootstrap,
+    default_service_cidr,
+    flowcontrol_objects,
+    kubernetes_service,
+    oidc,
+    service_claims,
+    upkeep,
+)
 from pybernetes.apiserver.admit import chosen
 from pybernetes.apiserver.authn.certificates import CertificateAuthenticator
 from pybernetes.apiserver.authn.chain import AuthenticatorChain
@@ -74,9 +82,7 @@ class ApiServer:
         self._definitions.follow()
         rbac.follow(self.storage)
         node.follow(self.storage)
-        services = GroupResource("", "services")
-        if services in self.catalog.by_gr:
-            self.storage.subscribe(services, addresses.follow)
+        self._claims = service_claims.attach(self.storage)
         admission = chosen(
             self.storage, config.enable_admission, config.disable_admission, config.admission_configuration
         )
@@ -140,6 +146,8 @@ class ApiServer:
                 group.create_task(self._definitions.run(), name="apiserver.definitions")
                 group.create_task(self.handlers.reads.bookmarks(), name="apiserver.bookmarks")
                 await bootstrap.prepare(self.storage, self.config)
+                if self._claims is not None:
+                    group.create_task(self._claims.run(), name="apiserver.claims")
                 group.create_task(kubernetes_service.keep(self.storage, self.config), name="apiserver.service")
                 group.create_task(default_service_cidr.keep(self.storage, self.config), name="apiserver.servicecidr")
                 group.create_task(flowcontrol_objects.keep(self.storage), name="apiserver.flowcontrol")

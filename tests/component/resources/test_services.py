@@ -38,7 +38,10 @@ async def test_an_address_may_be_chosen_once(api):
 
 async def test_an_address_outside_the_range_is_refused(api):
     (fault,) = await api.faults("POST", PATH, service(clusterIP="192.168.0.1"))
-    assert "the provided IP (192.168.0.1) is not in the valid range" in fault
+    assert fault == (
+        'spec.clusterIPs: Invalid value: ["192.168.0.1"]: failed to allocate IP 192.168.0.1: '
+        "the provided network does not match the current range"
+    )
 
 
 async def test_an_address_stays(api):
@@ -90,7 +93,9 @@ async def test_becoming_an_external_name_gives_the_address_back(api):
     assert made["spec"]["clusterIP"] == "10.96.5.5"
     code, changed = await api("PATCH", f"{PATH}/web", {"spec": {"type": "ExternalName", "externalName": "a.example"}})
     assert code == 200, changed
-    assert not {"clusterIP", "clusterIPs", "ipFamilies", "internalTrafficPolicy"} & set(changed["spec"])
+    assert not {"clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy", "externalTrafficPolicy"} & set(
+        changed["spec"]
+    )
     await api.made(PATH, service("other", clusterIP="10.96.5.5"))
 
 

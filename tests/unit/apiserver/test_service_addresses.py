@@ -43,11 +43,12 @@ def test_a_stored_service_holds_and_a_deleted_one_frees(addresses):
 
 
 def test_a_promise_ends_when_the_service_is_stored_or_forgotten(addresses):
-    ip = addresses.next_address("IPv4")
+    ip = addresses.next_address("IPv4", "1")
+    addresses.forget(service("2", ip))
     assert not addresses.is_free(ip)
     addresses.forget(service("1", ip))
     assert addresses.is_free(ip)
-    addresses.promise(ip)
+    addresses.promise(ip, "1")
     addresses.follow("ADDED", service("1", ip))
     addresses.follow("DELETED", service("1", ip))
     assert addresses.is_free(ip)
@@ -62,3 +63,29 @@ def test_the_ends_of_the_range_are_not_addresses(addresses):
 
 def test_headless_services_hold_nothing():
     assert holdings({"metadata": {}, "spec": {"clusterIP": "None", "clusterIPs": ["None"]}}) == frozenset()
+
+
+def cidr(name, *ranges, ready=None, deleted=False):
+    conditions = [] if ready is None else [{"type": "Ready", "status": ready}]
+    meta = {"name": name, **({"deletionTimestamp": "2026-01-31T08:00:00Z"} if deleted else {})}
+    return {"metadata": meta, "spec": {"cidrs": list(ranges)}, "status": {"conditions": conditions}}
+
+
+def test_addresses_come_out_of_every_range_that_is_ready(addresses):
+    addresses.follow_range("ADDED", cidr("kubernetes", "10.0.0.0/30"))
+    addresses.follow_range("ADDED", cidr("more", "10.1.0.0/30", "fd00::/126", ready="True"))
+    addresses.follow_range("ADDED", cidr("not-yet", "10.2.0.0/30", ready="False"))
+    given = {addresses.next_address("IPv4") for _ in range(4)}
+    assert given == {"10.0.0.1", "10.0.0.2", "10.1.0.1", "10.1.0.2"}
+    assert addresses.next_address("IPv4") is None
+    assert {addresses.next_address("IPv6") for _ in range(3)} == {"fd00::1", "fd00::2", "fd00::3"}
+    assert not addresses.contains("10.2.0.1")
+    addresses.follow_range("MODIFIED", cidr("more", "10.1.0.0/30", deleted=True))
+    assert not addresses.contains("10.1.0.1")
+
+
+def test_a_claimed_address_is_not_free(addresses):
+    addresses.follow_claim("ADDED", {"metadata": {"name": "10.0.0.3"}})
+    assert not addresses.is_free("10.0.0.3")
+    addresses.follow_claim("DELETED", {"metadata": {"name": "10.0.0.3"}})
+    assert addresses.is_free("10.0.0.3")

@@ -1,24 +1,24 @@
-"""Service: one address for many Pods. The rules of its fields; _service_allocation gives addresses and node ports."""
+"""Service: one address for many Pods. What becomes of its fields; _service_fields checks them, _service_allocation gives
+addresses and node ports.
+"""
 
 from collections.abc import Mapping
 from typing import Any
 
 from pybernetes.api import names
-from pybernetes.api.errors import duplicate, field_forbidden, invalid_value, not_supported, required
 from pybernetes.api.objects import Object
-from pybernetes.apiserver.proxying import proxy_service
-from pybernetes.apiserver.resource import Column, Resource, Subresource
+from pybernetes.apiserver.resource import Column, Resource
 from pybernetes.apiserver.resources._columns import AGE, NONE, labels_text, spec, status
-from pybernetes.apiserver.resources.core._service_allocation import allocate
-from pybernetes.apiserver.validation.addresses import ip_address, remote_address
-from pybernetes.apiserver.validation.fields import FieldErrors, check, each, one_of, optional_one_of
-from pybernetes.apiserver.validation.meta import labels
-from pybernetes.apiserver.validation.pod.probes import port as any_port
+from pybernetes.apiserver.resources.core import _service_fields as fields
+from pybernetes.apiserver.resources.core._service_allocation import allocate, release
+from pybernetes.apiserver.resources.core._service_fields import (
+    WITH_NODE_PORTS,
+    checks_health,
+    externally_accessible,
+    has_address,
+)
 
-_TYPES = ("ClusterIP", "ExternalName", "LoadBalancer", "NodePort")
-_PROTOCOLS = ("SCTP", "TCP", "UDP")
-_WITH_NODE_PORTS = ("NodePort", "LoadBalancer")
-_HEADLESS = "None"
+_AFFINITY_SECONDS = 10800
 
 
 def _default(obj: Object) -> None:
@@ -26,25 +26,35 @@ def _default(obj: Object) -> None:
     for field, value in (("sessionAffinity", "None"), ("type", "ClusterIP")):
         if not service.get(field):
             service[field] = value
-    if service["sessionAffinity"] == "None":
-        service.pop("sessionAffinityConfig", None)
-    elif service["sessionAffinity"] == "ClientIP":
-        config = service.get("sessionAffinityConfig") or {}
-        client = config.get("clientIP") or {}
-        if client.get("timeoutSeconds") is None:
-            service["sessionAffinityConfig"] = {**config, "clientIP": {**client, "timeoutSeconds": 10800}}
+    _default_affinity(service)
     for port in service.get("ports") or ():
         if not port.get("protocol"):
             port["protocol"] = "TCP"
         if not port.get("targetPort"):
             port["targetPort"] = port.get("port", 0)
-    kind = service["type"]
-    if kind in _WITH_NODE_PORTS and not service.get("externalTrafficPolicy"):
+    if externally_accessible(service) and not service.get("externalTrafficPolicy"):
         service["externalTrafficPolicy"] = "Cluster"
-    if kind != "ExternalName" and not service.get("internalTrafficPolicy"):
+    if service["type"] in ("ClusterIP", *WITH_NODE_PORTS) and service.get("internalTrafficPolicy") is None:
         service["internalTrafficPolicy"] = "Cluster"
-    if kind == "LoadBalancer" and service.get("allocateLoadBalancerNodePorts") is None:
-        service["allocateLoadBalancerNodePorts"] = True
+    if service["type"] == "LoadBalancer":
+        _default_balancer(obj)
+
+
+def _default_affinity(service: Object) -> None:
+    if service["sessionAffinity"] == "None":
+        service.pop("sessionAffinityConfig", None)
+    elif service["sessionAffinity"] == "ClientIP":
+        client = (service.get("sessionAffinityConfig") or {}).get("clientIP") or {}
+        if client.get("timeoutSeconds") is None:
+            service["sessionAffinityConfig"] = {"clientIP": {"timeoutSeconds": _AFFINITY_SECONDS}}
+
+
+def _default_balancer(obj: Object) -> None:
+    if obj["spec"].get("allocateLoadBalancerNodePorts") is None:
+        obj["spec"]["allocateLoadBalancerNodePorts"] = True
+    for point in (status(obj).get("loadBalancer") or {}).get("ingress") or ():
+        if point.get("ip") and point.get("ipMode") is None:
+            point["ipMode"] = "VIP"
 
 
 def _prepare(obj: Object, old: Object | None) -> None:
@@ -54,217 +64,104 @@ def _prepare(obj: Object, old: Object | None) -> None:
         if service.get("clusterIP") and not service.get("clusterIPs"):
             service["clusterIPs"] = [service["clusterIP"]]
         return
-    obj["status"] = old.get("status") or {"loadBalancer": {}}
     before = spec(old)
-    _drop_of_other_type(service, before)
     _keep_allocated(service, before)
     _align_addresses(service, before)
-
-
-def _drop_of_other_type(service: Object, before: Mapping[str, Any]) -> None:
-    """A changed type loses what only the old one had, unless the client changed that too."""
-    if before.get("type") == service["type"]:
-        return
-    gone: tuple[str, ...] = ()
-    if service["type"] == "ExternalName":
-        gone += ("clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy", "internalTrafficPolicy")
-    if before.get("type") in _WITH_NODE_PORTS and service["type"] not in _WITH_NODE_PORTS:
-        held = {port.get("nodePort") for port in before.get("ports") or ()}
-        for port in service.get("ports") or ():
-            if port.get("nodePort") in held:
-                port.pop("nodePort", None)
-        gone += ("externalTrafficPolicy", "healthCheckNodePort")
-    if before.get("type") == "LoadBalancer":
-        gone += ("allocateLoadBalancerNodePorts", "loadBalancerClass", "loadBalancerIP")
-    for field in gone:
-        if service.get(field) == before.get(field):
-            service.pop(field, None)
+    _drop_of_other_type(service, before)
+    obj["status"] = {**status(old)}
+    if service["type"] != "LoadBalancer" or not obj["status"].get("loadBalancer"):
+        obj["status"]["loadBalancer"] = {}  # its balancer is as good as gone
 
 
 def _keep_allocated(service: Object, before: Mapping[str, Any]) -> None:
     """A client that leaves out what the server gave keeps it."""
-    if service["type"] != "ExternalName" and before.get("type") != "ExternalName":
-        if not service.get("clusterIP") and not service.get("clusterIPs"):
-            for field in ("clusterIP", "clusterIPs"):
-                if before.get(field):
-                    service[field] = before[field]
-        for field in ("ipFamilies", "ipFamilyPolicy"):
+    if has_address(service) and has_address(before):
+        for field in ("clusterIP", "clusterIPs"):
             if not service.get(field) and before.get(field):
                 service[field] = before[field]
-    if service["type"] in _WITH_NODE_PORTS and before.get("type") in _WITH_NODE_PORTS:
+    if service["type"] in WITH_NODE_PORTS and before.get("type") in WITH_NODE_PORTS:
+        used = _node_ports(before) & _node_ports(service)
         held = {port.get("name") or "": port.get("nodePort") for port in before.get("ports") or ()}
-        used = {port.get("nodePort") for port in service.get("ports") or ()}
         for port in service.get("ports") or ():
             known = held.get(port.get("name") or "")
             if not port.get("nodePort") and known and known not in used:
                 port["nodePort"] = known
-        if not service.get("healthCheckNodePort") and before.get("healthCheckNodePort"):
-            service["healthCheckNodePort"] = before["healthCheckNodePort"]
+                used.add(known)
+    if checks_health(service) and checks_health(before) and not service.get("healthCheckNodePort"):
+        service["healthCheckNodePort"] = before.get("healthCheckNodePort") or 0
+
+
+def _node_ports(service: Mapping[str, Any]) -> set[int]:
+    return {port["nodePort"] for port in service.get("ports") or () if port.get("nodePort")}
 
 
 def _align_addresses(service: Object, before: Mapping[str, Any]) -> None:
     """clusterIP and clusterIPs are one thing; the one that the client changed leads."""
-    one, many = service.get("clusterIP"), service.get("clusterIPs") or []
-    if one and not many:
-        service["clusterIPs"] = [one]
-    elif one != before.get("clusterIP") and many == (before.get("clusterIPs") or []):
-        service["clusterIPs"] = [one] if one else []
-        if not one:
-            service.pop("clusterIPs")
-
-
-def _validate(obj: Object) -> FieldErrors:
-    service = spec(obj)
-    kind = service.get("type")
-    headless = service.get("clusterIP") == _HEADLESS
-    if not service.get("ports") and not headless and kind != "ExternalName":
-        yield required("spec.ports")
-    if kind == "ExternalName":
-        yield from _external_name(service)
-    yield from _ports(service)
-    yield from labels(service.get("selector") or {}, "spec.selector")
-    yield from one_of("spec.sessionAffinity", service.get("sessionAffinity"), ("ClientIP", "None"))
-    if service.get("sessionAffinity") == "ClientIP":
-        yield from _affinity(service)
-    yield from one_of("spec.type", kind, _TYPES)
-    for index, address in enumerate(service.get("externalIPs") or ()):
-        yield from check(f"spec.externalIPs[{index}]", address, remote_address(address))
-    yield from _policies(service)
-    yield from _cluster_ips(service)
-
-
-def _external_name(service: Mapping[str, Any]) -> FieldErrors:
-    if service.get("clusterIPs") or service.get("clusterIP"):
-        yield field_forbidden("spec.clusterIPs", "may not be set for ExternalName services")
-    for field in ("ipFamilies", "ipFamilyPolicy"):
-        if service.get(field):
-            yield field_forbidden(f"spec.{field}", "may not be set for ExternalName services")
-    name = (service.get("externalName") or "").removesuffix(".")
-    if not name:
-        yield required("spec.externalName")
-    else:
-        yield from check("spec.externalName", name, names.dns1123_subdomain(name))
-
-
-def _ports(service: Mapping[str, Any]) -> FieldErrors:
-    ports = service.get("ports") or ()
-    seen_names: set[str] = set()
-    seen: set[tuple[str, int]] = set()
-    seen_node: set[tuple[str, int]] = set()
-    for at, port in each(service, "ports", "spec"):
-        name, protocol = port.get("name") or "", port.get("protocol") or ""
-        number, node = port.get("port") or 0, port.get("nodePort") or 0
-        if not name:
-            if len(ports) > 1:
-                yield required(f"{at}.name")
-        else:
-            yield from check(f"{at}.name", name, names.dns1123_label(name))
-            if name in seen_names:
-                yield duplicate(f"{at}.name", name)
-            seen_names.add(name)
-        yield from check(f"{at}.port", number, names.port_number(number))
-        yield from one_of(f"{at}.protocol", port.get("protocol"), _PROTOCOLS)
-        yield from any_port(port.get("targetPort"), f"{at}.targetPort")
-        if port.get("appProtocol"):
-            yield from check(f"{at}.appProtocol", port["appProtocol"], names.qualified_name(port["appProtocol"]))
-        if node and service.get("type") not in _WITH_NODE_PORTS:
-            yield field_forbidden(f"{at}.nodePort", f"may not be used when `type` is '{service.get('type')}'")
-        elif node and (protocol, node) in seen_node:
-            yield duplicate(f"{at}.nodePort", node)
-        seen_node.add((protocol, node))
-        if (protocol, number) in seen:
-            yield duplicate(at, {"protocol": protocol, "port": number})
-        seen.add((protocol, number))
-
-
-def _affinity(service: Mapping[str, Any]) -> FieldErrors:
-    seconds = ((service.get("sessionAffinityConfig") or {}).get("clientIP") or {}).get("timeoutSeconds")
-    at = "spec.sessionAffinityConfig.clientIP.timeoutSeconds"
-    if seconds is None:
-        yield required(at)
-    elif not 0 < seconds <= 86400:
-        yield invalid_value(at, seconds, "must be greater than 0 and less than 86400")
-
-
-def _policies(service: Mapping[str, Any]) -> FieldErrors:
-    kind, external = service.get("type"), service.get("externalTrafficPolicy")
-    if external:
-        if kind not in _WITH_NODE_PORTS and not service.get("externalIPs"):
-            yield invalid_value(
-                "spec.externalTrafficPolicy", external, "may only be set for externally-accessible services"
-            )
-        yield from optional_one_of("spec.externalTrafficPolicy", external, ("Cluster", "Local"))
-    internal = service.get("internalTrafficPolicy")
-    if kind != "ExternalName":
-        if not internal:
-            yield required("spec.internalTrafficPolicy")
-        yield from optional_one_of("spec.internalTrafficPolicy", internal or None, ("Cluster", "Local"))
-    yield from optional_one_of(
-        "spec.ipFamilyPolicy", service.get("ipFamilyPolicy"), ("PreferDualStack", "RequireDualStack", "SingleStack")
-    )
-    for index, family in enumerate(service.get("ipFamilies") or ()):
-        if family not in ("IPv4", "IPv6"):
-            yield not_supported(f"spec.ipFamilies[{index}]", family, ("IPv4", "IPv6"))
-
-
-def _cluster_ips(service: Mapping[str, Any]) -> FieldErrors:
     one, many = service.get("clusterIP") or "", service.get("clusterIPs") or []
-    if many and not one:
-        yield required("spec.clusterIP", "must be set when `clusterIPs` is specified")
-    elif many and many[0] != one:
-        yield invalid_value("spec.clusterIPs", many, "first value must match `clusterIP`")
-    for index, address in enumerate(many):
-        if address != _HEADLESS:
-            yield from check(f"spec.clusterIPs[{index}]", address, ip_address(address))
-        elif len(many) > 1:
-            yield invalid_value(f"spec.clusterIPs[{index}]", many, "'None' must be the first and only value")
-    if len(many) > 2:
-        yield invalid_value("spec.clusterIPs", many, "may only hold up to 2 values")
-    if one == _HEADLESS and service.get("type") in _WITH_NODE_PORTS:
-        yield invalid_value("spec.clusterIPs[0]", _HEADLESS, f"may not be set to 'None' for {service['type']} services")
+    held, all_held = before.get("clusterIP") or "", before.get("clusterIPs") or []
+    if all_held and not many and one == held:
+        service["clusterIPs"] = many = list(all_held)
+    if one != held and many == all_held:
+        if held and not one:
+            service.pop("clusterIPs", None)
+        else:
+            service["clusterIPs"] = [one]
 
 
-def _validate_update(obj: Object, old: Object) -> FieldErrors:
-    new, before = spec(obj), spec(old)
-    if "ExternalName" in (new.get("type"), before.get("type")):
-        return
-    held, wanted = before.get("clusterIPs") or [], new.get("clusterIPs") or []
-    if held and not wanted:
-        yield invalid_value("spec.clusterIPs[0]", wanted, "primary clusterIP can not be unset")
-    elif held and held[0] != wanted[0]:
-        yield invalid_value("spec.clusterIPs[0]", wanted, "may not change once set")
-    families, kept = new.get("ipFamilies") or [], before.get("ipFamilies") or []
-    if families and kept and families[0] != kept[0]:
-        yield invalid_value("spec.ipFamilies[0]", families, "may not change once set")
+def _drop_of_other_type(service: Object, before: Mapping[str, Any]) -> None:
+    """What only the old type had goes, unless the client changed that too: then validation refuses it."""
+    if has_address(before) and not has_address(service):
+        _drop_unchanged(service, before, "clusterIP", "clusterIPs")
+        _drop_unchanged(service, before, "ipFamilies")
+        _drop_unchanged(service, before, "ipFamilyPolicy")
+    was, now = before.get("type"), service["type"]
+    if was in WITH_NODE_PORTS and now not in WITH_NODE_PORTS and _node_ports(service) <= _node_ports(before):
+        for port in service.get("ports") or ():
+            port.pop("nodePort", None)
+    if checks_health(before) and not checks_health(service):
+        _drop_unchanged(service, before, "healthCheckNodePort")
+    if was == "LoadBalancer" != now:
+        _drop_unchanged(service, before, "allocateLoadBalancerNodePorts")
+        _drop_unchanged(service, before, "loadBalancerClass")
+    if externally_accessible(before) and not externally_accessible(service):
+        _drop_unchanged(service, before, "externalTrafficPolicy")
+
+
+def _drop_unchanged(service: Object, before: Mapping[str, Any], *fields: str) -> None:
+    if all((service.get(field) or None) == (before.get(field) or None) for field in fields):
+        for field in fields:
+            service.pop(field, None)
 
 
 def _external(obj: Object) -> str:
     service = spec(obj)
-    given = list(service.get("externalIPs") or ())
-    if service.get("type") == "ExternalName":
-        return service.get("externalName") or NONE
-    if service.get("type") == "LoadBalancer":
+    given, kind = list(service.get("externalIPs") or ()), service.get("type")
+    if kind == "ExternalName":
+        return service.get("externalName") or ""
+    if kind == "LoadBalancer":
         ingress = (status(obj).get("loadBalancer") or {}).get("ingress") or ()
-        given = [point.get("ip") or point.get("hostname") or "" for point in ingress] + given
-        return ",".join(given) or "<pending>"
-    return ",".join(given) or NONE
+        points = {point.get("ip") or point.get("hostname") or "" for point in ingress} - {""}
+        return ",".join([*sorted(points), *given]) or "<pending>"
+    return (",".join(given) or NONE) if kind in ("ClusterIP", "NodePort") else "<unknown>"
 
 
 def _port_text(port: Mapping[str, Any]) -> str:
-    node = f":{port['nodePort']}" if port.get("nodePort") else ""
-    return f"{port['port']}{node}/{port.get('protocol', 'TCP')}"
+    node = f":{port['nodePort']}" if (port.get("nodePort") or 0) > 0 else ""
+    return f"{port.get('port') or 0}{node}/{port.get('protocol') or ''}"
 
 
 RESOURCE = Resource(
     group="",
     plural="services",
-    subresources={"proxy": Subresource(connect=proxy_service)},
     default=_default,
     prepare=_prepare,
-    validate=_validate,
-    validate_update=_validate_update,
+    validate=fields.validate,
+    validate_update=fields.validate_update,
+    validate_status=fields.validate_status,
     validate_name=names.dns1123_label,
+    warn=fields.warn,
     before_write=allocate,
+    after_delete=release,
     update_creates=True,
     generation=False,
     storage_prefix="services/specs",
