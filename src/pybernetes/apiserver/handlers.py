@@ -77,8 +77,6 @@ class Handlers:
             raise unknown_path()
         namespace = info.namespace if served.facts.namespaced else ""
         call = Call(self._storage, user, info.verb, served.resource, info.subresource, namespace, info.name, request)
-        if served.resource.deprecated:
-            call.warnings.append(served.resource.deprecated)
         custom = served.resource.subresources.get(info.subresource) if info.subresource else None
         if custom is not None and custom.connect is not None:
             if info.verb not in verbs and info.subresource != "proxy":  # any method may be passed on
@@ -118,7 +116,9 @@ class Handlers:
         return choose(accept_header, served, self._storage.clock, include=include, streaming=info.verb == "watch")
 
     async def _answered(self, asked: Asked, custom: Subresource | None) -> Response:
-        made = asked.served.resource.made
+        made, deprecated = asked.served.resource.made, asked.served.resource.deprecated
+        if deprecated:
+            asked.call.warnings.append(deprecated)
         return await (self._dispatch(asked, custom) if made is None else self._made(asked, await made(asked.call)))
 
     async def _dispatch(self, asked: Asked, custom: Subresource | None) -> Response:
