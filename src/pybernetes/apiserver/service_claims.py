@@ -17,7 +17,7 @@ from functools import partial
 import orjson
 
 from pybernetes.aio.clock import rfc3339
-from pybernetes.api.errors import AlreadyExists, ApiError
+from pybernetes.api.errors import AlreadyExists, ApiError, Conflict, NotFound
 from pybernetes.api.objects import GroupResource, Object
 from pybernetes.apiserver.resource import Call
 from pybernetes.apiserver.service_addresses import Item, holdings
@@ -29,6 +29,7 @@ log = logging.getLogger(__name__)
 
 REPAIR_SECONDS = 60.0
 """A claim without a Service is taken back after between one and two of these."""
+CLEAR_SECONDS = 1.0
 PORTS = "/registry/ranges/servicenodeports/"
 _SERVICES = GroupResource("", "services")
 _EVENTS = GroupResource("", "events")
@@ -132,7 +133,7 @@ class ServiceClaims:
             entry = self._storage.peek(self._served, "", item)
             if entry is not None and entry.revision == revision:
                 await self._storage.remove(self._served, entry)
-        except Mismatch:
+        except (Mismatch, NotFound, Conflict):
             return
         except ApiError as error:
             log.warning("claim is left to be repaired item=%s cause=%s", item, error)
@@ -144,7 +145,7 @@ class ServiceClaims:
         await asyncio.gather(*(self._clear_one(item) for item in tuple(self._addresses.released)))
 
     async def run(self) -> None:
-        """Clears away what is released, at once, and repairs from time to time. Runs until cancelled."""
+        """Clears away what is released, and repairs from time to time. Runs until cancelled."""
         async with asyncio.TaskGroup() as group:
             group.create_task(self._clear(), name="apiserver.claims.clear")
             while True:
@@ -157,6 +158,7 @@ class ServiceClaims:
     async def _clear(self) -> None:
         while True:
             await self.news.wait()
+            await self._storage.clock.sleep(CLEAR_SECONDS)  # most of it the deleting request clears itself
             self.news.clear()
             await self.clear()
 
