@@ -173,6 +173,14 @@ async def test_drivers_of_a_node_are_told_apart_and_stay(api):
     assert row["Drivers"] == 1
 
 
+async def test_the_health_of_volumes_is_not_kept_yet(api):
+    await api.made(NODES, kind("csinodes"))
+    health = [{"name": "csi.example.com", "healthConditions": [{"status": "Bad", "reason": "Worn"}]}]
+    patch = {"metadata": {"labels": {"a": "b"}}, "status": {"storageHealth": health}}
+    code, answer = await api("PATCH", f"{NODES}/example/status", patch)
+    assert (code, answer["status"], "labels" in answer["metadata"]) == (200, {}, False)
+
+
 async def test_a_capacity_is_of_one_class_and_part_of_the_cluster(api):
     bad = kind("csistoragecapacities", storageClassName="", capacity="-1", nodeTopology={"matchLabels": {"a b": "c"}})
     found = await api.faults("POST", CAPACITIES, bad)
