@@ -28,16 +28,11 @@ _TEXTS = {
 """What explain says of these fields; tests of clients look for these words."""
 
 
-def list_kind(served: Served) -> str:
-    """What a list of these is called."""
-    return f"{served.facts.kind}List"
-
-
 def kind_of(served: Served, raw: Mapping[str, Any] | None, writer: Schemas) -> Kind:
     """The Kind of a custom resource; `raw` is its openAPIV3Schema."""
     known = served.facts
     name = ".".join([*reversed(known.group.split(".")), known.version, known.kind])
-    listed = ".".join([*reversed(known.group.split(".")), known.version, list_kind(served)])
+    listed = ".".join([*reversed(known.group.split(".")), known.version, served.listed])
     return Kind(
         known.gvk,
         name,
@@ -49,7 +44,7 @@ def kind_of(served: Served, raw: Mapping[str, Any] | None, writer: Schemas) -> K
 
 def _schema(served: Served, raw: Mapping[str, Any] | None, writer: Schemas) -> Object:
     gvk = {"x-kubernetes-group-version-kind": [gvk_of(served.facts.gvk)]}
-    if raw is None or (not writer.v3 and raw.get(_PRESERVE)):
+    if not raw or (not writer.v3 and raw.get(_PRESERVE)):
         # More properties would forbid all others to clients that check with this.
         return {"type": "object", **gvk}
     shown = _published(raw, writer)
@@ -61,7 +56,7 @@ def _list_schema(served: Served, name: str, writer: Schemas) -> Object:
     known = served.facts
     items = {"type": "array", "items": {"$ref": writer.reference(name)["$ref"]}}
     return {
-        "description": f"{list_kind(served)} is a list of {known.kind}",
+        "description": f"{served.listed} is a list of {known.kind}",
         "type": "object",
         "required": ["items"],
         "properties": {
@@ -72,7 +67,7 @@ def _list_schema(served: Served, name: str, writer: Schemas) -> Object:
                 f"Standard list metadata. More info: {_CONVENTIONS}#types-kinds",
             ),
         },
-        "x-kubernetes-group-version-kind": [gvk_of(known.gvk) | {"kind": list_kind(served)}],
+        "x-kubernetes-group-version-kind": [gvk_of(known.gvk) | {"kind": served.listed}],
     }
 
 
