@@ -28,6 +28,8 @@ REFRESH = 30.0
 """Seconds between looks at discovery, which has no watch."""
 SETTLE = 0.1
 """Seconds that deletions are gathered before they are counted."""
+CONFIRM = 0.25
+"""Seconds until less use is believed: what was charged and is on its way to the store must have come there."""
 _WHOLE: Mapping[GroupResource, type[Any]] = {
     rule.PODS: core_v1.Pod,
     rule.SERVICES: core_v1.Service,
@@ -42,6 +44,8 @@ class Followed:
     def __init__(self) -> None:
         self.targets: dict[GroupResource, Target] = {}
         self.informers: dict[GroupResource, Informer[Any]] = {}
+        self.lower: dict[Key, str] = {}
+        """Quotas that were seen to use less than they say, and their revision then."""
 
 
 async def _look(ctx: Context) -> bool:
@@ -112,25 +116,39 @@ def _amounts(pod: core_v1.Pod) -> object:
 
 async def reconcile(key: Key, ctx: Context) -> Outcome:
     """One quota."""
-    if ctx.cache(core_v1.ResourceQuota).get(key) is None:
-        return Done()
     state = ctx.state(Followed)
     if not state.targets:
         await _look(ctx)
     try:
         quota = await ctx.api(core_v1.ResourceQuota).get(key)
     except NotFound:
+        state.lower.pop(key, None)
         return Done()
     used = await _count(ctx, encode(quota), state.targets)
-    hard = {name: str(value) for name, value in quantities(quota.spec.hard).items()}
-    kept = {name: text for name, text in quota.status.used.items() if name in hard}
-    fresh = {**kept, **{name: str(value) for name, value in used.items()}}
-    if hard != dict(quota.status.hard) or fresh != dict(quota.status.used):
-        # At the revision that was read: a charge in between makes this a conflict, and it is counted again.
-        status = core_v1.ResourceQuotaStatus(hard=hard, used=fresh)
-        await ctx.api(core_v1.ResourceQuota).update(replace(quota, status=status), subresource="status")
-        log.info("counted quota=%s", key)
+    hard, before = quantities(quota.spec.hard), quantities(quota.status.used)
+    less = any(value < before[name] for name, value in used.items() if name in before)
+    if less and state.lower.get(key) != quota.metadata.resourceVersion:
+        used = {name: max(value, before.get(name, value)) for name, value in used.items()}
+        quota = await _write(ctx, quota, hard, used)
+        state.lower[key] = quota.metadata.resourceVersion
+        return Again(CONFIRM)
+    state.lower.pop(key, None)
+    await _write(ctx, quota, hard, used)
     return Again(RESYNC)
+
+
+async def _write(
+    ctx: Context, quota: core_v1.ResourceQuota, hard: Quantities, used: Quantities
+) -> core_v1.ResourceQuota:
+    """At the revision that was read: a charge in between makes this a conflict, and it is counted again."""
+    limits = {name: str(value) for name, value in hard.items()}
+    kept = {name: text for name, text in quota.status.used.items() if name in limits}
+    fresh = {**kept, **{name: str(value) for name, value in used.items()}}
+    if limits == dict(quota.status.hard) and fresh == dict(quota.status.used):
+        return quota
+    log.info("counted quota=%s/%s", quota.metadata.namespace, quota.metadata.name)
+    status = core_v1.ResourceQuotaStatus(hard=limits, used=fresh)
+    return await ctx.api(core_v1.ResourceQuota).update(replace(quota, status=status), subresource="status")
 
 
 async def _count(ctx: Context, quota: Object, targets: Mapping[GroupResource, Target]) -> Quantities:

@@ -175,7 +175,7 @@ def counted(pod: Mapping[str, Any], now: float) -> bool:
     if not marked or grace is None:
         return True
     try:
-        return now <= datetime.fromisoformat(marked).timestamp() + grace
+        return bool(now <= datetime.fromisoformat(marked).timestamp() + grace)
     except ValueError:
         return True
 

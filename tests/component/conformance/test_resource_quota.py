@@ -290,3 +290,27 @@ async def test_a_quotas_status_is_written_and_leaves_its_spec(quotas):
     patched = await api.ok("PATCH", f"{one}/status", {"status": {"hard": {"cpu": "2", "memory": "2Gi"}}})
     assert patched["status"]["hard"] == {"cpu": "2", "memory": "2Gi"}
     assert patched["spec"]["hard"] == more
+
+
+async def test_what_is_freed_during_a_burst_lets_no_more_in_than_there_is_room_for(quotas):
+    """The count after a deletion must not miss what was charged and is not stored yet."""
+    api, maps = quotas.api, f"{CORE}/configmaps"
+    await quotas.made({"configmaps": "20"})
+    for number in range(5):
+        await api.ok("POST", maps, {"metadata": {"name": f"old{number}"}})
+
+    async def freed():
+        for number in range(5):
+            await api.ok("DELETE", f"{maps}/old{number}")
+            await asyncio.sleep(0.05)
+
+    async def burst():
+        for number in range(10):
+            await asyncio.gather(
+                *(api("POST", maps, {"metadata": {"name": f"c{number}-{other}"}}) for other in range(10))
+            )
+            await asyncio.sleep(0.03)
+
+    await asyncio.gather(freed(), burst())
+    await quotas.counted({"configmaps": str(len((await api.ok("GET", maps))["items"]))})
+    assert len((await api.ok("GET", maps))["items"]) <= 20
