@@ -226,7 +226,10 @@ class TableEncoding(JsonEncoding):
         return self._table([entry.object()], {"resourceVersion": str(entry.revision)}, definitions(self._table_of))
 
     def page(self, served: Served, page: Page) -> bytes:
-        return self._table((entry.object() for entry in page.entries), page.metadata(), definitions(self._table_of))
+        objects: Iterable[Object] = (entry.object() for entry in page.entries)
+        order = self._table_of.resource.row_order
+        shown = objects if order is None else sorted(objects, key=order)
+        return self._table(shown, page.metadata(), definitions(self._table_of))
 
     def frame(self, kind: str, entry: Entry, *, first: bool = False) -> bytes:
         columns = definitions(self._table_of) if first else None

@@ -211,6 +211,8 @@ class Resource:
     scale: ScalePaths | None = None
     columns: tuple[Column, ...] = ()
     """Without the first (Name) and, where not given, the last (Age): the pipeline adds them."""
+    row_order: "Callable[[Object], tuple[int, str]] | None" = None
+    """Sorts the rows of a list's Table, where they come in another order than their names (FlowSchema: precedence)."""
     selectable_fields: Mapping[str, Callable[[Object], str]] = field(default_factory=dict)
     """Field selectors beyond metadata.name and metadata.namespace."""
     storage_prefix: str = ""

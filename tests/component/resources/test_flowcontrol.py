@@ -29,8 +29,8 @@ async def rule_faults(api, **rule):
 
 
 async def test_every_cluster_has_upstreams_schemas_and_levels(api):
-    rows = {row["Name"]: row for row in await api.table(SCHEMAS)}
-    assert {name: (row["PriorityLevel"], row["MatchingPrecedence"]) for name, row in rows.items()} == {
+    rows = [(row["Name"], (row["PriorityLevel"], row["MatchingPrecedence"])) for row in await api.table(SCHEMAS)]
+    expected = {
         "exempt": ("exempt", 1),
         "probes": ("exempt", 2),
         "system-leader-election": ("leader-election", 100),
@@ -45,6 +45,7 @@ async def test_every_cluster_has_upstreams_schemas_and_levels(api):
         "global-default": ("global-default", 9900),
         "catch-all": ("catch-all", 10000),
     }
+    assert rows == list(expected.items()), "by precedence, then by name"
     levels = {row["Name"]: row for row in await api.table(LEVELS)}
     columns = ("Type", "NominalConcurrencyShares", "Queues", "HandSize", "QueueLengthLimit")
     none = "<none>"
