@@ -1,9 +1,11 @@
 """What upstream fills in where a Pod or a template says nothing. resources/core/pods.py and all kinds with templates call it."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import lru_cache
 from typing import Any
 
 from pybernetes.api.objects import Object
+from pybernetes.apiserver.validation.pod.resources import HUGE_PAGES, POD_LEVEL, container_amounts
 
 _SECRET_MODE = 0o644
 
@@ -12,16 +14,39 @@ def default_pod(obj: Object) -> None:
     """A Pod itself: what templates get, and what only Pods get (requests from limits, host ports, links)."""
     spec = obj["spec"] = obj.get("spec") or {}
     default_spec(spec)
-    spec.setdefault("enableServiceLinks", True)
+    if spec.get("enableServiceLinks") is None:
+        spec["enableServiceLinks"] = True
     for container in _all_containers(spec):
-        resources = container.get("resources") or {}
-        limits = resources.get("limits")
-        if limits:
-            resources["requests"] = {**limits, **(resources.get("requests") or {})}
+        resources = container["resources"]
+        if resources.get("limits"):
+            resources["requests"] = {**resources["limits"], **(resources.get("requests") or {})}
         if spec.get("hostNetwork"):
             for port in container.get("ports") or ():
                 if not port.get("hostPort"):
-                    port["hostPort"] = port.get("containerPort")
+                    port["hostPort"] = port.get("containerPort") or 0
+    if spec.get("resources"):
+        _pod_level(spec, spec["resources"])
+
+
+def _pod_level(spec: Object, resources: Object) -> None:
+    """Pod-level requests: what the containers request together, else the Pod's limit (KEP-2837)."""
+    limits = dict(resources.get("limits") or {})
+    for name, total in container_amounts(spec, "limits").items():
+        if name.startswith(HUGE_PAGES) and name not in limits and (limits or resources.get("requests")):
+            limits[name] = str(total)
+    if limits:
+        resources["limits"] = limits
+    if not limits and not resources.get("requests"):
+        return
+    requests = dict(resources.get("requests") or {})
+    for name, total in container_amounts(spec, "requests").items():
+        if name in POD_LEVEL and name not in requests:
+            requests[name] = str(total)
+    for name, text in limits.items():
+        if (name in POD_LEVEL or name.startswith(HUGE_PAGES)) and name not in requests:
+            requests[name] = text
+    if requests:
+        resources["requests"] = requests
 
 
 def default_template(template: Object) -> None:
@@ -37,6 +62,7 @@ def default_spec(spec: Object) -> None:
     if spec.get("terminationGracePeriodSeconds") is None:
         spec["terminationGracePeriodSeconds"] = 30
     spec.setdefault("securityContext", {})
+    # The old name counts where the new one is missing, and always shows the same.
     account = spec.get("serviceAccountName") or spec.get("serviceAccount")
     if account:
         spec["serviceAccountName"] = spec["serviceAccount"] = account
@@ -59,6 +85,7 @@ def _unset(obj: Object, **values: Any) -> None:
             obj[field] = value
 
 
+@lru_cache(maxsize=1024)
 def pull_policy(image: str) -> str:
     """Always for `:latest` and for images without tag and digest, else IfNotPresent."""
     name, _, digest = image.partition("@")
@@ -70,31 +97,40 @@ def pull_policy(image: str) -> str:
 
 
 def _container(container: Object) -> None:
-    _unset(
-        container,
-        imagePullPolicy=pull_policy(container.get("image") or ""),
-        terminationMessagePath="/dev/termination-log",
-        terminationMessagePolicy="File",
-    )
-    container.setdefault("resources", {})
-    for port in container.get("ports") or ():
-        _unset(port, protocol="TCP")
-    for variable in container.get("env") or ():
-        source = variable.get("valueFrom")
-        if not source:
-            continue
-        _field_ref(source.get("fieldRef"))
-        if source.get("resourceFieldRef") is not None:
-            source["resourceFieldRef"].setdefault("divisor", "0")
-        if source.get("fileKeyRef") is not None:
-            source["fileKeyRef"].setdefault("optional", False)
+    get = container.get
+    if not get("imagePullPolicy"):
+        container["imagePullPolicy"] = pull_policy(get("image") or "")
+    if not get("terminationMessagePath"):
+        container["terminationMessagePath"] = "/dev/termination-log"
+    if not get("terminationMessagePolicy"):
+        container["terminationMessagePolicy"] = "File"
+    if get("resources") is None:
+        container["resources"] = {}
+    for port in get("ports") or ():
+        if not port.get("protocol"):
+            port["protocol"] = "TCP"
+    for variable in get("env") or ():
+        if variable.get("valueFrom"):
+            _value_from(variable["valueFrom"])
     for name in ("livenessProbe", "readinessProbe", "startupProbe"):
-        if container.get(name) is not None:
+        if get(name) is not None:
             _probe(container[name])
-    lifecycle = container.get("lifecycle") or {}
+    if get("lifecycle"):
+        _lifecycle(container["lifecycle"])
+
+
+def _lifecycle(lifecycle: Object) -> None:
     for name in ("postStart", "preStop"):
         if lifecycle.get(name) is not None:
             _http(lifecycle[name].get("httpGet"))
+
+
+def _value_from(source: Object) -> None:
+    _field_ref(source.get("fieldRef"))
+    if source.get("resourceFieldRef") is not None:
+        source["resourceFieldRef"].setdefault("divisor", "0")
+    if source.get("fileKeyRef") is not None and source["fileKeyRef"].get("optional") is None:
+        source["fileKeyRef"]["optional"] = False
 
 
 def _probe(probe: Object) -> None:
@@ -114,25 +150,60 @@ def _field_ref(ref: Object | None) -> None:
         _unset(ref, apiVersion="v1")
 
 
+_FILES = ("secret", "configMap", "downwardAPI", "projected")
+_IN_TREE = {
+    "iscsi": {"iscsiInterface": "default"},
+    "rbd": {"pool": "rbd", "user": "admin", "keyring": "/etc/ceph/keyring"},
+    "azureDisk": {"cachingMode": "ReadWrite", "kind": "Shared", "fsType": "ext4", "readOnly": False},
+    "scaleIO": {"storageMode": "ThinProvisioned", "fsType": "xfs"},
+}
+
+
 def _volume(volume: Object) -> None:
     if not any(value is not None for field, value in volume.items() if field != "name"):
         volume["emptyDir"] = {}
-    for name in ("secret", "configMap", "downwardAPI", "projected"):
-        source = volume.get(name)
-        if source is not None and source.get("defaultMode") is None:
+    for kind, source in volume.items():
+        if kind == "name" or source is None:
+            continue
+        if kind in _FILES and source.get("defaultMode") is None:
             source["defaultMode"] = _SECRET_MODE
-    if volume.get("hostPath") is not None:
-        volume["hostPath"].setdefault("type", "")
-    _downward_items(volume.get("downwardAPI"))
-    for source in (volume.get("projected") or {}).get("sources") or ():
-        _downward_items(source.get("downwardAPI"))
-        if source.get("serviceAccountToken") is not None:
-            source["serviceAccountToken"].setdefault("expirationSeconds", 3600)
-    if volume.get("image") is not None:
-        _unset(volume["image"], pullPolicy=pull_policy(volume["image"].get("reference") or ""))
-    claim = ((volume.get("ephemeral") or {}).get("volumeClaimTemplate") or {}).get("spec")
-    if claim is not None:
-        _unset(claim, volumeMode="Filesystem")
+        rule = _VOLUMES.get(kind)
+        if rule is not None:
+            rule(source)
+
+
+def _host_path(source: Object) -> None:
+    source.setdefault("type", "")
+
+
+def _in_tree(kind: str) -> Callable[[Object], None]:
+    def fill(source: Object) -> None:
+        for field, value in _IN_TREE[kind].items():
+            if source.get(field) is None or (source[field] == "" and kind != "azureDisk"):
+                source[field] = value
+
+    return fill
+
+
+def _projected(source: Object) -> None:
+    for part in source.get("sources") or ():
+        _downward_items(part.get("downwardAPI"))
+        if part.get("serviceAccountToken") is not None:
+            token = part["serviceAccountToken"]
+            if token.get("expirationSeconds") is None:
+                token["expirationSeconds"] = 3600
+        if part.get("podCertificate") is not None:
+            part["podCertificate"].setdefault("maxExpirationSeconds", 86400)
+
+
+def _image(source: Object) -> None:
+    _unset(source, pullPolicy=pull_policy(source.get("reference") or ""))
+
+
+def _ephemeral(source: Object) -> None:
+    claim = (source.get("volumeClaimTemplate") or {}).get("spec")
+    if claim is not None and claim.get("volumeMode") is None:
+        claim["volumeMode"] = "Filesystem"
 
 
 def _downward_items(source: Object | None) -> None:
@@ -140,3 +211,13 @@ def _downward_items(source: Object | None) -> None:
         _field_ref(item.get("fieldRef"))
         if item.get("resourceFieldRef") is not None:
             item["resourceFieldRef"].setdefault("divisor", "0")
+
+
+_VOLUMES: dict[str, Callable[[Object], None]] = {
+    "hostPath": _host_path,
+    "downwardAPI": _downward_items,
+    "projected": _projected,
+    "image": _image,
+    "ephemeral": _ephemeral,
+    **{kind: _in_tree(kind) for kind in _IN_TREE},
+}

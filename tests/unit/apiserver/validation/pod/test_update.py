@@ -28,7 +28,7 @@ def test_the_image_may_change():
 def test_other_fields_may_not_and_the_text_shows_which():
     (fault,) = faults(lambda spec: spec.update(hostNetwork=True))
     assert fault.startswith("spec: Forbidden: pod updates may not change fields other than `spec.containers[*].image`,")
-    assert "\n- hostNetwork: null\n+ hostNetwork: true\n" in fault
+    assert "\n+ \tHostNetwork: true,\n" in fault
 
 
 def test_containers_may_not_be_added():
@@ -66,7 +66,7 @@ def test_gates_only_go():
     gate = {"name": "example.com/a"}
     assert faults(lambda s: s.update(schedulingGates=[]), schedulingGates=[gate]) == []
     assert faults(lambda s: s.update(schedulingGates=[gate])) == [
-        "spec.schedulingGates[0]: Forbidden: only deletion is allowed, but found new scheduling gate 'example.com/a'"
+        "spec.schedulingGates[0].name: Forbidden: only deletion is allowed, but found new scheduling gate 'example.com/a'"
     ]
 
 
