@@ -42,8 +42,8 @@ async def ensure(registry: Registry) -> None:
 
 
 def _wanted() -> Iterator[tuple[str, Object]]:
-    for role in cluster_roles():
-        yield "clusterroles", _cluster_role(role)
+    for cluster_role in cluster_roles():
+        yield "clusterroles", _cluster_role(cluster_role)
     for name, subjects in cluster_role_bindings():
         yield "clusterrolebindings", _binding("", name, name, subjects)
     for controller, rules in _rules_of_controllers():

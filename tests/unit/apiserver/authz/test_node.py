@@ -2,16 +2,29 @@
 
 import pytest
 
-from pybernetes.api.objects import User
+from pybernetes.api.objects import GroupResource, User
 from pybernetes.apiserver.authz.node import NodeAuthorizer
 from pybernetes.apiserver.extension import Attributes, Decision
 
 KUBELET = User("system:node:n1", groups=("system:nodes", "system:authenticated"))
 
 
+PODS, VOLUMES = GroupResource("", "pods"), GroupResource("", "persistentvolumes")
+ATTACHMENTS = GroupResource("storage.k8s.io", "volumeattachments")
+SLICES = GroupResource("resource.k8s.io", "resourceslices")
+REQUESTS = GroupResource("certificates.k8s.io", "podcertificaterequests")
+
+
 class Registry:
+    def __init__(self):
+        self.resources = dict.fromkeys((PODS, VOLUMES, ATTACHMENTS, SLICES, REQUESTS))
+        self.listeners = {}
+
     def subscribe(self, resource, listener):
-        self.tell = listener
+        self.listeners[resource] = listener
+
+    def tell(self, change, obj, resource=PODS):
+        self.listeners[resource](change, obj)
 
 
 def pod(name="p", node="n1", uid="1", **spec):
@@ -75,8 +88,9 @@ def test_two_pods_share_a_reference_until_the_last_goes(node, registry):
     [
         ({"volumes": [{"configMap": {"name": "c"}}]}, "configmaps", "c"),
         ({"volumes": [{"projected": {"sources": [{"configMap": {"name": "c"}}]}}]}, "configmaps", "c"),
-        ({"volumes": [{"persistentVolumeClaim": {"claimName": "c"}}]}, "persistentvolumeclaims", "c"),
         ({"imagePullSecrets": [{"name": "s"}]}, "secrets", "s"),
+        ({"volumes": [{"azureFile": {"secretName": "s"}}]}, "secrets", "s"),
+        ({"volumes": [{"csi": {"nodePublishSecretRef": {"name": "s"}}}]}, "secrets", "s"),
         ({"containers": [{"env": [{"valueFrom": {"secretKeyRef": {"name": "s"}}}]}]}, "secrets", "s"),
         ({"initContainers": [{"envFrom": [{"configMapRef": {"name": "c"}}]}]}, "configmaps", "c"),
     ],
@@ -119,3 +133,99 @@ def test_the_own_node_and_lease(node):
 def test_the_reason_says_what_is_missing(node):
     _, reason = node.authorize(Attributes(KUBELET, "get", resource="secrets", name="s", namespace="x"))
     assert reason == "no relationship found between node 'n1' and this object"
+
+
+def refusal(node, verb, resource, name="", namespace="", **more):
+    decision, reason = node.authorize(
+        Attributes(KUBELET, verb, resource=resource, name=name, namespace=namespace, **more)
+    )
+    return None if decision is YES else reason
+
+
+def named(name, namespace="", **spec):
+    return {"metadata": {"name": name, "namespace": namespace}, "spec": spec}
+
+
+def test_volumes_and_their_secrets_lead_here_by_the_claim(node, registry):
+    ephemeral = {"name": "e", "ephemeral": {"volumeClaimTemplate": {}}}
+    registry.tell("ADDED", pod(volumes=[{"persistentVolumeClaim": {"claimName": "c"}}, ephemeral]))
+    csi = {"nodeStageSecretRef": {"name": "s", "namespace": "y"}, "controllerExpandSecretRef": {"name": "t"}}
+    volume = named("v", claimRef={"namespace": "x", "name": "c"}, csi=csi)
+    assert may(node, "get", "persistentvolumeclaims", "c") is YES
+    assert may(node, "get", "persistentvolumeclaims", "p-e") is YES
+    assert may(node, "patch", "persistentvolumeclaims", "c", subresource="status") is YES
+    assert may(node, "get", "persistentvolumes", "v", "") is NO
+    registry.tell("ADDED", volume, VOLUMES)
+    assert may(node, "get", "persistentvolumes", "v", "") is YES
+    assert may(node, "get", "secrets", "s", "y") is YES
+    assert may(node, "get", "secrets", "t", "x") is NO
+    registry.tell("MODIFIED", named("v", csi=csi), VOLUMES)
+    assert may(node, "get", "persistentvolumes", "v", "") is NO
+    assert may(node, "get", "secrets", "s", "y") is NO
+
+
+def test_claims_made_for_a_pod_count_when_its_status_names_them(node, registry):
+    claims = [{"name": "a", "resourceClaimName": "own"}, {"name": "b", "resourceClaimTemplateName": "t"}]
+    found = pod(resourceClaims=claims)
+    registry.tell("ADDED", found)
+    group = {"group": "resource.k8s.io"}
+    assert may(node, "get", "resourceclaims", "own", **group) is YES
+    assert may(node, "get", "resourceclaims", "made", **group) is NO
+    status = {
+        "resourceClaimStatuses": [{"name": "b", "resourceClaimName": "made"}],
+        "extendedResourceClaimStatus": {"resourceClaimName": "more"},
+    }
+    registry.tell("MODIFIED", {**found, "status": status})
+    assert may(node, "get", "resourceclaims", "made", **group) is YES
+    assert may(node, "get", "resourceclaims", "more", **group) is YES
+    registry.tell("DELETED", {**found, "status": status})
+    assert may(node, "get", "resourceclaims", "more", **group) is NO
+
+
+@pytest.mark.parametrize(
+    ("source", "namespace"), [(ATTACHMENTS, ""), (SLICES, ""), (REQUESTS, "x")], ids=lambda value: str(value)
+)
+def test_what_names_the_node_is_its_own(node, registry, source, namespace):
+    where = {"group": source.group, "namespace": namespace}
+    registry.tell("ADDED", named("a", namespace, nodeName="n1"), source)
+    registry.tell("ADDED", named("b", namespace, nodeName="n2"), source)
+    assert may(node, "get", source.resource, "a", **where) is YES
+    assert may(node, "get", source.resource, "b", **where) is NO
+    registry.tell("DELETED", named("a", namespace, nodeName="n1"), source)
+    assert may(node, "get", source.resource, "a", **where) is NO
+
+
+@pytest.mark.parametrize(
+    ("verb", "resource", "more", "reason"),
+    [
+        ("list", "secrets", {"namespace": "x"}, "No Object name found"),
+        ("list", "configmaps", {}, "can only read namespaced object of this type"),
+        ("delete", "secrets", {"namespace": "x"}, "can only read resources of this type"),
+        ("list", "persistentvolumes", {}, "can only get individual resources of this type"),
+        ("get", "persistentvolumes", {"subresource": "status"}, "cannot get subresource"),
+        ("get", "persistentvolumeclaims", {"subresource": "status"}, "can only get/update/patch this type"),
+        ("create", "serviceaccounts", {}, "can only create tokens for individual service accounts"),
+        ("create", "serviceaccounts", {"name": "a"}, "can only create token subresource of serviceaccount"),
+        ("list", "nodes", {}, "node 'n1' cannot read all nodes, only its own Node object"),
+        ("get", "nodes", {"name": "n2"}, "node 'n1' cannot read 'n2', only its own Node object"),
+        ("delete", "nodes", {"name": "n1"}, ""),
+        ("list", "pods", {}, "can only list/watch pods with spec.nodeName field selector"),
+        ("get", "csinodes", {"group": "storage.k8s.io", "subresource": "a"}, "cannot authorize CSINode subresources"),
+        (
+            "list",
+            "resourceslices",
+            {"group": "resource.k8s.io"},
+            "can only list/watch/deletecollection resourceslices with nodeName field selector",
+        ),
+        ("list", "resourceslices", {"group": "resource.k8s.io", "field_selector": "spec.nodeName=n1"}, None),
+        ("create", "resourceslices", {"group": "resource.k8s.io"}, None),
+        (
+            "watch",
+            "podcertificaterequests",
+            {"group": "certificates.k8s.io", "field_selector": "spec.nodeName=n1"},
+            None,
+        ),
+    ],
+)
+def test_each_refusal_says_why(node, verb, resource, more, reason):
+    assert refusal(node, verb, resource, **more) == reason

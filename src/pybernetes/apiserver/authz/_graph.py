@@ -1,0 +1,115 @@
+"""Which objects lead to which Node: what the Node authorizer knows. Kept from the watch cache (Registry.subscribe).
+
+What a Pod refers to leads to its Node at once, so that a Secret of a thousand Pods is one step from it. Volumes lead
+there by their claims.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from typing import Literal
+
+from pybernetes.api.objects import GroupResource, Object
+from pybernetes.apiserver.authz._references import Thing, of_pod, secrets_of_volume
+from pybernetes.apiserver.registry import Registry
+
+Change = Literal["ADDED", "MODIFIED", "DELETED"]
+Edges = Iterator[tuple[Thing, Thing]]
+
+
+class Graph:
+    """Edges between things; each is owned by the object that says so and goes with it."""
+
+    def __init__(self) -> None:
+        self._targets: dict[Thing, Counter[Thing]] = {}
+        self._owned: dict[Thing, frozenset[tuple[Thing, Thing]]] = {}
+
+    def follow(self, registry: Registry) -> None:
+        """Subscribes to what is served."""
+        for resource, edges in _SOURCES.items():
+            if resource in registry.resources:
+                registry.subscribe(resource, self._listener(resource.resource, edges))
+
+    def leads(self, plural: str, namespace: str, name: str, node: str) -> bool:
+        """Whether there is a way from an object to the Node."""
+        goal = ("nodes", "", node)
+        todo, seen = [(plural, namespace, name)], set[Thing]()
+        while todo:
+            thing = todo.pop()
+            targets = self._targets.get(thing)
+            if thing in seen or not targets:
+                continue
+            if goal in targets:
+                return True
+            seen.add(thing)
+            todo += targets
+        return False
+
+    def _listener(self, plural: str, edges: Callable[[Object], Edges]) -> Callable[[Change, Object], None]:
+        def listen(change: Change, obj: Object) -> None:
+            meta = obj["metadata"]
+            owner = (plural, meta.get("namespace", ""), meta["name"])
+            old = self._owned.get(owner, frozenset())
+            new = frozenset(edges(obj)) if change != "DELETED" else frozenset()
+            if old == new:
+                return
+            self._remove(old - new)
+            for source, target in new - old:
+                self._targets.setdefault(source, Counter())[target] += 1
+            if new:
+                self._owned[owner] = new
+            else:
+                del self._owned[owner]
+
+        return listen
+
+    def _remove(self, edges: Iterable[tuple[Thing, Thing]]) -> None:
+        for source, target in edges:
+            targets = self._targets[source]
+            targets[target] -= 1
+            if not targets[target]:
+                del targets[target]
+            if not targets:
+                del self._targets[source]
+
+
+def _node(obj: Object) -> Thing | None:
+    name = (obj.get("spec") or {}).get("nodeName")
+    return ("nodes", "", name) if name else None
+
+
+def _pod(pod: Object) -> Edges:
+    node = _node(pod)
+    if node is not None:
+        for thing in of_pod(pod):
+            yield thing, node
+
+
+def _volume(volume: Object) -> Edges:
+    claim = volume["spec"].get("claimRef")
+    if not claim:
+        return
+    namespace = claim.get("namespace", "")
+    own = ("persistentvolumes", "", volume["metadata"]["name"])
+    yield own, ("persistentvolumeclaims", namespace, claim.get("name", ""))
+    for thing in secrets_of_volume(volume["spec"], namespace):
+        yield thing, own
+
+
+def _direct(plural: str) -> Callable[[Object], Edges]:
+    """Of objects that name their Node."""
+
+    def edges(obj: Object) -> Edges:
+        node = _node(obj)
+        if node is not None:
+            yield (plural, obj["metadata"].get("namespace", ""), obj["metadata"]["name"]), node
+
+    return edges
+
+
+_SOURCES: dict[GroupResource, Callable[[Object], Edges]] = {
+    GroupResource("", "pods"): _pod,
+    GroupResource("", "persistentvolumes"): _volume,
+    GroupResource("storage.k8s.io", "volumeattachments"): _direct("volumeattachments"),
+    GroupResource("resource.k8s.io", "resourceslices"): _direct("resourceslices"),
+    GroupResource("certificates.k8s.io", "podcertificaterequests"): _direct("podcertificaterequests"),
+}
