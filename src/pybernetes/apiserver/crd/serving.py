@@ -135,7 +135,7 @@ def _selectables(version: Mapping[str, Any]) -> dict[str, list[str]]:
 
 
 def _served(crd: Object, version: Version, stored: Served | None, selectables: Mapping[str, Any]) -> Served:
-    spec, declared = crd["spec"], version.declared
+    spec = crd["spec"]
     conversion = (spec.get("conversion") or {}).get("strategy", "None")
     facts = _facts(crd, version, stored)
     resource = _resource(version, facts, selectables)
