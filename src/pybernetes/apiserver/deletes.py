@@ -25,8 +25,8 @@ from pybernetes.wire.http import Request
 _GVK = GroupVersionKind("", "v1", "DeleteOptions")
 _POLICIES = ("Orphan", "Background", "Foreground")
 _FOREGROUND, _ORPHAN = "foregroundDeletion", "orphan"
-_ORPHANING = {"replicationcontrollers"}
-"""Kinds whose dependents stay when a DELETE says nothing of them: upstream keeps that of core/v1 for old clients."""
+_ORPHANING = {"replicationcontrollers", "jobs"}
+"""Kinds whose dependents stay when a DELETE says nothing of them: upstream keeps that of core/v1 and batch/v1 for old clients."""
 _RETURNED = {"pods", "podtemplates", "resourcequotas", "serviceaccounts", "services"}
 _RETURNED |= {"persistentvolumes", "persistentvolumeclaims", "storageclasses", "volumeattributesclasses"}
 _RETURNED |= {"csidrivers", "csinodes", "volumeattachments"}
