@@ -94,6 +94,16 @@ async def test_containers_may_mount_the_claims_of_their_set(api):
     assert "volumes" not in made["spec"]["template"]["spec"]
 
 
+async def test_claims_of_a_set_are_checked(api):
+    bad = claim() | {"spec": {"accessModes": ["Sometimes"], "resources": {"requests": {"storage": "0"}}}}
+    modes = '"ReadOnlyMany", "ReadWriteMany", "ReadWriteOnce", "ReadWriteOncePod"'
+    path = "spec.volumeClaimTemplates[0].spec"
+    assert await api.faults("POST", SETS, named(volumeClaimTemplates=[bad])) == [
+        f'{path}.accessModes: Unsupported value: "Sometimes": supported values: {modes}',
+        f'{path}.resources[storage]: Invalid value: "0": must be greater than zero',
+    ]
+
+
 async def test_most_of_a_statefulset_stays(api):
     made = await api.made(SETS, named(serviceName="db"))
     changes = {

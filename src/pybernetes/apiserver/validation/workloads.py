@@ -10,6 +10,7 @@ from pybernetes.apiserver.validation.fields import FieldErrors, check, immutable
 from pybernetes.apiserver.validation.meta import label_selector
 from pybernetes.apiserver.validation.pod.defaults import default_template
 from pybernetes.apiserver.validation.pod.spec import validate_template
+from pybernetes.apiserver.validation.pod.warnings import warn_template
 
 _MISMATCH = "`selector` does not match template `labels`"
 _RARE_NAME = (
@@ -126,12 +127,25 @@ def validate_fixed_selector(obj: Object, old: Object) -> FieldErrors:
     yield from immutable("spec.selector", spec.get("selector"), before.get("selector"))
 
 
+def warn_workload(obj: Object, old: Object | None) -> Iterable[str]:
+    """Warnings about a kind whose Pods are called after it."""
+    yield from warn_pod_names(obj, old)
+    yield from warn_own_template(obj, old)
+
+
 def warn_pod_names(obj: Object, old: Object | None) -> Iterable[str]:
     """Names of new objects after which Pods are called, and which are no host names."""
     name = obj["metadata"].get("name") or ""
     messages = names.dns1123_label(name) if old is None else []
     if messages:
         yield f"{_RARE_NAME}[{' '.join(messages)}]"
+
+
+def warn_own_template(obj: Object, old: Object | None) -> Iterable[str]:
+    """Warnings about spec.template, where it is new."""
+    template = (obj.get("spec") or {}).get("template") or {}
+    if old is None or template != (old.get("spec") or {}).get("template"):
+        yield from warn_template(template, "spec.template")
 
 
 # --- numbers that may be percentages

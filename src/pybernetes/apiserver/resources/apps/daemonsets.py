@@ -22,6 +22,7 @@ from pybernetes.apiserver.validation.workloads import (
     validate_fixed_selector,
     validate_match,
     validate_status_counts,
+    warn_own_template,
 )
 
 GENERATION = "deprecated.daemonset.template.generation"
@@ -133,6 +134,7 @@ RESOURCE = Resource(
     validate=_validate,
     validate_update=validate_fixed_selector,
     validate_status=_validate_status,
+    warn=warn_own_template,
     storage_prefix="daemonsets",
     columns=(
         _count("Desired", "desiredNumberScheduled", "Nodes that should run the Pod."),

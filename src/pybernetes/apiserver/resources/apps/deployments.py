@@ -20,7 +20,7 @@ from pybernetes.apiserver.validation.workloads import (
     validate_selected_template,
     validate_selector,
     validate_status_counts,
-    warn_pod_names,
+    warn_workload,
 )
 
 _COUNTS = (
@@ -102,7 +102,7 @@ RESOURCE = Resource(
     validate=_validate,
     validate_update=validate_fixed_selector,
     validate_status=_validate_status,
-    warn=warn_pod_names,
+    warn=warn_workload,
     storage_prefix="deployments",
     scale=ScalePaths(),
     columns=(

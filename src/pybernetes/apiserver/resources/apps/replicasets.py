@@ -11,7 +11,7 @@ from pybernetes.apiserver.validation.workloads import (
     validate_replica_status,
     validate_selected_template,
     validate_selector,
-    warn_pod_names,
+    warn_workload,
 )
 
 
@@ -32,7 +32,7 @@ RESOURCE = Resource(
     validate=_validate,
     validate_update=validate_fixed_selector,
     validate_status=validate_replica_status,
-    warn=warn_pod_names,
+    warn=warn_workload,
     storage_prefix="replicasets",
     scale=ScalePaths(),
     columns=(

@@ -8,7 +8,8 @@ from pybernetes.api.errors import field_forbidden, invalid_value, not_supported,
 from pybernetes.api.objects import Object
 from pybernetes.apiserver.resource import Column, Resource, ScalePaths
 from pybernetes.apiserver.resources._columns import AGE, CONTAINERS, IMAGES, spec, status
-from pybernetes.apiserver.validation.fields import FieldErrors, check, non_negative
+from pybernetes.apiserver.validation.claims import claim_warnings, default_claim_spec, validate_claim_spec
+from pybernetes.apiserver.validation.fields import FieldErrors, check, each, non_negative
 from pybernetes.apiserver.validation.pod.spec import validate_template
 from pybernetes.apiserver.validation.workloads import (
     amount_of,
@@ -24,6 +25,7 @@ from pybernetes.apiserver.validation.workloads import (
     validate_parts,
     validate_selector,
     validate_status_counts,
+    warn_own_template,
 )
 
 _COUNTS = (
@@ -59,7 +61,7 @@ def _default(obj: Object) -> None:
 def _default_claim(claim: Object) -> None:
     claim |= {"kind": "PersistentVolumeClaim", "apiVersion": "v1"}
     claim["spec"] = claim.get("spec") or {}
-    set_missing(claim["spec"], volumeMode="Filesystem")
+    default_claim_spec(claim["spec"])
     claim["status"] = claim.get("status") or {}
     if not claim["status"].get("phase"):
         claim["status"]["phase"] = "Pending"
@@ -102,6 +104,8 @@ def _validate(obj: Object) -> FieldErrors:
         yield from validate_match(own)
         yield from validate_template(_with_claims(own), "spec.template")
     yield from runs_for_ever(own.get("template") or {}, "StatefulSet")
+    for at, claim in each(own, "volumeClaimTemplates", "spec"):
+        yield from validate_claim_spec(claim.get("spec") or {}, f"{at}.spec")
     service = own.get("serviceName")
     if service:
         yield from check("spec.serviceName", service, names.dns1123_label(service))
@@ -169,7 +173,12 @@ def _validate_status(obj: Object, old: Object) -> FieldErrors:
 
 
 def _warn(obj: Object, old: Object | None) -> Iterable[str]:
-    if (spec(obj).get("revisionHistoryLimit") or 0) < 0 and (old is None or spec(obj) != spec(old)):
+    if old is not None and spec(obj) == spec(old):
+        return
+    yield from warn_own_template(obj, old)
+    for at, claim in each(spec(obj), "volumeClaimTemplates", "spec"):
+        yield from claim_warnings(claim.get("spec") or {}, f"{at}.spec")
+    if (spec(obj).get("revisionHistoryLimit") or 0) < 0:
         yield (
             "spec.revisionHistoryLimit: a negative value retains all historical revisions; a value >= 0 is recommended"
         )

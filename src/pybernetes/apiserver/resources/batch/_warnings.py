@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from pybernetes.apiserver.validation.job import INDEXED
+from pybernetes.apiserver.validation.pod.warnings import warn_template
 
 _MANY, _MANY_AT_ONCE = 100_000, 10_000
 _TOO_MANY = (
@@ -19,3 +20,6 @@ def warn_job_spec(spec: Mapping[str, Any], old: Mapping[str, Any] | None, path: 
     many = (spec.get("completions") or 0) > _MANY and (spec.get("parallelism") or 0) > _MANY_AT_ONCE
     if spec.get("completionMode") == INDEXED and many:
         yield f"{path}: {_TOO_MANY}"
+    template = spec.get("template") or {}
+    if old is None or template != old.get("template"):
+        yield from warn_template(template, f"{path}.template")
