@@ -28,6 +28,7 @@ KUBELET_PORT = 10250
 _ADDRESSES = ("InternalIP", "ExternalIP", "Hostname")
 _STREAMS = (("stdin", "input"), ("stdout", "output"), ("stderr", "error"), ("tty", "tty"))
 _LOG_OPTIONS = ("follow", "previous", "sinceSeconds", "sinceTime", "timestamps", "tailLines", "limitBytes", "stream")
+_LOG_STREAMS = ("All", "Stderr", "Stdout")
 _DROPPED = ("authorization", "host", "cookie", "impersonate-", "x-remote-", "content-length")
 
 
@@ -153,16 +154,18 @@ async def pod_attach(call: Call) -> Response:
 
 async def pod_portforward(call: Call) -> Response:
     """GET or POST pods/portforward: streams to ports of the Pod."""
-    pod = await _running(call)
+    pod = await call.registry.get(PODS, call.namespace, call.name)
+    _assigned(pod)
     options = [("port", port) for port in call.request.query().get("ports", [])]
     target = f"/portForward/{_path(call.namespace, call.name)}"
     return await _upgraded(call, pod, target, options)
 
 
 async def _stream(call: Call, kind: str) -> Response:
-    pod = await _running(call)
+    pod = await call.registry.get(PODS, call.namespace, call.name)
     query = call.request.query()
     container = _container(pod, query.get("container", [""])[0])
+    _assigned(pod)
     phase = (pod.get("status") or {}).get("phase")
     if phase in ("Succeeded", "Failed"):
         raise errors.BadRequest(f"cannot exec into a container in a completed pod; current phase is {phase}")
@@ -172,11 +175,9 @@ async def _stream(call: Call, kind: str) -> Response:
     return await _upgraded(call, pod, f"/{kind}/{_path(call.namespace, call.name, container)}", options)
 
 
-async def _running(call: Call) -> Object:
-    pod = await call.registry.get(PODS, call.namespace, call.name)
+def _assigned(pod: Object) -> None:
     if not (pod.get("spec") or {}).get("nodeName"):
-        raise errors.BadRequest(f"pod {call.name} does not have a host assigned")
-    return pod
+        raise errors.BadRequest(f"pod {pod['metadata']['name']} does not have a host assigned")
 
 
 async def _upgraded(call: Call, pod: Object, path: str, options: list[tuple[str, str]]) -> Response:
@@ -225,28 +226,19 @@ def _refused(status: int, body: bytes) -> errors.ApiError:
 
 
 def _container(pod: Object, name: str) -> str:
-    """The container that is meant. Raises BadRequest."""
+    """The container that is meant: the one that is named, else the only one. Raises BadRequest."""
     spec = pod.get("spec") or {}
-    groups = [[c["name"] for c in spec.get(field) or ()] for field in ("containers", "initContainers")]
-    groups.append([c["name"] for c in spec.get("ephemeralContainers") or ()])
-    pod_name = pod["metadata"]["name"]
+    kinds = ("initContainers", "containers", "ephemeralContainers")
+    known = [container.get("name") or "" for kind in kinds for container in spec.get(kind) or ()]
+    pod_name, own = pod["metadata"]["name"], spec.get("containers") or ()
     if name:
-        if not any(name in group for group in groups):
+        if name not in known:
             raise errors.BadRequest(f"container {name} is not valid for pod {pod_name}")
         return name
-    if len(groups[0]) == 1 and not groups[1] and not groups[2]:
-        return str(groups[0][0])
-    wanted = (pod["metadata"].get("annotations") or {}).get("kubectl.kubernetes.io/default-container")
-    if wanted in groups[0]:
-        return str(wanted)
-    if len(groups[0]) == 1:
-        return str(groups[0][0])
-    text = f"a container name must be specified for pod {pod_name}, choose one of: [{' '.join(groups[0])}]"
-    if groups[1]:
-        text += f" or one of the init containers: [{' '.join(groups[1])}]"
-    if groups[2]:
-        text += f" or one of the ephemeral containers: [{' '.join(groups[2])}]"
-    raise errors.BadRequest(text)
+    if len(own) == 1:
+        return str(own[0].get("name") or "")
+    text = f"a container name must be specified for pod {pod_name}"
+    raise errors.BadRequest(text + (f", choose one of: [{' '.join(known)}]" if own else ""))
 
 
 def _streams(query: Mapping[str, list[str]]) -> list[tuple[str, str]]:
@@ -259,13 +251,21 @@ def _streams(query: Mapping[str, list[str]]) -> list[tuple[str, str]]:
 
 def _log_faults(query: Query) -> list[FieldError]:
     faults = []
+    numbers = {name: integer(query, name) for name in ("tailLines", "limitBytes", "sinceSeconds")}
+    both = numbers["sinceSeconds"] is not None and bool(query.get("sinceTime", [""])[0])
     for name, least in (("tailLines", 0), ("limitBytes", 1), ("sinceSeconds", 1)):
-        number = integer(query, name)
-        if number is not None and number < least:
+        number = numbers[name]
+        if name == "sinceSeconds" and both:
+            faults.append(errors.field_forbidden("", "at most one of `sinceTime` or `sinceSeconds` may be specified"))
+        elif number is not None and number < least:
             why = "must be greater than or equal to 0" if least == 0 else "must be greater than 0"
             faults.append(errors.invalid_value(name, number, why))
-    if query.get("sinceSeconds", [""])[0] and query.get("sinceTime", [""])[0]:
-        faults.append(errors.field_forbidden("", "at most one of `sinceTime` or `sinceSeconds` may be specified"))
+    stream = query.get("stream", [""])[0] or "All"
+    if stream not in _LOG_STREAMS:
+        faults.append(errors.not_supported("stream", stream, _LOG_STREAMS))
+    if stream != "All" and numbers["tailLines"] is not None:
+        why = "`tailLines` and specific `stream` are mutually exclusive for now"
+        faults.append(errors.field_forbidden("", why))
     return faults
 
 

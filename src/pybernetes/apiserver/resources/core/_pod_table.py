@@ -26,8 +26,74 @@ class _Restarts:
         self.last = max(self.last, ended)
 
 
-def _sidecars(obj: Object) -> set[str]:
-    return {c["name"] for c in spec(obj).get("initContainers") or () if c.get("restartPolicy") == "Always"}
+class _Summary:
+    """A Pod's containers in one pass: what the first three columns show."""
+
+    def __init__(self, obj: Object) -> None:
+        self.obj = obj
+        self.sidecars = {c.get("name") for c in spec(obj).get("initContainers") or () if _is_sidecar(c)}
+        self.total = len(spec(obj).get("containers") or ()) + sum(
+            map(_is_sidecar, spec(obj).get("initContainers") or ())
+        )
+        self.ready = 0
+        self.restarts = _Restarts()
+        self.reason = status(obj).get("reason") or status(obj).get("phase") or ""
+        if any(c.get("type") == "PodScheduled" and c.get("reason") == "SchedulingGated" for c in _conditions(obj)):
+            self.reason = "SchedulingGated"
+        of_sidecars = _Restarts()
+        if not self._initializing(of_sidecars) or _holds(obj, "Initialized"):
+            self.restarts = of_sidecars
+            self._running()
+        if obj["metadata"].get("deletionTimestamp"):
+            if status(obj).get("reason") == "NodeLost":
+                self.reason = "Unknown"
+            elif status(obj).get("phase") not in ("Succeeded", "Failed"):
+                self.reason = "Terminating"
+
+    def _initializing(self, of_sidecars: _Restarts) -> bool:
+        """Whether init containers have work to do; the first that does gives the reason."""
+        total = len(spec(self.obj).get("initContainers") or ())
+        for index, container in enumerate(status(self.obj).get("initContainerStatuses") or ()):
+            sidecar = container.get("name") in self.sidecars
+            self.restarts.add(container)
+            if sidecar:
+                of_sidecars.add(container)
+            state = container.get("state") or {}
+            terminated, waiting = state.get("terminated"), state.get("waiting")
+            if terminated is not None and not terminated.get("exitCode"):
+                continue
+            if sidecar and container.get("started"):
+                self.ready += bool(container.get("ready"))
+                continue
+            if terminated is not None:
+                self.reason = _ended(terminated, "Init:")
+            elif waiting and waiting.get("reason") and waiting["reason"] != "PodInitializing":
+                self.reason = f"Init:{waiting['reason']}"
+            else:
+                self.reason = f"Init:{index}/{total}"
+            return True
+        return False
+
+    def _running(self) -> None:
+        """App containers; the first one that has something to say gives the reason."""
+        running = False
+        for container in reversed(status(self.obj).get("containerStatuses") or ()):
+            self.restarts.add(container)
+            state = container.get("state") or {}
+            waiting, terminated = state.get("waiting"), state.get("terminated")
+            if waiting and waiting.get("reason"):
+                self.reason = waiting["reason"]
+            elif terminated is not None:
+                self.reason = _ended(terminated, "")
+            elif container.get("ready") and state.get("running") is not None:
+                running = True
+                self.ready += 1
+        if self.reason == "Completed" and running:
+            self.reason = "Running" if _holds(self.obj, "Ready") else "NotReady"
+
+
+def _is_sidecar(container: Mapping[str, Any]) -> bool:
+    return container.get("restartPolicy") == "Always"
 
 
 def _ended(terminated: Mapping[str, Any], prefix: str) -> str:
@@ -38,25 +104,6 @@ def _ended(terminated: Mapping[str, Any], prefix: str) -> str:
     return f"{prefix}ExitCode:{terminated.get('exitCode') or 0}"
 
 
-def _initializing(obj: Object) -> str | None:
-    """The status while init containers have work to do, else None."""
-    sidecars = _sidecars(obj)
-    total = len(spec(obj).get("initContainers") or ())
-    for index, container in enumerate(status(obj).get("initContainerStatuses") or ()):
-        state = container.get("state") or {}
-        terminated, waiting = state.get("terminated"), state.get("waiting")
-        if terminated is not None and not terminated.get("exitCode"):
-            continue
-        if container.get("name") in sidecars and container.get("started"):
-            continue
-        if terminated is not None:
-            return _ended(terminated, "Init:")
-        if waiting and waiting.get("reason") and waiting["reason"] != "PodInitializing":
-            return f"Init:{waiting['reason']}"
-        return f"Init:{index}/{total}"
-    return None
-
-
 def _conditions(obj: Object) -> Iterator[Mapping[str, Any]]:
     yield from status(obj).get("conditions") or ()
 
@@ -65,70 +112,18 @@ def _holds(obj: Object, kind: str) -> bool:
     return any(c.get("type") == kind and c.get("status") == "True" for c in _conditions(obj))
 
 
-def _running(obj: Object, reason: str) -> str:
-    """The status from the app containers, the first one that has something to say."""
-    running = False
-    for container in reversed(status(obj).get("containerStatuses") or ()):
-        state = container.get("state") or {}
-        waiting, terminated = state.get("waiting"), state.get("terminated")
-        if waiting and waiting.get("reason"):
-            reason = waiting["reason"]
-        elif terminated is not None:
-            reason = _ended(terminated, "")
-        elif container.get("ready") and state.get("running") is not None:
-            running = True
-    if reason == "Completed" and running:
-        return "Running" if _holds(obj, "Ready") else "NotReady"
-    return reason
-
-
 def pod_status(obj: Object) -> str:
     """What kubectl shows as STATUS."""
-    reason = status(obj).get("reason") or status(obj).get("phase") or ""
-    if any(c.get("type") == "PodScheduled" and c.get("reason") == "SchedulingGated" for c in _conditions(obj)):
-        reason = "SchedulingGated"
-    initializing = _initializing(obj)
-    if initializing is not None:
-        reason = initializing
-    if initializing is None or _holds(obj, "Initialized"):
-        reason = _running(obj, reason)
-    if obj["metadata"].get("deletionTimestamp"):
-        if status(obj).get("reason") == "NodeLost":
-            return "Unknown"
-        if status(obj).get("phase") not in ("Succeeded", "Failed"):
-            return "Terminating"
-    return str(reason)
+    return str(_Summary(obj).reason)
 
 
 def _ready(obj: Object) -> str:
-    sidecars = _sidecars(obj)
-    total = len(spec(obj).get("containers") or ()) + len(sidecars)
-    ready = sum(
-        bool(c.get("ready") and (c.get("state") or {}).get("running") is not None)
-        for c in status(obj).get("containerStatuses") or ()
-        if _initializing(obj) is None or _holds(obj, "Initialized")
-    )
-    ready += sum(
-        bool(c.get("name") in sidecars and c.get("started") and c.get("ready"))
-        for c in status(obj).get("initContainerStatuses") or ()
-    )
-    return f"{ready}/{total}"
-
-
-def _restarts(obj: Object) -> _Restarts:
-    found, sidecars = _Restarts(), _sidecars(obj)
-    initializing = _initializing(obj) is not None and not _holds(obj, "Initialized")
-    for container in status(obj).get("initContainerStatuses") or ():
-        if initializing or container.get("name") in sidecars:
-            found.add(container)
-    if not initializing:
-        for container in status(obj).get("containerStatuses") or ():
-            found.add(container)
-    return found
+    found = _Summary(obj)
+    return f"{found.ready}/{found.total}"
 
 
 def _restarts_at(obj: Object, now: float) -> object:
-    found = _restarts(obj)
+    found = _Summary(obj).restarts
     if not found.count or not found.last:
         return str(found.count)
     return f"{found.count} ({age(now - parse_time(found.last))} ago)"
@@ -151,7 +146,7 @@ COLUMNS = (
     Column("Status", pod_status, description="The aggregate status of the containers in this pod."),
     Column(
         "Restarts",
-        lambda obj: str(_restarts(obj).count),
+        lambda obj: str(_Summary(obj).restarts.count),
         description="The number of times the containers in this pod have been restarted and when the last one did.",
         cell_at=_restarts_at,
     ),
