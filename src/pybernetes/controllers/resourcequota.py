@@ -68,8 +68,9 @@ async def _look(ctx: Context) -> bool:
 async def refresh(ctx: Context) -> None:
     """Notices kinds that come and go."""
     while True:
-        if await _look(ctx):
-            for quota in ctx.cache(core_v1.ResourceQuota):
+        quotas = ctx.cache(core_v1.ResourceQuota)
+        if len(quotas) and await _look(ctx):
+            for quota in quotas:
                 ctx.queue.add(Key(quota.metadata.namespace, quota.metadata.name))
         await ctx.clock.sleep(REFRESH)
 

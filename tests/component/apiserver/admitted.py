@@ -8,6 +8,8 @@ import orjson
 from pybernetes.aio.clock import SystemClock
 from pybernetes.api.objects import GroupResource, User
 from pybernetes.apiserver.config import Config
+from pybernetes.apiserver.extension import AdmissionRequest
+from pybernetes.apiserver.resource import Call
 from pybernetes.apiserver.server import ApiServer
 from pybernetes.client.transport import direct
 from pybernetes.store.memory import MemoryStore
@@ -56,6 +58,19 @@ class Admitted:
 
     async def status(self, path, status):
         await self.ok("PATCH", f"{path}/status", {"status": status})
+
+    async def judge(self, path, operation, obj, old=None, *, name="p", user=ADMIN, dry_run=False):
+        """Passes a request through the chain and no further: `pods/resize`, `csinodes.storage.k8s.io`."""
+        named, _, subresource = path.partition("/")
+        plural, _, group = named.partition(".")
+        resource = self.server.storage.resources[GroupResource(group, plural)]
+        namespace = ((obj or old or {}).get("metadata") or {}).get("namespace", "")
+        call = Call(
+            self.server.storage, user, "", resource, subresource, namespace, name, Request("POST", "/"), dry_run
+        )
+        request = AdmissionRequest(call, operation, obj, old)
+        await self.server.handlers._writes._admission.admit(request)
+        return request
 
 
 @asynccontextmanager

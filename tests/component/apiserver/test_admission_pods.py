@@ -3,15 +3,8 @@
 import pytest
 from tests.component.apiserver.admitted import NS, PODS, pod, serving
 
-from pybernetes.api.errors import Forbidden
-from pybernetes.api.objects import GroupResource, User
-from pybernetes.apiserver.extension import AdmissionRequest
-from pybernetes.apiserver.resource import Call
-from pybernetes.wire.http import Request
-
 RANGES = f"{NS}/limitranges"
 CLASSES = "/apis/scheduling.k8s.io/v1/priorityclasses"
-NODE = User("system:node:n", groups=("system:nodes", "system:authenticated"))
 
 
 @pytest.fixture
@@ -247,25 +240,3 @@ async def test_claims_and_ingresses_get_the_default_class(api):
     text = "only dynamically provisioned pvc can be resized and the storageclass that provisions the pvc must support"
     message = await api.refused("PATCH", f"{NS}/persistentvolumeclaims/d", bigger)
     assert message == f'persistentvolumeclaims "d" is forbidden: {text} resize'
-
-
-async def test_a_node_reports_claims_and_slices_of_its_own_only(api):
-    """Plugins judge before authorization would: straight through the chain."""
-    judged = api.server.handlers._writes._admission
-
-    def request(group, plural, operation, obj, old=None, subresource=""):
-        resource = api.server.storage.resources[GroupResource(group, plural)]
-        call = Call(api.server.storage, NODE, "", resource, subresource, "", "x", Request("POST", "/"))
-        return AdmissionRequest(call, operation, obj, old)
-
-    claim = {"metadata": {"name": "x"}, "spec": {}, "status": {"phase": "Bound"}}
-    reported = {**claim, "status": {"phase": "Bound", "capacity": {"storage": "1"}}}
-    await judged.mutate(request("", "persistentvolumeclaims", "UPDATE", reported, claim, "status"))
-    for wrong in (
-        request("", "persistentvolumeclaims", "UPDATE", {**claim, "status": {}}, claim, "status"),
-        request("", "persistentvolumeclaims", "UPDATE", claim, claim),
-        request("storage.k8s.io", "csinodes", "CREATE", {"metadata": {"name": "other"}}),
-    ):
-        wrong.call.name = "x"
-        with pytest.raises(Forbidden):
-            await judged.mutate(wrong)

@@ -12,7 +12,11 @@ _PLUGINS = {
     "PodSecurity": ("PodSecurityConfiguration", "pod-security.admission.config.k8s.io/", {"defaults", "exemptions"}),
     "EventRateLimit": ("Configuration", "eventratelimit.admission.k8s.io/", {"limits"}),
     "ResourceQuota": ("ResourceQuotaConfiguration", "apiserver.config.k8s.io/", {"limitedResources"}),
-    "PodTolerationRestriction": ("Configuration", "podtolerationrestriction.admission.k8s.io/", {"default", "whitelist"}),
+    "PodTolerationRestriction": (
+        "Configuration",
+        "podtolerationrestriction.admission.k8s.io/",
+        {"default", "whitelist"},
+    ),
 }
 """Kind, group, and the fields that there are; what is misspelt must not be silently without effect."""
 

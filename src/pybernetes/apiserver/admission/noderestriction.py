@@ -231,7 +231,7 @@ async def _csi_nodes(request: AdmissionRequest, node: str) -> None:
 
 
 async def _claims(request: AdmissionRequest, node: str) -> None:
-    if request.call.subresource != "status" or request.old is None:
+    if request.call.subresource != "status" or request.operation != "UPDATE" or request.old is None:
         raise refused(request, "may only update PVC status")
     if _unreported(request.object) != _unreported(request.old):
         fields = "status.capacity and status.conditions"

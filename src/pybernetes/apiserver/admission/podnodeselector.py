@@ -41,7 +41,7 @@ def _start(registry: Registry, configuration: Object) -> Hooks:
             wanted = selectors.get(_DEFAULT, {}) if text is None else _labels(text)
         except ValueError as error:
             raise refused(request, str(error)) from None
-        spec = request.object["spec"]
+        spec = request.object.setdefault("spec", {})
         own = spec.get("nodeSelector") or {}
         if any(own.get(key, value) != value for key, value in wanted.items()):
             why = "pod node label selector conflicts with its namespace node label selector"

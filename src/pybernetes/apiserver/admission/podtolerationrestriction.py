@@ -31,7 +31,7 @@ def _start(registry: Registry, configuration: Object) -> Hooks:
             more += (configuration.get("default") or []) if said is None else said
         if not best_effort(request.object):
             more.append(dict(_PRESSURE))
-        spec = request.object["spec"]
+        spec = request.object.setdefault("spec", {})
         if more:
             spec["tolerations"] = merged(spec.get("tolerations") or [], more)
 
