@@ -35,18 +35,13 @@ def _validate(obj: Object) -> FieldErrors:
     yield from validate_replica_template(spec(obj), "ReplicationController")
 
 
-def _validate_status(obj: Object, old: Object) -> FieldErrors:
-    yield from validate_replica_status(obj, old)
-    yield from non_negative("status.observedGeneration", status(obj).get("observedGeneration"))
-
-
 RESOURCE = Resource(
     group="",
     plural="replicationcontrollers",
     default=_default,
     prepare=_prepare,
     validate=_validate,
-    validate_status=_validate_status,
+    validate_status=validate_replica_status,
     storage_prefix="controllers",
     scale=ScalePaths(),
     columns=(
