@@ -6,6 +6,7 @@ import orjson
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pybernetes.api.errors import BadRequest
 from pybernetes.apiserver.crd import rules
 from pybernetes.apiserver.crd.serving import Version
 from pybernetes.apiserver.crd.shaping import Shaper, Unreadable, unknown_fields
@@ -128,8 +129,7 @@ def test_what_is_stored_is_read_back_as_it_was_answered(schema: dict[str, Any], 
     version = Version(crd, {"name": "v1", "schema": {"openAPIV3Schema": schema}})
     try:
         answered = version.walk({"metadata": {"name": "x"}, "spec": value}).object
-    except Exception as error:
-        assert "cannot be handled as" in str(error), error
+    except BadRequest:
         return
     version.faults(answered)
     read = version.walk(orjson.loads(orjson.dumps(answered))).object

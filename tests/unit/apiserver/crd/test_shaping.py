@@ -27,7 +27,7 @@ CASES: list[tuple[str, Any, Any, Any, list[str]]] = [
     ("nulls stay where they may be", obj(a={**STRING, "nullable": True}), {"a": None}, {"a": None}, []),
     ("defaults take their place", obj(a={**STRING, "default": "x"}), {"a": None}, {"a": "x"}, []),
     ("but not that of a nullable", obj(a={**STRING, "nullable": True, "default": "x"}), {"a": None}, {"a": None}, []),
-    ("defaults fill in", obj(a={**STRING, "default": "x"}, b=obj(c={"type": "integer", "default": 0})), {"b": {}}, {"b": {"c": 0}, "a": "x"}, []),
+    ("defaults fill in", obj(b=obj(c={"type": "integer", "default": 0})), {"b": {}}, {"b": {"c": 0}}, []),
     ("defaults are defaulted", obj(a={**obj(b={**STRING, "default": "x"}), "default": {}}), {}, {"a": {"b": "x"}}, []),
     ("an absent parent has no defaults", obj(a=obj(b={**STRING, "default": "x"})), {}, {}, []),
     ("items have theirs", {"type": "array", "items": obj(a={**STRING, "default": "x"})}, [{}, {"a": "y"}], [{"a": "x"}, {"a": "y"}], []),
