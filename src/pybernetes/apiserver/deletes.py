@@ -25,8 +25,13 @@ from pybernetes.wire.http import Request
 _GVK = GroupVersionKind("", "v1", "DeleteOptions")
 _POLICIES = ("Orphan", "Background", "Foreground")
 _FOREGROUND, _ORPHAN = "foregroundDeletion", "orphan"
-_ORPHANING = {"replicationcontrollers", "jobs"}
-"""Kinds whose dependents stay when a DELETE says nothing of them: upstream keeps that of core/v1 and batch/v1 for old clients."""
+_ORPHANING = {
+    "replicationcontrollers": "",
+    "jobs": "child pods are preserved by default when jobs are deleted; set propagationPolicy=Background to remove them"
+    " or set propagationPolicy=Orphan to suppress this warning",
+}
+"""Kinds whose dependents stay when a DELETE says nothing of them, and the warning that goes with it: upstream keeps that
+of core/v1 and batch/v1 for old clients."""
 _RETURNED = {"pods", "podtemplates", "resourcequotas", "serviceaccounts", "services"}
 _RETURNED |= {"persistentvolumes", "persistentvolumeclaims", "storageclasses", "volumeattributesclasses"}
 _RETURNED |= {"csidrivers", "csinodes", "volumeattachments"}
@@ -92,6 +97,8 @@ class Deletes:
 
     async def delete(self, call: Call, served: Served, options: DeleteOptions) -> Result:
         """Removes or marks. Raises NotFound, Conflict for preconditions."""
+        if call.verb == "delete" and call.name in served.resource.indelible:
+            raise errors.forbidden(served.gr, call.name, served.resource.indelible[call.name])
         for _ in range(RETRIES):
             entry = await self._storage.read(served, call.namespace, call.name)
             _check(entry, served, options)

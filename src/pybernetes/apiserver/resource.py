@@ -205,6 +205,8 @@ class Resource:
     """After an object is gone from the store: releases."""
     grace: Callable[[Object, int | None], int] | None = None
     """Graceful deletion (Pods): seconds of grace from (object, asked); None or 0 deletes at once."""
+    indelible: Mapping[str, str] = field(default_factory=dict)
+    """Names that DELETE refuses, and why; to delete a whole collection is not refused."""
     create: SubresourceHandler | None = None
     """Set by kinds that are answered and never stored (reviews, Binding): takes the place of create."""
     subresources: Mapping[str, Subresource] = field(default_factory=dict)

@@ -37,3 +37,10 @@ async def test_old_labels_of_nodes_are_warned_of(api):
     assert await api.warnings("POST", CLASSES, runtime_class(scheduling=scheduling)) == [
         'scheduling.nodeSelector: deprecated since v1.14; use "kubernetes.io/os" instead'
     ]
+
+
+async def test_an_update_may_make_a_class_and_else_needs_its_version(api):
+    code, made = await api("PUT", f"{CLASSES}/example", runtime_class())
+    assert code == 201
+    del made["metadata"]["resourceVersion"]
+    assert (await api("PUT", f"{CLASSES}/example", made))[0] == 422

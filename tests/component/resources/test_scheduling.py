@@ -23,6 +23,15 @@ async def test_the_system_has_its_two_classes_from_the_start(api):
     assert list(rows[0]) == ["Name", "Value", "Global-Default", "Age", "PreemptionPolicy"]
 
 
+async def test_the_classes_of_the_system_stay(api):
+    assert await api.refused("DELETE", f"{CLASSES}/system-node-critical") == (
+        'priorityclasses.scheduling.k8s.io "system-node-critical" is forbidden: this is a system priority class and cannot'
+        " be deleted"
+    )
+    assert (await api("DELETE", CLASSES))[0] == 200
+    assert (await api("GET", CLASSES))[1]["items"] == []
+
+
 @pytest.mark.parametrize(
     ("body", "expected"),
     [

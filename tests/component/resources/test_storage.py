@@ -209,6 +209,7 @@ async def test_a_capacity_is_of_one_class_and_part_of_the_cluster(api):
             [
                 "spec.source.inlineVolumeSpec.capacity: Forbidden: may not be specified in the context of inline volumes",
                 "spec.source.inlineVolumeSpec.csi: Required value: has to be specified in the context of inline volumes",
+                "spec.source.inlineVolumeSpec: Required value: must specify a volume type",
             ],
         ),
     ],
@@ -257,6 +258,12 @@ async def test_some_kinds_are_only_updated_from_a_known_version(api, plural):
             " instead",
         ),
         (
+            "namespaces/default/csistoragecapacities",
+            {"nodeTopology": {"matchExpressions": [{"key": "beta.kubernetes.io/os", "operator": "Exists"}]}},
+            "nodeTopology.matchExpressions[0].key: beta.kubernetes.io/os is deprecated since v1.14; use"
+            ' "kubernetes.io/os" instead',
+        ),
+        (
             "csidrivers",
             {"spec": {"tokenRequests": [{"audience": "a"}]}},
             "spec.serviceAccountTokenInSecrets is unset; if supported by this CSI driver, set to true to prevent possible"
@@ -265,7 +272,7 @@ async def test_some_kinds_are_only_updated_from_a_known_version(api, plural):
     ],
 )
 async def test_writers_are_warned(api, plural, fields, warning):
-    assert await api.warnings("POST", f"{STORAGE}/{plural}", kind(plural, **fields)) == [warning]
+    assert await api.warnings("POST", f"{STORAGE}/{plural}", kind(plural.rpartition("/")[2], **fields)) == [warning]
 
 
 @pytest.mark.parametrize("plural", ["storageclasses", "csidrivers", "volumeattachments"])

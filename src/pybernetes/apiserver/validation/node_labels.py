@@ -12,16 +12,22 @@ _RENAMED = {
 }
 
 
+def _since(key: str) -> str:
+    version, name = _RENAMED[key]
+    return f'deprecated since {version}; use "{name}" instead'
+
+
 def deprecated_label(path: str, key: str) -> Iterator[str]:
     """A warning where the label has another name now."""
     if key in _RENAMED:
-        since, name = _RENAMED[key]
-        yield f'{path}: deprecated since {since}; use "{name}" instead'
+        yield f"{path}: {_since(key)}"
 
 
 def deprecated_labels(selector: Mapping[str, Any] | None, path: str) -> Iterator[str]:
     """The same of every key of a LabelSelector over Nodes."""
     for index, term in enumerate((selector or {}).get("matchExpressions") or ()):
-        yield from deprecated_label(f"{path}.matchExpressions[{index}].key", term.get("key") or "")
+        key = term.get("key") or ""
+        if key in _RENAMED:
+            yield f"{path}.matchExpressions[{index}].key: {key} is {_since(key)}"
     for key in (selector or {}).get("matchLabels") or {}:
         yield from deprecated_label(f"{path}.matchLabels.{key}", key)

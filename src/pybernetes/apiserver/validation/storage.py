@@ -17,7 +17,6 @@ DEFAULT_ANNOTATIONS = (DEFAULT_CLASS, "storageclass.beta.kubernetes.io/is-defaul
 DEFAULT_ATTRIBUTES_ANNOTATIONS = ("volumeattributesclass.alpha.kubernetes.io/is-default-class",)
 
 _MOST_PARAMETERS, _PARAMETERS_SIZE = 512, 256 * 1024
-_DRIVER_NAME_LENGTH = 63
 
 
 def is_default(obj: Object, annotations: Iterable[str] = DEFAULT_ANNOTATIONS) -> bool:
@@ -56,15 +55,6 @@ def parameters(values: Mapping[str, str], *, needed: bool = False) -> FieldError
         yield required("parameters", "must contain at least one key/value pair")
 
 
-def driver_name(field: str, value: str) -> FieldErrors:
-    """The name by which a CSI driver registers."""
-    if not value:
-        yield required(field)
-    if len(value.encode()) > _DRIVER_NAME_LENGTH:
-        yield too_long(field, _DRIVER_NAME_LENGTH)
-    yield from check(field, value, names.dns1123_subdomain(value.lower()))
-
-
 def topologies(obj: Object) -> FieldErrors:
     """allowedTopologies of a StorageClass: terms that differ, each of keys that differ."""
     terms = obj.get("allowedTopologies") or ()
@@ -94,12 +84,3 @@ def node_topology(selector: Mapping[str, Any] | None) -> FieldErrors:
     """nodeTopology of a CSIStorageCapacity."""
     if selector is not None:
         yield from label_selector(selector, "nodeTopology")
-
-
-def keep_metadata(obj: Object, old: Object) -> None:
-    """For writes of status that touch nothing else: what the client may change in metadata stays as stored."""
-    for field in ("labels", "annotations", "finalizers", "ownerReferences"):
-        if field in old["metadata"]:
-            obj["metadata"][field] = old["metadata"][field]
-        else:
-            obj["metadata"].pop(field, None)

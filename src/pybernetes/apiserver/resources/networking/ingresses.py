@@ -9,7 +9,7 @@ from pybernetes.api.objects import Object
 from pybernetes.apiserver.resource import Column, Resource
 from pybernetes.apiserver.resources._columns import AGE, NONE, spec, status
 from pybernetes.apiserver.resources.networking._backends import backend
-from pybernetes.apiserver.validation.addresses import ip_address, sloppy
+from pybernetes.apiserver.validation.addresses import address_warning, ip_address, sloppy
 from pybernetes.apiserver.validation.fields import FieldErrors, check, each
 
 CLASS_ANNOTATION = "kubernetes.io/ingress.class"
@@ -110,6 +110,9 @@ def _warn(obj: Object, old: Object | None) -> Iterator[str]:
     annotations = (obj.get("metadata") or {}).get("annotations") or {}
     if old is None and CLASS_ANNOTATION in annotations and spec(obj).get("ingressClassName") is None:
         yield f"annotation \"{CLASS_ANNOTATION}\" is deprecated, please use 'spec.ingressClassName' instead"
+    if old is not None and _points(obj) != _points(old):
+        for index, point in enumerate(_points(obj)):
+            yield from address_warning(point.get("ip") or "", f"status.loadBalancer.ingress[{index}]")
 
 
 def _class(obj: Object) -> str:

@@ -6,6 +6,7 @@ from pybernetes.apiserver.resource import Column, Resource
 from pybernetes.apiserver.resources._columns import AGE, spec
 from pybernetes.apiserver.validation.canonical_addresses import canonical_cidr, family
 from pybernetes.apiserver.validation.fields import IMMUTABLE, FieldErrors, check
+from pybernetes.apiserver.validation.status import keep_metadata
 
 _CIDRS = "spec.cidrs"
 _MOST = 2
@@ -43,6 +44,7 @@ RESOURCE = Resource(
     plural="servicecidrs",
     validate=_validate,
     validate_update=_validate_update,
+    prepare_status=keep_metadata,
     generation=False,
     storage_prefix="servicecidrs",
     columns=(

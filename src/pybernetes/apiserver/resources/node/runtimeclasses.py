@@ -41,6 +41,7 @@ RESOURCE = Resource(
     warn=_warn,
     generation=False,
     unconditional_update=False,
+    update_creates=True,
     storage_prefix="runtimeclasses",
     columns=(Column("Handler", lambda obj: obj.get("handler", ""), description="What runs the containers."), AGE),
 )

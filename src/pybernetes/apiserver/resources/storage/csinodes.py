@@ -9,7 +9,9 @@ from pybernetes.api.objects import Object
 from pybernetes.apiserver.resource import Column, Resource
 from pybernetes.apiserver.resources._columns import AGE, spec
 from pybernetes.apiserver.validation.fields import IMMUTABLE, FieldErrors, check, each, non_negative
-from pybernetes.apiserver.validation.storage import GROUP, driver_name, keep_metadata
+from pybernetes.apiserver.validation.status import keep_metadata
+from pybernetes.apiserver.validation.storage import GROUP
+from pybernetes.apiserver.validation.volume_sources import csi_driver_name
 
 _NODE_ID_LENGTH = 256
 
@@ -24,7 +26,7 @@ def _validate(obj: Object) -> FieldErrors:
     seen: set[str] = set()
     for at, driver in each(spec(obj), "drivers", "spec"):
         name = driver.get("name") or ""
-        yield from driver_name(f"{at}.name", name)
+        yield from csi_driver_name(name, f"{at}.name")
         yield from _driver(driver, at)
         if name in seen:
             yield duplicate(f"{at}.name", name)

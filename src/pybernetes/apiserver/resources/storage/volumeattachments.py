@@ -8,8 +8,11 @@ from pybernetes.api.errors import field_forbidden, invalid_value, required, too_
 from pybernetes.api.objects import Object
 from pybernetes.apiserver.resource import Column, Resource
 from pybernetes.apiserver.resources._columns import AGE, spec, status
+from pybernetes.apiserver.validation.claims import access_modes
 from pybernetes.apiserver.validation.fields import IMMUTABLE, FieldErrors, check
-from pybernetes.apiserver.validation.storage import GROUP, driver_name, keep_metadata
+from pybernetes.apiserver.validation.status import keep_metadata
+from pybernetes.apiserver.validation.storage import GROUP
+from pybernetes.apiserver.validation.volume_sources import csi_driver_name, volume_source
 
 _METADATA_SIZE, _MESSAGE_SIZE = 256 * 1024, 1024
 _ONE_SOURCE = "must specify exactly one of inlineVolumeSpec and persistentVolumeName"
@@ -19,7 +22,7 @@ _INLINE = "in the context of inline volumes"
 def _validate(obj: Object) -> FieldErrors:
     own = spec(obj)
     attacher, node = own.get("attacher") or "", own.get("nodeName") or ""
-    yield from driver_name("spec.attacher", attacher)
+    yield from csi_driver_name(attacher, "spec.attacher")
     yield from _source(own.get("source") or {}, "spec.source")
     yield from check("spec.nodeName", node, names.dns1123_subdomain(node))
     yield from _status(obj)
@@ -44,15 +47,13 @@ def _inline_volume(volume: Mapping[str, Any], at: str) -> FieldErrors:
     for field in ("claimRef", "capacity"):
         if volume.get(field):
             yield field_forbidden(f"{at}.{field}", f"may not be specified {_INLINE}")
-    driver = volume.get("csi")
-    if driver is None:
+    if volume.get("csi") is None:
         yield required(f"{at}.csi", f"has to be specified {_INLINE}")
-    if not volume.get("accessModes"):
+    modes = volume.get("accessModes") or []
+    if not modes:
         yield required(f"{at}.accessModes")
-    if driver is not None:
-        yield from driver_name(f"{at}.csi.driver", driver.get("driver") or "")
-        if not driver.get("volumeHandle"):
-            yield required(f"{at}.csi.volumeHandle")
+    yield from access_modes(modes, f"{at}.accessModes")
+    yield from volume_source(volume, at)
 
 
 def _status(obj: Object) -> FieldErrors:
