@@ -1,0 +1,266 @@
+"""Definitions over time: versions, changes, conflicts of names, deletion, other servers on the same store."""
+
+import asyncio
+from typing import Any
+
+import pytest
+from tests.component.crd.definitions import CRDS, WIDGETS, Api, crd_of, is_true, widget
+
+from pybernetes.aio.clock import SystemClock
+from pybernetes.apiserver.config import Config
+from pybernetes.apiserver.server import ApiServer
+
+STRING = {"type": "string"}
+ONE = "widgets.example.com"
+DISCOVERY = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"
+
+
+def spec_of(**properties: Any) -> dict[str, Any]:
+    return {"spec": {"type": "object", "properties": properties}}
+
+
+def two_versions() -> dict[str, Any]:
+    crd = crd_of(spec_of(a=STRING, old={**STRING, "default": "o"}))
+    later = crd_of(spec_of(a=STRING, new={**STRING, "default": "n"}))["spec"]["versions"][0]
+    crd["spec"]["versions"].append({**later, "name": "v2", "storage": False})
+    return crd
+
+
+async def test_every_version_shows_the_same_objects_by_its_own_schema(api: Api) -> None:
+    await api.define(two_versions())
+    second = "/apis/example.com/v2/namespaces/default/widgets"
+    body = {**widget(spec={"a": "x", "old": "lost"}), "apiVersion": "example.com/v2"}
+    made = await api.ok("POST", second, body)
+    assert (made["apiVersion"], made["spec"]) == ("example.com/v2", {"a": "x", "new": "n"})
+    first = await api.ok("GET", f"{WIDGETS}/one")
+    assert (first["apiVersion"], first["spec"]) == ("example.com/v1", {"a": "x", "old": "o"})
+    assert first["metadata"]["resourceVersion"] == made["metadata"]["resourceVersion"]
+    listed = await api.ok("GET", second)
+    assert (listed["apiVersion"], listed["items"][0]["spec"]) == ("example.com/v2", {"a": "x", "new": "n"})
+    stored = (await api.store.get("/registry/example.com/widgets/default/one")).value  # type: ignore[union-attr]
+    assert b'"apiVersion":"example.com/v1"' in stored
+    assert b'"new"' not in stored
+
+
+async def test_the_stored_version_may_change(api: Api) -> None:
+    await api.define(two_versions())
+    await api.ok("POST", WIDGETS, widget(spec={"a": "x", "old": "mine"}))
+
+    def swap(spec: dict[str, Any]) -> None:
+        for version in spec["versions"]:
+            version["storage"] = not version["storage"]
+
+    crd = await api.change(ONE, swap)
+    assert crd["status"]["storedVersions"] == ["v1", "v2"]
+    assert crd["metadata"]["generation"] == 2
+    got = await api.ok("GET", "/apis/example.com/v2/namespaces/default/widgets/one")
+    assert got["spec"] == {"a": "x", "new": "n"}
+
+
+async def test_a_version_that_is_not_served_is_gone(api: Api) -> None:
+    await api.define(two_versions())
+    assert (await api("GET", "/apis/example.com/v2/widgets"))[0] == 200
+    await api.change(ONE, lambda spec: spec["versions"][1].update(served=False))
+    assert (await api("GET", "/apis/example.com/v2/widgets"))[0] == 404
+    assert (await api("GET", "/apis/example.com/v2"))[0] == 404
+    await api.change(
+        ONE, lambda spec: (spec["versions"][0].update(served=False), spec["versions"][1].update(served=True))
+    )  # type: ignore[arg-type,func-returns-value]
+    body = {**widget(spec={"a": "x"}), "apiVersion": "example.com/v2"}
+    assert (await api.ok("POST", "/apis/example.com/v2/namespaces/default/widgets", body))["spec"]["new"] == "n"
+
+
+async def test_a_deprecated_version_says_so(api: Api) -> None:
+    crd = two_versions()
+    crd["spec"]["versions"][1]["deprecated"] = True
+    await api.define(crd)
+    response = await api.send("GET", "/apis/example.com/v2/widgets")
+    assert response.headers.get("warning") == '299 - "example.com/v2 Widget is deprecated"'
+    assert not (await api.send("GET", "/apis/example.com/v1/widgets")).headers.get("warning")
+
+
+async def test_another_version_needs_a_converter_where_one_is_declared(api: Api) -> None:
+    crd = two_versions()
+    service = {"namespace": "default", "name": "converter"}
+    webhook = {"clientConfig": {"service": service}, "conversionReviewVersions": ["v1"]}
+    crd["spec"]["conversion"] = {"strategy": "Webhook", "webhook": webhook}
+    made = await api.define(crd)
+    assert made["spec"]["conversion"]["webhook"]["clientConfig"]["service"]["port"] == 443
+    assert (await api("GET", "/apis/example.com/v1/widgets"))[0] == 200
+    code, answer = await api("GET", "/apis/example.com/v2/widgets")
+    assert code == 400
+    assert "conversion webhooks are not called" in answer["message"]
+
+
+async def test_new_defaults_show_in_old_objects(api: Api) -> None:
+    await api.define(crd_of(spec_of(a=STRING)))
+    old = await api.ok("POST", WIDGETS, widget(spec={"a": "x"}))
+
+    def more(spec: dict[str, Any]) -> None:
+        properties = spec["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]["properties"]
+        properties["b"] = {**STRING, "default": "later"}
+
+    seen = await api.watch(f"{WIDGETS}?watch=1&resourceVersion={old['metadata']['resourceVersion']}")
+    await api.change(ONE, more)
+    with pytest.raises(StopAsyncIteration):
+        await seen.next()  # upstream ends them as well: their schema is no more
+    got = await api.ok("GET", f"{WIDGETS}/one")
+    assert got["spec"] == {"a": "x", "b": "later"}
+    assert got["metadata"]["resourceVersion"] == old["metadata"]["resourceVersion"]
+    assert (await api.ok("GET", WIDGETS))["items"][0]["spec"] == got["spec"]
+    fresh = await api.watch(f"{WIDGETS}?watch=1")
+    assert (await fresh.next())[1]["spec"] == got["spec"]
+
+
+async def test_names_that_are_taken_are_not_accepted(api: Api) -> None:
+    await api.define(crd_of())
+    rival = crd_of()
+    rival["metadata"]["name"] = "gadgets.example.com"
+    rival["spec"]["names"] = {"plural": "gadgets", "kind": "Widget", "shortNames": ["wd"]}
+    await api.ok("POST", CRDS, rival)
+
+    async def judged() -> Any:
+        crd = await api.ok("GET", f"{CRDS}/gadgets.example.com")
+        return crd if crd["status"].get("conditions") else None
+
+    crd = await api.until(judged)
+    conditions = {one["type"]: one for one in crd["status"]["conditions"]}
+    assert conditions["NamesAccepted"]["status"] == "False"
+    assert conditions["NamesAccepted"]["message"] == '"WidgetList" is already in use'
+    assert conditions["NamesAccepted"]["reason"] == "ListKindConflict"
+    assert (conditions["Established"]["status"], conditions["Established"]["reason"]) == ("False", "NotAccepted")
+    assert crd["status"]["acceptedNames"]["plural"] == "gadgets"
+    assert (await api("GET", "/apis/example.com/v1/gadgets"))[0] == 404
+    await api.ok("DELETE", f"{CRDS}/{ONE}")
+    crd = await api.established("gadgets.example.com")
+    assert crd["status"]["acceptedNames"]["shortNames"] == ["wd"]
+    assert (await api("GET", "/apis/example.com/v1/gadgets"))[0] == 200
+
+
+async def test_a_definition_takes_its_objects_with_it(api: Api) -> None:
+    await api.define(crd_of())
+    kept = widget("kept")
+    kept["metadata"]["finalizers"] = ["example.com/wait"]
+    await api.ok("POST", WIDGETS, kept)
+    await api.ok("POST", WIDGETS, widget("gone"))
+    answer = await api.ok("DELETE", f"{CRDS}/{ONE}")
+    assert answer["metadata"]["finalizers"] == ["customresourcecleanup.apiextensions.k8s.io"]
+
+    async def ending() -> Any:
+        names = [one["metadata"]["name"] for one in (await api.ok("GET", WIDGETS))["items"]]
+        return names == ["kept"]
+
+    await api.until(ending)
+    crd = await api.ok("GET", f"{CRDS}/{ONE}")
+    terminating = next(one for one in crd["status"]["conditions"] if one["type"] == "Terminating")
+    assert (terminating["status"], terminating["reason"]) == ("True", "InstanceDeletionInProgress")
+    code, answer = await api("POST", WIDGETS, widget("late"))
+    assert (code, answer["message"]) == (405, "create not allowed while custom resource definition is terminating")
+    row = (await api.ok("GET", "/apis/example.com/v1"))["resources"][0]
+    assert row["verbs"] == ["delete", "deletecollection", "get", "list", "watch"]
+    seen = await api.watch(f"{CRDS}?watch=1&resourceVersion={crd['metadata']['resourceVersion']}")
+    await api.ok("PATCH", f"{WIDGETS}/kept", {"metadata": {"finalizers": None}})
+    kinds = []
+    while not kinds or kinds[-1][0] != "DELETED":
+        kinds.append(await seen.next())
+    done = next(one for one in kinds[-1][1]["status"]["conditions"] if one["type"] == "Terminating")
+    assert (done["status"], done["reason"]) == ("False", "InstanceDeletionCompleted")
+
+    async def gone() -> bool:
+        return bool((await api("GET", WIDGETS))[0] == 404)
+
+    await api.until(gone)
+    assert (await api("GET", "/apis/example.com"))[0] == 404
+    await api.define(crd_of())
+    assert (await api.ok("GET", WIDGETS))["items"] == []
+
+
+async def test_what_is_built_in_is_never_hidden(api: Api) -> None:
+    crd = crd_of(spec_of(a=STRING))
+    crd["metadata"] = {
+        "name": "ingresses.networking.k8s.io",
+        "annotations": {"api-approved.kubernetes.io": "unapproved, a test"},
+    }
+    crd["spec"] |= {"group": "networking.k8s.io", "names": {"plural": "ingresses", "kind": "Fake"}}
+    await api.define(crd)
+    row = next(
+        one for one in (await api.ok("GET", "/apis/networking.k8s.io/v1"))["resources"] if one["name"] == "ingresses"
+    )
+    assert row["kind"] == "Ingress"
+
+
+async def test_discovery_follows(api: Api) -> None:
+    await api.define(two_versions())
+    groups = (await api.ok("GET", "/apis"))["groups"]
+    mine = next(one for one in groups if one["name"] == "example.com")
+    assert [one["version"] for one in mine["versions"]] == ["v2", "v1"]
+    assert mine["preferredVersion"] == {"groupVersion": "example.com/v2", "version": "v2"}
+    row = (await api.ok("GET", "/apis/example.com/v1"))["resources"][0]
+    assert row == {
+        "name": "widgets",
+        "singularName": "widget",
+        "namespaced": True,
+        "kind": "Widget",
+        "verbs": ["delete", "deletecollection", "get", "list", "patch", "create", "update", "watch"],
+        "shortNames": ["wd"],
+        "categories": ["all"],
+        "storageVersionHash": row["storageVersionHash"],
+    }
+    both = await api.ok("GET", "/apis", accept=DISCOVERY)
+    found = next(one for one in both["items"] if one["metadata"]["name"] == "example.com")
+    assert [one["version"] for one in found["versions"]] == ["v2", "v1"]
+    assert found["versions"][0]["resources"][0]["resource"] == "widgets"
+
+
+async def test_every_server_on_the_store_serves_it(api: Api) -> None:
+    other = ApiServer(Config(), api.store, SystemClock(seed=2))
+    async with asyncio.TaskGroup() as group:
+        running = group.create_task(other.run())
+        await other.ready.wait()
+        there = Api(other, api.store)
+        await api.define(crd_of(spec_of(a=STRING)))
+        await there.established(ONE)
+
+        async def served() -> bool:
+            return bool((await there("GET", WIDGETS))[0] == 200)
+
+        await there.until(served)
+        await there.ok("POST", WIDGETS, widget(spec={"a": "x"}))
+        assert (await api.ok("GET", f"{WIDGETS}/one"))["spec"] == {"a": "x"}
+        crd = await there.ok("GET", f"{CRDS}/{ONE}")
+        assert [one["type"] for one in crd["status"]["conditions"]] == ["NamesAccepted", "Established"]
+        await api.ok("DELETE", f"{CRDS}/{ONE}")
+
+        async def gone() -> bool:
+            return (await there("GET", WIDGETS))[0] == 404 and (await api("GET", WIDGETS))[0] == 404
+
+        await there.until(gone)
+        running.cancel()
+
+
+async def test_a_server_that_begins_serves_what_was_defined(api: Api) -> None:
+    await api.define(crd_of(spec_of(a={**STRING, "default": "x"})))
+    await api.ok("POST", WIDGETS, widget(spec={}))
+    other = ApiServer(Config(), api.store, SystemClock(seed=2))
+    async with asyncio.TaskGroup() as group:
+        running = group.create_task(other.run())
+        await other.ready.wait()
+        assert (await Api(other, api.store).ok("GET", f"{WIDGETS}/one"))["spec"] == {"a": "x"}
+        running.cancel()
+
+
+async def test_conditions_of_others_stay(api: Api) -> None:
+    await api.define(crd_of())
+    mine = {"type": "Mine", "status": "True", "reason": "Test", "message": "", "lastTransitionTime": None}
+    crd = await api.ok("GET", f"{CRDS}/{ONE}")
+    crd["status"]["conditions"].append(mine)
+    crd = await api.ok("PUT", f"{CRDS}/{ONE}/status", crd)
+    await api.change(ONE, lambda spec: spec["names"].update(categories=["some"]))
+
+    async def renamed() -> Any:
+        found = await api.ok("GET", f"{CRDS}/{ONE}")
+        return found if found["status"]["acceptedNames"].get("categories") == ["some"] else None
+
+    crd = await api.until(renamed)
+    assert is_true(crd, "Mine")
+    assert is_true(crd, "Established")
