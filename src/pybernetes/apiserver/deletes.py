@@ -99,6 +99,9 @@ class Deletes:
         """Removes or marks. Raises NotFound, Conflict for preconditions."""
         if call.verb == "delete" and call.name in served.resource.indelible:
             raise errors.forbidden(served.gr, call.name, served.resource.indelible[call.name])
+        warning = "" if options.policy else _ORPHANING.get(served.facts.plural)
+        if warning and warning not in call.warnings:
+            call.warnings.append(warning)
         for _ in range(RETRIES):
             entry = await self._storage.read(served, call.namespace, call.name)
             _check(entry, served, options)
