@@ -48,6 +48,10 @@ async def test_a_job_lives(api):
 
 async def test_jobs_leave_their_pods_alone_unless_told(api):
     await api.ok("POST", JOBS, job())
-    await api.ok("DELETE", f"{JOBS}/work")
+    response = await api.send("DELETE", f"{JOBS}/work")
+    (warning,) = [text for name, text in response.headers if name.lower() == "warning"]
+    assert "child pods are preserved by default when jobs are deleted" in warning
     left = await api.ok("GET", f"{JOBS}/work")
     assert left["metadata"]["finalizers"] == ["orphan"]
+    response = await api.send("DELETE", f"{JOBS}/work?propagationPolicy=Orphan")
+    assert not [text for name, text in response.headers if name.lower() == "warning"]

@@ -35,6 +35,13 @@ async def test_a_budget_may_change_as_a_whole(api):
     assert changed["spec"] == {"maxUnavailable": "50%", "selector": {"matchLabels": {"app": "db"}}}
 
 
+async def test_a_budget_has_any_name_that_fits_into_a_path(api):
+    await api.made(BUDGETS, {"metadata": {"name": "My_Budget"}, "spec": {}})
+    assert await api.faults("POST", BUDGETS, {"metadata": {"name": "a%b"}}) == [
+        "metadata.name: Invalid value: \"a%b\": may not contain '%'"
+    ]
+
+
 async def test_a_budget_is_updated_with_its_version_only(api):
     made = await api.made(BUDGETS, budget(minAvailable=1))
     made["metadata"].pop("resourceVersion")

@@ -74,6 +74,8 @@ def _prepare(obj: Object, old: Object | None) -> None:
         own.pop("scheduling", None)  # behind a gate that is off
     if old is None and not own["manualSelector"]:
         _generate_selector(obj)
+    if obj["metadata"].get("labels"):
+        obj["metadata"]["labels"] = {**obj["metadata"]["labels"]}
 
 
 def _generate_selector(obj: Object) -> None:

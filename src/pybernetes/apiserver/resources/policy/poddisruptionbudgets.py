@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from pybernetes.api import names
 from pybernetes.api.errors import invalid_value
 from pybernetes.api.objects import Object
 from pybernetes.apiserver.resource import Column, Resource
@@ -51,6 +52,7 @@ RESOURCE = Resource(
     plural="poddisruptionbudgets",
     validate=_validate,
     validate_status=_validate_status,
+    validate_name=names.path_segment,
     unconditional_update=False,
     storage_prefix="poddisruptionbudgets",
     columns=(
