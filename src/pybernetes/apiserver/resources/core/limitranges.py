@@ -128,4 +128,6 @@ def _ratio(name: str, given: Mapping[str, Quantity], path: str) -> FieldErrors:
         yield invalid_value(at, str(ratio), f"ratio {ratio} is greater than max/min = {limit:f}")
 
 
-RESOURCE = Resource(group="", plural="limitranges", default=_default, validate=_validate, generation=False)
+RESOURCE = Resource(
+    group="", plural="limitranges", default=_default, validate=_validate, generation=False, update_creates=True
+)
