@@ -19,7 +19,6 @@ from pybernetes.apiserver.options import Validation
 from pybernetes.apiserver.resource import Call, ScalePaths
 from pybernetes.apiserver.scale import check_replicas
 from pybernetes.apiserver.validation.meta import ANNOTATIONS_LIMIT
-from pybernetes.apiserver.watchcache.entry import Entry
 from pybernetes.rules.patch import apply, fields
 from pybernetes.rules.patch.fields import FieldSet
 from pybernetes.rules.patch.managers import APPLY, UPDATE, Conflicts, Managed, Manager, Step, applied, decoded, updated
@@ -121,9 +120,8 @@ class Applying:
         write(made, managed)
         return made
 
-    def scale(self, call: Call, served: Served, config: Configuration, entry: Entry) -> Object:
+    def scale(self, call: Call, served: Served, config: Configuration, old: Object) -> Object:
         """The parent with the replicas that a Scale applies; without them where it leaves them out."""
-        old = served.opened(entry.object())
         replicas = (config.value.get("spec") or {}).get("replicas")
         check_replicas(replicas or 0, call.name)
         path = (served.resource.scale or ScalePaths()).spec.split(".")

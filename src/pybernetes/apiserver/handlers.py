@@ -192,8 +192,10 @@ class Handlers:
             return _result(asked, await self._writes.apply(call, served, self._read_apply(asked, served.form)))
         patch = self._read_patch(asked, served.form)
 
-        def make(entry: Entry) -> Object:
-            patched = served.worked(patch.apply(served.shown(entry.object())))
+        def make(entry: Entry, old: Object) -> Object:
+            # What comes out shares nothing with `old` where the form is built in: canonical.py makes it anew.
+            shown = old if served.alias is None and served.form.type_name else served.shown(entry.object())
+            patched = served.worked(patch.apply(shown))
             metadata = patched.setdefault("metadata", {})
             must_name(metadata, call)
             if metadata.get("resourceVersion") == str(entry.revision):
@@ -285,12 +287,12 @@ class Handlers:
             config = self._read_apply(asked, built_in(SCALE))
             must_name({"name": call.name, **config.metadata}, call)
             result = await self._writes.change(
-                call, served, lambda entry: self._writes.applying.scale(call, served, config, entry), kept
+                call, served, lambda _, old: self._writes.applying.scale(call, served, config, old), kept
             )
         elif asked.info.verb == "patch":
             patch = self._read_patch(asked, built_in(SCALE))
 
-            def patched(entry: Entry) -> Object:
+            def patched(entry: Entry, old: Object) -> Object:
                 parent = served.opened(entry.object())
                 wanted = patch.apply(scale_of(parent, paths))
                 if wanted["metadata"].get("resourceVersion") == str(entry.revision):
@@ -303,7 +305,7 @@ class Handlers:
             scale = decode_object(asked.request, built_in(SCALE), options.validation, call.warnings)
             must_name(scale.get("metadata") or {}, call)
             result = await self._writes.change(
-                call, served, lambda entry: scaled(served.opened(entry.object()), scale, paths)
+                call, served, lambda entry, _: scaled(served.opened(entry.object()), scale, paths)
             )
         parent = served.opened(result.entry.object()) if result.entry is not None else result.object
         assert parent is not None

@@ -30,8 +30,10 @@ _GENERATIONS = 8
 """Names that are tried for a generateName."""
 _KEPT = ("uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "generation", "selfLink")
 
-Make = Callable[[Entry], Object]
-"""The wanted object from the stored one; called again after a lost race."""
+Make = Callable[[Entry, Object], Object]
+"""The wanted object from the stored one, which comes decoded as well and may not be changed: decoding is not cheap.
+
+Called again after a lost race."""
 
 
 class Result:
@@ -135,7 +137,7 @@ class Writes:
             raise errors.invalid(strategy.group, served.facts.kind, call.name, [fault])
         sent = obj
 
-        def make(entry: Entry) -> Object:
+        def make(entry: Entry, old: Object) -> Object:
             return {**sent, "metadata": {**sent["metadata"]}}
 
         return await self.change(call, served, make)
@@ -144,8 +146,7 @@ class Writes:
         """Server-side apply; creates what is not there."""
         metadata = config.metadata
 
-        def make(entry: Entry) -> Object:
-            old = served.opened(entry.object())
+        def make(entry: Entry, old: Object) -> Object:
             made = self.applying.make(call, served, config, old)
             place(made["metadata"], served, call.namespace)
             must_name(made["metadata"], call)
@@ -198,21 +199,24 @@ class Writes:
         account = account or self._account.tracked(call, served)
         for _ in range(RETRIES):
             entry = await self._storage.read(served, call.namespace, call.name)
-            wanted = make(entry)
+            old = served.opened(entry.object())
+            wanted = make(entry, old)
+            del old["metadata"]["resourceVersion"]
             named = wanted["metadata"].get("resourceVersion", "")
             if named and named != str(entry.revision):
                 raise errors.conflict(served.gr, call.name, MODIFIED)
             try:
-                return await held(call, self._change(call, served, entry, wanted, account))
+                return await held(call, self._change(call, served, (entry, old), wanted, account))
             except errors.Conflict as error:
                 if named or MODIFIED not in error.message:
                     raise
         raise errors.conflict(served.gr, call.name, MODIFIED)
 
-    async def _change(self, call: Call, served: Served, entry: Entry, obj: Object, account: Account) -> Result:
+    async def _change(
+        self, call: Call, served: Served, stored: tuple[Entry, Object], obj: Object, account: Account
+    ) -> Result:
         strategy = served.resource
-        old = served.opened(entry.object())
-        old["metadata"].pop("resourceVersion", None)
+        entry, old = stored
         obj["metadata"].pop("resourceVersion", None)
         keep(obj["metadata"], old["metadata"], served, call.name)
         scope = _scope(served, call.subresource)
