@@ -4,6 +4,7 @@ import pytest
 from tests.examples_of_kinds import example
 
 DRIVERS = "/apis/storage.k8s.io/v1/csidrivers"
+PODS = "/api/v1/namespaces/default/pods"
 
 
 @pytest.mark.conformance("[sig-storage] CSIInlineVolumes should run through the lifecycle of a CSIDriver [Conformance]")
@@ -26,3 +27,22 @@ async def test_csi_drivers_live_and_go(api):
     assert (await api("GET", f"{DRIVERS}/csi-a"))[0] == 404
     await api.ok("DELETE", f"{DRIVERS}?labelSelector=test%3Dcsi")
     assert (await api.ok("GET", f"{DRIVERS}?labelSelector=test%3Dcsi"))["items"] == []
+
+
+@pytest.mark.conformance("[sig-storage] CSIInlineVolumes should support CSIVolumeSource in Pod API [Conformance]")
+async def test_a_pod_may_bring_a_csi_volume_of_its_own(api):
+    driver = example("storage.k8s.io", "v1", "csidrivers")
+    driver["spec"] = {"volumeLifecycleModes": ["Ephemeral"]}
+    await api.ok("POST", DRIVERS, driver)
+    body = example("", "v1", "pods")
+    source = {"driver": "example", "readOnly": True, "volumeAttributes": {"a": "b"}}
+    body["spec"]["volumes"] = [{"name": "inline", "csi": source}]
+    body["spec"]["containers"][0]["volumeMounts"] = [{"name": "inline", "mountPath": "/inline"}]
+    await api.ok("POST", PODS, body)
+    got = await api.ok("GET", f"{PODS}/example")
+    assert got["spec"]["volumes"][0] == {"name": "inline", "csi": source}
+    assert [pod["metadata"]["name"] for pod in (await api.ok("GET", PODS))["items"]] == ["example"]
+    patched = await api.ok("PATCH", f"{PODS}/example", {"metadata": {"annotations": {"patched": "true"}}})
+    assert patched["metadata"]["annotations"]["patched"] == "true"
+    await api.ok("DELETE", f"{PODS}/example")
+    assert (await api("GET", f"{PODS}/example"))[0] == 404
