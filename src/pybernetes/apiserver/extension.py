@@ -23,6 +23,13 @@ class Authenticator(Protocol):
         """None is "not mine". Raises Unauthorized for credentials that are ours and bad."""
 
 
+class Reviewer(Protocol):
+    """All authenticators, asked about a token by itself: TokenReview."""
+
+    async def review(self, token: str, audiences: Sequence[str]) -> "tuple[User, Sequence[str]] | None":
+        """Whose it is, and for which of the audiences; none given: the server's own. Raises Unauthorized."""
+
+
 class Attributes(Struct, frozen=True):
     """What a request is about, as authorizers judge it (authorization.k8s.io). Non-resource requests have only `path`."""
 

@@ -25,9 +25,15 @@ def table(issuer: str, address: str, keys: Sequence[PublicKey]) -> dict[str, Pag
     key_set = jwks(keys)
 
     async def configuration(request: Request, query: Query) -> Response:
-        return json_page(document)
+        return _public(json_page(document))
 
     async def key_page(request: Request, query: Query) -> Response:
-        return json_page(key_set, "application/jwk-set+json")
+        return _public(json_page(key_set, "application/jwk-set+json"))
 
     return {"/.well-known/openid-configuration": configuration, JWKS_PATH: key_page}
+
+
+def _public(response: Response) -> Response:
+    """Whoever fetches it may keep it for an hour."""
+    response.headers.add("cache-control", "public, max-age=3600")
+    return response

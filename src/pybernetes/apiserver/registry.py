@@ -5,7 +5,7 @@ from typing import Literal, Protocol, TypeAlias
 
 from pybernetes.aio.clock import Clock
 from pybernetes.api.objects import GroupResource, Object
-from pybernetes.apiserver.extension import Authenticator, Authorizer, RuleResolver
+from pybernetes.apiserver.extension import Authorizer, Reviewer, RuleResolver
 from pybernetes.apiserver.resource import Resource
 from pybernetes.apiserver.service_addresses import ServiceAddresses
 from pybernetes.wire.http import Transport
@@ -45,7 +45,7 @@ class Registry(Protocol):
     resources: Mapping[GroupResource, Resource]
     service_addresses: ServiceAddresses
     """Which ClusterIPs and node ports are taken."""
-    authenticator: Authenticator
+    authenticator: Reviewer
     """All authenticators as one: TokenReview."""
     authorizer: Authorizer
     """All authorizers as one: access reviews, checks beside the request's own."""

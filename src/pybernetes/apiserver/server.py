@@ -74,7 +74,9 @@ class ApiServer:
         signer = Signer(config.signing_key, config.issuer, audiences) if config.signing_key else None
         self._kubelets = Kubelets(config.kubelet_tls)
         rbac, node = Rbac(), NodeAuthorizer()
-        authenticator = AuthenticatorChain(self._authenticators(audiences), anonymous=config.anonymous)
+        authenticator = AuthenticatorChain(
+            self._authenticators(audiences), anonymous=config.anonymous, audiences=audiences
+        )
         authorizer = AuthorizerChain(_authorizers(config, rbac, node))
         tools = Tools(addresses, signer, config.kubelets or self._kubelets, authenticator, authorizer, rbac)
         self.storage = Storage(self.catalog, store, self.cache, clock, tools)

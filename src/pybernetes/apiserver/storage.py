@@ -13,7 +13,7 @@ from pybernetes.api import errors
 from pybernetes.api.objects import GroupResource, Object
 from pybernetes.apiserver.catalog import Catalog, Served
 from pybernetes.apiserver.decoding import canonical
-from pybernetes.apiserver.extension import Authenticator, Authorizer, RuleResolver
+from pybernetes.apiserver.extension import Authorizer, Reviewer, RuleResolver
 from pybernetes.apiserver.registry import KubeletDialer, Listener, TokenSigner
 from pybernetes.apiserver.resource import Resource
 from pybernetes.apiserver.service_addresses import ServiceAddresses
@@ -34,7 +34,7 @@ class Tools:
     service_addresses: ServiceAddresses
     token_signer: TokenSigner | None
     kubelets: KubeletDialer
-    authenticator: Authenticator
+    authenticator: Reviewer
     authorizer: Authorizer
     rules: RuleResolver
 

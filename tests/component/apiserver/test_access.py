@@ -106,6 +106,52 @@ async def test_a_token_for_others_or_by_others_is_refused(api):
     assert (await api("GET", MAPS, user=None, authorization=f"Bearer {shared}"))[0] == 401
 
 
+async def test_a_review_says_whose_a_token_is_and_for_whom(api):
+    path = "/apis/authentication.k8s.io/v1/tokenreviews"
+    token = await token_of(api, audiences=["vault", "store"])
+
+    async def review(token, *audiences):
+        status, found = await api("POST", path, {"spec": {"token": token, "audiences": list(audiences)}})
+        assert status == 201
+        return found["status"]
+
+    known = await review(token, "vault", "other")
+    assert (known["authenticated"], known["audiences"]) == (True, ["vault"])
+    assert known["user"]["username"] == "system:serviceaccount:default:robot"
+    assert known["user"]["groups"][-1] == "system:authenticated"
+    assert known["user"]["extra"]["authentication.kubernetes.io/credential-id"][0].startswith("JTI=")
+    refused = await review(token)
+    assert refused["error"].startswith(
+        '[invalid bearer token, token audiences ["vault" "store"] is invalid for the target audiences ['
+    )
+    assert "authenticated" not in refused
+    assert (await review("nonsense"))["error"] == "invalid bearer token"
+    await api("DELETE", "/api/v1/namespaces/default/serviceaccounts/robot")
+    assert (await review(token, "vault"))["error"] == '[invalid bearer token, serviceaccounts "robot" not found]'
+
+
+async def test_a_token_in_a_secret_lives_as_long_as_the_secret_holds_it(api):
+    await token_of(api)
+    _, account = await api("GET", "/api/v1/namespaces/default/serviceaccounts/robot")
+    part = "kubernetes.io/serviceaccount/"
+    claims = {
+        "iss": "kubernetes/serviceaccount",
+        "sub": "system:serviceaccount:default:robot",
+        part + "namespace": "default",
+        part + "secret.name": "old",
+        part + "service-account.name": "robot",
+        part + "service-account.uid": account["metadata"]["uid"],
+    }
+    token = api.server.storage.token_signer.sign(claims)
+    bearer = f"Bearer {token}"
+    assert (await api("GET", MAPS, user=None, authorization=bearer))[0] == 401
+    meta = {"name": "old", "annotations": {"kubernetes.io/service-account.name": "robot"}}
+    secret = {"metadata": meta, "type": "kubernetes.io/service-account-token", "data": {"token": b64(token)}}
+    assert (await api("POST", "/api/v1/namespaces/default/secrets", secret))[0] == 201
+    status, error = await api("GET", MAPS, user=None, authorization=bearer)
+    assert (status, 'User "system:serviceaccount:default:robot"' in error["message"]) == (403, True)
+
+
 async def test_a_bootstrap_token_speaks_for_its_group_until_it_expires(api):
     secret = {
         "metadata": {"name": "bootstrap-token-abcdef"},
@@ -150,7 +196,11 @@ async def test_impersonation_needs_its_own_permission(api):
         'users "admin" is forbidden: User "bob" cannot impersonate resource "users" in API group "" '
         "at the cluster scope"
     )
-    assert (await api("GET", MAPS, impersonate_group="staff"))[0] == 400
+    status, error = await api("GET", MAPS, impersonate_group="staff", impersonate_uid="7")
+    assert (status, error["message"]) == (
+        400,
+        "requested [{Group  staff    } {UID  7  authentication.k8s.io/v1  }] without impersonating a user",
+    )
     assert (await api("GET", MAPS, impersonate_user="x", impersonate_group="system:masters"))[0] == 200
 
 

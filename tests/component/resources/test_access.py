@@ -2,6 +2,8 @@
 
 import base64
 
+import pytest
+
 from pybernetes.api.objects import User
 from pybernetes.wire.pki.certificates import new_request
 from pybernetes.wire.pki.keys import new_key
@@ -164,11 +166,75 @@ async def test_reviews_ask_the_real_authorizer(api):
 
 
 async def test_a_review_must_ask_one_thing(api):
-    assert await api.faults("POST", f"{REVIEWS}/subjectaccessreviews", {"spec": {}}) == [
+    path = f"{REVIEWS}/subjectaccessreviews"
+    _, answer = await api("POST", path, {"spec": {}})
+    assert answer["message"].startswith('.authorization.k8s.io "" is invalid: [')
+    assert await api.faults("POST", path, {"spec": {}}) == [
         "spec.resourceAttributes: Invalid value: null: exactly one of nonResourceAttributes or resourceAttributes "
         "must be specified",
         'spec.user: Invalid value: "": at least one of user or group must be specified',
     ]
+    terms = [
+        {"key": "", "operator": "In"},
+        {"key": "a", "operator": "Exists", "values": ["b"]},
+        {"key": "-", "operator": "New", "values": ["c d"]},
+    ]
+    about = {"fieldSelector": {"requirements": terms, "rawSelector": "a=b"}, "labelSelector": {}}
+    asked = {"metadata": {"name": "n"}, "spec": {"user": "bob", "resourceAttributes": about}}
+    found = await api.faults("POST", path, asked)
+    at = "spec.resourceAttributes.fieldSelector"
+    assert found == [
+        f'{at}.rawSelector: Invalid value: "a=b": may not specified at the same time as requirements',
+        f"{at}.requirements[0].key: Required value: must be specified",
+        f"{at}.requirements[0].values: Required value: must be specified when `operator` is 'In' or 'NotIn'",
+        f"{at}.requirements[1].values: Forbidden: may not be specified when `operator` is 'Exists' or 'DoesNotExist'",
+        "spec.resourceAttributes.labelSelector.requirements: Required value: when spec.resourceAttributes.labelSelector "
+        "is specified, requirements or rawSelector is required",
+        'metadata: Invalid value: {"name":"n"}: must be empty',
+    ]
+
+
+async def test_a_local_review_stays_in_its_namespace(api):
+    path = "/apis/authorization.k8s.io/v1/namespaces/default/localsubjectaccessreviews"
+    about = {"namespace": "other", "verb": "get", "resource": "pods"}
+    asked = {"spec": {"user": "bob", "resourceAttributes": about}}
+    assert await api.faults("POST", path, asked) == [
+        'spec.resourceAttributes.namespace: Invalid value: "other": must match metadata.namespace'
+    ]
+    about["namespace"] = "default"
+    assert (await api.made(path, asked))["status"] == {"allowed": False}
+
+
+@pytest.mark.parametrize(
+    ("selector", "allowed", "text"),
+    [
+        ({"rawSelector": "spec.nodeName=n1"}, True, None),
+        ({"requirements": [{"key": "spec.nodeName", "operator": "In", "values": ["n1"]}]}, True, None),
+        ({"rawSelector": "a b"}, False, "spec.resourceAttributes.fieldSelector ignored due to parse error"),
+        (
+            {
+                "requirements": [
+                    {"key": "spec.nodeName", "operator": "In", "values": ["n1"]},
+                    {"key": "a", "operator": "Exists"},
+                ]
+            },
+            True,
+            "spec.resourceAttributes.fieldSelector partially ignored due to parse error",
+        ),
+    ],
+)
+async def test_reviews_count_selectors(api, selector, allowed, text):
+    about = {"verb": "list", "resource": "pods", "version": "v1", "fieldSelector": selector}
+    who = {"user": NODE.name, "groups": list(NODE.groups)}
+    answer = await api.made(f"{REVIEWS}/subjectaccessreviews", {"spec": {**who, "resourceAttributes": about}})
+    assert answer["status"]["allowed"] is allowed
+    assert answer["status"].get("evaluationError") == text
+
+
+async def test_nodes_rules_are_not_all_that_they_may(api):
+    answer = await api.made(f"{REVIEWS}/selfsubjectrulesreviews", {"spec": {"namespace": "default"}}, user=NODE)
+    assert answer["status"]["incomplete"] is True
+    assert answer["status"]["evaluationError"] == "node authorizer does not support user rule resolution"
 
 
 def csr(name="system:node:n1", groups=("system:nodes",), signer="kubernetes.io/kube-apiserver-client-kubelet"):

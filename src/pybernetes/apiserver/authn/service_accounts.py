@@ -3,6 +3,8 @@
 `Signer` makes them for the TokenRequest API, `ServiceAccountAuthenticator` knows them again by a look at live objects.
 """
 
+import hmac
+from base64 import b64encode
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -19,6 +21,9 @@ _KEPT_SECONDS = 10.0
 _KEPT = 4096
 _POD, _NODE = "authentication.kubernetes.io/pod-", "authentication.kubernetes.io/node-"
 _CREDENTIAL = "authentication.kubernetes.io/credential-id"
+LEGACY_ISSUER = "kubernetes/serviceaccount"
+_LEGACY = "kubernetes.io/serviceaccount/"
+_KINDS = {"serviceaccounts": "service account", "pods": "pod", "secrets": "secret", "nodes": "node"}
 
 Look = Callable[[GroupResource, str, str], Object | None]
 """(resource, namespace, name) -> the live object, None when it is not there."""
@@ -38,15 +43,26 @@ class Signer:
         return jwt.encode(claims, self._key, algorithm=self._algorithm, headers={"kid": self._id})
 
 
+class Refused(Unauthorized):
+    """A token that is ours and bad. Requests learn only that; reviews say why."""
+
+    def __init__(self, why: str) -> None:
+        super().__init__()
+        self.why = why
+
+
 class ServiceAccountAuthenticator:
-    """Knows tokens of one issuer. What it found out is kept ten seconds: a token dies that fast with its account."""
+    """Knows tokens of one issuer, and the old ones that live in Secrets.
+
+    What it found out is kept ten seconds: a token dies that fast with its account.
+    """
 
     def __init__(
         self, keys: Sequence[PublicKey], issuer: str, audiences: Sequence[str], look: Look, clock: Clock
     ) -> None:
         self._keys = {key_id(key): key for key in keys}
         self._issuer = issuer
-        self._audiences = set(audiences)
+        self._audiences = tuple(audiences)
         self._look = look
         self._clock = clock
         self._known: dict[str, tuple[float, User]] = {}
@@ -56,32 +72,38 @@ class ServiceAccountAuthenticator:
         token = bearer(request)
         if token is None or token.count(".") != 2:
             return None
-        return self.identify(token, self._audiences)
-
-    def identify(self, token: str, audiences: set[str]) -> User | None:
-        """Who a token speaks for, if it is meant for one of these audiences."""
         now = self._clock.now()
-        known = self._known.get(token) if audiences == self._audiences else None
+        known = self._known.get(token)
         if known is not None and known[0] > now:
             return known[1]
-        claims = self._claims(token, now)
+        found = self.identify(token, self._audiences)
+        if found is None:
+            return None
+        if len(self._known) >= _KEPT:
+            self._known.clear()
+        ends = jwt.decode(token, options={"verify_signature": False}).get("exp", now + _KEPT_SECONDS)
+        self._known[token] = (min(now + _KEPT_SECONDS, float(ends)), found[0])
+        return found[0]
+
+    def identify(self, token: str, audiences: Sequence[str]) -> tuple[User, Sequence[str]] | None:
+        """Who a token speaks for, and which of these audiences it is for. Raises Refused."""
+        claims = self._claims(token)
         if claims is None:
             return None
-        meant = claims.get("aud", [])
-        if not audiences & set([meant] if isinstance(meant, str) else meant):
-            raise Unauthorized()
-        user = self._user(claims)
-        if audiences == self._audiences:
-            if len(self._known) >= _KEPT:
-                self._known.clear()
-            self._known[token] = (min(now + _KEPT_SECONDS, float(claims.get("exp", now + _KEPT_SECONDS))), user)
-        return user
+        named = claims.get("aud") or []
+        own = [named] if isinstance(named, str) else [str(one) for one in named]
+        legacy = claims.get("iss") == LEGACY_ISSUER
+        meant = [one for one in (own or (self._audiences if legacy else ())) if one in audiences]
+        if not meant and self._audiences:
+            texts = (" ".join(f'"{one}"' for one in some) for some in (own, audiences))
+            raise Refused("token audiences [{}] is invalid for the target audiences [{}]".format(*texts))
+        return (self._legacy_user(claims, token) if legacy else self._user(claims)), meant
 
-    def _claims(self, token: str, now: float) -> dict[str, Any] | None:
+    def _claims(self, token: str) -> dict[str, Any] | None:
         try:
             head = jwt.get_unverified_header(token)
             loose = jwt.decode(token, options={"verify_signature": False})
-            if loose.get("iss") != self._issuer:
+            if loose.get("iss") not in (self._issuer, LEGACY_ISSUER):
                 return None
             found = head.get("kid")
             keys = [self._keys[found]] if found in self._keys else list(self._keys.values())
@@ -94,47 +116,78 @@ class ServiceAccountAuthenticator:
                 claims: dict[str, Any] = jwt.decode(token, key, algorithms=[algorithm(key)], options=options)
             except (jwt.PyJWTError, ValueError, TypeError):
                 continue
-            if not _timely(claims, now):
-                raise Unauthorized()
+            self._check_times(claims)
             return claims
-        raise Unauthorized()
+        raise Refused("signature is invalid")
+
+    def _check_times(self, claims: Mapping[str, Any]) -> None:
+        now = self._clock.now()
+        try:
+            early = float(claims.get("nbf", now)) > now + 5
+            late = float(claims.get("exp", now + 1)) <= now
+        except (TypeError, ValueError):
+            raise Refused("service account token claims could not be validated due to unexpected type") from None
+        if late:
+            raise Refused("service account token has expired")
+        if early:
+            raise Refused("service account token is not valid yet")
 
     def _user(self, claims: Mapping[str, Any]) -> User:
         bound = claims.get("kubernetes.io")
-        if not isinstance(bound, dict):
-            raise Unauthorized()
-        namespace, account = bound.get("namespace"), _part(bound, "serviceaccount")
-        if not isinstance(namespace, str) or account is None:
-            raise Unauthorized()
-        self._alive(GroupResource("", "serviceaccounts"), namespace, account)
+        namespace = bound.get("namespace") if isinstance(bound, dict) else None
+        account = _part(bound, "serviceaccount") if isinstance(bound, dict) else None
+        if not isinstance(bound, dict) or not isinstance(namespace, str) or account is None:
+            raise Refused("Token could not be validated.")
+        self._alive("serviceaccounts", namespace, account)
         extra: dict[str, tuple[str, ...]] = {}
         pod, node, secret = _part(bound, "pod"), _part(bound, "node"), _part(bound, "secret")
         if pod is not None:
-            self._alive(GroupResource("", "pods"), namespace, pod)
+            self._alive("pods", namespace, pod)
             extra |= {_POD + "name": (pod["name"],), _POD + "uid": (pod["uid"],)}
         if secret is not None:
-            self._alive(GroupResource("", "secrets"), namespace, secret)
+            self._alive("secrets", namespace, secret)
         if node is not None:
             if pod is None:
-                self._alive(GroupResource("", "nodes"), "", node)
+                self._alive("nodes", "", node)
             extra |= {_NODE + "name": (node["name"],), _NODE + "uid": (node["uid"],)}
         if claims.get("jti"):
             extra[_CREDENTIAL] = (f"JTI={claims['jti']}",)
-        name = account["name"]
-        return User(
-            f"system:serviceaccount:{namespace}:{name}",
-            account["uid"],
-            ("system:serviceaccounts", f"system:serviceaccounts:{namespace}"),
-            extra,
-        )
+        return _account_user(namespace, account, extra)
 
-    def _alive(self, resource: GroupResource, namespace: str, reference: Mapping[str, str]) -> None:
-        found = self._look(resource, namespace, reference["name"])
-        if found is None or found["metadata"].get("uid") != reference["uid"]:
-            raise Unauthorized()
+    def _legacy_user(self, claims: Mapping[str, Any], token: str) -> User:
+        """Of a Secret of type kubernetes.io/service-account-token, which must still hold the token."""
+        parts = [claims.get(_LEGACY + part) for part in ("namespace", "service-account.name", "secret.name")]
+        namespace, name, secret = (part if isinstance(part, str) else "" for part in parts)
+        uid = claims.get(_LEGACY + "service-account.uid") or ""
+        if not all((namespace, name, secret)) or claims.get("sub") != f"system:serviceaccount:{namespace}:{name}":
+            raise Refused("Token could not be validated.")
+        found = self._look(GroupResource("", "secrets"), namespace, secret)
+        if found is None or found["metadata"].get("deletionTimestamp"):
+            raise Refused("Token has been invalidated")
+        held = (found.get("data") or {}).get("token") or ""
+        if not hmac.compare_digest(b64encode(token.encode()).decode(), held):
+            raise Refused("Token does not match server's copy")
+        account = {"name": name, "uid": uid if isinstance(uid, str) else ""}
+        self._alive("serviceaccounts", namespace, account)
+        return _account_user(namespace, account, {})
+
+    def _alive(self, plural: str, namespace: str, reference: Mapping[str, str]) -> None:
+        name = reference["name"]
+        found = self._look(GroupResource("", plural), namespace, name)
+        if found is None:
+            raise Refused(f'{plural} "{name}" not found')
+        kind = _KINDS[plural]
+        if found["metadata"].get("uid") != reference["uid"]:
+            old = found["metadata"].get("uid")
+            raise Refused(f"{kind} UID ({old}) does not match claim ({reference['uid']})")
         deleted = found["metadata"].get("deletionTimestamp")
         if deleted and parse_time(deleted) + 60 < self._clock.now():
-            raise Unauthorized()
+            raise Refused(f"{kind} has been deleted")
+
+
+def _account_user(namespace: str, account: Mapping[str, str], extra: Mapping[str, tuple[str, ...]]) -> User:
+    groups = ("system:serviceaccounts", f"system:serviceaccounts:{namespace}")
+    return User(f"system:serviceaccount:{namespace}:{account['name']}", account["uid"], groups, dict(extra))
 
 
 def bearer(request: Request) -> str | None:
@@ -150,12 +203,5 @@ def _part(bound: Mapping[str, Any], name: str) -> Mapping[str, str] | None:
     if part is None:
         return None
     if not isinstance(part, dict) or not isinstance(part.get("name"), str) or not isinstance(part.get("uid", ""), str):
-        raise Unauthorized()
+        raise Refused("Token could not be validated.")
     return {"name": part["name"], "uid": part.get("uid", "")}
-
-
-def _timely(claims: Mapping[str, Any], now: float) -> bool:
-    try:
-        return float(claims.get("exp", now + 1)) > now and float(claims.get("nbf", now)) <= now + 5
-    except (TypeError, ValueError):
-        return False

@@ -2,6 +2,7 @@
 
 from pybernetes.api.errors import BadRequest
 from pybernetes.api.objects import Object
+from pybernetes.apiserver.authz.node import node_name
 from pybernetes.apiserver.authz.rbac import aggregate
 from pybernetes.apiserver.resource import Call, Resource
 from pybernetes.apiserver.resources._columns import spec
@@ -32,7 +33,10 @@ async def _review(call: Call, body: Object) -> Object:
         ],
         "incomplete": False,
     }
-    faults = call.registry.rules.missing(call.user, namespace)
+    faults = list(call.registry.rules.missing(call.user, namespace))
+    if node_name(call.user) is not None:
+        faults.insert(0, "node authorizer does not support user rule resolution")
+        body["status"]["incomplete"] = True
     if faults:
         body["status"]["evaluationError"] = aggregate(faults)
     return body
