@@ -178,3 +178,27 @@ async def test_what_is_limited_by_configuration_needs_a_quota_that_covers_it():
         spec["storageClassName"] = "gold"
         message = await api.refused("POST", CLAIMS, {"metadata": {"name": "c"}, "spec": spec})
         assert "insufficient quota to consume: gold.storageclass.storage.k8s.io/persistentvolumeclaims," in message
+
+
+async def test_custom_resources_are_counted_by_their_full_name(api):
+    schema = {"openAPIV3Schema": {"type": "object"}}
+    definition = {
+        "metadata": {"name": "widgets.example.com"},
+        "spec": {
+            "group": "example.com",
+            "scope": "Namespaced",
+            "names": {"plural": "widgets", "kind": "Widget"},
+            "versions": [{"name": "v1", "served": True, "storage": True, "schema": schema}],
+        },
+    }
+    await api.ok("POST", "/apis/apiextensions.k8s.io/v1/customresourcedefinitions", definition)
+    widgets = "/apis/example.com/v1/namespaces/default/widgets"
+    for _ in range(200):
+        if (await api("GET", widgets))[0] == 200:
+            break
+        await asyncio.sleep(0.01)
+    await quota(api, {"count/widgets.example.com": "1"})
+    widget = {"apiVersion": "example.com/v1", "kind": "Widget", "metadata": {"name": "a"}}
+    await api.ok("POST", widgets, widget)
+    message = await api.refused("POST", widgets, {**widget, "metadata": {"name": "b"}})
+    assert message.startswith('widgets.example.com "b" is forbidden: exceeded quota: q')

@@ -310,3 +310,20 @@ async def test_no_plugin_stumbles_over_an_odd_object():
                         except ApiError:
                             continue
         assert judged == len(PATHS) * len(ODD) * 6
+
+
+async def test_a_resize_through_the_api_is_charged_and_bounded(api):
+    await running(api)
+    hard = {"cpu": "3"}
+    await api.ok("POST", f"{NS}/resourcequotas", {"metadata": {"name": "q"}, "spec": {"hard": hard}})
+    await api.status(f"{NS}/resourcequotas/q", {"hard": hard, "used": {"cpu": "1"}})
+
+    def to(cpu):
+        amounts = {"cpu": cpu, "memory": "1Gi"}
+        return {"spec": {"containers": [{"name": "c", "resources": {"requests": amounts, "limits": amounts}}]}}
+
+    await api.ok("PATCH", f"{PODS}/p/resize", to("2"))
+    assert (await api.ok("GET", f"{NS}/resourcequotas/q"))["status"]["used"] == {"cpu": "2"}
+    assert "exceeded quota: q, requested: cpu=2" in await api.refused("PATCH", f"{PODS}/p/resize", to("4"))
+    assert "allocatable: 4000" in await api.refused("PATCH", f"{PODS}/p/resize", to("5"))
+    assert (await api.ok("GET", f"{NS}/resourcequotas/q"))["status"]["used"] == {"cpu": "2"}
