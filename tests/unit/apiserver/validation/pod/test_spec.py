@@ -161,8 +161,7 @@ SPECS = [
     ),
     (
         {"tolerations": [{"operator": "Exists", "value": "x", "key": "k"}]},
-        'spec.tolerations[0].operator: Invalid value: "x": '
-        "value must be empty when `operator` is 'Exists'",
+        "spec.tolerations[0].operator: Invalid value: \"x\": value must be empty when `operator` is 'Exists'",
     ),
     (
         {"tolerations": [{"key": "k", "effect": "NoSchedule", "tolerationSeconds": 1}]},
