@@ -137,7 +137,7 @@ async def test_an_autoscaler_is_checked_as_a_whole(api):
         "spec": {"minReplicas": -2, "maxReplicas": -3, "scaleTargetRef": {"kind": "a/b"}},
     }
     assert await api.faults("POST", V2, bad) == [
-        "spec.minReplicas: Invalid value: -2: must be greater than or equal to 1",
+        "spec.minReplicas: Invalid value: -2: must be greater than or equal to 0",
         "spec.maxReplicas: Invalid value: -3: must be greater than 0",
         "spec.maxReplicas: Invalid value: -3: must be greater than or equal to `minReplicas`",
         "spec.scaleTargetRef.kind: Invalid value: \"a/b\": may not contain '/'",
@@ -146,9 +146,15 @@ async def test_an_autoscaler_is_checked_as_a_whole(api):
     ]
     none = scaler(minReplicas=0, scaleTargetRef={"kind": "ReplicationController", "name": "web", "apiVersion": "v1"})
     assert await api.faults("POST", V2, none) == [
-        "spec.minReplicas: Invalid value: 0: must be greater than or equal to 1",
         "spec.metrics: Forbidden: must specify at least one Object or External metric to support scaling to zero replicas",
     ]
+
+
+async def test_nothing_may_be_left_running_where_something_outside_is_measured(api):
+    made = await api.made(V2, scaler(minReplicas=0, metrics=[EXTERNAL, CPU]))
+    assert made["spec"]["minReplicas"] == 0
+    _, changed = await api("PATCH", f"{V2}/web", {"spec": {"minReplicas": 1}})
+    assert (made["metadata"]["generation"], changed["metadata"]["generation"]) == (1, 2)
 
 
 async def test_metrics_are_checked_one_by_one(api):

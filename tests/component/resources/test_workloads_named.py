@@ -25,7 +25,7 @@ async def test_a_statefulset_has_defaults(api):
     made = await api.made(SETS, named(volumeClaimTemplates=[claim()]))
     spec = made["spec"]
     assert (spec["replicas"], spec["podManagementPolicy"], spec["revisionHistoryLimit"]) == (1, "OrderedReady", 10)
-    assert spec["updateStrategy"] == {"type": "RollingUpdate", "rollingUpdate": {"partition": 0}}
+    assert spec["updateStrategy"] == {"type": "RollingUpdate", "rollingUpdate": {"partition": 0, "maxUnavailable": 1}}
     assert spec["persistentVolumeClaimRetentionPolicy"] == {"whenDeleted": "Retain", "whenScaled": "Retain"}
     (made_claim,) = spec["volumeClaimTemplates"]
     assert (made_claim["kind"], made_claim["apiVersion"]) == ("PersistentVolumeClaim", "v1")
@@ -73,6 +73,14 @@ async def test_a_statefulset_is_checked_as_a_whole(api):
         (
             {"rollingUpdate": {"partition": -1}},
             "spec.updateStrategy.rollingUpdate.partition: Invalid value: -1: must be greater than or equal to 0",
+        ),
+        (
+            {"rollingUpdate": {"maxUnavailable": 0}},
+            "spec.updateStrategy.rollingUpdate.maxUnavailable: Invalid value: 0: cannot be 0",
+        ),
+        (
+            {"rollingUpdate": {"maxUnavailable": "101%"}},
+            'spec.updateStrategy.rollingUpdate.maxUnavailable: Invalid value: "101%": must not be greater than 100%',
         ),
     ],
 )

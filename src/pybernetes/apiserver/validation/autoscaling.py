@@ -6,7 +6,7 @@ from typing import Any
 from pybernetes.api import names
 from pybernetes.api.errors import field_forbidden, invalid_value, not_supported, required
 from pybernetes.apiserver.validation.amounts import container_resource_name, quantity
-from pybernetes.apiserver.validation.fields import NON_NEGATIVE, FieldErrors, check, each, reference_name
+from pybernetes.apiserver.validation.fields import NON_NEGATIVE, FieldErrors, check, each, non_negative, reference_name
 
 _WINDOW_LIMIT, _PERIOD_LIMIT = 3600, 1800
 """Seconds."""
@@ -27,8 +27,7 @@ _POSITIVE = "must be positive"
 def validate_autoscaler(spec: Mapping[str, Any]) -> FieldErrors:
     """All faults of a spec that has its defaults."""
     low, high = spec.get("minReplicas"), spec.get("maxReplicas") or 0
-    if low is not None and low < 1:
-        yield invalid_value("spec.minReplicas", low, "must be greater than or equal to 1")
+    yield from non_negative("spec.minReplicas", low)
     if high < 1:
         yield invalid_value("spec.maxReplicas", high, "must be greater than 0")
     if low is not None and high < low:

@@ -48,7 +48,7 @@ def _default(obj: Object) -> None:
         strategy["type"] = "RollingUpdate"
     if strategy["type"] == "RollingUpdate":
         rolling = strategy["rollingUpdate"] = strategy.get("rollingUpdate") or {}
-        set_missing(rolling, partition=0)
+        set_missing(rolling, partition=0, maxUnavailable=1)
     policy = own["persistentVolumeClaimRetentionPolicy"] = own.get("persistentVolumeClaimRetentionPolicy") or {}
     for field in ("whenDeleted", "whenScaled"):
         if not policy.get(field):
@@ -65,19 +65,6 @@ def _default_claim(claim: Object) -> None:
     claim["status"] = claim.get("status") or {}
     if not claim["status"].get("phase"):
         claim["status"]["phase"] = "Pending"
-
-
-def _prepare(obj: Object, old: Object | None) -> None:
-    """spec.updateStrategy.rollingUpdate.maxUnavailable is behind a gate that is off: only those that have it keep it."""
-    rolling = _rolling(obj)
-    if rolling.get("maxUnavailable") is not None and (old is None or _rolling(old).get("maxUnavailable") is None):
-        obj["spec"]["updateStrategy"]["rollingUpdate"] = {
-            field: value for field, value in rolling.items() if field != "maxUnavailable"
-        }
-
-
-def _rolling(obj: Object) -> Mapping[str, Any]:
-    return (spec(obj).get("updateStrategy") or {}).get("rollingUpdate") or {}
 
 
 def _validate(obj: Object) -> FieldErrors:
@@ -192,7 +179,6 @@ RESOURCE = Resource(
     group="apps",
     plural="statefulsets",
     default=_default,
-    prepare=_prepare,
     validate=_validate,
     validate_update=_validate_update,
     validate_status=_validate_status,

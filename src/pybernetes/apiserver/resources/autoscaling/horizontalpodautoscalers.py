@@ -115,7 +115,6 @@ RESOURCE = Resource(
     default=_default,
     validate=_validate,
     validate_status=_validate_status,
-    generation=False,
     storage_prefix="horizontalpodautoscalers",
     columns=_columns(old=False),
     also=(Alias(group="autoscaling", version="v1", read=_v1.read, write=_v1.write, columns=_columns(old=True)),),
