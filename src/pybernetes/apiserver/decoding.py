@@ -85,7 +85,15 @@ def _go_kind(value: Any) -> str:
 
 def decode_object(request: Request, form: Form, validation: Validation, warnings: list[str]) -> Object:
     """The canonical object of a body that must be of one kind. Raises BadRequest with every strict problem at once."""
-    return accept(decode(request, form), form, validation, warnings)
+    problems: list[str] = []
+    obj = accept(decode(request, form), form, "Warn", problems)
+    if problems and validation == "Strict":
+        kind, why = form.gvk.kind, ", ".join(problems)
+        text = f'{kind} in version "{form.gvk.version}" cannot be handled as a {kind}: strict decoding error: {why}'
+        raise BadRequest(text)
+    if validation == "Warn":
+        warnings.extend(problems)
+    return obj
 
 
 def accept(document: Document, form: Form, validation: Validation, warnings: list[str]) -> Object:

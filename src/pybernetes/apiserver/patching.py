@@ -3,18 +3,22 @@
 The fourth kind, server-side apply, is in applying.py.
 """
 
+import orjson
+
 from pybernetes.api import errors
 from pybernetes.api.objects import Object
 from pybernetes.apiserver.applying import MEDIA as APPLY
-from pybernetes.apiserver.decoding import Document, accept, decode_json, report
+from pybernetes.apiserver.decoding import Document, accept, decode_json
 from pybernetes.apiserver.form import Form
 from pybernetes.apiserver.options import Validation
 from pybernetes.rules.patch import json, merge, strategic
+from pybernetes.rules.patch.document import printed
 from pybernetes.wire.http import Request
 
 JSON_PATCH = "application/json-patch+json"
 MERGE_PATCH = "application/merge-patch+json"
 STRATEGIC_PATCH = "application/strategic-merge-patch+json"
+_UNFIT = " cannot be handled as a "
 _KINDS = (JSON_PATCH, MERGE_PATCH, STRATEGIC_PATCH)
 
 
@@ -35,7 +39,6 @@ class Patch:
         self._form = form
         self._validation: Validation = validation
         self._warnings = warnings
-        report(self._document.problems, validation, warnings)
 
     def apply(self, obj: Object) -> Object:
         """The canonical patched object. Raises BadRequest, Invalid."""
@@ -46,7 +49,20 @@ class Patch:
             patched = merge.apply(obj, value)
         else:
             patched = strategic.apply(obj, value, self._form.type_name)
-        warnings: list[str] = []
-        result = accept(Document(patched), self._form, self._validation, warnings)
-        self._warnings += [text for text in warnings if text not in self._warnings]
+        problems: list[str] = []
+        try:
+            result = accept(Document(patched, self._document.problems), self._form, "Warn", problems)
+        except errors.BadRequest as error:
+            raise self._refusal(
+                patched, error.message.partition(f"{_UNFIT}{self._form.gvk.kind}: ")[2] or error.message
+            ) from None
+        if problems and self._validation == "Strict":
+            raise self._refusal(patched, f"strict decoding error: {', '.join(problems)}")
+        if self._validation == "Warn":
+            self._warnings += [text for text in problems if text not in self._warnings]
         return result
+
+    def _refusal(self, patched: Object, why: str) -> errors.Invalid:
+        """The patch makes something that is no object of its kind: upstream shows what it saw."""
+        seen = printed(self._document.value) if self._media == STRATEGIC_PATCH else orjson.dumps(patched).decode()
+        return errors.invalid("", "", "", [errors.invalid_value("patch", seen, why)])

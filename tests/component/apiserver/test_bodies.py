@@ -91,9 +91,19 @@ async def test_a_write_must_name_the_object_of_its_url(api):
     assert error["message"] == "the name of the object (b) does not match the name on the URL (a)"
     _, error = await api("PATCH", f"{MAPS}/a", {"metadata": "x"}, content_type=MERGE)
     assert error["message"] == (
-        'ConfigMap in version "v1" cannot be handled as a ConfigMap: json: cannot unmarshal string into Go struct field '
-        "ConfigMap.metadata of type v1.ObjectMeta"
+        ' "" is invalid: patch: Invalid value: "{\\"kind\\":\\"ConfigMap\\",\\"apiVersion\\":\\"v1\\",\\"metadata\\":\\"x\\"}": '
+        "json: cannot unmarshal string into Go struct field ConfigMap.metadata of type v1.ObjectMeta"
     )
+
+
+async def test_a_strict_patch_names_every_problem_at_once_in_what_it_makes(api):
+    await api("POST", MAPS, {"metadata": {"name": "a"}})
+    body = b'{"data":{"k":"1","k":"2"},"nope":1}'
+    for media, seen in ((MERGE, "{"), ("application/strategic-merge-patch+json", "map[data:map[k:2] nope:1]")):
+        status, error = await api("PATCH", f"{MAPS}/a?fieldValidation=Strict", body, content_type=media)
+        assert (status, error["reason"]) == (422, "Invalid")
+        assert error["message"].startswith(f' "" is invalid: patch: Invalid value: "{seen}')
+        assert 'strict decoding error: duplicate field "data.k", unknown field "nope"' in error["message"]
 
 
 async def test_a_scale_must_name_its_object(api):

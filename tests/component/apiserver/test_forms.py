@@ -300,14 +300,6 @@ def test_every_kind_of_the_schema_can_be_named():
     assert schema.type_name(GroupVersionKind("", "v1", "Pod")) == "io.k8s.api.core.v1.Pod"
 
 
-async def test_there_are_no_custom_resources_and_kubectl_may_know(api):
-    status, listed = await api("GET", "/apis/apiextensions.k8s.io/v1/customresourcedefinitions?limit=500")
-    assert (status, listed["kind"], listed["items"]) == (200, "CustomResourceDefinitionList", [])
-    assert (await api("POST", "/apis/apiextensions.k8s.io/v1/customresourcedefinitions", {}))[0] == 404
-    _, groups = await api("GET", "/apis")
-    assert "apiextensions.k8s.io" not in [group["name"] for group in groups["groups"]]
-
-
 async def test_what_is_only_answered_has_no_table(api):
     body = {"spec": {"resourceAttributes": {"verb": "get", "resource": "pods"}}}
     path = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"

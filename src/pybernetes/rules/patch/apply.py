@@ -7,6 +7,7 @@ results share what is unchanged with them.
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from pybernetes.rules.patch.document import printed
 from pybernetes.rules.patch.fields import (
     BadItem,
     FieldSet,
@@ -39,7 +40,7 @@ def _faults(value: Any, node: Node, path: str) -> Iterator[tuple[str, str]]:
         return
     if node.expects == "map":
         if not isinstance(value, dict):
-            yield path, f"expected map, got &{{{_go(value)}}}"
+            yield path, f"expected map, got &{{{printed(value)}}}"
         elif not node.open:
             for name, inner in value.items():
                 child = node.child(name)
@@ -49,7 +50,7 @@ def _faults(value: Any, node: Node, path: str) -> Iterator[tuple[str, str]]:
                     yield from _faults(inner, child, f"{path}.{name}")
     elif node.expects == "list":
         if not isinstance(value, list):
-            yield path, f"expected list, got &{{{_go(value)}}}"
+            yield path, f"expected list, got &{{{printed(value)}}}"
         else:
             yield from _list_faults(value, node, path)
     elif text := _scalar_fault(value, node.expects):
@@ -81,23 +82,12 @@ def _scalar_fault(value: Any, expects: str) -> str:
             names = {str: "string", bool: "bool", dict: "map[string]interface {}", list: "[]interface {}"}
             return f"expected numeric (int or float), got {names[kind]}"
         case "string" if kind is not str:
-            return f"expected string, got &value.valueUnstructured{{Value:{_go(value)}}}"
+            return f"expected string, got &value.valueUnstructured{{Value:{printed(value)}}}"
         case "boolean" if kind is not bool:
-            return f"expected boolean, got &{{{_go(value)}}}"
+            return f"expected boolean, got &{{{printed(value)}}}"
         case "scalar" if kind in (dict, list):
-            return f"expected any scalar, got &{{{_go(value)}}}"
+            return f"expected any scalar, got &{{{printed(value)}}}"
     return ""
-
-
-def _go(value: Any) -> str:
-    """A value as Go's %v prints it."""
-    if isinstance(value, dict):
-        return "map[" + " ".join(f"{key}:{_go(value[key])}" for key in sorted(value)) + "]"
-    if isinstance(value, list):
-        return "[" + " ".join(map(_go, value)) + "]"
-    if value is None:
-        return "<nil>"
-    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 # --- what live and configuration make
