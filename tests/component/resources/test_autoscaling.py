@@ -223,10 +223,12 @@ async def test_behavior_is_checked(api):
 
 async def test_replicas_of_a_status_are_not_negative(api):
     await api.made(V2, scaler())
-    bad = {"currentReplicas": -1, "desiredReplicas": -1, "currentMetrics": None}
+    condition = {"type": "AbleToScale", "status": "True", "observedGeneration": -1}
+    bad = {"currentReplicas": -1, "desiredReplicas": -1, "currentMetrics": None, "conditions": [condition]}
     assert await api.faults("PATCH", f"{V2}/web/status", {"status": bad}) == [
         "status.currentReplicas: Invalid value: -1: must be greater than or equal to 0",
         "status.desiredReplicas: Invalid value: -1: must be greater than or equal to 0",
+        "status.conditions[0].observedGeneration: Invalid value: -1: must be greater than or equal to 0",
     ]
 
 

@@ -8,7 +8,7 @@ from pybernetes.apiserver.resource import Alias, Column, Resource
 from pybernetes.apiserver.resources._columns import AGE, NONE, spec, status
 from pybernetes.apiserver.resources.autoscaling import _v1
 from pybernetes.apiserver.validation.autoscaling import validate_autoscaler
-from pybernetes.apiserver.validation.fields import FieldErrors
+from pybernetes.apiserver.validation.fields import FieldErrors, each, non_negative
 from pybernetes.apiserver.validation.workloads import set_missing, validate_status_counts
 
 _UNKNOWN = "<unknown>"
@@ -45,6 +45,8 @@ def _validate(obj: Object) -> FieldErrors:
 
 def _validate_status(obj: Object, old: Object) -> FieldErrors:
     yield from validate_status_counts(status(obj), ("currentReplicas", "desiredReplicas"))
+    for at, condition in each(status(obj), "conditions", "status"):
+        yield from non_negative(f"{at}.observedGeneration", condition.get("observedGeneration"))
 
 
 # --- table
