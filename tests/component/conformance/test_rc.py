@@ -20,17 +20,26 @@ def controller(replicas=1):
     "[sig-apps] ReplicationController should test the lifecycle of a ReplicationController [Conformance]"
 )
 async def test_the_lifecycle_of_a_controller(api):
-    """Without a controller manager, so that its counts are told by the test."""
-    await api.cycle(PATH, controller(), status={"replicas": 1, "readyReplicas": 1})
-    await api.ok("POST", PATH, controller())
-    patched = await api.ok(
-        "PATCH",
-        f"{PATH}/rc-test",
-        {"spec": {"replicas": 2, "template": {"spec": {"terminationGracePeriodSeconds": 0}}}},
-    )
+    """Without a controller manager, so that the counts are told by the test and nothing orphans Pods."""
+    made = await api.ok("POST", PATH, controller())
+    start = made["metadata"]["resourceVersion"]
+    seen = await api.watch(f"{PATH}?watch=1&labelSelector=test-rc-static%3Dtrue&resourceVersion={start}")
+    patch = {"metadata": {"labels": {"test-rc": "patched"}}, "spec": {"replicas": 2}}
+    patched = await api.ok("PATCH", f"{PATH}/rc-test", patch)
     assert (patched["spec"]["replicas"], patched["metadata"]["generation"]) == (2, 2)
+    assert (await seen.until("MODIFIED"))["metadata"]["labels"]["test-rc"] == "patched"
+    status = {"replicas": 1, "readyReplicas": 1}
+    told = await api.ok("PATCH", f"{PATH}/rc-test/status", {"status": status})
+    assert told["status"] == status
+    assert (await seen.until("MODIFIED"))["status"] == status
     scale = await api.ok("PATCH", f"{PATH}/rc-test/scale", {"spec": {"replicas": 3}})
-    assert scale["spec"]["replicas"] == 3
+    assert (scale["spec"]["replicas"], scale["status"]["replicas"]) == (3, 1)
+    found = await api.ok("GET", "/api/v1/replicationcontrollers?labelSelector=test-rc-static%3Dtrue")
+    assert [item["spec"]["replicas"] for item in found["items"]] == [3]
+    update = {**found["items"][0], "spec": {**found["items"][0]["spec"], "replicas": 1}}
+    assert (await api.ok("PUT", f"{PATH}/rc-test", update))["spec"]["replicas"] == 1
+    await api.ok("DELETE", f"{PATH}?labelSelector=test-rc-static%3Dtrue&propagationPolicy=Background")
+    assert (await seen.until("DELETED"))["metadata"]["name"] == "rc-test"
 
 
 @pytest.mark.conformance(
