@@ -84,29 +84,27 @@ def _follow(ctx: Context, resource: GroupResource, target: Target) -> None:
     state.informers[resource] = informer
 
     def on_change(old: Any, new: Any) -> None:
-        if old is None or (new is not None and not _gives_back(resource, old, new, ctx.clock.now())):
+        quotas = ctx.cache(core_v1.ResourceQuota).of(old.metadata.namespace) if old is not None else ()
+        if not quotas or (new is not None and not _gives_back(resource, old, new)):
             return
-        for quota in ctx.cache(core_v1.ResourceQuota).of(old.metadata.namespace):
+        for quota in quotas:
             if any(rule.concerns(resource, name) for name in quota.spec.hard):
                 ctx.queue.add_after(Key(quota.metadata.namespace, quota.metadata.name), SETTLE)
 
     informer.on_change(on_change)
 
 
-def _gives_back(resource: GroupResource, old: Any, new: Any, now: float) -> bool:
+def _gives_back(resource: GroupResource, old: Any, new: Any) -> bool:
     """Whether a change may make less of what is used, or more than was charged."""
-    if resource not in _WHOLE or old == new:
+    if resource not in _WHOLE:
         return False
-    before, after = encode(old), encode(new)
     if resource == rule.PODS:
-        if _scopes(before) != _scopes(after):
-            return True
-        return rule.counted(before, now) != rule.counted(after, now) or _amounts(old) != _amounts(new)
-    return rule.usage(resource, before, now) != rule.usage(resource, after, now)
+        return bool(_counted(old) != _counted(new) or _amounts(old) != _amounts(new))
+    return rule.usage(resource, encode(old), 0) != rule.usage(resource, encode(new), 0)
 
 
-def _scopes(pod: Object) -> object:
-    return (pod.get("spec") or {}).get("activeDeadlineSeconds") is None
+def _counted(pod: core_v1.Pod) -> object:
+    return pod.status.phase in ("Succeeded", "Failed"), pod.spec.activeDeadlineSeconds is None
 
 
 def _amounts(pod: core_v1.Pod) -> object:
