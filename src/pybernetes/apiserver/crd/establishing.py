@@ -46,7 +46,8 @@ class Definitions:
         self._instances = Instances(storage, self._note)
         self._kept: dict[str, _Kept] = {}
         self._waiting: dict[str, None] = {}
-        self._by_group: dict[str, set[str]] = {}
+        self._by_group: dict[str, dict[str, Mapping[str, Any]]] = {}
+        """The accepted names of every definition of a group, by its name."""
         self._wake = asyncio.Event()
 
     def follow(self) -> None:
@@ -78,10 +79,10 @@ class Definitions:
 
     def _changed(self, kind: str, crd: Object) -> None:
         name, group = crd["metadata"]["name"], crd.get("spec", {}).get("group", "")
-        self._by_group.setdefault(group, set()).add(name)
+        self._by_group.setdefault(group, {})[name] = (crd.get("status") or {}).get("acceptedNames") or {}
         self._note(name)
         if kind == "DELETED":
-            self._by_group[group].discard(name)
+            del self._by_group[group][name]
             self._note_group(group, name)  # its names are free now
 
     def _note(self, name: str) -> None:
@@ -89,7 +90,7 @@ class Definitions:
         self._wake.set()
 
     def _note_group(self, group: str, but: str) -> None:
-        for other in self._by_group.get(group, ()):
+        for other in self._by_group.get(group, {}):
             if other != but:
                 self._note(other)
 
@@ -156,9 +157,7 @@ class Definitions:
         """Names of resources and of kinds that definitions of the group have, this one among them."""
         resources: set[str] = set()
         kinds: set[str] = set()
-        for name in self._by_group.get(crd["spec"].get("group", ""), ()):
-            other = self._storage.look(DEFINITIONS, "", name)
-            names = ((other or {}).get("status") or {}).get("acceptedNames") or {}
+        for names in self._by_group.get(crd["spec"].get("group", ""), {}).values():
             resources |= {names.get("plural", ""), names.get("singular", ""), *(names.get("shortNames") or ())}
             kinds |= {names.get("kind", ""), names.get("listKind", "")}
         return resources - {""}, kinds - {""}
