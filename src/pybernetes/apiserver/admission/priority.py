@@ -3,11 +3,10 @@
 from pybernetes.api.objects import GroupResource, Object
 from pybernetes.apiserver.admission._followed import PODS, Followed, refused
 from pybernetes.apiserver.extension import Admission, AdmissionRequest, Hooks
+from pybernetes.apiserver.priority_classes import SYSTEM_CLASSES
 from pybernetes.apiserver.registry import Registry
 
 CLASSES = GroupResource("scheduling.k8s.io", "priorityclasses")
-SYSTEM_CLASSES = {"system-cluster-critical": 2_000_000_000, "system-node-critical": 2_000_001_000}
-"""Every cluster has these; they count also before their objects are made."""
 _PREEMPTS = "PreemptLowerPriority"
 
 
