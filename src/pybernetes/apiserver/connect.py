@@ -230,7 +230,7 @@ def _container(pod: Object, name: str) -> str:
     spec = pod.get("spec") or {}
     kinds = ("initContainers", "containers", "ephemeralContainers")
     known = [container.get("name") or "" for kind in kinds for container in spec.get(kind) or ()]
-    pod_name, own = pod["metadata"]["name"], spec.get("containers") or ()
+    pod_name, own = pod["metadata"]["name"], list(spec.get("containers") or ())
     if name:
         if name not in known:
             raise errors.BadRequest(f"container {name} is not valid for pod {pod_name}")

@@ -7,6 +7,7 @@ from pybernetes.api import names
 from pybernetes.api.errors import FieldError, field_forbidden, invalid_value, required, too_long
 from pybernetes.api.objects import Object
 from pybernetes.apiserver.validation.fields import FieldErrors, check, immutable, non_negative
+from pybernetes.apiserver.validation.spelling import fine
 
 NameRule = Callable[[str], Iterable[str]]
 
@@ -57,8 +58,10 @@ def _names(meta: Mapping[str, Any], namespaced: bool, rule: NameRule) -> FieldEr
 def labels(values: Mapping[str, str], path: str) -> FieldErrors:
     """Keys and values of labels; also of nodeSelector and matchLabels."""
     for key, value in values.items():
-        yield from check(path, key, names.qualified_name(key))
-        yield from check(path, value, names.label_value(value))
+        if not fine(names.qualified_name, key):
+            yield from check(path, key, names.qualified_name(key))
+        if not fine(names.label_value, value):
+            yield from check(path, value, names.label_value(value))
 
 
 def annotations(values: Mapping[str, str], path: str) -> FieldErrors:

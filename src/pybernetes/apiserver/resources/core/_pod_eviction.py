@@ -128,7 +128,7 @@ def _refuse_spent(budget: Object) -> None:
         raise forbidden(_BUDGET, name, why)
     if allowed:
         return
-    failed = next((c for c in held.get("conditions") or () if c.get("type") == _CONDITION), {})
+    failed: Mapping[str, Any] = next((c for c in held.get("conditions") or () if c.get("type") == _CONDITION), {})
     if failed.get("status") == "False" and failed.get("reason") == "SyncFailed":
         why = f"does not allow evicting pods currently because it failed sync: {failed.get('message') or ''}"
     else:

@@ -3,20 +3,20 @@
 Judged for every Pod that is made, so paths are put together only for what is there, and names are looked up in sets.
 """
 
-from collections.abc import Mapping, Set
+from collections.abc import Callable, Mapping, Set
 from dataclasses import dataclass, field
 from typing import Any
 
 from pybernetes.api import names
-from pybernetes.api.errors import duplicate, field_forbidden, invalid_value, not_supported, required
+from pybernetes.api.errors import FieldError, duplicate, field_forbidden, invalid_value, not_supported, required
 from pybernetes.apiserver.validation.fields import FieldErrors, check, each, not_found, too_many
 from pybernetes.apiserver.validation.pod.environment import validate_env, validate_env_from
 from pybernetes.apiserver.validation.pod.mounts import validate_devices, validate_mounts
 from pybernetes.apiserver.validation.pod.probes import PROBES, validate_lifecycle, validate_probes
 from pybernetes.apiserver.validation.pod.resources import validate_resize_policy, validate_resources
 from pybernetes.apiserver.validation.pod.security import validate_container_context
-from pybernetes.apiserver.validation.pod.spelling import fine
 from pybernetes.apiserver.validation.pod.volumes import Volumes
+from pybernetes.apiserver.validation.spelling import fine
 
 _POLICIES = ("Always", "IfNotPresent", "Never")
 _MESSAGES = ("File", "FallbackToLogsOnError")
@@ -81,9 +81,11 @@ def validate_containers(spec: Mapping[str, Any], path: str, volumes: Volumes, *,
         at = f"{path}.containers[{index}]"
         yield from _container(container, at, pod)
         yield from _unique(container, at, pod)
-        yield from validate_lifecycle(container, at, pod.grace, pod.os)
+        if container.get("lifecycle"):
+            yield from validate_lifecycle(container, at, pod.grace, pod.os)
         yield from validate_probes(container, at, pod.grace)
-        yield from _restarts(container, at)
+        if container.get("restartPolicy") is not None or container.get("restartPolicyRules"):
+            yield from _restarts(container, at)
     yield from _host_ports(containers, f"{path}.containers", 0)
     for index, container in enumerate(spec.get("initContainers") or ()):
         at = f"{path}.initContainers[{index}]"
@@ -135,37 +137,29 @@ def _container(container: Mapping[str, Any], path: str, pod: _Pod) -> FieldError
         yield from check(f"{path}.name", name, names.dns1123_label(name))
     if not get("image"):
         yield required(f"{path}.image")
-    yield from _enum(container, path, "terminationMessagePolicy", _MESSAGES)
-    if get("ports"):
-        yield from _ports(container, path)
-    if get("env"):
-        yield from validate_env(container, path, pod.volumes)
-    if get("envFrom"):
-        yield from validate_env_from(container, path)
-    if get("volumeMounts"):
-        yield from validate_mounts(container, path, pod.volumes)
-    if get("volumeDevices"):
-        yield from validate_devices(container, path, pod.volumes)
-    yield from _enum(container, path, "imagePullPolicy", _POLICIES)
-    if get("resources"):
-        yield from validate_resources(container["resources"], f"{path}.resources", pod.claims)
-    if get("resizePolicy"):
-        yield from validate_resize_policy(container, path, pod.restarts)
-    if get("securityContext"):
-        yield from validate_container_context(container["securityContext"], f"{path}.securityContext", pod.host_users)
+    if get("terminationMessagePolicy") not in _MESSAGES:
+        yield _enum(container, path, "terminationMessagePolicy", _MESSAGES)
+    for field, rule in _FILES_AND_PORTS:
+        if get(field):
+            yield from rule(container, path, pod)
+    if get("imagePullPolicy") not in _POLICIES:
+        yield _enum(container, path, "imagePullPolicy", _POLICIES)
+    for field, rule in _MEANS:
+        if get(field):
+            yield from rule(container, path, pod)
 
 
-def _enum(container: Mapping[str, Any], path: str, name: str, known: tuple[str, ...]) -> FieldErrors:
-    value = container.get(name)
-    if value not in known:
-        yield not_supported(f"{path}.{name}", value, known) if value else required(f"{path}.{name}")
+def _enum(part: Mapping[str, Any], path: str, name: str, known: tuple[str, ...]) -> FieldError:
+    """The fault of a value that is not one of those known."""
+    value = part.get(name)
+    return not_supported(f"{path}.{name}", value, known) if value else required(f"{path}.{name}")
 
 
-def _ports(container: Mapping[str, Any], path: str) -> FieldErrors:
+def _ports(container: Mapping[str, Any], path: str, pod: _Pod) -> FieldErrors:
     seen: set[str] = set()
     for index, port in enumerate(container["ports"]):
-        at = f"{path}.ports[{index}]"
         name, number, host = port.get("name"), port.get("containerPort") or 0, port.get("hostPort") or 0
+        at = f"{path}.ports[{index}]"
         if name:
             if not fine(names.port_name, name):
                 yield from check(f"{at}.name", name, names.port_name(name))
@@ -178,7 +172,29 @@ def _ports(container: Mapping[str, Any], path: str) -> FieldErrors:
             yield from check(f"{at}.containerPort", number, names.port_number(number))
         if host and not 1 <= host <= 65535:
             yield from check(f"{at}.hostPort", host, names.port_number(host))
-        yield from _enum(port, at, "protocol", _PROTOCOLS)
+        if port.get("protocol") not in _PROTOCOLS:
+            yield _enum(port, at, "protocol", _PROTOCOLS)
+
+
+_Part = Callable[[Mapping[str, Any], str, _Pod], FieldErrors]
+_FILES_AND_PORTS: tuple[tuple[str, _Part], ...] = (
+    ("ports", _ports),
+    ("env", lambda container, path, pod: validate_env(container, path, pod.volumes)),
+    ("envFrom", lambda container, path, pod: validate_env_from(container, path)),
+    ("volumeMounts", lambda container, path, pod: validate_mounts(container, path, pod.volumes)),
+    ("volumeDevices", lambda container, path, pod: validate_devices(container, path, pod.volumes)),
+)
+_MEANS: tuple[tuple[str, _Part], ...] = (
+    ("resources", lambda c, path, pod: validate_resources(c["resources"], f"{path}.resources", pod.claims)),
+    ("resizePolicy", lambda c, path, pod: validate_resize_policy(c, path, pod.restarts)),
+    (
+        "securityContext",
+        lambda c, path, pod: validate_container_context(
+            c["securityContext"], f"{path}.securityContext", pod.host_users
+        ),
+    ),
+)
+"""Rules of the fields that are given, in upstream's order."""
 
 
 def _host_ports(containers: Any, path: str, start: int) -> FieldErrors:

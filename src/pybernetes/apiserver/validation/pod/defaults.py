@@ -151,7 +151,7 @@ def _field_ref(ref: Object | None) -> None:
 
 
 _FILES = ("secret", "configMap", "downwardAPI", "projected")
-_IN_TREE = {
+_IN_TREE: dict[str, dict[str, Any]] = {
     "iscsi": {"iscsiInterface": "default"},
     "rbd": {"pool": "rbd", "user": "admin", "keyring": "/etc/ceph/keyring"},
     "azureDisk": {"cachingMode": "ReadWrite", "kind": "Shared", "fsType": "ext4", "readOnly": False},

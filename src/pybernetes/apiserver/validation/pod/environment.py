@@ -8,7 +8,7 @@ from pybernetes.api import names
 from pybernetes.api.errors import invalid_value, not_supported, required
 from pybernetes.apiserver.validation.fields import FieldErrors, check, each, not_found
 from pybernetes.apiserver.validation.pod.files import local_path
-from pybernetes.apiserver.validation.pod.spelling import fine, spelled
+from pybernetes.apiserver.validation.spelling import fine, spelled
 
 ENV_FIELDS = (
     "metadata.name",

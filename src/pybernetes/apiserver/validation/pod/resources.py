@@ -45,7 +45,7 @@ def validate_resources(
         for name, text in amounts.items():
             if _is_odd(name, text, of_pod):
                 yield from _entry(name, text, f"{path}.{field}[{name}]", of_pod)
-            if field == "requests" and limits.get(name) != text:
+            if field == "requests" and limits.get(name) != text and _exceeds(name, text, limits.get(name)):
                 yield from _compared(name, text, limits.get(name), path)
     if resources.get("claims"):
         yield from _claims(resources, path, claims)
@@ -65,6 +65,11 @@ def resource_list(amounts: Mapping[str, str], path: str) -> FieldErrors:
 def _is_odd(name: str, text: str, of_pod: bool) -> bool:
     """Whether a name and its amount have any fault: the same few come with every Pod."""
     return any(True for _ in _entry(name, text, "", of_pod))
+
+
+@lru_cache(maxsize=4096)
+def _exceeds(name: str, text: str, most: str | None) -> bool:
+    return any(True for _ in _compared(name, text, most, ""))
 
 
 def _entry(name: str, text: str, path: str, of_pod: bool) -> FieldErrors:

@@ -8,7 +8,7 @@ from pybernetes.api import names
 from pybernetes.api.errors import duplicate, field_forbidden, invalid_value, not_supported, required
 from pybernetes.apiserver.validation.fields import FieldErrors, check, each
 from pybernetes.apiserver.validation.meta import label_selector, labels
-from pybernetes.apiserver.validation.pod.spelling import fine
+from pybernetes.apiserver.validation.spelling import fine
 
 _EFFECTS = ("NoSchedule", "PreferNoSchedule", "NoExecute")
 _COMPARISONS = ("Gt", "Lt")
@@ -99,18 +99,22 @@ def _node_term(term: Mapping[str, Any], path: str, *, values: bool) -> FieldErro
             for index, value in enumerate(rule.get("values") or ()):
                 yield from check(f"{at}.values[{index}]", value, names.label_value(value))
     for at, rule in each(term, "matchFields", path):
-        key, values = rule.get("key") or "", rule.get("values") or ()
-        if rule.get("operator") not in ("In", "NotIn"):
-            yield invalid_value(f"{at}.operator", rule.get("operator") or "", "not a valid selector operator")
-        elif len(values) != 1:
-            yield required(
-                f"{at}.values", "must be only one value when `operator` is 'In' or 'NotIn' for node field selector"
-            )
-        if key != "metadata.name":
-            yield invalid_value(f"{at}.key", key, "not a valid field selector key")
-            continue
-        for index, value in enumerate(values):
-            yield from check(f"{at}.values[{index}]", value, names.dns1123_subdomain(value))
+        yield from _node_field(rule, at)
+
+
+def _node_field(rule: Mapping[str, Any], at: str) -> FieldErrors:
+    key, values = rule.get("key") or "", rule.get("values") or ()
+    if rule.get("operator") not in ("In", "NotIn"):
+        yield invalid_value(f"{at}.operator", rule.get("operator") or "", "not a valid selector operator")
+    elif len(values) != 1:
+        yield required(
+            f"{at}.values", "must be only one value when `operator` is 'In' or 'NotIn' for node field selector"
+        )
+    if key != "metadata.name":
+        yield invalid_value(f"{at}.key", key, "not a valid field selector key")
+        return
+    for index, value in enumerate(values):
+        yield from check(f"{at}.values[{index}]", value, names.dns1123_subdomain(value))
 
 
 def _requirement(rule: Mapping[str, Any], path: str) -> FieldErrors:

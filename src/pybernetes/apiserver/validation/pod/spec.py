@@ -18,9 +18,9 @@ from pybernetes.apiserver.validation.pod.containers import all_containers, claim
 from pybernetes.apiserver.validation.pod.resources import validate_pod_resources, validate_resources
 from pybernetes.apiserver.validation.pod.scheduling import validate_scheduling
 from pybernetes.apiserver.validation.pod.security import validate_pod_context
-from pybernetes.apiserver.validation.pod.spelling import fine
 from pybernetes.apiserver.validation.pod.systems import validate_host_process, validate_system
 from pybernetes.apiserver.validation.pod.volumes import validate_volumes
+from pybernetes.apiserver.validation.spelling import fine
 
 _DNS_POLICIES = ("ClusterFirstWithHostNet", "ClusterFirst", "Default", "None")
 _PREEMPTION = ("PreemptLowerPriority", "Never")

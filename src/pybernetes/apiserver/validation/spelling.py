@@ -1,4 +1,4 @@
-"""Names inside Pod specs, asked for once: the same few labels, keys and ports come with every Pod of a workload."""
+"""Names that come again and again, judged once: labels, keys and ports are the same in every Pod of a workload."""
 
 from collections.abc import Callable
 from functools import lru_cache
