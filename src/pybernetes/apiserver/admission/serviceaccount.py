@@ -49,16 +49,20 @@ async def _validate(request: AdmissionRequest) -> None:
         metadata = request.object["metadata"]
         where = f"{request.call.namespace}/{metadata.get('name', '')}"
         raise refused(request, f"no service account specified for pod {where}")
-    account = request.call.registry.look(ACCOUNTS, request.call.namespace, name) or await _account(request, name)
+    used = list(_used(spec, debugging=debugging))
+    pulling = () if debugging else spec.get("imagePullSecrets") or ()
+    if not used and not pulling:
+        return
+    account = await _account(request, name)
     if annotations(account).get(_ENFORCE) not in _TRUE:
         return
     secrets = {one.get("name", "") for one in account.get("secrets") or ()}
-    for secret, what in _used(spec, debugging=debugging):
+    for secret, what in used:
         if secret not in secrets:
             why = f'{what} secret.secretName="{secret}" is not allowed because service account {name}'
             raise refused(request, f"{why} does not reference that secret")
     pulled = {one.get("name", "") for one in account.get("imagePullSecrets") or ()}
-    for at, one in enumerate(() if debugging else spec.get("imagePullSecrets") or ()):
+    for at, one in enumerate(pulling):
         if one.get("name", "") not in pulled:
             why = f'imagePullSecrets[{at}].name="{one.get("name", "")}" is not allowed because service account {name}'
             raise refused(request, f"{why} does not reference that imagePullSecret")
