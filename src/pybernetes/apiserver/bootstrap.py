@@ -4,7 +4,14 @@ from contextlib import suppress
 
 from pybernetes.api.errors import AlreadyExists
 from pybernetes.api.objects import GroupResource, Object
-from pybernetes.apiserver import default_service_cidr, flowcontrol_objects, kubernetes_service, priority_classes
+from pybernetes.apiserver import (
+    authentication_config,
+    default_service_cidr,
+    flowcontrol_objects,
+    kubernetes_service,
+    local_apiservices,
+    priority_classes,
+)
 from pybernetes.apiserver.authz.bootstrap import ensure as ensure_roles
 from pybernetes.apiserver.config import Config
 from pybernetes.apiserver.storage import Storage
@@ -21,6 +28,8 @@ async def prepare(storage: Storage, config: Config) -> None:
     await flowcontrol_objects.ensure(storage)
     await default_service_cidr.ensure(storage, config)
     await kubernetes_service.ensure(storage, config)
+    await authentication_config.ensure(storage, config)
+    await local_apiservices.ensure(storage, storage.catalog)
     if storage.service_addresses.claims is not None:
         await storage.service_addresses.claims.repair(quiet=True)
     if "RBAC" in config.authorization_modes:

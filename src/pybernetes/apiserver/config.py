@@ -14,6 +14,18 @@ ISSUER = "https://kubernetes.default.svc.cluster.local"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class FrontProxy:
+    """Whose word about users counts (--requestheader-*), as extension servers are told."""
+
+    client_ca: str
+    """PEM."""
+    allowed_names: tuple[str, ...] = ()
+    username_headers: tuple[str, ...] = ()
+    group_headers: tuple[str, ...] = ()
+    extra_headers_prefix: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Config:
     """Everything has a default that suits one process and no sockets (tests, simulation)."""
 
@@ -33,6 +45,9 @@ class Config:
     """--token-auth-file."""
     bootstrap_tokens: bool = False
     """--enable-bootstrap-token-auth."""
+    client_ca: str = ""
+    """--client-ca-file, PEM."""
+    front_proxy: FrontProxy | None = None
     anonymous: bool = True
     authorization_modes: tuple[str, ...] = ("Node", "RBAC")
     enable_admission: tuple[str, ...] = ("NodeRestriction",)

@@ -17,6 +17,7 @@ from pybernetes.apiserver import (
     default_service_cidr,
     flowcontrol_objects,
     kubernetes_service,
+    local_apiservices,
     oidc,
     service_claims,
     upkeep,
@@ -153,6 +154,7 @@ class ApiServer:
                 group.create_task(kubernetes_service.keep(self.storage, self.config), name="apiserver.service")
                 group.create_task(default_service_cidr.keep(self.storage, self.config), name="apiserver.servicecidr")
                 group.create_task(flowcontrol_objects.keep(self.storage), name="apiserver.flowcontrol")
+                group.create_task(local_apiservices.keep(self.storage, self.catalog), name="apiserver.apiservices")
                 group.create_task(upkeep.compact(self.storage), name="apiserver.compact")
                 group.create_task(upkeep.expire_events(self.storage), name="apiserver.events")
                 self._loaded.set()

@@ -19,7 +19,7 @@ from pybernetes.apiserver.admission._configuration import read_configuration
 from pybernetes.apiserver.admission.defaulttolerationseconds import SECONDS
 from pybernetes.apiserver.admit import AdmissionPluginError
 from pybernetes.apiserver.authn.tokens import read_token_file
-from pybernetes.apiserver.config import ISSUER, Config
+from pybernetes.apiserver.config import ISSUER, Config, FrontProxy
 from pybernetes.apiserver.server import ApiServer, UnknownModeError
 from pybernetes.cmd._daemon import StartError, run
 from pybernetes.store import factory
@@ -39,11 +39,6 @@ _ACCEPTED = (
     "etcd-cafile",
     "etcd-certfile",
     "etcd-keyfile",
-    "requestheader-client-ca-file",
-    "requestheader-allowed-names",
-    "requestheader-extra-headers-prefix",
-    "requestheader-group-headers",
-    "requestheader-username-headers",
     "proxy-client-cert-file",
     "proxy-client-key-file",
     "kubelet-preferred-address-types",
@@ -119,6 +114,9 @@ def parser() -> argparse.ArgumentParser:
     boolean("--anonymous-auth", default=True, help="let requests without credentials be system:anonymous")
     boolean("--allow-privileged", default=True, help=argparse.SUPPRESS)
     add("-v", "--v", type=int, default=0, help="log verbosity: 0 warnings and facts, 4 everything")
+    add("--requestheader-client-ca-file", type=Path, help="CA of front proxies, told to extension servers")
+    for name in ("allowed-names", "username-headers", "group-headers", "extra-headers-prefix"):
+        add(f"--requestheader-{name}", default="", help="of front proxies, told to extension servers")
     for name in _ACCEPTED:
         add(f"--{name}", default="", help=argparse.SUPPRESS)
     return flags
@@ -151,6 +149,8 @@ def config_of(options: argparse.Namespace) -> Config:
             verifying_keys=keys,
             static_tokens=tokens,
             bootstrap_tokens=options.enable_bootstrap_token_auth,
+            client_ca=options.client_ca_file.read_text() if options.client_ca_file else "",
+            front_proxy=_front_proxy(options),
             anonymous=options.anonymous_auth,
             authorization_modes=_listed(options.authorization_mode),
             enable_admission=_listed(options.enable_admission_plugins),
@@ -160,6 +160,18 @@ def config_of(options: argparse.Namespace) -> Config:
         )
     except (OSError, PkiError, ssl.SSLError, ValueError) as error:
         raise StartError(f"cannot use a flag's value: {error}") from error
+
+
+def _front_proxy(options: argparse.Namespace) -> FrontProxy | None:
+    if not options.requestheader_client_ca_file:
+        return None
+    return FrontProxy(
+        client_ca=options.requestheader_client_ca_file.read_text(),
+        allowed_names=_listed(options.requestheader_allowed_names),
+        username_headers=_listed(options.requestheader_username_headers),
+        group_headers=_listed(options.requestheader_group_headers),
+        extra_headers_prefix=_listed(options.requestheader_extra_headers_prefix),
+    )
 
 
 def _admission(options: argparse.Namespace) -> dict[str, Object]:
