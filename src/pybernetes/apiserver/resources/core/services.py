@@ -7,7 +7,8 @@ from typing import Any
 
 from pybernetes.api import names
 from pybernetes.api.objects import Object
-from pybernetes.apiserver.resource import Column, Resource
+from pybernetes.apiserver.proxying import proxy_service
+from pybernetes.apiserver.resource import Column, Resource, Subresource
 from pybernetes.apiserver.resources._columns import AGE, NONE, labels_text, spec, status
 from pybernetes.apiserver.resources.core import _service_fields as fields
 from pybernetes.apiserver.resources.core._service_allocation import allocate, release
@@ -153,6 +154,7 @@ def _port_text(port: Mapping[str, Any]) -> str:
 RESOURCE = Resource(
     group="",
     plural="services",
+    subresources={"proxy": Subresource(connect=proxy_service)},
     default=_default,
     prepare=_prepare,
     validate=fields.validate,
