@@ -2,7 +2,7 @@
 
 import ast
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import yaml
@@ -112,8 +112,25 @@ def _marked(root: Path) -> Iterator[tuple[str, str]]:
         text = path.read_text()
         if "mark.conformance" not in text:
             continue
-        for node in ast.walk(ast.parse(text)):
+        tree = ast.parse(text)
+        named = {
+            target.id: node.value
+            for node in tree.body
+            if isinstance(node, ast.Assign)
+            for target in node.targets
+            if isinstance(target, ast.Name)
+        }
+        for node in ast.walk(tree):
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
                 for call in node.decorator_list:
                     if isinstance(call, ast.Call) and ast.unparse(call.func) == "pytest.mark.conformance":
-                        yield _bare(ast.literal_eval(call.args[0])), f"{path.relative_to(root)}::{node.name}"
+                        yield _bare(_text(call.args[0], named)), f"{path.relative_to(root)}::{node.name}"
+
+
+def _text(node: ast.expr, named: Mapping[str, ast.expr]) -> str:
+    """A string of a test's source: a literal, a constant of its module, or several of them joined."""
+    if isinstance(node, ast.Name):
+        return _text(named[node.id], named)
+    if isinstance(node, ast.BinOp):
+        return _text(node.left, named) + _text(node.right, named)
+    return str(ast.literal_eval(node))
