@@ -112,7 +112,10 @@ class Applying:
         live = bare(old if old is not None else self._account.zero(served))
         live["metadata"].pop("resourceVersion", None)
         managed = self._owners(old, live, served, step)
-        new, managed = _applied(managed, live, wanted, step, force=config.force)
+        try:
+            new, managed = _applied(managed, live, wanted, step, force=config.force)
+        except RecursionError:
+            raise errors.BadRequest("error decoding YAML: exceeded max depth") from None
         if step.manager.name == _KUBECTL:
             new = _remembering(new, config.value)
         made = form.walk(new).object

@@ -4,7 +4,7 @@ The order is upstream's: decode -> default -> who owns which field -> mutating a
 validation -> validating admission -> allocations -> store.
 """
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import orjson
@@ -64,13 +64,13 @@ class Writes:
         account = account or self._account.tracked(call, served)
         metadata = obj["metadata"]
         if metadata.get("name") or not metadata.get("generateName"):
-            return await held(call, self._create(call, served, obj, account))
+            return await _held(call, self._create(call, served, obj, account))
         sent, random = orjson.dumps(obj), self._storage.clock.random
         for left in reversed(range(_GENERATIONS)):
             name = metadata["generateName"][:_NAME_LIMIT] + "".join(random.choices(_SUFFIX, k=5))
             obj["metadata"]["name"] = name
             try:
-                return await held(call, self._create(call, served, obj, account))
+                return await _held(call, self._create(call, served, obj, account))
             except errors.AlreadyExists as error:
                 if left:
                     obj = orjson.loads(sent)  # as it was before admission
@@ -206,7 +206,7 @@ class Writes:
             if named and named != str(entry.revision):
                 raise errors.conflict(served.gr, call.name, MODIFIED)
             try:
-                return await held(call, self._change(call, served, (entry, old), wanted, account))
+                return await _held(call, self._change(call, served, (entry, old), wanted, account))
             except errors.Conflict as error:
                 if named or MODIFIED not in error.message:
                     raise
@@ -267,6 +267,14 @@ class Writes:
         if faults:
             name = obj["metadata"].get("name", "")
             raise errors.invalid(served.resource.group, served.facts.kind, name, faults)
+
+
+async def _held(call: Call, write: Awaitable[Result]) -> Result:
+    """Awaits a write as `held` does. Raises BadRequest for raw JSON that is nested too deep to be compared."""
+    try:
+        return await held(call, write)
+    except RecursionError:
+        raise errors.BadRequest("couldn't get version/kind; json parse error: exceeded max depth") from None
 
 
 class _Scope(Struct, frozen=True):

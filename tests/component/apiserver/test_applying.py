@@ -280,3 +280,18 @@ async def test_another_version_of_a_kind_is_applied_to_what_is_stored(api):
     assert (await applied(api, target, event))["note"] == "n"
     _, stored = await api("GET", "/api/v1/namespaces/default/events/e")
     assert (stored["message"], owners(stored)) == ("n", [("a", "Apply", "")])
+
+
+@pytest.mark.parametrize("depth", [60, 200, 400, 3000])
+async def test_deep_json_is_applied_or_refused(api, depth):
+    revisions = "/apis/apps/v1/namespaces/default/controllerrevisions"
+    codes = set()
+    for leaf in (b"1", b"2"):
+        data = b'{"a":' * depth + leaf + b"}" * depth
+        head = b'{"apiVersion":"apps/v1","kind":"ControllerRevision","metadata":{"name":"r"},"revision":1,"data":'
+        code, _ = await apply(api, f"{revisions}/r", head + data + b"}")
+        codes.add(code)
+        code, _ = await api("PATCH", f"{revisions}/r", {"metadata": {"labels": {"a": "b"}}}, content_type=MERGE)
+        codes.add(code)
+    assert max(codes) < 500
+    assert depth > 60 or codes == {200, 201, 422}  # what a revision holds does not change

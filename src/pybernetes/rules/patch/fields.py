@@ -6,7 +6,7 @@ Sets are never changed once they are made, so they share what is alike.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import orjson
 
@@ -17,8 +17,8 @@ FieldSet: TypeAlias = dict[str, Any]
 _SELF = "."
 _ABSENT = object()
 _MEMBER: FieldSet = {}
-DEEPEST = 200
-"""Levels below which a set that a client sends is refused."""
+DEEPEST = 100
+"""Levels of a set: what is deeper is owned whole, and a deeper set that a client sends is refused."""
 
 
 class BadItem(ValueError):
@@ -268,25 +268,27 @@ def items(values: Sequence[Any], node: Node) -> dict[str, list[Any]]:
 
 def of_object(value: Mapping[str, Any], node: Node) -> FieldSet:
     """What whoever applies this object owns."""
-    fields = _owned(value, node)
+    fields = _owned(value, node, DEEPEST)
     return {element: below for element, below in fields.items() if element != _SELF}
 
 
-def _owned(value: Any, node: Node) -> FieldSet:
+def _owned(value: Any, node: Node, levels: int) -> FieldSet:
     """Leaves, items and empty values; of maps and lists only what is in them."""
     node = seen(value, node)
     result: FieldSet = {}
+    if not levels:
+        return _MEMBER
     if node.kind == "map" and isinstance(value, dict):
         for name, inner in value.items():
             child = node.child(name) or ATOMIC
-            below = _owned(inner, child)
+            below = _owned(inner, child, levels - 1)
             if below and name not in node.fields:
                 below = _as_member(below)
             result[f"f:{name}"] = below
     elif node.kind in ("set", "keyed") and isinstance(value, list):
         for element, found in items(value, node).items():
             single = len(found) == 1 and node.kind == "keyed"
-            result[element] = _as_member(_owned(found[0], node.item or ATOMIC)) if single else _MEMBER
+            result[element] = _as_member(_owned(found[0], node.item or ATOMIC, levels - 1)) if single else _MEMBER
     return result
 
 
@@ -301,18 +303,26 @@ def compare(old: Mapping[str, Any], new: Mapping[str, Any], node: Node) -> tuple
     """What the step from `old` to `new` removes, and what it adds or changes."""
     removed: FieldSet = {}
     changed: FieldSet = {}
-    _maps(old, new, node, (removed, changed))
+    _maps(old, new, node, _Into(removed, changed, DEEPEST))
     return removed, changed
 
 
-def _maps(old: Mapping[str, Any], new: Mapping[str, Any], node: Node, into: tuple[FieldSet, FieldSet]) -> None:
-    removed, changed = into
+class _Into(NamedTuple):
+    """Where a comparison writes at one level, and how many levels there are below."""
+
+    removed: FieldSet
+    changed: FieldSet
+    levels: int
+
+
+def _maps(old: Mapping[str, Any], new: Mapping[str, Any], node: Node, into: _Into) -> None:
+    removed, changed, levels = into
     fields = node.fields
     common = 0
     for name, value in new.items():
         before = old.get(name, _ABSENT)
         if before is _ABSENT:
-            changed[f"f:{name}"] = whole(value, fields.get(name) or node.item or ATOMIC)
+            changed[f"f:{name}"] = whole(value, fields.get(name) or node.item or ATOMIC, levels)
             continue
         common += 1
         if before != value:
@@ -320,48 +330,50 @@ def _maps(old: Mapping[str, Any], new: Mapping[str, Any], node: Node, into: tupl
     if common < len(old):
         for name, before in old.items():
             if name not in new:
-                removed[f"f:{name}"] = whole(before, fields.get(name) or node.item or ATOMIC)
+                removed[f"f:{name}"] = whole(before, fields.get(name) or node.item or ATOMIC, levels)
 
 
-def _step(old: Any, new: Any, node: Node, element: str, into: tuple[FieldSet, FieldSet]) -> None:
+def _step(old: Any, new: Any, node: Node, element: str, into: _Into) -> None:
     """From one value to another of the same place; they differ."""
     kind = node.kind
     if kind == "untyped":
         _untyped_step(old, new, element, into)
         return
-    inner: tuple[FieldSet, FieldSet] = ({}, {})
+    if kind == "leaf" or not (old or new) or not into.levels:
+        into.changed[element] = _MEMBER
+        return
+    inner = _Into({}, {}, into.levels - 1)
     if kind == "map":
         before, after = old if isinstance(old, dict) else {}, new if isinstance(new, dict) else {}
         _maps(before, after, node, inner)
     elif kind in ("set", "keyed"):
         _lists(old if isinstance(old, list) else [], new if isinstance(new, list) else [], node, inner)
-    if kind == "leaf" or not (old or new):
-        into[1][element] = _MEMBER
-        return
-    for target, found in zip(into, inner, strict=True):
-        if found:
-            target[element] = found
+    if inner.removed:
+        into.removed[element] = inner.removed
+    if inner.changed:
+        into.changed[element] = inner.changed
 
 
-def _untyped_step(old: Any, new: Any, element: str, into: tuple[FieldSet, FieldSet]) -> None:
+def _untyped_step(old: Any, new: Any, element: str, into: _Into) -> None:
     """A map that becomes another kind of value loses its fields, and the other way round gains them."""
     before, after = isinstance(old, dict), isinstance(new, dict)
     if before and after:
         _step(old, new, UNTYPED_MAP, element, into)
         return
     if before and old:
-        into[0][element] = {name: below for name, below in whole(old, UNTYPED_MAP).items() if name != _SELF}
-    into[1][element] = whole(new, UNTYPED_MAP) if after else _MEMBER
+        away = whole(old, UNTYPED_MAP, into.levels)
+        into.removed[element] = {name: below for name, below in away.items() if name != _SELF}
+    into.changed[element] = whole(new, UNTYPED_MAP, into.levels) if after else _MEMBER
 
 
-def _lists(old: Sequence[Any], new: Sequence[Any], node: Node, into: tuple[FieldSet, FieldSet]) -> None:
-    removed, changed = into
+def _lists(old: Sequence[Any], new: Sequence[Any], node: Node, into: _Into) -> None:
+    removed, changed, levels = into
     before, after = items(old, node), items(new, node)
     inner = node.item or ATOMIC
     for element, now in after.items():
         was = before.get(element)
         if was is None:
-            changed[element] = whole(now[0], inner) if len(now) == 1 else _MEMBER
+            changed[element] = whole(now[0], inner, levels) if len(now) == 1 else _MEMBER
         elif len(was) == len(now) == 1:
             if was[0] != now[0]:
                 _step(was[0], now[0], inner, element, into)
@@ -369,19 +381,19 @@ def _lists(old: Sequence[Any], new: Sequence[Any], node: Node, into: tuple[Field
             if was != now:
                 changed[element] = _MEMBER
         elif len(was) > 1:  # no duplicate any more: its fields are told apart again
-            changed[element] = whole(now[0], inner)
+            changed[element] = whole(now[0], inner, levels)
             removed[element] = _MEMBER
         else:
-            removed[element] = whole(was[0], inner)
+            removed[element] = whole(was[0], inner, levels)
             changed[element] = _MEMBER
     for element, was in before.items():
         if element not in after:
-            removed[element] = whole(was[0], inner) if len(was) == 1 else _MEMBER
+            removed[element] = whole(was[0], inner, levels) if len(was) == 1 else _MEMBER
 
 
-def whole(value: Any, node: Node) -> FieldSet:
+def whole(value: Any, node: Node, levels: int = DEEPEST) -> FieldSet:
     """All of a value that comes or goes: itself and everything below it."""
-    if not value or node.kind == "leaf":
+    if not value or node.kind == "leaf" or not levels:
         return _MEMBER
     node = seen(value, node)
     result: FieldSet = {_SELF: _MEMBER}
@@ -389,11 +401,11 @@ def whole(value: Any, node: Node) -> FieldSet:
         fields, item = node.fields, node.item
         for name, inner in value.items():
             child = fields.get(name) or item
-            result[f"f:{name}"] = _MEMBER if child is None or child.kind == "leaf" else whole(inner, child)
+            result[f"f:{name}"] = _MEMBER if child is None or child.kind == "leaf" else whole(inner, child, levels - 1)
         return result
     if node.kind in ("set", "keyed") and isinstance(value, list):
         inner_node = node.item or ATOMIC
         for element, found in items(value, node).items():
-            result[element] = whole(found[0], inner_node) if len(found) == 1 else _MEMBER
+            result[element] = whole(found[0], inner_node, levels - 1) if len(found) == 1 else _MEMBER
         return result
     return _MEMBER
