@@ -117,4 +117,5 @@ async def test_duplicates_in_a_cr_when_preserving_unknown_fields(api: Api) -> No
     assert 'line 9: key "foo" already set in map' in answer["message"]
     raw = b'{"apiVersion":"mygroup.example.com/v1","kind":"Check","metadata":{"name":"x"},"a":{"foo":1,"foo":2}}'
     code, answer = await api("POST", f"{PATH}?{STRICT}", raw, content_type="application/json")
-    assert (code, answer["message"]) == (400, 'strict decoding error: duplicate field "a.foo"')
+    assert code == 400
+    assert answer["message"].endswith('strict decoding error: duplicate field "a.foo"')
