@@ -139,13 +139,13 @@ def _container(container: Mapping[str, Any], path: str, pod: _Pod) -> FieldError
         yield required(f"{path}.image")
     if get("terminationMessagePolicy") not in _MESSAGES:
         yield _enum(container, path, "terminationMessagePolicy", _MESSAGES)
-    for field, rule in _FILES_AND_PORTS:
-        if get(field):
+    for given, rule in _FILES_AND_PORTS:
+        if get(given):
             yield from rule(container, path, pod)
     if get("imagePullPolicy") not in _POLICIES:
         yield _enum(container, path, "imagePullPolicy", _POLICIES)
-    for field, rule in _MEANS:
-        if get(field):
+    for given, rule in _MEANS:
+        if get(given):
             yield from rule(container, path, pod)
 
 
