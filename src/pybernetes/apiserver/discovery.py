@@ -33,6 +33,8 @@ class Discovery:
         self._address = address
         self._by_version: dict[tuple[str, str], list[Served]] = {}
         for served in catalog:
+            if served.refused:
+                continue  # generic clients would choose it
             self._by_version.setdefault((served.facts.group, served.facts.version), []).append(served)
         for group in self._by_version.values():
             group.sort(key=lambda served: served.facts.plural)

@@ -91,8 +91,11 @@ class JsonEncoding:
             b',"items":[',
         ]
         if page.entries:
-            # Items of a typed list carry no kind: the list's own says it.
-            parts += [b"{", b",{".join([entry.body for entry in page.entries])]
+            if served.own_form:  # custom resources say of each what it is
+                parts.append(b",".join([entry.json for entry in page.entries]))
+            else:
+                # Items of a typed list carry no kind: the list's own says it.
+                parts += [b"{", b",{".join([entry.body for entry in page.entries])]
         parts.append(b"]}")
         return b"".join(parts)
 
