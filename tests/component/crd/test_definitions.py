@@ -5,6 +5,12 @@ from typing import Any
 import pytest
 from tests.component.crd.definitions import CRDS, Api, crd_of
 
+from pybernetes.api import schema as schema_types
+from pybernetes.api.objects import GroupVersionKind
+from pybernetes.wire.codecs import protobuf
+
+DEFINITION = GroupVersionKind("apiextensions.k8s.io", "v1", "CustomResourceDefinition")
+
 STRING = {"type": "string"}
 V = "spec.validation.openAPIV3Schema"
 PRESERVE = "x-kubernetes-preserve-unknown-fields"
@@ -316,6 +322,34 @@ async def test_a_raw_schema_is_stored_and_returned_exactly(api: Api) -> None:
     assert made["spec"]["versions"][0]["schema"]["openAPIV3Schema"] == schema
     assert made["spec"]["conversion"] == {"strategy": "None"}
     assert made["metadata"]["generation"] == 1
+
+
+async def test_a_definition_survives_protobuf(api: Api) -> None:
+    schema = {
+        "a": {"type": "array", "items": {"type": "integer", "enum": [1, 2], "default": 1}, "nullable": True},
+        "b": {"type": "object", "additionalProperties": {"x-kubernetes-int-or-string": True}},
+        "c": {"type": "object", PRESERVE: True, "default": {"x": [1, {"y": None}]}},
+        "d": {**LIST, "items": item(), "maxItems": 4},
+    }
+    crd = crd_of(schema, selectableFields=None, subresources={"status": {}})
+    kind = "application/vnd.kubernetes.protobuf"
+    made = await api.ok("POST", f"{CRDS}?dryRun=All", crd)
+    code, raw = await api("POST", CRDS, crd, accept=kind)
+    assert code == 201
+    await api.established("widgets.example.com")
+    code, raw = await api("GET", f"{CRDS}/widgets.example.com", accept=kind)
+    await api.ok("DELETE", f"{CRDS}/widgets.example.com")
+
+    async def gone() -> bool:
+        return bool((await api("GET", f"{CRDS}/widgets.example.com"))[0] == 404)
+
+    await api.until(gone)
+    created = protobuf.decode_object(raw, DEFINITION)
+    for name in ("resourceVersion", "finalizers", "deletionTimestamp"):
+        created["metadata"].pop(name, None)
+    body = protobuf.encode_object(created, schema_types.type_name(DEFINITION) or "")
+    again = await api.ok("POST", CRDS, body, content_type=kind)
+    assert again["spec"] == made["spec"]
 
 
 async def test_the_table_shows_when_they_were_made(api: Api) -> None:

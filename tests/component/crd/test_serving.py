@@ -42,7 +42,7 @@ async def test_a_definition_is_established_and_its_objects_are_served(api: Api) 
     assert made["metadata"]["generation"] == 1
     assert await api.ok("GET", f"{WIDGETS}/one") == made
     listed = await api.ok("GET", "/apis/example.com/v1/widgets")
-    assert (listed["kind"], len(listed["items"])) == ("WidgetList", 1)
+    assert (listed["kind"], listed["items"]) == ("WidgetList", [made])
     patched = await api.ok("PATCH", f"{WIDGETS}/one", {"spec": {"size": 5}})
     assert (patched["spec"]["size"], patched["metadata"]["generation"]) == (5, 2)
     await api.ok("DELETE", f"{WIDGETS}/one")
@@ -259,6 +259,33 @@ async def test_dry_runs_store_nothing(api: Api) -> None:
     assert (await api("GET", f"{WIDGETS}/one"))[0] == 404
     assert (await api.ok("POST", f"{CRDS}?dryRun=All", renamed("gadgets")))["status"]["storedVersions"] == ["v1"]
     assert (await api("GET", f"{CRDS}/gadgets.example.com"))[0] == 404
+
+
+async def test_cluster_scoped_objects_have_no_namespace(api: Api) -> None:
+    await api.define(crd_of(SPEC, scope="Cluster"))
+    made = await api.ok("POST", "/apis/example.com/v1/widgets", widget())
+    assert "namespace" not in made["metadata"]
+    assert (await api("GET", WIDGETS))[0] == 404
+    assert (await api.ok("GET", "/apis/example.com/v1/widgets/one")) == made
+
+
+async def test_names_may_be_restricted_by_the_schema(api: Api) -> None:
+    await api.define(crd_of({"metadata": {"type": "object", "properties": {"name": {**STRING, "maxLength": 3}}}}))
+    await api.ok("POST", WIDGETS, widget("abc"))
+    assert await api.faults("POST", WIDGETS, widget("abcd")) == [
+        "metadata.name: Too long: may not be more than 3 bytes"
+    ]
+
+
+async def test_numbers_are_kept_as_go_keeps_them(api: Api) -> None:
+    await api.define(crd_of(root={"x-kubernetes-preserve-unknown-fields": True}))
+    raw = b"""{"apiVersion":"example.com/v1","kind":"Widget","metadata":{"name":"one"},
+        "a":1.0,"b":9223372036854775807,"c":1e3,"d":0.1,"e":1e30,"f":[2.50]}"""
+    made = await api.ok("POST", WIDGETS, raw, content_type="application/json")
+    assert [repr(made[name]) for name in "abcdef"] == ["1", "9223372036854775807", "1000", "0.1", "1e+30", "[2.5]"]
+    text = b"apiVersion: example.com/v1\nkind: Widget\nmetadata: {name: two}\na: 100000000000000000000000000\n"
+    made = await api.ok("POST", WIDGETS, text, content_type="application/yaml")
+    assert made["a"] == 1e26
 
 
 def renamed(plural: str) -> dict[str, Any]:

@@ -76,6 +76,8 @@ class Definitions:
         except (ApiError, StoreError) as error:
             log.warning("definition is not settled name=%s cause=%s", name, error)
             asyncio.get_running_loop().call_later(_RETRY_SECONDS, self._note, name)
+        except (KeyError, TypeError, ValueError) as error:  # stored by something else than this server
+            log.error("definition is unreadable and not served name=%s cause=%r", name, error)
 
     def _changed(self, kind: str, crd: Object) -> None:
         name, group = crd["metadata"]["name"], crd.get("spec", {}).get("group", "")
