@@ -21,7 +21,7 @@ RESOURCE = GroupResource(GROUP, "apiservices")
 MANAGED = "kube-aggregator.kubernetes.io/automanaged"
 LOOK_SECONDS = 1.0
 """How often `keep` asks whether definitions have come or gone."""
-REPAIR_SECONDS = 10
+REPAIR_SECONDS = 30
 
 _GROUPS = {
     "": 18000,

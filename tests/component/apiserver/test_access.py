@@ -106,6 +106,28 @@ async def test_a_token_for_others_or_by_others_is_refused(api):
     assert (await api("GET", MAPS, user=None, authorization=f"Bearer {shared}"))[0] == 401
 
 
+async def test_the_keys_of_tokens_are_for_accounts_and_may_be_kept(api):
+    robot = User("system:serviceaccount:default:robot", groups=("system:serviceaccounts", "system:authenticated"))
+    kinds = {
+        "/.well-known/openid-configuration": "application/json",
+        "/openid/v1/jwks": "application/jwk-set+json",
+    }
+    for path, kind in kinds.items():
+        response = await api.send("GET", path, user=robot)
+        assert response.status == 200
+        assert response.headers.get("content-type") == kind
+        assert response.headers.get("cache-control") == "public, max-age=3600"
+        assert (await api("GET", path, user=BOB))[0] == 403
+    _, document = await api("GET", "/.well-known/openid-configuration")
+    assert set(document) == {
+        "issuer",
+        "jwks_uri",
+        "response_types_supported",
+        "subject_types_supported",
+        "id_token_signing_alg_values_supported",
+    }
+
+
 async def test_a_review_says_whose_a_token_is_and_for_whom(api):
     path = "/apis/authentication.k8s.io/v1/tokenreviews"
     token = await token_of(api, audiences=["vault", "store"])

@@ -40,7 +40,7 @@ def validate_client(client: Mapping[str, Any], path: str) -> FieldErrors:
         yield required(path, "exactly one of url or service is required")
     elif url is not None:
         yield from validate_url(url, f"{path}.url")
-    else:
+    elif service is not None:
         yield from validate_service(service, f"{path}.service")
 
 

@@ -148,3 +148,20 @@ def test_rules_of_a_user_are_those_of_cluster_and_namespace(rbac, registry):
     registry.bind(USER, "Role/r", namespace="x")
     assert len(rbac.rules(BOB, "x")) == 2
     assert len(rbac.rules(BOB, "y")) == 1
+
+
+def test_a_refusal_names_the_roles_that_are_not_there(rbac, registry):
+    registry.bind(USER, "ClusterRole/gone")
+    assert rbac.authorize(asks()) == (
+        Decision.NO_OPINION,
+        'RBAC: clusterrole.rbac.authorization.k8s.io "gone" not found',
+    )
+    registry.bind(USER, "Role/lost", namespace="x")
+    assert rbac.authorize(asks())[1] == (
+        'RBAC: [clusterrole.rbac.authorization.k8s.io "gone" not found, '
+        'role.rbac.authorization.k8s.io "lost" not found]'
+    )
+    assert rbac.authorize(Attributes(BOB, "get", "/metrics"))[1].endswith('"gone" not found')
+    registry.role(name="gone")
+    registry.role(name="lost", namespace="x")
+    assert rbac.authorize(asks())[1] == ""
