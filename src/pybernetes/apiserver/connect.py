@@ -4,6 +4,7 @@ A log is a plain stream. An upgrade (WebSocket, SPDY) goes through byte for byte
 client's to read. Admission (CONNECT) and the `create` check have been made by the time these are called.
 """
 
+import re
 from collections.abc import AsyncIterator, Mapping
 from ssl import SSLContext
 from urllib.parse import quote, urlencode
@@ -28,6 +29,7 @@ KUBELET_PORT = 10250
 _ADDRESSES = ("InternalIP", "ExternalIP", "Hostname")
 _STREAMS = (("stdin", "input"), ("stdout", "output"), ("stderr", "error"), ("tty", "tty"))
 _LOG_OPTIONS = ("follow", "previous", "sinceSeconds", "sinceTime", "timestamps", "tailLines", "limitBytes", "stream")
+_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)", re.ASCII)
 _LOG_STREAMS = ("All", "Stderr", "Stdout")
 _DROPPED = ("authorization", "host", "cookie", "impersonate-", "x-remote-", "content-length")
 
@@ -252,7 +254,11 @@ def _streams(query: Mapping[str, list[str]]) -> list[tuple[str, str]]:
 def _log_faults(query: Query) -> list[FieldError]:
     faults = []
     numbers = {name: integer(query, name) for name in ("tailLines", "limitBytes", "sinceSeconds")}
-    both = numbers["sinceSeconds"] is not None and bool(query.get("sinceTime", [""])[0])
+    since = query.get("sinceTime", [""])[0]
+    if since and not _TIME.fullmatch(since):
+        shape = "2006-01-02T15:04:05Z07:00"
+        raise errors.BadRequest(f'parsing time "{since}" as "{shape}": cannot parse "{since}" as "2006"')
+    both = numbers["sinceSeconds"] is not None and bool(since)
     for name, least in (("tailLines", 0), ("limitBytes", 1), ("sinceSeconds", 1)):
         number = numbers[name]
         if name == "sinceSeconds" and both:

@@ -17,10 +17,6 @@ def _default(obj: Object) -> None:
     default_template(template)
 
 
-def _prepare(obj: Object, old: Object | None) -> None:
-    """metadata.generation counts changes of the template, which is no spec."""
-
-
 def _validate(obj: Object) -> FieldErrors:
     yield from validate_template(obj.get("template") or {}, "template")
 
@@ -37,7 +33,6 @@ RESOURCE = Resource(
     group="",
     plural="podtemplates",
     default=_default,
-    prepare=_prepare,
     validate=_validate,
     warn=_warn,
     columns=(

@@ -1,6 +1,6 @@
 """Warnings about Pod specs: what is deprecated, does nothing, or probably not what was meant. Templates share them."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from pybernetes.api import names
@@ -58,29 +58,39 @@ def warn_template(template: Mapping[str, Any], path: str) -> Iterator[str]:
     for key, text in _ANNOTATIONS.items():
         if key in annotations:
             yield f"{root}metadata.annotations[{key}]: {text}"
-    if spec.get("volumes"):
-        yield from _volumes(spec, at)
-    yield from _twice(spec, "hostAliases", "ip", at)
-    yield from _twice(spec, "imagePullSecrets", "name", at)
-    for where, secret in each(spec, "imagePullSecrets", at):
-        if not secret.get("name"):
-            yield f'{where}.name: invalid empty name ""'
-    yield from _fractions(spec.get("overhead"), f"{at}.overhead")
+    for field, rule in _PARTS:
+        if spec.get(field):
+            yield from rule(spec, at)
     if annotations:
         yield from _profiles(annotations, spec, root, of_template=bool(path))
-    containers = all_containers(spec, at)
-    for where, container in containers:
-        resources = container.get("resources") or {}
-        for name in _BYTES:
-            for field in ("limits", "requests"):
-                yield from _fraction(resources.get(field), name, f"{where}.resources.{field}")
-        if len(container.get("env") or ()) > 1:
-            yield from _variables(container, where)
-    yield from _ports(containers)
+    yield from _containers(spec, at)
     if (spec.get("terminationGracePeriodSeconds") or 0) < 0:
         why = "must be >= 0; negative values are invalid and will be treated as 1"
         yield f"{at}.terminationGracePeriodSeconds: {why}"
-    yield from _pod_affinity(spec.get("affinity") or {}, f"{at}.affinity")
+    if spec.get("affinity"):
+        yield from _pod_affinity(spec["affinity"], f"{at}.affinity")
+
+
+def _containers(spec: Mapping[str, Any], path: str) -> Iterator[str]:
+    containers = all_containers(spec, path)
+    for where, container in containers:
+        for field, amounts in (container.get("resources") or {}).items():
+            if field != "claims" and amounts:
+                yield from _fractions(amounts, f"{where}.resources.{field}")
+        if len(container.get("env") or ()) > 1:
+            yield from _variables(container, where)
+    yield from _ports(containers)
+
+
+def _aliases(spec: Mapping[str, Any], path: str) -> Iterator[str]:
+    return _twice(spec, "hostAliases", "ip", path)
+
+
+def _secrets(spec: Mapping[str, Any], path: str) -> Iterator[str]:
+    yield from _twice(spec, "imagePullSecrets", "name", path)
+    for where, secret in each(spec, "imagePullSecrets", path):
+        if not secret.get("name"):
+            yield f'{where}.name: invalid empty name ""'
 
 
 def _placement(spec: Mapping[str, Any], path: str) -> Iterator[str]:
@@ -114,9 +124,10 @@ def _volumes(spec: Mapping[str, Any], path: str) -> Iterator[str]:
             if kind in _VOLUMES and source is not None:
                 shown, text = _VOLUMES[kind]
                 yield f"{where}.{shown}: {text}"
-        claim = ((volume.get("ephemeral") or {}).get("volumeClaimTemplate") or {}).get("spec") or {}
-        requests = (claim.get("resources") or {}).get("requests")
-        yield from _fraction(requests, "storage", f"{where}.ephemeral.volumeClaimTemplate.spec.resources.requests")
+        if volume.get("ephemeral") is not None:
+            claim = (volume["ephemeral"].get("volumeClaimTemplate") or {}).get("spec") or {}
+            requests = (claim.get("resources") or {}).get("requests")
+            yield from _fraction(requests, "storage", f"{where}.ephemeral.volumeClaimTemplate.spec.resources.requests")
         for source in (volume.get("projected") or {}).get("sources") or ():
             if source.get("serviceAccountToken") is not None:
                 tokens.add(source["serviceAccountToken"].get("path") or "")
@@ -149,9 +160,10 @@ def _twice(spec: Mapping[str, Any], field: str, name: str, path: str) -> Iterato
         seen.add(value)
 
 
-def _fractions(amounts: Mapping[str, str] | None, path: str) -> Iterator[str]:
+def _fractions(amounts: Mapping[str, str], path: str) -> Iterator[str]:
     for name in _BYTES:
-        yield from _fraction(amounts, name, path)
+        if name in amounts:
+            yield from _fraction(amounts, name, path)
 
 
 def _fraction(amounts: Mapping[str, str] | None, name: str, path: str) -> Iterator[str]:
@@ -222,3 +234,11 @@ def _pod_affinity(affinity: Mapping[str, Any], path: str) -> Iterator[str]:
         for where, soft in each(terms, _SOFT, f"{path}.{kind}"):
             if (soft.get("podAffinityTerm") or {}).get("labelSelector") is None:
                 yield f"{where}.podAffinityTerm.labelSelector: {_NO_SELECTOR}"
+
+
+_PARTS: tuple[tuple[str, Callable[[Mapping[str, Any], str], Iterator[str]]], ...] = (
+    ("volumes", _volumes),
+    ("hostAliases", _aliases),
+    ("imagePullSecrets", _secrets),
+    ("overhead", lambda spec, path: _fractions(spec["overhead"], f"{path}.overhead")),
+)
