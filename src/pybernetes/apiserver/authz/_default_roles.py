@@ -97,6 +97,7 @@ _NODE: Rules = [
     rule("create delete get patch update", "csinodes", "storage.k8s.io"),
     rule(READ, "runtimeclasses", "node.k8s.io"),
     rule("get", "resourceclaims", _DEVICES),
+    rule("get", "serviceaccounts"),
     rule(_ALL, "resourceslices", _DEVICES),
     rule(READ, "clustertrustbundles", _SIGNERS),
     rule(f"create {READ}", "podcertificaterequests", _SIGNERS),
@@ -105,7 +106,7 @@ _NODE: Rules = [
 _SCHEDULER: Rules = [
     *_EVENTS,
     rule("create", "leases", "coordination.k8s.io"),
-    rule("get patch update", "leases", "coordination.k8s.io", "kube-scheduler"),
+    rule("get list patch update watch", "leases", "coordination.k8s.io", "kube-scheduler"),
     rule(READ, "nodes"),
     rule("delete get list watch", "pods"),
     rule("create", "bindings pods/binding"),
@@ -121,7 +122,8 @@ _SCHEDULER: Rules = [
     rule(READ, "namespaces"),
     rule(READ, "priorityclasses", "scheduling.k8s.io"),
     rule(f"patch update {READ}", "resourceclaims", _DEVICES),
-    rule("patch update", "resourceclaims/status", _DEVICES),
+    rule(f"patch update {READ}", "resourceclaims/status", _DEVICES),
+    rule(f"patch update {READ}", "pods/finalizers"),
     rule(READ, "deviceclasses devicetaintrules resourceslices", _DEVICES),
 ]
 
@@ -144,7 +146,9 @@ _ROLES: dict[str, Rules] = {
     "system:discovery": [
         urls("get", "/api /api/* /apis /apis/* /healthz /livez /openapi /openapi/* /readyz /version /version/")
     ],
-    "system:monitoring": [urls("get", "/healthz /healthz/* /livez /livez/* /metrics /metrics/slis /readyz /readyz/*")],
+    "system:monitoring": [
+        urls("get", "/healthz /healthz/* /livez /livez/* /metrics /metrics/slis /readyz /readyz/* /flagz /statusz")
+    ],
     "system:basic-user": [
         rule("create", "selfsubjectaccessreviews selfsubjectrulesreviews", "authorization.k8s.io"),
         rule("create", "selfsubjectreviews", "authentication.k8s.io"),
@@ -280,7 +284,9 @@ def namespaced_roles() -> Iterator[NamespacedRole]:
     )
     for name, user in (("kube-controller-manager", managers[0]), ("kube-scheduler", managers[1])):
         rules = [rule("watch", "configmaps"), rule("get update", "configmaps", names=name)]
-        yield NamespacedRole(system, f"system::leader-locking-{name}", rules, (user, f"ServiceAccount {system}/{name}"))
+        accounts = (name, "leader-election-controller") if name == "kube-controller-manager" else (name,)
+        subjects = (user, *(f"ServiceAccount {system}/{account}" for account in accounts))
+        yield NamespacedRole(system, f"system::leader-locking-{name}", rules, subjects)
     of_signer = rule("update", "configmaps", names="cluster-info")
     for namespace, account, rules in (
         (system, "bootstrap-signer", [rule(READ, "secrets")]),

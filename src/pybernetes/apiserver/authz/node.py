@@ -106,6 +106,8 @@ def _claim(graph: Graph, node: str, asked: Attributes) -> str | None:
 
 
 def _account(graph: Graph, node: str, asked: Attributes) -> str | None:
+    if asked.verb == "get" and not asked.subresource:
+        return _read(graph, node, asked)
     if asked.verb != "create" or not asked.name:
         return "can only create tokens for individual service accounts"
     if asked.subresource != "token":

@@ -106,6 +106,8 @@ def test_tokens_are_made_for_accounts_of_pods_here(node, registry):
     registry.tell("ADDED", pod(serviceAccountName="robot"))
     assert may(node, "create", "serviceaccounts", "robot", subresource="token") is YES
     assert may(node, "create", "serviceaccounts", "other", subresource="token") is NO
+    assert may(node, "get", "serviceaccounts", "robot") is YES
+    assert may(node, "get", "serviceaccounts", "other") is NO
     assert may(node, "delete", "serviceaccounts", "robot") is NO
 
 
