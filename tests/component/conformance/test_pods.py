@@ -138,4 +138,6 @@ async def test_a_pod_is_resized_by_put(api):
     put = await api.ok("PUT", f"{PODS}/r/resize", made)
     assert put["spec"]["containers"][0]["resources"]["requests"] == more
     assert "ignored" not in put["metadata"]["labels"]
+    assert "resize" in [entry.get("subresource") for entry in put["metadata"]["managedFields"]]
+    assert (await api.ok("GET", f"{PODS}/r/resize")) == (await api.ok("GET", f"{PODS}/r"))
     assert put["metadata"]["generation"] == 2

@@ -5,7 +5,7 @@ from typing import Any
 
 from pybernetes.aio.clock import rfc3339
 from pybernetes.api import selectors
-from pybernetes.api.errors import BadRequest, Conflict, InternalError, NotFound, TooManyRequests, forbidden
+from pybernetes.api.errors import BadRequest, Conflict, InternalError, NotFound, TooManyRequests, conflict, forbidden
 from pybernetes.api.objects import GroupResource, Object
 from pybernetes.apiserver.resource import Call
 from pybernetes.apiserver.resources._columns import spec, status
@@ -18,6 +18,7 @@ _SEVERAL = "This pod has more than one PodDisruptionBudget, which the eviction s
 _CONDITION, _CAUSE = "DisruptionAllowed", "DisruptionBudget"
 _UNOBSERVED_SECONDS = 10
 _MOST_DISRUPTED = 2000
+_TRIES = 20
 _TARGET = {
     "type": "DisruptionTarget",
     "status": "True",
@@ -39,18 +40,28 @@ async def evict(call: Call, body: Object) -> Object:
         raise BadRequest("name in URL does not match name in Eviction object")
     options = body.get("deleteOptions") or {}
     dry_run = call.dry_run or bool(options.get("dryRun"))
-    pod = await call.registry.get(PODS, call.namespace, call.name)
-    check_preconditions(PODS, pod, options.get("preconditions") or {})
-    wanted = dict(options.get("preconditions") or {})
-    budget = "" if _unguarded(pod) else await _spend(call, pod, wanted, dry_run)
-    if not dry_run:
+    for _ in range(_TRIES):
+        pod = await call.registry.get(PODS, call.namespace, call.name)
+        wanted = dict(options.get("preconditions") or {})
+        check_preconditions(PODS, pod, wanted)
+        given = bool(wanted.get("resourceVersion"))
+        budget = ""
+        if not _unguarded(pod):
+            budget = await _spend(call, pod, wanted, dry_run)
+        elif status(pod).get("phase") == "Pending" and not given:
+            # It must not become ready, and guarded, meanwhile.
+            wanted["resourceVersion"] = pod["metadata"]["resourceVersion"]
         try:
-            await _delete(call, pod["metadata"]["uid"], options, wanted)
+            if not dry_run:
+                await _delete(call, pod["metadata"]["uid"], options, wanted)
         except Conflict:
-            if budget and not (options.get("preconditions") or {}).get("resourceVersion"):
+            if budget and not given:
                 raise _too_many(_unobserved(budget), _UNOBSERVED_SECONDS) from None
-            raise
-    return dict(SUCCESS)
+            if given or not _unguarded(pod):
+                raise
+            continue
+        return dict(SUCCESS)
+    raise conflict(PODS, call.name, "the pod changes too often to be evicted")
 
 
 def _unguarded(pod: Object) -> bool:

@@ -25,7 +25,7 @@ def _keep_all(obj: Object, old: Object, spec: Mapping[str, Any]) -> None:
             obj.pop(field)
     obj.update({field: value for field, value in old.items() if field not in ("kind", "apiVersion", "metadata")})
     obj["spec"] = dict(spec)
-    for field in ("labels", "annotations", "finalizers", "ownerReferences", "managedFields"):
+    for field in ("labels", "annotations", "finalizers", "ownerReferences"):
         if field in old["metadata"]:
             obj["metadata"][field] = old["metadata"][field]
         else:

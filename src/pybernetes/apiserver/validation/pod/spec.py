@@ -93,11 +93,19 @@ def _systems(spec: Mapping[str, Any], path: str) -> FieldErrors:
         for field, shown in (("hostNetwork", "hostNetwork"), ("hostPID", "HostPID"), ("hostIPC", "HostIPC")):
             if spec.get(field):
                 yield field_forbidden(f"{path}.{shown}", "when `pod.Spec.HostUsers` is false")
+    if spec.get("os") is None and not _mentions_windows(spec):
+        return
     contexts = [(f"{at}.securityContext", c.get("securityContext") or {}) for at, c in all_containers(spec, path)]
-    if "windowsOptions" in (spec.get("securityContext") or {}) or any("windowsOptions" in c for _, c in contexts):
-        yield from validate_host_process(spec, path, contexts)
+    yield from validate_host_process(spec, path, contexts)
     if spec.get("os") is not None:
         yield from validate_system(spec, path, contexts)
+
+
+def _mentions_windows(spec: Mapping[str, Any]) -> bool:
+    """Whether any context has options of Windows; few have."""
+    kinds = ("containers", "initContainers", "ephemeralContainers")
+    parts = [spec, *(container for kind in kinds for container in spec.get(kind) or ())]
+    return any("windowsOptions" in (part.get("securityContext") or ()) for part in parts)
 
 
 _NAMES = {
