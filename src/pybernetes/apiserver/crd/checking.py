@@ -195,7 +195,7 @@ def _string(raw: Raw) -> list[Check]:
 def matches(pattern: str, text: str) -> bool:
     """A pattern that cannot be compiled matches nothing."""
     try:
-        return regexp.compiled(pattern).search(text) is not None
+        return regexp.found(pattern, text)
     except regexp.BadPattern:
         return False
 

@@ -3,6 +3,8 @@
 import re
 from functools import lru_cache
 
+from pybernetes.apiserver.crd import linear
+
 _POSIX = {
     **{"alnum": "0-9A-Za-z", "alpha": "A-Za-z", "ascii": "\\x00-\\x7F", "blank": "\\t ", "cntrl": "\\x00-\\x1F\\x7F"},
     **{"digit": "0-9", "graph": "!-~", "lower": "a-z", "print": " -~", "space": "\\t\\n\\v\\f\\r ", "upper": "A-Z"},
@@ -117,3 +119,31 @@ def _group(pattern: str, at: int) -> tuple[str, int]:
         # Python wants such a group at the very beginning; a scoped one says the same there.
         return f"(?{flags[1].replace('U', '')})" if at == 0 else "", at + flags.end()
     return "(?", at + 2
+
+
+_STEPS = 20_000
+"""What `re` may try at most; beyond that the text is read letter by letter."""
+
+
+def found(pattern: str, text: str) -> bool:
+    """Whether the pattern is found in a text, in time that grows with the text and not faster. Raises BadPattern."""
+    made = compiled(pattern)
+    count, nested = _danger(pattern)
+    if (len(text) > 14 if nested else len(text) ** (count + 1) > _STEPS) and count:
+        automaton = _automaton(pattern)
+        if automaton is not None:
+            return automaton.search(text)
+    return made.search(text) is not None
+
+
+@lru_cache(maxsize=4096)
+def _danger(pattern: str) -> tuple[int, bool]:
+    return linear.loops(compiled(pattern))
+
+
+@lru_cache(maxsize=256)
+def _automaton(pattern: str) -> linear.Automaton | None:
+    try:
+        return linear.Automaton(compiled(pattern))
+    except linear.Unsupported:
+        return None
