@@ -40,6 +40,7 @@ def unreadable(why: str) -> BadRequest:
 
 
 def rejected(why: str) -> Invalid:
-    """The patch does not fit the document. Upstream's message hides the reason; ours is among the causes."""
-    causes = [{"reason": "UnexpectedServerResponse", "message": why}]
-    return Invalid("the server rejected our request due to an error in our request", details={"causes": causes})
+    """The patch does not fit the document. Upstream tells clients no more than that; the reason is a note for us."""
+    error = Invalid("the server rejected our request due to an error in our request", details={})
+    error.add_note(why)
+    return error

@@ -63,11 +63,12 @@ def test_a_patch_that_fits_is_applied(document: Any, patch: Any, wanted: Any) ->
         {"op": "replace", "path": "", "value": []},
     ],
 )
-def test_a_patch_that_does_not_fit_is_invalid_and_says_why(operation: Any) -> None:
+def test_a_patch_that_does_not_fit_is_invalid(operation: Any) -> None:
     document = {"list": [1, 2], "scalar": 1, "object": {}}
     with pytest.raises(Invalid, match="the server rejected our request due to an error in our request") as refused:
         apply(document, [{"op": "add", "path": "/list/-", "value": 3}, operation])
-    assert refused.value.details["causes"][0]["message"]
+    assert refused.value.details == {}  # clients tell a failed test by this
+    assert refused.value.__notes__
     assert document == {"list": [1, 2], "scalar": 1, "object": {}}
 
 
