@@ -9,6 +9,7 @@ from typing import Any
 
 import orjson
 from msgspec import Struct
+from msgspec.structs import replace
 
 from pybernetes.api import errors
 from pybernetes.api.objects import Object
@@ -120,7 +121,7 @@ class Applying:
             new = _remembering(new, config.value)
         made = form.walk(new).object
         made.setdefault("metadata", {})
-        write(made, managed)
+        write(made, _without_reset(call, served, (live, made), managed, step))
         return made
 
     def scale(self, call: Call, served: Served, config: Configuration, old: Object) -> Object:
@@ -219,6 +220,25 @@ def _writable(value: Object, served: Served, subresource: str) -> Object:
     if "status" in served.facts.subresources and subresource not in served.resource.subresources:
         return {name: part for name, part in value.items() if name != "status"}
     return value
+
+
+def _without_reset(
+    call: Call, served: Served, step_made: tuple[Object, Object], managed: Managed, step: Step
+) -> Managed:
+    """Nobody comes to own what a subresource sets back to what it was."""
+    own = served.resource.subresources.get(call.subresource)
+    part = own.part if own is not None else None
+    entry = managed.get(step.manager)
+    if entry is None or not call.subresource or (part is None and call.subresource != "status"):
+        return managed
+    live, made = step_made
+    prepared = worked_form(served).walk(made).object
+    (part.prepare if part is not None else served.resource.prepare_status)(prepared, live)
+    # (What the two have set to `live` is shared with it, but nothing is written from here on.)
+    removed, changed = fields.compare(bare(made), bare(prepared), step.node)
+    left = fields.difference(fields.difference(entry.fields, removed), changed)
+    rest = {who: other for who, other in managed.items() if who != step.manager}
+    return {**rest, step.manager: replace(entry, fields=left)} if left else rest
 
 
 def _in_form(config: Configuration, served: Served) -> Object:

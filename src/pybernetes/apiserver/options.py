@@ -1,5 +1,6 @@
 """Options: the query parameters of requests, checked (metav1 ListOptions, CreateOptions, ...). reads.py, writes.py use them."""
 
+from collections.abc import Iterator
 from typing import Literal
 
 from msgspec import Struct
@@ -92,21 +93,30 @@ def write_options(query: Query, kind: str, *, patch: bool = False, apply: bool =
     validation = _one(query, "fieldValidation")
     force = query.get("force")
     faults: list[FieldError] = []
+    if force is not None and patch and not apply:
+        faults.append(field_forbidden("force", "may not be specified for non-apply patch"))
     if apply and not manager:
         faults.append(required("fieldManager", "is required for apply patch"))
     if len(manager.encode()) > 128:
         faults.append(too_long("fieldManager", 128))
-    if not manager.isprintable():
-        faults.append(invalid_value("fieldManager", manager, "should only contain printable characters"))
+    faults += _unprintable(manager)
     faults += dry_run_faults(dry_run)
     if validation not in ("", "Ignore", "Warn", "Strict"):
         faults.append(not_supported("fieldValidation", validation, ("", "Ignore", "Strict", "Warn")))
-    if force is not None and patch and not apply:
-        faults.append(field_forbidden("force", "may not be specified for non-apply patch"))
     if faults:
         raise invalid(_META, kind, "", faults)
     shown: Validation = "Strict" if validation == "Strict" else "Ignore" if validation == "Ignore" else "Warn"
     return WriteOptions(bool(dry_run), shown, manager, is_true(force))
+
+
+def _unprintable(manager: str) -> Iterator[FieldError]:
+    """A fault a character, at its byte."""
+    at = 0
+    for letter in manager:
+        if not letter.isprintable():
+            detail = f"invalid character U+{ord(letter):04X} (at position {at})"
+            yield invalid_value("fieldManager", manager, detail)
+        at += len(letter.encode(errors="replace"))
 
 
 def dry_run_faults(values: list[str]) -> list[FieldError]:

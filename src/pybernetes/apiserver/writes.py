@@ -225,14 +225,17 @@ class Writes:
         elif scope.part is None and "status" in served.facts.subresources:
             _take(obj, old, "status")
         strategy.default(obj)
-        if scope.to_status or scope.part is not None:
+        if account is not kept and (scope.to_status or scope.part is not None):
             scope.prepare(obj, old)  # nobody comes to own what he cannot write here
+        obj["metadata"] = {**obj["metadata"]}  # a part may have taken it from `old`
         account(old, obj)
+        entries = obj["metadata"].get("managedFields")
         request = AdmissionRequest(call, "UPDATE", obj, old)
         await self._admission.mutate(request)
         obj = request.object
         strategy.default(obj)
         scope.prepare(obj, old)
+        obj["metadata"] = _accounted(obj["metadata"], entries)
         if scope.generation and _differs(obj, old, served):
             obj["metadata"]["generation"] = old["metadata"].get("generation", 0) + 1
         self._refuse(served, obj, _update_faults(served, obj, old, scope))
@@ -313,6 +316,12 @@ def _update_faults(served: Served, obj: Object, old: Object, scope: _Scope) -> l
 def _meta_faults(served: Served, obj: Object, old: Object | None) -> list[FieldError]:
     rule, core = served.resource.validate_name, bool(served.form.type_name)
     return validate_object_meta(obj, old, served.facts.namespaced, rule, core=core)
+
+
+def _accounted(metadata: Object, entries: Any) -> Object:
+    """Metadata with these managedFields, whatever a kind has made of them since."""
+    rest = {name: value for name, value in metadata.items() if name != "managedFields"}
+    return {**rest, "managedFields": entries} if entries else rest
 
 
 def _versioned(obj: Object, entry: Entry) -> Object:

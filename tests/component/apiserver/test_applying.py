@@ -295,3 +295,30 @@ async def test_deep_json_is_applied_or_refused(api, depth):
         codes.add(code)
     assert max(codes) < 500
     assert depth > 60 or codes == {200, 201, 422}  # what a revision holds does not change
+
+
+async def test_a_part_is_applied_and_only_the_part_is_owned(api):
+    pods = "/api/v1/namespaces/default/pods"
+    spec = {"containers": [{"name": "c", "image": "i", "resources": {"requests": {"cpu": "1"}}}]}
+    await api("POST", f"{pods}?fieldManager=x", {"metadata": {"name": "p"}, "spec": spec})
+    container = {"name": "c", "image": "other", "resources": {"requests": {"cpu": "2"}}}
+    wanted = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "p"}, "spec": {"containers": [container]}}
+    answer = await applied(api, f"{pods}/p/resize", wanted, "me", "&force=true")
+    (found,) = answer["spec"]["containers"]
+    assert (found["image"], found["resources"]) == ("i", {"requests": {"cpu": "2"}})
+    mine = answer["metadata"]["managedFields"][0]
+    assert (mine["manager"], mine["subresource"]) == ("me", "resize")
+    owned = mine["fieldsV1"]["f:spec"]["f:containers"]['k:{"name":"c"}']
+    assert owned["f:resources"] == {"f:requests": {"f:cpu": {}}}
+    assert "f:image" not in owned
+
+
+async def test_a_manager_is_named_in_printable_characters(api):
+    code, answer = await apply(api, f"{MAPS}/m", config_map(), "a%07b%0A")
+    assert (code, [cause["message"] for cause in answer["details"]["causes"]]) == (
+        422,
+        [
+            'Invalid value: "a\\u0007b\\n": invalid character U+0007 (at position 1)',
+            'Invalid value: "a\\u0007b\\n": invalid character U+000A (at position 3)',
+        ],
+    )

@@ -134,3 +134,17 @@ async def test_a_created_object_may_bring_its_entries(api):
     # Creation adds every field, so what was brought is the creator's but for what is not there.
     assert owners(made) == [("z", "Apply", ""), ("x", "Update", "")]
     assert made["metadata"]["managedFields"][0]["fieldsV1"] == {"f:data": {"f:gone": {}}}
+
+
+async def test_what_a_part_changes_is_owned_through_its_subresource(api):
+    body = pod()
+    body["spec"]["containers"][0]["resources"] = {"requests": {"cpu": "1"}}
+    await api("POST", f"{PODS}?fieldManager=x", body)
+    change = {"spec": {"containers": [{"name": "c", "image": "other", "resources": {"requests": {"cpu": "2"}}}]}}
+    kind = "application/strategic-merge-patch+json"
+    code, now = await api("PATCH", f"{PODS}/p/resize?fieldManager=y", change, content_type=kind)
+    assert code == 200
+    assert sorted(owners(now)) == [("x", "Update", ""), ("y", "Update", "resize")]
+    (mine,) = (e["fieldsV1"] for e in now["metadata"]["managedFields"] if e["manager"] == "y")
+    container = {"f:resources": {"f:requests": {"f:cpu": {}}}}
+    assert mine["f:spec"] == {"f:containers": {'k:{"name":"c"}': container}}
