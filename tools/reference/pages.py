@@ -1,10 +1,12 @@
 """The text of each page: the table of the API, and the list of upstream's conformance behaviours with their tests."""
 
-import ast
+import contextlib
+import io
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
 import yaml
 
 from pybernetes.api import facts, schema
@@ -13,6 +15,7 @@ from pybernetes.apiserver.catalog import Catalog, Served, discovered
 from pybernetes.apiserver.discovery import subresources
 
 DOCS = Path("docs/reference")
+TESTS = Path("tests/component/conformance")
 BEHAVIOURS = Path(__file__).parent / "conformance.yaml"
 _EIGHT = ("create", "delete", "deletecollection", "get", "list", "patch", "update", "watch")
 _MADE = "<!-- Made by `python -m tools.reference`; do not edit. -->\n\n"
@@ -81,7 +84,7 @@ def _row(served: Served) -> str:
 
 def _conformance(root: Path) -> str:
     listed = yaml.safe_load(BEHAVIOURS.read_text())
-    held = dict(_marked(root))
+    held = _marked(root)
     total = [name for names in listed["behaviours"].values() for name in names]
     open_ones = [name for name in total if _bare(name) not in held]
     lines = [
@@ -107,30 +110,23 @@ def _bare(name: str) -> str:
     return " ".join(re.sub(r"\[[^\]]*\]", " ", name.replace("[DRA]", "DRA")).split())
 
 
-def _marked(root: Path) -> Iterator[tuple[str, str]]:
-    for path in sorted((root / "tests").rglob("test_*.py")):
-        text = path.read_text()
-        if "mark.conformance" not in text:
-            continue
-        tree = ast.parse(text)
-        named = {
-            target.id: node.value
-            for node in tree.body
-            if isinstance(node, ast.Assign)
-            for target in node.targets
-            if isinstance(target, ast.Name)
-        }
-        for node in ast.walk(tree):
-            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-                for call in node.decorator_list:
-                    if isinstance(call, ast.Call) and ast.unparse(call.func) == "pytest.mark.conformance":
-                        yield _bare(_text(call.args[0], named)), f"{path.relative_to(root)}::{node.name}"
+class _Collected:
+    """Gathers the markers of what pytest collects."""
+
+    def __init__(self) -> None:
+        self.held: dict[str, str] = {}
+
+    def pytest_collection_finish(self, session: pytest.Session) -> None:
+        for item in session.items:
+            for marker in item.iter_markers("conformance"):
+                self.held.setdefault(_bare(marker.args[0]), item.nodeid)
 
 
-def _text(node: ast.expr, named: Mapping[str, ast.expr]) -> str:
-    """A string of a test's source: a literal, a constant of its module, or several of them joined."""
-    if isinstance(node, ast.Name):
-        return _text(named[node.id], named)
-    if isinstance(node, ast.BinOp):
-        return _text(node.left, named) + _text(node.right, named)
-    return str(ast.literal_eval(node))
+def _marked(root: Path) -> dict[str, str]:
+    """Behaviour to the test that holds it."""
+    collected = _Collected()
+    with contextlib.redirect_stdout(io.StringIO()) as said:
+        code = pytest.main(["--collect-only", "-q", str(root / TESTS)], plugins=[collected])
+    if code != 0:
+        raise SystemExit(f"the tests of {TESTS} cannot be collected:\n{said.getvalue()}")
+    return collected.held
