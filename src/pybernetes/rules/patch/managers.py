@@ -6,6 +6,7 @@
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple, TypeAlias
 
+import orjson
 from msgspec import Struct
 from msgspec.structs import replace
 
@@ -41,7 +42,7 @@ class Manager(NamedTuple):
 
     def __str__(self) -> str:
         """As conflicts name it."""
-        text = f'"{self.name}"'
+        text = orjson.dumps(self.name).decode()
         if self.subresource:
             text += f' with subresource "{self.subresource}"'
         return f"{text} using {self.version}" if self.operation == UPDATE else text
