@@ -324,6 +324,17 @@ async def test_a_raw_schema_is_stored_and_returned_exactly(api: Api) -> None:
     assert made["metadata"]["generation"] == 1
 
 
+async def test_formats_that_demand_nothing_are_worth_a_warning(api: Api) -> None:
+    schema = {"a": {**STRING, "format": "nope"}, "b": {"type": "integer", "format": "int32"}}
+    response = await api.send("POST", CRDS, crd_of({**schema, "c": {**STRING, "format": "date-time"}}))
+    assert response.headers.all("warning") == ['299 - "unrecognized format \\"nope\\""']
+    crd = await api.established("widgets.example.com")
+    properties = crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]
+    properties["d"] = {**STRING, "format": "other"}
+    response = await api.send("PUT", f"{CRDS}/widgets.example.com", crd)
+    assert response.headers.all("warning") == ['299 - "unrecognized format \\"other\\""']
+
+
 async def test_a_definition_survives_protobuf(api: Api) -> None:
     schema = {
         "a": {"type": "array", "items": {"type": "integer", "enum": [1, 2], "default": 1}, "nullable": True},

@@ -78,7 +78,9 @@ async def test_status_is_apart_where_it_is_a_subresource(api: Api) -> None:
     main = await api.ok("PATCH", f"{WIDGETS}/one", {"spec": {"color": "b"}, "status": {"phase": "Down"}})
     assert (main["status"], main["metadata"]["generation"]) == ({"phase": "Up"}, 2)
     found = await api.faults("PATCH", f"{WIDGETS}/one/status", {"status": {"phase": 1}})
-    assert found == ['status.phase: Invalid value: "integer": status.phase in body must be of type string: "integer"']
+    assert found == ['status.phase: Invalid value: "integer": phase in body must be of type string: "integer"']
+    found = await api.faults("PATCH", f"{WIDGETS}/one/status", {"status": {"replicas": -1}})
+    assert found == [".status.replicas: Invalid value: -1: should be a non-negative integer"]
 
 
 async def test_status_is_a_field_as_any_other_where_it_is_not(api: Api) -> None:

@@ -161,8 +161,3 @@ _CHECKS: dict[str, Callable[[str], bool]] = {
 def check_of(name: str) -> Callable[[str], bool] | None:
     """The check of a format; None for one that demands nothing. Dashes do not count: `date-time` is `datetime`."""
     return _CHECKS.get(name) or _CHECKS.get(name.replace("-", ""))
-
-
-def shown(name: str) -> str:
-    """As faults name it: without dashes, but for those of Kubernetes itself."""
-    return name if name in _CHECKS else name.replace("-", "")

@@ -10,7 +10,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from pybernetes.api.errors import FieldError, field_forbidden, invalid_value, not_supported, required
-from pybernetes.apiserver.crd import regexp
+from pybernetes.apiserver.crd import formats, regexp
 from pybernetes.apiserver.crd.paths import BadPath, field_path
 from pybernetes.apiserver.crd.shaping import pruned_default
 from pybernetes.apiserver.crd.structural import META_FIELDS, Raw, Structural
@@ -92,6 +92,20 @@ def _root_with_status(raw: Raw, path: str) -> Faults:
             why = f"only {listed} fields are allowed at the root of the schema if the status subresource is enabled"
             yield invalid_value(path, raw, why)
             return
+
+
+def unknown_formats(raw: Raw) -> list[str]:
+    """Formats of strings that demand nothing, each once: worth a warning."""
+    found: dict[str, None] = {}
+
+    def look(level: Raw) -> bool:
+        name = level.get("format", "")
+        if name and level.get("type") == "string" and formats.check_of(name) is None:
+            found[name] = None
+        return False
+
+    _has(raw, look)
+    return list(found)
 
 
 # --- structure

@@ -6,7 +6,7 @@ Nothing of a schema is read before the first request to its version: hundreds of
 import base64
 import hashlib
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property, partial
 from types import MappingProxyType
 from typing import Any
@@ -81,11 +81,18 @@ class Version:
         """All faults of an object, those of its scale paths last."""
         return [*self._validator.faults(obj, old), *self._scale_faults(obj)]
 
-    def _scale_faults(self, obj: Object) -> Iterable[FieldError]:
+    def status_faults(self, obj: Object, old: Object) -> list[FieldError]:
+        """All faults of a write of status."""
+        found = self._validator.status_faults(obj, old)
+        return [*found, *self._scale_faults(obj, ("statusReplicasPath",))]
+
+    def _scale_faults(
+        self, obj: Object, fields: Sequence[str] = ("specReplicasPath", "statusReplicasPath")
+    ) -> Iterable[FieldError]:
         scale = self.subresources.get("scale")
         if scale is None:
             return
-        for field in ("specReplicasPath", "statusReplicasPath"):
+        for field in fields:
             path = scale.get(field) or ""
             value = look(obj, _steps(path))
             if value is None:
@@ -198,7 +205,7 @@ def _resource(version: Version, facts: ResourceFacts, selectables: Mapping[str, 
         version=facts.version,
         validate=version.faults,
         validate_update=version.faults,
-        validate_status=version.faults,
+        validate_status=version.status_faults,
         ratchets=True,
         prepare=_prepare if "status" in facts.subresources else _keep_status,
         prepare_status=_prepare_status,

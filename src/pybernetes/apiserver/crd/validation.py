@@ -38,6 +38,17 @@ class Validator:
             found += _list_types(obj, self._schema, "")
         return found
 
+    def status_faults(self, obj: Any, old: Any) -> list[FieldError]:
+        """The same of a write of status: only of that, and as upstream names it, from there."""
+        schema = self._schema.properties.get("status")
+        found: list[FieldError] = []
+        if schema is not None and "status" in obj:
+            errors = _of(schema.raw, obj["status"], "", old.get("status", NEW)).errors
+            found += [_below("status", fault) for fault in errors]
+        if not list(_list_types(old, self._schema, "")):
+            found += _list_types(obj, self._schema, "")
+        return found
+
 
 def faults_of(value: Any, schema: Structural, path: str) -> list[FieldError]:
     """The faults of a value somewhere in an object: a default of the schema at `path`."""
@@ -117,7 +128,7 @@ def _type(raw: Raw, value: Any, path: str) -> _Result:
     text = isinstance(value, str | list)
     if known and not text and not is_type(value, types):
         width = {"integer": "int64", "number": "float64"}.get(type_of(value), "")
-        return _Result(_wrong_type(path, formats.shown(name), width))
+        return _Result(_wrong_type(path, name, width))
     if known and text and not {"number", "integer"} & set(types):
         return _Result(matches=1)
     if not is_type(value, types):
@@ -195,7 +206,7 @@ def _string(raw: Raw, value: str, path: str, old: Any) -> _Result:
 def _format(raw: Raw, value: str, path: str, old: Any) -> _Result:
     name = raw.get("format", "")
     check = formats.check_of(name)
-    return _Result(_wrong_type(path, formats.shown(name), value)) if check and not check(value) else _Result()
+    return _Result(_wrong_type(path, name, value)) if check and not check(value) else _Result()
 
 
 def _number(raw: Raw, value: float, path: str, old: Any) -> _Result:

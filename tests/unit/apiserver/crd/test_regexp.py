@@ -59,7 +59,9 @@ def test_no_text_holds_up_the_server(pattern: str, text: str) -> None:
     assert not regexp.found(pattern, text)
 
 
-_ATOMS = st.sampled_from(["a", "b", "[ab]", "[^a]", ".", r"\d", r"\w", "(?:ab)", "(?i:B)", "(?:a{2})", "(?:b{1,3})", "(a|bc)"])
+_ATOMS = st.sampled_from(
+    ["a", "b", "[ab]", "[^a]", ".", r"\d", r"\w", "(?:ab)", "(?i:B)", "(?:a{2})", "(?:b{1,3})", "(a|bc)"]
+)
 _REPEATED = st.builds(lambda atom, mark: atom + mark, _ATOMS, st.sampled_from(["", "*", "+", "?", "*?"]))
 PATTERNS = st.recursive(
     _REPEATED,

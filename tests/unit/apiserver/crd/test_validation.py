@@ -97,7 +97,7 @@ CASES: list[tuple[Any, Any, list[str]]] = [
     (
         {**STRING, "format": "date-time"},
         "a",
-        ['spec.x: Invalid value: "a": spec.x in body must be of type datetime: "a"'],
+        ['spec.x: Invalid value: "a": spec.x in body must be of type date-time: "a"'],
     ),
     ({**STRING, "format": "nonsense"}, "a", []),
     (

@@ -14,7 +14,7 @@ from pybernetes.apiserver.crd.declaration import (
     spec_faults,
     stored_versions,
 )
-from pybernetes.apiserver.crd.rules import leniency
+from pybernetes.apiserver.crd.rules import leniency, unknown_formats
 from pybernetes.apiserver.resource import Resource
 from pybernetes.apiserver.validation.webhooks import default_service
 
@@ -89,6 +89,18 @@ def _validate_status(crd: Object, old: Object) -> Iterator[FieldError]:
     yield from names_faults((crd.get("status") or {}).get("acceptedNames") or {}, "status.acceptedNames")
 
 
+def _warn(crd: Object, old: Object | None) -> Iterator[str]:
+    before = _formats(old) if old is not None else []
+    for name in dict.fromkeys(_formats(crd)):
+        if name not in before:
+            yield f'unrecognized format "{name}"'
+
+
+def _formats(crd: Object) -> list[str]:
+    schemas = [(version.get("schema") or {}).get("openAPIV3Schema") for version in crd["spec"].get("versions") or ()]
+    return [name for raw in schemas if raw for name in unknown_formats(raw)]
+
+
 def _stays(crd: Object) -> bool:
     """The first deletion only says so: the objects go first (apiserver.crd.instances)."""
     if find(crd, "Terminating") is not None:
@@ -108,5 +120,7 @@ RESOURCE = Resource(
     validate_update=_validate_update,
     validate_status=_validate_status,
     ratchets=True,
+    warn=_warn,
+    unconditional_update=False,
     stays=_stays,
 )
