@@ -2,6 +2,7 @@
 
 import asyncio
 from contextlib import asynccontextmanager
+from ipaddress import ip_network
 
 import pytest
 from tests.component.resources.conftest import Api
@@ -23,8 +24,8 @@ def service(name="web", **spec):
 
 
 @asynccontextmanager
-async def server(store, seed):
-    made = ApiServer(Config(node_ports=range(30000, 30010)), store, SystemClock(seed=seed))
+async def server(store, seed, **config):
+    made = ApiServer(Config(node_ports=range(30000, 30010), **config), store, SystemClock(seed=seed))
     async with asyncio.TaskGroup() as group:
         running = group.create_task(made.run())
         await made.ready.wait()
@@ -74,6 +75,18 @@ async def test_two_servers_never_give_one_thing_twice(two):
         *(api("POST", PATH, service(f"same-{n}", clusterIP="10.96.7.7")) for n, api in enumerate(two))
     )
     assert sorted(code for code, _ in answers) == [201, 422]
+
+
+async def test_a_lost_first_address_leaves_no_second_one_behind():
+    store, networks = MemoryStore(), (ip_network("10.96.0.0/28"), ip_network("fd00::/112"))
+    async with server(store, 1, service_networks=networks) as one, server(store, 1, service_networks=networks) as other:
+        made = await asyncio.gather(
+            *(one.made(PATH, service(f"v4-{i}")) for i in range(5)),
+            *(other.made(PATH, service(f"both-{i}", ipFamilyPolicy="RequireDualStack")) for i in range(5)),
+        )
+        wanted = {ip: each["metadata"]["name"] for each in made for ip in each["spec"]["clusterIPs"]}
+        assert len(wanted) == 15
+        assert {ip: name for ip, name in (await claimed(one)).items() if name != "kubernetes"} == wanted
 
 
 async def test_a_failed_write_leaves_no_claim(api):

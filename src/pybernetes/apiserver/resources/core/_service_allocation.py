@@ -85,7 +85,10 @@ class _Asked:
         return True
 
     def address(self, family: str) -> str:
-        """One that the server chooses."""
+        """One that the server chooses: first what it claimed beside a first address that was lost."""
+        for item in self.claimed:
+            if isinstance(item, str) and family_of(item) == family:
+                return item
         found = self.addresses.next_address(family, self.uid)
         if found is None:
             raise _full("failed to allocate a serviceIP: range is full")
