@@ -3,6 +3,7 @@
 import asyncio
 from typing import Any
 
+import orjson
 import pytest
 from tests.component.crd.definitions import CRDS, WIDGETS, Api, crd_of, is_true, widget
 
@@ -264,3 +265,40 @@ async def test_conditions_of_others_stay(api: Api) -> None:
     crd = await api.until(renamed)
     assert is_true(crd, "Mine")
     assert is_true(crd, "Established")
+
+
+def raw(crd: dict[str, Any]) -> bytes:
+    """A definition as the store keeps it, whatever rules say of it today."""
+    metadata = {**crd["metadata"], "uid": "u", "creationTimestamp": "2026-01-01T00:00:00Z", "generation": 1}
+    head = {"kind": "CustomResourceDefinition", "apiVersion": "apiextensions.k8s.io/v1", "metadata": metadata}
+    return orjson.dumps({**head, "spec": crd["spec"], "status": {"conditions": [], "storedVersions": ["v1"]}})
+
+
+KEY = "/registry/apiextensions.k8s.io/customresourcedefinitions/"
+
+
+async def test_what_was_stored_before_a_rule_may_be_kept(api: Api) -> None:
+    tags = {
+        "type": "array",
+        "x-kubernetes-list-type": "set",
+        "items": {"type": "object", "properties": {"a": STRING}},
+    }
+    crd = crd_of({"tags": tags})
+    crd["spec"]["names"] |= {"singular": "widget", "listKind": "WidgetList"}
+    await api.store.create(KEY + ONE, raw(crd))
+    made = await api.established(ONE)
+    made["spec"]["names"]["categories"] = ["some"]
+    await api.ok("PUT", f"{CRDS}/{ONE}", made)
+    rival = crd_of({"tags": tags})
+    rival["spec"]["names"] = {"plural": "gadgets", "kind": "Gadget"}
+    rival["metadata"]["name"] = "gadgets.example.com"
+    assert (await api("POST", CRDS, rival))[0] == 422
+
+
+async def test_a_definition_that_is_none_harms_nobody(api: Api) -> None:
+    broken = crd_of()
+    broken["spec"] = {"group": "example.com"}
+    broken["metadata"]["name"] = "broken.example.com"
+    await api.store.create(KEY + "broken.example.com", raw(broken))
+    await api.define(crd_of())
+    assert (await api("GET", WIDGETS))[0] == 200
