@@ -143,6 +143,8 @@ class WatchCache:
         self._waiters: list[tuple[int, asyncio.Future[None]]] = []
         self._handed: dict[bytes, Object] = {}
         self.revision = 0
+        self._opened = 0
+        """Counts how often everything was read: each time events may have been passed over."""
         self.wait_seconds = WAIT_SECONDS
 
     def of(self, served: Served) -> ResourceCache:
@@ -173,12 +175,19 @@ class WatchCache:
                 break
             after = page.items[-1].key
         for prefix, entries in found.items():
-            self._by_prefix[prefix].replace(entries, revision)
+            if prefix in self._by_prefix:  # it may have gone meanwhile
+                self._by_prefix[prefix].replace(entries, revision)
+        self._opened += 1
         self._advance(revision)
 
     async def put(self, served: Served) -> None:
         """Begins to cache a resource; of one that is cached already every object is read anew and every watch ends."""
-        prefix, found = served.prefix, list[Entry]()
+        while not await self._put(served):
+            log.info("resource is read again, for the watch was lost meanwhile prefix=%s", served.prefix)
+
+    async def _put(self, served: Served) -> bool:
+        """False when the watch was lost while this read: then events may be missing."""
+        prefix, found, opened = served.prefix, list[Entry](), self._opened
         cache = ResourceCache(served)
         self._loading[prefix] = []
         try:
@@ -194,6 +203,8 @@ class WatchCache:
             await self.taken_in(revision)
         finally:
             missed = self._loading.pop(prefix)
+        if opened != self._opened:
+            return False
         before = self._by_prefix.get(prefix)
         if before is not None:
             cache.follow(before)
@@ -203,6 +214,7 @@ class WatchCache:
             if event.revision > revision:
                 self._apply(cache, event)
         self._by_prefix[prefix] = cache
+        return True
 
     def drop(self, served: Served) -> None:
         """Caches a resource no longer; ends its watches."""
