@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from pybernetes.aio.clock import rfc3339
-from pybernetes.api.errors import Conflict, NotFound
+from pybernetes.api.errors import NotFound
 from pybernetes.api.objects import GroupResource, Object, User
 from pybernetes.apiserver.admit import AdmissionChain
 from pybernetes.apiserver.catalog import Served
@@ -14,6 +14,7 @@ from pybernetes.apiserver.crd.conditions import CLEANUP, condition, find, pendin
 from pybernetes.apiserver.deletes import DeleteOptions, Deletes
 from pybernetes.apiserver.resource import Call
 from pybernetes.apiserver.storage import Storage
+from pybernetes.apiserver.watchcache.entry import Entry
 from pybernetes.wire.http import Headers, Request
 
 log = logging.getLogger(__name__)
@@ -40,13 +41,16 @@ class Instances:
         self._followed: dict[str, str] = {}
 
     def follow(self, name: str, served: Served) -> None:
-        """Notes the definition when the last of its objects goes while it waits for that."""
+        """Notes the definition when the last of its objects goes while it waits for that, or when one comes."""
         if self._followed.get(name) == served.prefix:
             return
         self._followed[name] = served.prefix
 
         def listen(kind: str, obj: Object) -> None:
-            if kind == "DELETED" and name in self._clearing:
+            if name not in self._clearing:
+                return
+            # The last one has gone, or one was made by a server that did not know yet.
+            if kind == "ADDED" or (kind == "DELETED" and not self._storage.cache.of(served).entries):
                 self._note(name)
 
         self._storage.cache.of(served).subscribe(listen)
@@ -69,7 +73,7 @@ class Instances:
             new = condition("Terminating", True, "InstanceDeletionInProgress", text, self._now())
             await self._write(name, lambda one: _with(one, new))
         await self._storage.cache.fresh()
-        entries = list(self._storage.cache.of(served).entries.values())
+        entries = [one for one in self._storage.cache.of(served).entries.values() if not _going(one)]
         for start in range(0, len(entries), _TOGETHER):
             chunk = entries[start : start + _TOGETHER]
             await asyncio.gather(*(self._delete(served, one.namespace, one.name) for one in chunk))
@@ -83,8 +87,8 @@ class Instances:
         call = Call(self._storage, _SERVER, "delete", served.resource, "", namespace, name, request)
         try:
             await self._deletes.delete(call, served, DeleteOptions())
-        except (NotFound, Conflict):
-            return  # gone, or written again: it is looked at once more
+        except NotFound:
+            return
 
     async def _finish(self, name: str, reason: str, text: str) -> None:
         """The definition is free to go."""
@@ -114,6 +118,10 @@ class Instances:
 
     def _now(self) -> str:
         return rfc3339(self._storage.clock.now())
+
+
+def _going(entry: Entry) -> bool:
+    return bool(entry.object()["metadata"].get("deletionTimestamp"))
 
 
 def _with(crd: Object, new: dict[str, object]) -> Object:
