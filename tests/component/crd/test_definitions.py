@@ -279,6 +279,9 @@ async def test_the_groups_of_the_community_need_an_approval(api: Api) -> None:
     conditions = {one["type"]: one for one in made["status"]["conditions"]}
     policy = conditions["KubernetesAPIApprovalPolicyConformant"]
     assert (policy["status"], policy["reason"]) == ("False", "UnapprovedAnnotation")
+    patch = {"metadata": {"annotations": None}}
+    found = await api.faults("PATCH", f"{CRDS}/widgets.x.k8s.io", patch)
+    assert found[0].startswith("metadata.annotations[api-approved.kubernetes.io]: Required value")
 
 
 async def test_what_others_count_on_cannot_change(api: Api) -> None:

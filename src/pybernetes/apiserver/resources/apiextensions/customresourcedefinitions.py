@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from pybernetes.api import names
-from pybernetes.api.errors import FieldError, invalid_value
+from pybernetes.api.errors import FieldError, invalid, invalid_value
 from pybernetes.api.objects import Object
 from pybernetes.apiserver.crd.conditions import CLEANUP, find, pending, put
 from pybernetes.apiserver.crd.declaration import (
@@ -35,6 +35,11 @@ def _default(crd: Object) -> None:
 
 
 def _prepare(crd: Object, old: Object | None) -> None:
+    if old is not None and crd["spec"] == old.get("spec"):
+        # Annotations count here, and a change of metadata alone is not validated.
+        faults = list(approval_faults(crd, old))
+        if faults:
+            raise invalid(RESOURCE.group, "CustomResourceDefinition", crd["metadata"].get("name", ""), faults)
     status = dict((old or {}).get("status") or {})
     stored = list(status.get("storedVersions") or ())
     for version in crd["spec"].get("versions") or ():
