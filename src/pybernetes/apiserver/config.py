@@ -26,6 +26,20 @@ class FrontProxy:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Times:
+    """How long things last, in seconds."""
+
+    request: float = 60.0
+    """--request-timeout: a request that is no stream."""
+    watch: float = 1800.0
+    """--min-request-timeout: a watch without timeoutSeconds lasts between once and twice this."""
+    event: float = 3600.0
+    """--event-ttl: an Event after it was last written."""
+    compaction: float = 300.0
+    """--etcd-compaction-interval: history is kept for between one and two of these."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Config:
     """Everything has a default that suits one process and no sockets (tests, simulation)."""
 
@@ -55,6 +69,7 @@ class Config:
     disable_admission: tuple[str, ...] = ()
     admission_configuration: Mapping[str, Object] = field(default_factory=dict)
     """--admission-control-config-file: the configuration of each plugin that has one, by its name."""
+    times: Times = Times()
     kubelet_tls: SSLContext | None = None
     """How logs, exec, attach and port-forward reach kubelets; None: they are refused."""
     kubelets: KubeletDialer | None = None

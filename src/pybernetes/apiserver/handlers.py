@@ -59,11 +59,19 @@ class Asked:
 class Handlers:
     """Answers every request below /api and /apis/<group>/<version>."""
 
-    def __init__(self, catalog: Catalog, storage: Storage, admission: AdmissionChain, tokens: ContinueTokens) -> None:
+    def __init__(
+        self,
+        catalog: Catalog,
+        storage: Storage,
+        admission: AdmissionChain,
+        tokens: ContinueTokens,
+        watch_seconds: float,
+    ) -> None:
         self._catalog = catalog
         self._storage = storage
+        self.clock = storage.clock
         self._admission = admission
-        self.reads = Reads(storage, tokens)
+        self.reads = Reads(storage, tokens, watch_seconds)
         self._writes = Writes(storage, admission)
         self._deletes = Deletes(storage, admission)
 

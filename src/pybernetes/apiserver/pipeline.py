@@ -12,7 +12,6 @@ from collections.abc import Callable, Mapping
 import orjson
 from msgspec.structs import replace
 
-from pybernetes.aio.clock import Clock
 from pybernetes.api import errors
 from pybernetes.api.objects import GroupResource, User
 from pybernetes.apiserver.authn.chain import AuthenticatorChain
@@ -34,9 +33,6 @@ _STREAMS = ("exec", "attach", "portforward")
 
 log = logging.getLogger(__name__)
 
-REQUEST_SECONDS = 60.0
-"""--request-timeout: how long a request that is no stream may take."""
-
 
 class Pipeline:
     """The whole API server behind its sockets."""
@@ -44,19 +40,20 @@ class Pipeline:
     def __init__(
         self,
         *,
-        clock: Clock,
         authenticator: AuthenticatorChain,
         authorizer: Authorizer,
         handlers: Handlers,
         pages: Callable[[], Mapping[str, Page]],
         metrics: Metrics,
+        request_seconds: float,
     ) -> None:
-        self._clock = clock
+        self._clock = handlers.clock
         self._authenticator = authenticator
         self._authorizer = authorizer
         self._handlers = handlers
         self._pages = pages
         self._metrics = metrics
+        self._request_seconds = request_seconds
 
     async def __call__(self, request: Request) -> Response:
         """Never raises for what a client did: every refusal is a Status."""
@@ -100,7 +97,7 @@ class Pipeline:
         inflight = self._metrics.inflight
         inflight[kind] += 1
         try:
-            async with asyncio.timeout(_timeout(query)):
+            async with asyncio.timeout(_timeout(query, self._request_seconds)):
                 return await self._routed(request, info, query, user)
         except TimeoutError:
             raise errors.GatewayTimeout(
@@ -187,11 +184,11 @@ def _attributes(info: RequestInfo, user: User, query: Query) -> Attributes:
     )
 
 
-def _timeout(query: Query) -> float:
+def _timeout(query: Query, most: float) -> float:
     texts = query.get("timeout")
     if not texts or not texts[0]:
-        return REQUEST_SECONDS
+        return most
     seconds = duration(texts[0])
     if seconds is None:
         raise errors.BadRequest(f'invalid timeout specified in the request URL: time: invalid duration "{texts[0]}"')
-    return min(seconds, REQUEST_SECONDS) if seconds > 0 else REQUEST_SECONDS
+    return min(seconds, most) if seconds > 0 else most

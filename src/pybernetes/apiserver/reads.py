@@ -28,8 +28,6 @@ EXPIRED = (
     "Continuing with the provided token results in an inconsistent list - objects that were created, modified, or "
     "deleted between the time the first chunk was returned and now may show up in the list."
 )
-MIN_WATCH_SECONDS = 1800.0
-"""A watch without timeoutSeconds lasts between once and twice this (--min-request-timeout)."""
 
 
 class TokenExpired(errors.Expired):
@@ -46,10 +44,11 @@ class TokenExpired(errors.Expired):
 class Reads:
     """The reading verbs."""
 
-    def __init__(self, storage: Storage, tokens: ContinueTokens) -> None:
+    def __init__(self, storage: Storage, tokens: ContinueTokens, watch_seconds: float) -> None:
         self._storage = storage
         self._cache = storage.cache
         self._tokens = tokens
+        self._watch_seconds = watch_seconds
 
     async def get(self, served: Served, namespace: str, name: str, version: str) -> Entry:
         """Raises NotFound. `version` is the resourceVersion of the query."""
@@ -199,7 +198,7 @@ class Reads:
         watcher.wants_bookmarks = options.bookmarks
         seconds = options.timeout
         if not seconds or seconds < 0:
-            seconds = int(MIN_WATCH_SECONDS * (1.0 + self._storage.clock.random.random()))
+            seconds = int(self._watch_seconds * (1.0 + self._storage.clock.random.random()))
         watcher.timer = asyncio.get_running_loop().call_later(seconds, watcher.end)
         return Response(200, headers, watcher)
 

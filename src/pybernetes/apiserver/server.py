@@ -27,7 +27,7 @@ from pybernetes.apiserver.authn.certificates import CertificateAuthenticator
 from pybernetes.apiserver.authn.chain import AuthenticatorChain
 from pybernetes.apiserver.authn.service_accounts import ServiceAccountAuthenticator, Signer
 from pybernetes.apiserver.authn.tokens import BootstrapTokens, StaticTokens
-from pybernetes.apiserver.authz.always import AlwaysAllow
+from pybernetes.apiserver.authz.always import AlwaysAllow, AlwaysDeny
 from pybernetes.apiserver.authz.chain import AuthorizerChain
 from pybernetes.apiserver.authz.node import NodeAuthorizer
 from pybernetes.apiserver.authz.rbac import Rbac
@@ -90,7 +90,7 @@ class ApiServer:
             self.storage, config.enable_admission, config.disable_admission, config.admission_configuration
         )
         secret = key_pem(config.signing_key) if config.signing_key else clock.random.randbytes(32)
-        self.handlers = Handlers(self.catalog, self.storage, admission, ContinueTokens(secret))
+        self.handlers = Handlers(self.catalog, self.storage, admission, ContinueTokens(secret), config.times.watch)
         metrics = Metrics()
         metrics.gauges += _gauges(self.cache)
         self._fixed = Pages(
@@ -101,12 +101,12 @@ class ApiServer:
         self._openapi = OpenApi(self.catalog)
         self._pages: tuple[int, Mapping[str, Page]] = (-1, {})
         self._pipeline = Pipeline(
-            clock=clock,
             authenticator=authenticator,
             authorizer=authorizer,
             handlers=self.handlers,
             pages=self._current_pages,
             metrics=metrics,
+            request_seconds=config.times.request,
         )
 
     def _current_pages(self) -> Mapping[str, Page]:
@@ -155,8 +155,8 @@ class ApiServer:
                 group.create_task(default_service_cidr.keep(self.storage, self.config), name="apiserver.servicecidr")
                 group.create_task(flowcontrol_objects.keep(self.storage), name="apiserver.flowcontrol")
                 group.create_task(local_apiservices.keep(self.storage, self.catalog), name="apiserver.apiservices")
-                group.create_task(upkeep.compact(self.storage), name="apiserver.compact")
-                group.create_task(upkeep.expire_events(self.storage), name="apiserver.events")
+                group.create_task(upkeep.compact(self.storage, self.config.times.compaction), name="apiserver.compact")
+                group.create_task(upkeep.expire_events(self.storage, self.config.times.event), name="apiserver.events")
                 self._loaded.set()
                 self.ready.set()
                 log.info("api server is ready revision=%d", self.cache.revision)
@@ -226,6 +226,7 @@ def _authorizers(config: Config, rbac: Rbac, node: NodeAuthorizer) -> list[Autho
         "Node": node,
         "RBAC": rbac,
         "AlwaysAllow": AlwaysAllow(),
+        "AlwaysDeny": AlwaysDeny(),
     }
     for mode in config.authorization_modes:
         if mode not in known:

@@ -12,19 +12,15 @@ from pybernetes.store.protocol import Revision, StoreError
 
 log = logging.getLogger(__name__)
 
-COMPACT_SECONDS = 300.0
-"""History is kept for between one and two of these (--etcd-compaction-interval)."""
-EVENT_SECONDS = 3600.0
-"""How long an Event lives after it was last written (--event-ttl)."""
 _EXPIRE_SECONDS = 60.0
 _EVENTS = GroupResource("", "events")
 
 
-async def compact(storage: Storage) -> None:
-    """Runs until cancelled."""
+async def compact(storage: Storage, every: float) -> None:
+    """Runs until cancelled: history is kept for between one and two times `every` seconds."""
     before = storage.cache.revision
     while True:
-        await storage.clock.sleep(COMPACT_SECONDS)
+        await storage.clock.sleep(every)
         now = storage.cache.revision
         try:
             await storage.store.compact(Revision(before))
@@ -33,15 +29,15 @@ async def compact(storage: Storage) -> None:
         before = now
 
 
-async def expire_events(storage: Storage) -> None:
-    """Runs until cancelled."""
+async def expire_events(storage: Storage, after: float) -> None:
+    """Runs until cancelled: Events go `after` seconds after they were last written."""
     served = storage.catalog.by_gr.get(_EVENTS)
     written: dict[str, tuple[int, float]] = {}
     while served is not None:
         await storage.clock.sleep(_EXPIRE_SECONDS)
         entries = storage.cache.of(served).entries
         written = {key: _noted(entry, written.get(key)) for key, entry in entries.items()}
-        limit = storage.clock.now() - EVENT_SECONDS
+        limit = storage.clock.now() - after
         for entry in [entries[key] for key, (_, seconds) in written.items() if seconds < limit]:
             try:
                 await storage.remove(served, entry)

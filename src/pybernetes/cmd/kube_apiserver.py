@@ -19,7 +19,8 @@ from pybernetes.apiserver.admission._configuration import read_configuration
 from pybernetes.apiserver.admission.defaulttolerationseconds import SECONDS
 from pybernetes.apiserver.admit import AdmissionPluginError
 from pybernetes.apiserver.authn.tokens import read_token_file
-from pybernetes.apiserver.config import ISSUER, Config, FrontProxy
+from pybernetes.apiserver.config import ISSUER, Config, FrontProxy, Times
+from pybernetes.apiserver.options import duration
 from pybernetes.apiserver.server import ApiServer, UnknownModeError
 from pybernetes.cmd._daemon import StartError, run
 from pybernetes.store import factory
@@ -50,9 +51,6 @@ _ACCEPTED = (
     "audit-log-path",
     "audit-policy-file",
     "encryption-provider-config",
-    "request-timeout",
-    "min-request-timeout",
-    "event-ttl",
     "profiling",
     "service-account-lookup",
 )
@@ -91,7 +89,7 @@ def parser() -> argparse.ArgumentParser:
     add("--api-audiences", default="", help="audiences of tokens for this server; the issuer where none is given")
     add("--service-cluster-ip-range", default="10.96.0.0/12", help="addresses of Services, CIDR[,CIDR]")
     add("--service-node-port-range", default="30000-32767", help="ports of NodePort Services")
-    add("--authorization-mode", default="Node,RBAC", help="authorizers in order: Node, RBAC, AlwaysAllow")
+    add("--authorization-mode", default="Node,RBAC", help="authorizers in order: Node, RBAC, AlwaysAllow, AlwaysDeny")
     add("--enable-admission-plugins", default="", help="admission plugins to add")
     add("--disable-admission-plugins", default="", help="admission plugins to leave out")
     add("--admission-control-config-file", type=Path, help="configuration of admission plugins, YAML")
@@ -111,6 +109,14 @@ def parser() -> argparse.ArgumentParser:
     add("--storage-path", default="/var/lib/pybernetes/store.db", help="file of the sqlite store")
     add("--etcd-servers", default="", help="endpoints of etcd")
     add("--etcd-prefix", default="/registry", help=argparse.SUPPRESS)
+    times = Times()
+    for name, seconds, text in (
+        ("request-timeout", times.request, "how long a request that is no stream may take"),
+        ("event-ttl", times.event, "how long an Event is kept after it was last written"),
+        ("etcd-compaction-interval", times.compaction, "history is kept for between one and two of these"),
+    ):
+        add(f"--{name}", type=_seconds, default=seconds, metavar="DURATION", help=text)
+    add("--min-request-timeout", type=int, default=int(times.watch), help="seconds that a watch lasts at least")
     boolean("--anonymous-auth", default=True, help="let requests without credentials be system:anonymous")
     boolean("--allow-privileged", default=True, help=argparse.SUPPRESS)
     add("-v", "--v", type=int, default=0, help="log verbosity: 0 warnings and facts, 4 everything")
@@ -126,6 +132,13 @@ def _boolean(text: str) -> bool:
     if text.lower() not in ("true", "false", "1", "0", "t", "f"):
         raise argparse.ArgumentTypeError(f'"{text}" is neither true nor false')
     return text.lower() in ("true", "1", "t")
+
+
+def _seconds(text: str) -> float:
+    found = duration(text)
+    if not found:
+        raise argparse.ArgumentTypeError(f'"{text}" is no duration such as 1m30s')
+    return found
 
 
 def config_of(options: argparse.Namespace) -> Config:
@@ -156,6 +169,12 @@ def config_of(options: argparse.Namespace) -> Config:
             enable_admission=_listed(options.enable_admission_plugins),
             disable_admission=_listed(options.disable_admission_plugins),
             admission_configuration=_admission(options),
+            times=Times(
+                request=options.request_timeout,
+                watch=options.min_request_timeout,
+                event=options.event_ttl,
+                compaction=options.etcd_compaction_interval,
+            ),
             kubelet_tls=kubelet_tls,
         )
     except (OSError, PkiError, ssl.SSLError, ValueError) as error:

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from pybernetes.cmd.kube_apiserver import inherited_sockets, main
+from pybernetes.cmd.kube_apiserver import config_of, inherited_sockets, main, parser
 from pybernetes.store.sqlite import open_sqlite
 from pybernetes.wire.pki.certificates import Leaf, issue, new_authority
 
@@ -78,3 +78,9 @@ def test_inherited_sockets_are_for_this_process_alone():
     assert inherited_sockets({}) == []
     assert inherited_sockets({"LISTEN_FDS": "x"}) == []
     assert inherited_sockets({"LISTEN_FDS": "1", "LISTEN_PID": "1"}) == []
+
+
+def test_durations_of_flags_count(flags):
+    words = ["--request-timeout=1m30s", "--event-ttl=2h", "--etcd-compaction-interval=10m", "--min-request-timeout=600"]
+    times = config_of(parser().parse_args([*flags, *words])).times
+    assert (times.request, times.event, times.compaction, times.watch) == (90, 7200, 600, 600)
