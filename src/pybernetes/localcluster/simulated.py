@@ -194,7 +194,7 @@ def _written_off(pod: core_v1.Pod) -> bool:
 
 
 def running_status(pod: core_v1.Pod, host: str, address: str, clock: Clock) -> core_v1.PodStatus:
-    """The status of a Pod all of whose containers have started and are ready; init containers are done."""
+    """The status of a Pod all of whose containers and sidecars are ready; the other init containers are done."""
     now = rfc3339(clock.now())
     kinds = ("PodReadyToStartContainers", "Initialized", "Ready", "ContainersReady", "PodScheduled")
     before = {condition.type: condition for condition in pod.status.conditions}
@@ -226,5 +226,8 @@ def running_status(pod: core_v1.Pod, host: str, address: str, clock: Clock) -> c
         podIPs=(core_v1.PodIP(ip=address),),
         startTime=now,
         containerStatuses=tuple(status(container, running) for container in pod.spec.containers),
-        initContainerStatuses=tuple(status(container, done) for container in pod.spec.initContainers),
+        initContainerStatuses=tuple(
+            status(container, running if container.restartPolicy == "Always" else done)
+            for container in pod.spec.initContainers
+        ),
     )

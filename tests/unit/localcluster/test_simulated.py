@@ -182,8 +182,9 @@ async def test_a_server_that_is_away_is_waited_for(w: World) -> None:
     assert lease.spec.renewTime > "2026-01-01T00:01:00"
 
 
-def test_init_containers_are_done_and_containers_ready() -> None:
-    spec = {"containers": [{"name": "main", "image": "web"}], "initContainers": [{"name": "first", "image": "web"}]}
+def test_init_containers_are_done_and_sidecars_and_containers_ready() -> None:
+    before = [{"name": "first", "image": "web"}, {"name": "beside", "image": "log", "restartPolicy": "Always"}]
+    spec = {"containers": [{"name": "main", "image": "web"}], "initContainers": before}
     pod = msgspec.convert({"metadata": {"name": "p", "namespace": "d", "uid": "u"}, "spec": spec}, core_v1.Pod)
 
     async def status() -> core_v1.PodStatus:
@@ -196,4 +197,5 @@ def test_init_containers_are_done_and_containers_ready() -> None:
     assert [c.state.terminated.reason for c in made.initContainerStatuses if c.state and c.state.terminated] == [
         "Completed"
     ]
+    assert [c.state.running is not None for c in made.initContainerStatuses if c.state] == [False, True]
     assert {c.type: c.status for c in made.conditions}["Ready"] == "True"
