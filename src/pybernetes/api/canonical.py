@@ -206,7 +206,7 @@ def _extra(given: dict[str, Any], known: frozenset[str], strange: list[bool]) ->
         strange.append(True)
 
 
-_UNIONS = {
+UNIONS = {
     _APIEXTENSIONS + "JSONSchemaPropsOrArray": "_schema_or_array",
     _APIEXTENSIONS + "JSONSchemaPropsOrBool": "_schema_or_bool",
     _APIEXTENSIONS + "JSONSchemaPropsOrStringArray": "_schema_or_strings",
@@ -227,8 +227,8 @@ def _expression(field: Field, value: str) -> str:
     if field.kind == "object":
         _declare(field.ref)
         return f"{_function(field.ref)}({value}, strange)"
-    if field.kind == "raw" and field.ref in _UNIONS:
-        return f"{_UNIONS[field.ref]}({value}, strange)"
+    if field.kind == "raw" and field.ref in UNIONS:
+        return f"{UNIONS[field.ref]}({value}, strange)"
     if field.kind == "raw":
         return value
     if field.kind == "list":
@@ -247,30 +247,40 @@ def _list(item: Field, value: str) -> str:
     return f"[{_expression(item, 'x')} for x in _sequence({value})]"
 
 
-def _lines(name: str, field: Field, default: str) -> list[str]:
-    """The statements of one field. `default` stands in for an absent or empty one."""
+def kept(name: str, field: Field, default: str, empty: str) -> tuple[list[str], list[str]]:
+    """Statements that put the canonical value `v` of a field into `out`, and those for a field that is absent.
+
+    `default` stands in for an absent or empty one, `empty` is an expression for an empty object.
+    """
     key = repr(name)
-    lines = [f"v = get({key})", "if v is not None:", "    n += 1"]
-    if field.kind in ("time", "microtime") or field.ref in _UNIONS:
-        lines.append(f"    v = {_expression(field, 'v')}")
-        lines.append(f"    if v is not None: out[{key}] = v")
-        if field.always:
-            lines.append(f"    else: out[{key}] = None")
-    elif field.pointer or (field.always and not default):
-        lines.append(f"    out[{key}] = {_expression(field, 'v')}")
-    else:
-        # Most values are strings: a test is cheaper than a call.
-        text = "if v.__class__ is not str: " if field.kind == "string" else ""
-        lines.append(f"    {text}v = {_expression(field, 'v')}")
-        lines.append(f"    if v: out[{key}] = v")
-        if default:
-            lines.append(f"    else: out[{key}] = {default}")
-    if default:
-        lines.append(f"else: out[{key}] = {default}")
-    elif field.always:
-        zero = "None" if field.nullable else _ZEROS.get(field.kind)
-        lines.append(f"else: out[{key}] = {zero or _expression(field, '{}')}")
-    return lines
+    zero = default
+    if field.always and not default:
+        zero = "None" if field.nullable else _ZEROS.get(field.kind, empty)
+    absent = [f"out[{key}] = {zero}"] if zero else []
+    if field.kind in ("time", "microtime") or field.ref in UNIONS:
+        return [f"if v is not None: out[{key}] = v", *([f"else: out[{key}] = None"] if field.always else [])], absent
+    if field.pointer or (field.always and not default):
+        return [f"out[{key}] = v"], absent
+    return [f"if v: out[{key}] = v", *([f"else: out[{key}] = {default}"] if default else [])], absent
+
+
+def default_of(info: TypeInfo, name: str) -> str:
+    """The expression of what a kind says of itself."""
+    if info.gvk is None or name not in ("kind", "apiVersion"):
+        return ""
+    return repr(info.gvk.kind if name == "kind" else info.gvk.api_version)
+
+
+def _lines(info: TypeInfo, field: Field) -> list[str]:
+    """The statements of one field."""
+    default = default_of(info, field.name)
+    empty = _expression(field, "{}") if field.kind == "object" else ""
+    present, absent = kept(field.name, field, default, empty)
+    # Most values are strings: a test is cheaper than a call.
+    text = "if v.__class__ is not str: " if field.kind == "string" else ""
+    taken = (f"{text}v = {_expression(field, 'v')}", *present)
+    lines = [f"v = get({field.name!r})", "if v is not None:", "    n += 1", *(f"    {line}" for line in taken)]
+    return [*lines, *(f"else: {line}" for line in absent)]
 
 
 def _source(info: TypeInfo) -> str:
@@ -282,11 +292,8 @@ def _source(info: TypeInfo) -> str:
         "n = 0",
         "get = d.get",
     ]
-    for name, field in info.fields.items():
-        default = ""
-        if info.gvk is not None and name in ("kind", "apiVersion"):
-            default = repr(info.gvk.kind if name == "kind" else info.gvk.api_version)
-        body += _lines(name, field, default)
+    for field in info.fields.values():
+        body += _lines(info, field)
     body += [f"if n != len(d): _extra(d, {_function(info.name)}_known, strange)", "return out"]
     return f"def {_function(info.name)}(d, strange):\n" + "".join(f"    {line}\n" for line in body)
 

@@ -8,7 +8,7 @@ class Malformed(ValueError):
 def varint(value: int) -> bytes:
     """A varint; negative numbers take ten bytes, as int32 and int64 do."""
     if 0 <= value < 0x80:
-        return _SMALL[value]
+        return SMALL[value]
     value &= 0xFFFFFFFFFFFFFFFF
     out = bytearray()
     while value > 0x7F:
@@ -18,7 +18,8 @@ def varint(value: int) -> bytes:
     return bytes(out)
 
 
-_SMALL = [bytes((n,)) for n in range(0x80)]
+SMALL = [bytes((n,)) for n in range(0x80)]
+"""The varints of a byte."""
 
 
 def field_tag(number: int, wire_type: int) -> bytes:

@@ -1,88 +1,83 @@
-"""Quantity, IntOrString, Time and MicroTime: scalars in JSON, messages in protobuf. protobuf.py calls these."""
+"""Quantity, IntOrString, Time and MicroTime: scalars in JSON, messages in protobuf. messages.py calls these."""
 
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Any
 
+from pybernetes.api import quantity
 from pybernetes.wire.codecs.varint import Malformed, block, field_tag, read_block, read_varint, skip, varint
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_ZERO = datetime(1, 1, 1, tzinfo=UTC)
 
 
-def _scalars(data: bytes) -> dict[int, Any]:
-    """Number to integer or bytes of a small message."""
+def _scalars(data: bytes, text: int = 0) -> dict[int, Any]:
+    """Number to integer of a small message, to bytes of the one field that is a text."""
     found: dict[int, Any] = {}
     at = 0
     while at < len(data):
         tag, at = read_varint(data, at, len(data))
-        if tag & 7 == 0:
+        number = tag >> 3
+        if tag & 7 == 0 and number != text:
             value, at = read_varint(data, at, len(data))
-            found[tag >> 3] = value - 2**64 if value >= 2**63 else value
-        elif tag & 7 == 2:
+            found[number] = value - 2**64 if value >= 2**63 else value
+        elif tag & 7 == 2 and number == text:
             start, at = read_block(data, at, len(data))
-            found[tag >> 3] = data[start:at]
+            found[number] = data[start:at]
         else:
             at = skip(data, at, len(data), tag)
     return found
 
 
-def _encode_quantity(value: Any) -> bytes:
-    return block(1, str(value).encode())
+def encode_quantity(value: str) -> bytes:
+    return block(1, value.encode())
 
 
-def _decode_quantity(data: bytes) -> Any:
-    text = _scalars(data).get(1, b"0")
-    return str(text, "utf-8") or "0"
+@lru_cache(maxsize=4096)
+def decode_quantity(data: bytes) -> str:
+    """The canonical text. Raises ValueError."""
+    text = str(_scalars(data, 1).get(1, b""), "utf-8") or "0"
+    return quantity.canonical(text.strip())
 
 
-def _encode_int_or_string(value: Any) -> bytes:
+def encode_int_or_string(value: int | str) -> bytes:
     """{type 1: 0 int, 1 string; intVal 2; strVal 3}, all of them written."""
     if isinstance(value, str):
         return b"\x08\x01\x10\x00" + block(3, value.encode())
     return b"\x08\x00\x10" + varint(value) + b"\x1a\x00"
 
 
-def _decode_int_or_string(data: bytes) -> Any:
-    fields = _scalars(data)
-    return str(fields.get(3, b""), "utf-8") if fields.get(1) else fields.get(2, 0)
+@lru_cache(maxsize=4096)
+def decode_int_or_string(data: bytes) -> int | str:
+    fields = _scalars(data, 3)
+    return str(fields.get(3, b""), "utf-8") if fields.get(1) else int(fields.get(2, 0))
 
 
-def _encode_time(value: Any) -> bytes:
+@lru_cache(maxsize=4096)
+def encode_time(value: str) -> bytes:
     """{seconds 1, nanos 2}; the zero time is an empty message."""
     since = datetime.fromisoformat(value[:-1]).replace(tzinfo=UTC) - _EPOCH
     seconds = since.days * 86400 + since.seconds
     return field_tag(1, 0) + varint(seconds) + field_tag(2, 0) + varint(since.microseconds * 1000)
 
 
-def _moment(data: bytes) -> tuple[datetime, int] | None:
-    if not data:
-        return None
+def _moment(data: bytes) -> datetime | None:
+    """The time of a message; an empty one is the zero time."""
     fields = _scalars(data)
     try:
-        return _EPOCH + timedelta(seconds=fields.get(1, 0)), fields.get(2, 0) // 1000
+        since = timedelta(seconds=fields.get(1, 0), microseconds=fields.get(2, 0) // 1000)
+        return _EPOCH + since if data else None
     except OverflowError:
         raise Malformed(f"time of {fields.get(1, 0)} seconds is out of range") from None
 
 
-def _decode_time(data: bytes) -> Any:
+@lru_cache(maxsize=4096)
+def decode_time(data: bytes) -> str | None:
     found = _moment(data)
-    return found and f"{found[0].isoformat()[:19]}Z"
+    return f"{found.isoformat()[:19]}Z" if found and found.replace(microsecond=0) != _ZERO else None
 
 
-def _decode_micro_time(data: bytes) -> Any:
+@lru_cache(maxsize=4096)
+def decode_micro_time(data: bytes) -> str | None:
     found = _moment(data)
-    return found and f"{found[0].isoformat()[:19]}.{found[1]:06}Z"
-
-
-ENCODERS: dict[str, Callable[[Any], bytes]] = {
-    "quantity": _encode_quantity,
-    "intorstring": _encode_int_or_string,
-    "time": _encode_time,
-    "microtime": _encode_time,
-}
-DECODERS: dict[str, Callable[[bytes], Any]] = {
-    "quantity": _decode_quantity,
-    "intorstring": _decode_int_or_string,
-    "time": _decode_time,
-    "microtime": _decode_micro_time,
-}
+    return f"{found.isoformat(timespec='microseconds')[:26]}Z" if found and found != _ZERO else None

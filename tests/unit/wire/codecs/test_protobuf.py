@@ -59,6 +59,21 @@ def test_whole_seconds_are_what_a_time_keeps_of_the_wire() -> None:
     assert protobuf.decode(with_nanos, META + "ObjectMeta") == {"creationTimestamp": "1970-01-01T00:02:00Z"}
 
 
+@pytest.mark.parametrize(
+    ("message", "found"),
+    [
+        (b"\x08\x02\x10\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01", "1970-01-01T00:00:01.999999Z"),
+        (b"\x08\x80\x92\xb8\xc3\x98\xfe\xff\xff\xff\x01", None),  # the first second of the year 1
+        (b"\x0a\x01x\x12\x01y", "1970-01-01T00:00:00.000000Z"),
+    ],
+    ids=["before its second", "zero", "texts instead of numbers"],
+)
+def test_whatever_a_time_holds_is_a_time(message: bytes, found: str | None) -> None:
+    spec = b"\x22" + bytes((len(message),)) + message
+    lease = protobuf.decode(b"\x12" + bytes((len(spec),)) + spec, "io.k8s.api.coordination.v1.Lease")
+    assert lease["spec"].get("renewTime") == found
+
+
 def test_secrets_are_bytes_on_the_wire_and_base64_in_json() -> None:
     secret = {"data": {"a": base64.b64encode(b"\x00\xff").decode()}}
     data = encoded(secret, CORE + "Secret")
