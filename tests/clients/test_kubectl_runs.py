@@ -1,0 +1,107 @@
+"""`kubectl rollout`, and nodes: cordon, drain, taint."""
+
+import json
+from collections.abc import Iterator
+
+import pytest
+
+from tests.clients import golden
+from tests.clients.conftest import Kubectl
+
+
+@pytest.fixture
+def web(kubectl: Kubectl) -> Kubectl:
+    kubectl("create", "deployment", "web", "--image=web:1", "--replicas=2")
+    kubectl("rollout", "status", "deploy/web", "--timeout=30s")
+    return kubectl
+
+
+def image(kubectl: Kubectl) -> str:
+    return kubectl("get", "deploy", "web", "-o", "jsonpath={.spec.template.spec.containers[0].image}")
+
+
+def test_history_and_undo(web: Kubectl):
+    web("annotate", "deploy/web", "kubernetes.io/change-cause=first")
+    web("set", "image", "deploy/web", "web=web:2")
+    web("rollout", "status", "deploy/web", "--timeout=30s")
+    web("annotate", "deploy/web", "kubernetes.io/change-cause=second", "--overwrite")
+    golden.hold("history-2.txt", golden.masked(web("rollout", "history", "deploy/web", "--revision=2")))
+    assert web("rollout", "undo", "deploy/web") == "deployment.apps/web rolled back\n"
+    assert image(web) == "web:1"
+    web("rollout", "status", "deploy/web", "--timeout=30s")
+    numbers = [line.split()[0] for line in web("rollout", "history", "deploy/web").splitlines()[2:] if line]
+    assert numbers == ["2", "3"]
+    assert web("rollout", "undo", "deploy/web", "--to-revision=2") == "deployment.apps/web rolled back\n"
+    assert image(web) == "web:2"
+    unknown = web.fails("rollout", "undo", "deploy/web", "--to-revision=77")
+    assert unknown == "error: unable to find specified revision 77 in history\n"
+
+
+def test_a_paused_rollout_waits(web: Kubectl):
+    assert web("rollout", "pause", "deploy/web") == "deployment.apps/web paused\n"
+    assert 'error: deployments.apps "web" is already paused' in web.fails("rollout", "pause", "deploy/web")
+    assert "can't restart paused deployment" in web.fails("rollout", "restart", "deploy/web")
+    web("set", "image", "deploy/web", "web=web:2")
+    web("wait", "--for=jsonpath={.status.observedGeneration}=3", "deploy/web", "--timeout=10s")
+    assert len(web("get", "rs", "-o", "name").split()) == 1
+    assert web("rollout", "resume", "deploy/web") == "deployment.apps/web resumed\n"
+    assert "successfully rolled out" in web("rollout", "status", "deploy/web", "--timeout=30s")
+    assert len(web("get", "rs", "-o", "name").split()) == 2
+
+
+def test_a_restart_replaces_every_pod(web: Kubectl):
+    before = set(web("get", "pods", "-o", "name").split())
+    assert web("rollout", "restart", "deploy/web") == "deployment.apps/web restarted\n"
+    said = web("rollout", "status", "deploy/web", "--timeout=30s")
+    assert said.splitlines()[-1] == 'deployment "web" successfully rolled out'
+    web("wait", "--for=delete", *before, "--timeout=30s")
+    assert not before & set(web("get", "pods", "-o", "name").split())
+
+
+@pytest.fixture
+def node(kubectl: Kubectl) -> Iterator[str]:
+    """A node that is as it was, afterwards."""
+    yield "simulated-2"
+    kubectl("uncordon", "simulated-2")
+    kubectl.attempt("taint", "node", "simulated-2", "clients-")
+
+
+def test_cordon_and_drain(web: Kubectl, node: str):
+    web("run", "alone", "--image=web:1", f"--overrides={json.dumps({'spec': {'nodeName': node}})}")
+    web("wait", "--for=condition=Ready", "pod/alone", "--timeout=30s")
+    assert web("cordon", node) == f"node/{node} cordoned\n"
+    assert web("cordon", node) == f"node/{node} already cordoned\n"
+    assert golden.cells(web("get", "node", node)).splitlines()[1].split(" | ")[1] == "Ready,SchedulingDisabled"
+    mine = ("--pod-selector=app=web",)
+    refused = web.fails("drain", node, "--timeout=20s")
+    assert "cannot delete Pods that declare no controller (use --force to override)" in refused
+    assert web("drain", node, *mine, "--timeout=30s").splitlines()[-1] == f"node/{node} drained"
+    web("rollout", "status", "deploy/web", "--timeout=30s")
+    assert node not in web("get", "pods", "-l", "app=web", "-o", "jsonpath={.items[*].spec.nodeName}")
+    assert web("uncordon", node) == f"node/{node} uncordoned\n"
+
+
+def test_drain_waits_for_a_budget(web: Kubectl, node: str):
+    web("create", "pdb", "web", "--selector=app=web", "--min-available=2")
+    none_left = {
+        "disruptionsAllowed": 0,
+        "currentHealthy": 2,
+        "desiredHealthy": 2,
+        "expectedPods": 2,
+        "observedGeneration": 1,
+    }
+    web("patch", "pdb", "web", "--subresource=status", "--type=merge", "-p", json.dumps({"status": none_left}))
+    pod = web("get", "pods", "-l", "app=web", "-o", "jsonpath={.items[0].metadata.name}")
+    path = f"/api/v1/namespaces/{web.namespace}/pods/{pod}/eviction"
+    eviction = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": pod, "namespace": web.namespace}}
+    refused = web.fails("create", "--raw", path, "-f", "-", stdin=json.dumps(eviction))
+    assert "Cannot evict pod as it would violate the pod's disruption budget." in refused
+
+
+def test_taints(kubectl: Kubectl, node: str):
+    assert kubectl("taint", "node", node, "clients=here:PreferNoSchedule") == f"node/{node} tainted\n"
+    again = kubectl.fails("taint", "node", node, "clients=here:PreferNoSchedule")
+    assert again == f"error: node {node} already has clients taint(s) with same effect(s) and --overwrite is false\n"
+    assert "clients=here:PreferNoSchedule" in kubectl("describe", "node", node)
+    assert kubectl("taint", "node", node, "clients-") == f"node/{node} untainted\n"
+    assert "not found" in kubectl.fails("taint", "node", node, "clients-")
