@@ -12,7 +12,7 @@ Include = Literal["None", "Metadata", "Object"]
 
 _NAME = Column("Name", lambda obj: obj["metadata"].get("name", ""), format="name", description="Name of the object.")
 _AGE = Column("Age", lambda obj: obj["metadata"].get("creationTimestamp"), type="date", description="Time of creation.")
-_CREATED = Column("Created At", _AGE.cell, description=_AGE.description)
+_CREATED = Column("Created At", _AGE.cell, shown_type="date", description=_AGE.description)
 _SCALE = (
     _NAME,
     Column("Desired", lambda obj: obj["spec"].get("replicas", 0), type="integer", description="Replicas asked for."),

@@ -31,7 +31,8 @@ def test_a_kind_that_places_name_and_age_itself_is_left_alone():
 
 def test_a_kind_without_columns_shows_when_it_was_made():
     one = served("secrets")
-    assert [column.name for column in columns(one)] == ["Name", "Created At"]
+    shown = [(column["name"], column["type"]) for column in definitions(one)]
+    assert shown == [("Name", "string"), ("Created At", "date")], "the time itself, not an age"
     assert cells(one, OBJECT, NOW) == ["a", "2026-01-01T00:00:00Z"]
 
 

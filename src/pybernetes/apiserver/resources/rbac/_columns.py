@@ -1,8 +1,8 @@
-"""Columns of roles and bindings."""
+"""Columns of bindings."""
 
 from pybernetes.api.objects import Object
 from pybernetes.apiserver.resource import Column
-from pybernetes.apiserver.resources._columns import AGE, created
+from pybernetes.apiserver.resources._columns import AGE
 
 
 def _role(obj: Object) -> str:
@@ -20,7 +20,6 @@ def _named(kind: str) -> Column:
     return Column(f"{kind}s", cell, description=f"{kind}s that the binding names.", priority=1)
 
 
-ROLE_COLUMNS = (Column("Created At", created, description="When it was created."),)
 BINDING_COLUMNS = (
     Column("Role", _role, description="What it grants."),
     AGE,

@@ -2,7 +2,6 @@
 
 from pybernetes.api import names
 from pybernetes.apiserver.resource import Resource
-from pybernetes.apiserver.resources.rbac._columns import ROLE_COLUMNS
 from pybernetes.apiserver.validation.rbac import GROUP, refuse_escalation, validate_rules
 
 RESOURCE = Resource(
@@ -14,5 +13,4 @@ RESOURCE = Resource(
     generation=False,
     update_creates=True,
     storage_prefix="roles",
-    columns=ROLE_COLUMNS,
 )
