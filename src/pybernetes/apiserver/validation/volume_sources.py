@@ -1,4 +1,4 @@
-"""Where the bytes of a PersistentVolume are: every kind of source, of which it has exactly one."""
+"""Where the bytes of volumes are: the sources that Pods and PersistentVolumes share, and those of PersistentVolumes alone."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -7,6 +7,7 @@ from typing import Any
 from pybernetes.api import names
 from pybernetes.api.errors import field_forbidden, invalid_value, not_supported, required, too_long
 from pybernetes.apiserver.validation.fields import FieldErrors, check, optional_one_of
+from pybernetes.apiserver.validation.pod.files import no_backsteps
 
 Source = Mapping[str, Any]
 Rule = Callable[[Source, str], FieldErrors]
@@ -26,29 +27,26 @@ _DISK = "/subscriptions/{sub-id}/resourcegroups/{group-name}/providers/microsoft
 _BLOB = "https://{account-name}.blob.core.windows.net/{container-name}/{disk-name}.vhd"
 _INITIATORS = {
     "iqn": re.compile(r"iqn\.\d{4}-\d{2}\.([A-Za-z0-9\-.]+)(:[^,;*&$|\s]+)\Z", re.ASCII),
-    "eui": re.compile(r"eui.[A-Za-z0-9]{16}\Z"),
-    "naa": re.compile(r"naa.[A-Za-z0-9]{32}\Z"),
+    "eui": re.compile(r"^eui.[A-Za-z0-9]{16}\Z"),
+    "naa": re.compile(r"^naa.[A-Za-z0-9]{32}\Z"),
 }
 _FORMAT = "must be valid format"
+_BYTE = "must be between 0 and 255, inclusive"
 
 
-def _requires(*fields: str) -> Rule:
-    def rule(source: Source, path: str) -> FieldErrors:
-        for field in fields:
-            if not source.get(field):
-                yield required(f"{path}.{field}")
-
-    return rule
+def needs(source: Source, path: str, *fields: str) -> FieldErrors:
+    """Fields that must be set."""
+    for field in fields:
+        if not source.get(field):
+            yield required(f"{path}.{field}")
 
 
-def no_backsteps(value: str, path: str) -> FieldErrors:
-    """A path that does not climb."""
-    if ".." in value.split("/"):
-        yield invalid_value(path, value, "must not contain '..'")
+def needing(*fields: str) -> Rule:
+    """The rule of a source that has no other."""
+    return lambda source, path: needs(source, path, *fields)
 
 
-def host_path(source: Source, path: str) -> FieldErrors:
-    """A file or folder of the node."""
+def _host_path(source: Source, path: str) -> FieldErrors:
     where = source.get("path") or ""
     if not where:
         yield required(f"{path}.path")
@@ -59,7 +57,7 @@ def host_path(source: Source, path: str) -> FieldErrors:
 
 def _disk(field: str) -> Rule:
     def rule(source: Source, path: str) -> FieldErrors:
-        yield from _requires(field)(source, path)
+        yield from needs(source, path, field)
         partition = source.get("partition") or 0
         if not 0 <= partition <= 255:
             yield invalid_value(f"{path}.partition", partition, "must be between 1 and 255, inclusive")
@@ -68,7 +66,7 @@ def _disk(field: str) -> Rule:
 
 
 def _glusterfs(source: Source, path: str) -> FieldErrors:
-    yield from _requires("endpoints", "path")(source, path)
+    yield from needs(source, path, "endpoints", "path")
     namespace = source.get("endpointsNamespace")
     if namespace == "":
         why = "if the endpointnamespace is set, it must be a valid namespace name"
@@ -87,9 +85,8 @@ def _flocker(source: Source, path: str) -> FieldErrors:
         yield invalid_value(f"{path}.datasetName", name, "must not contain '/'")
 
 
-def nfs(source: Source, path: str) -> FieldErrors:
-    """A share of a file server."""
-    yield from _requires("server", "path")(source, path)
+def _nfs(source: Source, path: str) -> FieldErrors:
+    yield from needs(source, path, "server", "path")
     if not (source.get("path") or "").startswith("/"):
         yield invalid_value(f"{path}.path", source.get("path") or "", "must be an absolute path")
 
@@ -108,41 +105,45 @@ def _quobyte(source: Source, path: str) -> FieldErrors:
         yield required(f"{path}.volume")
 
 
-def _iscsi(source: Source, path: str) -> FieldErrors:
-    yield from _requires("targetPortal")(source, path)
+def iscsi(source: Source, path: str, wrong: str) -> FieldErrors:
+    """A block device on a storage network. `wrong` is what is said of a name of no known form."""
+    yield from needs(source, path, "targetPortal")
     iqn = source.get("iqn") or ""
     if not iqn:
         yield required(f"{path}.iqn")
     else:
-        yield from _initiator(iqn, f"{path}.iqn")
+        yield from _initiator(iqn, f"{path}.iqn", wrong)
     lun = source.get("lun") or 0
     if not 0 <= lun <= 255:
-        yield invalid_value(f"{path}.lun", lun, "must be between 0 and 255, inclusive")
-    secret = source.get("secretRef")
-    for field in ("chapAuthDiscovery", "chapAuthSession"):
-        if source.get(field) and secret is None:
-            yield required(f"{path}.secretRef")
-    if secret is not None and not secret.get("name"):
-        yield required(f"{path}.secretRef.name")
+        yield invalid_value(f"{path}.lun", lun, _BYTE)
+    if (source.get("chapAuthDiscovery") or source.get("chapAuthSession")) and source.get("secretRef") is None:
+        yield required(f"{path}.secretRef")
     if source.get("initiatorName") is not None:
-        yield from _initiator(source["initiatorName"], f"{path}.initiatorname")
+        yield from _initiator(source["initiatorName"], f"{path}.initiatorname", wrong)
 
 
-def _initiator(name: str, path: str) -> FieldErrors:
-    pattern = _INITIATORS.get(name[:3])
-    if pattern is None or not pattern.search(name):  # found anywhere, as upstream's
+def _initiator(name: str, path: str, wrong: str) -> FieldErrors:
+    form = _INITIATORS.get(name[:3])
+    if form is None:
+        yield invalid_value(path, name, wrong)
+    elif not form.search(name):  # found anywhere, as upstream's
         yield invalid_value(path, name, _FORMAT)
 
 
-def _secret(source: Source, path: str, *fields: str) -> FieldErrors:
-    secret = source.get("secretRef")
-    if secret is not None:
-        yield from _requires(*fields)(secret, f"{path}.secretRef")
+def _volume_iscsi(source: Source, path: str) -> FieldErrors:
+    yield from iscsi(source, path, _FORMAT)
+    yield from secret(source, path, "name")
+
+
+def secret(source: Source, path: str, *fields: str) -> FieldErrors:
+    """What a secretRef must say, where there is one."""
+    if source.get("secretRef") is not None:
+        yield from needs(source["secretRef"], f"{path}.secretRef", *fields)
 
 
 def _cinder(source: Source, path: str) -> FieldErrors:
-    yield from _requires("volumeID")(source, path)
-    yield from _secret(source, path, "name", "namespace")
+    yield from needs(source, path, "volumeID")
+    yield from secret(source, path, "name", "namespace")
 
 
 def _fibre_channel(source: Source, path: str) -> FieldErrors:
@@ -156,11 +157,11 @@ def _fibre_channel(source: Source, path: str) -> FieldErrors:
         if lun is None:
             yield required(f"{path}.lun", "lun is required if targetWWNs is specified")
         elif not 0 <= lun <= 255:
-            yield invalid_value(f"{path}.lun", lun, "must be between 0 and 255, inclusive")
+            yield invalid_value(f"{path}.lun", lun, _BYTE)
 
 
 def _flex(source: Source, path: str) -> FieldErrors:
-    yield from _requires("driver")(source, path)
+    yield from needs(source, path, "driver")
     for key in source.get("options") or ():
         domain = "." + key.partition("/")[0].lower()
         if domain.endswith((".kubernetes.io", ".k8s.io")):
@@ -168,13 +169,13 @@ def _flex(source: Source, path: str) -> FieldErrors:
 
 
 def _azure_file(source: Source, path: str) -> FieldErrors:
-    yield from _requires("secretName", "shareName")(source, path)
+    yield from needs(source, path, "secretName", "shareName")
     if source.get("secretNamespace") == "":
         yield required(f"{path}.secretNamespace")
 
 
 def _azure_disk(source: Source, path: str) -> FieldErrors:
-    yield from _requires("diskName", "diskURI")(source, path)
+    yield from needs(source, path, "diskName", "diskURI")
     kind, uri = source.get("kind"), source.get("diskURI") or ""
     yield from optional_one_of(f"{path}.cachingMode", source.get("cachingMode"), ("None", "ReadOnly", "ReadWrite"))
     yield from optional_one_of(f"{path}.kind", kind, ("Dedicated", "Managed", "Shared"))
@@ -192,15 +193,13 @@ def _local(source: Source, path: str) -> FieldErrors:
         yield from no_backsteps(where, f"{path}.path")
 
 
-def _storage_os(source: Source, path: str) -> FieldErrors:
-    name, namespace = source.get("volumeName") or "", source.get("volumeNamespace") or ""
-    if not name:
-        yield required(f"{path}.volumeName")
-    else:
-        yield from check(f"{path}.volumeName", name, names.dns1123_label(name))
-    if namespace:
-        yield from check(f"{path}.volumeNamespace", namespace, names.dns1123_label(namespace))
-    yield from _secret(source, path, "name", "namespace")
+def storage_os(source: Source, path: str, *secret_fields: str) -> FieldErrors:
+    """A volume of StorageOS; a Pod's secret is in its own namespace."""
+    yield from needs(source, path, "volumeName")
+    for field in ("volumeName", "volumeNamespace"):
+        if source.get(field):
+            yield from check(f"{path}.{field}", source[field], names.dns1123_label(source[field]))
+    yield from secret(source, path, *secret_fields)
 
 
 def csi_driver_name(name: str, path: str) -> FieldErrors:
@@ -222,7 +221,7 @@ _CSI_SECRETS = (
 
 def _csi(source: Source, path: str) -> FieldErrors:
     yield from csi_driver_name(source.get("driver") or "", f"{path}.driver")
-    yield from _requires("volumeHandle")(source, path)
+    yield from needs(source, path, "volumeHandle")
     for field in _CSI_SECRETS:
         secret = source.get(field)
         if secret is None:
@@ -235,49 +234,58 @@ def _csi(source: Source, path: str) -> FieldErrors:
                 yield from check(f"{path}.{field}.{part}", value, rule(value))
 
 
-_RULES: Mapping[str, tuple[Rule, str, str]] = {
-    "hostPath": (host_path, "hostPath", "hostPath"),
-    "gcePersistentDisk": (_disk("pdName"), "persistentDisk", "gcePersistentDisk"),
-    "awsElasticBlockStore": (_disk("volumeID"), "awsElasticBlockStore", "awsElasticBlockStore"),
-    "glusterfs": (_glusterfs, "glusterfs", "glusterfs"),
-    "flocker": (_flocker, "flocker", "flocker"),
-    "nfs": (nfs, "nfs", "nfs"),
-    "rbd": (_requires("monitors", "image"), "rbd", "rbd"),
-    "quobyte": (_quobyte, "quobyte", "quobyte"),
-    "cephfs": (_requires("monitors"), "cephfs", "cephFS"),
-    "iscsi": (_iscsi, "iscsi", "iscsi"),
-    "cinder": (_cinder, "cinder", "cinder"),
-    "fc": (_fibre_channel, "fc", "fc"),
-    "flexVolume": (_flex, "flexVolume", ""),
-    "azureFile": (_azure_file, "azureFile", "azureFile"),
-    "vsphereVolume": (_requires("volumePath"), "vsphereVolume", "vsphereVolume"),
-    "photonPersistentDisk": (_requires("pdID"), "photonPersistentDisk", "photonPersistentDisk"),
-    "portworxVolume": (_requires("volumeID"), "portworxVolume", "portworxVolume"),
-    "azureDisk": (_azure_disk, "azureDisk", "azureDisk"),
-    "scaleIO": (_requires("gateway", "system", "volumeName"), "scaleIO", "scaleIO"),
-    "local": (_local, "local", "local"),
-    "storageos": (_storage_os, "storageos", "storageos"),
-    "csi": (_csi, "csi", "csi"),
+SHARED: Mapping[str, Rule] = {
+    "hostPath": _host_path,
+    "gcePersistentDisk": _disk("pdName"),
+    "awsElasticBlockStore": _disk("volumeID"),
+    "glusterfs": _glusterfs,
+    "flocker": _flocker,
+    "nfs": _nfs,
+    "rbd": needing("monitors", "image"),
+    "quobyte": _quobyte,
+    "cephfs": needing("monitors"),
+    "fc": _fibre_channel,
+    "flexVolume": _flex,
+    "azureFile": _azure_file,
+    "vsphereVolume": needing("volumePath"),
+    "photonPersistentDisk": needing("pdID"),
+    "portworxVolume": needing("volumeID"),
+    "azureDisk": _azure_disk,
+    "scaleIO": needing("gateway", "system", "volumeName"),
 }
-"""In upstream's order: the rule of each source, what its faults call it, and what the fault of one too many calls it.
-
-A second source that is a flexVolume is never one too many.
-"""
-SOURCES = tuple(_RULES)
+"""Rules by the field of the source, for Pods as for PersistentVolumes."""
+_OWN: Mapping[str, Rule] = {
+    "iscsi": _volume_iscsi,
+    "cinder": _cinder,
+    "local": _local,
+    "storageos": lambda source, path: storage_os(source, path, "name", "namespace"),
+    "csi": _csi,
+}
+SOURCES = (
+    *("hostPath", "gcePersistentDisk", "awsElasticBlockStore", "glusterfs", "flocker", "nfs", "rbd", "quobyte"),
+    *("cephfs", "iscsi", "cinder", "fc", "flexVolume", "azureFile", "vsphereVolume", "photonPersistentDisk"),
+    *("portworxVolume", "azureDisk", "scaleIO", "local", "storageos", "csi"),
+)
+"""Of PersistentVolumes, in upstream's order."""
+JUDGED_AS: Mapping[str, str] = {"gcePersistentDisk": "persistentDisk"}
+"""What upstream calls the source in its own faults where that is not its field."""
+_SURPLUS: Mapping[str, str] = {"cephfs": "cephFS"}
+"""What it calls a second source."""
 
 
 def volume_source(spec: Source, path: str) -> FieldErrors:
     """Exactly one source, and that one well."""
     found = False
-    for field, (rule, called, surplus) in _RULES.items():
+    for field in SOURCES:
         source = spec.get(field)
         if source is None:
             continue
-        if found and surplus:
-            yield field_forbidden(f"{path}.{surplus}", "may not specify more than 1 volume type")
+        if found and field != "flexVolume":  # which is never one too many
+            yield field_forbidden(f"{path}.{_SURPLUS.get(field, field)}", "may not specify more than 1 volume type")
             continue
         found = True
-        yield from rule(source, f"{path}.{called}")
+        rule = _OWN.get(field) or SHARED[field]
+        yield from rule(source, f"{path}.{JUDGED_AS.get(field, field)}")
         if field == "local" and spec.get("nodeAffinity") is None:
             yield required(f"{path}.nodeAffinity", "Local volume requires node affinity")
     if not found:

@@ -6,8 +6,9 @@ from typing import Any
 from pybernetes.api import names
 from pybernetes.api.errors import FieldError, duplicate, field_forbidden, invalid_value, required
 from pybernetes.apiserver.validation.fields import FieldErrors, check
-from pybernetes.apiserver.validation.pod.sources import FORBIDDEN_AS, JUDGED_AS, RULES
+from pybernetes.apiserver.validation.pod.sources import FORBIDDEN_AS, RULES
 from pybernetes.apiserver.validation.spelling import fine
+from pybernetes.apiserver.validation.volume_sources import JUDGED_AS
 
 Volumes = Mapping[str, Mapping[str, Any]]
 _PORTAL = "Total length of <volume name>:<iscsi.targetPortal> must be under 64 characters if iscsi.initiatorName is specified."
