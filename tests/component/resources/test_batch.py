@@ -83,6 +83,7 @@ async def test_labels_that_contradict_the_generated_ones_are_refused(api):
     ]
     assert found[0].endswith("must be 'work'")
     assert found[1].endswith("`selector` not auto-generated")
+    assert 'Invalid value: {"batch.kubernetes.io/controller-uid":' in found[2], "labels are shown in their order"
 
 
 async def test_numbers_of_a_job_are_checked_together(api):

@@ -87,6 +87,9 @@ def _generate_selector(obj: Object) -> None:
     for prefix in ("", _PREFIX):
         labels.setdefault(prefix + _NAME, meta.get("name", ""))
         labels.setdefault(prefix + _UID, meta.get("uid", ""))
+    ordered = dict(sorted(labels.items()))  # as messages show them
+    labels.clear()
+    labels |= ordered
     selector = own["selector"] = own.get("selector") or {}
     matched = selector["matchLabels"] = selector.get("matchLabels") or {}
     matched.setdefault(_PREFIX + _UID, meta.get("uid", ""))
