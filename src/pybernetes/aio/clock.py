@@ -42,12 +42,12 @@ class SystemClock:
 
 def rfc3339(seconds: float) -> str:
     """metav1.Time: whole seconds, `2026-01-31T08:00:00Z`."""
-    return datetime.fromtimestamp(int(seconds), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return f"{datetime.fromtimestamp(int(seconds), UTC).isoformat()[:19]}Z"
 
 
 def rfc3339_micro(seconds: float) -> str:
     """metav1.MicroTime: always six digits, `2026-01-31T08:00:00.000000Z`."""
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return f"{datetime.fromtimestamp(seconds, UTC).isoformat(timespec='microseconds')[:26]}Z"
 
 
 def parse_time(text: str) -> float:

@@ -51,7 +51,7 @@ def canonicalize(obj: Any, type_name: str) -> Canonical:
 
 def walker(type_name: str) -> Walker:
     """The compiled function of a type: (value, list that grows where a field is unknown) -> canonical value."""
-    found = _walkers.get(_function(type_name))
+    found = _walkers.get(type_name)
     return found if found is not None else _compile(type_name)
 
 
@@ -313,8 +313,9 @@ def _compile(type_name: str) -> Walker:
     name = _function(type_name)
     _namespace[f"{name}_known"] = frozenset(info.fields)
     exec(compile(_source(info), f"<canonical {type_name}>", "exec"), _namespace)
-    _walkers[name] = _namespace[name]
-    return _walkers[name]
+    found: Walker = _namespace[name]
+    _walkers[type_name] = found
+    return found
 
 
 _walkers: dict[str, Walker] = {}

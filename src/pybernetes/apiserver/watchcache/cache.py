@@ -11,6 +11,7 @@ from bisect import bisect_left, insort
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import Literal
 
 from pybernetes.api.errors import Expired, GatewayTimeout, NotFound
 from pybernetes.api.objects import Object
@@ -79,8 +80,8 @@ class ResourceCache:
             start = max(start, bisect_left(keys, after + "\0"))
         return [self.entries[key] for key in keys[start:end]]
 
-    def apply(self, key: str, entry: Entry | None, revision: int) -> None:
-        """One write of the store; `entry` None is a deletion."""
+    def apply(self, key: str, entry: Entry | None, revision: int, obj: Object | None = None) -> None:
+        """One write of the store; `entry` None is a deletion. `obj` is what the entry holds, where it is known."""
         previous = self.entries.get(key)
         if entry is not None:
             if previous is None:
@@ -95,11 +96,16 @@ class ResourceCache:
         if len(self.changes) >= HISTORY:
             self.since = self.changes.popleft().revision
         self.changes.append(change)
-        for listener in self._listeners:
+        if self._listeners:
+            kind: Literal["ADDED", "MODIFIED", "DELETED"] = "MODIFIED" if previous is not None else "ADDED"
             if entry is None:
-                listener("DELETED", change.last.object())
+                kind, obj = "DELETED", change.last.object()
+            elif obj is None:
+                obj = entry.object()
             else:
-                listener("ADDED" if previous is None else "MODIFIED", entry.object())
+                obj = {**obj, "metadata": {**obj["metadata"], "resourceVersion": str(revision)}}
+            for listener in self._listeners:
+                listener(kind, obj)
         if self.watchers:
             for scope in scopes_of(change):
                 for watcher in tuple(self.watchers.get(scope, ())):
@@ -299,7 +305,7 @@ class WatchCache:
         entry = None
         if event.type == "PUT":
             entry = self._read(cache, event.key, event.value, event.revision)
-        cache.apply(event.key[len(cache.served.prefix) :], entry, event.revision)
+        cache.apply(event.key[len(cache.served.prefix) :], entry, event.revision, self._handed.get(event.value))
 
     def _advance(self, revision: int) -> None:
         self.revision = revision

@@ -236,6 +236,11 @@ def identity(item: Any, node: Node) -> str:
         if isinstance(item, dict):
             raise BadItem("associative list without keys has an element that's a map type")
         return f"v:{_json(item)}"
+    if len(node.keys) == 1 and item.__class__ is dict:  # most lists: a name
+        name = node.keys[0]
+        value = item.get(name)
+        if value.__class__ is str:
+            return f"k:{orjson.dumps({name: value}).decode()}"
     if item is None:
         raise BadItem("associative list with keys may not have a null element")
     if not isinstance(item, dict):
@@ -398,10 +403,10 @@ def whole(value: Any, node: Node, levels: int = DEEPEST) -> FieldSet:
     node = seen(value, node)
     result: FieldSet = {_SELF: _MEMBER}
     if node.kind == "map" and isinstance(value, dict):
-        fields, item = node.fields, node.item
+        known, free, below = node.elements, node.item, levels - 1
         for name, inner in value.items():
-            child = fields.get(name) or item
-            result[f"f:{name}"] = _MEMBER if child is None or child.kind == "leaf" else whole(inner, child, levels - 1)
+            element, child = known.get(name) or (f"f:{name}", free)
+            result[element] = _MEMBER if child is None or not inner else whole(inner, child, below)
         return result
     if node.kind in ("set", "keyed") and isinstance(value, list):
         inner_node = node.item or ATOMIC

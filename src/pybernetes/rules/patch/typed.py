@@ -51,6 +51,11 @@ class Node:
         return self._fields() if self._fields is not None else {}
 
     @cached_property
+    def elements(self) -> "Mapping[str, tuple[str, Node | None]]":
+        """Of the declared fields: the element of a path, and the node; None where it is a leaf."""
+        return {n: (f"f:{n}", None if node.kind == "leaf" else node) for n, node in self.fields.items()}
+
+    @cached_property
     def item(self) -> "Node | None":
         """What elements of a list are, and values of a map beyond its declared fields."""
         return self._item() if self._item is not None else None
