@@ -145,7 +145,7 @@ class Handlers:
             case "watch":
                 query = asked.query
                 if asked.info.name:
-                    query = {**query, "fieldSelector": [f"metadata.name={asked.info.name}"]}
+                    query = _of_one(query, asked.info.name)
                 options = list_options(query, watch=True)
                 return await self.reads.watch(served, asked.call.namespace, options, asked.encoding)
             case "create":
@@ -344,6 +344,14 @@ def _connect_options(served: Served, info: RequestInfo, query: Query) -> Object:
         elif name in ("container", "path"):
             given[name] = values[0]
     return given
+
+
+def _of_one(query: Query, name: str) -> Query:
+    """The query of a watch whose path names one object. Raises BadRequest where its field selector names none or another."""
+    given = query.get("fieldSelector", [""])[0]
+    if given and list_options({"fieldSelector": [given]}, watch=True).fields.exact("metadata.name") != name:
+        raise errors.BadRequest("fieldSelector metadata.name doesn't match requested name")
+    return query if given else {**query, "fieldSelector": [f"metadata.name={name}"]}
 
 
 def unknown_path() -> errors.NotFound:

@@ -1,5 +1,6 @@
 """Options: the query parameters of requests, checked (metav1 ListOptions, CreateOptions, ...). reads.py, writes.py use them."""
 
+import itertools
 from collections.abc import Iterator
 from typing import Literal
 
@@ -16,13 +17,17 @@ from pybernetes.api.errors import (
     required,
     too_long,
 )
+from pybernetes.api.objects import GroupResource
 from pybernetes.apiserver.requestinfo import is_true
 
 Query = dict[str, list[str]]
 Validation = Literal["Ignore", "Warn", "Strict"]
 
 _META = "meta.k8s.io"
-_TRUE = ("1", "t", "T", "true", "TRUE", "True")
+_MATCH = "resourceVersionMatch"
+_NOT_CONTINUED = "resourceVersionMatch is forbidden when continue is provided"
+TRUE = ("1", "t", "T", "true", "TRUE", "True")
+_UNITS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "ns": 1e-9}
 _FALSE = ("0", "f", "F", "false", "FALSE", "False")
 
 
@@ -81,9 +86,25 @@ def list_options(query: Query, *, watch: bool) -> ListOptions:
 
 def revision(text: str) -> int:
     """A resourceVersion as a number; empty is 0. Raises BadRequest."""
-    if text and not (text.isascii() and text.isdigit() and len(text) < 20):
-        raise BadRequest(f'invalid resource version: "{text}"')
+    fault = _no_revision(text)
+    if fault:
+        raise BadRequest(str(fault))
     return int(text or 0)
+
+
+def watched_revision(text: str, resource: GroupResource) -> int:
+    """The same of a watch. Raises Invalid."""
+    fault = _no_revision(text)
+    if fault:
+        raise invalid(resource.group, resource.resource, "", [fault])
+    return int(text or 0)
+
+
+def _no_revision(text: str) -> FieldError | None:
+    if not text or (text.isascii() and text.isdigit() and len(text) < 20):
+        return None
+    why = "value out of range" if text.isascii() and text.isdigit() else "invalid syntax"
+    return invalid_value("resourceVersion", text, f'strconv.ParseUint: parsing "{text}": {why}')
 
 
 def write_options(query: Query, kind: str, *, patch: bool = False, apply: bool = False) -> WriteOptions:
@@ -127,7 +148,7 @@ def dry_run_faults(values: list[str]) -> list[FieldError]:
 def boolean(query: Query, name: str) -> bool:
     """A boolean that must be one, false when absent. Raises BadRequest."""
     text = _one(query, name)
-    if text in _TRUE:
+    if text in TRUE:
         return True
     if text and text not in _FALSE:
         raise BadRequest(f'strconv.ParseBool: parsing "{text}": invalid syntax')
@@ -137,7 +158,6 @@ def boolean(query: Query, name: str) -> bool:
 def duration(text: str) -> float | None:
     """Seconds of a Go duration (`1m30s`), None where it is none."""
     total, number = 0.0, ""
-    units = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "ns": 1e-9}
     at = 0
     if text == "0":
         return 0.0
@@ -149,51 +169,55 @@ def duration(text: str) -> float | None:
         start = at
         while at < len(text) and text[at].isalpha():
             at += 1
-        unit = units.get(text[start:at])
+        unit = _UNITS.get(text[start:at])
         if unit is None or not number.strip(".") or number.count(".") > 1 or not number.isascii():
             return None
         total += float(number) * unit
     return total if text else None
 
 
+def no_duration(text: str) -> str:
+    """What Go says of a text that is no duration."""
+    rest = text.lstrip("0123456789.")
+    number = text[: len(text) - len(rest)]
+    unit = "".join(itertools.takewhile(lambda letter: letter not in "0123456789.", rest))
+    if not number.strip(".") or number.count(".") > 1 or unit in _UNITS:
+        return f'time: invalid duration "{text}"'
+    if not unit:
+        return f'time: missing unit in duration "{text}"'
+    return f'time: unknown unit "{unit}" in duration "{text}"'
+
+
 def _list_faults(options: ListOptions) -> list[FieldError]:
     faults = []
     match, version = options.match, options.resource_version
+    if match and not version:
+        faults.append(field_forbidden(_MATCH, "resourceVersionMatch is forbidden unless resourceVersion is provided"))
+    if match and options.token:
+        faults.append(field_forbidden(_MATCH, _NOT_CONTINUED))
+    if match not in ("", "Exact", "NotOlderThan"):
+        faults.append(not_supported(_MATCH, match, ("Exact", "NotOlderThan", "")))
+    if match == "Exact" and version == "0":
+        text = 'resourceVersionMatch "exact" is forbidden for resourceVersion "0"'
+        faults.append(field_forbidden(_MATCH, text))
     if options.initial_events is not None:
         faults.append(field_forbidden("sendInitialEvents", "sendInitialEvents is forbidden for list"))
-    if not match:
-        return faults
-    if options.token:
-        faults.append(
-            field_forbidden("resourceVersionMatch", "resourceVersionMatch is forbidden when continue is provided")
-        )
-    elif not version:
-        faults.append(
-            field_forbidden(
-                "resourceVersionMatch", "resourceVersionMatch is forbidden unless resourceVersion is provided"
-            )
-        )
-    if match not in ("Exact", "NotOlderThan"):
-        faults.append(not_supported("resourceVersionMatch", match, ("Exact", "NotOlderThan")))
-    elif match == "Exact" and version == "0":
-        faults.append(
-            field_forbidden("resourceVersionMatch", 'resourceVersionMatch "exact" is forbidden for resourceVersion "0"')
-        )
     return faults
 
 
 def _watch_faults(options: ListOptions) -> list[FieldError]:
     faults = []
     match = options.match
-    if options.initial_events is not None:
-        if match != "NotOlderThan":
-            text = "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan"
-            faults.append(field_forbidden("resourceVersionMatch", text))
-        if options.initial_events and not options.bookmarks:
-            faults.append(field_forbidden("sendInitialEvents", "sendInitialEvents requires allowWatchBookmarks"))
-    elif match:
+    if options.initial_events is not None and match != "NotOlderThan":
+        text = "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan"
+        faults.append(field_forbidden(_MATCH, text))
+    if match and options.initial_events is None:
         text = "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided"
-        faults.append(field_forbidden("resourceVersionMatch", text))
+        faults.append(field_forbidden(_MATCH, text))
+    if match not in ("", "NotOlderThan"):
+        faults.append(not_supported(_MATCH, match, ("NotOlderThan",)))
+    if match and options.token:
+        faults.append(field_forbidden(_MATCH, _NOT_CONTINUED))
     return faults
 
 

@@ -14,15 +14,16 @@ from msgspec.structs import replace
 
 from pybernetes.api import errors
 from pybernetes.api.objects import GroupResource, User
+from pybernetes.api.selectors import parse_fields
 from pybernetes.apiserver.authn.chain import AuthenticatorChain
 from pybernetes.apiserver.authn.impersonation import impersonated
 from pybernetes.apiserver.encodings import JSON, PROTOBUF, YAML, plainly
 from pybernetes.apiserver.extension import Attributes, Authorizer, Decision
 from pybernetes.apiserver.handlers import Handlers, unknown_path
 from pybernetes.apiserver.metrics import Metrics
-from pybernetes.apiserver.options import Query, duration
+from pybernetes.apiserver.options import TRUE, Query, duration, no_duration
 from pybernetes.apiserver.pages import Page
-from pybernetes.apiserver.requestinfo import RequestInfo, is_true, parse_request
+from pybernetes.apiserver.requestinfo import RequestInfo, parse_request
 from pybernetes.wire.http import Request, Response
 from pybernetes.wire.server import status_response
 
@@ -141,7 +142,7 @@ def _refusal(request: Request, error: errors.ApiError) -> Response:
 def _indent(request: Request, query: Query, response: Response) -> None:
     """Answers for people are indented: whoever asks for it, and browsers and curl."""
     asked = query.get("pretty")
-    wanted = is_true(asked) if asked is not None else request.headers.get("user-agent").startswith(_BY_HAND)
+    wanted = asked[0] in TRUE if asked and asked[0] else request.headers.get("user-agent").startswith(_BY_HAND)
     if wanted and type(response.body) is bytes and response.headers.get("content-type") == JSON:
         response.body = orjson.dumps(orjson.loads(response.body), option=orjson.OPT_INDENT_2)
 
@@ -169,6 +170,7 @@ def _attributes(info: RequestInfo, user: User, query: Query) -> Attributes:
     if not info.is_resource:
         return Attributes(user, info.verb, info.path)
     selecting = info.verb in ("list", "watch", "deletecollection")
+    fields = query.get("fieldSelector", [""])[0] if selecting else ""
     return Attributes(
         user,
         info.verb,
@@ -178,10 +180,21 @@ def _attributes(info: RequestInfo, user: User, query: Query) -> Attributes:
         info.resource,
         info.subresource,
         info.namespace,
-        info.name,
-        query.get("fieldSelector", [""])[0] if selecting else "",
+        info.name or (_selected(fields) if info.verb != "deletecollection" else ""),
+        fields,
         query.get("labelSelector", [""])[0] if selecting else "",
     )
+
+
+def _selected(fields: str) -> str:
+    """The name that a list asks for: who may read one object by name may list and watch it, too."""
+    if "metadata.name" not in fields:
+        return ""
+    try:
+        name = parse_fields(fields).exact("metadata.name") or ""
+    except ValueError:
+        return ""
+    return "" if name in (".", "..") or "/" in name or "%" in name else name
 
 
 def _timeout(query: Query, most: float) -> float:
@@ -190,5 +203,5 @@ def _timeout(query: Query, most: float) -> float:
         return most
     seconds = duration(texts[0])
     if seconds is None:
-        raise errors.BadRequest(f'invalid timeout specified in the request URL: time: invalid duration "{texts[0]}"')
+        raise errors.BadRequest(f"invalid timeout specified in the request URL - {no_duration(texts[0])}")
     return min(seconds, most) if seconds > 0 else most

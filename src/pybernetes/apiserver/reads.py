@@ -11,12 +11,12 @@ from pybernetes.api import errors
 from pybernetes.api.objects import Object
 from pybernetes.apiserver.catalog import Served
 from pybernetes.apiserver.encodings import Encoding, Page
-from pybernetes.apiserver.options import ListOptions, revision
+from pybernetes.apiserver.options import ListOptions, revision, watched_revision
 from pybernetes.apiserver.storage import Storage, refusals
 from pybernetes.apiserver.tokens import ContinueTokens, Position
 from pybernetes.apiserver.watchcache.cache import too_large
 from pybernetes.apiserver.watchcache.entry import Entry
-from pybernetes.apiserver.watchcache.watcher import INDEXED_FIELD, Match, Scope, Watcher
+from pybernetes.apiserver.watchcache.watcher import INDEXED_FIELD, LateWatcher, Match, Scope, Watcher
 from pybernetes.store.protocol import Compacted, FutureRevision, Revision
 from pybernetes.wire.http import Headers, Response
 
@@ -168,23 +168,31 @@ class Reads:
     async def watch(self, served: Served, namespace: str, options: ListOptions, encoding: Encoding) -> Response:
         """The stream of a watch."""
         match = matcher(served, options)
-        wanted = revision(options.resource_version)
+        wanted, initial = watched_revision(options.resource_version, served.gr), options.initial_events
+        late: errors.GatewayTimeout | None = None
         with refusals():
-            if not options.resource_version or (options.initial_events and not wanted):
+            if not options.resource_version or (initial and not wanted):
                 await self._cache.fresh()
-            elif self._cache.revision < wanted:
-                await self._cache.reached(wanted)
+            elif initial and self._cache.revision < wanted:
+                try:
+                    await self._cache.reached(wanted)
+                except errors.GatewayTimeout as error:
+                    late = error
         cache = self._cache.of(served)
         framing = encoding if served.source is None else Shown(encoding, served)
-        watcher = Watcher(cache, framing, _scope(served, namespace, options), _in_namespace(namespace, match))
+        scope, match = _scope(served, namespace, options), _in_namespace(namespace, match)
+        ahead = wanted > self._cache.revision
+        watcher = LateWatcher(cache, framing, scope, match, wanted) if ahead else Watcher(cache, framing, scope, match)
         headers = Headers.lowered([("content-type", encoding.stream_type)])
+        if late is not None:
+            watcher.fail(late.status())  # all but refusals of the request itself is said in the stream
+            return Response(200, headers, watcher)
         # From here to add() nothing waits: the state and what follows it fit together.
-        initial = options.initial_events
         if initial or (initial is None and not wanted):
             entries = self._candidates(served, namespace, options, "")
             watcher.begin(entries if match is None else [entry for entry in entries if match(entry)])
             cache.add(watcher)
-            if initial:
+            if initial and options.bookmarks:
                 watcher.bookmark(self._cache.revision, initial_end=True)
         else:
             try:

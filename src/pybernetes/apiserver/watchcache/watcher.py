@@ -185,6 +185,24 @@ class Watcher:
             self._wake.set_result(None)
 
 
+class LateWatcher(Watcher):
+    """A watch from a revision that is yet to come, as a client has that read from a server ahead of this one."""
+
+    def __init__(
+        self, cache: "ResourceCache", framing: Framing, scope: Scope, match: Match | None, revision: int
+    ) -> None:
+        super().__init__(cache, framing, scope, match)
+        self._after = revision
+
+    def offer(self, change: Change) -> None:
+        if change.revision > self._after:
+            super().offer(change)
+
+    def bookmark(self, revision: int, *, initial_end: bool = False) -> None:
+        if revision >= self._after:
+            super().bookmark(revision, initial_end=initial_end)
+
+
 def json_error(status: Object) -> bytes:
     """The ERROR event in JSON."""
     return b'{"type":"ERROR","object":' + orjson.dumps(status) + b"}\n"

@@ -1,0 +1,121 @@
+"""What queries may ask for together, and what is said of those that may not."""
+
+import asyncio
+
+import pytest
+
+from pybernetes.api.objects import User
+
+MAPS = "/api/v1/namespaces/default/configmaps"
+MATCH = "resourceVersionMatch"
+UNVERSIONED = f"{MATCH}: Forbidden: {MATCH} is forbidden unless resourceVersion is provided"
+CONTINUED = f"{MATCH}: Forbidden: {MATCH} is forbidden when continue is provided"
+UNSENT = f"{MATCH}: Forbidden: {MATCH} is forbidden for watch unless sendInitialEvents is provided"
+UNMATCHED = f"{MATCH}: Forbidden: sendInitialEvents requires setting {MATCH} to NotOlderThan"
+NO_NUMBER = 'resourceVersion: Invalid value: "abc": strconv.ParseUint: parsing "abc": invalid syntax'
+BOB = User("bob", groups=("system:authenticated",))
+
+
+def invalid(*faults):
+    listed = faults[0] if len(faults) == 1 else f"[{', '.join(faults)}]"
+    return 422, f'ListOptions.meta.k8s.io "" is invalid: {listed}'
+
+
+def unsupported(value, *values):
+    listed = ", ".join(f'"{one}"' for one in values)
+    return f'{MATCH}: Unsupported value: "{value}": supported values: {listed}'
+
+
+@pytest.mark.parametrize(
+    ("query", "answer"),
+    [
+        (f"{MATCH}=Exact", invalid(UNVERSIONED)),
+        (f"{MATCH}=Exact&continue=x", invalid(UNVERSIONED, CONTINUED)),
+        (f"{MATCH}=Foo&resourceVersion=1", invalid(unsupported("Foo", "Exact", "NotOlderThan", ""))),
+        (f"{MATCH}=NotOlderThan&continue=x&resourceVersion=1", invalid(CONTINUED)),
+        ("resourceVersion=abc", (400, NO_NUMBER)),
+        ("continue=abc&resourceVersion=5", (400, "specifying resource version is not allowed when using continue")),
+        ("timeout=abc", (400, 'invalid timeout specified in the request URL - time: invalid duration "abc"')),
+        ("timeout=30", (400, 'invalid timeout specified in the request URL - time: missing unit in duration "30"')),
+        ("timeout=1x", (400, 'invalid timeout specified in the request URL - time: unknown unit "x" in duration "1x"')),
+    ],
+)
+async def test_a_list_refuses_what_does_not_go_together(api, query, answer):
+    code, error = await api("GET", f"{MAPS}?{query}")
+    assert (code, error["message"]) == answer
+
+
+@pytest.mark.parametrize(
+    ("query", "answer"),
+    [
+        (f"{MATCH}=NotOlderThan", invalid(UNSENT)),
+        (f"{MATCH}=Exact", invalid(UNSENT, unsupported("Exact", "NotOlderThan"))),
+        ("sendInitialEvents=false", invalid(UNMATCHED)),
+        (
+            f"sendInitialEvents=true&{MATCH}=Exact",
+            invalid(UNMATCHED, unsupported("Exact", "NotOlderThan")),
+        ),
+        (f"sendInitialEvents=true&{MATCH}=NotOlderThan&continue=x", invalid(CONTINUED)),
+        ("resourceVersion=abc", (422, f'configmaps "" is invalid: {NO_NUMBER}')),
+    ],
+)
+async def test_a_watch_refuses_what_does_not_go_together(api, query, answer):
+    code, error = await api("GET", f"{MAPS}?watch=1&{query}")
+    assert (code, error["message"]) == answer
+
+
+async def test_a_streaming_list_without_bookmarks_has_no_mark_at_its_end(api):
+    await api("POST", MAPS, {"metadata": {"name": "a"}})
+    events = await api.watch(f"{MAPS}?watch=1&sendInitialEvents=true&{MATCH}=NotOlderThan")
+    assert (await events.next())[0] == "ADDED"
+    await api("POST", MAPS, {"metadata": {"name": "b"}})
+    kind, obj = await events.next()
+    assert (kind, obj["metadata"]["name"]) == ("ADDED", "b")
+
+
+async def test_a_watch_from_the_future_is_silent_until_then(api):
+    now = int((await api("GET", MAPS))[1]["metadata"]["resourceVersion"])
+    events = await api.watch(f"{MAPS}?watch=1&resourceVersion={now + 2}")
+    for name in "abcd":
+        await api("POST", MAPS, {"metadata": {"name": name}})
+    async with asyncio.timeout(5):
+        assert (await events.next())[1]["metadata"]["name"] == "c"
+
+
+async def test_a_streaming_list_from_the_future_says_so_in_the_stream(api):
+    api.server.cache.wait_seconds = 0.01
+    query = f"watch=1&resourceVersion=999999&sendInitialEvents=true&{MATCH}=NotOlderThan&allowWatchBookmarks=true"
+    events = await api.watch(f"{MAPS}?{query}")
+    kind, status = await events.next()
+    assert (kind, status["code"], status["reason"]) == ("ERROR", 504, "Timeout")
+
+
+@pytest.mark.parametrize("selector", ["metadata.name%3Db", "metadata.namespace%3Ddefault"])
+async def test_a_watch_of_one_object_is_of_no_other(api, selector):
+    code, error = await api("GET", f"/api/v1/watch/namespaces/default/configmaps/a?fieldSelector={selector}")
+    assert (code, error["message"]) == (400, "fieldSelector metadata.name doesn't match requested name")
+
+
+async def test_who_may_read_one_object_may_list_and_watch_it_by_name(api):
+    rbac = "/apis/rbac.authorization.k8s.io/v1/namespaces/default"
+    rule = {"apiGroups": [""], "resources": ["configmaps"], "resourceNames": ["a"]}
+    verbs = ["get", "list", "watch", "deletecollection"]
+    await api("POST", f"{rbac}/roles", {"metadata": {"name": "r"}, "rules": [{**rule, "verbs": verbs}]})
+    group = "rbac.authorization.k8s.io"
+    role, subject = {"apiGroup": group, "kind": "Role", "name": "r"}, {"apiGroup": group, "kind": "User", "name": "bob"}
+    await api("POST", f"{rbac}/rolebindings", {"metadata": {"name": "r"}, "roleRef": role, "subjects": [subject]})
+    for query, code in (
+        ("fieldSelector=metadata.name%3Da", 200),
+        ("fieldSelector=metadata.name%3Da&watch=1&timeoutSeconds=1", 200),
+        ("fieldSelector=metadata.name%3Db", 403),
+        ("fieldSelector=metadata.name%21%3Da", 403),
+        ("", 403),
+    ):
+        assert (await api.send("GET", f"{MAPS}?{query}", user=BOB)).status == code, query
+    assert (await api("DELETE", f"{MAPS}?fieldSelector=metadata.name%3Da", user=BOB))[0] == 403
+
+
+@pytest.mark.parametrize(("value", "lines"), [("true", True), ("1", True), ("yes", False), ("0", False)])
+async def test_pretty_is_a_boolean_of_go(api, value, lines):
+    response = await api.send("GET", f"{MAPS}?pretty={value}")
+    assert (b"\n  " in response.body) == lines
