@@ -122,10 +122,7 @@ class Discovery:
             for (name, version), served in self._by_version.items()
             if name == group
         ]
-        metadata: Object = {"creationTimestamp": None}
-        if group:
-            metadata["name"] = group
-        return {"metadata": metadata, "versions": versions}
+        return {"metadata": {"name": group} if group else {}, "versions": versions}
 
 
 def subresources(served: Served) -> list[str]:

@@ -429,7 +429,7 @@ def _shaped(
 
 
 def _marker(kind: str, api_version: str, revision: int, initial_end: bool) -> Object:
-    metadata: Object = {"resourceVersion": str(revision), "creationTimestamp": None}
+    metadata: Object = {"resourceVersion": str(revision)}
     if initial_end:
         metadata["annotations"] = _INITIAL_END
     return {"kind": kind, "apiVersion": api_version, "metadata": metadata}
