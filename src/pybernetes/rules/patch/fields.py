@@ -227,15 +227,7 @@ def shown_element(element: str) -> str:
 def identity(item: Any, node: Node) -> str:
     """The path element of an item of a list of this node. Raises BadItem."""
     if node.kind == "set":
-        if item.__class__ is str:
-            return f"v:{orjson.dumps(item).decode()}"
-        if item is None:
-            raise BadItem("associative list without keys has an element that's an explicit null")
-        if isinstance(item, list):
-            raise BadItem("not supported: associative list with lists as elements")
-        if isinstance(item, dict):
-            raise BadItem("associative list without keys has an element that's a map type")
-        return f"v:{_json(item)}"
+        return _identity_of_value(item)
     if len(node.keys) == 1 and item.__class__ is dict:  # most lists: a name
         name = node.keys[0]
         value = item.get(name)
@@ -258,6 +250,18 @@ def identity(item: Any, node: Node) -> str:
             " (and doesn't have default values for any key fields)"
         )
     return f"k:{_json(named)}"
+
+
+def _identity_of_value(item: Any) -> str:
+    if item.__class__ is str:
+        return f"v:{orjson.dumps(item).decode()}"
+    if item is None:
+        raise BadItem("associative list without keys has an element that's an explicit null")
+    if isinstance(item, list):
+        raise BadItem("not supported: associative list with lists as elements")
+    if isinstance(item, dict):
+        raise BadItem("associative list without keys has an element that's a map type")
+    return f"v:{_json(item)}"
 
 
 def items(values: Sequence[Any], node: Node) -> dict[str, list[Any]]:
