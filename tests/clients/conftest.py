@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from threading import Timer
 from typing import Any
+from zlib import crc32
 
 import pytest
 import yaml
@@ -141,13 +142,15 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     finally:
         ended = subprocess.run([pybernetes, "down", *named], capture_output=True, text=True, check=False)
         shutil.rmtree(folder)
-        assert ended.returncode == 0, ended.stderr
+    assert ended.returncode == 0, ended.stderr
 
 
 @pytest.fixture
 def namespace(cluster: Cluster, request: pytest.FixtureRequest) -> Iterator[str]:
     """A namespace of the test's own, ready for Pods; going afterwards."""
-    name = "".join(c if c.isalnum() else "-" for c in request.node.name.lower())[:50].strip("-").removeprefix("test-")
+    name = "".join(c if c.isalnum() else "-" for c in request.node.name.lower()).strip("-").removeprefix("test-")
+    if len(name) > 45:
+        name = f"{name[:36].strip('-')}-{crc32(name.encode()):08x}"
     with cluster.web() as web:
         web.call("POST", "/api/v1/namespaces", {"kind": "Namespace", "apiVersion": "v1", "metadata": {"name": name}})
         web.wait(f"/api/v1/namespaces/{name}/serviceaccounts/default")

@@ -6,10 +6,8 @@ from typing import Any
 
 import pytest
 
-from tests import examples_of_kinds
-from tests.clients import golden
+from tests.clients import golden, kinds
 from tests.clients.conftest import HERE, Cluster, Kubectl
-from tests.clients.web import Web
 
 CRD = {
     "apiVersion": "apiextensions.k8s.io/v1",
@@ -74,8 +72,6 @@ FOUND = {
     "flowschema/example": {"conditions": [{"type": "Dangling", "status": "False", "reason": "Found"}]},
 }
 """What the controllers of these kinds find, said here, so that the files hold with and without them."""
-REST = ("apiservices", "customresourcedefinitions", "mutatingwebhookconfigurations", "validatingwebhookconfigurations")
-"""Made last and gone first: they change what the server answers."""
 
 
 @pytest.fixture
@@ -175,13 +171,12 @@ def test_the_resources_of_the_api(kubectl: Kubectl):
 
 
 def test_every_kind_in_a_wide_table(kubectl: Kubectl, cluster: Cluster):
-    keys = [key for key in examples_of_kinds.keys() if key[2] != "namespaces"]
-    keys.sort(key=lambda key: key[2] in REST)
+    keys = [key for key in kinds.keys() if key[2] != "namespaces"]  # noqa: SIM118
     made: list[str] = []
     with cluster.web() as web:
         try:
             for key in keys:
-                made.append(_made(web, key, kubectl.namespace))
+                made.append(kinds.made(web, key, kubectl.namespace))
             for what, status in FOUND.items():
                 _report(kubectl, what, status)
             for workload in ("deployments", "replicasets", "replicationcontrollers"):
@@ -196,56 +191,12 @@ def test_every_kind_in_a_wide_table(kubectl: Kubectl, cluster: Cluster):
         finally:
             for path in reversed(made):
                 web.send("DELETE", path)
-                _freed(web, path)
+                kinds.freed(web, path)
     golden.hold("every-kind-wide.txt", "\n".join(sorted(shown)))
 
 
 def _report(kubectl: Kubectl, what: str, status: dict[str, Any]) -> None:
     kubectl("patch", what, "--subresource=status", "--type=merge", "-p", json.dumps({"status": status}))
-
-
-def _made(web: Web, key: tuple[str, str, str], namespace: str) -> str:
-    """The path of the example, created in the namespace."""
-    example = examples_of_kinds.example(*key)
-    collection = examples_of_kinds.collection(*key)
-    if "namespace" in example["metadata"]:
-        collection = collection.replace("/default/", f"/{namespace}/")
-        example["metadata"]["namespace"] = namespace
-        for member in ("involvedObject", "regarding"):
-            if member in example:
-                example[member]["namespace"] = namespace
-    if key[2] == "events" or key[0] == "autoscaling":
-        example["metadata"]["name"] += f"-{key[0].partition('.')[0] or 'core'}-{key[1]}"
-    _fit(key[2], example)
-    web.call("POST", collection, example)
-    return f"{collection}/{example['metadata']['name']}"
-
-
-def _fit(plural: str, example: dict[str, Any]) -> None:
-    """The workloads must not fight for each other's Pods, and what others could meet is out of their way."""
-    labels = {"app": plural}
-    spec = example.get("spec", {})
-    if "template" in spec and plural not in ("jobs", "resourceclaimtemplates"):
-        spec["selector"] = labels if plural == "replicationcontrollers" else {"matchLabels": labels}
-        spec["template"]["metadata"] = {"labels": labels}
-    if plural == "statefulsets":
-        spec["replicas"] = 0
-    if plural == "daemonsets":
-        spec["template"]["spec"] = {**spec["template"]["spec"], "nodeSelector": {"example.com/none": "such"}}
-    if plural == "jobs":
-        spec["suspend"] = True
-    if plural == "nodes":
-        example["spec"] = {"unschedulable": True}
-    if plural in ("persistentvolumes", "persistentvolumeclaims"):
-        spec["storageClassName"] = f"for-{plural}"
-
-
-def _freed(web: Web, path: str) -> None:
-    """Without finalizers, whose controllers may not be here."""
-    left = web.send("GET", path)
-    if left.status == 200 and left.json()["metadata"].get("finalizers"):
-        body = json.dumps({"metadata": {"finalizers": None}}).encode()
-        web.send("PATCH", path, body, Content_Type="application/merge-patch+json")
 
 
 def _fields(explained: str) -> str:

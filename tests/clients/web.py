@@ -36,6 +36,10 @@ class Web:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self._connection.close()
 
+    def again(self) -> None:
+        """A new connection, where the last answer was not read to its end."""
+        self._connection.close()
+
     def open(self, method: str, path: str, body: bytes | None = None, **headers: str) -> HTTPResponse:
         """The answer as a stream. Underscores in names of headers are dashes."""
         named = {name.replace("_", "-"): value for name, value in headers.items()}
