@@ -22,17 +22,21 @@ _EXPOSITION = "text/plain; version=0.0.4; charset=utf-8; escaping=underscores"
 
 
 class Pages:
-    """Health by named checks, version and metrics. `live` are the checks of /livez, `ready` those of /readyz besides."""
+    """Health by named checks, version and metrics.
 
-    def __init__(self, metrics: Metrics, live: Mapping[str, Check], ready: Mapping[str, Check]) -> None:
+    `live` are the checks of /livez; /healthz has those of `started` besides, and /readyz those of `ready`, too.
+    """
+
+    def __init__(
+        self, metrics: Metrics, live: Mapping[str, Check], started: Mapping[str, Check], ready: Mapping[str, Check]
+    ) -> None:
         self._metrics = metrics
-        self._live = live
-        self._ready = {**live, **ready}
+        self._health = {"/livez": live, "/healthz": {**live, **started}, "/readyz": {**live, **started, **ready}}
 
     def table(self) -> dict[str, Page]:
         """Path to page; `/*` at the end is everything below."""
         table: dict[str, Page] = {"/version": self._version, "/metrics": self._exposition}
-        for path, checks in (("/healthz", self._ready), ("/livez", self._live), ("/readyz", self._ready)):
+        for path, checks in self._health.items():
             table[path] = table[path + "/*"] = _health(path, checks)
         return table
 
@@ -93,6 +97,10 @@ def _health(path: str, checks: Mapping[str, Check]) -> Page:
             fault = look()
             failed = failed or bool(fault)
             lines.append(f"[-]{check} failed: reason withheld" if fault else f"[+]{check} ok")
+        strange = sorted(excluded.difference(checks))
+        if strange:
+            listed = ", ".join(f'"{name}"' for name in strange)
+            lines.append(f"warn: some health checks cannot be excluded: no matches for {listed}")
         if failed:
             return plain("\n".join([*lines, f"{name} check failed", ""]), 500)
         if "verbose" in query:

@@ -204,6 +204,8 @@ class Reads:
                 watcher.offer(change)
             cache.add(watcher)
         watcher.wants_bookmarks = options.bookmarks
+        if self._cache.ended:
+            watcher.end()
         seconds = options.timeout
         if not seconds or seconds < 0:
             seconds = int(self._watch_seconds * (1.0 + self._storage.clock.random.random()))

@@ -69,6 +69,7 @@ class ApiServer:
         self.catalog = catalog or discovered()
         self.cache = WatchCache(store, self.catalog)
         self.ready = asyncio.Event()
+        self._leaving = False
         self._loaded = asyncio.Event()
         audiences = config.audiences or (config.issuer,)
         addresses = ServiceAddresses(clock.random, config.service_networks, config.node_ports)
@@ -95,8 +96,13 @@ class ApiServer:
         metrics.gauges += _gauges(self.cache)
         self._fixed = Pages(
             metrics,
-            live={"ping": lambda: "", "log": lambda: ""},
-            ready={"etcd": self._store_fault, "poststarthook/bootstrap": self._start_fault},
+            live={
+                "ping": lambda: "",
+                "log": lambda: "",
+                "etcd": self._store_fault,
+            },
+            started={"poststarthook/bootstrap": self._start_fault},
+            ready={"shutdown": lambda: "process is shutting down" if self._leaving else ""},
         )
         self._openapi = OpenApi(self.catalog)
         self._pages: tuple[int, Mapping[str, Page]] = (-1, {})
@@ -164,6 +170,14 @@ class ApiServer:
             self.ready.clear()
             self.cache.end()
             await self._kubelets.aclose()
+
+    def leave(self) -> None:
+        """Tells /readyz that this server goes, so that nobody new is sent here; requests are still answered."""
+        self._leaving = True
+
+    def end_watches(self) -> None:
+        """Ends every stream of changes as if its time were over: clients go on elsewhere."""
+        self.cache.end()
 
     def look(self, resource: GroupResource, namespace: str, name: str) -> Object | None:
         """A live object as the cache has it, None when it is not there."""

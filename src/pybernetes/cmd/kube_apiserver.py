@@ -116,6 +116,13 @@ def parser() -> argparse.ArgumentParser:
         ("etcd-compaction-interval", times.compaction, "history is kept for between one and two of these"),
     ):
         add(f"--{name}", type=_seconds, default=seconds, metavar="DURATION", help=text)
+    add(
+        "--shutdown-delay-duration",
+        type=_duration,
+        default=0.0,
+        metavar="DURATION",
+        help="how long /readyz fails before a server that was told to stop does so",
+    )
     add("--min-request-timeout", type=int, default=int(times.watch), help="seconds that a watch lasts at least")
     boolean("--anonymous-auth", default=True, help="let requests without credentials be system:anonymous")
     boolean("--allow-privileged", default=True, help=argparse.SUPPRESS)
@@ -134,10 +141,17 @@ def _boolean(text: str) -> bool:
     return text.lower() in ("true", "1", "t")
 
 
-def _seconds(text: str) -> float:
+def _duration(text: str) -> float:
     found = duration(text)
-    if not found:
+    if found is None:
         raise argparse.ArgumentTypeError(f'"{text}" is no duration such as 1m30s')
+    return found
+
+
+def _seconds(text: str) -> float:
+    found = _duration(text)
+    if not found:
+        raise argparse.ArgumentTypeError("it must be more than nothing")
     return found
 
 
@@ -291,12 +305,22 @@ async def serve(options: argparse.Namespace) -> None:
         http = HttpServer(server.handler, ssl=tls.context, clock=clock)
         await http.start(sockets=sockets)
         log.info("listening address=%s port=%d", options.bind_address, http.port)
-        try:
-            async with asyncio.TaskGroup() as group:
-                group.create_task(server.run(), name="apiserver")
-                group.create_task(_reload(tls, clock), name="apiserver.certificates")
-        finally:
-            await http.stop(_STOP_SECONDS)
+        async with asyncio.TaskGroup() as group:
+            group.create_task(server.run(), name="apiserver")
+            group.create_task(_reload(tls, clock), name="apiserver.certificates")
+            try:
+                await asyncio.get_running_loop().create_future()  # until TERM, or until one of them fails
+            finally:
+                await _leave(server, http, options.shutdown_delay_duration)
+
+
+async def _leave(server: ApiServer, http: HttpServer, delay: float) -> None:
+    """/readyz fails first, then no connection is accepted, watches end, and what is being answered is answered."""
+    if server.ready.is_set():
+        server.leave()
+        await server.clock.sleep(delay)
+    server.end_watches()
+    await http.stop(_STOP_SECONDS)
 
 
 async def _reload(tls: ServerTls, clock: SystemClock) -> None:

@@ -207,6 +207,7 @@ class _ServerConnection(Connection):
         self._early: list[bytes] | None = None  # bytes after an upgrade request, until the handler has decided
         self._early_eof = False
         self._ended = False  # no further request is parsed
+        self._leaving = False  # the request that is arriving is the last
         self._lingering = False
         self._continue = False
 
@@ -282,8 +283,16 @@ class _ServerConnection(Connection):
             else:
                 self.transport.close()
 
+    @property
+    def arriving(self) -> bool:
+        """Whether a request has begun that is not here as a whole."""
+        return self._parser.state is not State.IDLE
+
     def end(self) -> None:
-        """No further request: closes now when idle, else after the answer in work."""
+        """No further request: closes now when idle, else after the one that is answered or arriving."""
+        if self._task is None and self.arriving:
+            self._leaving = True
+            return
         self._ended = True
         if self._task is None:
             self.transport.close()
@@ -311,6 +320,7 @@ class _ServerConnection(Connection):
 
     def _take(self, parsed: Parsed) -> None:
         self._continue = False
+        self._ended = self._ended or self._leaving
         self._enqueue(parsed)
 
     def _expect(self) -> None:

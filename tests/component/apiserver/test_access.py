@@ -236,6 +236,13 @@ async def test_health_names_its_checks(api):
     assert (status, b"[-]poststarthook/bootstrap failed" in text) == (500, True)
     assert (await api("GET", "/livez"))[0] == 200
     api.server.ready.set()
+    assert await api("GET", "/livez/etcd") == (200, b"ok")
+    status, text = await api("GET", "/healthz?verbose&exclude=etcd&exclude=x")
+    assert b"[+]etcd excluded: ok\n" in text
+    assert b'warn: some health checks cannot be excluded: no matches for "x"\n' in text
+    api.server.leave()
+    assert [(await api("GET", path))[0] for path in ("/livez", "/healthz", "/readyz")] == [200, 200, 500]
+    assert await api("GET", "/readyz/shutdown") == (500, b"internal server error: process is shutting down\n")
 
 
 async def test_every_cluster_has_its_namespaces_and_the_kubernetes_service(api):

@@ -39,7 +39,13 @@ class Cluster:
         identity = Identity(folder / "admin.crt", folder / "admin.key")
         self.tls = client_context(ca=folder / "ca.crt", identity=identity)
 
-    def start(self) -> subprocess.Popen:
+    def listen(self) -> None:
+        """On another port from now on."""
+        self.socket.close()
+        self.socket = socket.create_server(("127.0.0.1", 0))
+        self.port = self.socket.getsockname()[1]
+
+    def start(self, *more: str) -> subprocess.Popen:
         flags = ["--tls-cert-file", "server.crt", "--tls-private-key-file", "server.key", "--client-ca-file", "ca.crt"]
         flags += ["--storage-path", "store.db", "--advertise-address", "127.0.0.1", "--secure-port", "0"]
         script = (
@@ -47,7 +53,7 @@ class Cluster:
             "from pybernetes.cmd.kube_apiserver import main; main(sys.argv[1:])"
         )
         return subprocess.Popen(
-            [sys.executable, "-c", script, *flags],
+            [sys.executable, "-c", script, *flags, *more],
             cwd=self.folder,
             env={**os.environ, "LISTEN_FDS": "1"},
             pass_fds=[self.socket.fileno()],
@@ -116,6 +122,55 @@ async def test_what_was_acknowledged_survives_kill_9(cluster):
         assert await read_body(watch) == b""
         _, log = process.communicate(timeout=10)
         assert (process.returncode, b"Traceback" in log) == (0, False)
+    finally:
+        process.kill()
+        process.communicate()
+        await client.aclose()
+
+
+async def test_a_server_that_is_told_to_stop_fails_readyz_and_answers_what_it_has_begun(cluster):
+    process = cluster.start("--shutdown-delay-duration", "700ms")
+    client = cluster.client()
+    acknowledged = []
+    try:
+        await ready(client)
+
+        async def write(worker):
+            for number in range(100_000):
+                name = f"m-{worker}-{number}"
+                try:
+                    status, _ = await ask(client, "POST", MAPS, {"metadata": {"name": name}})
+                except OSError:
+                    return
+                assert status == 201
+                acknowledged.append(name)
+
+        watch = await client(Request("GET", f"{MAPS}?watch=1"))
+        writers = [asyncio.create_task(write(worker)) for worker in range(8)]
+        process.send_signal(signal.SIGTERM)
+        cluster.listen()  # elsewhere: here a client would connect to a socket that nobody accepts from
+        async with asyncio.timeout(10):
+            while True:
+                response = await client(Request("GET", "/readyz"))
+                text = await read_body(response)
+                if response.status != 200:
+                    break
+        assert (response.status, b"[-]shutdown failed: reason withheld" in text) == (500, True)
+        assert (await ask(client, "GET", MAPS))[0] == 200
+        await read_body(watch)  # ends as a body ends, or this raises
+        await asyncio.gather(*writers)
+        _, log = process.communicate(timeout=10)
+        assert (process.returncode, b"Traceback" in log) == (0, False)
+    finally:
+        process.kill()
+        process.communicate()
+        await client.aclose()
+    process = cluster.start()
+    client = cluster.client()
+    try:
+        await ready(client)
+        _, listed = await ask(client, "GET", MAPS)
+        assert {item["metadata"]["name"] for item in listed["items"]} == set(acknowledged)  # no write went unanswered
     finally:
         process.kill()
         process.communicate()

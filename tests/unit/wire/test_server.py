@@ -458,6 +458,21 @@ async def test_stop_lets_a_request_in_flight_end_and_takes_no_more(serve: Serve)
     await idle.close()
 
 
+async def test_stop_waits_for_a_request_that_is_arriving(serve: Serve) -> None:
+    server = await serve(echo)
+    raw = await Raw.to(server)
+    raw.send(b"POST /1 HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\nab")
+    while not any(connection.arriving for connection in server.connections):
+        await asyncio.sleep(0)
+    stopping = asyncio.create_task(server.stop(5.0))
+    await asyncio.sleep(0)
+    raw.send(b"cd")
+    status, headers, body = await raw.answer()
+    assert (status, headers["connection"], body) == (200, "close", b"POST /1 4")
+    await stopping
+    await raw.close()
+
+
 def _timed(scenario: Callable[[HttpServer], Awaitable[None]], handler: Handler, limits: Limits) -> None:
     async def main() -> None:
         server = HttpServer(handler, limits=limits)

@@ -149,6 +149,7 @@ class WatchCache:
         self._waiters: list[tuple[int, asyncio.Future[None]]] = []
         self._handed: dict[bytes, Object] = {}
         self.revision = 0
+        self.ended = False
         self._opened = 0
         """Counts how often everything was read: each time events may have been passed over."""
         self.wait_seconds = WAIT_SECONDS
@@ -248,7 +249,8 @@ class WatchCache:
                 watcher.fail(Expired("too old resource version: the history was lost").status())
 
     def end(self) -> None:
-        """Ends every watch; what is queued is still sent. Clients resume elsewhere or later."""
+        """Ends every watch, and what may still begin; what is queued is still sent. Clients resume elsewhere or later."""
+        self.ended = True
         for watcher in self._watchers():
             watcher.end()
 
