@@ -117,6 +117,19 @@ CONTROLLER_RULES: dict[str, tuple[PolicyRule, ...]] = {
         PolicyRule(verbs=("get", "list", "watch"), apiGroups=("coordination.k8s.io",), resources=("leases",)),
         PolicyRule(verbs=("create", "patch", "update"), apiGroups=("",), resources=("events",)),
     ),
+    "persistentvolume-protection-controller": (
+        PolicyRule(
+            verbs=("get", "list", "watch", "update", "patch"), apiGroups=("",), resources=("persistentvolumes",)
+        ),
+        PolicyRule(verbs=("create", "patch", "update"), apiGroups=("",), resources=("events",)),
+    ),
+    "persistentvolumeclaim-protection-controller": (
+        PolicyRule(
+            verbs=("get", "list", "watch", "update", "patch"), apiGroups=("",), resources=("persistentvolumeclaims",)
+        ),
+        PolicyRule(verbs=("get", "list", "watch"), apiGroups=("",), resources=("pods",)),
+        PolicyRule(verbs=("create", "patch", "update"), apiGroups=("",), resources=("events",)),
+    ),
     "pod-garbage-collector-controller": (
         PolicyRule(verbs=("list", "watch", "delete"), apiGroups=("",), resources=("pods",)),
         PolicyRule(verbs=("patch",), apiGroups=("",), resources=("pods/status",)),
@@ -157,5 +170,16 @@ CONTROLLER_RULES: dict[str, tuple[PolicyRule, ...]] = {
     ),
     "token-cleaner-controller": (
         PolicyRule(verbs=("delete", "get", "list", "watch"), apiGroups=("",), resources=("secrets",)),
+    ),
+    "volumeattributesclass-protection-controller": (
+        PolicyRule(
+            verbs=("get", "list", "watch", "update", "patch"),
+            apiGroups=("storage.k8s.io",),
+            resources=("volumeattributesclasses",),
+        ),
+        PolicyRule(
+            verbs=("get", "list", "watch"), apiGroups=("",), resources=("persistentvolumeclaims", "persistentvolumes")
+        ),
+        PolicyRule(verbs=("create", "patch", "update"), apiGroups=("",), resources=("events",)),
     ),
 }
