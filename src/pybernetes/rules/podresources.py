@@ -8,11 +8,11 @@ from collections.abc import Mapping
 from typing import Any, Literal, TypeAlias
 
 from pybernetes.api.quantity import Quantity, parse
+from pybernetes.rules.resourcenames import is_pod_level
 
 Quantities: TypeAlias = dict[str, Quantity]
 Which: TypeAlias = Literal["requests", "limits"]
 
-_POD_LEVEL = ("cpu", "memory")
 _ZERO = Quantity()
 
 
@@ -33,13 +33,26 @@ def of_container(container: Mapping[str, Any], which: Which) -> Quantities:
 
 
 def of_pod(pod: Mapping[str, Any], which: Which, *, overhead: bool = False, actual: bool = False) -> Quantities:
-    """The most that is needed at one time: containers and sidecars together, or an init container with those before it.
+    """What its containers need, or what is said of the Pod as a whole in place of their sum.
 
-    Pod-level amounts stand in for the sum. With `actual`, a container that is being resized counts with the larger of
-    what it has and what it wants.
+    With `actual`, a container that is being resized counts with the larger of what it has and what it wants.
     """
     spec = pod.get("spec") or {}
-    running = _Running(pod) if actual else None
+    total = _together(spec, which, _Running(pod) if actual else None)
+    own_level = quantities((spec.get("resources") or {}).get(which))
+    total.update((n, v) for n, v in own_level.items() if is_pod_level(n))
+    if overhead:
+        extra = quantities(spec.get("overhead"))
+        add(total, extra if which == "requests" else {n: v for n, v in extra.items() if total.get(n)})
+    return total
+
+
+def of_containers(spec: Mapping[str, Any], which: Which) -> Quantities:
+    """The most that is needed at one time: containers and sidecars together, or an init container with those before it."""
+    return _together(spec, which, None)
+
+
+def _together(spec: Mapping[str, Any], which: Which, running: "_Running | None") -> Quantities:
     total: Quantities = {}
     for container in spec.get("containers") or ():
         add(total, _counted(container, which, running))
@@ -55,11 +68,6 @@ def of_pod(pod: Mapping[str, Any], which: Which, *, overhead: bool = False, actu
             add(own, sidecars)
             _raise_to(peak, own)
     _raise_to(total, peak)
-    own_level = quantities((spec.get("resources") or {}).get(which))
-    total.update((n, v) for n, v in own_level.items() if n in _POD_LEVEL or n.startswith("hugepages-"))
-    if overhead:
-        extra = quantities(spec.get("overhead"))
-        add(total, extra if which == "requests" else {n: v for n, v in extra.items() if total.get(n)})
     return total
 
 

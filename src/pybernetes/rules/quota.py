@@ -8,10 +8,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from typing import Any
 
-from pybernetes.api.names import qualified_name
 from pybernetes.api.objects import GroupResource
 from pybernetes.api.quantity import Quantity, of_int
 from pybernetes.rules.podresources import Quantities, add, of_container, of_pod, quantities
+from pybernetes.rules.resourcenames import COMPUTE, HUGE_PAGES, is_extended
 
 PODS = GroupResource("", "pods")
 CLAIMS = GroupResource("", "persistentvolumeclaims")
@@ -25,11 +25,10 @@ OLD_NAMES = frozenset({"configmaps", "secrets", "replicationcontrollers", "resou
 
 NONE = Quantity()
 _ONE = of_int(1)
-_COMPUTE = ("cpu", "memory", "ephemeral-storage")
 _MUST_BE_SET = frozenset(
     prefix + name for prefix in ("", "requests.", "limits.") for name in ("cpu", "memory")
 )  # a mistake of old that clients rely on: who quotas these makes every container say them
-_POD_NAMES = {"pods", "count/pods", *(p + n for p in ("", "requests.", "limits.") for n in _COMPUTE)}
+_POD_NAMES = {"pods", "count/pods", *(p + n for p in ("", "requests.", "limits.") for n in COMPUTE)}
 _CLAIM_NAMES = ("persistentvolumeclaims", "requests.storage")
 _BY_CLASS = ".storageclass.storage.k8s.io/"
 _SERVICE_NAMES = {"services", "count/services", "services.nodeports", "services.loadbalancers"}
@@ -47,7 +46,7 @@ def count_name(resource: GroupResource) -> str:
 def concerns(resource: GroupResource, name: str) -> bool:
     """Whether objects of the resource charge what a quota calls `name`."""
     if resource == PODS:
-        return name in _POD_NAMES or name.startswith(("hugepages-", "requests.hugepages-")) or _is_extended(name)
+        return name in _POD_NAMES or name.startswith((HUGE_PAGES, f"requests.{HUGE_PAGES}")) or _counts_extended(name)
     if resource == CLAIMS:
         if name == "count/persistentvolumeclaims" or name in _CLAIM_NAMES:
             return True
@@ -59,14 +58,9 @@ def concerns(resource: GroupResource, name: str) -> bool:
     return name == count_name(resource) or (not resource.group and name == resource.resource and name in OLD_NAMES)
 
 
-def _is_extended(name: str) -> bool:
+def _counts_extended(name: str) -> bool:
     rest = name.removeprefix("requests.")
-    return rest != name and is_extended_resource(rest)
-
-
-def is_extended_resource(name: str) -> bool:
-    native = "/" not in name or "kubernetes.io/" in name
-    return not native and not name.startswith("requests.") and not qualified_name(f"requests.{name}")
+    return rest != name and is_extended(rest)
 
 
 def usage(resource: GroupResource, obj: Mapping[str, Any], now: float) -> Quantities:
@@ -193,11 +187,11 @@ def _of_pod(pod: Mapping[str, Any], now: float) -> Quantities:
 def _charged(requests: Quantities, limits: Quantities) -> Quantities:
     found: Quantities = {}
     for name, value in requests.items():
-        if name in _COMPUTE or name.startswith("hugepages-"):
+        if name in COMPUTE or name.startswith(HUGE_PAGES):
             found[name] = found[f"requests.{name}"] = value
-        elif is_extended_resource(name):
+        elif is_extended(name):
             found[f"requests.{name}"] = value
-    for name in _COMPUTE:
+    for name in COMPUTE:
         if name in limits:
             found[f"limits.{name}"] = limits[name]
     return found

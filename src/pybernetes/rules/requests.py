@@ -8,6 +8,7 @@ from typing import TypeAlias
 
 from pybernetes.api.quantity import parse
 from pybernetes.api.types.core_v1 import Container, ContainerStatus, Pod, ResourceRequirements
+from pybernetes.rules.resourcenames import is_pod_level
 
 Amounts: TypeAlias = dict[str, int]
 
@@ -120,7 +121,7 @@ def _pod_level(resources: ResourceRequirements | None, which: str) -> Amounts:
     if resources is None:
         return {}
     found = amounts(resources.requests if which == "requests" else resources.limits)
-    return {name: value for name, value in found.items() if name in (CPU, MEMORY) or name.startswith("hugepages-")}
+    return {name: value for name, value in found.items() if is_pod_level(name)}
 
 
 def _add(total: Amounts, more: Mapping[str, int]) -> None:

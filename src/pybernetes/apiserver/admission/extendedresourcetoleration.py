@@ -2,7 +2,7 @@
 
 from pybernetes.apiserver.admission._followed import containers
 from pybernetes.apiserver.extension import Admission, AdmissionRequest
-from pybernetes.rules.quota import is_extended_resource
+from pybernetes.rules.resourcenames import is_extended
 
 
 async def _mutate(request: AdmissionRequest) -> None:
@@ -10,9 +10,7 @@ async def _mutate(request: AdmissionRequest) -> None:
     names = {name for c in containers(spec) for name in (c.get("resources") or {}).get("requests") or ()}
     tolerations = list(spec.get("tolerations") or ())
     wanted = [
-        {"key": name, "operator": "Exists", "effect": "NoSchedule"}
-        for name in sorted(names)
-        if is_extended_resource(name)
+        {"key": name, "operator": "Exists", "effect": "NoSchedule"} for name in sorted(names) if is_extended(name)
     ]
     missing = [toleration for toleration in wanted if toleration not in tolerations]
     if missing:

@@ -4,19 +4,7 @@ from pybernetes.api import names
 from pybernetes.api.errors import invalid_value
 from pybernetes.api.quantity import Quantity, parse
 from pybernetes.apiserver.validation.fields import NON_NEGATIVE, FieldErrors, check
-from pybernetes.apiserver.validation.pod.resources import HUGE_PAGES, overcommits
-
-__all__ = [
-    "amount_value",
-    "capacity",
-    "container_resource_name",
-    "overcommits",
-    "positive",
-    "quantity",
-    "quota_resource_name",
-    "resource_name",
-    "standard_quota",
-]
+from pybernetes.rules.resourcenames import COMPUTE, HUGE_PAGES, is_extended, is_native
 
 _COUNTED = frozenset(
     {
@@ -32,15 +20,13 @@ _COUNTED = frozenset(
     }
 )
 """Whole numbers of objects."""
-_CONTAINER = frozenset({"cpu", "memory", "ephemeral-storage"})
 _QUOTA = (
     _COUNTED
-    | _CONTAINER
-    | {f"{kind}.{name}" for kind in ("requests", "limits") for name in _CONTAINER}
+    | {*COMPUTE}
+    | {f"{kind}.{name}" for kind in ("requests", "limits") for name in COMPUTE}
     | {"requests.storage"}
 )
 _STANDARD = _QUOTA | {"storage"}
-_NATIVE = "kubernetes.io/"
 
 
 def quantity(text: str | None) -> Quantity | None:
@@ -69,9 +55,9 @@ def container_resource_name(name: str, path: str) -> FieldErrors:
     """What a container can be given."""
     yield from resource_name(name, path)
     if "/" not in name:
-        if name not in _CONTAINER and not name.startswith(HUGE_PAGES):
+        if name not in COMPUTE and not name.startswith(HUGE_PAGES):
             yield invalid_value(path, name, "must be a standard resource for containers")
-    elif _NATIVE not in name and not extended(name):
+    elif not is_native(name) and not is_extended(name):
         yield invalid_value(path, name, "doesn't follow extended resource name standard")
 
 
@@ -82,13 +68,6 @@ def quota_resource_name(name: str, path: str) -> FieldErrors:
         yield invalid_value(path, name, "must be a standard resource for quota")
 
 
-def extended(name: str) -> bool:
-    """A vendor's resource, which is counted whole and never overcommitted."""
-    if "/" not in name or _NATIVE in name or name.startswith("requests."):
-        return False
-    return not names.qualified_name(f"requests.{name}")
-
-
 def amount_value(name: str, text: str, path: str) -> FieldErrors:
     """The amount of a resource: never negative, whole where it counts things."""
     amount = quantity(text)
@@ -96,7 +75,7 @@ def amount_value(name: str, text: str, path: str) -> FieldErrors:
         return
     if amount.nanos < 0:
         yield invalid_value(path, text, NON_NEGATIVE)
-    if (name in _COUNTED or extended(name)) and amount.milli_value() % 1000:
+    if (name in _COUNTED or is_extended(name)) and amount.milli_value() % 1000:
         yield invalid_value(path, text, "must be an integer")
 
 

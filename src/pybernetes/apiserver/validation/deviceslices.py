@@ -8,7 +8,8 @@ from typing import Any
 from pybernetes.api import names
 from pybernetes.api.errors import FieldError, field_forbidden, invalid_value, required, too_long
 from pybernetes.api.objects import Object
-from pybernetes.api.quantity import Quantity, of_milli, parse
+from pybernetes.api.quantity import Quantity, of_milli
+from pybernetes.apiserver.validation.amounts import quantity
 from pybernetes.apiserver.validation.devices import (
     binding_conditions,
     driver,
@@ -248,22 +249,15 @@ def _partitions(spec: Mapping[str, Any], name: str) -> FieldErrors:
 # --- amounts
 
 
-def _amount(text: str | None) -> Quantity | None:
-    try:
-        return parse(text) if text is not None else None
-    except ValueError:
-        return None
-
-
 def _capacity(value: Mapping[str, Any], path: str, shared: bool) -> FieldErrors:
-    policy, most = value.get("requestPolicy"), _amount(value.get("value")) or Quantity()
+    policy, most = value.get("requestPolicy"), quantity(value.get("value")) or Quantity()
     if policy is None:
         return
     at = f"{path}.requestPolicy"
     options, between, default = (
         policy.get("validValues") or (),
         policy.get("validRange"),
-        _amount(policy.get("default")),
+        quantity(policy.get("default")),
     )
     if not shared:
         yield field_forbidden(at, "allowMultipleAllocations must be true")
@@ -273,7 +267,7 @@ def _capacity(value: Mapping[str, Any], path: str, shared: bool) -> FieldErrors:
     elif (options or between is not None) and default is None:
         yield required(f"{at}.default", f"required when {'validValues' if options else 'validRange'} is defined")
     elif options and default is not None:
-        yield from _options([_amount(o) or Quantity() for o in options], default, most, f"{at}.validValues")
+        yield from _options([quantity(o) or Quantity() for o in options], default, most, f"{at}.validValues")
     elif between is not None and default is not None:
         yield from _range(between, default, most, f"{at}.validRange")
 
@@ -293,7 +287,7 @@ def _options(options: list[Quantity], default: Quantity, most: Quantity, path: s
 
 
 def _range(between: Mapping[str, Any], default: Quantity, most: Quantity, path: str) -> FieldErrors:
-    low, high, step = (_amount(between.get(field)) for field in ("min", "max", "step"))
+    low, high, step = (quantity(between.get(field)) for field in ("min", "max", "step"))
     if low is None:
         yield required(f"{path}.min", "required when validRange is defined")
         return
@@ -356,7 +350,7 @@ def _allocatable(name: str, value: Mapping[str, Any], path: str, capacity: Mappi
 
 
 def _mapping(mapping: Mapping[str, Any], path: str, capacity: Mapping[str, Any]) -> FieldErrors:
-    key, times = mapping.get("capacityKey"), _amount(mapping.get("capacityMultiplier"))
+    key, times = mapping.get("capacityKey"), quantity(mapping.get("capacityMultiplier"))
     if key == "":
         yield invalid_value(f"{path}.capacityKey", "", "capacityKey must not be an empty string")
     elif key is not None and key not in capacity:
@@ -365,7 +359,7 @@ def _mapping(mapping: Mapping[str, Any], path: str, capacity: Mapping[str, Any])
         yield required(f"{path}.capacityMultiplier", "capacityMultiplier is required when capacityKey is set")
     elif key is not None and times is not None and times <= Quantity():
         yield invalid_value(f"{path}.capacityMultiplier", str(times), "must be positive")
-    each_device = _amount(mapping.get("deviceMultiplier"))
+    each_device = quantity(mapping.get("deviceMultiplier"))
     if each_device is not None and each_device <= Quantity():
         yield invalid_value(f"{path}.deviceMultiplier", str(each_device), "must be positive")
     if key is None and times is not None:
@@ -373,7 +367,7 @@ def _mapping(mapping: Mapping[str, Any], path: str, capacity: Mapping[str, Any])
 
 
 def _overhead(overhead: Mapping[str, Any], path: str) -> Iterable[FieldError]:
-    amounts = {field: _amount(overhead.get(field)) for field in ("perPod", "perContainer")}
+    amounts = {field: quantity(overhead.get(field)) for field in ("perPod", "perContainer")}
     if all(amount is None for amount in amounts.values()):
         yield invalid_value(path, "", "at least one of perPod or perContainer must be set")
     for field, amount in amounts.items():

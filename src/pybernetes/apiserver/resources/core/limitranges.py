@@ -9,8 +9,9 @@ from pybernetes.api.objects import Object
 from pybernetes.api.quantity import Quantity, of_int
 from pybernetes.apiserver.resource import Resource
 from pybernetes.apiserver.resources._columns import spec
-from pybernetes.apiserver.validation.amounts import container_resource_name, overcommits, quantity, resource_name
+from pybernetes.apiserver.validation.amounts import container_resource_name, quantity, resource_name
 from pybernetes.apiserver.validation.fields import FieldErrors, check, each
+from pybernetes.rules.resourcenames import overcommits
 
 _TYPES = ("Container", "PersistentVolumeClaim", "Pod")
 _NAMED = ("max", "min", "default", "defaultRequest", "maxLimitRequestRatio")

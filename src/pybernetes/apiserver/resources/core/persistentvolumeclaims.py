@@ -23,6 +23,7 @@ from pybernetes.apiserver.validation.claims import (
     validate_claim_spec,
 )
 from pybernetes.apiserver.validation.fields import FieldErrors, check, immutable
+from pybernetes.rules.resourcenames import is_native
 
 _FIXED = "spec is immutable after creation except resources.requests and volumeAttributesClassName for bound claims"
 _SIZE = "spec.resources.requests.storage"
@@ -132,7 +133,7 @@ def _validate_status(obj: Object, old: Object) -> FieldErrors:
 def _resource(name: str, path: str) -> FieldErrors:
     faults = list(check(path, name, names.qualified_name(name)))
     yield from faults
-    if not faults and ("/" not in name or "kubernetes.io/" in name) and name != "storage":
+    if not faults and is_native(name) and name != "storage":
         yield not_supported(path, name, ("storage",))
 
 

@@ -6,7 +6,7 @@ from pybernetes.apiserver.resource import Resource
 from pybernetes.apiserver.resources._columns import AGE, spec
 from pybernetes.apiserver.validation.devices import GROUP, MOST, configuration, items, selectors
 from pybernetes.apiserver.validation.fields import FieldErrors
-from pybernetes.apiserver.validation.pod.resources import is_extended
+from pybernetes.rules.resourcenames import is_extended
 
 
 def _validate(obj: Object) -> FieldErrors:

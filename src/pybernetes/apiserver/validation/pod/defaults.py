@@ -5,7 +5,8 @@ from functools import lru_cache
 from typing import Any
 
 from pybernetes.api.objects import Object
-from pybernetes.apiserver.validation.pod.resources import HUGE_PAGES, POD_LEVEL, container_amounts
+from pybernetes.rules.podresources import of_containers
+from pybernetes.rules.resourcenames import HUGE_PAGES, POD_LEVEL, is_pod_level
 
 _SECRET_MODE = 0o644
 
@@ -31,7 +32,7 @@ def default_pod(obj: Object) -> None:
 def _pod_level(spec: Object, resources: Object) -> None:
     """Pod-level requests: what the containers request together, else the Pod's limit (KEP-2837)."""
     limits = dict(resources.get("limits") or {})
-    for name, total in container_amounts(spec, "limits").items():
+    for name, total in of_containers(spec, "limits").items():
         if name.startswith(HUGE_PAGES) and name not in limits and (limits or resources.get("requests")):
             limits[name] = str(total)
     if limits:
@@ -39,11 +40,11 @@ def _pod_level(spec: Object, resources: Object) -> None:
     if not limits and not resources.get("requests"):
         return
     requests = dict(resources.get("requests") or {})
-    for name, total in container_amounts(spec, "requests").items():
+    for name, total in of_containers(spec, "requests").items():
         if name in POD_LEVEL and name not in requests:
             requests[name] = str(total)
     for name, text in limits.items():
-        if (name in POD_LEVEL or name.startswith(HUGE_PAGES)) and name not in requests:
+        if is_pod_level(name) and name not in requests:
             requests[name] = text
     if requests:
         resources["requests"] = requests
