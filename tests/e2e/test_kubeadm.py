@@ -53,7 +53,9 @@ class Machines:
         return result.err
 
     async def files(self, node: str) -> list[str]:
-        return (await self.on(node, "find", "/etc/kubernetes", "/var/lib/kubelet", "-type", "f")).out.split()
+        """What kubeadm writes; the kubelet's own certificates come when they are signed."""
+        found = (await self.on(node, "find", "/etc/kubernetes", "/var/lib/kubelet", "-type", "f")).out.split()
+        return [path for path in found if not path.startswith("/var/lib/kubelet/pki/kubelet-")]
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
