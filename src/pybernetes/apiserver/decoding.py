@@ -7,6 +7,7 @@ from typing import Any
 
 from msgspec import Struct
 
+from pybernetes.api import schema
 from pybernetes.api.errors import BadRequest, UnsupportedMediaType
 from pybernetes.api.objects import GroupVersionKind, Object, split_api_version
 from pybernetes.apiserver.catalog import Served
@@ -27,9 +28,18 @@ class Document(Struct, frozen=True):
     problems: tuple[str, ...] = ()
 
 
-def canonical(served: Served, obj: Object) -> Object:
-    """The canonical form of what strategies and admission have worked on."""
-    return (served if served.own_form else served.stored).form.walk(obj).object
+def canonical(served: Served, obj: Object, old: Object | None = None) -> Object:
+    """The canonical form of what strategies and admission have worked on.
+
+    Parts that are equal to those of `old`, which is canonical, are not walked: they are taken as they are.
+    """
+    form = (served if served.own_form else served.stored).form
+    if old is None or not form.type_name:
+        return form.walk(obj).object
+    same = {name: value for name, value in obj.items() if name != "metadata" and name in old and value == old[name]}
+    made = form.walk({name: value for name, value in obj.items() if name not in same}).object
+    made.update(same)
+    return {name: made[name] for name in schema.get(form.type_name).fields if name in made}
 
 
 def decode(request: Request, form: Form) -> Document:

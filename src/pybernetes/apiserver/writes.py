@@ -242,7 +242,8 @@ class Writes:
         call.warnings += [text for text in strategy.warn(obj, old) if text not in call.warnings]
         request.object = obj
         await self._admission.validate(request)
-        obj = canonical(served, obj)
+        hooked = strategy.before_write is not no_hook
+        obj = canonical(served, obj, None if hooked else old)  # what a hook changes must not be part of `old`
         if obj == old or only_later(obj, old):
             return Result(entry)
         if _ends(obj, old, served):
@@ -251,7 +252,7 @@ class Writes:
                 await strategy.after_delete(call, old, None)
             return Result(None, _versioned(obj, entry))
         with self._storage.promised(served, obj, dry_run=call.dry_run):
-            if strategy.before_write is not no_hook:
+            if hooked:
                 await strategy.before_write(call, obj, old)
                 obj = canonical(served, obj)
             if call.dry_run:

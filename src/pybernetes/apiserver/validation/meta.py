@@ -67,7 +67,8 @@ def labels(values: Mapping[str, str], path: str) -> FieldErrors:
 def annotations(values: Mapping[str, str], path: str) -> FieldErrors:
     """Keys, and the size of all together."""
     for key in values:
-        yield from check(path, key, names.qualified_name(key.lower()))
+        if not fine(names.qualified_name, key.lower()):
+            yield from check(path, key, names.qualified_name(key.lower()))
     if sum(len(key.encode()) + len(value.encode()) for key, value in values.items()) > ANNOTATIONS_LIMIT:
         yield too_long(path, ANNOTATIONS_LIMIT)
 
