@@ -27,12 +27,35 @@ ABSENT = object()
 
 def faults(value: Any, node: Node) -> list[str]:
     """What the schema has against a configuration, as upstream says it: `.spec.x: field not declared in schema`."""
+    if _sound(value, node):
+        return []
     return [f"{path}: {text}" if path else text for path, text in _faults(value, node, "")]
 
 
 def refusal(problems: Sequence[str]) -> str:
     """Several faults as one text."""
     return problems[0] if len(problems) == 1 else "\n".join(["errors:", *(f"  {text}" for text in problems)])
+
+
+def _sound(value: Any, node: Node) -> bool:
+    """Whether `_faults` would find nothing; it knows no paths, which most of the work there is for."""
+    if value is None or node.kind == "untyped" or node.expects == "any":
+        return True
+    if node.expects == "map":
+        if not isinstance(value, dict):
+            return False
+        if node.open:
+            return True
+        children = [(node.child(name), inner) for name, inner in value.items()]
+        return all(child is not None and _sound(inner, child) for child, inner in children)
+    if node.expects == "list":
+        if not isinstance(value, list):
+            return False
+        if node.kind != "leaf" and sum(len(found) == 1 for found in items(value, node).values()) != len(value):
+            return False  # without a name, or with another's
+        inner = node.item or ATOMIC
+        return all(_sound(item, inner) for item in value)
+    return not _scalar_fault(value, node.expects)
 
 
 def _faults(value: Any, node: Node, path: str) -> Iterator[tuple[str, str]]:
@@ -119,16 +142,21 @@ def _list(value: Any) -> Sequence[Any]:
 
 def _merged_map(live: Mapping[str, Any], config: Mapping[str, Any], node: Node) -> dict[str, Any]:
     merged = dict(live)
+    known, free = node.elements, node.item or ATOMIC
     for name, value in config.items():
-        merged[name] = merge(live.get(name, ABSENT), value, node.child(name) or ATOMIC)
+        _, child = known.get(name) or ("", free)
+        merged[name] = value if child is None else merge(live.get(name, ABSENT), value, child)
     return merged
 
 
 def _merged_list(live: Sequence[Any], config: Sequence[Any], node: Node) -> list[Any]:
     """The items of both: the configuration's in its order, those that only live has where they were between them."""
     inner = node.item or ATOMIC
-    there, given = items(live, node), items(config, node)
+    given = items(config, node)
     left = [(element, item) for item in live if (element := _named(item, node))]
+    there: dict[str, list[Any]] = {}
+    for element, item in left:
+        there.setdefault(element, []).append(item)
     right = list(given)
     shared = iter([element for element in right if element in there])
     following = next(shared, None)

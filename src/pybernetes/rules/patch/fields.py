@@ -288,12 +288,15 @@ def _owned(value: Any, node: Node, levels: int) -> FieldSet:
     if not levels:
         return _MEMBER
     if node.kind == "map" and isinstance(value, dict):
+        known, free = node.elements, node.item or ATOMIC
         for name, inner in value.items():
-            child = node.child(name) or ATOMIC
-            below = _owned(inner, child, levels - 1)
-            if below and name not in node.fields:
-                below = _as_member(below)
-            result[f"f:{name}"] = below
+            declared = known.get(name)
+            if declared is None:
+                below = _owned(inner, free, levels - 1)
+                result[f"f:{name}"] = _as_member(below) if below else below
+            else:
+                element, child = declared
+                result[element] = _MEMBER if child is None else _owned(inner, child, levels - 1)
     elif node.kind in ("set", "keyed") and isinstance(value, list):
         for element, found in items(value, node).items():
             single = len(found) == 1 and node.kind == "keyed"
