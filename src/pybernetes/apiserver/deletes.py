@@ -4,12 +4,14 @@ An object with finalizers, or with grace left, is only marked; the update that t
 (writes.py), and the kubelet's own DELETE with no grace removes a Pod.
 """
 
+from collections.abc import Sequence
+
 from msgspec import Struct
 
 from pybernetes.aio.clock import parse_time, rfc3339
 from pybernetes.api import errors
 from pybernetes.api.errors import FieldError
-from pybernetes.api.objects import GroupVersionKind, Object
+from pybernetes.api.objects import GroupResource, GroupVersionKind, Object
 from pybernetes.apiserver.admit import AdmissionChain
 from pybernetes.apiserver.catalog import Served
 from pybernetes.apiserver.decoding import accept, canonical, decode
@@ -23,7 +25,7 @@ from pybernetes.apiserver.writes import Result
 from pybernetes.wire.http import Request
 
 _GVK = GroupVersionKind("", "v1", "DeleteOptions")
-_POLICIES = ("Orphan", "Background", "Foreground")
+_POLICIES = ("Foreground", "Background", "Orphan")
 _FOREGROUND, _ORPHAN = "foregroundDeletion", "orphan"
 _ORPHANING = {
     "replicationcontrollers": "",
@@ -32,6 +34,8 @@ _ORPHANING = {
 }
 """Kinds whose dependents stay when a DELETE says nothing of them, and the warning that goes with it: upstream keeps that
 of core/v1 and batch/v1 for old clients."""
+_UNCOLLECTED = {"events"}
+"""Kinds that the garbage collector leaves alone: no policy gives them a finalizer."""
 _RETURNED = {"pods", "podtemplates", "resourcequotas", "serviceaccounts", "services"}
 _RETURNED |= {"persistentvolumes", "persistentvolumeclaims", "storageclasses", "volumeattributesclasses"}
 _RETURNED |= {"csidrivers", "csinodes", "volumeattachments"}
@@ -46,6 +50,8 @@ class DeleteOptions(Struct, frozen=True):
     revision: str | None = None
     policy: str = ""
     dry_run: bool = False
+    waits: bool = False
+    """The client wants to be told (202) that the object is still there."""
 
 
 def delete_options(request: Request, query: Query) -> DeleteOptions:
@@ -72,6 +78,7 @@ def delete_options(request: Request, query: Query) -> DeleteOptions:
         preconditions.get("resourceVersion"),
         policy or "",
         bool(body.get("dryRun")),
+        policy == "Foreground" or orphan is False,
     )
 
 
@@ -125,12 +132,19 @@ class Deletes:
                 revision = await self._storage.remove(served, entry)
                 await served.resource.after_delete(call, old, None)
             return _answer(served, old, revision)
+        result = await self._marked(served, entry, obj, options)
+        result.status = 202 if options.waits else 200
+        return result
+
+    async def _marked(self, served: Served, entry: Entry, obj: Object, options: DeleteOptions) -> Result:
+        """Stores that the object is being deleted, where that is new."""
+        old = entry.object()
         obj = canonical(served, obj)
         old["metadata"].pop("resourceVersion", None)
         if obj == old:
             return Result(entry)
         if options.dry_run:
-            metadata["resourceVersion"] = str(entry.revision)
+            obj["metadata"]["resourceVersion"] = str(entry.revision)
             return Result(None, obj)
         return Result(await self._storage.replace(served, obj, entry))
 
@@ -138,30 +152,35 @@ class Deletes:
         """Notes in `obj` that it is being deleted; True when it may be removed at once."""
         metadata = obj["metadata"]
         strategy = served.resource
-        add, drop = _propagation(options.policy or ("Orphan" if served.facts.plural in _ORPHANING else ""))
-        finalizers = [name for name in metadata.get("finalizers") or () if name not in drop]
-        finalizers += [name for name in add if name not in finalizers]
+        finalizers = _finalizers(served, metadata.get("finalizers") or (), options.policy)
         if finalizers:
             metadata["finalizers"] = finalizers
         else:
             metadata.pop("finalizers", None)
         grace = (strategy.grace(obj, options.grace) or 0) if strategy.grace else 0
         now = self._storage.clock.now()
-        marked = metadata.get("deletionTimestamp")
-        if marked and grace > 0:
-            # Only a shorter grace counts once deletion has begun.
-            begun = parse_time(marked) - (metadata.get("deletionGracePeriodSeconds") or 0)
-            if grace >= (metadata.get("deletionGracePeriodSeconds") or 0) or options.grace is None:
-                return False
-            metadata["deletionTimestamp"] = rfc3339(begun + grace)
-            metadata["deletionGracePeriodSeconds"] = grace
-            return False
+        marked, before = metadata.get("deletionTimestamp"), metadata.get("deletionGracePeriodSeconds") or 0
+        if marked and grace > 0 and (grace >= before or options.grace is None):
+            return False  # only a shorter grace counts once deletion has begun
+        if marked and before:
+            metadata["deletionTimestamp"] = rfc3339(parse_time(marked) - before + grace)
         if not marked:
             metadata["deletionTimestamp"] = rfc3339(now + grace)
             if metadata.get("generation"):
                 metadata["generation"] += 1
         metadata["deletionGracePeriodSeconds"] = grace
         return grace == 0 and not finalizers and not strategy.stays(obj)
+
+
+def _finalizers(served: Served, present: Sequence[str], policy: str) -> list[str]:
+    """What is to be done before the object may go: the policy of the request, of the object, of the kind, in this order."""
+    if served.facts.plural in _UNCOLLECTED:
+        return list(present)
+    if not policy and served.facts.plural in _ORPHANING and _FOREGROUND not in present:
+        policy = "Orphan"
+    add, drop = _propagation(policy)
+    kept = [name for name in present if name not in drop]
+    return kept + [name for name in add if name not in kept]
 
 
 def _propagation(policy: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -176,15 +195,16 @@ def _propagation(policy: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
 
 
 def _check(entry: Entry, served: Served, options: DeleteOptions) -> None:
+    kind = GroupResource(served.resource.group, served.facts.kind)  # as upstream names it here
     if options.uid is not None and options.uid != entry.uid:
-        why = f"Precondition failed: UID in precondition: {options.uid}, UID in object meta: {entry.uid}"
-        raise errors.conflict(served.gr, entry.name, why)
+        why = f"the UID in the precondition ({options.uid}) does not match the UID in record ({entry.uid})."
+        raise errors.conflict(kind, entry.name, f"{why} The object might have been deleted and then recreated")
     if options.revision is not None and options.revision != str(entry.revision):
         why = (
-            f"Precondition failed: ResourceVersion in precondition: {options.revision}, "
-            f"ResourceVersion in object meta: {entry.revision}"
+            f"the ResourceVersion in the precondition ({options.revision}) does not match the ResourceVersion in record "
+            f"({entry.revision}). The object might have been modified"
         )
-        raise errors.conflict(served.gr, entry.name, why)
+        raise errors.conflict(kind, entry.name, why)
 
 
 def _answer(served: Served, old: Object, revision: int) -> Result:

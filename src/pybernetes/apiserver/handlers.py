@@ -302,7 +302,7 @@ class Handlers:
 
             def patched(entry: Entry, old: Object) -> Object:
                 parent = served.opened(entry.object())
-                wanted = patch.apply(scale_of(parent, paths))
+                wanted = patch.apply(scale_of(parent, paths, patched=True))
                 if wanted["metadata"].get("resourceVersion") == str(entry.revision):
                     wanted["metadata"].pop("resourceVersion")
                 return scaled(parent, wanted, paths)
@@ -407,7 +407,7 @@ def _value(asked: Asked, obj: Object, status: int) -> Response:
 
 
 def _result(asked: Asked, result: Result) -> Response:
-    status = 201 if result.created else 200
+    status = result.status
     if result.entry is not None:
         return _entry(asked, result.entry, status)
     assert result.object is not None

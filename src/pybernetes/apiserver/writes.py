@@ -39,12 +39,12 @@ Called again after a lost race."""
 class Result:
     """What a write answers with: a stored Entry, or an object of a dry run."""
 
-    __slots__ = ("created", "entry", "object")
+    __slots__ = ("entry", "object", "status")
 
     def __init__(self, entry: Entry | None, obj: Object | None = None, *, created: bool = False) -> None:
         self.entry = entry
         self.object = obj
-        self.created = created
+        self.status = 201 if created else 200
 
 
 class Writes:
@@ -90,7 +90,10 @@ class Writes:
         call.name = metadata.get("name", "")
         begin(obj, served, self._storage.clock)
         if "status" in obj and "status" in served.facts.subresources and not strategy.status_on_create:
-            obj["status"] = self._no_status(served)
+            if served.own_form:
+                del obj["status"]  # nothing at all, and nobody comes to own it
+            else:
+                obj["status"] = self._no_status(served)
         strategy.default(obj)
         account(None, obj)
         request = AdmissionRequest(call, "CREATE", obj, None)
@@ -127,17 +130,19 @@ class Writes:
         try:
             await self._storage.read(served, call.namespace, call.name)
         except errors.NotFound:
-            if strategy.update_creates and not call.subresource and not metadata.get("uid"):
+            if strategy.update_creates and not call.subresource:
+                _same_object(served, call, metadata, "")
                 metadata.pop("resourceVersion", None)
                 self._may_create(call, served)
                 return await self.create(call, served, obj)
             raise
         if not metadata.get("resourceVersion") and not strategy.unconditional_update:
             fault = errors.invalid_value("metadata.resourceVersion", 0, "must be specified for an update")
-            raise errors.invalid(strategy.group, served.facts.kind, call.name, [fault])
+            raise errors.invalid(strategy.group, served.facts.plural, call.name, [fault])
         sent = obj
 
         def make(entry: Entry, old: Object) -> Object:
+            _same_object(served, call, sent["metadata"], entry.uid)
             return {**sent, "metadata": {**sent["metadata"]}}
 
         return await self.change(call, served, make)
@@ -354,15 +359,25 @@ def must_name(metadata: Object, call: Call) -> None:
         )
 
 
-def keep(metadata: Object, old: Object, served: Served, name: str) -> None:
-    """What belongs to the server stays as it was. Raises Conflict for the uid of another object."""
-    uid = metadata.get("uid")
-    if uid and uid != old.get("uid"):
+def _same_object(served: Served, call: Call, metadata: Object, uid: str) -> None:
+    """A PUT that names a uid is meant for that object. Raises Conflict, in the words of upstream's storage."""
+    wanted = metadata.get("uid")
+    if wanted and wanted != uid:
+        key = served.key(call.namespace, call.name)
         raise errors.conflict(
             served.gr,
-            name,
-            f"Precondition failed: UID in precondition: {uid}, UID in object meta: {old.get('uid', '')}",
+            call.name,
+            f"StorageError: invalid object, Code: 4, Key: {key}, ResourceVersion: 0, AdditionalErrorMsg: "
+            f"Precondition failed: UID in precondition: {wanted}, UID in object meta: {uid}",
         )
+
+
+def keep(metadata: Object, old: Object, served: Served, name: str) -> None:
+    """What belongs to the server stays as it was. Raises Invalid for the uid of another object."""
+    uid = metadata.get("uid")
+    if uid and uid != old.get("uid"):
+        fault = errors.invalid_value("metadata.uid", uid, "field is immutable")
+        raise errors.invalid(served.resource.group, served.facts.kind, name, [fault])
     for field in _KEPT:
         if field in old:
             metadata[field] = old[field]
