@@ -7,16 +7,20 @@ from pybernetes.api.objects import GroupVersionKind, Object
 from pybernetes.apiserver.resource import ScalePaths
 
 SCALE = GroupVersionKind("autoscaling", "v1", "Scale")
+_UNSET = -(2**31)
+"""Stands for the replicas of a parent that says none, while a Scale of it is patched."""
 _COPIED = ("name", "namespace", "uid", "resourceVersion", "creationTimestamp")
 
 
-def scale_of(parent: Object, paths: ScalePaths) -> Object:
-    """The Scale that a parent shows."""
+def scale_of(parent: Object, paths: ScalePaths, *, patched: bool = False) -> Object:
+    """The Scale that a parent shows; one that is to be patched need not say replicas yet. Raises InternalError."""
     status: Object = {"replicas": _at(parent, paths.status) or 0}
     text = _selector(_at(parent, paths.selector))
     if text:
         status["selector"] = text
     replicas = _at(parent, paths.spec)
+    if replicas is None and patched:
+        replicas = _UNSET
     if replicas is None:  # built-in kinds have a default; upstream answers so of custom ones that have none
         raise errors.InternalError(f'Internal error occurred: the spec replicas field ".{paths.spec}" does not exist')
     return {
@@ -29,9 +33,11 @@ def scale_of(parent: Object, paths: ScalePaths) -> Object:
 
 
 def scaled(parent: Object, scale: Object, paths: ScalePaths) -> Object:
-    """The parent with the replicas of a Scale; its resourceVersion is the Scale's. Raises Invalid."""
+    """The parent with the replicas of a Scale; its resourceVersion is the Scale's. Raises Invalid, BadRequest."""
     replicas = (scale.get("spec") or {}).get("replicas", 0)
     name = parent["metadata"]["name"]
+    if replicas == _UNSET:
+        raise errors.BadRequest(f'the spec replicas field ".{paths.spec}" cannot be empty')
     check_replicas(replicas, name)
     *path, last = paths.spec.split(".")
     place: Any = parent
