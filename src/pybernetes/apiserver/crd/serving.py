@@ -210,7 +210,7 @@ def _resource(version: Version, facts: ResourceFacts, selectables: Mapping[str, 
         prepare=_prepare if "status" in facts.subresources else _keep_status,
         prepare_status=_prepare_status,
         unconditional_update=False,
-        status_on_create=True,  # where it is apart, _prepare drops it
+        status_on_create="status" not in facts.subresources,
         warn=_warn,
         deprecated=warning if declared.get("deprecated") else "",
         columns=columns_of(declared.get("additionalPrinterColumns") or ()),
