@@ -5,10 +5,11 @@ Null where Go has a value, unknown fields, duplicate fields, numbers that are st
 
 from typing import Any
 
+import orjson
 from msgspec import Struct
 
 from pybernetes.api import schema
-from pybernetes.api.errors import BadRequest, UnsupportedMediaType
+from pybernetes.api.errors import BadRequest, UnsupportedMediaType, invalid, invalid_value
 from pybernetes.api.objects import GroupVersionKind, Object, split_api_version
 from pybernetes.apiserver.catalog import Served
 from pybernetes.apiserver.encodings import JSON, PROTOBUF, YAML
@@ -109,7 +110,10 @@ def decode_object(request: Request, form: Form, validation: Validation, warnings
 def accept(document: Document, form: Form, validation: Validation, warnings: list[str]) -> Object:
     """A decoded document as an object of this kind: canonical, its strict problems refused or made warnings."""
     value = document.value
-    _check_kind(value, form.gvk)
+    if form.type_name:
+        _check_kind(value, form.gvk)
+    else:
+        _check_custom_kind(value, form.gvk)
     metadata = value.get("metadata")
     if isinstance(metadata, dict) and metadata.get("managedFields") == []:
         # The canonical form has no empty list, but this one means something: forget who owns what.
@@ -143,3 +147,22 @@ def _check_kind(value: Object, gvk: GroupVersionKind) -> None:
             f"converting ({short}.{kind}) to ({group.partition('.')[0] or 'core'}.{gvk.kind}): unknown conversion"
         )
     value["kind"], value["apiVersion"] = gvk.kind, gvk.api_version
+
+
+def _check_custom_kind(value: Object, gvk: GroupVersionKind) -> None:
+    """Custom objects must say what they are. Raises BadRequest, Invalid."""
+    kind, version = value.get("kind"), value.get("apiVersion") or ""
+    if not isinstance(kind or "", str) or not isinstance(version, str):
+        raise BadRequest("couldn't get version/kind; json parse error: kind and apiVersion must be strings")
+    if not kind:
+        text = f"Object 'Kind' is missing in '{orjson.dumps(value).decode()}'"
+        raise BadRequest(f'{gvk.kind} in version "{gvk.version}" cannot be handled as a {gvk.kind}: {text}')
+    if version != gvk.api_version:
+        raise BadRequest(
+            f"the API version in the data ({version}) does not match the expected API version ({gvk.api_version})"
+        )
+    if kind != gvk.kind:
+        metadata = value.get("metadata")
+        name = metadata.get("name") if isinstance(metadata, dict) else ""
+        fault = invalid_value("kind", kind, f"must be {gvk.kind}")
+        raise invalid(gvk.group, kind, name if isinstance(name, str) else "", [fault])
