@@ -13,17 +13,26 @@ from pybernetes.apiserver.resources._columns import NAME
 from pybernetes.rules.ages import age
 
 _AGE = {"name": "Age", "type": "date", "jsonPath": ".metadata.creationTimestamp", "description": "Time of creation."}
+_ESCAPED = {ord(letter): f"\\u{ord(letter):04x}" for letter in "<>&\u2028\u2029"}
+"""What Go's JSON escapes beyond what must be."""
 _Type = Literal["string", "integer", "number", "boolean"]
 
 
 def columns_of(declared: Sequence[Mapping[str, Any]]) -> tuple[Column, ...]:
     """The Name and what a version declares; the Age where it declares nothing."""
-    return (NAME, *[_column(one) for one in declared or (_AGE,)])
+    found = [NAME]
+    for one in declared or (_AGE,):
+        try:
+            path = jsonpath.parsed(one.get("jsonPath", ""))
+        except ValueError:
+            break  # upstream shows those before it
+        found.append(_column(one, path))
+    return tuple(found)
 
 
-def _column(declared: Mapping[str, Any]) -> Column:
+def _column(declared: Mapping[str, Any], found: jsonpath.Path) -> Column:
     kind, path = declared.get("type", ""), declared.get("jsonPath", "")
-    cell = _cell(path, kind)
+    cell = _cell(found, _SHOWN[kind])
     return Column(
         declared.get("name", ""),
         cell,
@@ -36,34 +45,25 @@ def _column(declared: Mapping[str, Any]) -> Column:
     )
 
 
-def _cell(path: str, kind: str) -> Callable[[Object], object]:
-    made: list[jsonpath.Path | None] = []
-
+def _cell(path: jsonpath.Path, shown: Callable[[Any], object]) -> Callable[[Object], object]:
     def cell(obj: Object) -> object:
-        if not made:
-            made.append(_parsed(path))
-        if made[0] is None:
-            return None
         # Of several only the first: upstream takes these paths for simple ones.
-        value = next(made[0](obj), None)
-        return None if value is None else _SHOWN[kind](value)
+        for value in path(obj):
+            return shown(value)
+        return None
 
     return cell
-
-
-def _parsed(path: str) -> jsonpath.Path | None:
-    try:
-        return jsonpath.parsed(path)
-    except ValueError:
-        return None
 
 
 def _text(value: Any) -> object:
     if isinstance(value, str):
         return value
+    if value is None:
+        return "<no value>"
     if isinstance(value, float):
         return repr(value).removesuffix(".0")
-    return orjson.dumps(value).decode()
+    text = orjson.dumps(value, option=orjson.OPT_SORT_KEYS).decode()
+    return text.translate(_ESCAPED) if isinstance(value, dict | list) else text
 
 
 def _integer(value: Any) -> object:
@@ -91,6 +91,8 @@ def _date(value: object, now: float) -> object:
     """How long ago it was."""
     if not isinstance(value, str):
         return None
+    if value in ("", "null"):
+        return "<unknown>"
     try:
         return age(now - parse_time(value))
     except ValueError:
