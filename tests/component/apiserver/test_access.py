@@ -5,7 +5,7 @@ import base64
 import time
 
 import jwt
-from tests.component.apiserver.conftest import ADMIN, Api
+from tests.component.api import ADMIN, Api
 
 from pybernetes.aio.clock import SystemClock, rfc3339
 from pybernetes.api.objects import User

@@ -75,7 +75,7 @@ BEYOND = [
 
 @pytest.mark.parametrize(("limit", "resources", "message"), BEYOND)
 async def test_what_is_beyond_a_limit_range_is_refused(api, limit, resources, message):
-    await api.store("", "limitranges", _range({"type": "Container", **limit}))
+    await api.stored("", "limitranges", _range({"type": "Container", **limit}))
     assert await api.refused("POST", PODS, pod(resources=resources)) == f'pods "p" is forbidden: {message}'
 
 

@@ -19,7 +19,7 @@ async def api():
 async def label(api, **labels):
     """Labels of the namespace `default`; what that warns of."""
     named = {PREFIX + name.replace("_", "-"): value for name, value in labels.items()}
-    return await api.warned("PATCH", f"{NAMESPACES}/default", {"metadata": {"labels": named}})
+    return await api.warnings("PATCH", f"{NAMESPACES}/default", {"metadata": {"labels": named}})
 
 
 RESTRICTED = (
@@ -54,10 +54,10 @@ async def test_workloads_are_warned_of_and_pods_of_other_modes_too(api):
     await label(api, enforce="restricted", warn="restricted")
     spec = {"selector": {"matchLabels": {"a": "b"}}, "template": TEMPLATE}
     deployments = "/apis/apps/v1/namespaces/default/deployments"
-    warned = await api.warned("POST", deployments, {"metadata": {"name": "d"}, "spec": spec})
+    warned = await api.warnings("POST", deployments, {"metadata": {"name": "d"}, "spec": spec})
     assert warned == [f'would violate PodSecurity "restricted:latest": {RESTRICTED}']
     await label(api, enforce="privileged", warn="baseline", warn_version="v1.30", audit="baseline")
-    warned = await api.warned("POST", PODS, pod(hostPID=True))
+    warned = await api.warnings("POST", PODS, pod(hostPID=True))
     assert warned == ['would violate PodSecurity "baseline:v1.30": host namespaces (hostPID=true)']
 
 
@@ -111,7 +111,7 @@ async def test_defaults_and_exemptions_come_from_the_configuration():
         await api.ok("POST", "/apis/node.k8s.io/v1/runtimeclasses", {"metadata": {"name": "vm"}, "handler": "vm"})
         await api.ok("POST", PODS, pod("q", hostIPC=True, runtimeClassName="vm"))
         labels = {"metadata": {"labels": {f"{PREFIX}enforce": "restricted"}}}
-        warned = await api.warned("PATCH", f"{NAMESPACES}/kube-system", labels)
+        warned = await api.warnings("PATCH", f"{NAMESPACES}/kube-system", labels)
         assert warned == [
             'namespace "kube-system" is exempt from Pod Security, and the policy (enforce=restricted:v1.30) will be '
             "ignored"

@@ -1,82 +1,14 @@
-"""A real API server on the memory store for the conformance behaviours, and the generic cycle that many of them share."""
+"""A real API server for the conformance behaviours, and the generic cycle that many of them share."""
 
-import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
-import orjson
 import pytest
-
-from pybernetes.aio.clock import SystemClock
-from pybernetes.api.objects import User
-from pybernetes.apiserver.config import Config
-from pybernetes.apiserver.server import ApiServer
-from pybernetes.client.transport import direct
-from pybernetes.store.memory import MemoryStore
-from pybernetes.wire.http import Headers, Request, Response, read_body
-from pybernetes.wire.pki.keys import new_rsa_key
-
-ADMIN = User("admin", groups=("system:masters", "system:authenticated"))
-STRATEGIC = "application/strategic-merge-patch+json"
-MERGE = "application/merge-patch+json"
-JSON_PATCH = "application/json-patch+json"
-APPLY = "application/apply-patch+yaml"
-_KEY = new_rsa_key()
+from tests.component import api as component
 
 
-class Events:
-    """The events of a watch, one by one."""
-
-    def __init__(self, stream: AsyncIterator[bytes]) -> None:
-        self._stream = stream
-        self._waiting: list[Any] = []
-
-    async def next(self) -> tuple[str, Any]:
-        """(type, object) of the next event."""
-        while not self._waiting:
-            self._waiting = [orjson.loads(line) for line in (await anext(self._stream)).splitlines()]
-        event = self._waiting.pop(0)
-        return event["type"], event["object"]
-
-    async def until(self, kind: str) -> Any:
-        """The object of the next event of that type; those before it are skipped."""
-        while True:
-            found, obj = await self.next()
-            if found == kind:
-                return obj
-
-
-class Api:
-    """Speaks to the server's pipeline as a cluster administrator; answers as (code, object)."""
-
-    def __init__(self, server: ApiServer) -> None:
-        self.server = server
-
-    async def send(self, method: str, target: str, body: Any = None, *, user: User = ADMIN, **headers: str) -> Response:
-        """The whole response; headers are named with underscores."""
-        named = [(name.replace("_", "-"), value) for name, value in headers.items()]
-        if body is not None and "content_type" not in headers:
-            named.append(("content-type", MERGE if method == "PATCH" else "application/json"))
-        raw = body if isinstance(body, bytes) else b"" if body is None else orjson.dumps(body)
-        return await direct(self.server.handler, user)(Request(method, target, Headers(named), raw))
-
-    async def __call__(self, method: str, target: str, body: Any = None, **more: Any) -> tuple[int, Any]:
-        response = await self.send(method, target, body, **more)
-        raw = await read_body(response)
-        return response.status, orjson.loads(raw) if raw[:1] in b"{[" else raw
-
-    async def ok(self, method: str, target: str, body: Any = None, **more: Any) -> Any:
-        """The object of a request that must succeed."""
-        code, answer = await self(method, target, body, **more)
-        assert code in (200, 201), (code, answer)
-        return answer
-
-    async def watch(self, target: str, **more: Any) -> Events:
-        """A watch: `target` must ask for one."""
-        response = await self.send("GET", target, **more)
-        assert response.status == 200, response.body
-        assert not isinstance(response.body, bytes)
-        return Events(response.body)
+class Api(component.Api):
+    """Speaks to the server's pipeline as a cluster administrator."""
 
     async def cycle(self, resources: str, obj: dict[str, Any], *, status: dict[str, Any] | None = None) -> None:
         """The generic cycle of "should support ... API operations" on a collection path (within its namespace, if any).
@@ -139,11 +71,5 @@ def _split(resources: str) -> tuple[str, str]:
 
 @pytest.fixture
 async def api() -> AsyncIterator[Api]:
-    server = ApiServer(Config(signing_key=_KEY), MemoryStore(), SystemClock(seed=1))
-    async with asyncio.TaskGroup() as group:
-        running = group.create_task(server.run())
-        await server.ready.wait()
-        made = Api(server)
-        await made.ok("POST", "/api/v1/namespaces/default/serviceaccounts", {"metadata": {"name": "default"}})
+    async with component.serving(Api) as made:
         yield made
-        running.cancel()

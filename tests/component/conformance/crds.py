@@ -3,7 +3,7 @@
 import asyncio
 from typing import Any
 
-from tests.component.conformance.conftest import Api
+from tests.component.api import Api
 
 CRDS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 OPEN = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from tests.component.conformance.conftest import APPLY, JSON_PATCH, MERGE, STRATEGIC, Api
+from tests.component.api import APPLY, JSON_PATCH, MERGE, STRATEGIC, Api
 
 STATUS_CONDITION = {
     "type": "Tested",

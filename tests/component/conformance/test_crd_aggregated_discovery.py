@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from tests.component.conformance.conftest import Api
+from tests.component.api import Api
 from tests.component.conformance.crds import definition, established
 
 ACCEPT = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"

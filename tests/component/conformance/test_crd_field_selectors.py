@@ -1,7 +1,7 @@
 """Upstream's test/e2e/apimachinery/crd_selectable_fields.go, with versions that need no webhook to convert them."""
 
 import pytest
-from tests.component.conformance.conftest import Api
+from tests.component.api import Api
 from tests.component.conformance.crds import definition, established
 
 STRING = {"type": "string"}

@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from tests.component.conformance.conftest import APPLY, Api
+from tests.component.api import APPLY, Api
 from tests.component.conformance.crds import definition, established
 
 _SUITE = "[sig-api-machinery] FieldValidation "

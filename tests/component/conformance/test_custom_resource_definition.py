@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from tests.component.conformance.conftest import Api
+from tests.component.api import Api
 from tests.component.conformance.crds import CRDS, definition, established, gone
 
 _SUITE = "[sig-api-machinery] CustomResourceDefinition resources [Privileged:ClusterAdmin] "

@@ -1,81 +1,16 @@
 """Definitions to give to an API server, and what speaks to it."""
 
-import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Callable
 from typing import Any
 
-import orjson
+from tests.component import api
 
-from pybernetes.api.objects import User
-from pybernetes.apiserver.server import ApiServer
-from pybernetes.client.transport import direct
-from pybernetes.store.memory import MemoryStore
-from pybernetes.wire.http import Headers, Request, Response, read_body
-
-ADMIN = User("admin", groups=("system:masters", "system:authenticated"))
 CRDS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
-MERGE = "application/merge-patch+json"
 Obj = dict[str, Any]
 
 
-class Events:
-    """The events of a watch, one by one."""
-
-    def __init__(self, stream: AsyncIterator[bytes]) -> None:
-        self._stream = stream
-        self._waiting: list[Any] = []
-
-    async def next(self) -> tuple[str, Any]:
-        while not self._waiting:
-            self._waiting = [orjson.loads(line) for line in (await anext(self._stream)).splitlines()]
-        event = self._waiting.pop(0)
-        return event["type"], event["object"]
-
-
-class Api:
-    """Speaks to the pipeline as an administrator; answers as (code, object)."""
-
-    def __init__(self, server: ApiServer, store: MemoryStore) -> None:
-        self.server = server
-        self.store = store
-
-    async def send(self, method: str, target: str, body: Any = None, **headers: str) -> Response:
-        named = [(name.replace("_", "-"), value) for name, value in headers.items()]
-        if body is not None and "content_type" not in headers:
-            named.append(("content-type", MERGE if method == "PATCH" else "application/json"))
-        raw = body if isinstance(body, bytes) else b"" if body is None else orjson.dumps(body)
-        return await direct(self.server.handler, ADMIN)(Request(method, target, Headers(named), raw))
-
-    async def __call__(self, method: str, target: str, body: Any = None, **more: str) -> tuple[int, Any]:
-        response = await self.send(method, target, body, **more)
-        raw = await read_body(response)
-        return response.status, orjson.loads(raw) if raw[:1] in b"{[" else raw
-
-    async def ok(self, method: str, target: str, body: Any = None, **more: str) -> Any:
-        """The object of a request that must succeed."""
-        code, answer = await self(method, target, body, **more)
-        assert code in (200, 201), (code, answer)
-        return answer
-
-    async def faults(self, method: str, target: str, body: Any, **more: str) -> list[str]:
-        """The causes of a 422, as `field: message`."""
-        code, answer = await self(method, target, body, **more)
-        assert code == 422, (code, answer)
-        return [f"{cause['field']}: {cause['message']}" for cause in answer["details"]["causes"]]
-
-    async def watch(self, target: str) -> Events:
-        response = await self.send("GET", target)
-        assert not isinstance(response.body, bytes), response.body
-        return Events(response.body)
-
-    async def until(self, asked: Callable[[], Awaitable[Any]]) -> Any:
-        """What `asked` answers once that is anything; every turn of the loop is a try."""
-        for _ in range(2000):
-            found = await asked()
-            if found:
-                return found
-            await asyncio.sleep(0)
-        raise AssertionError("it did not come")
+class Api(api.Api):
+    """Speaks to the pipeline as an administrator, about definitions too."""
 
     async def define(self, crd: Obj) -> Obj:
         """A definition, once it is established."""

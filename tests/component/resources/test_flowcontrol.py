@@ -116,7 +116,7 @@ async def test_a_schema_has_defaults_and_is_told_all_its_faults(api):
     )
     assert await api.faults("POST", SCHEMAS, bad) == [
         "spec.matchingPrecedence: Invalid value: 1: only the schema named 'exempt' may have matchingPrecedence 1",
-        'spec.distinguisherMethod.type: Unsupported value: {"type":"ByMood"}: supported values: "ByNamespace", "ByUser"',
+        'spec.distinguisherMethod.type: Unsupported value: {"Type":"ByMood"}: supported values: "ByNamespace", "ByUser"',
         "spec.priorityLevelConfiguration.name: Required value: must reference a priority level",
         "spec.rules[0].subjects: Required value: subjects must contain at least one value",
         "spec.rules[0]: Required value: at least one of resourceRules and nonResourceRules has to be non-empty",

@@ -1,16 +1,12 @@
 """Two servers on one store: an address or a node port is given once, released with its Service, repaired when lost."""
 
 import asyncio
-from contextlib import asynccontextmanager
 from ipaddress import ip_network
 
 import pytest
-from tests.component.resources.conftest import Api
+from tests.component.api import serving
 
-from pybernetes.aio.clock import SystemClock
 from pybernetes.api.objects import GroupResource
-from pybernetes.apiserver.config import Config
-from pybernetes.apiserver.server import ApiServer
 from pybernetes.apiserver.service_claims import PORTS
 from pybernetes.store.memory import MemoryStore
 
@@ -23,20 +19,14 @@ def service(name="web", **spec):
     return {"metadata": {"name": name}, "spec": {"ports": [{"port": 80}], **spec}}
 
 
-@asynccontextmanager
-async def server(store, seed, **config):
-    made = ApiServer(Config(node_ports=range(30000, 30010), **config), store, SystemClock(seed=seed))
-    async with asyncio.TaskGroup() as group:
-        running = group.create_task(made.run())
-        await made.ready.wait()
-        yield Api(made)
-        running.cancel()
+def server(store, **config):
+    return serving(store=store, account=False, node_ports=range(30000, 30010), **config)
 
 
 @pytest.fixture
 async def two():
     store = MemoryStore()
-    async with server(store, 1) as one, server(store, 1) as other:
+    async with server(store) as one, server(store) as other:
         yield one, other
 
 
@@ -79,7 +69,7 @@ async def test_two_servers_never_give_one_thing_twice(two):
 
 async def test_a_lost_first_address_leaves_no_second_one_behind():
     store, networks = MemoryStore(), (ip_network("10.96.0.0/28"), ip_network("fd00::/112"))
-    async with server(store, 1, service_networks=networks) as one, server(store, 1, service_networks=networks) as other:
+    async with server(store, service_networks=networks) as one, server(store, service_networks=networks) as other:
         made = await asyncio.gather(
             *(one.made(PATH, service(f"v4-{i}")) for i in range(5)),
             *(other.made(PATH, service(f"both-{i}", ipFamilyPolicy="RequireDualStack")) for i in range(5)),

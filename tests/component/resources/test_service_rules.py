@@ -1,15 +1,9 @@
 """Services: two families, changes of type, and what may not stand together."""
 
-import asyncio
 import ipaddress
 
 import pytest
-from tests.component.resources.conftest import Api
-
-from pybernetes.aio.clock import SystemClock
-from pybernetes.apiserver.config import Config
-from pybernetes.apiserver.server import ApiServer
-from pybernetes.store.memory import MemoryStore
+from tests.component.api import serving
 
 PATH = "/api/v1/namespaces/default/services"
 WEB = f"{PATH}/web"
@@ -22,12 +16,8 @@ def service(name="web", **spec):
 
 @pytest.fixture
 async def dual():
-    server = ApiServer(Config(service_networks=NETWORKS), MemoryStore(), SystemClock(seed=1))
-    async with asyncio.TaskGroup() as group:
-        running = group.create_task(server.run())
-        await server.ready.wait()
-        yield Api(server)
-        running.cancel()
+    async with serving(service_networks=NETWORKS) as api:
+        yield api
 
 
 async def test_policies_decide_how_many_families_a_service_has(dual):

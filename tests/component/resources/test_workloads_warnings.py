@@ -2,12 +2,7 @@
 
 import copy
 
-import orjson
 import pytest
-from tests.component.resources.conftest import ADMIN
-
-from pybernetes.client.transport import direct
-from pybernetes.wire.http import Headers, Request
 
 APPS, BATCH = "/apis/apps/v1/namespaces/default", "/apis/batch/v1/namespaces/default"
 POD = {"containers": [{"name": "c", "image": "c"}], "nodeSelector": {"beta.kubernetes.io/os": "linux"}}
@@ -15,13 +10,6 @@ TEMPLATE = {"metadata": {"labels": {"a": "b"}}, "spec": POD}
 SELECTED = {"selector": {"matchLabels": {"a": "b"}}, "template": TEMPLATE}
 JOB = {"template": {"spec": {**POD, "restartPolicy": "Never"}}}
 NAME = "metadata.name: this is used in Pod names and hostnames, which can result in surprising behavior"
-
-
-async def warnings(api, method, path, body):
-    headers = Headers([("content-type", "application/json")])
-    response = await direct(api.server.handler, ADMIN)(Request(method, path, headers, orjson.dumps(body)))
-    assert response.status in (200, 201), response.body
-    return [text for name, text in response.headers if name.lower() == "warning"], orjson.loads(response.body)
 
 
 @pytest.mark.parametrize(
@@ -42,25 +30,24 @@ async def warnings(api, method, path, body):
 )
 async def test_templates_and_names_are_warned_of_once(api, path, spec, at, named):
     name = "a.b" if named else "ab"
-    said, made = await warnings(api, "POST", path, {"metadata": {"name": name}, "spec": copy.deepcopy(spec)})
+    said = await api.warnings("POST", path, {"metadata": {"name": name}, "spec": copy.deepcopy(spec)})
     assert len([text for text in said if NAME in text]) == named
     assert len([text for text in said if f"{at}.spec.nodeSelector[beta.kubernetes.io/os]" in text]) == 1
+    made = await api.ok("GET", f"{path}/{name}")
     made["metadata"]["labels"] = {"x": "y"}
-    said, _ = await warnings(api, "PUT", f"{path}/{name}", made)
-    assert said == []
+    assert await api.warnings("PUT", f"{path}/{name}", made) == []
 
 
 async def test_sets_that_keep_every_revision_are_warned_of(api):
     body = {"metadata": {"name": "s"}, "spec": {**copy.deepcopy(SELECTED), "revisionHistoryLimit": -1}}
     body["spec"]["template"]["spec"].pop("nodeSelector")
-    said, _ = await warnings(api, "POST", f"{APPS}/statefulsets", body)
-    (text,) = said
+    (text,) = await api.warnings("POST", f"{APPS}/statefulsets", body)
     assert "a negative value retains all historical revisions" in text
 
 
 async def test_jobs_with_too_many_indexes_to_follow_are_warned_of(api):
     spec = {**copy.deepcopy(JOB), "completionMode": "Indexed", "completions": 100_001, "parallelism": 10_001}
     spec["template"]["spec"].pop("nodeSelector")
-    said, _ = await warnings(api, "POST", f"{BATCH}/jobs", {"metadata": {"name": "j"}, "spec": spec})
+    said = await api.warnings("POST", f"{BATCH}/jobs", {"metadata": {"name": "j"}, "spec": spec})
     assert len(said) == 1
     assert "spec: In Indexed Jobs with a number of completions higher than 10^5" in said[0]
