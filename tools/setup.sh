@@ -39,3 +39,17 @@ if [ ! -x .venv/bin/python ] || [ "$(cat "$stamp" 2>/dev/null)" != "$wanted" ]; 
     .venv/bin/python -m pip install -q --disable-pip-version-check -e '.[dev]'
     echo "$wanted" >"$stamp"
 fi
+
+# Clients under test that are not installed: Debian's old kubectl, unpacked beside the environment.
+# The packages of node are fetched by their test.
+old_kubectl=.venv/clients/kubernetes-client
+if [ ! -x "$old_kubectl/usr/bin/kubectl" ] && command -v apt-get >/dev/null && command -v dpkg-deb >/dev/null; then
+    mkdir -p "$old_kubectl"
+    if (cd "$old_kubectl" && apt-get download -qq kubernetes-client 2>/dev/null); then
+        echo "setup: unpacking Debian's kubernetes-client for the tests"
+        dpkg-deb -x "$old_kubectl"/kubernetes-client_*.deb "$old_kubectl"
+        rm "$old_kubectl"/kubernetes-client_*.deb
+    else
+        echo "setup: no kubernetes-client to be had; its tests will say so" >&2
+    fi
+fi
