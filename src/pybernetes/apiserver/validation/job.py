@@ -6,6 +6,7 @@ from typing import Any
 from pybernetes.api import names
 from pybernetes.api.errors import FieldError, duplicate, invalid_value, not_supported, required, too_long
 from pybernetes.apiserver.validation.fields import FieldErrors, check, each, non_negative, too_many
+from pybernetes.apiserver.validation.internal import internal
 from pybernetes.apiserver.validation.paths import domain_prefixed_path
 from pybernetes.apiserver.validation.pod.spec import validate_template
 from pybernetes.rules import indexes
@@ -53,7 +54,7 @@ def validate_job_spec(spec: Mapping[str, Any], path: str) -> FieldErrors:
     success = spec.get("successPolicy")
     if success is not None:
         if spec.get("completionMode") != INDEXED:
-            shown = {"Rules": [_internal_rule(rule) for rule in success.get("rules") or ()]}
+            shown = internal(success, "io.k8s.api.batch.v1.SuccessPolicy")
             yield invalid_value(f"{path}.successPolicy", shown, "requires indexed completion mode")
         else:
             yield from _success_policy(spec, success, f"{path}.successPolicy")
@@ -64,11 +65,6 @@ def validate_job_spec(spec: Mapping[str, Any], path: str) -> FieldErrors:
     template = spec.get("template") or {}
     yield from validate_template(template, f"{path}.template")
     yield from _restart(template, policy is not None, f"{path}.template.spec.restartPolicy")
-
-
-def _internal_rule(rule: Mapping[str, Any]) -> Mapping[str, Any]:
-    """As upstream shows it: its own structure, whose fields have no JSON names."""
-    return {"SucceededIndexes": rule.get("succeededIndexes"), "SucceededCount": rule.get("succeededCount")}
 
 
 def _restart(template: Mapping[str, Any], never: bool, path: str) -> FieldErrors:

@@ -9,6 +9,7 @@ from pybernetes.api.objects import GroupResource, Object
 from pybernetes.apiserver.extension import Attributes, Decision
 from pybernetes.apiserver.resource import Call
 from pybernetes.apiserver.validation.fields import FieldErrors, check, each
+from pybernetes.apiserver.validation.internal import internal
 from pybernetes.rules.rbac import Rule, compact, rule_of, uncovered
 
 GROUP = "rbac.authorization.k8s.io"
@@ -84,7 +85,8 @@ def _subject(subject: Mapping[str, Any], path: str, namespaced: bool) -> FieldEr
 def validate_binding_update(obj: Object, old: Object) -> FieldErrors:
     """A binding's role is what it is."""
     if obj.get("roleRef") != old.get("roleRef"):
-        yield invalid_value("roleRef", obj.get("roleRef"), "cannot change roleRef")
+        shown = internal(obj.get("roleRef"), "io.k8s.api.rbac.v1.RoleRef")
+        yield invalid_value("roleRef", shown, "cannot change roleRef")
 
 
 async def refuse_escalation(call: Call, obj: Object, old: Object | None) -> None:

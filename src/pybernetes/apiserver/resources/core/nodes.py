@@ -13,6 +13,7 @@ from pybernetes.apiserver.resources._columns import AGE, NONE, spec, status
 from pybernetes.apiserver.validation.addresses import cidr
 from pybernetes.apiserver.validation.amounts import amount_value
 from pybernetes.apiserver.validation.fields import FieldErrors, check, each
+from pybernetes.apiserver.validation.internal import internal
 
 _ROLE, _OLD_ROLE = "node-role.kubernetes.io/", "kubernetes.io/role"
 _EFFECTS = ("NoSchedule", "PreferNoSchedule", "NoExecute")
@@ -66,7 +67,7 @@ def _taints(obj: Object) -> FieldErrors:
         elif effect not in _EFFECTS:
             yield not_supported(f"{at}.effect", effect, _EFFECTS)
         if (key, effect) in seen:
-            fault = duplicate(at, taint)
+            fault = duplicate(at, internal(taint, "io.k8s.api.core.v1.Taint"))
             why = "taints must be unique by key and effect pair"
             yield FieldError(fault.type, fault.field, f"{fault.message}: {why}")
         seen.add((key, effect))

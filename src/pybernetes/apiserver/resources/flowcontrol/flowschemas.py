@@ -11,6 +11,7 @@ from pybernetes.apiserver.resource import Column, Resource
 from pybernetes.apiserver.resources._columns import AGE, NONE, spec, status
 from pybernetes.apiserver.validation.fields import FieldErrors, check, each
 from pybernetes.apiserver.validation.flowcontrol import EXEMPT, GROUP, prepare_status, validate_conditions
+from pybernetes.apiserver.validation.internal import internal
 
 _LAST, _DEFAULT_PRECEDENCE = 10000, 1000
 _ALL = "*"
@@ -32,7 +33,8 @@ def _validate(obj: Object) -> FieldErrors:
     yield from _spec(spec(obj), name)
     fixed = mandatory_schemas().get(name)
     if fixed is not None and spec(obj) != fixed:
-        yield invalid_value("spec", spec(obj), f"spec of '{name}' must equal the fixed value")
+        shown = internal(spec(obj), "io.k8s.api.flowcontrol.v1.FlowSchemaSpec")
+        yield invalid_value("spec", shown, f"spec of '{name}' must equal the fixed value")
     yield from validate_conditions(obj)
 
 
@@ -47,7 +49,8 @@ def _spec(schema: Mapping[str, Any], name: str) -> FieldErrors:
         yield invalid_value(at, precedence, "only the schema named 'exempt' may have matchingPrecedence 1")
     method = schema.get("distinguisherMethod")
     if method is not None and method.get("type") not in _DISTINGUISHERS:
-        yield not_supported("spec.distinguisherMethod.type", method, _DISTINGUISHERS)
+        shown = internal(method, "io.k8s.api.flowcontrol.v1.FlowDistinguisherMethod")
+        yield not_supported("spec.distinguisherMethod.type", shown, _DISTINGUISHERS)
     level = (schema.get("priorityLevelConfiguration") or {}).get("name") or ""
     at = "spec.priorityLevelConfiguration.name"
     if level:

@@ -6,6 +6,7 @@ from pybernetes.apiserver.resource import Column, Resource
 from pybernetes.apiserver.resources._columns import AGE, spec
 from pybernetes.apiserver.validation.canonical_addresses import canonical_cidr, family
 from pybernetes.apiserver.validation.fields import IMMUTABLE, FieldErrors, check
+from pybernetes.apiserver.validation.internal import internal
 from pybernetes.apiserver.validation.status import keep_metadata
 
 _CIDRS = "spec.cidrs"
@@ -18,7 +19,8 @@ def _validate(obj: Object) -> FieldErrors:
         yield required(_CIDRS, "at least one CIDR required")
         return
     if len(cidrs) > _MOST:
-        yield invalid_value(_CIDRS, spec(obj), f"may only hold up to {_MOST} values")
+        shown = internal(spec(obj), "io.k8s.api.networking.v1.ServiceCIDRSpec")
+        yield invalid_value(_CIDRS, shown, f"may only hold up to {_MOST} values")
         return
     for index, cidr in enumerate(cidrs):
         yield from check(f"{_CIDRS}[{index}]", cidr, canonical_cidr(cidr))

@@ -1,8 +1,5 @@
 """PodDisruptionBudget: how many Pods of a kind must stay while others are evicted."""
 
-from collections.abc import Mapping
-from typing import Any
-
 from pybernetes.api import names
 from pybernetes.api.errors import invalid_value
 from pybernetes.api.objects import Object
@@ -10,6 +7,7 @@ from pybernetes.apiserver.resource import Column, Resource
 from pybernetes.apiserver.resources._columns import spec, status
 from pybernetes.apiserver.validation.conditions import validate_conditions
 from pybernetes.apiserver.validation.fields import FieldErrors, optional_one_of
+from pybernetes.apiserver.validation.internal import internal
 from pybernetes.apiserver.validation.meta import label_selector
 from pybernetes.apiserver.validation.workloads import at_most_all, int_or_percent, validate_status_counts
 
@@ -20,18 +18,13 @@ _COUNTS = ("disruptionsAllowed", "currentHealthy", "desiredHealthy", "expectedPo
 def _validate(obj: Object) -> FieldErrors:
     own = spec(obj)
     if own.get("minAvailable") is not None and own.get("maxUnavailable") is not None:
-        yield invalid_value("spec", _internal(own), "minAvailable and maxUnavailable cannot be both set")
+        shown = internal(own, "io.k8s.api.policy.v1.PodDisruptionBudgetSpec")
+        yield invalid_value("spec", shown, "minAvailable and maxUnavailable cannot be both set")
     for field in ("minAvailable", "maxUnavailable"):
         yield from int_or_percent(f"spec.{field}", own.get(field))
         yield from at_most_all(f"spec.{field}", own.get(field))
     yield from label_selector(own.get("selector") or {}, "spec.selector")
     yield from optional_one_of("spec.unhealthyPodEvictionPolicy", own.get("unhealthyPodEvictionPolicy"), _POLICIES)
-
-
-def _internal(own: Mapping[str, Any]) -> Object:
-    """As upstream shows it: its own structure, whose fields have no JSON names."""
-    fields = ("minAvailable", "selector", "maxUnavailable", "unhealthyPodEvictionPolicy")
-    return {field[0].upper() + field[1:]: own.get(field) for field in fields}
 
 
 def _validate_status(obj: Object, old: Object) -> FieldErrors:

@@ -10,6 +10,7 @@ from pybernetes.apiserver.resource import Column, Resource
 from pybernetes.apiserver.resources._columns import AGE, spec, status
 from pybernetes.apiserver.validation.claims import access_modes
 from pybernetes.apiserver.validation.fields import IMMUTABLE, FieldErrors, check
+from pybernetes.apiserver.validation.internal import internal
 from pybernetes.apiserver.validation.status import keep_metadata
 from pybernetes.apiserver.validation.storage import GROUP
 from pybernetes.apiserver.validation.volume_sources import csi_driver_name, volume_source
@@ -73,7 +74,7 @@ def _status(obj: Object) -> FieldErrors:
 
 def _validate_update(obj: Object, old: Object) -> FieldErrors:
     if spec(obj) != spec(old):
-        yield invalid_value("spec", spec(obj), IMMUTABLE)
+        yield invalid_value("spec", internal(spec(obj), "io.k8s.api.storage.v1.VolumeAttachmentSpec"), IMMUTABLE)
 
 
 RESOURCE = Resource(

@@ -6,9 +6,11 @@ from typing import Any
 
 from pybernetes.api.errors import duplicate, invalid_value, not_supported, required, too_long
 from pybernetes.apiserver.validation.fields import FieldErrors, each
+from pybernetes.apiserver.validation.internal import internal
 from pybernetes.apiserver.validation.pod.files import descending
 from pybernetes.apiserver.validation.pod.systems import validate_windows_options
 
+_CONTEXT = "io.k8s.api.core.v1.SecurityContext"
 _SEGMENT = "[a-z0-9]([-_a-z0-9]*[a-z0-9])?"
 _SYSCTL = rf"({_SEGMENT}[\./])*{_SEGMENT}"
 # As upstream's, but with one way to read every name: theirs would need ages for a long wrong one.
@@ -104,7 +106,7 @@ def validate_container_context(context: Mapping[str, Any], path: str, host_users
     if context.get("allowPrivilegeEscalation") is False:
         if context.get("privileged"):
             why = "cannot set `allowPrivilegeEscalation` to false and `privileged` to true"
-            yield invalid_value(path, context, why)
+            yield invalid_value(path, internal(context, _CONTEXT), why)
         for capability in (context.get("capabilities") or {}).get("add") or ():
             if capability == "CAP_SYS_ADMIN":
                 why = "cannot set `allowPrivilegeEscalation` to false and `capabilities.Add` CAP_SYS_ADMIN"
