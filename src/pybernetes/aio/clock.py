@@ -4,6 +4,7 @@ import asyncio
 import random
 import time
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Protocol
 
 
@@ -42,7 +43,12 @@ class SystemClock:
 
 def rfc3339(seconds: float) -> str:
     """metav1.Time: whole seconds, `2026-01-31T08:00:00Z`."""
-    return f"{datetime.fromtimestamp(int(seconds), UTC).isoformat()[:19]}Z"
+    return _second(int(seconds))
+
+
+@lru_cache(maxsize=64)
+def _second(seconds: int) -> str:
+    return f"{datetime.fromtimestamp(seconds, UTC).isoformat()[:19]}Z"
 
 
 def rfc3339_micro(seconds: float) -> str:

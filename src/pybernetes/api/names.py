@@ -5,6 +5,7 @@ Every check returns the list of faults, empty for a good name, as apimachinery's
 
 import re
 from collections.abc import Callable
+from functools import cache
 
 SUFFIX_ALPHABET = "bcdfghjklmnpqrstvwxz2456789"
 """No vowels and nothing that looks like another letter: what follows a generateName."""
@@ -171,7 +172,10 @@ def _too_long(value: str, limit: int) -> list[str]:
 
 
 def _unlike(value: str, pattern: str, text: str, *examples: str) -> list[str]:
-    return [] if re.fullmatch(pattern, value) else [_fault(pattern, text, *examples)]
+    return [] if _compiled(pattern).fullmatch(value) else [_fault(pattern, text, *examples)]
+
+
+_compiled = cache(re.compile)  # the patterns above
 
 
 def _fault(pattern: str, text: str, *examples: str) -> str:

@@ -122,5 +122,7 @@ def manager_name(call: Call) -> str:
 
 
 def _program(request: Request) -> str:
-    name = "".join(letter for letter in request.headers.get("user-agent").partition("/")[0] if letter.isprintable())
+    name = request.headers.get("user-agent").partition("/")[0]
+    if not name.isprintable():
+        name = "".join(letter for letter in name if letter.isprintable())
     return name.encode()[:_LONGEST_NAME].decode(errors="ignore")
