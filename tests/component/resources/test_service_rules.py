@@ -205,3 +205,11 @@ async def test_affinity_distribution_and_protocols(api):
     ]
     made = await api.made(PATH, service(externalIPs=["1.2.3.4"], trafficDistribution="PreferSameNode"))
     assert made["spec"]["externalTrafficPolicy"] == "Cluster"
+
+
+async def test_a_port_that_is_there_twice_is_shown_as_upstream_has_it(api):
+    ports = [{"name": "a", "port": 80}, {"name": "b", "port": 80}, {"name": "c", "port": 80, "protocol": "UDP"}]
+    assert await api.faults("POST", PATH, service(ports=ports)) == [
+        'spec.ports[1]: Duplicate value: {"Name":"","Protocol":"TCP","AppProtocol":null,"Port":80,"TargetPort":0,'
+        '"NodePort":0}'
+    ]

@@ -7,6 +7,11 @@ from pybernetes.apiserver.validation.internal import internal
 CASES = [
     ({"type": "X"}, "flowcontrol.v1.FlowDistinguisherMethod", {"Type": "X"}),
     ({"kind": "Role"}, "rbac.v1.RoleRef", {"APIGroup": "", "Kind": "Role", "Name": ""}),
+    (
+        {"protocol": "TCP", "port": 80},
+        "core.v1.ServicePort",
+        {"Name": "", "Protocol": "TCP", "AppProtocol": None, "Port": 80, "TargetPort": 0, "NodePort": 0},
+    ),
     ({"cidrs": ["a"]}, "networking.v1.ServiceCIDRSpec", {"CIDRs": ["a"]}),
     ({"cidrs": []}, "networking.v1.ServiceCIDRSpec", {"CIDRs": None}),
     (

@@ -17,6 +17,7 @@ from pybernetes.apiserver.validation.addresses import (
     sloppy,
 )
 from pybernetes.apiserver.validation.fields import FieldErrors, check, each, one_of, optional_one_of
+from pybernetes.apiserver.validation.internal import internal
 from pybernetes.apiserver.validation.meta import labels
 from pybernetes.apiserver.validation.pod.probes import port as any_port
 
@@ -138,7 +139,8 @@ def _port_clashes(service: Spec) -> FieldErrors:
     for at, port in each(service, "ports", "spec"):
         key = (port.get("protocol") or "", port.get("port") or 0)
         if key in seen:
-            yield duplicate(at, {"protocol": key[0], "port": key[1]})
+            shown = internal({"protocol": key[0], "port": key[1]}, "io.k8s.api.core.v1.ServicePort")
+            yield duplicate(at, shown)
         seen.add(key)
 
 
