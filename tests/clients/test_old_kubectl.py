@@ -92,3 +92,14 @@ def test_unknown_fields_are_found_by_its_own_validation(old: Kubectl):
     broken["spec"]["colour"] = "blue"
     refused = old.fails("apply", "-f", "-", stdin=json.dumps(broken))
     assert 'ValidationError(Deployment.spec): unknown field "colour" in io.k8s.api.apps.v1.DeploymentSpec' in refused
+
+
+def test_drain_evicts_in_the_version_of_its_time(old: Kubectl):
+    old("create", "deployment", "web", "--image=web:1")
+    old("rollout", "status", "deploy/web")
+    node = old("get", "pods", "-l", "app=web", "-o", "jsonpath={.items[0].spec.nodeName}")
+    try:
+        drained = old("drain", node, "--pod-selector=app=web", "--timeout=20s")
+        assert f"node/{node} evicted" in drained
+    finally:
+        old("uncordon", node)

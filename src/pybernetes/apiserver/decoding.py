@@ -51,7 +51,7 @@ def decode(request: Request, form: Form) -> Document:
         if media in ("", JSON, "text/json"):
             return _identified(decode_json(request.body))
         if media in (YAML, "application/x-yaml", "text/yaml"):
-            return _identified(Document(yaml.decode(request.body), yaml.duplicate_keys(request.body)))
+            return _identified(Document(*yaml.decode_strictly(request.body)))
         if media == PROTOBUF and form.type_name:
             return Document(protobuf.decode_object(request.body, form.gvk))
     except BadRequest as error:
@@ -92,6 +92,10 @@ def _go_kind(value: Any) -> str:
     """As encoding/json names a JSON value."""
     names = ((bool, "bool"), (str, "string"), (list, "array"), (dict, "object"))
     return next((name for kind, name in names if isinstance(value, kind)), "number")
+
+
+_FORMER = {("Eviction", "policy/v1"): "policy/v1beta1"}
+"""A version in which a body may still come though it is no longer served: `kubectl drain` before 1.22 sends it."""
 
 
 def decode_object(request: Request, form: Form, validation: Validation, warnings: list[str]) -> Object:
@@ -136,7 +140,8 @@ def _check_kind(value: Object, gvk: GroupVersionKind) -> None:
     kind, version = value.get("kind") or gvk.kind, value.get("apiVersion") or gvk.api_version
     if not isinstance(kind, str) or not isinstance(version, str):
         raise BadRequest("couldn't get version/kind; json parse error: kind and apiVersion must be strings")
-    if version != gvk.api_version and gvk.kind != "DeleteOptions":
+    former = _FORMER.get((gvk.kind, gvk.api_version))
+    if version not in (gvk.api_version, former) and gvk.kind != "DeleteOptions":
         raise BadRequest(
             f"the API version in the data ({version}) does not match the expected API version ({gvk.api_version})"
         )
