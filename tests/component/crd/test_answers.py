@@ -2,7 +2,11 @@
 
 from typing import Any
 
+import pytest
 from tests.component.crd.definitions import WIDGETS, Api, crd_of, widget
+
+from pybernetes.apiserver.openapi import gnostic
+from pybernetes.wire.http import read_body
 
 STRING, INTEGER = {"type": "string"}, {"type": "integer"}
 ONE = f"{WIDGETS}/one"
@@ -84,3 +88,20 @@ async def test_cells_are_written_as_upstream_does(api: Api) -> None:
     table = await api.ok("GET", WIDGETS, accept=TABLE)
     assert table["rows"][0]["cells"] == ["one", *[shown for _, shown in cells]]
     assert len(table["columnDefinitions"]) == len(cells) + 1, "from the first that cannot be read on none is shown"
+
+
+async def test_a_new_definition_costs_the_others_no_openapi(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    await api.define(crd_of(spec_of()))
+    protobuf = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf"
+    await api.send("GET", "/openapi/v2", accept=protobuf)
+    made: list[int] = []
+    one = gnostic.part_bytes
+    monkeypatch.setattr(gnostic, "part_bytes", lambda *parts: (made.append(len(parts[1])), one(*parts))[1])
+    other = crd_of(spec_of())
+    other["metadata"]["name"], other["spec"]["group"] = "widgets.example.org", "example.org"
+    await api.define(other)
+    response = await api.send("GET", "/openapi/v2", accept=protobuf)
+    body = await read_body(response)
+    assert b"org.example.v1.Widget" in body
+    assert b"com.example.v1.Widget" in body
+    assert made == [2], "the kind and its list, of the new one alone"

@@ -58,6 +58,7 @@ class OpenApi:
         self._built_in: bytes | None = None
         self._built_in_proto: bytes | None = None
         self._pieces: dict[Served, tuple[bytes, bytes]] = {}
+        self._proto_pieces: dict[Served, bytes] = {}
 
     def table(self) -> dict[str, Page]:
         """Path to page."""
@@ -104,6 +105,7 @@ class OpenApi:
             self._by_path.setdefault(path, []).append(served)
         there = set(self._catalog)
         self._pieces = {served: piece for served, piece in self._pieces.items() if served in there}
+        self._proto_pieces = {served: piece for served, piece in self._proto_pieces.items() if served in there}
         gone = set(self._kept) - {*self._paths(), "index", "v2", "v2.pb"}
         for path in gone:
             del self._kept[path]
@@ -170,9 +172,15 @@ class OpenApi:
     def _v2_proto(self) -> bytes:
         if self._built_in_proto is None:
             self._built_in_proto = gnostic.part_bytes(*self._both(None))
-        own = [gnostic.part_bytes(*self._both(one)) for one in self._catalog if not one.form.type_name]
         # A protobuf message may be written in pieces: the reader merges them.
-        return b"".join([gnostic.head_bytes("2.0", _INFO), self._built_in_proto, *own])
+        pieces = [gnostic.head_bytes("2.0", _INFO), self._built_in_proto]
+        for served in self._catalog:
+            if not served.form.type_name:
+                piece = self._proto_pieces.get(served)
+                if piece is None:
+                    piece = self._proto_pieces[served] = gnostic.part_bytes(*self._both(served))
+                pieces.append(piece)
+        return b"".join(pieces)
 
     def _both(self, served: Served | None) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
         piece = self._piece(served)
