@@ -5,6 +5,7 @@ two of them agree. A definition says Established once this server answers for it
 """
 
 import asyncio
+import hashlib
 import logging
 from collections.abc import Mapping
 from typing import Any
@@ -206,7 +207,12 @@ def _marks(crd: Object) -> tuple[bytes, bytes]:
     ]
     stored = [crd["metadata"]["uid"], spec.get("scope"), names.get("kind"), parts]
     shown = [spec, names, is_true(crd, "Terminating")]
-    return orjson.dumps(stored), orjson.dumps(shown)
+    return _digest(stored), _digest(shown)
+
+
+def _digest(value: object) -> bytes:
+    """Schemas are long and many: their text is not kept."""
+    return hashlib.blake2b(orjson.dumps(value)).digest()
 
 
 def _names_of(names: Mapping[str, Any]) -> dict[str, Any]:
