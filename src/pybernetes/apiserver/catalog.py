@@ -194,8 +194,7 @@ def _both_update(
 
 
 def _prefix(resource: Resource) -> str:
-    where = f"{resource.group}/{resource.plural}" if resource.group else resource.plural
-    return f"{ROOT}{resource.storage_prefix or where}/"
+    return f"{ROOT}{resource.storage_prefix or resource.plural}/"
 
 
 def head(known: ResourceFacts) -> bytes:

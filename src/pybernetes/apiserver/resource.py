@@ -140,7 +140,7 @@ class Alias:
     """Faults beyond the Resource's own, of new objects that come this way, in the stored form."""
     validate_update: Callable[[Object, Object], Errors] = _valid_update
     """The same of updates: (new, old), both in the stored form."""
-    columns: "tuple[Column, ...] | None" = None
+    columns: tuple[Column, ...] | None = None
     """Of this form; None: the Resource's, which are then asked about this form."""
     selectable_fields: Mapping[str, Callable[[Object], str]] | None = None
     """Of the stored form, for requests that come this way; None: the Resource's."""
@@ -213,12 +213,12 @@ class Resource:
     scale: ScalePaths | None = None
     columns: tuple[Column, ...] = ()
     """Without the first (Name) and, where not given, the last (Age): the pipeline adds them."""
-    row_order: "Callable[[Object], tuple[int, str]] | None" = None
+    row_order: Callable[[Object], tuple[int, str]] | None = None
     """Sorts the rows of a list's Table, where they come in another order than their names (FlowSchema: precedence)."""
     selectable_fields: Mapping[str, Callable[[Object], str]] = field(default_factory=dict)
     """Field selectors beyond metadata.name and metadata.namespace."""
     storage_prefix: str = ""
-    """Upstream's historic place below /registry/ where it differs from the plural (`minions`, `services/specs`)."""
+    """The place below /registry/ where it is not the plural (`minions`, `services/specs`)."""
 
     @property
     def group_resource(self) -> GroupResource:

@@ -118,6 +118,7 @@ def _stays(crd: Object) -> bool:
 RESOURCE = Resource(
     group="apiextensions.k8s.io",
     plural="customresourcedefinitions",
+    storage_prefix="apiextensions.k8s.io/customresourcedefinitions",
     default=_default,
     prepare=_prepare,
     validate_name=_validate_name,

@@ -127,6 +127,7 @@ def _availability(obj: Object) -> str:
 RESOURCE = Resource(
     group=GROUP,
     plural="apiservices",
+    storage_prefix=f"{GROUP}/apiservices",
     default=_default,
     validate=_validate,
     validate_status=_validate_status,

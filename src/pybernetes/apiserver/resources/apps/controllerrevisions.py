@@ -33,7 +33,6 @@ RESOURCE = Resource(
     validate=_validate,
     validate_update=_validate_update,
     generation=False,
-    storage_prefix="controllerrevisions",
     columns=(
         Column("Controller", _controller, description="Who keeps the revision."),
         Column("Revision", lambda obj: obj.get("revision", 0), description="Its number: the highest is the newest."),

@@ -33,7 +33,6 @@ RESOURCE = Resource(
     validate_update=validate_fixed_selector,
     validate_status=validate_replica_status,
     warn=warn_workload,
-    storage_prefix="replicasets",
     scale=ScalePaths(),
     columns=(
         Column("Desired", lambda obj: spec(obj).get("replicas", 0), "integer", description="Wanted replicas."),

@@ -29,7 +29,6 @@ RESOURCE = Resource(
     generation=False,
     unconditional_update=False,
     update_creates=True,
-    storage_prefix="leases",
     columns=(
         Column("Holder", lambda obj: spec(obj).get("holderIdentity") or "", description="Who holds the lease."),
         AGE,

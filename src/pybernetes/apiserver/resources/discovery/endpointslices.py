@@ -173,7 +173,6 @@ RESOURCE = Resource(
     warn=_warn,
     validate=_validate,
     validate_update=_validate_update,
-    storage_prefix="endpointslices",
     columns=(
         Column("AddressType", lambda obj: obj.get("addressType", ""), description="Type of all addresses in it."),
         Column("Ports", _ports, description="Ports of every endpoint."),

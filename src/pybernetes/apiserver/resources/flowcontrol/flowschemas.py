@@ -180,7 +180,6 @@ RESOURCE = Resource(
     validate=_validate,
     validate_status=lambda obj, old: validate_conditions(obj),
     prepare_status=prepare_status,
-    storage_prefix="flowschemas",
     row_order=lambda obj: (spec(obj).get("matchingPrecedence") or 0, obj["metadata"].get("name") or ""),
     columns=(
         Column(

@@ -152,7 +152,6 @@ RESOURCE = Resource(
     validate=_validate,
     validate_status=lambda obj, old: validate_conditions(obj),
     prepare_status=prepare_status,
-    storage_prefix="prioritylevelconfigurations",
     columns=(
         Column("Type", lambda obj: spec(obj).get("type", ""), description="Whether it is limited."),
         Column("NominalConcurrencyShares", _number("nominalConcurrencyShares"), description="Its part of the server."),

@@ -68,7 +68,6 @@ RESOURCE = Resource(
     default=_default,
     validate=_validate,
     validate_update=_validate_update,
-    storage_prefix="ingressclasses",
     columns=(
         Column("Controller", lambda obj: spec(obj).get("controller", ""), description="Who serves them."),
         Column("Parameters", _parameters_text, description="What it is told."),

@@ -120,7 +120,6 @@ RESOURCE = Resource(
     default=_default,
     validate=_validate,
     warn=_warn,
-    storage_prefix="networkpolicies",
     columns=(
         Column(
             "Pod-Selector",

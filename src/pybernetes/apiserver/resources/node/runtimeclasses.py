@@ -42,6 +42,5 @@ RESOURCE = Resource(
     generation=False,
     unconditional_update=False,
     update_creates=True,
-    storage_prefix="runtimeclasses",
     columns=(Column("Handler", lambda obj: obj.get("handler", ""), description="What runs the containers."), AGE),
 )

@@ -47,7 +47,6 @@ RESOURCE = Resource(
     validate_status=_validate_status,
     validate_name=names.path_segment,
     unconditional_update=False,
-    storage_prefix="poddisruptionbudgets",
     columns=(
         _amount("minAvailable", "Min Available", "Pods that must stay."),
         _amount("maxUnavailable", "Max Unavailable", "Pods that may be missing."),

@@ -21,6 +21,5 @@ RESOURCE = Resource(
     before_write=refuse_binding,
     generation=False,
     update_creates=True,
-    storage_prefix="clusterrolebindings",
     columns=BINDING_COLUMNS,
 )

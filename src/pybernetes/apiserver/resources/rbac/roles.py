@@ -12,5 +12,4 @@ RESOURCE = Resource(
     before_write=refuse_escalation,
     generation=False,
     update_creates=True,
-    storage_prefix="roles",
 )

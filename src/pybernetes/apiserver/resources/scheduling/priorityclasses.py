@@ -61,7 +61,6 @@ RESOURCE = Resource(
     validate_update=_validate_update,
     generation=False,
     indelible=dict.fromkeys(SYSTEM_CLASSES, "this is a system priority class and cannot be deleted"),
-    storage_prefix="priorityclasses",
     columns=(
         Column("Value", lambda obj: obj.get("value", 0), "integer", description="The number that Pods get."),
         Column(

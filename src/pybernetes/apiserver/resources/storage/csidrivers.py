@@ -126,7 +126,6 @@ RESOURCE = Resource(
     warn=_warn,
     generation=False,
     unconditional_update=False,
-    storage_prefix="csidrivers",
     columns=(
         _flag("AttachRequired", "attachRequired", "Whether volumes are attached before they are mounted."),
         _flag("PodInfoOnMount", "podInfoOnMount", "Whether it is told of the Pod."),

@@ -74,7 +74,6 @@ RESOURCE = Resource(
     validate_update=_validate_update,
     generation=False,
     unconditional_update=False,
-    storage_prefix="csinodes",
     columns=(
         Column(
             "Drivers", lambda obj: len(spec(obj).get("drivers") or ()), "integer", description="How many there are."

@@ -40,7 +40,6 @@ RESOURCE = Resource(
     warn=_warn,
     generation=False,
     unconditional_update=False,
-    storage_prefix="csistoragecapacities",
     columns=(
         NAME,
         Column("StorageClassName", lambda obj: obj.get("storageClassName", ""), description="The class."),

@@ -58,7 +58,6 @@ RESOURCE = Resource(
     validate_update=_validate_update,
     warn=_warn,
     generation=False,
-    storage_prefix="storageclasses",
     columns=(
         name_column(DEFAULT_ANNOTATIONS),
         Column("Provisioner", lambda obj: obj.get("provisioner", ""), description="Who makes the volumes."),

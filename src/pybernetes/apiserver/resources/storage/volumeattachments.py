@@ -86,7 +86,6 @@ RESOURCE = Resource(
     validate_status=lambda obj, old: _validate(obj),
     generation=False,
     unconditional_update=False,
-    storage_prefix="volumeattachments",
     columns=(
         Column("Attacher", lambda obj: spec(obj).get("attacher", ""), format="name", description="The driver."),
         Column(

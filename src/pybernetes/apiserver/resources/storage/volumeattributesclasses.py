@@ -31,7 +31,6 @@ RESOURCE = Resource(
     validate=_validate,
     validate_update=_validate_update,
     generation=False,
-    storage_prefix="volumeattributesclasses",
     columns=(
         name_column(DEFAULT_ATTRIBUTES_ANNOTATIONS),
         Column("DriverName", lambda obj: obj.get("driverName", ""), description="The driver that knows them."),
