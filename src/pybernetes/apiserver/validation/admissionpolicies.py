@@ -16,12 +16,11 @@ from pybernetes.apiserver.validation.admissionrules import (
     FAILURE_POLICIES,
     MATCH_POLICIES,
     default_rules,
-    unset,
     validate_match_conditions,
     validate_rule,
 )
 from pybernetes.apiserver.validation.cel import expression_faults
-from pybernetes.apiserver.validation.fields import FieldErrors, check, each, one_of
+from pybernetes.apiserver.validation.fields import FieldErrors, check, each, one_of, set_missing
 from pybernetes.apiserver.validation.meta import label_selector
 
 GROUP = "admissionregistration.k8s.io"
@@ -66,7 +65,7 @@ _RESERVED = frozenset(
 def default_policy(obj: Object) -> None:
     """Of both kinds."""
     own = obj.setdefault("spec", {})
-    unset(own, failurePolicy="Fail")
+    set_missing(own, failurePolicy="Fail")
     _default_match(own.get("matchConstraints"))
 
 
@@ -78,7 +77,7 @@ def default_binding(obj: Object) -> None:
 def _default_match(match: Object | None) -> None:
     if match is None:
         return
-    unset(match, matchPolicy="Equivalent", namespaceSelector={}, objectSelector={})
+    set_missing(match, matchPolicy="Equivalent", namespaceSelector={}, objectSelector={})
     default_rules((*(match.get("resourceRules") or ()), *(match.get("excludeResourceRules") or ())))
 
 

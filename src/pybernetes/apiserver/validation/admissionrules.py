@@ -7,7 +7,7 @@ from pybernetes.api import names
 from pybernetes.api.errors import duplicate, invalid_value, not_supported, required
 from pybernetes.api.objects import Object
 from pybernetes.apiserver.validation.cel import expression_faults
-from pybernetes.apiserver.validation.fields import FieldErrors, check, each, optional_one_of, too_many
+from pybernetes.apiserver.validation.fields import FieldErrors, check, each, optional_one_of, set_missing, too_many
 
 FAILURE_POLICIES = ("Fail", "Ignore")
 MATCH_POLICIES = ("Equivalent", "Exact")
@@ -16,17 +16,10 @@ _SCOPES = ("*", "Cluster", "Namespaced")
 _CONDITIONS = 64
 
 
-def unset(obj: Object, **values: Any) -> None:
-    """Sets what is absent."""
-    for field, value in values.items():
-        if obj.get(field) is None:
-            obj[field] = value
-
-
 def default_rules(rules: Iterable[Object]) -> None:
     """Rules are about objects of every scope."""
     for rule in rules:
-        unset(rule, scope="*")
+        set_missing(rule, scope="*")
 
 
 def validate_rule(rule: Mapping[str, Any], path: str) -> FieldErrors:

@@ -1,15 +1,23 @@
-"""Small vocabulary of validation: field errors that api.errors has no name for, and checks that many kinds share."""
+"""Small vocabulary of defaults and validation: field errors that api.errors has no name for, checks that many kinds share."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from pybernetes.api.errors import FieldError, invalid_value, not_supported, required, shown
 from pybernetes.api.names import path_segment
+from pybernetes.api.objects import Object
 
 FieldErrors = Iterator[FieldError]
 
 IMMUTABLE = "field is immutable"
 NON_NEGATIVE = "must be greater than or equal to 0"
+
+
+def set_missing(place: Object, **values: Any) -> None:
+    """Sets what is absent; what is there stays, though it be zero."""
+    for field, value in values.items():
+        if place.get(field) is None:
+            place[field] = value
 
 
 def not_found(field: str, value: object) -> FieldError:

@@ -11,11 +11,10 @@ from pybernetes.apiserver.validation.admissionrules import (
     FAILURE_POLICIES,
     MATCH_POLICIES,
     default_rules,
-    unset,
     validate_match_conditions,
     validate_rule,
 )
-from pybernetes.apiserver.validation.fields import FieldErrors, check, each, optional_one_of
+from pybernetes.apiserver.validation.fields import FieldErrors, check, each, optional_one_of, set_missing
 from pybernetes.apiserver.validation.meta import label_selector
 
 HTTPS_PORT = 443
@@ -30,7 +29,7 @@ def default_service(client: Mapping[str, Any] | None) -> None:
     """The port of a clientConfig's Service."""
     service = (client or {}).get("service")
     if service is not None:
-        unset(service, port=HTTPS_PORT)
+        set_missing(service, port=HTTPS_PORT)
 
 
 def validate_client(client: Mapping[str, Any], path: str) -> FieldErrors:
@@ -96,10 +95,10 @@ def _url_path(text: str, path: str) -> FieldErrors:
 def default_configuration(obj: Object, *, mutating: bool) -> None:
     """Both kinds of webhook configuration."""
     for hook in obj.get("webhooks") or ():
-        unset(hook, failurePolicy="Fail", matchPolicy="Equivalent", timeoutSeconds=10)
-        unset(hook, namespaceSelector={}, objectSelector={})
+        set_missing(hook, failurePolicy="Fail", matchPolicy="Equivalent", timeoutSeconds=10)
+        set_missing(hook, namespaceSelector={}, objectSelector={})
         if mutating:
-            unset(hook, reinvocationPolicy="Never")
+            set_missing(hook, reinvocationPolicy="Never")
         default_service(hook.get("clientConfig"))
         default_rules(hook.get("rules") or ())
 

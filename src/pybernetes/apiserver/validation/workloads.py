@@ -31,13 +31,6 @@ def default_replicas(obj: Object) -> Object:
     return spec
 
 
-def set_missing(place: Object, **values: Any) -> None:
-    """Sets what is absent; what is there stays, though it be zero."""
-    for field, value in values.items():
-        if place.get(field) is None:
-            place[field] = value
-
-
 # --- selector and template
 
 

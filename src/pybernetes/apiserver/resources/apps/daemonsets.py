@@ -7,7 +7,7 @@ from pybernetes.api.errors import BadRequest, invalid_value, not_supported, requ
 from pybernetes.api.objects import Object
 from pybernetes.apiserver.resource import Column, Resource
 from pybernetes.apiserver.resources._columns import AGE, CONTAINERS, IMAGES, labels_text, selector_text, spec, status
-from pybernetes.apiserver.validation.fields import FieldErrors, non_negative
+from pybernetes.apiserver.validation.fields import FieldErrors, non_negative, set_missing
 from pybernetes.apiserver.validation.meta import label_selector
 from pybernetes.apiserver.validation.pod.defaults import default_template
 from pybernetes.apiserver.validation.pod.spec import validate_template
@@ -17,7 +17,6 @@ from pybernetes.apiserver.validation.workloads import (
     int_or_percent,
     not_everything,
     runs_for_ever,
-    set_missing,
     validate_collisions,
     validate_fixed_selector,
     validate_match,
@@ -135,7 +134,6 @@ RESOURCE = Resource(
     validate_update=validate_fixed_selector,
     validate_status=_validate_status,
     warn=warn_own_template,
-    storage_prefix="daemonsets",
     columns=(
         _count("Desired", "desiredNumberScheduled", "Nodes that should run the Pod."),
         _count("Current", "currentNumberScheduled", "Nodes that should run the Pod and do."),

@@ -7,13 +7,12 @@ from pybernetes.api.errors import field_forbidden, invalid_value, not_supported,
 from pybernetes.api.objects import Object
 from pybernetes.apiserver.resource import Column, Resource, ScalePaths
 from pybernetes.apiserver.resources._columns import AGE, CONTAINERS, IMAGES, selector_text, spec, status
-from pybernetes.apiserver.validation.fields import FieldErrors, non_negative
+from pybernetes.apiserver.validation.fields import FieldErrors, non_negative, set_missing
 from pybernetes.apiserver.validation.workloads import (
     amount_of,
     at_most_all,
     default_replicas,
     int_or_percent,
-    set_missing,
     validate_collisions,
     validate_fixed_selector,
     validate_parts,
@@ -103,7 +102,6 @@ RESOURCE = Resource(
     validate_update=validate_fixed_selector,
     validate_status=_validate_status,
     warn=warn_workload,
-    storage_prefix="deployments",
     scale=ScalePaths(),
     columns=(
         Column("Ready", _ready, description="Number of the pod with ready state."),

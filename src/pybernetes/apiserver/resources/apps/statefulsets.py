@@ -9,7 +9,7 @@ from pybernetes.api.objects import Object
 from pybernetes.apiserver.resource import Column, Resource, ScalePaths
 from pybernetes.apiserver.resources._columns import AGE, CONTAINERS, IMAGES, spec, status
 from pybernetes.apiserver.validation.claims import claim_warnings, default_claim_spec, validate_claim_spec
-from pybernetes.apiserver.validation.fields import FieldErrors, check, each, non_negative
+from pybernetes.apiserver.validation.fields import FieldErrors, check, each, non_negative, set_missing
 from pybernetes.apiserver.validation.pod.spec import validate_template
 from pybernetes.apiserver.validation.workloads import (
     amount_of,
@@ -18,7 +18,6 @@ from pybernetes.apiserver.validation.workloads import (
     int_or_percent,
     runs_for_ever,
     selects,
-    set_missing,
     template_labels,
     validate_collisions,
     validate_match,
@@ -184,7 +183,6 @@ RESOURCE = Resource(
     validate_status=_validate_status,
     validate_name=names.dns1123_label,
     warn=_warn,
-    storage_prefix="statefulsets",
     scale=ScalePaths(),
     columns=(Column("Ready", _ready, description="Ready replicas of those wanted."), AGE, CONTAINERS, IMAGES),
 )

@@ -8,8 +8,8 @@ from pybernetes.apiserver.resource import Alias, Column, Resource
 from pybernetes.apiserver.resources._columns import AGE, NONE, spec, status
 from pybernetes.apiserver.resources.autoscaling import _v1
 from pybernetes.apiserver.validation.autoscaling import validate_autoscaler
-from pybernetes.apiserver.validation.fields import FieldErrors, each, non_negative
-from pybernetes.apiserver.validation.workloads import set_missing, validate_status_counts
+from pybernetes.apiserver.validation.fields import FieldErrors, each, non_negative, set_missing
+from pybernetes.apiserver.validation.workloads import validate_status_counts
 
 _UNKNOWN = "<unknown>"
 _SHOWN = 2
@@ -117,7 +117,6 @@ RESOURCE = Resource(
     default=_default,
     validate=_validate,
     validate_status=_validate_status,
-    storage_prefix="horizontalpodautoscalers",
     columns=_columns(old=False),
     also=(Alias(group="autoscaling", version="v1", read=_v1.read, write=_v1.write, columns=_columns(old=True)),),
 )

@@ -9,11 +9,11 @@ from pybernetes.api.objects import Object
 from pybernetes.apiserver.resource import Column, Resource
 from pybernetes.apiserver.resources._columns import AGE, NONE, selector_text, spec, status, wide
 from pybernetes.apiserver.resources.batch._warnings import warn_job_spec
-from pybernetes.apiserver.validation.fields import FieldErrors, non_negative, one_of
+from pybernetes.apiserver.validation.fields import FieldErrors, non_negative, one_of, set_missing
 from pybernetes.apiserver.validation.job import validate_job_spec
 from pybernetes.apiserver.validation.pod.defaults import default_template
 from pybernetes.apiserver.validation.schedule import validate_schedule, validate_time_zone
-from pybernetes.apiserver.validation.workloads import set_missing, warn_pod_names
+from pybernetes.apiserver.validation.workloads import warn_pod_names
 from pybernetes.rules.ages import age
 
 _POLICIES = ("Allow", "Forbid", "Replace")
@@ -88,7 +88,6 @@ RESOURCE = Resource(
     prepare=_prepare,
     validate=_validate,
     warn=_warn,
-    storage_prefix="cronjobs",
     columns=(
         Column("Schedule", lambda obj: spec(obj).get("schedule", ""), description="When, as cron writes it."),
         Column("Timezone", lambda obj: spec(obj).get("timeZone") or NONE, description="Whose clock counts."),

@@ -12,14 +12,13 @@ from pybernetes.apiserver.resource import Column, Resource
 from pybernetes.apiserver.resources._columns import AGE, CONTAINERS, IMAGES, selector_text, spec, status
 from pybernetes.apiserver.resources.batch._warnings import warn_job_spec
 from pybernetes.apiserver.validation.conditions import is_true
-from pybernetes.apiserver.validation.fields import FieldErrors, immutable
+from pybernetes.apiserver.validation.fields import FieldErrors, immutable, set_missing
 from pybernetes.apiserver.validation.job import INDEXED, validate_job_spec
 from pybernetes.apiserver.validation.job_status import validate_job_status
 from pybernetes.apiserver.validation.meta import label_selector
 from pybernetes.apiserver.validation.pod.defaults import default_template
 from pybernetes.apiserver.validation.workloads import (
     selects,
-    set_missing,
     template_labels,
     validate_match,
     warn_pod_names,
@@ -222,7 +221,6 @@ RESOURCE = Resource(
     validate_update=_validate_update,
     validate_status=validate_job_status,
     warn=_warn,
-    storage_prefix="jobs",
     columns=(
         Column("Status", _state, description="How far it has come."),
         Column("Completions", _completed, description="Pods that succeeded, of those wanted."),

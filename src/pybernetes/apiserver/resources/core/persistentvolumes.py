@@ -21,21 +21,13 @@ from pybernetes.apiserver.validation.claims import (
     short_modes,
 )
 from pybernetes.apiserver.validation.fields import IMMUTABLE, FieldErrors, check, immutable
-from pybernetes.apiserver.validation.node_labels import deprecated_label
+from pybernetes.apiserver.validation.node_labels import RENAMED, deprecated_label
 from pybernetes.apiserver.validation.pod.scheduling import node_selector
 from pybernetes.apiserver.validation.volume_sources import SOURCES, volume_source
 
 _POLICIES = ("Delete", "Recycle", "Retain")
 _ATTRIBUTES = "volumeAttributesClassName"
 _CHANGED = "lastPhaseTransitionTime"
-_NEW_LABELS = {
-    "beta.kubernetes.io/arch": "kubernetes.io/arch",
-    "beta.kubernetes.io/os": "kubernetes.io/os",
-    "beta.kubernetes.io/instance-type": "node.kubernetes.io/instance-type",
-    "failure-domain.beta.kubernetes.io/region": "topology.kubernetes.io/region",
-    "failure-domain.beta.kubernetes.io/zone": "topology.kubernetes.io/zone",
-}
-"""Labels of nodes that have newer names: all that may change of a node affinity."""
 _GONE = {
     "cephfs": ("cephfs", "v1.28", "v1.31"),
     "photonPersistentDisk": ("photonPersistentDisk", "v1.11", "v1.16"),
@@ -177,7 +169,7 @@ def _renamed(wanted: Any, held: Any) -> Any:
         other = wanted if isinstance(wanted, dict) else {}
         return {
             field: other["key"]
-            if field == "key" and isinstance(value, str) and _NEW_LABELS.get(value) == other.get("key")
+            if field == "key" and isinstance(value, str) and RENAMED.get(value, ("", ""))[1] == other.get("key")
             else _renamed(other.get(field), value)
             for field, value in held.items()
         }

@@ -8,7 +8,7 @@ from pybernetes.api.errors import required
 from pybernetes.api.objects import Object
 from pybernetes.apiserver.resource import Column, Resource
 from pybernetes.apiserver.resources._columns import NAME, NONE, spec
-from pybernetes.apiserver.validation.canonical_addresses import canonical_address
+from pybernetes.apiserver.validation.addresses import canonical_address
 from pybernetes.apiserver.validation.fields import FieldErrors, check, immutable, reference_name
 
 _PARENT = "spec.parentRef"
@@ -48,6 +48,5 @@ RESOURCE = Resource(
     validate_update=_validate_update,
     validate_name=canonical_address,
     generation=False,
-    storage_prefix="ipaddresses",
     columns=(NAME, Column("ParentRef", _parent, description="What has it.")),
 )

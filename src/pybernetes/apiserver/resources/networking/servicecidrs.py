@@ -4,7 +4,7 @@ from pybernetes.api.errors import invalid_value, required
 from pybernetes.api.objects import Object
 from pybernetes.apiserver.resource import Column, Resource
 from pybernetes.apiserver.resources._columns import AGE, spec
-from pybernetes.apiserver.validation.canonical_addresses import canonical_cidr, family
+from pybernetes.apiserver.validation.addresses import canonical_cidr, family
 from pybernetes.apiserver.validation.fields import IMMUTABLE, FieldErrors, check
 from pybernetes.apiserver.validation.internal import internal
 from pybernetes.apiserver.validation.status import keep_metadata
@@ -48,7 +48,6 @@ RESOURCE = Resource(
     validate_update=_validate_update,
     prepare_status=keep_metadata,
     generation=False,
-    storage_prefix="servicecidrs",
     columns=(
         Column("CIDRs", lambda obj: ",".join(spec(obj).get("cidrs") or ()), description="The ranges."),
         AGE,

@@ -33,13 +33,6 @@ def validate_resources(
         yield field_forbidden(path, "HugePages require cpu or memory")
 
 
-def resource_list(amounts: Mapping[str, str], path: str) -> FieldErrors:
-    """Names and amounts, as a container's limits have them."""
-    for name, text in amounts.items():
-        if _is_odd(name, text, False):
-            yield from _entry(name, text, f"{path}[{name}]", False)
-
-
 @lru_cache(maxsize=4096)
 def _is_odd(name: str, text: str, of_pod: bool) -> bool:
     """Whether a name and its amount have any fault: the same few come with every Pod."""

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pybernetes.apiserver.validation.canonical_addresses import canonical_address, canonical_cidr, family
+from pybernetes.apiserver.validation.addresses import canonical_address, canonical_cidr, family
 
 ADDRESSES = st.ip_addresses().filter(lambda address: getattr(address, "ipv4_mapped", None) is None)
 
