@@ -1,8 +1,9 @@
 """discover(): finds the one constant that every extension file exports. Used by each part for its own kind of addition."""
 
 from collections.abc import Collection
+from functools import cache
 from importlib import import_module
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, distributions
 from pkgutil import iter_modules
 from types import ModuleType
 from typing import TypeVar
@@ -27,9 +28,17 @@ def discover(
     """
     found: dict[str, T] = {}
     _walk(import_module(package), "", constant, kind, found, frozenset(skip))
-    for point in entry_points(group=group) if group else ():
-        found[point.name] = _checked(point.load(), kind, f"entry point {group}:{point.name}")
+    for point in _installed() if group else ():
+        if point.group == group:
+            found[point.name] = _checked(point.load(), kind, f"entry point {group}:{point.name}")
     return found
+
+
+@cache
+def _installed() -> tuple[EntryPoint, ...]:
+    """What installed packages add: finding it takes as long as importing all that is here."""
+    points = (point for package in distributions() for point in package.entry_points)
+    return tuple(point for point in points if point.group.startswith("pybernetes."))
 
 
 def _walk(

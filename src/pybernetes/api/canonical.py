@@ -219,7 +219,7 @@ _ZEROS = {
 
 
 def _function(type_name: str) -> str:
-    return "walk_" + re.sub(r"[^A-Za-z0-9]", "_", type_name)
+    return "walk_" + type_name.replace(".", "_").replace("-", "_")
 
 
 def _expression(field: Field, value: str) -> str:

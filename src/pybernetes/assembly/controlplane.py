@@ -100,13 +100,18 @@ def write_pki(folder: Path, address: str, now: float) -> Authority:
         authority = new_authority("kubernetes", now)
         write_private(folder / "ca.key", authority.key_pem)
         write_public(folder / "ca.crt", authority.pem)
-    hosts = (*SERVICE_NAMES, "localhost", address, "10.96.0.1")
-    certificate, key = issue(authority, Leaf("kube-apiserver", hosts=hosts, usages=("server auth",)), now)
+    certificate, key = issue(authority, serving_leaf(address), now)
     write_private(folder / "apiserver.key", key)
     write_public(folder / "apiserver.crt", certificate)
     if not (folder / "sa.key").exists():
         write_private(folder / "sa.key", key_pem(new_rsa_key()))
     return authority
+
+
+def serving_leaf(address: str) -> Leaf:
+    """What the API server's certificate says."""
+    hosts = (*SERVICE_NAMES, "localhost", address, "10.96.0.1")
+    return Leaf("kube-apiserver", hosts=hosts, usages=("server auth",))
 
 
 def admin_kubeconfig(authority: Authority, server: str, now: float) -> kubeconfig.Kubeconfig:

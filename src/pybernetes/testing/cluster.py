@@ -7,18 +7,22 @@ async with Cluster(nodes=2) as cluster:
 
 import asyncio
 from contextlib import AsyncExitStack
+from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import TracebackType
 
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
+
 from pybernetes.aio.clock import Clock, SystemClock
 from pybernetes.api.objects import User
 from pybernetes.apiserver.config import Config
-from pybernetes.assembly.controlplane import ADMIN, ControlPlane, Settings, admin_kubeconfig, write_pki
+from pybernetes.assembly.controlplane import ADMIN, ControlPlane, Settings, admin_kubeconfig, serving_leaf
 from pybernetes.client import kubeconfig
 from pybernetes.client.rest import Client
 from pybernetes.store.memory import STORE
-from pybernetes.wire.pki.keys import parse_key
+from pybernetes.wire.pki.certificates import Authority, issue, new_authority
+from pybernetes.wire.pki.keys import new_rsa_key
 from pybernetes.wire.server import HttpServer
 from pybernetes.wire.tls import Identity, server_context
 
@@ -69,9 +73,7 @@ class Cluster:
         return self._plane
 
     async def _start(self) -> None:
-        folder = Path(self._stack.enter_context(TemporaryDirectory(prefix="pybernetes-")))
-        authority = write_pki(folder, "127.0.0.1", self.clock.now())
-        signing_key = parse_key((folder / "sa.key").read_bytes())
+        authority, signing_key = new_authority("kubernetes", self.clock.now()), _signing_key()
         store = await STORE.open("")
         self._stack.push_async_callback(store.close)
         settings = Settings(
@@ -88,19 +90,26 @@ class Cluster:
             ready.cancel()
             await task
         if self._serve:
-            await self._listen(plane, folder, settings)
+            await self._listen(plane, authority)
         self._plane = plane
 
-    async def _listen(self, plane: ControlPlane, folder: Path, settings: Settings) -> None:
-        identity = Identity(folder / "apiserver.crt", folder / "apiserver.key")
-        context = server_context(identity, client_ca=folder / "ca.crt")
-        server = HttpServer(plane.api.handler, ssl=context, clock=self.clock)
+    async def _listen(self, plane: ControlPlane, authority: Authority) -> None:
+        folder, now = Path(self._stack.enter_context(TemporaryDirectory(prefix="pybernetes-"))), self.clock.now()
+        identity, ca = Identity(folder / "apiserver.crt", folder / "apiserver.key"), folder / "ca.crt"
+        certificate, key = issue(authority, serving_leaf("127.0.0.1"), now)
+        for path, data in ((identity.certificate, certificate), (identity.key, key), (ca, authority.pem)):
+            path.write_bytes(data)  # the folder is ours alone
+        server = HttpServer(plane.api.handler, ssl=server_context(identity, client_ca=ca), clock=self.clock)
         await server.start("127.0.0.1", 0)
         self._stack.push_async_callback(server.stop)
-        assert settings.authority is not None
-        config = admin_kubeconfig(settings.authority, f"https://127.0.0.1:{server.port}", self.clock.now())
         self._kubeconfig = folder / "admin.conf"
-        kubeconfig.write(self._kubeconfig, config)
+        kubeconfig.write(self._kubeconfig, admin_kubeconfig(authority, f"https://127.0.0.1:{server.port}", now))
+
+
+@cache
+def _signing_key() -> RSAPrivateKey:
+    """One for all clusters of the process: making one takes longer than the rest of a cluster's start."""
+    return new_rsa_key()
 
 
 async def _ended(task: "asyncio.Task[None]") -> None:

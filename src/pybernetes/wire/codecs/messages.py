@@ -5,7 +5,6 @@ call. What is no type of the API, entries of maps for one, is compiled from a ta
 """
 
 import base64
-import re
 import struct
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeAlias
@@ -332,7 +331,7 @@ def _writer_source(name: str, info: TypeInfo) -> str:
 
 
 def _name(verb: str, type_name: str) -> str:
-    return f"{verb}_" + re.sub(r"[^A-Za-z0-9]", "_", type_name)
+    return f"{verb}_" + type_name.replace(".", "_").replace("-", "_").replace(" ", "_")
 
 
 def _function(verb: str, type_name: str) -> Any:
