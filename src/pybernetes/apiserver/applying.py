@@ -71,8 +71,8 @@ def _decoded(body: bytes) -> tuple[Any, Sequence[str]]:
         except (errors.BadRequest, TypeError, RecursionError):
             pass
     try:
-        value, duplicates = yaml.load(body), yaml.duplicate_keys(body)
-    except (ValueError, errors.BadRequest) as error:
+        value, duplicates = yaml.decode_strictly(body)
+    except errors.BadRequest as error:
         raise errors.BadRequest(f"error decoding YAML: {error}") from None
     if value is not None and not isinstance(value, dict):
         kind = {str: "string", list: "array", bool: "bool"}.get(type(value), "number")

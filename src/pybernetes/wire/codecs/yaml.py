@@ -59,6 +59,27 @@ def _construct_map(loader: _Loader, node: yaml.MappingNode) -> dict[Any, Any]:
 _Loader.add_constructor("tag:yaml.org,2002:map", _construct_map)
 
 _MOST_NODES = 1_000_000
+_MOST_LEVELS = 5000
+"""PyYAML composes nodes by recursion in C, which ends the process where the stack does, some 20,000 levels down."""
+_OPENING = ("[", "{", "- ", "? ", "-\t", "?\t")
+_CHILDREN = (yaml.SequenceStartEvent, yaml.MappingStartEvent)
+_ENDS = (yaml.SequenceEndEvent, yaml.MappingEndEvent)
+
+
+def _check_levels(data: bytes | str) -> None:
+    """Raises _Refused for a stream that is nested too deep. Levels made by indentation alone are few in any body."""
+    if isinstance(data, str):
+        most = sum(map(data.count, _OPENING))
+    else:
+        wide = data[:2] in (b"\xff\xfe", b"\xfe\xff")  # UTF-16: two bytes a letter
+        most = len(data) if wide else sum(data.count(opening.encode()) for opening in _OPENING)
+    if most <= _MOST_LEVELS:
+        return
+    level = 0
+    for event in yaml.parse(data, Loader=yaml.CSafeLoader):
+        level += isinstance(event, _CHILDREN) - isinstance(event, _ENDS)
+        if level > _MOST_LEVELS:
+            raise _Refused("exceeded max depth")
 
 
 def _expanded(node: yaml.Node, sizes: dict[int, int]) -> int:
@@ -89,16 +110,19 @@ def _key(key: Any, node: yaml.Node) -> str:
 
 def decode(data: bytes | str) -> Any:
     """The value of a request's body. Raises BadRequest: `error converting YAML to JSON: ...`."""
+    return decode_strictly(data)[0]
+
+
+def decode_strictly(data: bytes | str) -> tuple[Any, tuple[str, ...]]:
+    """The same, and what strict decoding says of it: nothing, or one text with a line a key given twice."""
     try:
-        return load(data)
+        found = next(documents(data), None)
     except ValueError as error:
         raise BadRequest(str(error)) from None
-
-
-def duplicate_keys(data: bytes | str) -> tuple[str, ...]:
-    """What strict decoding says of a body that decode has read: nothing, or one text with a line a key."""
-    found = next((document.duplicates for document in documents(data)), ())
-    return ("yaml: unmarshal errors:\n  " + "\n  ".join(found),) if found else ()
+    if found is None:
+        return None, ()
+    twice = "\n  ".join(found.duplicates)
+    return found.value, (f"yaml: unmarshal errors:\n  {twice}",) if twice else ()
 
 
 def load(data: bytes | str) -> Any:
@@ -117,6 +141,7 @@ def documents(data: bytes | str) -> Iterator[Document]:
     Raises ValueError at the first that cannot be read: `error converting YAML to JSON: yaml: line 2: ...`.
     """
     try:
+        _check_levels(data)
         loader = _Loader(data)
         while loader.check_node():
             node = loader.get_node()
