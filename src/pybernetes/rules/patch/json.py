@@ -14,7 +14,7 @@ MAX_COPIED = 3 << 20
 """Bytes that `copy` operations may add: doubling a value thirty times would fill any memory."""
 
 _TOKEN = re.compile(r"(?:[^~]|~[01])*")
-_INDEX = re.compile(r"0|[1-9][0-9]*")
+_INDEX = re.compile(r"0|[1-9][0-9]{0,8}")
 _KNOWN = ("add", "remove", "replace", "move", "copy", "test")
 
 
@@ -30,13 +30,22 @@ def apply(document: Object, operations: Any) -> Object:
     copied_bytes = 0
     for operation in operations:
         if operation.get("op") == "copy":
-            copied_bytes += len(orjson.dumps(_get(root, _pointer(operation, "from"))))
+            copied_bytes += _size(_get(root, _pointer(operation, "from")))
             if copied_bytes > MAX_COPIED:
                 raise RequestEntityTooLarge(f"copy operations of a JSON patch may add {MAX_COPIED} bytes")
         _perform(root, operation)
     if not isinstance(root[0], dict):
         raise rejected("the patched document is not an object")
+    _size(root[0])
     return root[0]
+
+
+def _size(value: Any) -> int:
+    """Bytes of a value. Raises BadRequest where it is nested too deep: operations can pile up what bodies cannot hold."""
+    try:
+        return len(orjson.dumps(value))
+    except TypeError:
+        raise unreadable("exceeded max depth") from None
 
 
 def _perform(root: list[Any], operation: Object) -> None:
