@@ -23,6 +23,8 @@ from pybernetes.apiserver.watchcache.entry import Entry, stored_bytes
 from pybernetes.store.protocol import KeyExists, Mismatch, Revision, Store, Unavailable
 
 MODIFIED = "the object has been modified; please apply your changes to the latest version and try again"
+OBJECT_LIMIT = 1536 * 1024
+"""Bytes of a stored object: what etcd takes. A body may be larger, and a patch may make more of it."""
 RETRIES = 50
 """Lost races before a write without a resourceVersion gives up; each loss is somebody else's success."""
 
@@ -145,7 +147,7 @@ class Storage:
         """Stores a complete new object. Raises AlreadyExists."""
         metadata, obj = obj["metadata"], served.kept(obj)
         key = served.key(metadata.get("namespace", ""), metadata["name"])
-        value = stored_bytes(served.stored, obj)
+        value = _small_enough(stored_bytes(served.stored, obj))
         with refusals(), self.cache.handing_over(value, obj):
             try:
                 revision = await self.store.create(key, value)
@@ -157,7 +159,7 @@ class Storage:
     async def replace(self, served: Served, obj: Object, old: Entry) -> Entry:
         """Stores a new state over `old`. Raises Conflict when `old` is not the newest, NotFound when it is gone."""
         obj = served.kept(obj)
-        value = stored_bytes(served.stored, obj)
+        value = _small_enough(stored_bytes(served.stored, obj))
         key = served.key(old.namespace, old.name)
         with refusals(), self.cache.handing_over(value, obj):
             try:
@@ -205,6 +207,13 @@ class Storage:
         if found is None:
             raise errors.NotFound(f"the server does not serve {resource}")
         return found
+
+
+def _small_enough(value: bytes) -> bytes:
+    """etcd's limit holds for every store. Raises RequestEntityTooLarge."""
+    if len(value) > OBJECT_LIMIT:
+        raise errors.RequestEntityTooLarge(f"Request entity too large: limit of an object is {OBJECT_LIMIT}")
+    return value
 
 
 def begin(obj: Object, served: Served, clock: Clock) -> None:
