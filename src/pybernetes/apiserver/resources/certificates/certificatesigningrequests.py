@@ -7,6 +7,7 @@ import base64
 import binascii
 
 from pybernetes.aio.clock import rfc3339
+from pybernetes.api import names
 from pybernetes.api.errors import duplicate, field_forbidden, invalid_value, not_supported, required
 from pybernetes.api.objects import Object
 from pybernetes.apiserver.resource import Call, Column, Part, Resource, Subresource
@@ -191,10 +192,9 @@ RESOURCE = Resource(
     prepare_status=_prepare_status,
     validate=_validate,
     validate_status=_validate_status,
-    validate_name=lambda name: (),
+    validate_name=names.path_segment,
     before_write=_note,
     generation=False,
-    storage_prefix="certificatesigningrequests",
     subresources={"approval": Subresource(part=Part(prepare=_prepare_approval, validate=_validate_conditions))},
     columns=(
         AGE,

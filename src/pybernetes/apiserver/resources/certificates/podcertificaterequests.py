@@ -9,7 +9,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from pybernetes.aio.clock import parse_time
+from pybernetes.aio.clock import seconds_of
 from pybernetes.api import errors, names
 from pybernetes.api.errors import FieldError, field_forbidden, invalid_value, not_supported, required, too_long
 from pybernetes.api.objects import Object
@@ -187,11 +187,11 @@ def _is_for(leaf: x509.Certificate, der: bytes) -> bool:
 def _time_faults(obj: Object, leaf: x509.Certificate) -> FieldErrors:
     own, longest = status(obj), spec(obj).get("maxExpirationSeconds") or 0
     begin, end = leaf.not_valid_before_utc.timestamp(), leaf.not_valid_after_utc.timestamp()
-    refresh, lifetime = _seconds(own["beginRefreshAt"]), end - begin
+    refresh, lifetime = seconds_of(own["beginRefreshAt"]), end - begin
     rules = (
-        ("status.notBefore", _seconds(own["notBefore"]) == begin, own["notBefore"],
+        ("status.notBefore", seconds_of(own["notBefore"]) == begin, own["notBefore"],
          "must be set to the NotBefore time encoded in the leaf certificate"),
-        ("status.notAfter", _seconds(own["notAfter"]) == end, own["notAfter"],
+        ("status.notAfter", seconds_of(own["notAfter"]) == end, own["notAfter"],
          "must be set to the NotAfter time encoded in the leaf certificate"),
         (_CHAIN, lifetime >= _SHORTEST, f"{lifetime:.0f}s", "leaf certificate lifetime must be >= 1 hour"),
         (_CHAIN, lifetime <= longest, f"{lifetime:.0f}s",
@@ -207,20 +207,13 @@ def _time_faults(obj: Object, leaf: x509.Certificate) -> FieldErrors:
             return
 
 
-def _seconds(text: str) -> float:
-    try:
-        return parse_time(text)
-    except ValueError:
-        return 0.0
-
-
-async def _judge(call: Call, obj: Object, old: Object | None) -> None:
+def _judge(call: Call, obj: Object, old: Object | None) -> None:
     """Of an answer, what takes a clock and an authorizer. Raises Invalid."""
     if old is None or call.subresource != "status" or status(obj) == status(old):
         return
     signer, start = spec(old).get("signerName") or "", status(obj).get("notBefore")
     faults = []
-    if start and abs(_seconds(start) - call.registry.clock.now()) >= _SKEW:
+    if start and abs(seconds_of(start) - call.registry.clock.now()) >= _SKEW:
         text = "must be set to within 5 minutes of kube-apiserver's current time"
         faults.append(invalid_value("status.notBefore", start, text))
     elif not may(call, "sign", signer):
