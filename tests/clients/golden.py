@@ -46,15 +46,10 @@ def cells(table: str) -> str:
             cuts = [0, *(m.end() for m in re.finditer(r" {2,}", line)), 10_000]
         if cuts and line:
             parts = [line[start:end].strip() for start, end in pairwise(cuts)]
-            ages = lines and "AGE" in line
-            lines.append(" | ".join(parts) if ages or line.startswith(("NAME", "LAST")) else _aged_row(parts))
+            lines.append(" | ".join("AGE" if _AGE.fullmatch(part) else part for part in parts))
         else:
             lines.append(line)
     return masked("\n".join(lines))
-
-
-def _aged_row(parts: list[str]) -> str:
-    return " | ".join("AGE" if _AGE.fullmatch(part) else part for part in parts)
 
 
 def hold(name: str, text: str) -> None:
