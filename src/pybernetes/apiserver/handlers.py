@@ -96,7 +96,7 @@ class Handlers:
             return await custom.connect(call)
         if not info.subresource and info.verb == "create" and served.resource.create is not None:
             verbs = ("create",)
-        if not _fits(info, verbs):
+        if not _fits(info, verbs) or (request.method == "HEAD" and not served.own_form):
             raise not_allowed(served, info)
         encoding = self._encoding(request, query, served, info)
         asked = Asked(request, info, query, call, served, encoding)
@@ -363,7 +363,7 @@ def not_allowed(served: Served, info: RequestInfo) -> errors.MethodNotAllowed:
     """405."""
     return errors.MethodNotAllowed(
         "the server does not allow this method on the requested resource",
-        details={"group": served.resource.group, "kind": served.facts.plural, "name": info.name},
+        details={"group": served.resource.group, "kind": served.facts.plural} if served.own_form else {},
     )
 
 

@@ -159,7 +159,7 @@ class Reads:
 
     def _expired(self, served: Served, namespace: str, position: Position) -> errors.Expired:
         if not position.after:
-            return errors.Expired(f"The resourceVersion for the provided list is too old: {position.revision}")
+            return errors.Expired("The resourceVersion for the provided list is too old.")
         fresh = Position(position.after, _INCONSISTENT)
         return TokenExpired(self._tokens.encode(_scope_text(served, namespace), fresh))
 
@@ -229,11 +229,11 @@ def matcher(served: Served, options: ListOptions) -> Match | None:
     """Both selectors as one question, None when everything matches. Raises BadRequest for fields it cannot ask for."""
     labels, fields = options.labels, options.fields
     known = {"metadata.name", *served.resource.selectable_fields}
-    if served.facts.namespaced:
+    if served.facts.namespaced or _plain(served):
         known.add("metadata.namespace")
     for term in fields.terms:
         if term.field not in known:
-            raise errors.BadRequest(f"field label not supported: {term.field}")
+            raise errors.BadRequest(_not_selectable(served, term.field))
     if fields.empty and labels.empty:
         return None
     if fields.empty:
@@ -241,6 +241,23 @@ def matcher(served: Served, options: ListOptions) -> Match | None:
     if labels.empty:
         return lambda entry: fields.matches(entry.fields)
     return lambda entry: fields.matches(entry.fields) and labels.matches(entry.labels)
+
+
+def _not_selectable(served: Served, field: str) -> str:
+    """In the words that upstream has for this kind."""
+    kind = served.facts.kind
+    if _plain(served):
+        return f'"{field}" is not a known field selector: only "metadata.name", "metadata.namespace"'
+    if kind == "Job":
+        return f'field label "{field}" not supported for batchv1.Job'
+    if kind == "ResourceSlice":
+        return f"field label not supported for {served.facts.api_version}, Kind=ResourceSlice: {field}"
+    return f"field label not supported: {field}"
+
+
+def _plain(served: Served) -> bool:
+    """Whether it is a kind that upstream has written nothing of its own about field selectors for."""
+    return not served.own_form and not served.resource.selectable_fields
 
 
 class Shown:

@@ -19,7 +19,7 @@ from http import HTTPStatus
 
 from pybernetes.aio.clock import Clock, SystemClock
 from pybernetes.api.errors import ApiError, InternalError
-from pybernetes.wire.http import Handler, Peer, Request, Response
+from pybernetes.wire.http import Handler, Peer, Request, Response, takes_gzip
 from pybernetes.wire.parsing import Parsed, RefusedError, RequestParser, State, status_response
 from pybernetes.wire.streams import Connection, ConnectionClosedError, ConnectionStream
 
@@ -508,12 +508,7 @@ class _ServerConnection(Connection):
 def _wants_gzip(request: Request, response: Response) -> bool:
     if response.status != 200 or request.method == "HEAD" or "content-encoding" in response.headers:
         return False
-    for value in request.headers.all("accept-encoding"):
-        for item in value.split(","):
-            name, _, parameters = item.partition(";")
-            if name.strip().lower() == "gzip" and parameters.replace(" ", "").rstrip("0.") != "q=":
-                return True
-    return False
+    return takes_gzip(request.headers)
 
 
 def _gzip(body: bytes) -> bytes:

@@ -119,3 +119,39 @@ async def test_who_may_read_one_object_may_list_and_watch_it_by_name(api):
 async def test_pretty_is_a_boolean_of_go(api, value, lines):
     response = await api.send("GET", f"{MAPS}?pretty={value}")
     assert (b"\n  " in response.body) == lines
+
+
+@pytest.mark.parametrize(
+    ("path", "why"),
+    [
+        (MAPS, '"x" is not a known field selector: only "metadata.name", "metadata.namespace"'),
+        ("/api/v1/pods", "field label not supported: x"),
+        ("/apis/batch/v1/jobs", 'field label "x" not supported for batchv1.Job'),
+        (
+            "/apis/resource.k8s.io/v1/resourceslices",
+            "field label not supported for resource.k8s.io/v1, Kind=ResourceSlice: x",
+        ),
+    ],
+)
+async def test_a_field_that_cannot_be_selected_is_refused_as_its_kind_does(api, path, why):
+    code, error = await api("GET", f"{path}?fieldSelector=x%3Dy")
+    assert (code, error["message"]) == (400, why)
+
+
+async def test_no_object_of_the_cluster_is_in_a_namespace(api):
+    path = "/apis/storage.k8s.io/v1/storageclasses"
+    assert (await api("POST", path, {"metadata": {"name": "a"}, "provisioner": "p"}))[0] == 201
+    for selector, count in (("metadata.namespace%3Ddefault", 0), ("metadata.namespace%3D", 1)):
+        assert len((await api("GET", f"{path}?fieldSelector={selector}"))[1]["items"]) == count
+
+
+async def test_methods_that_a_path_does_not_have_tell_nothing_of_it(api):
+    for method in ("HEAD", "OPTIONS", "PUT"):
+        code, error = await api(method, MAPS)
+        assert (code, error["reason"], error["details"]) == (405, "MethodNotAllowed", {})
+
+
+@pytest.mark.parametrize(("accepted", "zipped"), [("gzip", True), ("gzip;q=0", False), ("deflate, gzip;q=0.1", True)])
+async def test_a_document_is_compressed_for_who_takes_that(api, accepted, zipped):
+    response = await api.send("GET", "/openapi/v3/api/v1", accept_encoding=accepted)
+    assert (response.headers.get("content-encoding") == "gzip") == zipped

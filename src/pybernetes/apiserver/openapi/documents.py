@@ -21,7 +21,7 @@ from pybernetes.apiserver.openapi.operations import Kind, Operations
 from pybernetes.apiserver.openapi.schemas import Schemas
 from pybernetes.apiserver.options import Query
 from pybernetes.apiserver.pages import Page, plain
-from pybernetes.wire.http import Headers, Request, Response
+from pybernetes.wire.http import Headers, Request, Response, takes_gzip
 
 _PROTO_V2 = "application/com.github.proto-openapi.spec.v2"
 _INFO = {"title": "Kubernetes", "version": f"v{facts.RELEASE}.0"}
@@ -215,7 +215,7 @@ def _page(request: Request, document: Document, media_type: str = "application/j
     headers = Headers.lowered(named)
     if document.etag in [tag.strip() for tag in request.headers.get("if-none-match").split(",")]:
         return Response(304, headers)
-    if "gzip" not in request.headers.get("accept-encoding"):
+    if not takes_gzip(request.headers):
         return Response(200, headers, document.body)
     if not document.zipped:
         document.zipped = gzip.compress(document.body, _COMPRESSION, mtime=0)
