@@ -62,3 +62,11 @@ def parse_time(text: str) -> float:
     if moment.tzinfo is None:
         raise ValueError(f"time without zone: {text!r}")
     return moment.timestamp()
+
+
+def seconds_of(text: str) -> float:
+    """The same of a time that somebody else wrote: 0 for what is none."""
+    try:
+        return parse_time(text)
+    except ValueError:
+        return 0.0

@@ -2,24 +2,23 @@
 
 from typing import Any, Literal
 
-from pybernetes.aio.clock import parse_time
+from pybernetes.aio.clock import seconds_of
 from pybernetes.api.objects import Object
 from pybernetes.apiserver.catalog import Served
 from pybernetes.apiserver.resource import Column
+from pybernetes.apiserver.resources._columns import AGE, NAME
 from pybernetes.rules.ages import age
 
 Include = Literal["None", "Metadata", "Object"]
 
-_NAME = Column("Name", lambda obj: obj["metadata"].get("name", ""), format="name", description="Name of the object.")
-_AGE = Column("Age", lambda obj: obj["metadata"].get("creationTimestamp"), type="date", description="Time of creation.")
-_CREATED = Column("Created At", _AGE.cell, shown_type="date", description=_AGE.description)
+_CREATED = Column("Created At", AGE.cell, shown_type="date", description=AGE.description)
 _SCALE = (
-    _NAME,
+    NAME,
     Column("Desired", lambda obj: obj["spec"].get("replicas", 0), type="integer", description="Replicas asked for."),
     Column(
         "Available", lambda obj: obj["status"].get("replicas", 0), type="integer", description="Replicas there are."
     ),
-    _AGE,
+    AGE,
 )
 """Of autoscaling/v1 Scale, which every kind with replicas shows as its subresource."""
 _columns: dict[int, tuple[tuple[Column, ...], tuple[Column, ...]]] = {}
@@ -40,12 +39,12 @@ def columns(served: Served, kind: str = "") -> tuple[Column, ...]:
     if known is not None:
         return known[1]
     names = {column.name for column in own}
-    shown: list[Column] = [*own] if "Name" in names else [_NAME, *own]
+    shown: list[Column] = [*own] if "Name" in names else [NAME, *own]
     if not own:
         shown.append(_CREATED)
     elif not names & {"Name", "Age", "Last Seen", "Created At"}:
         wide = next((i for i, column in enumerate(shown) if column.priority), len(shown))
-        shown.insert(wide, _AGE)
+        shown.insert(wide, AGE)
     _columns[id(own)] = (own, tuple(shown))
     return _columns[id(own)][1]
 
@@ -77,11 +76,4 @@ def cells(served: Served, obj: Object, now: float) -> list[Any]:
 def _age(value: object, now: float) -> str:
     if not isinstance(value, str) or not value:
         return "<unknown>"
-    return age(now - _seconds(value))
-
-
-def _seconds(text: str) -> float:
-    try:
-        return parse_time(text)
-    except ValueError:
-        return 0.0
+    return age(now - seconds_of(value))

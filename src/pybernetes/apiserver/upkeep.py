@@ -3,7 +3,7 @@
 import logging
 from typing import Any
 
-from pybernetes.aio.clock import parse_time
+from pybernetes.aio.clock import seconds_of
 from pybernetes.api.errors import ApiError, Conflict, NotFound
 from pybernetes.api.objects import GroupResource, Object
 from pybernetes.apiserver.storage import Storage
@@ -59,11 +59,4 @@ def _last_written(event: Object) -> float:
     """Seconds since 1970; an Event without any readable time is as old as can be."""
     times: list[Any] = [event["metadata"].get("creationTimestamp"), event.get("lastTimestamp"), event.get("eventTime")]
     times.append((event.get("series") or {}).get("lastObservedTime"))
-    return max((_seconds(text) for text in times if text), default=0.0)
-
-
-def _seconds(text: str) -> float:
-    try:
-        return parse_time(text)
-    except ValueError:
-        return 0.0
+    return max((seconds_of(text) for text in times if text), default=0.0)

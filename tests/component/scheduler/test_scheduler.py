@@ -1,12 +1,13 @@
 """The scheduler with the real API server, in one process and on simulated time."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from typing import Any
 
 import msgspec
 import pytest
+from tests.component.controllers.world import simulated
 
 from pybernetes.aio.simulation import SimulatedClock, run_simulated
 from pybernetes.api.errors import NotFound
@@ -90,19 +91,6 @@ async def world(
         for task in (scheduling, serving):
             task.cancel()
         await asyncio.gather(scheduling, serving, return_exceptions=True)
-
-
-def simulated(test: Callable[[], Awaitable[None]]) -> Callable[[], None]:
-    """Runs an async test on virtual time."""
-
-    def run() -> None:
-        async def main() -> None:
-            await test()
-
-        run_simulated(main())
-
-    run.__name__, run.__doc__ = test.__name__, test.__doc__
-    return run
 
 
 @simulated

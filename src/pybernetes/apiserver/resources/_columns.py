@@ -9,17 +9,8 @@ from pybernetes.apiserver.resource import Column
 NONE = "<none>"
 
 
-def created(obj: Object) -> object:
-    """When the object was created."""
-    return (obj.get("metadata") or {}).get("creationTimestamp")
-
-
-def _name(obj: Object) -> object:
-    return obj["metadata"]["name"]
-
-
-AGE = Column("Age", created, type="date", description="Time since the object was created.")
-NAME = Column("Name", _name, format="name", description="Name of the object.")
+NAME = Column("Name", lambda obj: obj["metadata"].get("name", ""), format="name", description="Name of the object.")
+AGE = Column("Age", lambda obj: obj["metadata"].get("creationTimestamp"), type="date", description="Time of creation.")
 
 
 def wide(column: Column) -> Column:

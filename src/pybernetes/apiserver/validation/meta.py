@@ -170,3 +170,12 @@ def _update(meta: Mapping[str, Any], old: Mapping[str, Any]) -> FieldErrors:
 def _before_suffix(prefix: str) -> str:
     """A generateName as names are checked: its last dash stands for what will follow."""
     return f"{prefix[:-2]}a" if len(prefix) > 1 and prefix.endswith("-") else prefix
+
+
+def keep_metadata(obj: Object, old: Object) -> None:
+    """For writes of status that touch nothing else: what the client may change in metadata stays as stored."""
+    for field in ("labels", "annotations", "finalizers", "ownerReferences"):
+        if field in old["metadata"]:
+            obj["metadata"][field] = old["metadata"][field]
+        else:
+            obj["metadata"].pop(field, None)

@@ -207,7 +207,7 @@ def _time_faults(obj: Object, leaf: x509.Certificate) -> FieldErrors:
             return
 
 
-def _judge(call: Call, obj: Object, old: Object | None) -> None:
+async def _judge(call: Call, obj: Object, old: Object | None) -> None:
     """Of an answer, what takes a clock and an authorizer. Raises Invalid."""
     if old is None or call.subresource != "status" or status(obj) == status(old):
         return

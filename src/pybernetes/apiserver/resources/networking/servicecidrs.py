@@ -7,7 +7,7 @@ from pybernetes.apiserver.resources._columns import AGE, spec
 from pybernetes.apiserver.validation.addresses import canonical_cidr, family
 from pybernetes.apiserver.validation.fields import IMMUTABLE, FieldErrors, check
 from pybernetes.apiserver.validation.internal import internal
-from pybernetes.apiserver.validation.status import keep_metadata
+from pybernetes.apiserver.validation.meta import keep_metadata
 
 _CIDRS = "spec.cidrs"
 _MOST = 2

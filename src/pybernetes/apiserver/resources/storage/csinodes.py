@@ -9,7 +9,7 @@ from pybernetes.api.objects import Object
 from pybernetes.apiserver.resource import Column, Resource
 from pybernetes.apiserver.resources._columns import AGE, spec
 from pybernetes.apiserver.validation.fields import IMMUTABLE, FieldErrors, check, each, non_negative
-from pybernetes.apiserver.validation.status import keep_metadata
+from pybernetes.apiserver.validation.meta import keep_metadata
 from pybernetes.apiserver.validation.storage import GROUP
 from pybernetes.apiserver.validation.volume_sources import csi_driver_name
 

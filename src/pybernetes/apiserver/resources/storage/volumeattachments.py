@@ -11,7 +11,7 @@ from pybernetes.apiserver.resources._columns import AGE, spec, status
 from pybernetes.apiserver.validation.claims import access_modes
 from pybernetes.apiserver.validation.fields import IMMUTABLE, FieldErrors, check
 from pybernetes.apiserver.validation.internal import internal
-from pybernetes.apiserver.validation.status import keep_metadata
+from pybernetes.apiserver.validation.meta import keep_metadata
 from pybernetes.apiserver.validation.storage import GROUP
 from pybernetes.apiserver.validation.volume_sources import csi_driver_name, volume_source
 
