@@ -24,10 +24,10 @@ def test_documents_keep_their_lines_and_empty_ones_are_skipped() -> None:
 def test_keys_given_twice_are_told_with_their_lines_and_the_last_holds() -> None:
     text = "a: 1\nb: 2\na: 3\nc:\n  d: 1\n  d: 1\n"
     assert yaml.load(text)["a"] == 3
-    assert yaml.duplicate_keys(text) == (
+    assert yaml.decode_strictly(text)[1] == (
         'yaml: unmarshal errors:\n  line 3: key "a" already set in map\n  line 6: key "d" already set in map',
     )
-    assert yaml.duplicate_keys("a: 1\n") == ()
+    assert yaml.decode_strictly("a: 1\n") == ({"a": 1}, ())
 
 
 @pytest.mark.parametrize("text", ["a: [1", "a: b: c", "&a [*a]", "!!python/object:os.system x", "{[]: 1}", b"\xff\xff"])
@@ -89,3 +89,10 @@ def test_faults_have_the_words_and_lines_of_go_yaml(text: str, words: str) -> No
     with pytest.raises(BadRequest) as raised:
         yaml.decode(text)
     assert raised.value.message == f"error converting YAML to JSON: yaml: {words}"
+
+
+@pytest.mark.parametrize("opening", ["[", "{a: ", "- ", "? "])
+def test_nesting_that_would_end_the_process_is_refused(opening: str) -> None:
+    closing = {"[": "]", "{a: ": "}"}.get(opening, "x")
+    with pytest.raises(BadRequest, match="exceeded max depth"):
+        yaml.decode(opening * 100_000 + closing * (100_000 if closing != "x" else 1))
