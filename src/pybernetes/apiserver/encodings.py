@@ -19,11 +19,12 @@ from pybernetes.apiserver.tables import Include, cells, definitions
 from pybernetes.apiserver.watchcache.entry import Entry
 from pybernetes.apiserver.watchcache.watcher import json_error
 from pybernetes.wire.codecs import protobuf, yaml
-from pybernetes.wire.codecs.varint import block
+from pybernetes.wire.codecs.varint import block, field_tag, varint
 
 JSON, YAML, PROTOBUF = "application/json", "application/yaml", "application/vnd.kubernetes.protobuf"
 _ACCEPTED = (JSON, YAML, PROTOBUF)
 _META_VERSIONS = ("v1", "v1beta1")
+_ITEM = field_tag(2, 2)
 _INITIAL_END = {"k8s.io/initial-events-end": "true"}
 
 
@@ -85,19 +86,18 @@ class JsonEncoding:
 
     def page(self, served: Served, page: Page) -> bytes:
         known = served.facts
-        parts = [
-            f'{{"kind":"{served.listed}","apiVersion":"{known.api_version}","metadata":'.encode(),
-            orjson.dumps(page.metadata()),
-            b',"items":[',
-        ]
-        if page.entries:
-            if served.own_form:  # custom resources say of each what it is
-                parts.append(b",".join([entry.json for entry in page.entries]))
-            else:
-                # Items of a typed list carry no kind: the list's own says it.
-                parts += [b"{", b",{".join([entry.body for entry in page.entries])]
-        parts.append(b"]}")
-        return b"".join(parts)
+        head = f'{{"kind":"{served.listed}","apiVersion":"{known.api_version}","metadata":'.encode()
+        head += orjson.dumps(page.metadata()) + b',"items":['
+        if served.own_form:  # custom resources say of each what it is
+            separator, bodies = b",", [entry.json for entry in page.entries]
+        else:  # items of a typed list carry no kind: the list's own says it
+            separator, bodies = b",{", [entry.body for entry in page.entries]
+        if not bodies:
+            return head + b"]}"
+        # Once over what may be many megabytes: the ends go into the first and the last.
+        bodies[0] = head + separator[1:] + bodies[0]
+        bodies[-1] += b"]}"
+        return separator.join(bodies)
 
     def frame(self, kind: str, entry: Entry, *, first: bool = False) -> bytes:
         return b'{"type":"%b","object":%b%b}\n' % (kind.encode(), entry.served.head, entry.body)
@@ -192,9 +192,8 @@ class PartialProtobuf(PartialEncoding):
         return found
 
     def page(self, served: Served, page: Page) -> bytes:
-        parts = [block(1, protobuf.encode(page.metadata(), schema.LIST_META))]
-        parts += [block(2, self._message(entry)) for entry in page.entries]
-        return self._wrapped(b"".join(parts), "PartialObjectMetadataList")
+        raw = _protobuf_list(page, [self._message(entry) for entry in page.entries])
+        return self._wrapped(raw, "PartialObjectMetadataList")
 
     def frame(self, kind: str, entry: Entry, *, first: bool = False) -> bytes:
         return protobuf.watch_event(kind, self.entry(entry))
@@ -304,9 +303,8 @@ class ProtobufEncoding:
         return protobuf.wrap(_message(entry), known.api_version, known.kind)
 
     def page(self, served: Served, page: Page) -> bytes:
-        parts = [block(1, protobuf.encode(page.metadata(), schema.LIST_META))]
-        parts += [block(2, _message(entry)) for entry in page.entries]
-        return protobuf.wrap(b"".join(parts), served.facts.api_version, f"{served.facts.kind}List")
+        raw = _protobuf_list(page, [_message(entry) for entry in page.entries])
+        return protobuf.wrap(raw, served.facts.api_version, f"{served.facts.kind}List")
 
     def frame(self, kind: str, entry: Entry, *, first: bool = False) -> bytes:
         return protobuf.watch_event(kind, self.entry(entry))
@@ -320,6 +318,13 @@ class ProtobufEncoding:
 
     def error(self, status: Object) -> bytes:
         return protobuf.watch_event("ERROR", self.value(status))
+
+
+def _protobuf_list(page: Page, messages: Iterable[bytes]) -> bytes:
+    parts = [block(1, protobuf.encode(page.metadata(), schema.LIST_META))]
+    for message in messages:
+        parts += (_ITEM, varint(len(message)), message)
+    return b"".join(parts)
 
 
 def _message(entry: Entry) -> bytes:

@@ -13,7 +13,7 @@ from pybernetes.api.errors import BadRequest, UnsupportedMediaType
 from pybernetes.api.objects import GroupVersionKind, Object, split_api_version
 from pybernetes.wire.codecs import messages
 from pybernetes.wire.codecs.messages import MAGIC, blocks
-from pybernetes.wire.codecs.varint import Malformed, block
+from pybernetes.wire.codecs.varint import Malformed, block, field_tag, varint
 
 CONTENT_TYPE = "application/vnd.kubernetes.protobuf"
 
@@ -34,7 +34,7 @@ class Envelope(msgspec.Struct, frozen=True):
 def wrap(raw: bytes, api_version: str, kind: str) -> bytes:
     """The message of an object in its envelope: the body of a request or an answer."""
     type_meta = block(1, api_version.encode()) + block(2, kind.encode())
-    return MAGIC + block(1, type_meta) + block(2, raw) + b"\x1a\x00\x22\x00"
+    return b"".join((MAGIC, block(1, type_meta), field_tag(2, 2), varint(len(raw)), raw, b"\x1a\x00\x22\x00"))
 
 
 def unwrap(data: bytes) -> Envelope:
