@@ -15,7 +15,6 @@ import uvloop
 
 from pybernetes.client import kubeconfig
 
-
 _YOUNG = (10_000, 20, 20)
 """gc's thresholds. The standard 700 is less than the dicts of a few requests, which die without it."""
 _SETTLED = 10.0
