@@ -1,5 +1,6 @@
 """JSON documents as patches see them: copies, equality, and how a patch that does not fit is refused."""
 
+from collections.abc import Hashable
 from typing import Any
 
 from pybernetes.api.errors import BadRequest, Invalid
@@ -21,6 +22,15 @@ def equal(one: Any, other: Any) -> bool:
     if isinstance(one, list):
         return isinstance(other, list) and len(one) == len(other) and all(map(equal, one, other))
     return isinstance(one, bool) == isinstance(other, bool) and bool(one == other)
+
+
+def token(value: Any) -> Hashable:
+    """Something hashable that is equal for values that are `equal`, and for no others."""
+    if isinstance(value, dict):
+        return ("map", frozenset((key, token(item)) for key, item in value.items()))
+    if isinstance(value, list):
+        return ("list", tuple(map(token, value)))
+    return ("bool", value) if isinstance(value, bool) else value  # type: ignore[no-any-return]  # a scalar
 
 
 def printed(value: Any) -> str:

@@ -6,6 +6,7 @@ sets, when of scalars); all others are replaced. Directives: `$patch` (delete, r
 patch's order, with those that only the server knows kept where they were among them.
 """
 
+from collections import deque
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,7 +14,7 @@ from pybernetes.api import schema
 from pybernetes.api.errors import BadRequest
 from pybernetes.api.objects import Object
 from pybernetes.api.schema import Field
-from pybernetes.rules.patch.document import copied, equal, rejected, unreadable
+from pybernetes.rules.patch.document import copied, equal, rejected, token, unreadable
 
 DIRECTIVE = "$patch"
 RETAIN = "$retainKeys"
@@ -137,7 +138,8 @@ def _delete_from(result: Object, key: str, values: Any) -> None:
         raise BadRequest("invalid patch format of primitive list")
     there = result.get(key)
     if isinstance(there, list):
-        result[key] = [item for item in there if not any(equal(item, value) for value in values)]
+        gone = _places(values)
+        result[key] = [item for item in there if token(item) not in gone]
 
 
 def _merge_ordered(result: Object, patch: Object, field: Field | None) -> None:
@@ -184,7 +186,8 @@ def _merge_list(original: list[Any], changes: list[Any], field: Field | None) ->
         raise rejected("lists of lists are not supported")
     if not any(isinstance(item, dict) for item in everything):
         merged = list(original)
-        merged.extend(item for item in changes if not _has(original, item))
+        known = _places(original)
+        merged.extend(item for item in changes if token(item) not in known)
         return _ordered(_distinct(merged), changes, original, field)
     if not all(isinstance(item, dict) for item in everything):
         raise rejected("list element types are not identical")
@@ -195,11 +198,12 @@ def _merge_list(original: list[Any], changes: list[Any], field: Field | None) ->
     if replaced:
         return [_plain(item) for item in rest]
     merged = list(kept)
+    places = _places([item.get(key) for item in merged])
     for item in rest:
         if key not in item:
             raise _no_merge_key(item, key)
-        place = next((n for n, there in enumerate(merged) if equal(there.get(key), item[key])), None)
-        if place is None:
+        place = places.setdefault(token(item[key]), len(merged))
+        if place == len(merged):
             merged.append(_plain(item))
         else:
             merged[place] = _merge_map(merged[place], item, field.item if field else None)
@@ -208,7 +212,7 @@ def _merge_list(original: list[Any], changes: list[Any], field: Field | None) ->
 
 def _special(original: list[Any], changes: list[Any], key: str) -> tuple[list[Any], list[Any], bool]:
     """Performs `$patch` inside a keyed list: (what stays of the original, what is to merge, replace everything)."""
-    kept, rest, replaced = original, [], False
+    rest, gone, replaced = [], set(), False
     for item in changes:
         match item.get(DIRECTIVE):
             case None:
@@ -216,31 +220,38 @@ def _special(original: list[Any], changes: list[Any], key: str) -> tuple[list[An
             case "delete":
                 if key not in item:
                     raise _no_merge_key(item, key)
-                value = item[key]
-                kept = [there for there in kept if not equal(there.get(key), value)]
+                gone.add(token(item[key]))
             case "replace":
                 replaced = True
             case "merge":
                 raise BadRequest("merging lists cannot yet be specified in the patch")
             case other:
                 raise BadRequest(f"unknown patch type: {other} in map: {item}")
-    return kept, rest, replaced
+    return [there for there in original if token(there.get(key)) not in gone], rest, replaced
 
 
 def _ordered(merged: list[Any], wanted: Sequence[Any], server: Sequence[Any], field: Field | None) -> list[Any]:
     """`wanted` items in that order; the others stay before whatever they preceded on the server."""
-    order = [_identity(item, field) for item in wanted]
-    before = [_identity(item, field) for item in server]
-    items = [(_identity(item, field), item) for item in merged]
-    ours = sorted((pair for pair in items if _has(order, pair[0])), key=lambda pair: _index(order, pair[0]))
-    others = [pair for pair in items if not _has(order, pair[0])]
+    order = _places([_identity(item, field) for item in wanted])
+    before = _places([_identity(item, field) for item in server])
+    items = [(token(_identity(item, field)), item) for item in merged]
+    ours = deque(sorted((pair for pair in items if pair[0] in order), key=lambda pair: order[pair[0]]))
+    others = deque(pair for pair in items if pair[0] not in order)
     result: list[Any] = []
     while ours and others:
-        mine, theirs = _index(before, ours[0][0]), _index(before, others[0][0])
+        mine, theirs = before.get(ours[0][0], -1), before.get(others[0][0], -1)
         first = others if 0 <= theirs < mine else ours
-        result.append(first.pop(0)[1])
+        result.append(first.popleft()[1])
     result.extend(item for _, item in (*ours, *others))
     return result
+
+
+def _places(items: Sequence[Any]) -> dict[Any, int]:
+    """Where each value is for the first time, by its token: long lists are merged in linear time."""
+    found: dict[Any, int] = {}
+    for place, item in enumerate(items):
+        found.setdefault(token(item), place)
+    return found
 
 
 def _identity(item: Any, field: Field | None) -> Any:
@@ -248,20 +259,12 @@ def _identity(item: Any, field: Field | None) -> Any:
     return item.get(key) if isinstance(item, dict) and key else item
 
 
-def _index(items: Sequence[Any], wanted: Any) -> int:
-    return next((n for n, item in enumerate(items) if equal(item, wanted)), -1)
-
-
 def _has(items: Sequence[Any], wanted: Any) -> bool:
-    return _index(items, wanted) >= 0
+    return any(equal(item, wanted) for item in items)
 
 
 def _distinct(items: Sequence[Any]) -> list[Any]:
-    result: list[Any] = []
-    for item in items:
-        if not _has(result, item):
-            result.append(item)
-    return result
+    return [items[place] for place in _places(items).values()]
 
 
 def _maps(original: Object, modified: Object, current: Object, field: Field | None) -> Object:
