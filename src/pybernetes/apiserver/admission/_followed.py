@@ -60,14 +60,3 @@ def containers(spec: Mapping[str, Any], *, ephemeral: bool = False) -> Iterator[
 def annotations(obj: Mapping[str, Any]) -> Mapping[str, str]:
     """metadata.annotations, or none."""
     return (obj.get("metadata") or {}).get("annotations") or {}
-
-
-def changes_only_ownership(obj: Mapping[str, Any], old: Mapping[str, Any] | None) -> bool:
-    """Whether an update touches nothing but finalizers and owner references: the garbage collector's work."""
-    return old is not None and _without_ownership(obj) == _without_ownership(old)
-
-
-def _without_ownership(obj: Mapping[str, Any]) -> Mapping[str, Any]:
-    left_out = ("finalizers", "ownerReferences", "managedFields", "resourceVersion")
-    metadata = {name: value for name, value in (obj.get("metadata") or {}).items() if name not in left_out}
-    return {**obj, "metadata": metadata}

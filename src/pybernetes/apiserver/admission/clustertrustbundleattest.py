@@ -1,8 +1,8 @@
 """ClusterTrustBundleAttest: only who may `attest` for a signer publishes what its certificates are trusted by."""
 
-from pybernetes.apiserver.admission._followed import changes_only_ownership
 from pybernetes.apiserver.extension import Admission, AdmissionRequest
 from pybernetes.apiserver.resources.certificates._signing import refuse_unless
+from pybernetes.apiserver.validation.meta import changes_only_ownership
 
 
 async def _validate(request: AdmissionRequest) -> None:

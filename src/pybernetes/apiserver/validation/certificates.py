@@ -95,7 +95,7 @@ def issued_fault(encoded: str) -> str:
     """What is wrong with a CertificateSigningRequest's status.certificate (base64), empty for a good or empty one."""
     if not encoded:
         return ""
-    blocks = list(pem_blocks(_decoded(encoded).decode(errors="replace")))
+    blocks = list(pem_blocks(decoded(encoded).decode(errors="replace")))
     for block in blocks:
         if block.type != "CERTIFICATE":
             return f'only CERTIFICATE PEM blocks are allowed, found "{block.type}"'
@@ -106,7 +106,8 @@ def issued_fault(encoded: str) -> str:
     return "" if blocks else "must contain at least one CERTIFICATE PEM block"
 
 
-def _decoded(encoded: str) -> bytes:
+def decoded(encoded: str) -> bytes:
+    """Base64, nothing for what is none."""
     try:
         return base64.b64decode(encoded)
     except binascii.Error:

@@ -25,6 +25,11 @@ def not_found(field: str, value: object) -> FieldError:
     return FieldError("FieldValueNotFound", field, f"Not found: {shown(value)}")
 
 
+def invalid_whole(field: str, detail: str) -> FieldError:
+    """`field: Invalid value: detail`: a fault of more than one can be shown, or of what is nobody's business."""
+    return FieldError("FieldValueInvalid", field, f"Invalid value: {detail}")
+
+
 def too_many(field: str, actual: int, limit: int) -> FieldError:
     """`field: Too many: 5: must have at most 3 items`."""
     items = "item" if limit == 1 else "items"

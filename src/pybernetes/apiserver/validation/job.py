@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pybernetes.api import names
-from pybernetes.api.errors import FieldError, duplicate, invalid_value, not_supported, required, too_long
-from pybernetes.apiserver.validation.fields import FieldErrors, check, each, non_negative, too_many
+from pybernetes.api.errors import duplicate, invalid_value, not_supported, required, too_long
+from pybernetes.apiserver.validation.fields import FieldErrors, check, each, invalid_whole, non_negative, too_many
 from pybernetes.apiserver.validation.internal import internal
 from pybernetes.apiserver.validation.paths import domain_prefixed_path
 from pybernetes.apiserver.validation.pod.spec import validate_template
@@ -29,11 +29,6 @@ _MANAGER_LIMIT = 63
 _ACTIONS = ("Count", "FailIndex", "FailJob", "Ignore")
 _OPERATORS = ("In", "NotIn")
 _STATES = ("False", "True", "Unknown")
-
-
-def invalid_whole(field: str, detail: str) -> FieldError:
-    """`field: Invalid value: detail`: a fault of more than one can be shown."""
-    return FieldError("FieldValueInvalid", field, f"Invalid value: {detail}")
 
 
 def validate_job_spec(spec: Mapping[str, Any], path: str) -> FieldErrors:

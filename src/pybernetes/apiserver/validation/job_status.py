@@ -5,8 +5,8 @@ from typing import Any
 
 from pybernetes.api.errors import duplicate, invalid_value, required
 from pybernetes.api.objects import Object
-from pybernetes.apiserver.validation.fields import IMMUTABLE, FieldErrors
-from pybernetes.apiserver.validation.job import INDEXED, invalid_whole
+from pybernetes.apiserver.validation.fields import IMMUTABLE, FieldErrors, invalid_whole
+from pybernetes.apiserver.validation.job import INDEXED
 from pybernetes.apiserver.validation.workloads import validate_status_counts
 from pybernetes.rules import indexes
 

@@ -102,6 +102,15 @@ def template_meta(template: Mapping[str, Any], path: str) -> FieldErrors:
     yield from annotations(meta.get("annotations") or {}, f"{path}.annotations")
 
 
+def only_labels(meta: Mapping[str, Any], path: str) -> FieldErrors:
+    """metadata of a template whose objects are named by the server: labels and annotations, and nothing else."""
+    yield from annotations(meta.get("annotations") or {}, f"{path}.annotations")
+    yield from labels(meta.get("labels") or {}, f"{path}.labels")
+    for field, value in meta.items():
+        if value and field not in ("annotations", "labels"):
+            yield field_forbidden(f"{path}.{field}", "cannot be set")
+
+
 def _owners(owners: Iterable[Mapping[str, Any]], path: str) -> FieldErrors:
     controller = ""
     for index, owner in enumerate(owners):
@@ -173,9 +182,20 @@ def _before_suffix(prefix: str) -> str:
 
 
 def keep_metadata(obj: Object, old: Object) -> None:
-    """For writes of status that touch nothing else: what the client may change in metadata stays as stored."""
+    """For writes of a part that touch nothing else: what the client may change in metadata stays as stored."""
     for field in ("labels", "annotations", "finalizers", "ownerReferences"):
         if field in old["metadata"]:
             obj["metadata"][field] = old["metadata"][field]
         else:
             obj["metadata"].pop(field, None)
+
+
+def changes_only_ownership(obj: Mapping[str, Any], old: Mapping[str, Any] | None) -> bool:
+    """Whether an update touches nothing but finalizers and owner references: the garbage collector's work."""
+    return old is not None and _without_ownership(obj) == _without_ownership(old)
+
+
+def _without_ownership(obj: Mapping[str, Any]) -> Mapping[str, Any]:
+    left_out = ("finalizers", "ownerReferences", "managedFields", "resourceVersion")
+    metadata = {name: value for name, value in (obj.get("metadata") or {}).items() if name not in left_out}
+    return {**obj, "metadata": metadata}

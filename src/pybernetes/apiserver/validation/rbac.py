@@ -10,6 +10,7 @@ from pybernetes.apiserver.extension import Attributes, Decision
 from pybernetes.apiserver.resource import Call
 from pybernetes.apiserver.validation.fields import FieldErrors, check, each
 from pybernetes.apiserver.validation.internal import internal
+from pybernetes.apiserver.validation.meta import changes_only_ownership
 from pybernetes.rules.rbac import Rule, compact, rule_of, uncovered
 
 GROUP = "rbac.authorization.k8s.io"
@@ -94,7 +95,7 @@ async def refuse_escalation(call: Call, obj: Object, old: Object | None) -> None
     name = "" if old is None else obj["metadata"]["name"]
     if MASTERS in call.user.groups or _may(call, "escalate", name, call.resource.plural):
         return
-    if old is not None and _is_for_garbage_collection(obj, old):
+    if changes_only_ownership(obj, old):
         return
     _refuse(call, obj, [rule_of(rule) for rule in obj.get("rules") or ()])
     if (_aggregates(obj) or (old is not None and _aggregates(old))) and _not_held(call, _EVERYTHING):
@@ -106,7 +107,7 @@ async def refuse_binding(call: Call, obj: Object, old: Object | None) -> None:
     """A before_write hook of bindings: a role that the writer does not hold needs the verb `bind`. Raises Forbidden."""
     reference = obj.get("roleRef") or {}
     kind, name = reference.get("kind", ""), reference.get("name", "")
-    if MASTERS in call.user.groups or (old is not None and _is_for_garbage_collection(obj, old)):
+    if MASTERS in call.user.groups or changes_only_ownership(obj, old):
         return
     of_namespace = kind == "Role"
     if _may(call, "bind", name, "roles" if of_namespace else "clusterroles"):
@@ -125,15 +126,6 @@ _EVERYTHING = (
 
 def _aggregates(role: Object) -> bool:
     return bool((role.get("aggregationRule") or {}).get("clusterRoleSelectors"))
-
-
-def _is_for_garbage_collection(obj: Object, old: Object) -> bool:
-    return _without_owners(obj) == _without_owners(old)
-
-
-def _without_owners(obj: Object) -> Object:
-    skipped = ("ownerReferences", "finalizers", "managedFields", "resourceVersion")
-    return {**obj, "metadata": {key: value for key, value in obj["metadata"].items() if key not in skipped}}
 
 
 def _may(call: Call, verb: str, name: str, plural: str) -> bool:

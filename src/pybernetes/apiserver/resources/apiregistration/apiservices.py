@@ -12,6 +12,7 @@ from pybernetes.api.objects import GroupResource, Object
 from pybernetes.apiserver.resource import Call, Column, Resource
 from pybernetes.apiserver.resources._columns import AGE, spec, status
 from pybernetes.apiserver.validation.fields import FieldErrors, check, each
+from pybernetes.apiserver.validation.meta import keep_metadata
 
 GROUP = "apiregistration.k8s.io"
 _PORT = 443
@@ -74,13 +75,6 @@ def _validate_status(obj: Object, old: Object) -> FieldErrors:
             yield not_supported(f"{at}.status", condition.get("status") or "", _STATES)
 
 
-def _prepare_status(obj: Object, old: Object) -> None:
-    for field in ("labels", "annotations", "finalizers", "ownerReferences"):
-        obj["metadata"].pop(field, None)
-        if field in old["metadata"]:
-            obj["metadata"][field] = old["metadata"][field]
-
-
 async def _judge(call: Call, obj: Object, old: Object | None) -> None:
     """Whether it can be reached, where that is known without asking."""
     if call.subresource or (old is not None and spec(old).get("service") == spec(obj).get("service")):
@@ -131,7 +125,7 @@ RESOURCE = Resource(
     default=_default,
     validate=_validate,
     validate_status=_validate_status,
-    prepare_status=_prepare_status,
+    prepare_status=keep_metadata,
     validate_name=names.path_segment,
     before_write=_judge,
     generation=False,

@@ -3,9 +3,6 @@
 The controllers certificatesigningrequest_approving and _signing answer kubelets' requests.
 """
 
-import base64
-import binascii
-
 from pybernetes.aio.clock import rfc3339
 from pybernetes.api import names
 from pybernetes.api.errors import duplicate, field_forbidden, invalid_value, not_supported, required
@@ -13,7 +10,7 @@ from pybernetes.api.objects import Object
 from pybernetes.apiserver.resource import Call, Column, Part, Resource, Subresource
 from pybernetes.apiserver.resources._columns import AGE, NONE, spec, status
 from pybernetes.apiserver.resources.certificates._signing import GROUP
-from pybernetes.apiserver.validation.certificates import issued_fault, request_fault, signer_name
+from pybernetes.apiserver.validation.certificates import decoded, issued_fault, request_fault, signer_name
 from pybernetes.apiserver.validation.fields import FieldErrors, each, one_of
 from pybernetes.rules.ages import age
 
@@ -85,7 +82,7 @@ def _note_times(obj: Object, old: Object, now: str) -> None:
 def _validate(obj: Object) -> FieldErrors:
     own = spec(obj)
     encoded = own.get("request") or ""
-    fault = request_fault(_decoded(encoded))
+    fault = request_fault(decoded(encoded))
     if fault:
         yield invalid_value("spec.request", encoded, fault)
     usages = own.get("usages") or []
@@ -106,13 +103,6 @@ def _validate(obj: Object) -> FieldErrors:
     if seconds is not None and seconds < _SHORTEST:
         text = "may not specify a duration less than 600 seconds (10 minutes)"
         yield invalid_value("spec.expirationSeconds", seconds, text)
-
-
-def _decoded(encoded: str) -> bytes:
-    try:
-        return base64.b64decode(encoded)
-    except binascii.Error:
-        return b""
 
 
 def _of_type(obj: Object, kind: str) -> list[Object]:

@@ -1,7 +1,5 @@
 """PodCertificateRequest: a kubelet asks a signer for a certificate of a Pod; the signer answers in status, once."""
 
-import base64
-import binascii
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,14 +9,14 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from pybernetes.aio.clock import seconds_of
 from pybernetes.api import errors, names
-from pybernetes.api.errors import FieldError, field_forbidden, invalid_value, not_supported, required, too_long
+from pybernetes.api.errors import field_forbidden, invalid_value, not_supported, required, too_long
 from pybernetes.api.objects import Object
 from pybernetes.apiserver.resource import Call, Column, Resource
 from pybernetes.apiserver.resources._columns import AGE, spec, status
 from pybernetes.apiserver.resources.certificates._signing import GROUP, may
-from pybernetes.apiserver.validation.certificates import certificate, pem_blocks, request, signer_name
+from pybernetes.apiserver.validation.certificates import certificate, decoded, pem_blocks, request, signer_name
 from pybernetes.apiserver.validation.conditions import validate_conditions
-from pybernetes.apiserver.validation.fields import FieldErrors, check, each, immutable
+from pybernetes.apiserver.validation.fields import FieldErrors, check, each, immutable, invalid_whole
 from pybernetes.apiserver.validation.meta import annotations
 
 _DAY = 24 * 3600
@@ -74,13 +72,13 @@ def _validate(obj: Object) -> FieldErrors:
 
 def _request_faults(own: Mapping[str, Any]) -> FieldErrors:
     encoded = own.get("stubPKCS10Request") or ""
-    der = _decoded(encoded)
+    der = decoded(encoded)
     if len(der) > _REQUEST_LIMIT:
         yield too_long(_REQUEST, _REQUEST_LIMIT)
         return
     found = request(der)
     if found is None:
-        yield _plain(_REQUEST, "must be a valid PKCS#10 CSR, signed by its own key")
+        yield invalid_whole(_REQUEST, "must be a valid PKCS#10 CSR, signed by its own key")
         return
     key = found.public_key()
     if isinstance(key, ec.EllipticCurvePublicKey):
@@ -92,23 +90,11 @@ def _request_faults(own: Mapping[str, Any]) -> FieldErrors:
             text = "RSA keys must have modulus size 3072 or 4096"
             yield invalid_value(_REQUEST, f"{key.key_size}-bit modulus", text)
     elif not isinstance(key, ed25519.Ed25519PublicKey):
-        yield _plain(_REQUEST, "unknown public key type; supported types are Ed25519, ECDSA, and RSA")
+        yield invalid_whole(_REQUEST, "unknown public key type; supported types are Ed25519, ECDSA, and RSA")
 
 
 def _validate_update(obj: Object, old: Object) -> FieldErrors:
     yield from immutable("spec", spec(obj), spec(old))
-
-
-def _decoded(encoded: str) -> bytes:
-    try:
-        return base64.b64decode(encoded)
-    except binascii.Error:
-        return b""
-
-
-def _plain(path: str, text: str) -> FieldError:
-    """Without the value, which is long or nobody's business."""
-    return FieldError("FieldValueInvalid", path, f"Invalid value: {text}")
 
 
 # --- what is answered
@@ -125,15 +111,15 @@ def _validate_status(obj: Object, old: Object) -> FieldErrors:
         yield from faults
     elif _ended(old, *_ENDS):
         if status(obj) != status(old):
-            yield _plain("status", "immutable after PodCertificateRequest is issued, denied, or failed")
+            yield invalid_whole("status", "immutable after PodCertificateRequest is issued, denied, or failed")
     elif _ended(obj, "Denied", "Failed"):
         if any(field != "conditions" and value for field, value in status(obj).items()):
             text = "non-condition status fields must be empty when denying or failing the PodCertificateRequest"
-            yield _plain("status", text)
+            yield invalid_whole("status", text)
     elif _ended(obj, "Issued"):
         yield from _issued_faults(obj)
     elif status(obj) != status(old):
-        yield _plain("status", 'status is immutable unless transitioning to "Issued", "Denied", or "Failed"')
+        yield invalid_whole("status", 'status is immutable unless transitioning to "Issued", "Denied", or "Failed"')
 
 
 def _condition_faults(obj: Object) -> FieldErrors:
@@ -165,7 +151,7 @@ def _issued_faults(obj: Object) -> FieldErrors:
         fault = "issued certificate chain must consist entirely of CERTIFICATE PEM blocks"
     elif leaf is None:
         fault = "leaf certificate does not parse as valid X.509"
-    elif not _is_for(leaf, _decoded(spec(obj).get("stubPKCS10Request") or "")):
+    elif not _is_for(leaf, decoded(spec(obj).get("stubPKCS10Request") or "")):
         fault = "leaf certificate was not issued to the requested public key"
     elif any(certificate(block.der) is None for block in blocks[1:]):
         fault = "intermediate certificate does not parse as valid X.509"

@@ -6,7 +6,7 @@ from pybernetes.apiserver.resources._columns import AGE, spec
 from pybernetes.apiserver.validation.deviceclaims import default_claim, refuse_admin_access, validate_claim
 from pybernetes.apiserver.validation.devices import GROUP
 from pybernetes.apiserver.validation.fields import FieldErrors, immutable
-from pybernetes.apiserver.validation.meta import template_meta
+from pybernetes.apiserver.validation.meta import only_labels
 
 
 def _default(obj: Object) -> None:
@@ -14,7 +14,7 @@ def _default(obj: Object) -> None:
 
 
 def _validate(obj: Object) -> FieldErrors:
-    yield from template_meta(spec(obj), "spec.metadata")
+    yield from only_labels(spec(obj).get("metadata") or {}, "spec.metadata")
     yield from validate_claim(spec(obj).get("spec") or {}, "spec.spec")
 
 

@@ -4,23 +4,18 @@ from collections.abc import Mapping
 from typing import Any
 
 from pybernetes.api import names
-from pybernetes.api.errors import duplicate, field_forbidden, invalid_value, required
+from pybernetes.api.errors import duplicate, invalid_value, required
 from pybernetes.apiserver.validation.claims import validate_claim_spec
 from pybernetes.apiserver.validation.fields import FieldErrors, check, each
-from pybernetes.apiserver.validation.meta import annotations, labels
+from pybernetes.apiserver.validation.meta import only_labels
 
 _ONE_OF = "at most one of `resourceClaimName` or `resourceClaimTemplateName` may be specified"
 _EITHER = "must specify one of: `resourceClaimName`, `resourceClaimTemplateName`"
 
 
 def validate_claim_template(template: Mapping[str, Any], path: str) -> FieldErrors:
-    """A PersistentVolumeClaimTemplate: labels and annotations are all that its metadata may have."""
-    meta = template.get("metadata") or {}
-    yield from annotations(meta.get("annotations") or {}, f"{path}.metadata.annotations")
-    yield from labels(meta.get("labels") or {}, f"{path}.metadata.labels")
-    for field, value in meta.items():
-        if value and field not in ("annotations", "labels"):
-            yield field_forbidden(f"{path}.metadata.{field}", "cannot be set")
+    """A PersistentVolumeClaimTemplate."""
+    yield from only_labels(template.get("metadata") or {}, f"{path}.metadata")
     yield from validate_claim_spec(template.get("spec") or {}, f"{path}.spec")
 
 

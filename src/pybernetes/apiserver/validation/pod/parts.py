@@ -6,6 +6,7 @@ from typing import Any
 from pybernetes.api.errors import field_forbidden, invalid_value
 from pybernetes.api.objects import Object
 from pybernetes.apiserver.validation.fields import FieldErrors
+from pybernetes.apiserver.validation.meta import keep_metadata
 from pybernetes.apiserver.validation.pod.annotations import MIRROR, validate_annotation_updates
 from pybernetes.apiserver.validation.pod.qos import qos_class
 from pybernetes.apiserver.validation.pod.spec import validate_pod
@@ -25,11 +26,7 @@ def _keep_all(obj: Object, old: Object, spec: Mapping[str, Any]) -> None:
             obj.pop(field)
     obj.update({field: value for field, value in old.items() if field not in ("kind", "apiVersion", "metadata")})
     obj["spec"] = dict(spec)
-    for field in ("labels", "annotations", "finalizers", "ownerReferences"):
-        if field in old["metadata"]:
-            obj["metadata"][field] = old["metadata"][field]
-        else:
-            obj["metadata"].pop(field, None)
+    keep_metadata(obj, old)
 
 
 def _with(spec: Mapping[str, Any], field: str, value: Any) -> dict[str, Any]:
