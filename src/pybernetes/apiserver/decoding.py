@@ -27,6 +27,8 @@ class Document(Struct, frozen=True):
 
     value: Any
     problems: tuple[str, ...] = ()
+    body: bytes = b""
+    """The JSON that it was, where that tells in which order its problems are."""
 
 
 def canonical(served: Served, obj: Object, old: Object | None = None) -> Object:
@@ -68,7 +70,7 @@ def decode_json(body: bytes, refused: str = _NO_KIND) -> Document:
     """JSON with the duplicate fields it has. Raises BadRequest: `<refused>: ...`."""
     value = json.decode(body, refused)
     try:
-        return Document(value, json.duplicate_fields(body, value))
+        return Document(value, json.duplicate_fields(body, value), body)
     except (TypeError, RecursionError):
         raise BadRequest(f"{refused}: exceeded max depth") from None
 
@@ -123,7 +125,10 @@ def accept(document: Document, form: Form, validation: Validation, warnings: lis
         # The canonical form has no empty list, but this one means something: forget who owns what.
         value = {**value, "metadata": {**metadata, "managedFields": [{}]}}
     result = form.walk(value)
-    report((*document.problems, *result.problems), validation, warnings)
+    problems = (*document.problems, *result.problems)
+    if document.problems and document.body and form.type_name:
+        problems = json.in_order(document.body, problems)
+    report(problems, validation, warnings)
     return result.object
 
 

@@ -15,7 +15,7 @@ from pybernetes.api.objects import Object, User
 from pybernetes.apiserver import applying
 from pybernetes.apiserver.admit import AdmissionChain
 from pybernetes.apiserver.catalog import Catalog, Served
-from pybernetes.apiserver.decoding import accept, canonical, decode, decode_object
+from pybernetes.apiserver.decoding import canonical, decode_object
 from pybernetes.apiserver.deletes import Deletes, delete_options
 from pybernetes.apiserver.encodings import Encoding, Page, choose
 from pybernetes.apiserver.extension import AdmissionRequest
@@ -266,8 +266,7 @@ class Handlers:
             return _value(asked, await custom.create(call, obj), 200)
         kind = "CreateOptions" if asked.info.verb == "create" else "UpdateOptions"
         options = _write_options(asked, kind)
-        document = decode(asked.request, form)
-        obj = accept(document, form, options.validation, call.warnings)
+        obj = decode_object(asked.request, form, options.validation, call.warnings)
         metadata = obj.setdefault("metadata", {})
         place(metadata, served, call.namespace)
         if not metadata.get("name"):

@@ -131,3 +131,25 @@ async def test_a_command_in_a_pod_that_is_not_there_is_not_found(api):
 async def test_a_number_of_log_lines_must_be_one(api, text):
     status, error = await api("GET", f"/api/v1/namespaces/default/pods/none/log?tailLines={quote(text)}")
     assert (status, error["message"]) == (400, f'strconv.ParseInt: parsing "{text}": invalid syntax')
+
+
+async def test_strict_problems_are_told_in_the_order_of_the_document(api):
+    spec = b'{"u":1,"u":2,"w":{"a":1,"a":2},"nodeName":"a","containers":[{"name":"c","name":"d","z":1}],"nodeName":"b"}'
+    body = b'{"metadata":{"name":"x","name":"x","foo":1},"spec":%b,"bar":{}}' % spec
+    code, error = await api("POST", "/api/v1/namespaces/default/pods?fieldValidation=Strict", body)
+    told = [
+        *('duplicate field "metadata.name"', 'unknown field "metadata.foo"', 'unknown field "spec.u"'),
+        *('unknown field "spec.w"', 'duplicate field "spec.containers[0].name"'),
+        *('unknown field "spec.containers[0].z"', 'duplicate field "spec.nodeName"', 'unknown field "bar"'),
+    ]
+    why = f'Pod in version "v1" cannot be handled as a Pod: strict decoding error: {", ".join(told)}'
+    assert (code, error["message"]) == (400, why)
+
+
+async def test_a_subresource_names_its_kind_in_what_it_refuses(api):
+    pod = {"metadata": {"name": "p"}, "spec": {"containers": [{"name": "c", "image": "i"}]}}
+    assert (await api("POST", "/api/v1/namespaces/default/pods", pod))[0] == 201
+    path = "/api/v1/namespaces/default/pods/p/binding?fieldValidation=Strict"
+    code, error = await api("POST", path, {"target": {"kind": "Node", "name": "n"}, "x": 1})
+    why = 'Binding in version "v1" cannot be handled as a Binding: strict decoding error: unknown field "x"'
+    assert (code, error["message"]) == (400, why)

@@ -5,6 +5,7 @@ orjson does the work; only what it refuses, and what may hold a duplicate, is re
 
 import json
 import re
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import orjson
@@ -88,6 +89,38 @@ def _paths(value: Any, path: str, twice: dict[int, list[str]]) -> list[str]:
         for index, inner in enumerate(value):
             found += _paths(inner, f"{path}[{index}]", twice)
     return found
+
+
+def in_order(data: bytes, problems: Iterable[str]) -> tuple[str, ...]:
+    """Unknown and duplicate fields as Go meets them in the document; of one that is unknown it does not matter how often."""
+    places: dict[str, list[int]] = {}
+    for place, path in enumerate(_keys(json.loads(data.decode(errors="replace"), object_pairs_hook=_Pairs), "")):
+        places.setdefault(path, []).append(place)
+    texts = list(problems)
+    skipped = tuple(text[15:-1] for text in texts if text.startswith('unknown field "'))
+    found: dict[str, int] = {}
+    for text in texts:
+        kind, _, rest = text.partition(' field "')
+        path, again = rest[:-1], kind == "duplicate"
+        if not again or (
+            path not in skipped and not path.startswith(tuple(f"{one}{c}" for one in skipped for c in ".["))
+        ):
+            found[text] = places.get(path, [0])[: 1 + again][-1]
+    return tuple(sorted(found, key=found.__getitem__))
+
+
+class _Pairs(list[tuple[str, Any]]):
+    """An object with every field it was given."""
+
+
+def _keys(value: Any, path: str) -> Iterator[str]:
+    if isinstance(value, _Pairs):
+        for name, inner in value:
+            yield (below := f"{path}.{name}" if path else name)
+            yield from _keys(inner, below)
+    elif isinstance(value, list):
+        for index, inner in enumerate(value):
+            yield from _keys(inner, f"{path}[{index}]")
 
 
 class _Fault(Exception):
