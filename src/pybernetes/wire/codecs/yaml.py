@@ -7,6 +7,7 @@ lines at which they begin. PyYAML's C loader does the work.
 from collections.abc import Iterator
 from typing import Any
 
+import orjson
 import yaml
 from msgspec import Struct
 
@@ -57,6 +58,15 @@ def _construct_map(loader: _Loader, node: yaml.MappingNode) -> dict[Any, Any]:
 
 
 _Loader.add_constructor("tag:yaml.org,2002:map", _construct_map)
+
+
+def _construct_int(loader: _Loader, node: yaml.ScalarNode) -> int | float:
+    """Numbers that 64 bits do not hold are floats, as in Go."""
+    value = loader.construct_yaml_int(node)
+    return value if -(2**63) <= value < 2**64 else float(value)
+
+
+_Loader.add_constructor("tag:yaml.org,2002:int", _construct_int)
 
 _MOST_NODES = 1_000_000
 _MOST_LEVELS = 5000
@@ -117,10 +127,12 @@ def decode_strictly(data: bytes | str) -> tuple[Any, tuple[str, ...]]:
     """The same, and what strict decoding says of it: nothing, or one text with a line a key given twice."""
     try:
         found = next(documents(data), None)
-    except ValueError as error:
-        raise BadRequest(str(error)) from None
-    if found is None:
-        return None, ()
+        if found is None:
+            return None, ()
+        orjson.dumps(found.value)
+    except (ValueError, TypeError) as error:  # TypeError: JSON cannot hold it, for its depth or its numbers
+        why = str(error) if isinstance(error, ValueError) else f"error converting YAML to JSON: {str(error).lower()}"
+        raise BadRequest(why) from None
     twice = "\n  ".join(found.duplicates)
     return found.value, (f"yaml: unmarshal errors:\n  {twice}",) if twice else ()
 
@@ -156,6 +168,14 @@ def documents(data: bytes | str) -> Iterator[Document]:
         raise ValueError(f"error converting YAML to JSON: yaml: {_words(error)}") from None
     except RecursionError:
         raise ValueError("error converting YAML to JSON: yaml: exceeded max depth") from None
+    except (
+        ArithmeticError,
+        AttributeError,
+        LookupError,
+        TypeError,
+        ValueError,
+    ):  # a tag that lies: `!!bool x`, `!!int x`
+        raise ValueError("error converting YAML to JSON: yaml: a value cannot be decoded as its tag says") from None
 
 
 def _words(error: Exception) -> str:

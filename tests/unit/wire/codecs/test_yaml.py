@@ -96,3 +96,17 @@ def test_nesting_that_would_end_the_process_is_refused(opening: str) -> None:
     closing = {"[": "]", "{a: ": "}"}.get(opening, "x")
     with pytest.raises(BadRequest, match="exceeded max depth"):
         yaml.decode(opening * 100_000 + closing * (100_000 if closing != "x" else 1))
+
+
+@pytest.mark.parametrize(
+    "value", ["!!bool x", "!!int x", "!!int 0x", "!!float x", "!!timestamp x", "!!binary YQ==", "9" * 400, "9" * 5000]
+)
+def test_values_that_are_not_what_their_tag_says_are_refused(value: str) -> None:
+    with pytest.raises(BadRequest, match="error converting YAML to JSON"):
+        yaml.decode(f"a: {value}")
+
+
+def test_what_json_cannot_hold_is_refused_and_large_numbers_are_floats() -> None:
+    with pytest.raises(BadRequest, match="recursion limit"):
+        yaml.decode("{a: " * 300 + "1" + "}" * 300)
+    assert yaml.decode("a: 99999999999999999999") == {"a": 1e20}
