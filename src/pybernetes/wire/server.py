@@ -30,6 +30,8 @@ log = logging.getLogger(__name__)
 _REASONS = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n" for status in HTTPStatus}
 _FRAMING = frozenset({"connection", "transfer-encoding", "content-length", "keep-alive", "date"})
 _GZIP_FROM = 128 * 1024
+_SLICE = 256 * 1024
+"""Of a body that is written at once: a copy for each step through TLS costs less when it is small."""
 _GZIP_IN_THREAD_FROM = 1024 * 1024
 _PIPELINE = 16
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
@@ -411,11 +413,16 @@ class _ServerConnection(Connection):
                 body = await self._server.compress(body)
                 response.headers.set("content-encoding", "gzip")
                 response.headers.add("vary", "Accept-Encoding")
-            self._write_whole(request.method, response, body, keep)
-            if not self._writable.is_set():
-                self._whole = True
-                await self.drain()
-                self._whole = False
+            rest = self._write_whole(request.method, response, body, keep)
+            self._whole = True
+            while rest or not self._writable.is_set():
+                if not self._writable.is_set() or self.lost:
+                    await self.drain()
+                    self._unsent = 0
+                if rest:
+                    self.write(rest[:_SLICE])
+                    rest = rest[_SLICE:]
+            self._whole = False
         else:
             keep = await self._write_stream(pending, response, response.body, keep)
         return keep
@@ -444,7 +451,8 @@ class _ServerConnection(Connection):
             raise ValueError(f"a response header holds a line break: {response.headers!r}")
         return (head + "\r\n").encode("latin-1")
 
-    def _write_whole(self, method: str, response: Response, body: bytes, keep: bool) -> None:
+    def _write_whole(self, method: str, response: Response, body: bytes, keep: bool) -> memoryview:
+        """Writes the head and as much of the body as goes at once; what is left."""
         bodiless = response.status in (204, 304) or response.status < 200
         framing = "" if bodiless else f"content-length: {len(body)}\r\n"
         try:
@@ -454,7 +462,10 @@ class _ServerConnection(Connection):
             response = status_response(InternalError(_FAULT))
             body = b"" if bodiless else bytes(response.body)  # type: ignore[arg-type] # a Status is whole
             head = self._head(response, f"content-length: {len(body)}\r\n", keep)
-        self.write(head if bodiless or method == "HEAD" else head + body)
+        if bodiless or method == "HEAD":
+            body = b""
+        self.write(head + body[:_SLICE])
+        return memoryview(body)[_SLICE:]
 
     async def _write_stream(self, pending: Parsed, response: Response, body: AsyncIterator[bytes], keep: bool) -> bool:
         """The head at once, then each chunk as it comes; the iterator is closed however this ends."""

@@ -62,7 +62,7 @@ class Connection(asyncio.Protocol):
         if self._gone.is_set():
             raise ConnectionClosedError()
 
-    def write(self, data: bytes) -> None:
+    def write(self, data: bytes | memoryview) -> None:
         """Sends; nothing happens on a socket that is closing."""
         if not self.transport.is_closing():
             self.transport.write(data)

@@ -208,6 +208,20 @@ async def test_large_body_followed_by_a_next_request_is_no_large_head(serve: Ser
     await raw.close()
 
 
+@pytest.mark.parametrize("size", [256 * 1024, 256 * 1024 + 1, 5_000_000])
+async def test_large_answers_arrive_whole_and_before_the_next(serve: Serve, size: int) -> None:
+    body = bytes(range(251)) * (size // 251 + 1)
+
+    async def handler(request: Request) -> Response:
+        return Response(200, body=body[:size] if request.path == "/large" else b"small")
+
+    raw = await Raw.to(await serve(handler))
+    raw.send(b"GET /large HTTP/1.1\r\nHost: a\r\n\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n")
+    assert (await raw.answer())[2] == body[:size]
+    assert (await raw.answer())[2] == b"small"
+    await raw.close()
+
+
 async def test_head_has_the_headers_of_get_and_no_body(serve: Serve) -> None:
     raw = await Raw.to(await serve(echo))
     raw.send(b"HEAD / HTTP/1.1\r\nHost: a\r\n\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n")
