@@ -1,7 +1,6 @@
 """Signer names, PEM bundles and chains: what the kinds of certificates.k8s.io are made of."""
 
 import base64
-import binascii
 import re
 import warnings
 from collections.abc import Iterator
@@ -59,7 +58,7 @@ def pem_blocks(text: str) -> Iterator[Block]:
         headers = bool(blank) and ":" in head
         try:
             der = base64.b64decode("".join((body if headers else found[2]).split()), validate=True)
-        except binascii.Error:
+        except ValueError:  # binascii.Error, or letters that are not ASCII
             continue
         yield Block(found[1], headers, der)
 
@@ -110,7 +109,7 @@ def decoded(encoded: str) -> bytes:
     """Base64, nothing for what is none."""
     try:
         return base64.b64decode(encoded)
-    except binascii.Error:
+    except ValueError:  # binascii.Error, or letters that are not ASCII
         return b""
 
 
