@@ -69,4 +69,4 @@ def parse_request(request: Request, query: dict[str, list[str]]) -> RequestInfo:
 
 def is_true(values: list[str] | None) -> bool:
     """A boolean query parameter as upstream reads it: present and neither `0` nor `false`."""
-    return bool(values) and values[0].lower() not in ("0", "false")  # type: ignore[index]  # bool() has checked
+    return bool(values and values[0].lower() not in ("0", "false"))

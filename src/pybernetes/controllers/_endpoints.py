@@ -9,7 +9,6 @@ from pybernetes.controllers.runtime import Context
 from pybernetes.rules.readiness import is_finished, is_ready
 
 HEADLESS = "service.kubernetes.io/headless"
-TRIGGER_TIME = "endpoints.kubernetes.io/last-change-trigger-time"
 
 
 def of_pod(pod: core_v1.Pod, ctx: Context) -> Iterable[Key]:

@@ -18,7 +18,6 @@ COMMAND = (
     f"--kubeconfig={c.KUBELET_CONF}",
     f"--config={c.KUBELET_CONFIG}",
 )
-HEALTHZ = "http://127.0.0.1:10248/healthz"
 
 
 def kubelet_configuration(networking: Networking, cri_socket: str, own: Mapping[str, Any] | None = None) -> Object:

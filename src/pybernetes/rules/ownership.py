@@ -10,17 +10,6 @@ def controller_of(metadata: ObjectMeta) -> OwnerReference | None:
     return next((owner for owner in metadata.ownerReferences if owner.controller), None)
 
 
-def is_controlled_by(metadata: ObjectMeta, uid: str) -> bool:
-    """Whether the object with that uid manages this one."""
-    controller = controller_of(metadata)
-    return controller is not None and controller.uid == uid
-
-
-def is_owned_by(metadata: ObjectMeta, uid: str) -> bool:
-    """Whether that object is among the owners."""
-    return any(owner.uid == uid for owner in metadata.ownerReferences)
-
-
 def controller_reference(api_version: str, kind: str, metadata: ObjectMeta) -> OwnerReference:
     """The reference that a controller's object puts on what it creates (metav1.NewControllerRef)."""
     return OwnerReference(

@@ -8,7 +8,6 @@ NO_SCHEDULE, PREFER_NO_SCHEDULE, NO_EXECUTE = "NoSchedule", "PreferNoSchedule", 
 HARD = frozenset({NO_SCHEDULE, NO_EXECUTE})
 """Effects that keep a new Pod away."""
 
-CONTROL_PLANE = "node-role.kubernetes.io/control-plane"
 NOT_READY = "node.kubernetes.io/not-ready"
 UNREACHABLE = "node.kubernetes.io/unreachable"
 UNSCHEDULABLE = "node.kubernetes.io/unschedulable"

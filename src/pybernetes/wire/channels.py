@@ -32,11 +32,6 @@ class Channels:
         """Single channels can be closed (v5)."""
         return self.socket.protocol == V5
 
-    @property
-    def tells_status(self) -> bool:
-        """The error channel carries a metav1.Status for every end (v4 on); before, text and only for a failure."""
-        return self.socket.protocol in (V5, V4, V4_BASE64)
-
     async def receive(self) -> tuple[int, bytes | None] | None:
         """(channel, data) of the next message; data None: the peer closed that channel. None at the end of all."""
         while True:

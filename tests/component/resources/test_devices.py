@@ -182,10 +182,11 @@ async def test_a_template_is_a_claim_that_stays(api):
     assert paths(await api.faults("PUT", f"{TEMPLATES}/t", made)) == ["spec"]
     bad = {
         "metadata": {"name": "u"},
-        "spec": {"metadata": {"labels": {"-": "b"}}, "spec": {"devices": {"requests": [{}]}}},
+        "spec": {"metadata": {"name": "x", "labels": {"-": "b"}}, "spec": {"devices": {"requests": [{}]}}},
     }
     assert paths(await api.faults("POST", TEMPLATES, bad)) == [
         "spec.metadata.labels",
+        "spec.metadata.name",
         "spec.spec.devices.requests[0].name",
         "spec.spec.devices.requests[0]",
     ]

@@ -149,8 +149,6 @@ class SigningRequest:
     other_names: bool
     """It asks for e-mail or URI names."""
     key: PublicKey
-    other_attributes: bool = False
-    """Its subject has parts beyond CN and O."""
 
 
 def new_request(name: str, groups: Sequence[str], hosts: Sequence[str], key: PrivateKey) -> bytes:
@@ -189,10 +187,7 @@ def parse_request(pem: bytes) -> SigningRequest:
             addresses.append(str(name.value))
         else:
             other = True
-    known = {NameOID.COMMON_NAME, NameOID.ORGANIZATION_NAME}
-    user = _user(request)
-    more = any(attribute.oid not in known for attribute in request.subject)
-    return SigningRequest(user, tuple(dns), tuple(addresses), other, key, more)
+    return SigningRequest(_user(request), tuple(dns), tuple(addresses), other, key)
 
 
 def _user(certificate: x509.Certificate | x509.CertificateSigningRequest) -> User:
