@@ -30,7 +30,7 @@ def token(value: Any) -> Hashable:
         return ("map", frozenset((key, token(item)) for key, item in value.items()))
     if isinstance(value, list):
         return ("list", tuple(map(token, value)))
-    return ("bool", value) if isinstance(value, bool) else value  # type: ignore[no-any-return]  # a scalar
+    return ("bool", value) if isinstance(value, bool) else value
 
 
 def printed(value: Any) -> str:
