@@ -34,8 +34,8 @@ _ORPHANING = {
 }
 """Kinds whose dependents stay when a DELETE says nothing of them, and the warning that goes with it: upstream keeps that
 of core/v1 and batch/v1 for old clients."""
-_UNCOLLECTED = {"events"}
-"""Kinds that the garbage collector leaves alone: no policy gives them a finalizer."""
+_UNCOLLECTED = {"events", "customresourcedefinitions"}
+"""Kinds that the garbage collector leaves alone, or whose deletion has an order of its own: no policy gives them a finalizer."""
 _RETURNED = {"pods", "podtemplates", "resourcequotas", "serviceaccounts", "services"}
 _RETURNED |= {"persistentvolumes", "persistentvolumeclaims", "storageclasses", "volumeattributesclasses"}
 _RETURNED |= {"csidrivers", "csinodes", "volumeattachments"}
@@ -91,7 +91,7 @@ def _from_query(query: Query) -> Object:
         body["gracePeriodSeconds"] = grace
     if query.get("orphanDependents"):
         body["orphanDependents"] = boolean(query, "orphanDependents")
-    body["dryRun"] = [value for value in query.get("dryRun", []) if value]
+    body["dryRun"] = query.get("dryRun", [])
     return body
 
 
@@ -166,10 +166,12 @@ class Deletes:
             metadata["deletionTimestamp"] = rfc3339(parse_time(marked) - before + grace)
         if not marked:
             metadata["deletionTimestamp"] = rfc3339(now + grace)
+            if strategy.stays(obj):
+                return False  # upstream only sets the time on these
             if metadata.get("generation"):
                 metadata["generation"] += 1
         metadata["deletionGracePeriodSeconds"] = grace
-        return grace == 0 and not finalizers and not strategy.stays(obj)
+        return grace == 0 and not finalizers and not (marked and strategy.stays(obj))
 
 
 def _finalizers(served: Served, present: Sequence[str], policy: str) -> list[str]:

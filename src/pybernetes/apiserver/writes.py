@@ -85,7 +85,7 @@ class Writes:
         strategy = served.resource
         metadata = obj["metadata"]
         place(metadata, served, call.namespace)
-        if metadata.get("resourceVersion"):
+        if metadata.get("resourceVersion", "0") != "0":
             raise errors.BadRequest("resourceVersion should not be set on objects to be created")
         call.name = metadata.get("name", "")
         begin(obj, served, self._storage.clock)
@@ -136,6 +136,8 @@ class Writes:
                 self._may_create(call, served)
                 return await self.create(call, served, obj)
             raise
+        if metadata.get("resourceVersion") == "0":
+            del metadata["resourceVersion"]  # which is to name none
         if not metadata.get("resourceVersion") and not strategy.unconditional_update:
             fault = errors.invalid_value("metadata.resourceVersion", 0, "must be specified for an update")
             raise errors.invalid(strategy.group, served.facts.plural, call.name, [fault])
@@ -319,8 +321,12 @@ def _update_faults(served: Served, obj: Object, old: Object, scope: _Scope) -> l
     return [*_meta_faults(served, obj, old), *scope.validate(obj, old)]
 
 
+_EXTENSIONS = ("apiextensions.k8s.io", "apiregistration.k8s.io", "admissionregistration.k8s.io")
+"""Groups whose finalizers need no domain: that is a rule of the core's kinds."""
+
+
 def _meta_faults(served: Served, obj: Object, old: Object | None) -> list[FieldError]:
-    rule, core = served.resource.validate_name, bool(served.form.type_name)
+    rule, core = served.resource.validate_name, bool(served.form.type_name) and served.gr.group not in _EXTENSIONS
     return validate_object_meta(obj, old, served.facts.namespaced, rule, core=core)
 
 

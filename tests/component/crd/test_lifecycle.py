@@ -302,3 +302,33 @@ async def test_a_definition_that_is_none_harms_nobody(api: Api) -> None:
     await api.store.create(KEY + "broken.example.com", raw(broken))
     await api.define(crd_of())
     assert (await api("GET", WIDGETS))[0] == 200
+
+
+async def test_a_definition_that_goes_may_still_be_changed(api: Api) -> None:
+    await api.define(crd_of())
+    await api.ok("POST", WIDGETS, {**widget(), "metadata": {"name": "one", "finalizers": ["example.com/held"]}})
+    gone = await api.ok("DELETE", f"{CRDS}/{ONE}")
+    assert gone["metadata"]["generation"] == 1
+    assert "deletionGracePeriodSeconds" not in gone["metadata"]
+    changed = await api.ok("PATCH", f"{CRDS}/{ONE}", {"metadata": {"labels": {"a": "b"}}})
+    assert changed["metadata"]["finalizers"] == ["customresourcecleanup.apiextensions.k8s.io"]
+
+
+@pytest.mark.parametrize("policy", ["Foreground", "Orphan", "Background"])
+async def test_the_objects_of_a_definition_go_whatever_the_policy(api: Api, policy: str) -> None:
+    crd = crd_of()
+    crd["metadata"]["finalizers"] = ["example.com/mine"]
+    await api.define(crd)
+    await api.ok("POST", WIDGETS, widget())
+    code, gone = await api("DELETE", f"{CRDS}/{ONE}?propagationPolicy={policy}")
+    assert code == (202 if policy == "Foreground" else 200)
+    assert gone["metadata"]["finalizers"] == ["example.com/mine", "customresourcecleanup.apiextensions.k8s.io"]
+    assert is_true(gone, "Terminating")
+
+    async def only_mine() -> bool:
+        return bool((await api.ok("GET", f"{CRDS}/{ONE}"))["metadata"]["finalizers"] == ["example.com/mine"])
+
+    await api.until(only_mine)
+    assert await api.store.get("/registry/example.com/widgets/default/one") is None
+    await api.ok("PATCH", f"{CRDS}/{ONE}", {"metadata": {"finalizers": None}})
+    assert (await api("GET", f"{CRDS}/{ONE}"))[0] == 404
