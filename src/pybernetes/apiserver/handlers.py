@@ -79,7 +79,7 @@ class Handlers:
         """Raises ApiError for whatever is refused."""
         served = self._found(info)
         verbs = _verbs(served, info)
-        if served.facts.namespaced and info.name and not info.namespace and info.verb != "watch":
+        if served.facts.namespaced and info.name and not info.namespace:
             raise unknown_path()
         if not served.facts.namespaced and info.namespace and info.resource != "namespaces":
             raise unknown_path()
@@ -96,7 +96,8 @@ class Handlers:
             return await custom.connect(call)
         if not info.subresource and info.verb == "create" and served.resource.create is not None:
             verbs = ("create",)
-        if not _fits(info, verbs) or (request.method == "HEAD" and not served.own_form):
+        reading = request.method == "GET" or (request.method == "HEAD" and served.own_form and info.verb != "watch")
+        if not _fits(info, verbs) or (info.verb in ("get", "list", "watch") and not reading):
             raise not_allowed(served, info)
         encoding = self._encoding(request, query, served, info)
         asked = Asked(request, info, query, call, served, encoding)
@@ -206,7 +207,7 @@ class Handlers:
             patched = served.worked(patch.apply(shown))
             metadata = patched.setdefault("metadata", {})
             must_name(metadata, call)
-            if metadata.get("resourceVersion") == str(entry.revision):
+            if metadata.get("resourceVersion") in (str(entry.revision), "0"):
                 # The patch did not name another revision, so a lost race may be tried again.
                 metadata.pop("resourceVersion")
             return patched

@@ -109,7 +109,7 @@ def _no_revision(text: str) -> FieldError | None:
 
 def write_options(query: Query, kind: str, *, patch: bool = False, apply: bool = False) -> WriteOptions:
     """`kind` is CreateOptions, UpdateOptions or PatchOptions. Raises Invalid."""
-    dry_run = [value for value in query.get("dryRun", []) if value]
+    dry_run = query.get("dryRun", [])
     manager = _one(query, "fieldManager")
     validation = _one(query, "fieldValidation")
     force = query.get("force")
@@ -142,7 +142,7 @@ def _unprintable(manager: str) -> Iterator[FieldError]:
 
 def dry_run_faults(values: list[str]) -> list[FieldError]:
     """dryRun is `All` or absent."""
-    return [not_supported("dryRun", value, ("All",)) for value in values if value != "All"]
+    return [not_supported("dryRun", values, ("All",))] if any(value != "All" for value in values) else []
 
 
 def boolean(query: Query, name: str) -> bool:

@@ -155,3 +155,25 @@ async def test_methods_that_a_path_does_not_have_tell_nothing_of_it(api):
 async def test_a_document_is_compressed_for_who_takes_that(api, accepted, zipped):
     response = await api.send("GET", "/openapi/v3/api/v1", accept_encoding=accepted)
     assert (response.headers.get("content-encoding") == "gzip") == zipped
+
+
+@pytest.mark.parametrize("method", ["POST", "DELETE"])
+@pytest.mark.parametrize("value", ["all", ""])
+async def test_a_dry_run_is_all_or_none(api, method, value):
+    code, error = await api(method, f"{MAPS}?dryRun={value}", {"metadata": {"name": "a"}} if method == "POST" else None)
+    why = f'dryRun: Unsupported value: ["{value}"]: supported values: "All"'
+    assert (code, error["message"].partition("is invalid: ")[2]) == (422, why)
+
+
+async def test_an_object_of_a_namespace_is_not_watched_without_it(api):
+    assert (await api("GET", "/api/v1/watch/configmaps/a"))[0] == 404
+    for method in ("POST", "DELETE", "HEAD"):
+        assert (await api(method, "/api/v1/watch/configmaps"))[0] == 405
+
+
+async def test_revision_zero_names_none(api):
+    given = {"metadata": {"name": "a", "resourceVersion": "0"}}
+    assert (await api("POST", MAPS, given))[0] == 201
+    assert (await api("PUT", f"{MAPS}/a", {**given, "data": {"a": "b"}}))[0] == 200
+    code, _ = await api("PATCH", f"{MAPS}/a", given, content_type="application/merge-patch+json")
+    assert code == 200

@@ -188,7 +188,7 @@ async def test_dry_run_tells_and_writes_nothing(api):
     status, error = await api("POST", f"{MAPS}?dryRun=some", cm("a"))
     assert (status, error["message"]) == (
         422,
-        'CreateOptions.meta.k8s.io "" is invalid: dryRun: Unsupported value: "some": supported values: "All"',
+        'CreateOptions.meta.k8s.io "" is invalid: dryRun: Unsupported value: ["some"]: supported values: "All"',
     )
 
 
