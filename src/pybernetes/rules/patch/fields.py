@@ -417,7 +417,11 @@ def whole(value: Any, node: Node, levels: int = DEEPEST) -> FieldSet:
         return result
     if node.kind in ("set", "keyed") and isinstance(value, list):
         inner_node = node.item or ATOMIC
-        for element, found in items(value, node).items():
-            result[element] = whole(found[0], inner_node, levels - 1) if len(found) == 1 else _MEMBER
+        for item in value:
+            try:
+                element = identity(item, node)
+            except BadItem:
+                continue
+            result[element] = _MEMBER if element in result else whole(item, inner_node, levels - 1)
         return result
     return _MEMBER

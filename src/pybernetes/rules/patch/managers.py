@@ -200,8 +200,10 @@ def applied(managed: Managed, live: Object, config: Object, step: Step, *, force
     managed = {**managed, me: Entry(own, step.version, last.time if last else None)}
     new: Object = apply.merge(live, config, node)
     if last is not None:
-        # Merged once more: what removal has emptied is null, and the configuration may say that it is empty.
-        new = apply.merge(_pruned(new, last.fields, managed, node), config, node)
+        left = _pruned(new, last.fields, managed, node)
+        if left is not new:
+            # Merged once more: what removal has emptied is null, and the configuration may say that it is empty.
+            new = apply.merge(left, config, node)
     removed, changed = fields.compare(live, new, node)
     conflicts = {
         who: found
