@@ -1,8 +1,18 @@
 """Certificates' objects: upstream's test/e2e/auth/{certificates,podcertificaterequest,projected_clustertrustbundle}.go."""
 
+from base64 import b64encode
+from datetime import UTC, datetime
+
 import pytest
-from tests.component.conformance.crud import patched_in_every_way
+from cryptography import x509
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import Encoding
+from tests.component.conformance.crud import STATUS_CONDITION, Case, supports_everything
 from tests.examples_of_kinds import example
+
+from pybernetes.aio.clock import rfc3339
+from pybernetes.wire.pki.certificates import certificate_pem
+from pybernetes.wire.pki.keys import new_key
 
 GROUP = "/apis/certificates.k8s.io/v1"
 
@@ -52,24 +62,25 @@ async def test_signing_requests(api):
     "operations [Conformance]"
 )
 async def test_requests_of_pods(api):
-    path = f"{GROUP}/namespaces/default/podcertificaterequests"
-    obj = example("certificates.k8s.io", "v1", "podcertificaterequests")
     names = {row["name"]: row for row in (await api.ok("GET", GROUP))["resources"]}
     assert names["podcertificaterequests"]["namespaced"]
     assert "podcertificaterequests/status" in names
-    await api.cycle(path, obj)
-    await patched_in_every_way(api, path, obj)
-    one = f"{path}/{(await api.ok('POST', path, obj))['metadata']['name']}"
-    denied = {
-        "type": "Denied",
-        "status": "True",
-        "reason": "Test",
-        "message": "no",
-        "lastTransitionTime": "2026-01-01T00:00:00Z",
+    key, now = new_key(), int(api.server.clock.now())
+    obj = example("certificates.k8s.io", "v1", "podcertificaterequests")
+    request = x509.CertificateSigningRequestBuilder(x509.Name([])).sign(key, SHA256()).public_bytes(Encoding.DER)
+    obj["metadata"] = {"name": "test", "generateName": "e2e-example-pcr-"}
+    obj["spec"] |= {"maxExpirationSeconds": 86400, "stubPKCS10Request": b64encode(request).decode()}
+    begin, end = datetime.fromtimestamp(now - 60, UTC), datetime.fromtimestamp(now + 3540, UTC)
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "e2e.example.com")])
+    leaf = x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number(), begin, end)
+    status = {
+        "certificateChain": certificate_pem(leaf.sign(key, SHA256())).decode(),
+        "notBefore": rfc3339(now - 60),
+        "notAfter": rfc3339(now + 3540),
+        "beginRefreshAt": rfc3339(now + 840),
+        "conditions": [{**STATUS_CONDITION, "type": "Issued", "lastTransitionTime": rfc3339(now)}],
     }
-    found = await api.ok("PATCH", f"{one}/status", {"status": {"conditions": [denied]}})
-    assert found["status"]["conditions"] == [denied]
-    assert (await api.ok("GET", f"{one}/status"))["status"] == found["status"]
+    await supports_everything(api, Case(GROUP, "podcertificaterequests", obj, "default", status=status))
 
 
 @pytest.mark.conformance(
@@ -77,7 +88,5 @@ async def test_requests_of_pods(api):
     "certificates.k8s.io/v1 ClusterTrustBundles [MinimumKubeletVersion:1.37] [Conformance]"
 )
 async def test_trust_bundles(api):
-    path = f"{GROUP}/clustertrustbundles"
     obj = example("certificates.k8s.io", "v1", "clustertrustbundles")
-    await api.cycle(path, obj)
-    await patched_in_every_way(api, path, obj)
+    await supports_everything(api, Case(GROUP, "clustertrustbundles", obj))

@@ -1,13 +1,18 @@
 """StorageClasses: upstream's test/e2e/storage/storageclass.go."""
 
 import pytest
-from tests.examples_of_kinds import example
-
-CLASSES = "/apis/storage.k8s.io/v1/storageclasses"
+from tests.component.conformance.crud import Case, supports_everything
 
 
 @pytest.mark.conformance(
     "[sig-storage] StorageClasses CSI Conformance should run through the lifecycle of a StorageClass [Conformance]"
 )
 async def test_storage_classes_live_and_go(api):
-    await api.cycle(CLASSES, example("storage.k8s.io", "v1", "storageclasses"))
+    obj = {"metadata": {"name": "test-ns"}, "provisioner": "e2e-fake-provisioner", "parameters": {"foo": "bar"}}
+    options = ["ro", "soft"]
+    case = Case("/apis/storage.k8s.io/v1", "storageclasses", obj)
+    case.change, case.change_by_json = (
+        {"mountOptions": options},
+        [{"op": "add", "path": "/mountOptions", "value": options}],
+    )
+    await supports_everything(api, case)
