@@ -22,6 +22,12 @@ _UNICODE = {
 }
 
 
+_REPEAT = re.compile(r"(?:[*+?]|\{(\d+)(?:,(\d*))?\})\??", re.ASCII)
+_MOST_REPEATED = 1000
+_NOT_GO = ("Z", "N", "u", "U")
+"""Escapes that Python knows and Go does not."""
+
+
 class BadPattern(ValueError):
     """A pattern that Go would not compile; its text is Go's where it is known."""
 
@@ -47,32 +53,49 @@ def _translated(pattern: str) -> str:
         letter = pattern[at]
         if letter == "\\":
             text, at = _escape(pattern, at, in_class)
-            out.append(text)
-            continue
-        if in_class:
-            if pattern.startswith("[:", at):
-                end = pattern.find(":]", at)
-                name = pattern[at + 2 : end].removeprefix("^") if end > 0 else ""
-                if name not in _POSIX:
-                    raise BadPattern(f"error parsing regexp: invalid character class range: `{pattern[at : at + 9]}`")
-                out.append(_POSIX[name])
-                at = end + 2
-                continue
-            in_class = letter != "]" or pattern[at - 1] == "[" or pattern[at - 2 : at] == "[^"
-            out.append("\\[" if letter == "[" else letter)
-        elif letter == "[":
-            in_class = True
-            out.append(letter)
-        elif letter == "$":
-            out.append("\\Z" if "(?m" not in pattern else "$")
-        elif pattern.startswith("(?", at):
-            text, at = _group(pattern, at)
-            out.append(text)
-            continue
+        elif not in_class:
+            in_class = letter == "["
+            text, at = _outside(pattern, at)
+        elif pattern.startswith("[:", at):
+            text, at = _posix(pattern, at)
         else:
-            out.append(letter)
-        at += 1
+            in_class = letter != "]" or pattern[at - 1] == "[" or pattern[at - 2 : at] == "[^"
+            text, at = "\\[" if letter == "[" else letter, at + 1
+        out.append(text)
     return "".join(out)
+
+
+def _outside(pattern: str, at: int) -> tuple[str, int]:
+    """What stands at a position outside of classes, and where what follows it begins."""
+    letter = pattern[at]
+    if letter == "$":
+        return "\\Z" if "(?m" not in pattern else "$", at + 1
+    if pattern.startswith("(?", at):
+        return _group(pattern, at)
+    repeat = _REPEAT.match(pattern, at)
+    if repeat is None:
+        return "\\{" if letter == "{" else letter, at + 1
+    least, most = int(repeat[1] or 0), int(repeat[2] or repeat[1] or 0)
+    if least > most or most > _MOST_REPEATED:
+        raise BadPattern(f"error parsing regexp: invalid repeat count: `{repeat[0].removesuffix('?')}`")
+    again = _REPEAT.match(pattern, repeat.end())
+    if again is not None:
+        raise BadPattern(f"error parsing regexp: invalid nested repetition operator: `{repeat[0]}{again[0]}`")
+    return repeat[0], repeat.end()
+
+
+def _posix(pattern: str, at: int) -> tuple[str, int]:
+    """A named class inside of a class."""
+    end = pattern.find(":]", at)
+    name = pattern[at + 2 : end] if end > 0 else ""
+    text = _POSIX.get(name.removeprefix("^"))
+    if text is None:
+        raise BadPattern(f"error parsing regexp: invalid character class range: `{pattern[at : at + 9]}`")
+    if name.startswith("^"):
+        known = re.compile(f"[{text}]")
+        others = [f"\\x{code:02x}" for code in range(128) if not known.match(chr(code))]
+        text = "".join(others) + "\\x80-\U0010ffff"
+    return text, end + 2
 
 
 def _escape(pattern: str, at: int, in_class: bool) -> tuple[str, int]:
@@ -96,7 +119,7 @@ def _escape(pattern: str, at: int, in_class: bool) -> tuple[str, int]:
         end = pattern.find("\\E", at)
         end = len(pattern) if end < 0 else end
         return re.escape(pattern[at + 2 : end]), end + 2
-    if following.isdigit() and following != "0":
+    if (following.isdigit() and following != "0") or following in _NOT_GO:
         raise BadPattern(f"error parsing regexp: invalid escape sequence: `\\{following}`")
     hexadecimal = re.match(r"x\{([0-9A-Fa-f]{1,6})\}", pattern[at + 1 :])
     if hexadecimal:

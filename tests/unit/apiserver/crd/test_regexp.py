@@ -28,6 +28,10 @@ from pybernetes.apiserver.crd import linear, regexp
         (r"^\x{41}$", "A", "B"),
         ("^(?P<n>a)$", "a", "b"),
         ("^(?<n>a)$", "a", "b"),
+        (r"^[[:^alpha:]]+$", "1\u00e9", "a"),
+        ("^a{,2}$", "a{,2}", "aa"),
+        ("^{[{}]$", "{}", "{"),
+        ("^a{2}?b??$", "aab", "ab"),
     ],
 )
 def test_patterns_mean_what_they_mean_in_go(pattern: str, good: str, bad: str) -> None:
@@ -36,7 +40,9 @@ def test_patterns_mean_what_they_mean_in_go(pattern: str, good: str, bad: str) -
 
 
 @pytest.mark.parametrize(
-    "pattern", ["(?=a)", "(?!a)", "(?<=a)b", "[", "a**", "(", r"(a)\1", "[[:nope:]]", r"\p{Klingon}"]
+    "pattern",
+    ["(?=a)", "(?!a)", "(?<=a)b", "[", "a**", "(", r"(a)\1", "[[:nope:]]", r"\p{Klingon}"]
+    + ["a{1001}", "a{3,2}", "a*+", "a{2}{3}", "a*?+", r"a\Z", r"\N{DIGIT ONE}"],
 )
 def test_what_go_would_not_compile_is_refused(pattern: str) -> None:
     with pytest.raises(regexp.BadPattern):
