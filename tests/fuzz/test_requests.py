@@ -1,6 +1,6 @@
 """Any request to any resource is answered or refused with words, leaves no half write, and what was written is read back.
 
-Hypothesis drives the chance of tools/soak, so that a request that fails is found again and made smaller.
+The chance is that of tools/soak; hypothesis chooses the seeds, always the same ones.
 """
 
 import asyncio
