@@ -100,7 +100,10 @@ def _gives_back(resource: GroupResource, old: Any, new: Any) -> bool:
         return False
     if resource == rule.PODS:
         return bool(_counted(old) != _counted(new) or _amounts(old) != _amounts(new))
-    return rule.usage(resource, encode(old), 0) != rule.usage(resource, encode(new), 0)
+    before, after = encode(old), encode(new)
+    if resource == rule.CLAIMS and rule.volume_classes(before) != rule.volume_classes(after):
+        return True
+    return rule.usage(resource, before, 0) != rule.usage(resource, after, 0)
 
 
 def _counted(pod: core_v1.Pod) -> object:

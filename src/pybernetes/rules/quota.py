@@ -89,7 +89,7 @@ def handles(
     if resource == PODS:
         return subresource == "resize" or (not subresource and _terminating(obj) != _terminating(old))
     if resource == CLAIMS and subresource == "status":
-        return _allocated(obj) != _allocated(old) or _volume_classes(obj) != _volume_classes(old)
+        return _allocated(obj) != _allocated(old) or volume_classes(obj) != volume_classes(old)
     return resource in (CLAIMS, SERVICES, DEVICES) and not subresource
 
 
@@ -104,7 +104,7 @@ def in_scope(resource: GroupResource, selector: Mapping[str, Any], obj: Mapping[
     """Whether one scope of a quota holds for the object; only Pods and claims have scopes."""
     scope = selector.get("scopeName")
     if resource == CLAIMS and scope == "VolumeAttributesClass":
-        return _selected(selector, _volume_classes(obj))
+        return _selected(selector, volume_classes(obj))
     if resource != PODS:
         return False
     spec = obj.get("spec") or {}
@@ -226,7 +226,8 @@ def _selected(selector: Mapping[str, Any], names: set[str]) -> bool:
     return False
 
 
-def _volume_classes(claim: Mapping[str, Any]) -> set[str]:
+def volume_classes(claim: Mapping[str, Any]) -> set[str]:
+    """The VolumeAttributesClasses that a claim wants, has, and is being given: it is in the scope of each."""
     status = claim.get("status") or {}
     names = (
         (claim.get("spec") or {}).get("volumeAttributesClassName"),

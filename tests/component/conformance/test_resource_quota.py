@@ -27,7 +27,9 @@ HARD = {
     "requests.storage": "10Gi",
     "cpu": "1",
     "memory": "500Mi",
-    "requests.ephemeral-storage": "50Gi",
+    "ephemeral-storage": "50Gi",
+    "gold.storageclass.storage.k8s.io/persistentvolumeclaims": "10",
+    "gold.storageclass.storage.k8s.io/requests.storage": "10Gi",
     "count/replicasets.apps": "5",
     "requests.example.com/dongle": "3",
 }
@@ -168,7 +170,7 @@ async def test_node_ports_and_load_balancers_have_quotas_of_their_own(quotas):
 async def test_a_quota_captures_the_life_of_a_pod(quotas):
     api, pods = quotas.api, f"{CORE}/pods"
     await quotas.made(HARD)
-    amounts = {"requests.ephemeral-storage": "30Gi", "requests.example.com/dongle": "2"}
+    amounts = {"ephemeral-storage": "30Gi", "requests.example.com/dongle": "2"}
     more = {"ephemeral-storage": "30Gi", "example.com/dongle": "2"}
     await api.ok("POST", pods, pod("p", "500m", "252Mi", limits={"example.com/dongle": "2"}, more=more))
     await quotas.counted({"pods": "1", "cpu": "500m", "memory": "252Mi", **amounts})
@@ -217,6 +219,39 @@ async def test_pods_that_ask_for_nothing_have_a_quota_of_their_own(quotas):
     await quotas.made({"pods": "5"}, "other", scopes=["NotBestEffort"])
     await _life_in_scopes(quotas, "best", "other", pod("p"))
     await _life_in_scopes(quotas, "other", "best", pod("p", "500m", "200Mi"))
+
+
+async def test_a_claim_is_in_the_quotas_of_the_class_that_it_has_and_of_the_one_that_it_wants(quotas):
+    api, one = quotas.api, f"{CORE}/persistentvolumeclaims/c"
+    for name in ("gold", "silver"):
+        term = {"scopeName": "VolumeAttributesClass", "operator": "In", "values": [name]}
+        await quotas.made({"persistentvolumeclaims": "1"}, name, scopeSelector={"matchExpressions": [term]})
+    spec = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}, "storageClassName": ""}
+    claim = {"metadata": {"name": "c"}, "spec": {**spec, "volumeAttributesClassName": "gold", "volumeName": "v"}}
+    await api.made(f"{CORE}/persistentvolumeclaims", claim)
+    code, answer = await api("POST", f"{CORE}/persistentvolumeclaims", {**claim, "metadata": {"name": "other"}})
+    assert (code, "exceeded quota: gold" in answer["message"]) == (403, True)
+    await api.ok("PATCH", f"{one}/status", {"status": {"phase": "Bound", "currentVolumeAttributesClassName": "gold"}})
+    await api.ok("PATCH", one, {"spec": {"volumeAttributesClassName": "silver"}})
+    for name in ("gold", "silver"):
+        await quotas.counted({"persistentvolumeclaims": "1"}, name)
+    await api.ok("PATCH", f"{one}/status", {"status": {"currentVolumeAttributesClassName": "silver"}})
+    await quotas.counted({"persistentvolumeclaims": "0"}, "gold")
+    await quotas.counted({"persistentvolumeclaims": "1"}, "silver")
+
+
+async def test_a_pod_that_gets_a_deadline_goes_over_to_the_quota_of_those_that_end(quotas):
+    api = quotas.api
+    for name, scope in (("ending", "Terminating"), ("staying", "NotTerminating")):
+        terms = [{"scopeName": scope, "operator": "Exists"}]
+        await quotas.made({"pods": "1"}, name, scopeSelector={"matchExpressions": terms})
+    await api.made(f"{CORE}/pods", pod("p"))
+    await quotas.counted({"pods": "1"}, "staying")
+    await api.ok("PATCH", f"{CORE}/pods/p", {"spec": {"activeDeadlineSeconds": 3600}})
+    code, answer = await api("POST", f"{CORE}/pods", pod("other", activeDeadlineSeconds=3600))
+    assert (code, "exceeded quota: ending" in answer["message"]) == (403, True)
+    await quotas.counted({"pods": "1"}, "ending")
+    await quotas.counted({"pods": "0"}, "staying")
 
 
 @pytest.mark.conformance(

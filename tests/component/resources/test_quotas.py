@@ -108,6 +108,16 @@ async def test_scopes_fit_what_is_counted_and_each_other(api):
     ]
 
 
+async def test_classes_of_volumes_choose_claims(api):
+    terms = [{"scopeName": "VolumeAttributesClass", "operator": "In", "values": ["gold"]}]
+    chosen = {"scopeSelector": {"matchExpressions": terms}}
+    hard = {"requests.storage": "5Gi", "persistentvolumeclaims": "1"}
+    await api.made(QUOTAS, quota(hard=hard, **chosen))
+    (fault,) = await api.faults("POST", QUOTAS, quota(hard={**hard, "pods": "1"}, **chosen))
+    assert fault.startswith("spec.scopeSelector.matchExpressions: Invalid value: ")
+    assert fault.endswith(": unsupported scope applied to resource")
+
+
 async def test_scopes_stay_and_status_is_a_part_of_its_own(api):
     made = await api.made(QUOTAS, {**quota(hard={"pods": "2", "limits.cpu": "1"}), "status": {"hard": {"pods": "9"}}})
     assert made["status"] == {}

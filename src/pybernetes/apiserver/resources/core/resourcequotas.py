@@ -10,9 +10,10 @@ from pybernetes.apiserver.resources._columns import AGE, spec, status
 from pybernetes.apiserver.validation.amounts import amount_value, quota_resource_name, standard_quota
 from pybernetes.apiserver.validation.fields import IMMUTABLE, FieldErrors
 
-_SCOPES = ("Terminating", "NotTerminating", "BestEffort", "NotBestEffort", "PriorityClass", "CrossNamespacePodAffinity")
-_ONLY_EXISTS = frozenset(_SCOPES) - {"PriorityClass"}
+_ONLY_EXISTS = ("Terminating", "NotTerminating", "BestEffort", "NotBestEffort", "CrossNamespacePodAffinity")
+_SCOPES = (*_ONLY_EXISTS, "PriorityClass", "VolumeAttributesClass")
 _COMPUTE = frozenset({"cpu", "memory", "limits.cpu", "limits.memory", "requests.cpu", "requests.memory"})
+_STORAGE = frozenset({"persistentvolumeclaims", "requests.storage"})
 _CONFLICTS = ({"BestEffort", "NotBestEffort"}, {"Terminating", "NotTerminating"})
 _EXISTS_TEXT = (
     "must be 'Exists' when scope is any of ResourceQuotaScopeTerminating, ResourceQuotaScopeNotTerminating, "
@@ -35,9 +36,11 @@ def _amounts(amounts: Mapping[str, str], path: str) -> FieldErrors:
 
 
 def _fits(scope: str, resource: str) -> bool:
-    """Scopes choose Pods: what is no Pod's cannot be counted within them."""
+    """Scopes choose Pods, one chooses claims: what is not theirs cannot be counted within them."""
     if scope == "BestEffort":
         return resource == "pods"
+    if scope == "VolumeAttributesClass":
+        return resource in _STORAGE
     return scope not in _SCOPES or resource == "pods" or resource in _COMPUTE
 
 
