@@ -6,7 +6,6 @@ from typing import Any
 
 import orjson
 from msgspec import Struct, field
-
 from tests.component.api import APPLY, JSON_PATCH, MERGE, STRATEGIC, Api, Events
 
 STATUS_CONDITION = {
@@ -72,7 +71,8 @@ class _Run:
         meta = {**case.obj["metadata"], "labels": {**case.obj["metadata"].get("labels", {}), **LABEL}}
         if case.namespace:
             meta["namespace"] = case.namespace
-        self.initial = {**case.obj, "metadata": meta}
+        said = {name: value for name, value in case.obj.items() if name not in ("kind", "apiVersion")}
+        self.initial = {**said, "metadata": meta}
         self.changed = _merged(self.initial, case.change)
 
     async def sees(self, *kinds: str) -> None:
