@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pybernetes.api import schema
+from pybernetes.api import facts, schema
 from pybernetes.api.canonical import canonicalize
 from pybernetes.api.errors import BadRequest
 from pybernetes.api.schema import Field
@@ -22,6 +22,7 @@ from pybernetes.wire.codecs import protobuf
 Draw = Callable[[st.SearchStrategy[Any]], Any]
 
 NAMES = sorted(KINDS.values())
+STORED = sorted({str(schema.type_name(known.gvk)) for known in facts.resources() if "get" in known.verbs})
 _TEXT = st.text(string.ascii_letters + string.digits + ' -_./"\\é', max_size=6)
 _TIMES = st.sampled_from(["2026-01-02T03:04:05Z", "2026-01-02T03:04:05.5+02:00", "0001-01-01T00:00:00Z", None])
 _MICRO_TIMES = st.sampled_from(["2026-01-02T03:04:05.000000Z", "2026-01-02T03:04:05.123456+02:00", None])
@@ -102,6 +103,31 @@ def test_canonical_form_encodes_as_its_struct_and_is_its_own(data: st.DataObject
     encoded = orjson.dumps(canonical.object)
     assert orjson.dumps(canonicalize(canonical.object, name).object) == encoded
     assert msgspec.json.encode(msgspec.json.decode(encoded, type=struct_of(name))) == encoded
+
+
+@pytest.mark.parametrize("name", STORED)
+@given(st.data())
+@settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
+def test_each_kind_that_is_stored_holds_the_laws(name: str, data: st.DataObject) -> None:
+    given_object = drawn(data.draw, name)
+    canonical = canonicalize(given_object, name).object
+    encoded = orjson.dumps(canonical)
+    assert orjson.dumps(canonicalize(canonical, name).object) == encoded
+    assert msgspec.json.encode(msgspec.json.decode(encoded, type=struct_of(name))) == encoded
+    wired = _on_the_wire(canonical, name)
+    assert protobuf.decode(protobuf.encode(wired, name), name) == wired
+    place, path = _place(data.draw, given_object, schema.get(name), "")
+    place["unheardOf"] = data.draw(_JSON.filter(lambda value: value is not None))
+    assert canonicalize(given_object, name).problems == (f'unknown field "{path}unheardOf"',)
+
+
+def _place(draw: Draw, obj: dict[str, Any], info: schema.TypeInfo, path: str) -> tuple[dict[str, Any], str]:
+    """Some object in an object whose fields are known, and the path to it."""
+    inner = [n for n, value in obj.items() if info.fields[n].kind == "object" and isinstance(value, dict)]
+    name = draw(st.sampled_from(["", *inner]))
+    if not name:
+        return obj, path
+    return _place(draw, obj[name], schema.get(info.fields[name].ref), f"{path}{name}.")
 
 
 @pytest.mark.parametrize("name", NAMES)
