@@ -4,6 +4,7 @@ Timestamps stay strings, keys become strings, a key given twice is an error. Man
 lines at which they begin. PyYAML's C loader does the work.
 """
 
+import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -67,6 +68,17 @@ def _construct_int(loader: _Loader, node: yaml.ScalarNode) -> int | float:
 
 
 _Loader.add_constructor("tag:yaml.org,2002:int", _construct_int)
+
+
+def _construct_float(loader: _Loader, node: yaml.ScalarNode) -> float:
+    """What JSON cannot say is refused, as Go's encoder does."""
+    value: float = loader.construct_yaml_float(node)
+    if not math.isfinite(value):
+        raise _Refused(f"json: unsupported value: {'NaN' if math.isnan(value) else '+Inf' if value > 0 else '-Inf'}")
+    return value
+
+
+_Loader.add_constructor("tag:yaml.org,2002:float", _construct_float)
 
 _MOST_NODES = 1_000_000
 _MOST_LEVELS = 5000

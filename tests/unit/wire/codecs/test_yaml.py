@@ -110,3 +110,9 @@ def test_what_json_cannot_hold_is_refused_and_large_numbers_are_floats() -> None
     with pytest.raises(BadRequest, match="recursion limit"):
         yaml.decode("{a: " * 300 + "1" + "}" * 300)
     assert yaml.decode("a: 99999999999999999999") == {"a": 1e20}
+
+
+@pytest.mark.parametrize("text", ["a: .inf", "a: -.INF", "a: [.nan]"])
+def test_numbers_that_json_does_not_know_are_refused(text):
+    with pytest.raises(BadRequest, match="json: unsupported value"):
+        yaml.decode(text.encode())
