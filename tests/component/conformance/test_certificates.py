@@ -11,7 +11,7 @@ from tests.component.conformance.crud import STATUS_CONDITION, Case, supports_ev
 from tests.examples_of_kinds import example
 
 from pybernetes.aio.clock import rfc3339
-from pybernetes.wire.pki.certificates import certificate_pem
+from pybernetes.wire.pki.certificates import certificate_pem, new_authority
 from pybernetes.wire.pki.keys import new_key
 
 GROUP = "/apis/certificates.k8s.io/v1"
@@ -51,10 +51,21 @@ async def test_signing_requests(api):
     )
     current["metadata"]["annotations"]["updatedstatus"] = "ok"
     updated = await api.ok("PUT", f"{one}/status", current)
+    assert len(updated["status"]["conditions"]) == 3
     assert "StatusUpdate" in [found["type"] for found in updated["status"]["conditions"]]
     patched = await api.ok("PATCH", f"{one}/status", {"metadata": {"annotations": {"patchedstatus": "ok"}}})
     assert patched["metadata"]["annotations"]["patchedstatus"] == "ok"
+    chain = b"".join(certificate_pem(new_authority(name, 1767225600.0).certificate) for name in ("leaf", "issuer"))
+    certificate = b64encode(chain).decode()
+    patched = await api.ok("PATCH", f"{one}/status", {"status": {"certificate": certificate}})
+    assert patched["status"]["certificate"] == certificate
+    signed = f"{path}?fieldSelector=spec.signerName%3D{obj['spec']['signerName'].replace('/', '%2F')}"
+    for name in ("second", "third"):
+        await api.ok("POST", path, {**obj, "metadata": {"name": name}})
     await api.ok("DELETE", one)
+    assert len((await api.ok("GET", signed))["items"]) == 2
+    await api.ok("DELETE", signed)
+    assert (await api.ok("GET", signed))["items"] == []
 
 
 @pytest.mark.conformance(

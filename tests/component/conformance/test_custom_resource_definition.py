@@ -59,6 +59,14 @@ async def test_the_status_sub_resource_works(api: Api) -> None:
     assert patched["metadata"]["annotations"] == {"patchedstatus": "true"}
     assert "StatusPatched" in {each["type"] for each in patched["status"]["conditions"]}
     assert patched["spec"] == crd["spec"]
+    found["metadata"]["resourceVersion"] = patched["metadata"]["resourceVersion"]
+    found["status"]["conditions"].append({"type": "", "status": "", "lastTransitionTime": None, "message": "updated"})
+    bare = (await api.ok("PUT", one, found))["status"]["conditions"][-1]
+    assert {name: text for name, text in bare.items() if text} == {"message": "updated"}
+    patch = [{"op": "add", "path": "/status/conditions", "value": [{"message": "patched"}]}]
+    patched = await api.ok("PATCH", one, patch, content_type="application/json-patch+json")
+    (bare,) = patched["status"]["conditions"]
+    assert {name: text for name, text in bare.items() if text} == {"message": "patched"}
 
 
 @pytest.mark.conformance(

@@ -30,6 +30,8 @@ async def test_an_event_can_be_fetched_patched_deleted_and_listed(api):
         assert [item["metadata"]["name"] for item in found["items"]] == ["event-test"]
     by_controller = await api.ok("GET", f"{EVENTS}?fieldSelector=reportingController%3Dtest-controller")
     assert len(by_controller["items"]) == 1
+    of_core = "/api/v1/namespaces/default/events?fieldSelector=source%3Dtest-controller"
+    assert [item["metadata"]["name"] for item in (await api.ok("GET", of_core))["items"]] == ["event-test"]
     old = await api.ok("GET", f"{EVENTS}/event-test")
     patch = {"series": {"count": 2, "lastObservedTime": "2014-12-02T00:01:00.000000Z"}}
     patched = await api.ok("PATCH", f"{EVENTS}/event-test", patch)
