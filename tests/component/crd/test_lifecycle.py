@@ -9,6 +9,7 @@ from tests.component.crd.definitions import CRDS, WIDGETS, Api, crd_of, is_true,
 
 from pybernetes.aio.clock import SystemClock
 from pybernetes.apiserver.config import Config
+from pybernetes.apiserver.crd import establishing
 from pybernetes.apiserver.server import ApiServer
 
 STRING = {"type": "string"}
@@ -332,3 +333,23 @@ async def test_the_objects_of_a_definition_go_whatever_the_policy(api: Api, poli
     assert await api.store.get("/registry/example.com/widgets/default/one") is None
     await api.ok("PATCH", f"{CRDS}/{ONE}", {"metadata": {"finalizers": None}})
     assert (await api("GET", f"{CRDS}/{ONE}"))[0] == 404
+
+
+@pytest.mark.timeout(20)
+async def test_rivals_for_a_name_do_not_wake_each_other_forever(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    judged: list[str] = []
+    one = establishing._accepted
+    monkeypatch.setattr(
+        establishing, "_accepted", lambda spec, *rest: (judged.append(spec["plural"]), one(spec, *rest))[1]
+    )
+    for plural in ("as", "bs", "cs"):
+        crd = crd_of()
+        crd["metadata"]["name"], crd["spec"]["names"] = f"{plural}.example.com", {"plural": plural, "kind": "Same"}
+        await api.ok("POST", CRDS, crd)
+    for _ in range(300):
+        await asyncio.sleep(0)
+    conditions = [await api.ok("GET", f"{CRDS}/{plural}.example.com") for plural in ("as", "bs", "cs")]
+    assert [is_true(crd, "Established") for crd in conditions] == [True, False, False]
+    assert len(judged) < 12
+    await api.ok("DELETE", f"{CRDS}/as.example.com")
+    await api.established("bs.example.com")

@@ -68,6 +68,7 @@ class Definitions:
             self._wake.clear()
             while self._waiting:
                 await self._turn()
+                await asyncio.sleep(0)  # a turn that writes nothing gives way to nobody
 
     async def _turn(self) -> None:
         name = next(iter(self._waiting))
@@ -122,12 +123,13 @@ class Definitions:
             return {**crd, "status": wanted["status"]}
 
         try:
-            return await self._storage.update(DEFINITIONS, "", name, change)
+            stored = await self._storage.update(DEFINITIONS, "", name, change)
         except NotFound:
             return seen
-        finally:
-            if wanted["status"].get("acceptedNames") != (seen.get("status") or {}).get("acceptedNames"):
-                self._note_group(seen["spec"].get("group", ""), name)
+        written = stored["metadata"]["resourceVersion"] != revision
+        if written and wanted["status"].get("acceptedNames") != (seen.get("status") or {}).get("acceptedNames"):
+            self._note_group(seen["spec"].get("group", ""), name)
+        return stored
 
     # --- names
 
@@ -139,7 +141,7 @@ class Definitions:
         if _names_of(spec) != _names_of(accepted) or find(crd, "NamesAccepted") is None:
             resources, kinds = self._taken(crd)
             accepted, reason, why = _accepted(spec, accepted, resources, kinds)
-            wanted["status"]["acceptedNames"] = accepted
+            wanted["status"]["acceptedNames"] = {"plural": "", "kind": "", **_names_of(accepted)}
             if why:
                 _set(wanted, condition("NamesAccepted", False, reason, why, now))
             else:
