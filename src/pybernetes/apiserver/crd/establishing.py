@@ -68,7 +68,6 @@ class Definitions:
             self._wake.clear()
             while self._waiting:
                 await self._turn()
-                await asyncio.sleep(0)  # a turn that writes nothing gives way to nobody
 
     async def _turn(self) -> None:
         name = next(iter(self._waiting))
@@ -214,7 +213,7 @@ def _marks(crd: Object) -> tuple[bytes, bytes]:
 
 def _digest(value: object) -> bytes:
     """Schemas are long and many: their text is not kept."""
-    return hashlib.blake2b(orjson.dumps(value)).digest()
+    return hashlib.blake2b(orjson.dumps(value, option=orjson.OPT_SORT_KEYS)).digest()
 
 
 def _names_of(names: Mapping[str, Any]) -> dict[str, Any]:
