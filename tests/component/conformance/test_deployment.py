@@ -29,9 +29,9 @@ async def test_scale_is_read_written_and_patched(api):
 @pytest.mark.conformance("[sig-apps] Deployment should run the lifecycle of a Deployment [Conformance]")
 async def test_a_deployment_lives(api):
     seen = await api.watch(f"{DEPLOYMENTS}?watch=1&labelSelector=test%3Ddeployment&resourceVersion=0")
-    await api.ok("POST", DEPLOYMENTS, deployment())
+    made = await api.ok("POST", DEPLOYMENTS, deployment())
     assert (await seen.until("ADDED"))["spec"]["replicas"] == 1
-    pod = {"terminationGracePeriodSeconds": 0, "containers": [{"name": "web", "image": "pause"}]}
+    pod = {"TerminationGracePeriodSeconds": 0, "containers": [{"name": "web", "image": "pause"}]}
     change = {"metadata": {"labels": {"patched": "yes"}}, "spec": {"replicas": 2, "template": {"spec": pod}}}
     await api.ok("PATCH", f"{DEPLOYMENTS}/web", change, content_type=STRATEGIC)
     patched = await seen.until("MODIFIED")
@@ -39,13 +39,22 @@ async def test_a_deployment_lives(api):
     assert patched["metadata"]["generation"] == 2
     everywhere = await api.ok("GET", "/apis/apps/v1/deployments?labelSelector=test%3Ddeployment")
     assert [item["metadata"]["name"] for item in everywhere["items"]] == ["web"]
+    blank = deployment(replicas=2)
+    blank["metadata"] |= {"creationTimestamp": None, "labels": {"test": "deployment", "step": "updated"}}
+    updated = await api.ok("PUT", f"{DEPLOYMENTS}/web", {**blank, "status": {}})
+    assert updated == await seen.until("MODIFIED")
+    kept = ("uid", "creationTimestamp")
+    assert [updated["metadata"][name] for name in kept] == [made["metadata"][name] for name in kept]
+    assert updated["spec"]["template"]["spec"]["containers"][0]["image"] == "httpd"
+    assert (updated["metadata"]["labels"]["step"], updated["metadata"]["generation"]) == ("updated", 3)
     status = {"readyReplicas": 2, "replicas": 2}
     await api.ok("PATCH", f"{DEPLOYMENTS}/web/status", {"status": status}, content_type=STRATEGIC)
     assert (await seen.until("MODIFIED"))["status"] == status
     shown = await api.ok("GET", f"{DEPLOYMENTS}/web/status")
     shown["status"]["readyReplicas"] = 1
     assert (await api.ok("PUT", f"{DEPLOYMENTS}/web/status", shown))["status"]["readyReplicas"] == 1
-    await api.ok("DELETE", f"{DEPLOYMENTS}?labelSelector=test%3Ddeployment")
+    options = {"kind": "DeleteOptions", "apiVersion": "apps/v1", "gracePeriodSeconds": 0}
+    await api.ok("DELETE", f"{DEPLOYMENTS}?labelSelector=test%3Ddeployment", options)
     assert (await seen.until("DELETED"))["metadata"]["name"] == "web"
 
 

@@ -28,5 +28,9 @@ async def test_slices_have_all_verbs(api):
         "endpoints": [{"addresses": ["1.2.3.4", "5.6.7.8"]}],
     }
     await api.cycle(DISCOVERY, {**slices, "metadata": {"name": "e2e"}})
-    made = await api.ok("POST", DISCOVERY, slices)
-    assert made["metadata"]["name"].startswith("e2e-example-ing")
+    slices["metadata"]["labels"] = {"special-label": "x"}
+    names = {(await api.made(DISCOVERY, slices))["metadata"]["name"] for _ in range(3)}
+    assert len(names) == 3
+    assert all(name.startswith("e2e-example-ing") for name in names)
+    await api.ok("DELETE", f"{DISCOVERY}?labelSelector=special-label%3Dx")
+    assert (await api.ok("GET", f"{DISCOVERY}?labelSelector=special-label%3Dx"))["items"] == []

@@ -1,6 +1,7 @@
 """Limit ranges: upstream's test/e2e/scheduling/limit_range.go."""
 
 import pytest
+from tests.component.api import STRATEGIC
 
 NS = "/api/v1/namespaces/default"
 RANGES = f"{NS}/limitranges"
@@ -59,12 +60,13 @@ async def test_limit_ranges_are_listed_patched_and_deleted_by_collection(api):
     await api.ok("POST", "/api/v1/namespaces", {"metadata": {"name": "other"}})
     obj = {"metadata": {"name": "r", "labels": {"e2e": "x"}}, "spec": {"limits": [LIMIT]}}
     other = "/api/v1/namespaces/other/limitranges"
-    for path in (RANGES, other):
-        await api.ok("POST", path, obj)
+    ours, _ = [await api.ok("POST", path, obj) for path in (RANGES, other)]
     everywhere = "/api/v1/limitranges?labelSelector=e2e%3Dx"
     assert len((await api.ok("GET", everywhere))["items"]) == 2
     lower = {**LIMIT, "min": {"cpu": "25m"}}
-    patched = await api.ok("PATCH", f"{RANGES}/r", {"metadata": {"labels": {"r": "p"}}, "spec": {"limits": [lower]}})
+    meta = {"creationTimestamp": ours["metadata"]["creationTimestamp"], "labels": {"r": "p"}}
+    patch = {"metadata": meta, "spec": {"limits": [lower]}}
+    patched = await api.ok("PATCH", f"{RANGES}/r", patch, content_type=STRATEGIC)
     assert patched["metadata"]["labels"] == {"e2e": "x", "r": "p"}
     assert patched["spec"]["limits"][0]["min"] == {"cpu": "25m"}
     await api.ok("DELETE", f"{RANGES}?labelSelector=r%3Dp")

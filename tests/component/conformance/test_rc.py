@@ -1,6 +1,7 @@
 """ReplicationControllers: upstream's test/e2e/apps/rc.go, what the API alone has to do."""
 
 import pytest
+from tests.component.api import STRATEGIC
 
 PATH = "/api/v1/namespaces/default/replicationcontrollers"
 
@@ -24,15 +25,18 @@ async def test_the_lifecycle_of_a_controller(api):
     made = await api.ok("POST", PATH, controller())
     start = made["metadata"]["resourceVersion"]
     seen = await api.watch(f"{PATH}?watch=1&labelSelector=test-rc-static%3Dtrue&resourceVersion={start}")
-    patch = {"metadata": {"labels": {"test-rc": "patched"}}, "spec": {"replicas": 2}}
-    patched = await api.ok("PATCH", f"{PATH}/rc-test", patch)
-    assert (patched["spec"]["replicas"], patched["metadata"]["generation"]) == (2, 2)
+    blank = {"metadata": {"creationTimestamp": None}, "status": {"replicas": 0}}
+    patch = {**blank, "metadata": {**blank["metadata"], "labels": {"test-rc": "patched"}}, "spec": {}}
+    patched = await api.ok("PATCH", f"{PATH}/rc-test", patch, content_type=STRATEGIC)
+    assert (patched["spec"], patched["metadata"]["generation"]) == (made["spec"], 1)
+    assert patched["metadata"]["creationTimestamp"] == made["metadata"]["creationTimestamp"]
     assert (await seen.until("MODIFIED"))["metadata"]["labels"]["test-rc"] == "patched"
     status = {"replicas": 1, "readyReplicas": 1}
     told = await api.ok("PATCH", f"{PATH}/rc-test/status", {"status": status})
     assert told["status"] == status
     assert (await seen.until("MODIFIED"))["status"] == status
-    scale = await api.ok("PATCH", f"{PATH}/rc-test/scale", {"spec": {"replicas": 3}})
+    patch = {**blank, "spec": {"replicas": 3}}
+    scale = await api.ok("PATCH", f"{PATH}/rc-test/scale", patch, content_type=STRATEGIC)
     assert (scale["spec"]["replicas"], scale["status"]["replicas"]) == (3, 1)
     found = await api.ok("GET", "/api/v1/replicationcontrollers?labelSelector=test-rc-static%3Dtrue")
     assert [item["spec"]["replicas"] for item in found["items"]] == [3]
@@ -49,6 +53,7 @@ async def test_a_controllers_scale(api):
     await api.ok("POST", PATH, controller())
     scale = await api.ok("GET", f"{PATH}/rc-test/scale")
     assert (scale["kind"], scale["apiVersion"], scale["spec"]["replicas"]) == ("Scale", "autoscaling/v1", 1)
+    scale["metadata"]["resourceVersion"] = ""
     scale["spec"]["replicas"] = 2
     await api.ok("PUT", f"{PATH}/rc-test/scale", scale)
     assert (await api.ok("GET", f"{PATH}/rc-test"))["spec"]["replicas"] == 2

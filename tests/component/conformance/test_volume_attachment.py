@@ -18,7 +18,9 @@ async def test_volume_attachments_live_and_go(api):
 )
 async def test_the_status_of_an_attachment_is_written_apart(api):
     body = example("storage.k8s.io", "v1", "volumeattachments")
-    await api.ok("POST", ATTACHMENTS, {**body, "status": {"attached": True}})
+    body["metadata"]["uid"] = "va-e2e"
+    made = await api.ok("POST", ATTACHMENTS, {**body, "status": {"attached": True}})
+    assert made["metadata"]["uid"] != "va-e2e"
     one = f"{ATTACHMENTS}/{body['metadata']['name']}"
     await api.ok("PATCH", one, {"metadata": {"labels": {"a": "b"}}})
     assert (await api.ok("GET", f"{one}/status"))["status"] == {"attached": False}
