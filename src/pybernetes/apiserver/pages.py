@@ -24,14 +24,12 @@ _EXPOSITION = "text/plain; version=0.0.4; charset=utf-8; escaping=underscores"
 class Pages:
     """Health by named checks, version and metrics.
 
-    `live` are the checks of /livez; /healthz has those of `started` besides, and /readyz those of `ready`, too.
+    `live` are the checks of /livez and /healthz; /readyz has those of `ready` besides.
     """
 
-    def __init__(
-        self, metrics: Metrics, live: Mapping[str, Check], started: Mapping[str, Check], ready: Mapping[str, Check]
-    ) -> None:
+    def __init__(self, metrics: Metrics, live: Mapping[str, Check], ready: Mapping[str, Check]) -> None:
         self._metrics = metrics
-        self._health = {"/livez": live, "/healthz": {**live, **started}, "/readyz": {**live, **started, **ready}}
+        self._health = {"/livez": live, "/healthz": live, "/readyz": {**live, **ready}}
 
     def table(self) -> dict[str, Page]:
         """Path to page; `/*` at the end is everything below."""

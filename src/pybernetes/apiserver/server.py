@@ -8,6 +8,7 @@ import asyncio
 import logging
 import os
 from collections.abc import Mapping, Sequence
+from functools import partial
 
 from pybernetes.aio.clock import Clock
 from pybernetes.api import errors
@@ -55,6 +56,8 @@ from pybernetes.wire.server import status_response
 
 log = logging.getLogger(__name__)
 
+_DEFINITIONS = "crd-informer-synced"
+_HOOKS = (_DEFINITIONS, *bootstrap.STEPS)
 START_SECONDS = 10.0
 """How long a request waits for a server that is still loading its store."""
 _ALWAYS = ("/healthz", "/livez", "/readyz", "/metrics", "/version")
@@ -71,6 +74,8 @@ class ApiServer:
         self.ready = asyncio.Event()
         self._leaving = False
         self._loaded = asyncio.Event()
+        self.started: set[str] = set()
+        """The steps of the start that are done, as /readyz names them."""
         audiences = config.audiences or (config.issuer,)
         addresses = ServiceAddresses(clock.random, config.service_networks, config.node_ports)
         signer = Signer(config.signing_key, config.issuer, audiences) if config.signing_key else None
@@ -100,9 +105,13 @@ class ApiServer:
                 "ping": lambda: "",
                 "log": lambda: "",
                 "etcd": self._store_fault,
+                **{f"poststarthook/{name}": partial(self._start_fault, name) for name in _HOOKS},
             },
-            started={"poststarthook/bootstrap": self._start_fault},
-            ready={"shutdown": lambda: "process is shutting down" if self._leaving else ""},
+            ready={
+                "etcd-readiness": self._store_fault,
+                "informer-sync": self._store_fault,
+                "shutdown": lambda: "process is shutting down" if self._leaving else "",
+            },
         )
         self._openapi = OpenApi(self.catalog)
         self._pages: tuple[int, Mapping[str, Page]] = (-1, {})
@@ -154,7 +163,8 @@ class ApiServer:
                 await self._definitions.load()
                 group.create_task(self._definitions.run(), name="apiserver.definitions")
                 group.create_task(self.handlers.reads.bookmarks(), name="apiserver.bookmarks")
-                await bootstrap.prepare(self.storage, self.config)
+                self.started.add(_DEFINITIONS)
+                await bootstrap.prepare(self.storage, self.config, self.started.add)
                 if self._claims is not None:
                     group.create_task(self._claims.run(), name="apiserver.claims")
                 group.create_task(kubernetes_service.keep(self.storage, self.config), name="apiserver.service")
@@ -188,8 +198,8 @@ class ApiServer:
     def _store_fault(self) -> str:
         return "" if self.cache.revision else "the store is not loaded"
 
-    def _start_fault(self) -> str:
-        return "" if self.ready.is_set() else "not finished"
+    def _start_fault(self, hook: str) -> str:
+        return "" if hook in self.started else "not finished"
 
     def _authenticators(self, audiences: Sequence[str]) -> list[Authenticator]:
         config, found = self.config, list[Authenticator]()
