@@ -23,8 +23,11 @@ setup:
 demo: setup
 	@$(BIN)/pybernetes demo
 
+SIDE_BY_SIDE = tests/unit tests/component tests/fuzz
+
 test: setup
-	@$(BIN)/pytest
+	@$(BIN)/pytest -n 2 --dist loadfile $(SIDE_BY_SIDE)
+	@$(BIN)/pytest $(SIDE_BY_SIDE:%=--ignore=%)
 
 check: setup
 	@$(BIN)/ruff format --check .
