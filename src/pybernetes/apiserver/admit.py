@@ -78,7 +78,7 @@ class AdmissionChain:
 
 
 async def held(call: Call, write: Awaitable[T]) -> T:
-    """Awaits a write; when it is refused, what plugins took for it (quota) is given back.
+    """Awaits a write; when it is refused, what was taken for it (quota) is given back.
 
     Not after a fault of the server or a timeout: the object may be there, and too much charged is the safe side.
     """
@@ -90,6 +90,8 @@ async def held(call: Call, write: Awaitable[T]) -> T:
         raise
     finally:
         call.undo.clear()
+        while call.ended:
+            call.ended.pop()()
 
 
 def known() -> dict[str, Admission]:

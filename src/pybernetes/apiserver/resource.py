@@ -94,6 +94,8 @@ class Call:
     """What admission says for the audit log."""
     undo: list[Callable[[], Awaitable[None]]] = field(default_factory=list)
     """How to give back what admission took for this write (quota); done when the write fails."""
+    ended: list[Callable[[], None]] = field(default_factory=list)
+    """Called when the write is over, however it ended, dry runs too: ends what was only promised to it."""
 
 
 SubresourceHandler: TypeAlias = Callable[[Call, Object], Awaitable[Object]]
@@ -199,8 +201,8 @@ class Resource:
     update_creates: bool = False
     """PUT of a name that is not there creates it (AllowCreateOnUpdate: Lease, Endpoints, ...)."""
     before_write: Callable[[Call, Object, Object | None], Awaitable[None]] = no_hook
-    """After mutating admission, before storing: allocations (Service addresses). After a dry run (call.dry_run) what
-    was promised is forgotten again; nothing may be stored then."""
+    """After mutating admission, before storing: allocations (Service addresses). In a dry run (call.dry_run) nothing
+    may be stored; what is promised to a write ends by call.ended."""
     after_delete: Callable[[Call, Object, Object | None], Awaitable[None]] = no_hook
     """After an object is gone from the store: releases."""
     grace: Callable[[Object, int | None], int] | None = None

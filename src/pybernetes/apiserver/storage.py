@@ -179,17 +179,6 @@ class Storage:
             await self.cache.taken_in(revision)
         return revision
 
-    @contextmanager
-    def promised(self, served: Served, obj: Object, *, dry_run: bool = False) -> Iterator[None]:
-        """Around a write that has allocated: after a dry run, or when it fails, what it was promised is free again."""
-        kept = False
-        try:
-            yield
-            kept = not dry_run
-        finally:
-            if not kept and served.facts.kind == "Service":
-                self.service_addresses.forget(obj)
-
     def _written(self, served: Served, obj: Object, value: bytes, revision: int) -> Entry:
         metadata = obj["metadata"]
         entry = self.peek(served, metadata.get("namespace", ""), metadata["name"])

@@ -110,14 +110,13 @@ class Writes:
         call.warnings += strategy.warn(obj, None)
         request.object = obj
         await self._admission.validate(request)
-        with self._storage.promised(served, obj, dry_run=call.dry_run):
-            await strategy.before_write(call, obj, None)
-            obj = canonical(served, obj)
-            if not call.dry_run:
-                return Result(await self._storage.insert(served, obj), created=True)
-            if self._storage.peek(served, call.namespace, call.name) is not None:
-                raise errors.already_exists(served.gr, call.name)
-            return Result(None, obj, created=True)
+        await strategy.before_write(call, obj, None)
+        obj = canonical(served, obj)
+        if not call.dry_run:
+            return Result(await self._storage.insert(served, obj), created=True)
+        if self._storage.peek(served, call.namespace, call.name) is not None:
+            raise errors.already_exists(served.gr, call.name)
+        return Result(None, obj, created=True)
 
     # --- update and patch
 
@@ -258,13 +257,12 @@ class Writes:
                 await self._storage.remove(served, entry)
                 await strategy.after_delete(call, old, None)
             return Result(None, _versioned(obj, entry))
-        with self._storage.promised(served, obj, dry_run=call.dry_run):
-            if hooked:
-                await strategy.before_write(call, obj, old)
-                obj = canonical(served, obj)
-            if call.dry_run:
-                return Result(None, _versioned(obj, entry))
-            return Result(await self._storage.replace(served, obj, entry))
+        if hooked:
+            await strategy.before_write(call, obj, old)
+            obj = canonical(served, obj)
+        if call.dry_run:
+            return Result(None, _versioned(obj, entry))
+        return Result(await self._storage.replace(served, obj, entry))
 
     def _no_status(self, served: Served) -> Object:
         """The status of a kind when there is none: what Go writes of the zero value."""

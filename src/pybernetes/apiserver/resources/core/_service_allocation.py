@@ -4,6 +4,7 @@ What is free: service_addresses.py; what is another's between servers: service_c
 """
 
 from collections.abc import Iterator, Mapping
+from functools import partial
 from typing import Any
 
 from pybernetes.api.errors import FieldError, InternalError, invalid, invalid_value
@@ -27,28 +28,25 @@ _TRIES = 16
 
 
 async def allocate(call: Call, obj: Object, old: Object | None) -> None:
-    """A before_write hook. Raises Invalid for what is taken or out of range; then nothing stays promised."""
+    """A before_write hook. Raises Invalid for what is taken or out of range; nothing stays promised after the write."""
     addresses = call.registry.service_addresses
+    call.ended.append(partial(addresses.forget, obj))
     asked = _Asked(obj, old, addresses)
-    try:
-        for _ in range(_TRIES):
-            asked.begin()
-            faults = [*_families(asked)] or [*_cluster_ips(asked), *_node_ports(asked)]
-            if faults:
-                raise invalid("", "Service", obj["metadata"].get("name", ""), faults)
-            if call.dry_run or addresses.claims is None:
-                return
-            lost = await addresses.claims.take(call, obj, [item for item in asked.chosen if item not in asked.claimed])
-            asked.claimed |= set(asked.chosen) - lost
-            if not lost:
-                return
-            if faults := [*asked.refused(lost)]:
-                raise invalid("", "Service", obj["metadata"].get("name", ""), faults)
-            asked.drop(lost)
-        raise _full("failed to allocate a serviceIP: other servers take whatever is chosen")
-    except BaseException:
-        addresses.forget(obj)
-        raise
+    for _ in range(_TRIES):
+        asked.begin()
+        faults = [*_families(asked)] or [*_cluster_ips(asked), *_node_ports(asked)]
+        if faults:
+            raise invalid("", "Service", obj["metadata"].get("name", ""), faults)
+        if call.dry_run or addresses.claims is None:
+            return
+        lost = await addresses.claims.take(call, obj, [item for item in asked.chosen if item not in asked.claimed])
+        asked.claimed |= set(asked.chosen) - lost
+        if not lost:
+            return
+        if faults := [*asked.refused(lost)]:
+            raise invalid("", "Service", obj["metadata"].get("name", ""), faults)
+        asked.drop(lost)
+    raise _full("failed to allocate a serviceIP: other servers take whatever is chosen")
 
 
 async def release(call: Call, obj: Object, old: Object | None) -> None:
