@@ -81,27 +81,6 @@ def _construct_float(loader: _Loader, node: yaml.ScalarNode) -> float:
 _Loader.add_constructor("tag:yaml.org,2002:float", _construct_float)
 
 _MOST_NODES = 1_000_000
-_MOST_LEVELS = 5000
-"""PyYAML composes nodes by recursion in C, which ends the process where the stack does, some 20,000 levels down."""
-_OPENING = ("[", "{", "- ", "? ", "-\t", "?\t")
-_CHILDREN = (yaml.SequenceStartEvent, yaml.MappingStartEvent)
-_ENDS = (yaml.SequenceEndEvent, yaml.MappingEndEvent)
-
-
-def _check_levels(data: bytes | str) -> None:
-    """Raises _Refused for a stream that is nested too deep. Levels made by indentation alone are few in any body."""
-    if isinstance(data, str):
-        most = sum(map(data.count, _OPENING))
-    else:
-        wide = data[:2] in (b"\xff\xfe", b"\xfe\xff")  # UTF-16: two bytes a letter
-        most = len(data) if wide else sum(data.count(opening.encode()) for opening in _OPENING)
-    if most <= _MOST_LEVELS:
-        return
-    level = 0
-    for event in yaml.parse(data, Loader=yaml.CSafeLoader):
-        level += isinstance(event, _CHILDREN) - isinstance(event, _ENDS)
-        if level > _MOST_LEVELS:
-            raise _Refused("exceeded max depth")
 
 
 def _expanded(node: yaml.Node, sizes: dict[int, int]) -> int:
@@ -165,7 +144,6 @@ def documents(data: bytes | str) -> Iterator[Document]:
     Raises ValueError at the first that cannot be read: `error converting YAML to JSON: yaml: line 2: ...`.
     """
     try:
-        _check_levels(data)
         loader = _Loader(data)
         while loader.check_node():
             node = loader.get_node()

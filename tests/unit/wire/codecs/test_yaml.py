@@ -94,7 +94,7 @@ def test_faults_have_the_words_and_lines_of_go_yaml(text: str, words: str) -> No
 @pytest.mark.parametrize("opening", ["[", "{a: ", "- ", "? "])
 def test_nesting_that_would_end_the_process_is_refused(opening: str) -> None:
     closing = {"[": "]", "{a: ": "}"}.get(opening, "x")
-    with pytest.raises(BadRequest, match="exceeded max depth"):
+    with pytest.raises(BadRequest, match="exceeded maximum nesting depth"):
         yaml.decode(opening * 100_000 + closing * (100_000 if closing != "x" else 1))
 
 
