@@ -47,7 +47,7 @@ def canonical(served: Served, obj: Object, old: Object | None = None) -> Object:
 
 def decode(request: Request, form: Form) -> Document:
     """The body by its Content-Type, not yet canonical; `form` is what it should be. Raises BadRequest, 415."""
-    media = request.headers.get("content-type").partition(";")[0].strip().lower()
+    media = request.media_type
     kinds = (JSON, YAML, PROTOBUF) if form.type_name else (JSON, YAML)
     try:
         if media in ("", JSON, "text/json"):

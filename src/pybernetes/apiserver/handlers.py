@@ -329,7 +329,7 @@ def _write_options(asked: Asked, kind: str, *, patch: bool = False, apply: bool 
 
 
 def _is_apply(asked: Asked) -> bool:
-    return asked.request.headers.get("content-type").partition(";")[0].strip().lower() == applying.MEDIA
+    return asked.request.media_type == applying.MEDIA
 
 
 def _connect_options(served: Served, info: RequestInfo, query: Query) -> Object:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from msgspec import Struct
 
 from pybernetes.apiserver.options import Query
-from pybernetes.apiserver.requestinfo import RequestInfo
+from pybernetes.apiserver.requestinfo import CONNECTED, RequestInfo
 from pybernetes.wire.http import Request, Response
 
 _SECONDS = (
@@ -18,7 +18,6 @@ _VERBS = {
     **{"get": "GET", "list": "LIST", "watch": "WATCH", "create": "POST", "update": "PUT", "patch": "PATCH"},
     **{"delete": "DELETE", "deletecollection": "DELETECOLLECTION"},
 }
-_CONNECTED = {"exec", "attach", "portforward", "proxy"}
 _READING = {"LIST", "GET"}
 
 Labels = tuple[str, str, str, str, str, str]
@@ -99,7 +98,7 @@ def _labels(info: RequestInfo, request: Request, code: int) -> Labels:
     if not info.is_resource:
         method = request.method if request.method in ("GET", "POST") else "other"
         return (method, "", "", "", "" if code == 404 else info.path, "")
-    verb = "CONNECT" if info.subresource in _CONNECTED else _VERBS.get(info.verb, "other")
+    verb = "CONNECT" if info.subresource in CONNECTED else _VERBS.get(info.verb, "other")
     if verb == "PATCH" and request.headers.get("content-type").startswith("application/apply-patch"):
         verb = "APPLY"
     if code == 404 and not info.name:

@@ -26,7 +26,7 @@ class Patch:
     """A decoded patch, ready to be applied to whatever is stored, again after a lost race."""
 
     def __init__(self, request: Request, form: Form, validation: Validation, warnings: list[str]) -> None:
-        self._media = request.headers.get("content-type").partition(";")[0].strip().lower()
+        self._media = request.media_type
         kinds = _KINDS if form.type_name else _KINDS[:2]  # custom resources have no merge keys
         if self._media not in kinds:
             raise errors.UnsupportedMediaType(

@@ -12,7 +12,8 @@ from pybernetes.wire.http import Request
 
 _VERBS = {"POST": "create", "GET": "get", "HEAD": "get", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
 _NAMESPACE_SUBRESOURCES = {"status", "finalize"}
-_LONG_RUNNING = {"attach", "exec", "proxy", "log", "portforward"}
+CONNECTED = frozenset({"attach", "exec", "portforward", "proxy"})
+"""Subresources that are a way to somewhere else (verb `connect`)."""
 
 
 class RequestInfo(Struct, frozen=True):
@@ -33,7 +34,7 @@ class RequestInfo(Struct, frozen=True):
     @property
     def long_running(self) -> bool:
         """Streams that no request timeout ends."""
-        return self.verb == "watch" or self.subresource in _LONG_RUNNING
+        return self.verb == "watch" or self.subresource in CONNECTED or self.subresource == "log"
 
 
 def parse_request(request: Request, query: dict[str, list[str]]) -> RequestInfo:

@@ -160,12 +160,10 @@ class Writes:
 
         for _ in range(RETRIES):
             try:
-                await self._storage.read(served, call.namespace, call.name)
-            except errors.NotFound:
-                if call.subresource:
-                    raise
-            else:
                 return await self.change(call, served, make, kept)
+            except errors.NotFound:
+                if call.subresource or self._storage.peek(served, call.namespace, call.name) is not None:
+                    raise
             self._may_create(call, served)
             made = self.applying.make(call, served, config, None)
             place(made["metadata"], served, call.namespace)

@@ -3,6 +3,7 @@
 kube_proxy.py is the shortest example; _leading.py adds leadership and health.
 """
 
+import argparse
 import asyncio
 import gc
 import logging
@@ -23,6 +24,13 @@ _SETTLED = 10.0
 
 class StartError(RuntimeError):
     """Why the command does not start or go on, in one line that says what to do."""
+
+
+def boolean(text: str) -> bool:
+    """A flag's true or false."""
+    if text.lower() not in ("true", "false", "1", "0", "t", "f"):
+        raise argparse.ArgumentTypeError(f'"{text}" is neither true nor false')
+    return text.lower() in ("true", "1", "t")
 
 
 def run(name: str, verbosity: int, work: Callable[[], Awaitable[None]], *expected: type[Exception]) -> int:

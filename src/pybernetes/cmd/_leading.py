@@ -19,7 +19,7 @@ from pybernetes import KUBERNETES_VERSION, __version__
 from pybernetes.aio.clock import Clock, SystemClock
 from pybernetes.client.leaderelection import Election, LeaderElector, LeaderLost
 from pybernetes.client.rest import Client
-from pybernetes.cmd._daemon import StartError, run, transport_of
+from pybernetes.cmd._daemon import StartError, boolean, run, transport_of
 from pybernetes.wire.http import Handler, Headers, Request, Response
 from pybernetes.wire.pki.certificates import Leaf, issue, new_authority
 from pybernetes.wire.pki.files import write_private
@@ -59,13 +59,6 @@ def parser(component: Component) -> argparse.ArgumentParser:
     for flag in component.accepted:
         add(f"--{flag}", default="", help=argparse.SUPPRESS)
     return made
-
-
-def boolean(text: str) -> bool:
-    """A flag's true or false."""
-    if text.lower() not in ("true", "false", "1", "0", "t", "f"):
-        raise argparse.ArgumentTypeError(f'"{text}" is neither true nor false')
-    return text.lower() in ("true", "1", "t")
 
 
 def command(component: Component, options: argparse.Namespace, work: Callable[[Client, Clock], Awaitable[None]]) -> int:

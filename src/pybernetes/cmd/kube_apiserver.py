@@ -22,7 +22,7 @@ from pybernetes.apiserver.authn.tokens import read_token_file
 from pybernetes.apiserver.config import ISSUER, Config, FrontProxy, Times
 from pybernetes.apiserver.options import duration
 from pybernetes.apiserver.server import ApiServer, UnknownModeError
-from pybernetes.cmd._daemon import StartError, run
+from pybernetes.cmd._daemon import StartError, boolean, run
 from pybernetes.store import factory
 from pybernetes.store.protocol import Store, Unavailable
 from pybernetes.wire.pki.keys import PkiError, PublicKey, parse_key, parse_public_key
@@ -63,8 +63,8 @@ def parser() -> argparse.ArgumentParser:
     )
     add = flags.add_argument
 
-    def boolean(name: str, *, default: bool, help: str) -> None:
-        add(name, type=_boolean, nargs="?", const=True, default=default, help=help)
+    def switch(name: str, *, default: bool, help: str) -> None:
+        add(name, type=boolean, nargs="?", const=True, default=default, help=help)
 
     add("--advertise-address", default="", help="address that other parts reach this server at")
     add("--bind-address", default="0.0.0.0", help="address to listen on")
@@ -100,7 +100,7 @@ def parser() -> argparse.ArgumentParser:
             default=SECONDS,
             help=f"how long Pods stay on nodes that are {taint}",
         )
-    boolean("--enable-bootstrap-token-auth", default=False, help="know bootstrap tokens in kube-system")
+    switch("--enable-bootstrap-token-auth", default=False, help="know bootstrap tokens in kube-system")
     add("--token-auth-file", type=Path, help="tokens: token,user,uid,groups")
     add("--kubelet-client-certificate", type=Path, help="certificate shown to kubelets")
     add("--kubelet-client-key", type=Path, help="its key")
@@ -124,8 +124,8 @@ def parser() -> argparse.ArgumentParser:
         help="how long /readyz fails before a server that was told to stop does so",
     )
     add("--min-request-timeout", type=int, default=int(times.watch), help="seconds that a watch lasts at least")
-    boolean("--anonymous-auth", default=True, help="let requests without credentials be system:anonymous")
-    boolean("--allow-privileged", default=True, help=argparse.SUPPRESS)
+    switch("--anonymous-auth", default=True, help="let requests without credentials be system:anonymous")
+    switch("--allow-privileged", default=True, help=argparse.SUPPRESS)
     add("-v", "--v", type=int, default=0, help="log verbosity: 0 warnings and facts, 4 everything")
     add("--requestheader-client-ca-file", type=Path, help="CA of front proxies, told to extension servers")
     for name in ("allowed-names", "username-headers", "group-headers", "extra-headers-prefix"):
@@ -133,12 +133,6 @@ def parser() -> argparse.ArgumentParser:
     for name in _ACCEPTED:
         add(f"--{name}", default="", help=argparse.SUPPRESS)
     return flags
-
-
-def _boolean(text: str) -> bool:
-    if text.lower() not in ("true", "false", "1", "0", "t", "f"):
-        raise argparse.ArgumentTypeError(f'"{text}" is neither true nor false')
-    return text.lower() in ("true", "1", "t")
 
 
 def _duration(text: str) -> float:

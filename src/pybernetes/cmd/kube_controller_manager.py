@@ -10,7 +10,7 @@ from pathlib import Path
 from pybernetes.aio.clock import Clock
 from pybernetes.client.rest import Client
 from pybernetes.cmd import _leading
-from pybernetes.cmd._daemon import StartError
+from pybernetes.cmd._daemon import StartError, boolean
 from pybernetes.controllers.runtime import Config, ControllerManager, chosen
 from pybernetes.wire.pki.certificates import parse_authority
 from pybernetes.wire.pki.keys import PkiError
@@ -64,7 +64,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         help="which run: '*', names, and '-name' for not; bootstrapsigner and tokencleaner",
     )
     add("--cluster-name", default="kubernetes", help="the cluster's name")
-    add("--allocate-node-cidrs", type=_leading.boolean, nargs="?", const=True, default=False,
+    add("--allocate-node-cidrs", type=boolean, nargs="?", const=True, default=False,
         help="give each Node a range of Pod addresses out of --cluster-cidr")  # fmt: skip
     add("--cluster-cidr", type=_networks, default=(), help="the Pods' addresses; one range a family, with a comma")
     add("--node-cidr-mask-size", "--node-cidr-mask-size-ipv4", type=int, default=24, help="size of a Node's range")

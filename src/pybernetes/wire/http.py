@@ -128,6 +128,11 @@ class Request:
         """What follows the question mark."""
         return self.target.partition("?")[2]
 
+    @property
+    def media_type(self) -> str:
+        """What the body is, in lower case and without parameters; empty where nothing says so."""
+        return self.headers.get("content-type").partition(";")[0].strip().lower()
+
     def query(self) -> dict[str, list[str]]:
         """Decoded query parameters; every occurrence kept."""
         found: dict[str, list[str]] = {}

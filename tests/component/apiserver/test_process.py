@@ -86,6 +86,18 @@ async def ready(client):
                 return
 
 
+async def write(client, worker, noted):
+    """Makes ConfigMaps until the server is gone; `noted` is told of each that was acknowledged."""
+    for number in range(100_000):
+        name = f"m-{worker}-{number}"
+        try:
+            status, _ = await ask(client, "POST", MAPS, {"metadata": {"name": name}})
+        except OSError:
+            return
+        assert status == 201
+        noted(name)
+
+
 async def test_what_was_acknowledged_survives_kill_9(cluster):
     process = cluster.start()
     client = cluster.client()
@@ -93,19 +105,12 @@ async def test_what_was_acknowledged_survives_kill_9(cluster):
     try:
         await ready(client)
 
-        async def write(worker):
-            for number in range(10_000):
-                name = f"m-{worker}-{number}"
-                try:
-                    status, _ = await ask(client, "POST", MAPS, {"metadata": {"name": name}})
-                except OSError:
-                    return
-                assert status == 201
-                acknowledged.append(name)
-                if len(acknowledged) == 200:
-                    process.send_signal(signal.SIGKILL)
+        def noted(name):
+            acknowledged.append(name)
+            if len(acknowledged) == 200:
+                process.send_signal(signal.SIGKILL)
 
-        await asyncio.gather(*(write(worker) for worker in range(8)))
+        await asyncio.gather(*(write(client, worker, noted) for worker in range(8)))
     finally:
         process.kill()
         process.communicate()
@@ -135,18 +140,8 @@ async def test_a_server_that_is_told_to_stop_fails_readyz_and_answers_what_it_ha
     try:
         await ready(client)
 
-        async def write(worker):
-            for number in range(100_000):
-                name = f"m-{worker}-{number}"
-                try:
-                    status, _ = await ask(client, "POST", MAPS, {"metadata": {"name": name}})
-                except OSError:
-                    return
-                assert status == 201
-                acknowledged.append(name)
-
         watch = await client(Request("GET", f"{MAPS}?watch=1"))
-        writers = [asyncio.create_task(write(worker)) for worker in range(8)]
+        writers = [asyncio.create_task(write(client, worker, acknowledged.append)) for worker in range(8)]
         process.send_signal(signal.SIGTERM)
         cluster.listen()  # elsewhere: here a client would connect to a socket that nobody accepts from
         async with asyncio.timeout(10):

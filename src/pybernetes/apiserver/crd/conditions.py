@@ -14,11 +14,6 @@ def find(crd: Object, kind: str) -> dict[str, Any] | None:
     return next((one for one in conditions if one.get("type") == kind), None)
 
 
-def is_true(crd: Object, kind: str) -> bool:
-    """Whether a condition is there and true."""
-    return (find(crd, kind) or {}).get("status") == "True"
-
-
 def condition(kind: str, status: bool, reason: str, message: str, now: str) -> dict[str, Any]:
     """A new one."""
     text = "True" if status else "False"

@@ -16,11 +16,12 @@ from pybernetes.aio.clock import rfc3339
 from pybernetes.api.errors import ApiError, NotFound
 from pybernetes.api.objects import GroupResource, Object
 from pybernetes.apiserver.catalog import Served
-from pybernetes.apiserver.crd.conditions import condition, find, is_true, put
+from pybernetes.apiserver.crd.conditions import condition, find, put
 from pybernetes.apiserver.crd.declaration import approval
 from pybernetes.apiserver.crd.instances import Instances
 from pybernetes.apiserver.crd.serving import served_of
 from pybernetes.apiserver.storage import Storage
+from pybernetes.apiserver.validation.conditions import is_true
 from pybernetes.store.protocol import StoreError
 
 log = logging.getLogger(__name__)

@@ -17,13 +17,13 @@ from pybernetes.api.facts import ResourceFacts, Subresource
 from pybernetes.api.objects import GroupResource, GroupVersionKind, Object
 from pybernetes.apiserver.catalog import ROOT, Served, head
 from pybernetes.apiserver.crd.columns import columns_of
-from pybernetes.apiserver.crd.conditions import is_true
 from pybernetes.apiserver.crd.owning import root_node
 from pybernetes.apiserver.crd.paths import look, selectable
 from pybernetes.apiserver.crd.shaping import Shaper, Unreadable, object_metadata, refused, schema_of, unknown_fields
 from pybernetes.apiserver.crd.validation import NEW, Validator
 from pybernetes.apiserver.form import Form
 from pybernetes.apiserver.resource import Alias, Resource, ScalePaths
+from pybernetes.apiserver.validation.conditions import is_true
 from pybernetes.rules.patch.typed import Node
 
 _VERBS = ("delete", "deletecollection", "get", "list", "patch", "create", "update", "watch")

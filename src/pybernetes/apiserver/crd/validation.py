@@ -298,36 +298,34 @@ _PARTS: Mapping[type, tuple[Callable[[Raw, Any, str, Any], _Result], ...]] = {
 }
 
 
-def _embedded(value: Any, schema: Structural, path: str) -> Iterator[FieldError]:
-    """Type and metadata of objects inside."""
+def _inner(value: Any, schema: Structural, path: str) -> Iterator[tuple[Any, Structural, str]]:
+    """The values one level down of which the schema says anything, with their schemas and paths."""
     if isinstance(value, dict):
-        if schema.embedded:
-            yield from embedded_faults(value, path)
         for name, inner in value.items():
             child, dot = schema.properties.get(name), f"{path}." if path else ""
             if child is not None:
-                yield from _embedded(inner, child, dot + name)
+                yield inner, child, dot + name
             elif schema.additional is not None:
-                yield from _embedded(inner, schema.additional, f"{path}[{name}]")
+                yield inner, schema.additional, f"{path}[{name}]"
     elif isinstance(value, list) and schema.items is not None:
         for index, inner in enumerate(value):
-            yield from _embedded(inner, schema.items, f"{path}[{index}]")
+            yield inner, schema.items, f"{path}[{index}]"
+
+
+def _embedded(value: Any, schema: Structural, path: str) -> Iterator[FieldError]:
+    """Type and metadata of objects inside."""
+    if schema.embedded and isinstance(value, dict):
+        yield from embedded_faults(value, path)
+    for inner, below, place in _inner(value, schema, path):
+        yield from _embedded(inner, below, place)
 
 
 def _list_types(value: Any, schema: Structural, path: str) -> Iterator[FieldError]:
     """Items that are there twice in lists of type set and map."""
-    if isinstance(value, dict):
-        for name, inner in value.items():
-            child, dot = schema.properties.get(name), f"{path}." if path else ""
-            if child is not None:
-                yield from _list_types(inner, child, dot + name)
-            elif schema.additional is not None:
-                yield from _list_types(inner, schema.additional, f"{path}[{name}]")
-    elif isinstance(value, list):
+    if isinstance(value, list):
         yield from _list_type(value, schema, path)
-        if schema.items is not None:
-            for index, inner in enumerate(value):
-                yield from _list_types(inner, schema.items, f"{path}[{index}]")
+    for inner, below, place in _inner(value, schema, path):
+        yield from _list_types(inner, below, place)
 
 
 def _list_type(value: list[Any], schema: Structural, path: str) -> Iterator[FieldError]:

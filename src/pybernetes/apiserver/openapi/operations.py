@@ -10,14 +10,16 @@ from msgspec import Struct
 
 from pybernetes.api import schema
 from pybernetes.api.objects import GroupVersionKind, Object
+from pybernetes.apiserver.applying import MEDIA as APPLY
 from pybernetes.apiserver.catalog import Served
 from pybernetes.apiserver.discovery import subresources
+from pybernetes.apiserver.encodings import JSON, PROTOBUF, YAML
 from pybernetes.apiserver.openapi.schemas import META, Schemas, gvk_of
+from pybernetes.apiserver.patching import JSON_PATCH, MERGE_PATCH, STRATEGIC_PATCH
+from pybernetes.apiserver.requestinfo import CONNECTED
 
-_JSON, _YAML, _PROTOBUF = "application/json", "application/yaml", "application/vnd.kubernetes.protobuf"
-_STREAMS = (f"{_JSON};stream=watch", f"{_PROTOBUF};stream=watch")
-_PATCHES = ("application/json-patch+json", "application/merge-patch+json", "application/apply-patch+yaml")
-_STRATEGIC = "application/strategic-merge-patch+json"
+_STREAMS = (f"{JSON};stream=watch", f"{PROTOBUF};stream=watch")
+_PATCHES = (JSON_PATCH, MERGE_PATCH, APPLY)
 _ACTIONS = {
     "get": ("get", "get", "read"),
     "list": ("get", "list", "list"),
@@ -68,7 +70,6 @@ _NAME = ("name", "string", "Name of the object.")
 _NAMESPACE = ("namespace", "string", "Namespace of the object.")
 _REST = ("path", "string", "What follows the proxied address.")
 _PRETTY = ("pretty", "string", "Indent the answer.")
-_CONNECT = {"attach", "exec", "portforward", "proxy"}
 _SCALARS = {"bool": "boolean", "int32": "integer", "int64": "integer"}
 
 
@@ -146,7 +147,7 @@ class Operations:
         if name == "log":
             options = self._options(GroupVersionKind("", "v1", "PodLogOptions"))
             yield path, self._item(["get"], (*options, *names), below, kind=kind, text=True)
-        elif name in _CONNECT:
+        elif name in CONNECTED:
             options = self._options(known.gvk)
             yield path, self._connected(list(known.verbs), (*options, *names), below, known.gvk)
             if name == "proxy":
@@ -221,7 +222,7 @@ class Operations:
             shown = writer.reference(META + "WatchEvent")
         elif verb in ("delete", "deletecollection"):
             shown = writer.reference(META + "Status")
-        forms = (_JSON, _PROTOBUF, _YAML) if kind.make is None else (_JSON, _YAML)
+        forms = (JSON, PROTOBUF, YAML) if kind.make is None else (JSON, YAML)
         if verb in ("list", "watch"):
             forms = (*forms, *(s for s in _STREAMS if kind.make is None or "protobuf" not in s))
         codes = {"create": ("200", "201", "202"), "update": ("200", "201"), "patch": ("200", "201")}
@@ -229,7 +230,7 @@ class Operations:
         operation = self._answers({code: shown for code in codes.get(verb, ("200",))}, forms)
         parameters = [self._parameter(*one) for one in _PARAMETERS.get(verb, ())]
         body = self._body(verb, shown)
-        patches = _PATCHES if kind.make is not None else (*_PATCHES, _STRATEGIC)
+        patches = _PATCHES if kind.make is not None else (*_PATCHES, STRATEGIC_PATCH)
         accepted = patches if verb == "patch" else ("*/*",)
         if not writer.v3:
             operation["consumes"] = list(accepted)

@@ -93,13 +93,18 @@ def _external(source: Mapping[str, Any], path: str) -> FieldErrors:
     yield from _identifier(source, path)
     target = source.get("target") or {}
     yield from _target(target, f"{path}.target")
-    value, average = target.get("value"), target.get("averageValue")
-    if value is None and average is None:
-        text = "must set either a target value for metric or a per-pod target"
-        yield required(f"{path}.target.averageValue", text)
-    if value is not None and average is not None:
-        text = "may not set both a target value for metric and a per-pod target"
-        yield field_forbidden(f"{path}.target.value", text)
+    forms = {"value": "a target value for metric", "averageValue": "a per-pod target"}
+    yield from _exactly_one(target, forms, f"{path}.target")
+
+
+def _exactly_one(target: Mapping[str, Any], forms: Mapping[str, str], path: str) -> FieldErrors:
+    """A target in one of two forms: field to what users call it."""
+    (first, one), (second, other) = forms.items()
+    given = [target.get(field) is not None for field in forms]
+    if not any(given):
+        yield required(f"{path}.{second}", f"must set either {one} or {other}")
+    if all(given):
+        yield field_forbidden(f"{path}.{first}", f"may not set both {one} and {other}")
 
 
 def _pods(source: Mapping[str, Any], path: str) -> FieldErrors:
@@ -132,13 +137,8 @@ def _container_resource(source: Mapping[str, Any], path: str) -> FieldErrors:
 def _usage(source: Mapping[str, Any], path: str) -> FieldErrors:
     target = source.get("target") or {}
     yield from _target(target, f"{path}.target")
-    average, utilization = target.get("averageValue"), target.get("averageUtilization")
-    if utilization is None and average is None:
-        text = "must set either a target raw value or a target utilization"
-        yield required(f"{path}.target.averageUtilization", text)
-    if utilization is not None and average is not None:
-        text = "may not set both a target raw value and a target utilization"
-        yield field_forbidden(f"{path}.target.averageValue", text)
+    forms = {"averageValue": "a target raw value", "averageUtilization": "a target utilization"}
+    yield from _exactly_one(target, forms, f"{path}.target")
 
 
 _CHECKS: Mapping[str, Callable[[Mapping[str, Any], str], FieldErrors]] = {
