@@ -1,4 +1,4 @@
-"""The environment of a container: envFrom, env, $(VAR) references, Service variables. container_spec.py hands it to CRI."""
+"""The environment of a container: envFrom, env, $(VAR) references, Service variables. specs/container.py hands it to CRI."""
 
 import base64
 import re

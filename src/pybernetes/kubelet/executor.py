@@ -19,7 +19,6 @@ from pybernetes.api.types import core_v1
 from pybernetes.client.events import reference
 from pybernetes.kubelet import pod_actions as act
 from pybernetes.kubelet import pod_machine as machine
-from pybernetes.kubelet import specs
 from pybernetes.kubelet.cgroups import PodCgroups
 from pybernetes.kubelet.cri import model as m
 from pybernetes.kubelet.downward import Facts
@@ -31,6 +30,11 @@ from pybernetes.kubelet.messages import read_message
 from pybernetes.kubelet.probes.prober import Prober, has_probes
 from pybernetes.kubelet.settings import Settings
 from pybernetes.kubelet.sources import Sources
+from pybernetes.kubelet.specs.container import Making, container_spec
+from pybernetes.kubelet.specs.hosts import hosts_file
+from pybernetes.kubelet.specs.names import log_folder
+from pybernetes.kubelet.specs.sandbox import sandbox_spec
+from pybernetes.kubelet.specs.security import check_not_root
 from pybernetes.kubelet.status.reporter import Reporter
 from pybernetes.kubelet.volume import VolumeError, Volumes
 from pybernetes.kubelet.worker import ActionFailed, PodWorker
@@ -113,7 +117,7 @@ class Executor:
 
     def _make_folders(self, pod: core_v1.Pod) -> None:
         self._tools.volumes.pod_folder(pod.metadata.uid).mkdir(mode=0o750, parents=True, exist_ok=True)
-        specs.log_folder(self._settings, pod).mkdir(mode=0o755, parents=True, exist_ok=True)
+        log_folder(self._settings, pod).mkdir(mode=0o755, parents=True, exist_ok=True)
 
     async def _run_sandbox(self, worker: PodWorker, action: act.Action) -> None:
         attempt = cast(act.RunSandbox, action).attempt
@@ -136,7 +140,7 @@ class Executor:
 
     async def _sandbox_spec(self, pod: core_v1.Pod, attempt: int) -> m.SandboxSpec:
         resolv = await asyncio.to_thread(_read, self._settings.resolv_conf)
-        return specs.sandbox_spec(pod, attempt, self._settings, self._tools.cgroups.parent(pod), resolv)
+        return sandbox_spec(pod, attempt, self._settings, self._tools.cgroups.parent(pod), resolv)
 
     async def _stop_sandbox(self, worker: PodWorker, action: act.Action) -> None:
         await self._tools.runtime.stop_sandbox(cast(act.StopSandbox, action).sandbox)
@@ -198,7 +202,7 @@ class Executor:
             return
         try:
             making = await self._making(worker, pod, action, sandbox)
-            spec = specs.container_spec(making)
+            spec = container_spec(making)
         except (ConfigError, VolumeError, ApiError, OSError) as error:
             message = error.message if isinstance(error, ApiError) else str(error)
             self.tell(worker, action.container, "Warning", "Failed", f"Error: {message}")
@@ -216,11 +220,11 @@ class Executor:
 
     async def _making(
         self, worker: PodWorker, pod: core_v1.Pod, action: act.CreateContainer, sandbox: m.Sandbox
-    ) -> specs.Making:
+    ) -> Making:
         container = _spec_of(pod, action.container)
         image = worker.images[act.PullImage(action.container, action.attempt).key]
         if _wants_non_root(pod, container):
-            specs.check_not_root(pod, container, await self._tools.puller.inspect(image))
+            check_not_root(pod, container, await self._tools.puller.inspect(image))
         ips = self._settings.node_ips if pod.spec.hostNetwork else sandbox.ips
         environment = Environment(pod, ips, self._tools.node(), self._tools.sources)
         env = await environment.of(container)
@@ -229,7 +233,7 @@ class Executor:
             await self._tools.volumes.refresh(pod, ips)
         folder = self._tools.volumes.pod_folder(pod.metadata.uid)
         hosts, message = await asyncio.to_thread(self._files, pod, container.name, action.attempt, ips, folder)
-        return specs.Making(
+        return Making(
             pod=pod,
             container=container,
             attempt=action.attempt,
@@ -246,11 +250,11 @@ class Executor:
         self, pod: core_v1.Pod, name: str, attempt: int, ips: tuple[str, ...], folder: Path
     ) -> tuple[Path, Path]:
         """Writes /etc/hosts and an empty termination message; makes the log's folder."""
-        (specs.log_folder(self._settings, pod) / name).mkdir(mode=0o755, parents=True, exist_ok=True)
+        (log_folder(self._settings, pod) / name).mkdir(mode=0o755, parents=True, exist_ok=True)
         hosts = folder / "etc-hosts"
         hosts.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
         own = _read(Path("/etc/hosts")) if pod.spec.hostNetwork else ""
-        hosts.write_text(specs.hosts_file(pod, ips, self._settings, own))
+        hosts.write_text(hosts_file(pod, ips, self._settings, own))
         hosts.chmod(0o644)
         message = message_file(folder, name, attempt)
         message.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
@@ -283,7 +287,7 @@ class Executor:
         run = next((c for c in worker.observed.containers if c.id == action.id), None)
         if run is None or worker.last is None:
             return
-        log_file = specs.log_folder(self._settings, worker.last) / run.name / f"{run.attempt}.log"
+        log_file = log_folder(self._settings, worker.last) / run.name / f"{run.attempt}.log"
         try:
             make_link(link_of(self._settings.container_logs, worker.last, run.name, run.id), log_file)
         except OSError as error:

@@ -30,7 +30,7 @@ from pybernetes.kubelet.log_rotation import LogRotation
 from pybernetes.kubelet.server.stats import Meter, PodUse
 from pybernetes.kubelet.settings import Settings
 from pybernetes.kubelet.sources import ApiSources
-from pybernetes.kubelet.specs import pod_ref
+from pybernetes.kubelet.specs.names import pod_ref
 from pybernetes.kubelet.status.lease import NodeLease
 from pybernetes.kubelet.status.node import NodeReporter, read_machine
 from pybernetes.kubelet.status.reporter import Reporter

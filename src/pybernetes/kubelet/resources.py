@@ -1,5 +1,5 @@
 """Requests and limits as the kernel wants them: QoS class, CPU shares and quota, memory, OOM score. cgroups.py and
-container_spec.py program them. See "Configure Quality of Service for Pods"."""
+specs/container.py program them. See "Configure Quality of Service for Pods"."""
 
 from collections.abc import Iterable, Mapping
 

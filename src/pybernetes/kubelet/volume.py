@@ -1,7 +1,7 @@
 """Volumes of Pods: what a volume type is (volumes/*.py export one each), and the manager that sets all of a Pod's up.
 
 Volumes written by the node (ConfigMap, Secret, projected, downward API) only say their content; the atomic writer puts
-it on disk, and again when it changes. Next stop: container_spec.py mounts the paths.
+it on disk, and again when it changes. Next stop: specs/mounts.py mounts the paths.
 """
 
 import asyncio

@@ -1,0 +1,77 @@
+"""CreateContainer's request, from a container of a Pod and what was made for it. executor.py sends it."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from msgspec import Struct
+
+from pybernetes.api.types import core_v1
+from pybernetes.kubelet.cri import model as m
+from pybernetes.kubelet.environment import expand
+from pybernetes.kubelet.pod_machine import CONTAINER_HASH, container_hash, pod_grace
+from pybernetes.kubelet.resources import container_resources
+from pybernetes.kubelet.settings import Settings
+from pybernetes.kubelet.specs.mounts import volume_mounts
+from pybernetes.kubelet.specs.names import labels
+from pybernetes.kubelet.specs.security import security
+
+DEFAULT_MESSAGE_PATH = "/dev/termination-log"
+
+
+class Making(Struct, frozen=True):
+    """What one container is made from, beside its spec."""
+
+    pod: core_v1.Pod
+    container: core_v1.Container
+    attempt: int
+    delay: float
+    image: str
+    """The image id that was pulled."""
+    environment: Mapping[str, str]
+    volumes: Mapping[str, Path]
+    hosts: Path | None
+    message_file: Path
+    settings: Settings
+
+
+def container_spec(making: Making) -> m.ContainerSpec:
+    """What CreateContainer is asked for. Raises ConfigError where the spec cannot be met."""
+    pod, container = making.pod, making.container
+    name = container.name
+    message_path = container.terminationMessagePath or DEFAULT_MESSAGE_PATH
+    env = making.environment
+    annotations = {
+        CONTAINER_HASH: container_hash(container),
+        m.RESTART_COUNT: str(making.attempt),
+        m.RESTART_DELAY: f"{making.delay:g}",
+        m.GRACE_PERIOD: f"{pod_grace(pod):g}",
+        m.MESSAGE_PATH: message_path,
+        m.MESSAGE_POLICY: container.terminationMessagePolicy or "File",
+    }
+    return m.ContainerSpec(
+        name=name,
+        attempt=making.attempt,
+        image=making.image,
+        command=tuple(expand(word, env) for word in container.command),
+        args=tuple(expand(word, env) for word in container.args),
+        working_dir=container.workingDir,
+        envs=tuple(env.items()),
+        mounts=_mounts(making, message_path),
+        labels={**labels(pod), m.CONTAINER_NAME: name},
+        annotations=annotations,
+        log_path=f"{name}/{making.attempt}.log",
+        stdin=container.stdin,
+        stdin_once=container.stdinOnce,
+        tty=container.tty,
+        resources=container_resources(pod, container, making.settings.memory),
+        security=security(pod, container, making.settings),
+    )
+
+
+def _mounts(making: Making, message_path: str) -> tuple[m.Mount, ...]:
+    found = [*volume_mounts(making.container, making.volumes, making.environment)]
+    taken = {mount.container_path.rstrip("/") for mount in found}
+    if making.hosts is not None and "/etc/hosts" not in taken:
+        found.append(m.Mount(str(making.hosts), "/etc/hosts"))
+    found.append(m.Mount(str(making.message_file), message_path))
+    return tuple(found)

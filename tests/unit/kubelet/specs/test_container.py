@@ -1,0 +1,47 @@
+"""What a container is made from."""
+
+from pathlib import Path
+
+from tests.unit.kubelet.pods import container, pod
+
+from pybernetes.api.types import core_v1
+from pybernetes.kubelet.cri import model as m
+from pybernetes.kubelet.settings import Settings
+from pybernetes.kubelet.specs.container import Making, container_spec
+
+NODE = Settings("n1", ("192.0.2.1",), cluster_dns=("10.96.0.10",), memory=4 * 2**30)
+
+
+def spec(wanted: core_v1.Pod, index: int = 0, **more: object) -> m.ContainerSpec:
+    making = Making(
+        **{
+            "pod": wanted,
+            "container": wanted.spec.containers[index],
+            "attempt": 2,
+            "delay": 20.0,
+            "image": "sha256:1",
+            "environment": {"A": "1"},
+            "volumes": {},
+            "hosts": Path("/k/etc-hosts"),
+            "message_file": Path("/k/msg"),
+            "settings": NODE,
+            **more,
+        }
+    )
+    return container_spec(making)
+
+
+def test_a_container_carries_its_own_memory() -> None:
+    found = spec(pod(container(command=("sh", "$(A)"), args=("$(B)",))))
+    assert (found.command, found.args) == (("sh", "1"), ("$(B)",))
+    assert found.annotations[m.RESTART_COUNT] == "2"
+    assert found.annotations[m.RESTART_DELAY] == "20"
+    assert found.log_path == "c/2.log"
+    assert m.Mount("/k/etc-hosts", "/etc/hosts") in found.mounts
+    assert m.Mount("/k/msg", "/dev/termination-log") in found.mounts
+
+
+def test_a_users_own_hosts_file_is_left_alone(tmp_path: Path) -> None:
+    mount = core_v1.VolumeMount(name="h", mountPath="/etc/hosts")
+    found = spec(pod(container(volumeMounts=(mount,))), volumes={"h": tmp_path})
+    assert [x.host_path for x in found.mounts if x.container_path == "/etc/hosts"] == [str(tmp_path)]
