@@ -1,0 +1,192 @@
+"""The table of a node's Pods: one worker each, wherever a Pod comes from (the API, files, what the runtime still has).
+
+kubelet.py feeds it and asks it; runtime_watch.py tells it what the runtime says. Ending a Pod from outside (eviction,
+shutdown, preemption) is `evict()`. Next stop: worker.py.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+from pybernetes.aio.clock import Clock
+from pybernetes.api.types import core_v1
+from pybernetes.kubelet.admission import admit
+from pybernetes.kubelet.cgroups import PodCgroups
+from pybernetes.kubelet.cri.model import Container, PodRef, PodRuntime, State
+from pybernetes.kubelet.executor import Executor
+from pybernetes.kubelet.pod_actions import Verdict
+from pybernetes.kubelet.server.stats import PodUse
+from pybernetes.kubelet.settings import Settings
+from pybernetes.kubelet.specs.names import pod_ref
+from pybernetes.kubelet.status.reporter import Reporter
+from pybernetes.kubelet.worker import PodWorker
+
+log = logging.getLogger(__name__)
+
+GONE_GRACE = 2.0
+"""Of Pods that were taken away by force: TERM, then KILL soon after."""
+_ENDED = ("Succeeded", "Failed")
+
+Gate: TypeAlias = Callable[[core_v1.Pod, Sequence[core_v1.Pod]], Verdict | None]
+"""Asked once for each new Pod, with the Pods that were admitted and have not ended: None, or why it is Failed."""
+Listener: TypeAlias = Callable[[PodWorker, core_v1.Pod | None, core_v1.Pod], None]
+"""Told of each new or changed Pod: its worker, the Pod as it was, the Pod as it is."""
+
+
+@dataclass(frozen=True)
+class Parts:
+    """Whom the table works with."""
+
+    runtime: PodRuntime
+    executor: Executor
+    reporter: Reporter
+    cgroups: PodCgroups
+    allocatable: Callable[[], Mapping[str, str]]
+
+
+class Pods:
+    """Workers by uid. `run()` holds their tasks; nothing here waits for a Pod."""
+
+    def __init__(self, parts: Parts, settings: Settings, clock: Clock) -> None:
+        self.workers: dict[str, PodWorker] = {}
+        self.gates: list[Gate] = [self._fits]
+        """The first that says no decides."""
+        self.listeners: list[Listener] = []
+        self.complete = asyncio.Event()
+        """Every source of Pods has told all it has: what the runtime has beyond that is an orphan."""
+        self._parts = parts
+        self._settings = settings
+        self._clock = clock
+        self._known: dict[str, core_v1.Pod] = {}
+        self._admitted: set[str] = set()
+        self._group: asyncio.TaskGroup | None = None
+
+    async def run(self) -> None:
+        """Until cancelled; Pods go on running after it."""
+        async with asyncio.TaskGroup() as group:
+            self._group = group
+            await asyncio.Event().wait()
+
+    # -- sources -------------------------------------------------------------------------------------------------------
+
+    def changed(self, old: core_v1.Pod | None, new: core_v1.Pod | None) -> None:
+        """A source has a new Pod, another version of one, or one less."""
+        if new is not None:
+            worker = self._worker(pod_ref(new))
+            if new.metadata.uid not in self._admitted:
+                self._admit(new, worker)
+            self._known[new.metadata.uid] = new
+            worker.update(new)
+            for listener in self.listeners:
+                listener(worker, old, new)
+        if old is not None and (new is None or new.metadata.uid != old.metadata.uid):
+            self._known.pop(old.metadata.uid, None)
+            self._admitted.discard(old.metadata.uid)
+            worker_of_old = self.workers.get(old.metadata.uid)
+            if worker_of_old is not None:
+                worker_of_old.removed(GONE_GRACE)
+
+    def orphan(self, ref: PodRef) -> None:
+        """Something of a Pod is on this machine that no source knows: it is ended and cleaned."""
+        if ref.uid not in self._known and ref.uid not in self.workers:
+            if ref.name:
+                log.info("found a Pod that nobody knows pod=%s uid=%s", ref, ref.uid)
+            self._worker(ref).removed(GONE_GRACE)
+
+    def evict(self, uid: str, verdict: Verdict) -> bool:
+        """Ends a Pod as Failed with the verdict's reason; False where it is unknown or ending already."""
+        worker = self.workers.get(uid)
+        if worker is None or worker.pod is None or worker.verdict is not None:
+            return False
+        worker.verdict = verdict
+        worker.wake(look=False)
+        return True
+
+    def _admit(self, pod: core_v1.Pod, worker: PodWorker) -> None:
+        uid = pod.metadata.uid
+        self._admitted.add(uid)
+        if pod.status.startTime or pod.metadata.deletionTimestamp or pod.status.phase in _ENDED:
+            return  # taken up before, by this process or the one before it
+        others = tuple(p for p in self._known.values() if p.metadata.uid != uid and self._counts(p))
+        verdict = next((v for gate in self.gates if (v := gate(pod, others)) is not None), None)
+        if verdict is not None:
+            log.warning("refused pod=%s reason=%s message=%s", worker.ref, verdict.reason, verdict.message)
+            worker.verdict = verdict
+            worker.last = pod
+            self._parts.executor.tell(worker, "", "Warning", verdict.reason, verdict.message)
+
+    def _fits(self, pod: core_v1.Pod, others: Sequence[core_v1.Pod]) -> Verdict | None:
+        return admit(pod, others, self._parts.allocatable())
+
+    def _counts(self, pod: core_v1.Pod) -> bool:
+        """Whether a Pod takes part of the node: admitted, and not ended."""
+        worker = self.workers.get(pod.metadata.uid)
+        refused = worker is not None and worker.verdict is not None
+        return pod.metadata.uid in self._admitted and not refused and pod.status.phase not in _ENDED
+
+    # -- workers -------------------------------------------------------------------------------------------------------
+
+    def _worker(self, ref: PodRef) -> PodWorker:
+        worker = self.workers.get(ref.uid)
+        if worker is None:
+            parts = self._parts
+            worker = PodWorker(ref, parts.runtime, parts.executor, parts.reporter, self._clock)
+            worker.host_ips = self._settings.node_ips
+            self.workers[ref.uid] = worker
+            self.later(self._work(worker), f"pod {ref}")
+        return worker
+
+    async def _work(self, worker: PodWorker) -> None:
+        await worker.run()
+        self.workers.pop(worker.ref.uid, None)
+        log.info("nothing is left of pod=%s uid=%s", worker.ref, worker.ref.uid)
+
+    def later(self, work: Coroutine[Any, Any, None], name: str) -> None:
+        """Runs something beside the workers, for as long as they run."""
+        assert self._group is not None
+        try:
+            self._group.create_task(work, name=name)
+        except RuntimeError:  # the group is ending: so says TaskGroup, and there is no other way to ask it
+            work.close()
+
+    def wake_all(self) -> None:
+        """Something changed that may concern every Pod."""
+        for worker in self.workers.values():
+            worker.wake()
+
+    # -- questions -----------------------------------------------------------------------------------------------------
+
+    def knows(self, uid: str) -> bool:
+        """Whether some source has the Pod, or something of it is still here."""
+        return uid in self._known or uid in self.workers
+
+    def all(self) -> Iterable[core_v1.Pod]:
+        """The Pods of this node with their newest status."""
+        for worker in self.workers.values():
+            if worker.pod is not None:
+                yield self._parts.reporter.known(worker.pod)
+
+    def find(self, namespace: str, name: str, uid: str = "") -> PodWorker | None:
+        """The Pod of that name; of namesakes the one that a source knows."""
+        found = [
+            w
+            for w in self.workers.values()
+            if (w.ref.namespace, w.ref.name) == (namespace, name) and uid in ("", w.ref.uid)
+        ]
+        return next((w for w in found if w.pod is not None), found[0] if found else None)
+
+    def running_containers(self) -> Iterable[Container]:
+        """Every container that runs, as last observed."""
+        return [c for w in self.workers.values() for c in w.observed.containers if c.state == State.RUNNING]
+
+    def uses(self) -> Sequence[PodUse]:
+        """Running Pods, for what they use."""
+        found = []
+        for worker in self.workers.values():
+            runs = tuple(c for c in worker.observed.containers if c.state == State.RUNNING)
+            if worker.pod is not None and runs:
+                started = worker.pod.status.startTime or ""
+                found.append(PodUse(worker.ref, self._parts.cgroups.parent(worker.pod), started, runs))
+        return found
