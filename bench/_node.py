@@ -18,6 +18,7 @@ from pybernetes.apiserver.server import ApiServer
 from pybernetes.client.rest import Client
 from pybernetes.client.transport import direct
 from pybernetes.kernel import mounts
+from pybernetes.kubelet.configuration import Configuration
 from pybernetes.kubelet.cri.events import EventSource
 from pybernetes.kubelet.cri.model import RuntimeRefused
 from pybernetes.kubelet.cri.runtime import CriRuntime
@@ -60,9 +61,13 @@ class NodeUnderTest:
             node_name=NODE,
             node_ips=("127.0.0.1",),
             root=self.folder / "kubelet",
-            logs=self.folder / "pods",
             container_logs=self.folder / "containers",
-            cgroup_root=self.containerd.cgroup.path,
+            config=Configuration(
+                cgroup_root=self.containerd.cgroup.path,
+                cluster_domain="cluster.local",
+                pod_logs_dir=str(self.folder / "pods"),
+                serialize_image_pulls=False,
+            ),
         )
         client = Client(self._cable, clock=self.clock, user_agent="kubelet")
         events = EventSource(self.containerd.endpoint)

@@ -26,6 +26,7 @@ from pybernetes.apiserver.server import ApiServer
 from pybernetes.client.rest import Client
 from pybernetes.client.transport import direct
 from pybernetes.kubelet.cgroups import PodCgroups
+from pybernetes.kubelet.configuration import Configuration
 from pybernetes.kubelet.cri import model as m
 from pybernetes.kubelet.cri.events import RuntimeEvent
 from pybernetes.kubelet.kubelet import Kubelet
@@ -268,7 +269,7 @@ class World:
             NODE,
             ("192.0.2.1",),
             root=self.folder / "kubelet",
-            logs=self.folder / "logs",
+            config=Configuration(pod_logs_dir=str(self.folder / "logs"), serialize_image_pulls=False),
             container_logs=self.folder / "containers",
             memory=1 << 30,
         )

@@ -13,7 +13,6 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-import msgspec
 from msgspec.structs import replace
 
 from pybernetes.aio.clock import Clock, SystemClock
@@ -22,8 +21,9 @@ from pybernetes.client import kubeconfig
 from pybernetes.client.rest import Client
 from pybernetes.cmd import _daemon
 from pybernetes.cmd._daemon import StartError
-from pybernetes.kubelet import bootstrap, configuration
-from pybernetes.kubelet.configuration import Configuration, ConfigurationError
+from pybernetes.kubelet import bootstrap, configuration_file
+from pybernetes.kubelet.configuration import Configuration
+from pybernetes.kubelet.configuration_file import ConfigurationError
 from pybernetes.kubelet.cri.events import EventSource
 from pybernetes.kubelet.cri.model import RuntimeRefused, RuntimeUnavailable
 from pybernetes.kubelet.cri.runtime import CriRuntime, socket_exists
@@ -79,7 +79,7 @@ def parser() -> argparse.ArgumentParser:
 def configuration_of(options: argparse.Namespace) -> Configuration:
     """The file's configuration after the flags. Raises StartError."""
     try:
-        found = configuration.load(Path(options.config)) if options.config else Configuration()
+        found = configuration_file.load(Path(options.config)) if options.config else Configuration()
     except ConfigurationError as error:
         raise StartError(str(error)) from None
     changes: dict[str, object] = {}
@@ -99,7 +99,7 @@ def configuration_of(options: argparse.Namespace) -> Configuration:
     if options.rotate_certificates:
         changes["rotate_certificates"] = options.rotate_certificates.lower() == "true"
     if options.client_ca_file:
-        x509 = replace(found.authentication.x509, clientCAFile=options.client_ca_file)
+        x509 = replace(found.authentication.x509, client_ca_file=options.client_ca_file)
         changes["authentication"] = replace(found.authentication, x509=x509)
     return replace(found, **changes)
 
@@ -119,7 +119,7 @@ def node_ips(text: str) -> tuple[str, ...]:
         return (str(probe.getsockname()[0]),)
 
 
-def taints_of(text: str, listed: Sequence[object] = ()) -> tuple[core_v1.Taint, ...]:
+def taints_of(text: str, listed: Sequence[core_v1.Taint] = ()) -> tuple[core_v1.Taint, ...]:
     """`key=value:effect,...` of the flag, or registerWithTaints of the file. Raises StartError."""
     found = []
     for part in filter(None, text.split(",")):
@@ -128,7 +128,7 @@ def taints_of(text: str, listed: Sequence[object] = ()) -> tuple[core_v1.Taint, 
         if not colon or not key or effect not in ("NoSchedule", "PreferNoSchedule", "NoExecute"):
             raise StartError(f"--register-with-taints: {part!r} is not key=value:NoSchedule|PreferNoSchedule|NoExecute")
         found.append(core_v1.Taint(key=key, value=value, effect=effect))
-    return tuple(found) or tuple(msgspec.convert(taint, core_v1.Taint) for taint in listed)
+    return tuple(found) or tuple(listed)
 
 
 def labels_of(text: str) -> dict[str, str]:
@@ -151,15 +151,8 @@ def settings_of(options: argparse.Namespace, config: Configuration) -> Settings:
     return Settings(
         node_name=(options.hostname_override or socket.gethostname()).lower(),
         node_ips=node_ips(options.node_ip),
+        config=config,
         root=Path(options.root_dir),
-        logs=Path(config.pod_logs_dir),
-        cgroup_root=config.cgroup_root,
-        cluster_dns=config.cluster_dns,
-        cluster_domain=config.cluster_domain,
-        resolv_conf=Path(config.resolv_conf),
-        max_pods=config.max_pods,
-        port=config.port,
-        serialize_image_pulls=config.serialize_image_pulls,
     )
 
 
@@ -198,7 +191,7 @@ async def run(options: argparse.Namespace) -> None:
     registration = Registration(
         taints_of(options.register_with_taints, config.register_with_taints),
         labels_of(options.node_labels),
-        {"apiVersion": configuration.API_VERSION, "kind": configuration.KIND, **msgspec.to_builtins(config)},
+        configuration_file.encode(config),
     )
     folder = Path(options.cert_dir) if options.cert_dir else settings.root / "pki"
     runtime = await wait_for_runtime(config.container_runtime_endpoint, clock)
@@ -237,7 +230,7 @@ async def _serve(kubelet: Kubelet, client: Client, config: Configuration, folder
     settings, clock = kubelet.settings, client.clock
     wanted = bootstrap.Wanted(bootstrap.SERVING_SIGNER, settings.node_name, (settings.node_name, *settings.node_ips))
     serving = bootstrap.ServingCertificate(client if config.server_tls_bootstrap else None, wanted, folder, clock)
-    ca = config.authentication.x509.clientCAFile
+    ca = config.authentication.x509.client_ca_file
     handler = KubeletApi(kubelet, Access(client, settings.node_name, clock), clock)
     async with asyncio.TaskGroup() as group:
         tls: list[ServerTls] = []

@@ -83,7 +83,7 @@ class Kubelet:
         cgroups = cgroups or PodCgroups(settings.cgroup_root)
         self._volumes = Volumes(settings.root, sources, clock, self.facts)
         self.meter = Meter(cgroups, settings.root)
-        self._puller = Puller(runtime, sources, clock, parallel=1 if settings.serialize_image_pulls else None)
+        self._puller = Puller(runtime, sources, clock, parallel=1 if settings.config.serialize_image_pulls else None)
         tools = Tools(
             runtime=runtime,
             sources=sources,

@@ -1,8 +1,10 @@
-"""What one node's kubelet knows of itself. cmd/kubelet.py makes it from flags and the configuration file."""
+"""What one node's kubelet knows of itself. cmd/kubelet.py makes it from flags and the configuration."""
 
 from pathlib import Path
 
 from msgspec import Struct
+
+from pybernetes.kubelet.configuration import Configuration
 
 
 class Settings(Struct, frozen=True):
@@ -10,17 +12,26 @@ class Settings(Struct, frozen=True):
 
     node_name: str
     node_ips: tuple[str, ...]
+    config: Configuration = Configuration()
+    """The whole effective configuration."""
     root: Path = Path("/var/lib/kubelet")
-    logs: Path = Path("/var/log/pods")
     container_logs: Path = Path("/var/log/containers")
-    cgroup_root: str = "/"
-    cluster_dns: tuple[str, ...] = ()
-    cluster_domain: str = "cluster.local"
-    resolv_conf: Path = Path("/etc/resolv.conf")
-    max_pods: int = 110
     memory: int = 0
     """Bytes of the node."""
     cpus: int = 1
-    port: int = 10250
-    serialize_image_pulls: bool = False
     max_parallel_starts: int = 10
+
+    @property
+    def logs(self) -> Path:
+        """podLogsDir."""
+        return Path(self.config.pod_logs_dir)
+
+    @property
+    def cgroup_root(self) -> str:
+        """cgroupRoot; `/` where none is said."""
+        return self.config.cgroup_root or "/"
+
+    @property
+    def resolv_conf(self) -> Path:
+        """resolvConf; an empty one means that Pods look up nothing."""
+        return Path(self.config.resolv_conf or "/dev/null")

@@ -211,7 +211,11 @@ async def test_kubelet_and_proxy_understand_what_they_are_given(site: Site) -> N
     _, *words = [*unit["command"], *shlex.split(flags[0])]
     options = kubelet.parser().parse_args([site._here(word) for word in words])
     settings = kubelet.settings_of(options, kubelet.configuration_of(options))
-    assert (settings.node_name, settings.node_ips, settings.cluster_dns) == ("m1", ("127.0.0.1",), ("10.96.0.10",))
+    assert (settings.node_name, settings.node_ips, settings.config.cluster_dns) == (
+        "m1",
+        ("127.0.0.1",),
+        ("10.96.0.10",),
+    )
     assert kube_proxy.parser().parse_args(site.words("kube-proxy")).hostname_override == "m1"
 
 

@@ -8,7 +8,7 @@ import pytest
 from pybernetes.cmd import _kubelet as kubelet
 from pybernetes.cmd import kubelet as entry
 from pybernetes.cmd._daemon import StartError
-from pybernetes.kubelet.configuration import ConfigurationError, load
+from pybernetes.kubelet.configuration_file import ConfigurationError, load
 
 FILE = """\
 apiVersion: kubelet.config.k8s.io/v1beta1
@@ -18,7 +18,6 @@ clusterDNS: [10.96.0.10]
 clusterDomain: example.local
 maxPods: 20
 serverTLSBootstrap: true
-somethingNew: {x: 1}
 """
 
 
@@ -40,17 +39,17 @@ def test_the_file_is_read_and_flags_outrank_it(file: Path) -> None:
         "--config", str(file), "--max-pods", "30", "--hostname-override", "Node-1", "--node-ip", "192.0.2.1"
     )
     assert settings.node_name == "node-1"
-    assert settings.max_pods == 30
-    assert settings.cluster_dns == ("10.96.0.10",)
-    assert settings.cluster_domain == "example.local"
+    assert settings.config.max_pods == 30
+    assert settings.config.cluster_dns == ("10.96.0.10",)
+    assert settings.config.cluster_domain == "example.local"
     assert config.server_tls_bootstrap
-    assert config.authentication.x509.clientCAFile == "/pki/ca.crt"
+    assert config.authentication.x509.client_ca_file == "/pki/ca.crt"
 
 
 @pytest.mark.parametrize(
     ("text", "why"),
     [("kind: Pod\napiVersion: v1", "is not a KubeletConfiguration"), ("a: [", "is not YAML"),
-     (FILE.replace("20", "many"), "Expected `int`")],
+     (FILE.replace("20", "many"), "maxPods: cannot unmarshal string")],
 )  # fmt: skip
 def test_a_wrong_file_is_named(tmp_path: Path, text: str, why: str) -> None:
     path = tmp_path / "x.yaml"

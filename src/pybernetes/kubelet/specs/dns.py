@@ -10,12 +10,13 @@ def dns(pod: core_v1.Pod, settings: Settings, resolv_conf: str) -> tuple[list[st
     policy = pod.spec.dnsPolicy or "ClusterFirst"
     if policy == "None":
         servers, searches, options = [], [], []
-    elif settings.cluster_dns and (
+    elif settings.config.cluster_dns and (
         policy == "ClusterFirstWithHostNet" or (policy == "ClusterFirst" and not pod.spec.hostNetwork)
     ):
-        servers = list(settings.cluster_dns)
-        zone = settings.cluster_domain
-        searches = [f"{pod.metadata.namespace}.svc.{zone}", f"svc.{zone}", zone, *searches]
+        servers = list(settings.config.cluster_dns)
+        zone = settings.config.cluster_domain
+        if zone:
+            searches = [f"{pod.metadata.namespace}.svc.{zone}", f"svc.{zone}", zone, *searches]
         options = ["ndots:5"]
     given = pod.spec.dnsConfig
     if given is not None:

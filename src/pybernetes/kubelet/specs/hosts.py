@@ -27,7 +27,7 @@ def hosts_file(pod: core_v1.Pod, ips: tuple[str, ...], settings: Settings, own: 
         text = "# Kubernetes-managed hosts file (host network).\n" + own
     else:
         name = hostname(pod)
-        full = f"{name}.{pod.spec.subdomain}.{pod.metadata.namespace}.svc.{settings.cluster_domain}"
+        full = f"{name}.{pod.spec.subdomain}.{pod.metadata.namespace}.svc.{settings.config.cluster_domain}"
         names = f"{full}\t{name}" if pod.spec.subdomain else name
         text = _HOSTS_HEADER + _LOCAL_HOSTS + "".join(f"{ip}\t{names}\n" for ip in ips)
     if pod.spec.hostAliases:

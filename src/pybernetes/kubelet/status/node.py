@@ -239,7 +239,7 @@ class NodeReporter:
         if self._machine is None:
             self._machine = read_machine(self._settings.root)
         settings, machine = self._settings, self._machine
-        whole, usable = capacity(machine, settings.max_pods)
+        whole, usable = capacity(machine, settings.config.max_pods)
         foreign = {name: text for name, text in old.capacity.items() if name not in whole}
         addresses = [core_v1.NodeAddress(type="InternalIP", address=ip) for ip in settings.node_ips]
         addresses.append(core_v1.NodeAddress(type="Hostname", address=settings.node_name))
@@ -250,7 +250,9 @@ class NodeReporter:
             allocatable={**foreign, **usable},
             conditions=conditions(old.conditions, self.health, self._clock.now()),
             addresses=tuple(addresses),
-            daemonEndpoints=core_v1.NodeDaemonEndpoints(kubeletEndpoint=core_v1.DaemonEndpoint(Port=settings.port)),
+            daemonEndpoints=core_v1.NodeDaemonEndpoints(
+                kubeletEndpoint=core_v1.DaemonEndpoint(Port=settings.config.port)
+            ),
             nodeInfo=replace(machine.info, containerRuntimeVersion=self.health.version),
             images=self._images,
         )
@@ -311,7 +313,7 @@ class NodeReporter:
         if self.node is not None:
             return dict(self.node.status.allocatable)
         self._machine = self._machine or read_machine(self._settings.root)
-        return capacity(self._machine, self._settings.max_pods)[1]
+        return capacity(self._machine, self._settings.config.max_pods)[1]
 
 
 def _without_heartbeats(status: core_v1.NodeStatus) -> core_v1.NodeStatus:

@@ -5,11 +5,13 @@ from pathlib import Path
 from tests.unit.kubelet.pods import container, pod
 
 from pybernetes.api.types import core_v1
+from pybernetes.kubelet.configuration import Configuration
 from pybernetes.kubelet.cri import model as m
 from pybernetes.kubelet.settings import Settings
 from pybernetes.kubelet.specs.container import Making, container_spec
 
-NODE = Settings("n1", ("192.0.2.1",), cluster_dns=("10.96.0.10",), memory=4 * 2**30)
+CONFIG = Configuration(cluster_dns=("10.96.0.10",), cluster_domain="cluster.local")
+NODE = Settings("n1", ("192.0.2.1",), config=CONFIG, memory=4 * 2**30)
 
 
 def spec(wanted: core_v1.Pod, index: int = 0, **more: object) -> m.ContainerSpec:

@@ -4,10 +4,12 @@ import pytest
 from tests.unit.kubelet.pods import pod
 
 from pybernetes.api.types import core_v1
+from pybernetes.kubelet.configuration import Configuration
 from pybernetes.kubelet.settings import Settings
 from pybernetes.kubelet.specs.dns import dns
 
-NODE = Settings("n1", ("192.0.2.1",), cluster_dns=("10.96.0.10",), memory=4 * 2**30)
+CONFIG = Configuration(cluster_dns=("10.96.0.10",), cluster_domain="cluster.local")
+NODE = Settings("n1", ("192.0.2.1",), config=CONFIG, memory=4 * 2**30)
 RESOLV = "nameserver 1.1.1.1\nsearch corp.example\noptions ndots:2 edns0\n"
 
 

@@ -3,10 +3,11 @@
 from tests.unit.kubelet.pods import pod
 
 from pybernetes.api.types import core_v1
+from pybernetes.kubelet.configuration import Configuration
 from pybernetes.kubelet.settings import Settings
 from pybernetes.kubelet.specs.hosts import hostname, hosts_file
 
-NODE = Settings("n1", ("192.0.2.1",))
+NODE = Settings("n1", ("192.0.2.1",), config=Configuration(cluster_domain="cluster.local"))
 
 
 def test_a_long_hostname_is_cut() -> None:
