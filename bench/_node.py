@@ -5,7 +5,7 @@ The kubelet has its node's identity and no more, so that the Node authorizer and
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
 
 from bench._containerd import IMAGE, OwnContainerd
@@ -29,17 +29,17 @@ from pybernetes.wire.http import Request, Response
 
 NODE = "n1"
 _ADMIN = User("admin", groups=("system:masters", "system:authenticated"))
-_KUBELET = User(f"system:node:{NODE}", groups=("system:nodes", "system:authenticated"))
+KUBELET = User(f"system:node:{NODE}", groups=("system:nodes", "system:authenticated"))
 
 
 class NodeUnderTest:
     """start_kubelet() and stop_kubelet() as often as wanted; Pods stay."""
 
-    def __init__(self, folder: Path, containerd: OwnContainerd) -> None:
+    def __init__(self, folder: Path, containerd: OwnContainerd, tokens: Mapping[str, User] | None = None) -> None:
         self.folder = folder
         self.containerd = containerd
         self.clock = SystemClock()
-        config = Config(disable_admission=("ServiceAccount",))
+        config = Config(disable_admission=("ServiceAccount",), static_tokens=tokens or {})
         self.api = ApiServer(config, MemoryStore(), self.clock)
         self.runtime = CriRuntime(containerd.endpoint)
         self.client = Client(direct(self.api.handler, _ADMIN), clock=self.clock)
@@ -48,7 +48,7 @@ class NodeUnderTest:
         self.cut = False
         """The kubelet does not reach the API server."""
         self._task: asyncio.Task[None] | None = None
-        self._send = direct(self.api.handler, _KUBELET)
+        self._send = direct(self.api.handler, KUBELET)
 
     async def _cable(self, request: Request) -> Response:
         if self.cut:
@@ -132,15 +132,24 @@ def gone(pod: core_v1.Pod | None) -> bool:
 async def node(folder: Path, containerd: OwnContainerd) -> AsyncIterator[NodeUnderTest]:
     """A node with a running kubelet; its Pods are ended after it."""
     made = NodeUnderTest(folder, containerd)
+    async with serving(made):
+        await made.start_kubelet()
+        try:
+            yield made
+        finally:
+            await made.stop_kubelet()
+
+
+@contextlib.asynccontextmanager
+async def serving(made: NodeUnderTest) -> AsyncIterator[None]:
+    """The node's API server runs; afterwards nothing is left of its Pods, whose kubelet must have ended."""
     server = asyncio.create_task(made.api.run(), name="apiserver")
     try:
         await made.api.ready.wait()
-        await made.start_kubelet()
-        yield made
+        yield
     finally:
-        await made.stop_kubelet()
         await _remove_all(made.runtime)
-        mounts.unmount_below(folder)  # volumes of Pods that were there to the end
+        mounts.unmount_below(made.folder)  # volumes of Pods that were there to the end
         await made.runtime.close()
         server.cancel()
         with contextlib.suppress(asyncio.CancelledError):

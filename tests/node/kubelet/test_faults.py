@@ -6,7 +6,7 @@ import pytest
 from bench._node import NodeUnderTest, gone, running
 from tests.node.cri import until
 
-from pybernetes.aio.clock import rfc3339
+from pybernetes.aio.clock import SystemClock, rfc3339
 from pybernetes.api.objects import Key
 from pybernetes.api.types import core_v1
 from pybernetes.client.rest import key_of
@@ -169,3 +169,36 @@ async def test_a_node_whose_network_was_cut_says_ready_again(one: NodeUnderTest)
     one.cut = False
     await one.until("web", running)
     assert await living(one) == ids
+
+
+class JumpingClock(SystemClock):
+    """A wall clock that somebody sets; what is measured goes on as it did."""
+
+    jump = 0.0
+
+    def now(self) -> float:
+        return super().now() + self.jump
+
+
+@pytest.mark.parametrize("jump", [-7200.0, 7200.0], ids=["back", "forth"])
+async def test_a_clock_that_is_set_ends_no_container_and_delays_no_restart(one: NodeUnderTest, jump: float) -> None:
+    await one.stop_kubelet()
+    one.clock = clock = JumpingClock()
+    await one.start_kubelet()
+    await one.create("calm")
+    await one.create("crash", "sh", "-c", "sleep 0.5; exit 1")
+    await one.until("calm", running)
+    await one.until("crash", running)
+    ids = await living(one)
+    clock.jump = jump
+    await one.create("new")
+    await one.until("new", running)
+    await one.until(
+        "crash",
+        lambda p: bool(p and p.status.containerStatuses and p.status.containerStatuses[0].restartCount >= 2),
+        40,
+    )
+    calm = await one.get("calm")
+    assert calm is not None
+    assert running(calm)
+    assert calm.status.containerStatuses[0].containerID.rpartition("/")[2] in ids
