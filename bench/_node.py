@@ -61,7 +61,6 @@ class NodeUnderTest:
             node_name=NODE,
             node_ips=("127.0.0.1",),
             root=self.folder / "kubelet",
-            container_logs=self.folder / "containers",
             config=Configuration(
                 cgroup_root=self.containerd.cgroup.path,
                 cluster_domain="cluster.local",

@@ -270,7 +270,6 @@ class World:
             ("192.0.2.1",),
             root=self.folder / "kubelet",
             config=Configuration(pod_logs_dir=str(self.folder / "logs"), serialize_image_pulls=False),
-            container_logs=self.folder / "containers",
             memory=1 << 30,
         )
         client = Client(direct(self.api.handler, IDENTITY), clock=self.clock)

@@ -39,6 +39,8 @@ HEALTHY_RUN = 600.0
 KEPT_RUNS = 2
 """Runs of one container that stay in the runtime: the current one and its predecessor (`kubectl logs --previous`)."""
 DEFAULT_GRACE = 30.0
+_SKEW = 1.0
+"""Seconds by which the runtime's clock may be ahead of ours."""
 
 Actions: TypeAlias = Sequence[Action]
 Seen: TypeAlias = Mapping[str, Sequence[Container]]
@@ -63,7 +65,7 @@ def _paced(wanted: Iterable[Action], observed: Observed) -> Actions:
         failure = observed.failures.get(action.key)
         if isinstance(action, WakeAt):
             wake.append(action.when)
-        elif failure is not None and failure.until > observed.now:
+        elif failure is not None and failure.since <= observed.now < failure.until:  # since > now: the clock was set
             wake.append(failure.until)
         elif action.key not in observed.busy:
             chosen.append(action)
@@ -169,9 +171,9 @@ def _changed(container: core_v1.Container, run: Container) -> bool:
     return run.annotations.get(CONTAINER_HASH, container_hash(container)) != container_hash(container)
 
 
-def restart_time(run: Container) -> float:
-    """When the successor of an ended run may start."""
-    return run.finished + _due_delay(run)
+def restart_time(run: Container, now: float) -> float:
+    """When the successor of an ended run may start; at once where the clock was set back since it ended."""
+    return run.finished + _due_delay(run) if run.finished <= now + _SKEW else now
 
 
 def _due_delay(run: Container) -> float:
@@ -265,7 +267,7 @@ def _keep_running(
         # In a new sandbox an init container runs again although it has succeeded before.
         if not may_restart(pod, wanted, run) and not (is_init and run.sandbox != sandbox.id):
             return
-        when = run.finished if _changed(wanted, run) or run.sandbox != sandbox.id else restart_time(run)
+        when = run.finished if _changed(wanted, run) or run.sandbox != sandbox.id else restart_time(run, observed.now)
         if when > observed.now:
             yield WakeAt(when)
         else:

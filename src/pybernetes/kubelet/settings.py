@@ -15,7 +15,6 @@ class Settings(Struct, frozen=True):
     config: Configuration = Configuration()
     """The whole effective configuration."""
     root: Path = Path("/var/lib/kubelet")
-    container_logs: Path = Path("/var/log/containers")
     memory: int = 0
     """Bytes of the node."""
     cpus: int = 1
@@ -25,6 +24,11 @@ class Settings(Struct, frozen=True):
     def logs(self) -> Path:
         """podLogsDir."""
         return Path(self.config.pod_logs_dir)
+
+    @property
+    def container_logs(self) -> Path:
+        """/var/log/containers, beside podLogsDir."""
+        return self.logs.with_name("containers")
 
     @property
     def cgroup_root(self) -> str:

@@ -117,7 +117,8 @@ class Prober:
 
     async def _initial(self, probe: core_v1.Probe) -> None:
         """Waits until initialDelaySeconds after the container's start."""
-        await self._clock.sleep(self._run.started + probe.initialDelaySeconds - self._clock.now())
+        left = self._run.started + probe.initialDelaySeconds - self._clock.now()
+        await self._clock.sleep(min(left, probe.initialDelaySeconds))  # more is left only where the clock was set back
 
     async def _once(self, probe: core_v1.Probe) -> Answer:
         timeout = float(probe.timeoutSeconds or 1)

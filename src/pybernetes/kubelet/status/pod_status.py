@@ -212,7 +212,7 @@ def _will_restart(
         failure = observed.failures.get(key)
         if failure is not None:
             return _failed(spec, failure, observed.now)
-    until = machine.restart_time(run)
+    until = machine.restart_time(run, observed.now)
     if machine.may_restart(pod, spec, run) and until > observed.now and until > run.finished:
         seconds = round(until - run.finished)
         shown = f"{seconds // 60}m{seconds % 60}s" if seconds >= 60 else f"{seconds}s"
