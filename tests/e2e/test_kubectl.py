@@ -4,6 +4,7 @@ import json
 import re
 import shutil
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,16 @@ import pytest
 from tests.e2e.conftest import BIN, EXAMPLES, Up
 
 POD = (EXAMPLES / "01-first-pod" / "pod.yaml").read_text()
+TALKING = "for i in 1 2 3; do echo line $i; done; sleep 2; echo last"
+TALKER = {
+    "apiVersion": "v1",
+    "kind": "Pod",
+    "metadata": {"name": "talker"},
+    "spec": {
+        "restartPolicy": "Never",
+        "containers": [{"name": "main", "image": "gasbugs/http-go", "command": ["/bin/sh", "-c", TALKING]}],
+    },
+}
 DEPLOYMENT = (EXAMPLES / "03-replicas" / "deployment.yaml").read_text()
 
 
@@ -66,16 +77,7 @@ def test_exec_passes_stdin_and_exit_codes(up: Up, kubectl: str, namespace: str):
 
 
 def test_logs_are_those_of_the_container_and_can_be_followed(up: Up, kubectl: str, namespace: str):
-    command = "for i in 1 2 3; do echo line $i; done; sleep 2; echo last"
-    pod = {
-        "apiVersion": "v1",
-        "kind": "Pod",
-        "metadata": {"name": "talker"},
-        "spec": {
-            "restartPolicy": "Never",
-            "containers": [{"name": "main", "image": "gasbugs/http-go", "command": ["/bin/sh", "-c", command]}],
-        },
-    }
+    pod = TALKER
     up.run(kubectl, "create", "-n", namespace, "-f", "-", stdin=json.dumps(pod))
     up.run(kubectl, "wait", "-n", namespace, "pod/talker", "--for=jsonpath={.status.phase}=Running", "--timeout=60s")
     assert up.run(kubectl, "logs", "-f", "-n", namespace, "talker") == "line 1\nline 2\nline 3\nlast\n"
@@ -162,3 +164,26 @@ def test_a_pod_without_image_in_the_registry_says_why_and_heals(up: Up, namespac
     ]
     subprocess.run([str(BIN / "pybernetes"), *build], check=True, capture_output=True)
     up.kubectl("wait", "-n", namespace, "pod/http-go", "--for=condition=Ready", "--timeout=120s")
+
+
+def test_top_shows_what_nodes_and_pods_use(up: Up, kubectl: str, namespace: str):
+    busy = json.loads(json.dumps(TALKER))
+    busy["metadata"]["name"] = "busy"
+    busy["spec"]["containers"][0]["command"] = ["/bin/sh", "-c", "while :; do :; done"]
+    busy["spec"]["containers"][0]["resources"] = {"limits": {"cpu": "200m"}}
+    busy["spec"]["terminationGracePeriodSeconds"] = 0
+    up.run(kubectl, "create", "-n", namespace, "-f", "-", stdin=json.dumps(busy))
+    up.run(kubectl, "wait", "-n", namespace, "pod/busy", "--for=condition=Ready", "--timeout=60s")
+    nodes = up.run(kubectl, "top", "nodes")
+    assert re.search(r"^worker-1 +\d+m +\d+% +\d+Mi +\d+%", nodes, re.MULTILINE), nodes
+    for _ in range(60):  # a Pod has figures once its kubelet was read twice
+        shown = up.attempt(kubectl, "top", "pods", "-n", namespace, "--containers")
+        if shown.returncode == 0 and "busy" in shown.stdout:
+            break
+        assert shown.returncode == 0 or "metrics not available yet" in shown.stderr, shown.stderr
+        time.sleep(1)
+    found = re.search(r"^busy +main +(\d+)m +\d+Mi", shown.stdout, re.MULTILINE)
+    assert found is not None, shown.stdout
+    assert 0 < int(found[1]) <= 260
+    missing = up.attempt(kubectl, "top", "pod", "nobody", "-n", namespace)
+    assert (missing.returncode, missing.stderr) == (1, 'Error from server (NotFound): pods "nobody" not found\n')

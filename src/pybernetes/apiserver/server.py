@@ -47,6 +47,8 @@ from pybernetes.apiserver.service_addresses import ServiceAddresses
 from pybernetes.apiserver.storage import Storage, Tools
 from pybernetes.apiserver.superusers import Superusers
 from pybernetes.apiserver.tokens import ContinueTokens
+from pybernetes.apiserver.usage.scraper import Scraper
+from pybernetes.apiserver.usage.served import served as usage_served
 from pybernetes.apiserver.watchcache.cache import WatchCache
 from pybernetes.store.protocol import Store
 from pybernetes.wire.http import Handler, Request, Response
@@ -91,6 +93,9 @@ class ApiServer:
         self._definitions.follow()
         rbac.follow(self.storage)
         node.follow(self.storage)
+        self._usage = Scraper(self.storage)
+        for versions in usage_served(self._usage):
+            self.catalog.put(versions)
         self._claims = service_claims.attach(self.storage)
         admission = chosen(
             self.storage, config.enable_admission, config.disable_admission, config.admission_configuration
@@ -171,6 +176,7 @@ class ApiServer:
                 group.create_task(default_service_cidr.keep(self.storage, self.config), name="apiserver.servicecidr")
                 group.create_task(flowcontrol_objects.keep(self.storage), name="apiserver.flowcontrol")
                 group.create_task(local_apiservices.keep(self.storage, self.catalog), name="apiserver.apiservices")
+                group.create_task(self._usage.run(), name="apiserver.usage")
                 group.create_task(upkeep.compact(self.storage, self.config.times.compaction), name="apiserver.compact")
                 group.create_task(upkeep.expire_events(self.storage, self.config.times.event), name="apiserver.events")
                 self._loaded.set()

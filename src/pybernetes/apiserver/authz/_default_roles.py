@@ -41,6 +41,8 @@ _VIEW: Rules = [
     rule(READ, "ingresses ingresses/status networkpolicies", "networking.k8s.io"),
     rule(READ, "resourceclaims resourceclaims/status resourceclaimtemplates", _DEVICES),
 ]
+_USAGE: Rules = [rule(READ, "pods nodes", "metrics.k8s.io")]
+"""As metrics-server brings it."""
 _EDIT: Rules = [
     rule(READ, "pods/attach pods/exec pods/portforward pods/proxy secrets services/proxy"),
     rule("impersonate", "serviceaccounts"),
@@ -236,8 +238,8 @@ class ClusterRole(NamedTuple):
 
     name: str
     rules: Rules
-    aggregates_to: str = ""
-    """The role that its rules count to, too."""
+    aggregates_to: tuple[str, ...] = ()
+    """The roles that its rules count to, too."""
     aggregates: bool = False
     """Whether it is made of the roles that say so."""
 
@@ -251,11 +253,12 @@ def cluster_roles() -> Iterator[ClusterRole]:
     """Each of them, with all the rules of those that aggregate others."""
     for name, rules in _ROLES.items():
         yield ClusterRole(name, rules)
-    total: Rules = []
+    yield ClusterRole("system:aggregated-metrics-reader", _USAGE, aggregates_to=("view", "edit", "admin"))
+    total: Rules = [*_USAGE]
     for name, (own, above) in reversed(_AGGREGATED.items()):
         total = [*own, *total]
-        yield ClusterRole(f"system:aggregate-to-{name}", own, aggregates_to=name)
-        yield ClusterRole(name, total, aggregates_to=above, aggregates=True)
+        yield ClusterRole(f"system:aggregate-to-{name}", own, aggregates_to=(name,))
+        yield ClusterRole(name, total, aggregates_to=(above,) if above else (), aggregates=True)
 
 
 def cluster_role_bindings() -> Iterator[tuple[str, tuple[str, ...]]]:

@@ -72,8 +72,8 @@ def _rules_of_controllers() -> Iterator[tuple[str, list[Object]]]:
 
 def _cluster_role(wanted: ClusterRole) -> Object:
     role = _role(wanted.name, "", wanted.rules)
-    if wanted.aggregates_to:
-        role["metadata"]["labels"][aggregation_label(wanted.aggregates_to)] = "true"
+    for above in wanted.aggregates_to:
+        role["metadata"]["labels"][aggregation_label(above)] = "true"
     if wanted.aggregates:
         selector = {"matchLabels": {aggregation_label(wanted.name): "true"}}
         role["aggregationRule"] = {"clusterRoleSelectors": [selector]}

@@ -19,6 +19,7 @@ validatingadmissionpolicy-status-controller volumeattributesclass-protection-con
 """
 ROLES = """
 admin cluster-admin edit system:aggregate-to-admin system:aggregate-to-edit system:aggregate-to-view
+system:aggregated-metrics-reader
 system:auth-delegator system:basic-user system:cluster-trust-bundle-discovery system:discovery system:heapster
 system:kube-aggregator system:kube-controller-manager system:kube-dns system:kube-scheduler system:kubelet-api-admin
 system:monitoring system:node system:node-bootstrapper system:node-problem-detector system:node-proxier
