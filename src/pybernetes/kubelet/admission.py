@@ -1,13 +1,32 @@
-"""What fits on the node: asked once for each Pod before it starts. See "Node-pressure and admission" of the kubelet.
+"""What the node takes: asked once for each Pod before it starts. See "Node-pressure Eviction" and "Assigning Pods to Nodes".
 
-The scheduler has counted already; this catches races, and Pods that name their node themselves.
+The scheduler has counted already; this catches races, and Pods that name their node themselves. Pure: pods.py says what
+the node is and which Pods it has. A Pod that may not stay is a Verdict; preemption.py finds who makes room for a critical
+one.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from typing import TypeAlias
+
+from msgspec import Struct
 
 from pybernetes.api.types import core_v1
 from pybernetes.kubelet.pod_actions import Verdict
-from pybernetes.rules.requests import PODS, amount, host_ports, pod_requests, ports_clash
+from pybernetes.kubelet.preemption import Shortage, victims
+from pybernetes.kubelet.resources import BEST_EFFORT, is_critical
+from pybernetes.rules import affinity, taints
+from pybernetes.rules.qos import qos_class
+from pybernetes.rules.requests import (
+    CPU,
+    EPHEMERAL_STORAGE,
+    MEMORY,
+    PODS,
+    amount,
+    host_ports,
+    pod_requests,
+    ports_clash,
+)
+from pybernetes.rules.resourcenames import is_extended
 
 SAFE_SYSCTLS = frozenset(
     {
@@ -26,50 +45,163 @@ SAFE_SYSCTLS = frozenset(
     }
 )
 """Kernel settings that a Pod may have: they count in its own namespaces alone and harm no other Pod."""
+NODE_AFFINITY = "NodeAffinity"
+OS_LABEL = "kubernetes.io/os"
 _IPC = ("kernel.shm", "kernel.msg", "kernel.sem", "fs.mqueue.")
+_OS = "linux"
+_FIRST = (CPU, MEMORY, EPHEMERAL_STORAGE)
 
 
-def admit(pod: core_v1.Pod, others: Iterable[core_v1.Pod], allocatable: Mapping[str, str]) -> Verdict | None:
-    """None, or why the Pod is Failed. `others` are the Pods that were admitted and have not ended."""
-    forbidden = _forbidden_sysctl(pod)
-    if forbidden:
-        return Verdict("SysctlForbidden", f"forbidden sysctl: {forbidden}")
-    others = tuple(others)
-    if ports_clash(host_ports(pod), [port for other in others for port in host_ports(other)]):
-        return Verdict(
-            "NodePorts", "Predicate NodePorts failed: node(s) didn't have free ports for the requested pod ports"
-        )
+class Host(Struct, frozen=True):
+    """The node, as far as admission asks."""
+
+    name: str
+    allocatable: Mapping[str, str]
+    labels: Mapping[str, str] = {}
+    taints: Sequence[core_v1.Taint] = ()
+    pressures: Collection[str] = ()
+    """Conditions that hold: `MemoryPressure`, `DiskPressure`, `PIDPressure`."""
+    sysctls: Sequence[str] = ()
+    """allowedUnsafeSysctls: names and prefixes that end in `*`."""
+    strict_groups: bool = True
+    """Whether the runtime knows supplementalGroupsPolicy Strict."""
+
+
+class Decision(Struct, frozen=True):
+    """`refused` says why the Pod is Failed; the `preempted` must end so that it can start."""
+
+    refused: Verdict | None = None
+    preempted: tuple[core_v1.Pod, ...] = ()
+
+
+Check: TypeAlias = Callable[[core_v1.Pod, Host], Verdict | None]
+
+
+def admit(pod: core_v1.Pod, others: Iterable[core_v1.Pod], host: Host) -> Decision:
+    """Whether the Pod may start. `others` are the Pods that were admitted and have not ended."""
+    for check in _CHECKS:
+        refused = check(pod, host)
+        if refused is not None:
+            return Decision(refused)
+    there = tuple(others)
+    short = shortages(pod, there, host.allocatable)
+    misfits = _misfits(pod, there, host)
+    if short and is_critical(pod) and not misfits:
+        chosen = victims(pod, there, short)
+        if chosen is None:
+            wanted = ", ".join(f"(res: {s.name}, q: {s.missing})" for s in short)
+            message = (
+                "Unexpected error while attempting to recover from admission failure: preemption: error finding a set"
+                f" of pods to preempt: no set of running pods found to reclaim resources: [{wanted}, ]"
+            )
+            return Decision(Verdict("UnexpectedAdmissionError", message))
+        return Decision(preempted=chosen)
+    if short and not (is_critical(pod) and misfits):
+        return Decision(_refusal(short[0]))
+    return Decision(misfits[0] if misfits else None)
+
+
+def shortages(pod: core_v1.Pod, others: Sequence[core_v1.Pod], allocatable: Mapping[str, str]) -> tuple[Shortage, ...]:
+    """What the node has too little of, beside what the others request; upstream's order."""
     used: dict[str, int] = {}
-    count = 0
     for other in others:
-        count += 1
         for name, wanted in pod_requests(other).items():
             used[name] = used.get(name, 0) + wanted
+    found = []
     most = int(allocatable.get(PODS, "110"))
-    if count + 1 > most:
-        return _refusal(PODS, 1, count, most)
-    for name, wanted in sorted(pod_requests(pod).items()):
-        if name not in allocatable or not wanted:
+    if len(others) + 1 > most:
+        found.append(Shortage(PODS, 1, len(others), most))
+    requests = pod_requests(pod)
+    for name in (*_FIRST, *sorted(requests.keys() - set(_FIRST))):
+        wanted = requests.get(name, 0)
+        if not wanted or (name not in allocatable and is_extended(name)):
             continue  # what the node does not have at all is somebody else's to grant
-        have, taken = amount(name, allocatable[name]), used.get(name, 0)
+        have, taken = amount(name, allocatable.get(name, "0")), used.get(name, 0)
         if wanted + taken > have:
-            return _refusal(name, wanted, taken, have)
+            found.append(Shortage(name, wanted, taken, have))
+    return tuple(found)
+
+
+def _refusal(short: Shortage) -> Verdict:
+    numbers = f"requested: {short.wanted}, used: {short.used}, capacity: {short.capacity}"
+    return Verdict(f"OutOf{short.name}", f"Node didn't have enough resource: {short.name}, {numbers}")
+
+
+def _misfits(pod: core_v1.Pod, others: Iterable[core_v1.Pod], host: Host) -> tuple[Verdict, ...]:
+    """Why the Pod does not belong here, whatever room there is."""
+    found = []
+    if not affinity.fits(pod, host.labels, host.name):
+        found.append(_failed(NODE_AFFINITY, "node(s) didn't match Pod's node affinity/selector"))
+    if pod.spec.nodeName and pod.spec.nodeName != host.name:
+        found.append(_failed("NodeName", "node(s) didn't match the requested node name"))
+    if ports_clash(host_ports(pod), [port for other in others for port in host_ports(other)]):
+        found.append(_failed("NodePorts", "node(s) didn't have free ports for the requested pod ports"))
+    static = pod.metadata.annotations.get("kubernetes.io/config.source", "api") != "api"
+    # NoSchedule is the scheduler's alone: a Pod that names its node does not ask it.
+    if not static and taints.untolerated(host.taints, pod.spec.tolerations, (taints.NO_EXECUTE,)) is not None:
+        found.append(_failed("TaintToleration", "node(s) had taints that the pod didn't tolerate"))
+    return tuple(found)
+
+
+def _failed(predicate: str, why: str) -> Verdict:
+    return Verdict(predicate, f"Predicate {predicate} failed: {why}")
+
+
+# -- checks that no room helps with ----------------------------------------------------------------------------------
+
+
+def _under_pressure(pod: core_v1.Pod, host: Host) -> Verdict | None:
+    """Short of memory alone, a node takes what requests memory; short of anything else, only what is critical."""
+    if not host.pressures or is_critical(pod):
+        return None
+    if set(host.pressures) == {"MemoryPressure"}:
+        memory = core_v1.Taint(key=taints.MEMORY_PRESSURE, effect=taints.NO_SCHEDULE)
+        if qos_class(pod) != BEST_EFFORT or taints.untolerated((memory,), pod.spec.tolerations) is None:
+            return None
+    return Verdict("Evicted", f"The node had condition: [{' '.join(sorted(host.pressures))}]. ")
+
+
+def _forbidden_sysctl(pod: core_v1.Pod, host: Host) -> Verdict | None:
+    context = pod.spec.securityContext
+    for sysctl in context.sysctls if context else ():
+        name = _dotted(sysctl.name)
+        why = ""
+        if name not in SAFE_SYSCTLS and not any(_covers(_dotted(pattern), name) for pattern in host.sysctls):
+            why = f'"{name}" not allowlisted'
+        elif pod.spec.hostNetwork and name.startswith("net."):
+            why = f'"{name}" not allowed with host net enabled'
+        elif pod.spec.hostIPC and name.startswith(_IPC):
+            why = f'"{name}" not allowed with host ipc enabled'
+        if why:
+            return Verdict("SysctlForbidden", f"forbidden sysctl: {why}")
     return None
 
 
-def _refusal(name: str, wanted: int, used: int, have: int) -> Verdict:
-    message = f"Node didn't have enough resource: {name}, requested: {wanted}, used: {used}, capacity: {have}"
-    return Verdict(f"OutOf{name}", message)
+def _dotted(name: str) -> str:
+    """With dots between the parts. In a name that has slashes there, dots are part of a part (`net/ipv4/conf/eth0.1`)."""
+    first = next((sign for sign in name if sign in "./"), ".")
+    return name if first == "." else name.translate(str.maketrans("./", "/."))
 
 
-def _forbidden_sysctl(pod: core_v1.Pod) -> str:
+def _covers(pattern: str, name: str) -> bool:
+    return name.startswith(pattern[:-1]) if pattern.endswith("*") else name == pattern
+
+
+def _wrong_system(pod: core_v1.Pod, host: Host) -> Verdict | None:
+    if pod.metadata.labels.get(OS_LABEL, _OS) != _OS:
+        said = "Failed to admit pod as the `kubernetes.io/os` label doesn't match node label"
+        return Verdict("PodOSSelectorNodeLabelDoesNotMatch", said)
+    if pod.spec.os is not None and pod.spec.os.name != _OS:
+        return Verdict("PodOSNotSupported", "Failed to admit pod as the OS field doesn't match node OS")
+    return None
+
+
+def _unknown_policy(pod: core_v1.Pod, host: Host) -> Verdict | None:
     context = pod.spec.securityContext
-    for sysctl in context.sysctls if context else ():
-        name = sysctl.name.replace("/", ".")
-        if name not in SAFE_SYSCTLS:
-            return f'"{name}" not allowlisted'
-        if pod.spec.hostNetwork and name.startswith("net."):
-            return f'"{name}" not allowed with host net enabled'
-        if pod.spec.hostIPC and name.startswith(_IPC):
-            return f'"{name}" not allowed with host ipc enabled'
-    return ""
+    if context is None or context.supplementalGroupsPolicy != "Strict" or host.strict_groups:
+        return None
+    said = "SupplementalGroupsPolicy=Strict is not supported in this node"
+    return Verdict("SupplementalGroupsPolicyNotSupported", said)
+
+
+_CHECKS: tuple[Check, ...] = (_under_pressure, _forbidden_sysctl, _wrong_system, _unknown_policy)

@@ -4,49 +4,95 @@ The Pod's group is made before its sandbox and removed after it: runc leaves it 
 """
 
 import logging
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
+
+from msgspec import Struct
 
 from pybernetes.api.types import core_v1
 from pybernetes.kernel.cgroups import Cgroup, Hierarchy, hierarchies
 from pybernetes.kubelet import resources
+from pybernetes.kubelet.configuration import Configuration
 from pybernetes.kubelet.usage import Usage, read_usage
 from pybernetes.rules.qos import qos_class
+from pybernetes.rules.requests import CPU, MEMORY, pod_requests
 
 log = logging.getLogger(__name__)
 
 _PARENTS = {resources.BURSTABLE: "/burstable", resources.BEST_EFFORT: "/besteffort", resources.GUARANTEED: ""}
-_PERIOD = 100_000
 _KILL_TIMEOUT = 2.0
+_UNLIMITED_V2 = "max"
+
+
+class TreeRules(Struct, frozen=True):
+    """What the configuration says of every Pod's group. `pids` below 1 is no limit (podPidsLimit)."""
+
+    cpu: resources.CpuRules = resources.CpuRules()
+    pids: int = -1
+
+
+def tree_rules(config: Configuration) -> TreeRules:
+    """What the configuration says."""
+    return TreeRules(resources.cpu_rules(config), config.pod_pids_limit)
 
 
 class PodCgroups:
     """The tree below `root` ("/" on a machine of its own). Blocking: call it in a thread."""
 
-    def __init__(self, root: str = "/", within: tuple[Hierarchy, ...] | None = None) -> None:
-        self._root = "/" + "/".join(part for part in (root.strip("/"), "kubepods") if part)
+    def __init__(
+        self,
+        root: str = "/",
+        within: tuple[Hierarchy, ...] | None = None,
+        rules: TreeRules = TreeRules(),  # noqa: B008  # a frozen value
+    ) -> None:
+        self._base = "/" + root.strip("/")
+        self._root = self._base.rstrip("/") + "/kubepods"
         self._within = hierarchies() if within is None else within
+        self._rules = rules
+
+    @property
+    def root(self) -> str:
+        """The group of all Pods."""
+        return self._root
 
     def parent(self, pod: core_v1.Pod) -> str:
         """The Pod's group: what the sandbox gets as its cgroup parent."""
-        return f"{self._root}{_PARENTS[qos_class(pod)]}/pod{pod.metadata.uid}"
+        # The class never changes, not even when requests and limits do.
+        return f"{self._root}{_PARENTS[pod.status.qosClass or qos_class(pod)]}/pod{pod.metadata.uid}"
 
     def create(self, pod: core_v1.Pod) -> None:
         """Makes the Pod's group with its limits. Raises OSError."""
-        path = self.parent(pod)
-        group = Cgroup(path, self._within)
+        group = Cgroup(self.parent(pod), self._within)
         group.create()
-        limits = resources.pod_limits(pod)
-        for folder in group.folders():
-            _write(folder / "cpu.shares", limits.cpu_shares)
-            _write(folder / "cpu.weight", 1 + (limits.cpu_shares - 2) * 9999 // 262_142)
-            if limits.cpu_quota is not None:
-                _write(folder / "cpu.cfs_period_us", _PERIOD)
-                _write(folder / "cpu.cfs_quota_us", limits.cpu_quota)
-                _write(folder / "cpu.max", f"{limits.cpu_quota} {_PERIOD}")
-            if limits.memory is not None:
-                _write(folder / "memory.limit_in_bytes", limits.memory)
-                _write(folder / "memory.max", limits.memory)
+        folders = group.folders()
+        _set(folders, resources.pod_limits(pod, self._rules.cpu), self._rules.cpu.period)
+        if self._rules.pids > 0:
+            _write_all(folders, "pids.max", self._rules.pids)
+
+    def update_classes(self, pods: Iterable[core_v1.Pod]) -> None:
+        """Gives burstable Pods together the CPU shares that they request, and the others of best effort the least there is.
+
+        `pods` are all that run. Raises OSError.
+        """
+        milli = sum(pod_requests(pod).get(CPU, 0) for pod in pods if qos_class(pod) == resources.BURSTABLE)
+        for name, cpu_shares in (("burstable", resources.shares(milli)), ("besteffort", resources.LEAST_SHARES)):
+            group = Cgroup(f"{self._root}/{name}", self._within)
+            group.create()
+            _set_shares(group.folders(), cpu_shares)
+
+    def enforce(self, amounts: Mapping[str, int]) -> None:
+        """Holds all Pods together to what the node has for them (enforceNodeAllocatable: pods). Raises OSError."""
+        group = Cgroup(self._root, self._within)
+        group.create()
+        _reserve(group.folders(), amounts)
+
+    def enforce_on(self, path: str, amounts: Mapping[str, int]) -> None:
+        """Holds the daemons of an existing group to what is reserved for them. Raises OSError."""
+        group = Cgroup(f"{self._base}/{path.strip('/')}", self._within)
+        if not any(folder.is_dir() for folder in group.folders()):
+            raise FileNotFoundError(f"cgroup {path!r} does not exist")
+        _reserve(group.folders(), amounts)
 
     def remove(self, uid: str) -> bool:
         """Removes the group of a Pod whose sandboxes have ended, whatever its QoS was; False while a process holds it.
@@ -65,6 +111,21 @@ class PodCgroups:
         """What the group of that path uses."""
         return read_usage(Cgroup(path, self._within).folders())
 
+    def processes(self, path: str) -> int:
+        """How many threads the group and those below it have, as its pids controller counts; 0 where there is none."""
+        return int(self._read(path, "pids.current") or 0)
+
+    def memory_limit(self, path: str) -> int | None:
+        """Bytes that the group may use; None without a limit."""
+        text = self._read(path, "memory.limit_in_bytes") or self._read(path, "memory.max")
+        return int(text) if text.isdigit() else None
+
+    def _read(self, path: str, name: str) -> str:
+        for folder in Cgroup(path, self._within).folders():
+            with suppress(OSError):
+                return (folder / name).read_text().strip()
+        return ""
+
     def node_folders(self) -> list[Path]:
         """The node's own group, which holds everything, in each hierarchy."""
         return [hierarchy.root for hierarchy in self._within]
@@ -78,6 +139,53 @@ class PodCgroups:
                 with suppress(FileNotFoundError):
                     found.update(f.name.removeprefix("pod") for f in folder.iterdir() if f.name.startswith("pod"))
         return found
+
+
+def _set(folders: Iterable[Path], limits: resources.Limits, period: int) -> None:
+    folders = list(folders)
+    _set_shares(folders, limits.cpu_shares)
+    if limits.cpu_quota is not None:
+        _set_quota(folders, limits.cpu_quota, period)
+    if limits.memory is not None:
+        _set_memory(folders, limits.memory)
+    for size, most in limits.huge_pages.items():
+        _write_all(folders, f"hugetlb.{size}.limit_in_bytes", most)
+        _write_all(folders, f"hugetlb.{size}.max", most)
+
+
+def _set_shares(folders: Iterable[Path], cpu_shares: int) -> None:
+    for folder in folders:
+        _write(folder / "cpu.shares", cpu_shares)
+        _write(folder / "cpu.weight", resources.weight(cpu_shares))
+
+
+def _set_quota(folders: Iterable[Path], quota: int, period: int) -> None:
+    for folder in folders:
+        _write(folder / "cpu.cfs_period_us", period)
+        _write(folder / "cpu.cfs_quota_us", quota)
+        _write(folder / "cpu.max", f"{_UNLIMITED_V2 if quota < 0 else quota} {period}")
+
+
+def _set_memory(folders: Iterable[Path], most: int) -> None:
+    for folder in folders:
+        _write(folder / "memory.limit_in_bytes", most)
+        _write(folder / "memory.max", most)
+
+
+def _reserve(folders: Iterable[Path], amounts: Mapping[str, int]) -> None:
+    """Limits of a group of many: CPU is shared by weight, never cut."""
+    folders = list(folders)
+    if amounts.get(CPU):
+        _set_shares(folders, resources.shares(amounts[CPU]))
+    if amounts.get(MEMORY):
+        _set_memory(folders, amounts[MEMORY])
+    if amounts.get("pid"):
+        _write_all(folders, "pids.max", amounts["pid"])
+
+
+def _write_all(folders: Iterable[Path], name: str, value: int | str) -> None:
+    for folder in folders:
+        _write(folder / name, value)
 
 
 def _write(file: Path, value: int | str) -> None:

@@ -12,13 +12,16 @@ from typing import Any
 
 from msgspec.structs import replace
 
+from pybernetes.api.errors import ApiError
+from pybernetes.api.objects import Key
 from pybernetes.api.types import core_v1
 from pybernetes.client.events import EventRecorder
 from pybernetes.client.guard import Guard
 from pybernetes.client.informer import Informers
 from pybernetes.client.rest import Client
 from pybernetes.kubelet import pod_machine as machine
-from pybernetes.kubelet.cgroups import PodCgroups
+from pybernetes.kubelet.admission import Host
+from pybernetes.kubelet.cgroups import PodCgroups, tree_rules
 from pybernetes.kubelet.cri.model import Runtime, State
 from pybernetes.kubelet.downward import Facts
 from pybernetes.kubelet.executor import Executor, Tools
@@ -32,6 +35,7 @@ from pybernetes.kubelet.settings import Settings
 from pybernetes.kubelet.sources import ApiSources
 from pybernetes.kubelet.status.lease import NodeLease
 from pybernetes.kubelet.status.node import NodeReporter, read_machine
+from pybernetes.kubelet.status.node import labels as node_labels
 from pybernetes.kubelet.status.reporter import Reporter
 from pybernetes.kubelet.volume import VolumeError, Volumes
 from pybernetes.kubelet.worker import PodWorker
@@ -72,7 +76,9 @@ class Kubelet:
         self.recorder = EventRecorder(client, "kubelet", host=settings.node_name)
         self.node = NodeReporter(client, runtime, settings, clock)
         services = self.informers.of(core_v1.Service)
+        self._nodes = self.informers.of(core_v1.Node, fields=f"metadata.name={settings.node_name}")
         self._in_api = self.informers.of(core_v1.Pod, fields=f"spec.nodeName={settings.node_name}")
+        self._client = client
         self._clock = clock
         self._events = events
         self._began = clock.now()
@@ -80,7 +86,7 @@ class Kubelet:
         self._lease = NodeLease(client, settings.node_name, clock)
         sources = ApiSources(client, services)
         reporter = Reporter(client, clock)
-        cgroups = cgroups or PodCgroups(settings.cgroup_root)
+        cgroups = cgroups or PodCgroups(settings.cgroup_root, rules=tree_rules(settings.config))
         self._volumes = Volumes(settings.root, sources, clock, self.facts)
         self.meter = Meter(cgroups, settings.root)
         self._puller = Puller(runtime, sources, clock, parallel=1 if settings.config.serialize_image_pulls else None)
@@ -97,7 +103,7 @@ class Kubelet:
             network=lambda: self.node.health.network,
         )
         self._executor = Executor(tools, settings, clock)
-        parts = Parts(runtime, self._executor, reporter, cgroups, self.node.allocatable)
+        parts = Parts(runtime, self._executor, reporter, cgroups, self.host, self._fresh_host)
         self.table = Pods(parts, settings, clock)
         self.table.listeners.append(self._facts_changed)
         self._watch = RuntimeWatch(self.table, runtime, cgroups, settings, clock)
@@ -106,6 +112,24 @@ class Kubelet:
     def facts(self) -> Facts:
         """What containers may know of the node."""
         return Facts(self.settings.node_ips, self.node.allocatable())
+
+    def host(self, node: core_v1.Node | None = None) -> Host:
+        """The node as admission sees it."""
+        node = node or self._nodes.cache.get(Key("", self.settings.node_name)) or self.node.node
+        return Host(
+            name=self.settings.node_name,
+            allocatable=self.node.allocatable(),
+            labels=node.metadata.labels if node is not None else node_labels(self.settings),
+            taints=node.spec.taints if node is not None else (),
+            sysctls=self.settings.config.allowed_unsafe_sysctls,
+        )
+
+    async def _fresh_host(self) -> Host:
+        try:
+            return self.host(await self._client.of(core_v1.Node).get(self.settings.node_name))
+        except (ApiError, OSError) as error:
+            log.warning("cannot read the node's labels error=%s", error)
+            return self.host()
 
     async def run(self) -> None:
         """Runs the node's Pods until cancelled."""

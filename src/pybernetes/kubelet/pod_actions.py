@@ -34,6 +34,8 @@ class Verdict(Struct, frozen=True):
     reason: str
     message: str
     grace: float | None = None
+    disruption: str = ""
+    """Message of the condition DisruptionTarget; empty where the Pod's own doing ends it."""
 
 
 class Observed(Struct, frozen=True):

@@ -392,6 +392,11 @@ def _still(observed: Observed) -> bool:
     )
 
 
+def at_rest(pod: core_v1.Pod | None, observed: Observed) -> bool:
+    """Whether the Pod has ended, or is to end and nothing of it runs any more."""
+    return (pod is None or terminating(pod, observed)) and _still(observed)
+
+
 def _terminate(pod: core_v1.Pod, observed: Observed) -> Iterator[Action]:
     grace = pod_grace(pod)
     if observed.verdict is not None and observed.verdict.grace is not None:

@@ -6,13 +6,14 @@ shutdown, preemption) is `evict()`. Next stop: worker.py.
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from pybernetes.aio.clock import Clock
 from pybernetes.api.types import core_v1
-from pybernetes.kubelet.admission import admit
+from pybernetes.kubelet import preemption
+from pybernetes.kubelet.admission import NODE_AFFINITY, Decision, Host, admit
 from pybernetes.kubelet.cgroups import PodCgroups
 from pybernetes.kubelet.cri.model import Container, PodRef, PodRuntime, State
 from pybernetes.kubelet.executor import Executor
@@ -28,6 +29,8 @@ log = logging.getLogger(__name__)
 GONE_GRACE = 2.0
 """Of Pods that were taken away by force: TERM, then KILL soon after."""
 _ENDED = ("Succeeded", "Failed")
+_ENDINGS = ("Evicted", preemption.REASON)
+"""Reasons of a Pod that was ended from outside, shown while its containers still run."""
 
 Gate: TypeAlias = Callable[[core_v1.Pod, Sequence[core_v1.Pod]], Verdict | None]
 """Asked once for each new Pod, with the Pods that were admitted and have not ended: None, or why it is Failed."""
@@ -43,7 +46,9 @@ class Parts:
     executor: Executor
     reporter: Reporter
     cgroups: PodCgroups
-    allocatable: Callable[[], Mapping[str, str]]
+    host: Callable[[], Host]
+    fresh_host: Callable[[], Awaitable[Host]]
+    """The same with the labels that the API has now."""
 
 
 class Pods:
@@ -51,8 +56,8 @@ class Pods:
 
     def __init__(self, parts: Parts, settings: Settings, clock: Clock) -> None:
         self.workers: dict[str, PodWorker] = {}
-        self.gates: list[Gate] = [self._fits]
-        """The first that says no decides."""
+        self.gates: list[Gate] = []
+        """Asked before it is counted whether the Pod fits; the first that says no decides."""
         self.listeners: list[Listener] = []
         self.complete = asyncio.Event()
         """Every source of Pods has told all it has: what the runtime has beyond that is an orphan."""
@@ -61,6 +66,8 @@ class Pods:
         self._clock = clock
         self._known: dict[str, core_v1.Pod] = {}
         self._admitted: set[str] = set()
+        self._held: set[str] = set()
+        """Pods about which it is not decided yet, and critical ones for which room is being made."""
         self._group: asyncio.TaskGroup | None = None
 
     async def run(self) -> None:
@@ -78,7 +85,8 @@ class Pods:
             if new.metadata.uid not in self._admitted:
                 self._admit(new, worker)
             self._known[new.metadata.uid] = new
-            worker.update(new)
+            if new.metadata.uid not in self._held or new.metadata.deletionTimestamp is not None:
+                worker.update(new)
             for listener in self.listeners:
                 listener(worker, old, new)
         if old is not None and (new is None or new.metadata.uid != old.metadata.uid):
@@ -107,18 +115,73 @@ class Pods:
     def _admit(self, pod: core_v1.Pod, worker: PodWorker) -> None:
         uid = pod.metadata.uid
         self._admitted.add(uid)
-        if pod.status.startTime or pod.metadata.deletionTimestamp or pod.status.phase in _ENDED:
-            return  # taken up before, by this process or the one before it
-        others = tuple(p for p in self._known.values() if p.metadata.uid != uid and self._counts(p))
-        verdict = next((v for gate in self.gates if (v := gate(pod, others)) is not None), None)
-        if verdict is not None:
-            log.warning("refused pod=%s reason=%s message=%s", worker.ref, verdict.reason, verdict.message)
-            worker.verdict = verdict
-            worker.last = pod
-            self._parts.executor.tell(worker, "", "Warning", verdict.reason, verdict.message)
+        if pod.metadata.deletionTimestamp or pod.status.phase in _ENDED:
+            return
+        if pod.status.startTime:
+            # Taken up before, by this process or the one before it; so may be its end.
+            if pod.status.reason in _ENDINGS:
+                worker.verdict = Verdict(pod.status.reason, pod.status.message)
+            return
+        decision = self._decide(pod, self._parts.host())
+        if decision.refused is not None and decision.refused.reason == NODE_AFFINITY:
+            # The node may just have got the label that the Pod asks for: before it is refused, the API is asked.
+            self._held.add(uid)
+            self.later(self._look_again(pod), f"labels for {worker.ref}")
+        else:
+            self._settle(pod, worker, decision)
 
-    def _fits(self, pod: core_v1.Pod, others: Sequence[core_v1.Pod]) -> Verdict | None:
-        return admit(pod, others, self._parts.allocatable())
+    async def _look_again(self, pod: core_v1.Pod) -> None:
+        host = await self._parts.fresh_host()
+        uid = pod.metadata.uid
+        self._held.discard(uid)
+        if uid in self._known:
+            pod = self._known[uid]
+            worker = self._worker(pod_ref(pod))
+            self._settle(pod, worker, self._decide(pod, host))
+            if uid not in self._held:
+                worker.update(pod)
+
+    def _decide(self, pod: core_v1.Pod, host: Host) -> Decision:
+        others = self.admitted(pod)
+        refused = next((v for gate in self.gates if (v := gate(pod, others)) is not None), None)
+        return Decision(refused) if refused is not None else admit(pod, others, host)
+
+    def _settle(self, pod: core_v1.Pod, worker: PodWorker, decision: Decision) -> None:
+        if decision.refused is not None:
+            self._refuse(pod, worker, decision.refused)
+        elif decision.preempted:
+            self._make_room(pod, worker, decision.preempted)
+
+    def _refuse(self, pod: core_v1.Pod, worker: PodWorker, verdict: Verdict) -> None:
+        log.warning("refused pod=%s reason=%s message=%s", worker.ref, verdict.reason, verdict.message)
+        worker.verdict = verdict
+        worker.last = pod
+        self._parts.executor.tell(worker, "", "Warning", verdict.reason, verdict.message)
+
+    def _make_room(self, pod: core_v1.Pod, worker: PodWorker, chosen: Iterable[core_v1.Pod]) -> None:
+        """Ends Pods so that a critical one can start; it starts when nothing of them runs any more."""
+        leaving = []
+        verdict = Verdict(preemption.REASON, preemption.MESSAGE, disruption=preemption.CONDITION_MESSAGE)
+        for other in chosen:
+            victim = self.workers.get(other.metadata.uid)
+            if victim is not None and self.evict(victim.ref.uid, verdict):
+                self._parts.executor.tell(victim, "", "Warning", verdict.reason, verdict.message)
+                leaving.append(victim)
+        self._held.add(pod.metadata.uid)
+        self.later(self._after(pod.metadata.uid, leaving), f"room for {worker.ref}")
+
+    async def _after(self, uid: str, leaving: Sequence[PodWorker]) -> None:
+        for victim in leaving:
+            await victim.still.wait()
+        self._held.discard(uid)
+        pod = self._known.get(uid)
+        if pod is not None:
+            self._worker(pod_ref(pod)).update(pod)
+
+    def admitted(self, besides: core_v1.Pod) -> tuple[core_v1.Pod, ...]:
+        """The Pods that take part of the node, without one."""
+        uid = besides.metadata.uid
+        return tuple(p for p in self._known.values() if p.metadata.uid != uid and self._counts(p))
 
     def _counts(self, pod: core_v1.Pod) -> bool:
         """Whether a Pod takes part of the node: admitted, and not ended."""

@@ -73,6 +73,8 @@ class PodWorker:
         self._runtime = runtime
         self._performer = performer
         self._reporter = reporter
+        self.still = asyncio.Event()
+        """Nothing of the Pod runs or can start any more."""
         self._wake = asyncio.Event()
         self._look = True
         self._busy: dict[str, asyncio.Task[None]] = {}
@@ -149,6 +151,7 @@ class PodWorker:
                 delay = await self._pass(group)
                 if not self._forgotten:
                     await self._rest(group, delay)
+            self.still.set()
             for task in (*self._busy.values(), *self._probing.values()):
                 task.cancel()
         self._reporter.forget(self.ref.uid)
@@ -173,6 +176,10 @@ class PodWorker:
         if guard.error is not None:
             self._look = True
             return _RUNTIME_RETRY
+        if machine.at_rest(self.pod, self.observed):
+            self.still.set()
+        else:
+            self.still.clear()
         actions = machine.decide(self.pod, self.observed)
         delays = [a.when - self.observed.now for a in actions if isinstance(a, act.WakeAt)]
         for action in actions:

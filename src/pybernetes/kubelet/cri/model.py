@@ -180,6 +180,10 @@ class Resources(Struct, frozen=True):
     cpu_period: int = 100_000
     memory_limit: int = 0
     oom_score_adj: int = 0
+    huge_pages: Mapping[str, int] = {}
+    """Bytes by page size, `2MB`."""
+    unified: Mapping[str, str] = {}
+    """Files of cgroup v2, as they are to be written."""
 
 
 class Security(Struct, frozen=True):

@@ -355,6 +355,19 @@ def sandbox_config(spec: m.SandboxSpec) -> Any:
     )
 
 
+def linux_resources(limits: m.Resources) -> Any:
+    """The CRI message of a container's limits."""
+    return pb.LinuxContainerResources(
+        cpu_shares=limits.cpu_shares,
+        cpu_quota=limits.cpu_quota,
+        cpu_period=limits.cpu_period,
+        memory_limit_in_bytes=limits.memory_limit,
+        oom_score_adj=limits.oom_score_adj,
+        hugepage_limits=[pb.HugepageLimit(page_size=size, limit=n) for size, n in limits.huge_pages.items()],
+        unified=limits.unified,
+    )
+
+
 def container_config(spec: m.ContainerSpec, pod: m.SandboxSpec) -> Any:
     """The CRI message of a ContainerSpec."""
     limits, security = spec.resources, spec.security
@@ -381,13 +394,7 @@ def container_config(spec: m.ContainerSpec, pod: m.SandboxSpec) -> Any:
         stdin_once=spec.stdin_once,
         tty=spec.tty,
         linux=pb.LinuxContainerConfig(
-            resources=pb.LinuxContainerResources(
-                cpu_shares=limits.cpu_shares,
-                cpu_quota=limits.cpu_quota,
-                cpu_period=limits.cpu_period,
-                memory_limit_in_bytes=limits.memory_limit,
-                oom_score_adj=limits.oom_score_adj,
-            ),
+            resources=linux_resources(limits),
             security_context=_security(security, pod),
         ),
     )

@@ -9,7 +9,7 @@ from pybernetes.api.types import core_v1
 from pybernetes.kubelet.cri import model as m
 from pybernetes.kubelet.environment import expand
 from pybernetes.kubelet.pod_machine import CONTAINER_HASH, container_hash, pod_grace
-from pybernetes.kubelet.resources import container_resources
+from pybernetes.kubelet.resources import container_resources, cpu_rules
 from pybernetes.kubelet.settings import Settings
 from pybernetes.kubelet.specs.mounts import volume_mounts
 from pybernetes.kubelet.specs.names import labels
@@ -63,7 +63,7 @@ def container_spec(making: Making) -> m.ContainerSpec:
         stdin=container.stdin,
         stdin_once=container.stdinOnce,
         tty=container.tty,
-        resources=container_resources(pod, container, making.settings.memory),
+        resources=container_resources(pod, container, making.settings.memory, cpu_rules(making.settings.config)),
         security=security(pod, container, making.settings),
     )
 

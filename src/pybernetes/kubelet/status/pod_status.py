@@ -27,6 +27,8 @@ READY_TO_START, INITIALIZED, CONTAINERS_READY, READY, SCHEDULED = (
     "Ready",
     "PodScheduled",
 )
+DISRUPTION = "DisruptionTarget"
+"""Of a Pod that is ended for the node's sake or another Pod's, not its own. Others set it, too."""
 OURS = (READY_TO_START, INITIALIZED, READY, CONTAINERS_READY, SCHEDULED)
 
 
@@ -340,7 +342,14 @@ def _conditions(pod: core_v1.Pod, status: core_v1.PodStatus, observed: Observed)
         same = before is not None and before.status == condition.status
         since = before.lastTransitionTime if same and before else now
         found.append(replace(condition, lastTransitionTime=since, observedGeneration=pod.metadata.generation))
-    return (*found, *(c for c in pod.status.conditions if c.type not in OURS))
+    verdict = observed.verdict
+    if verdict is not None and verdict.disruption:
+        last = old.get(DISRUPTION)
+        since = last.lastTransitionTime if last is not None and last.status == "True" else now
+        made = _condition(DISRUPTION, True, "TerminationByKubelet", verdict.disruption)
+        found.append(replace(made, lastTransitionTime=since, observedGeneration=pod.metadata.generation))
+    ours = {c.type for c in found}
+    return (*found, *(c for c in pod.status.conditions if c.type not in ours))
 
 
 def _condition(kind: str, status: bool, reason: str = "", message: str = "") -> core_v1.PodCondition:
