@@ -55,7 +55,7 @@ class ProcessNode(NodeUnderTest):
         self.process = await asyncio.to_thread(self._spawn)
         async with asyncio.timeout(_PATIENCE):
             while not await self._healthy():
-                assert self.process.poll() is None, f"the kubelet has ended: {_last_line(self.folder)}"
+                assert self.process.poll() is None, f"the kubelet has ended: {self.log()[-1000:]}"
                 await asyncio.sleep(0.02)
 
     def _spawn(self) -> "subprocess.Popen[bytes]":
@@ -66,6 +66,10 @@ class ProcessNode(NodeUnderTest):
         with (self.folder / "kubelet.log").open("ab") as log:
             command = [*self.command_prefix, sys.executable, "-c", script, *flags]
             return subprocess.Popen(command, stdout=log, stderr=log)
+
+    def log(self) -> str:
+        """What the kubelets of this node have said."""
+        return (self.folder / "kubelet.log").read_text(errors="replace")
 
     async def stop_kubelet(self) -> None:
         """TERM."""
@@ -117,11 +121,6 @@ class ProcessNode(NodeUnderTest):
 def _free_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as sock:
         return int(sock.getsockname()[1])
-
-
-def _last_line(folder: Path) -> str:
-    lines = (folder / "kubelet.log").read_text(errors="replace").splitlines()
-    return lines[-1] if lines else "it said nothing"
 
 
 @contextlib.asynccontextmanager

@@ -1,9 +1,11 @@
-"""Soak of the kubelet: Pods come and go on one node while the kubelet restarts; nothing stays.
+"""Soak of the kubelet: Pods come and go on one node while the kubelet is killed; no Pod suffers, and nothing stays.
 
-`python -m tools.soak.kubelet --rounds N [--seed S]`, as root, with a node's packages. The node is bench/_node.py: the
-real API server in this process, the real kubelet, a containerd of its own. A round creates, breaks and deletes Pods for
-some seconds. Then all that are left must run; then all are deleted, and no sandbox, container, control group, mount,
-volume, log, shim or file descriptor may stay. Pods are on the host's network: they have neither cables nor addresses.
+`python -m tools.soak.kubelet --rounds N [--seed S]`, as root, with a node's packages. The node is bench/_process.py: the
+real API server in this process, the real kubelet as one of its own, a containerd of its own behind a proxy. A round
+creates, breaks and deletes Pods for some seconds, kills the kubelet with -9, cuts it off from the API server, and lets calls
+of the runtime be slow, refused or lost. No container of a Pod that ran well may end by that. Then all that are left must
+run; then all are deleted, and no sandbox, container, control group, mount, volume, log or shim may stay, and the kubelet
+must be as small as before. Pods are on the host's network: they have neither cables nor addresses.
 """
 
 import argparse
@@ -18,41 +20,61 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from bench._containerd import IMAGE, OwnContainerd, missing
-from bench._node import NODE, NodeUnderTest, gone, node, running
+from bench._node import NODE, gone, running
+from bench._process import ProcessNode, process_node
+from bench._proxy import FaultyRuntime, Trouble
+from msgspec import Struct
+from msgspec.structs import replace
 
 from pybernetes.api.errors import ApiError
 from pybernetes.api.objects import Key
 from pybernetes.api.types import core_v1
 from pybernetes.kernel import mounts
+from pybernetes.kubelet.cri.model import State
 from tools.soak.controllers import Faults
 
-STEPS = 25
-MOST_PODS = 8
+STEPS = 30
 _NAME = core_v1.DownwardAPIVolumeFile(path="name", fieldRef=core_v1.ObjectFieldSelector(fieldPath="metadata.name"))
 SETTLE = 60.0
 """Seconds until what is to be there is there, and what has gone is gone; longer than a restart's back-off."""
-SLACK = {"file descriptors": 8, "shims": 2}
-"""What may be more than before: pooled connections; and shims that containerd starts for a RunPodSandbox which is called
-off in that moment (the kubelet or containerd ended), and then forgets. Nobody but containerd can know them."""
+SLACK = {"shims": 2}
+"""What may be more than before: shims that containerd starts for a RunPodSandbox which is called off in that moment (the
+kubelet or containerd ended), and then forgets. Nobody but containerd can know them."""
 SHIMS_A_KILL = 2
 """Of starts that were under way when containerd was killed: it has not yet written down where their shims listen."""
+MOST_DESCRIPTORS = 100
+"""Of a kubelet whose Pods have gone."""
+TROUBLE = Trouble(slow=0.3, refuse=0.1, lose=0.1)
+
+
+class Options(Struct, frozen=True):
+    """What a round is told."""
+
+    seed: int
+    number: int
+    pods: int
+    kill_containerd: bool
 
 
 class Churn:
     """One round on a node."""
 
-    def __init__(self, made: NodeUnderTest, rng: random.Random, number: int, *, kills: bool) -> None:
+    def __init__(self, made: ProcessNode, proxy: FaultyRuntime, rng: random.Random, options: Options) -> None:
         self.made = made
+        self.proxy = proxy
         self.rng = rng
-        self.number = number
-        self.kills = kills
+        self.options = options
+        self.number = options.number
         self.count = 0
         self.killed = 0
         self.names: list[str] = []
+        self.restarts = 0
+        self.calm: dict[str, str] = {}
+        """Container by the name of a Pod that runs well and that nobody has touched."""
 
     async def create(self) -> None:
         """A Pod that sleeps, one that ends at once and is restarted, or one with volumes and an init container."""
-        if len(self.names) >= MOST_PODS:
+        if len(self.names) >= self.options.pods:
             return
         self.count += 1
         name = f"p{self.number}-{self.count}"
@@ -84,15 +106,27 @@ class Churn:
             with suppress(ApiError):
                 await self.made.pods.delete(Key("default", name), grace=self.rng.choice((None, 0, 1)))
 
-    async def restart_kubelet(self) -> None:
-        """It forgets everything."""
-        await self.made.stop_kubelet()
+    async def kill_kubelet(self) -> None:
+        """It forgets everything, and what it was doing is half done."""
+        await self._look_at_calm()
+        self.restarts += 1
+        await self.made.kill_kubelet()
         await asyncio.sleep(self.rng.choice((0.0, 0.5)))
         await self.made.start_kubelet()
 
+    async def cut(self) -> None:
+        """The API server is away for a moment."""
+        await self.made.cut_api()
+        await asyncio.sleep(self.rng.choice((0.1, 1.0, 3.0)))
+        await self.made.open_api()
+
+    async def trouble(self) -> None:
+        """From now on calls of the runtime fail, or no longer."""
+        self.proxy.trouble = self.rng.choice((TROUBLE, Trouble(), Trouble()))
+
     async def kill_containerd(self) -> None:
         """kill -9: shims and containers go on, and so does a shim that has just been started for nothing."""
-        if not self.kills:
+        if not self.options.kill_containerd:
             return
         self.killed += 1
         await asyncio.to_thread(self.made.containerd.kill)
@@ -103,19 +137,45 @@ class Churn:
         """Raises AssertionError."""
         before = await left(self.made)
         actions: Sequence[Callable[[], Awaitable[None]]] = (
-            *[self.create] * 5, *[self.delete] * 3, self.restart_kubelet, self.restart_kubelet, self.kill_containerd
+            *[self.create] * 12, *[self.delete] * 4, *[self.kill_kubelet] * 3, self.cut, *[self.trouble] * 2,
+            self.kill_containerd,
         )  # fmt: skip
-        for _ in range(STEPS):
+        for _ in range(STEPS + 2 * self.options.pods):
             await self.rng.choice(actions)()
-            await asyncio.sleep(self.rng.choice((0.0, 0.05, 0.3)))
+            await asyncio.sleep(self.rng.choice((0.0, 0.0, 0.05, 0.3)))
+        self.proxy.trouble = Trouble()
+        await self.kill_kubelet()
         for name in self.names:
             await self.made.until(name, lambda pod: running(pod) or _done(pod), SETTLE)
+        await self._check_calm()
         for name in self.names:
-            await self.made.pods.delete(Key("default", name))
+            await self.made.pods.delete(Key("default", name), grace=1)
         for pod in (await self.made.pods.list("default")).items:
             await self.made.until(pod.metadata.name, gone, SETTLE)
         await self._settled(before)
-        return f"{self.count} pods"
+        descriptors, memory = self._size()
+        assert descriptors < MOST_DESCRIPTORS, f"the kubelet has {descriptors} file descriptors"
+        return f"{self.count} pods, {self.restarts} kills, {len(self.calm)} undisturbed, kubelet {memory} MB"
+
+    def _size(self) -> tuple[int, int]:
+        """File descriptors and resident megabytes of the kubelet."""
+        assert self.made.process is not None
+        proc = Path(f"/proc/{self.made.process.pid}")
+        pages = int((proc / "statm").read_text().split()[1])
+        return len(os.listdir(proc / "fd")), pages * os.sysconf("SC_PAGESIZE") >> 20
+
+    async def _look_at_calm(self) -> None:
+        """Notes the containers of Pods that run well. (Those that end by themselves are no witnesses.)"""
+        for pod in (await self.made.pods.list("default")).items:
+            if running(pod) and pod.spec.restartPolicy != "Never" and pod.metadata.name in self.names:
+                self.calm.setdefault(pod.metadata.name, pod.status.containerStatuses[0].containerID)
+
+    async def _check_calm(self) -> None:
+        """Where containerd itself was not killed, each of them still runs."""
+        wanted = {name: id.rpartition("/")[2] for name, id in self.calm.items() if name in self.names}
+        alive = {c.id for c in await self.made.runtime.containers() if c.state == State.RUNNING}
+        lost = sorted(name for name, id in wanted.items() if id not in alive)
+        assert not lost, f"ended or restarted though nobody asked for it: {lost}"
 
     async def _settled(self, before: dict[str, set[str]]) -> None:
         difference: dict[str, set[str]] = {}
@@ -133,7 +193,7 @@ def _done(pod: core_v1.Pod | None) -> bool:
     return pod is not None and pod.status.phase in ("Succeeded", "Failed")
 
 
-async def left(made: NodeUnderTest) -> dict[str, set[str]]:
+async def left(made: ProcessNode) -> dict[str, set[str]]:
     """What Pods can leave on a node, by kind."""
     found = {
         "sandboxes": {sandbox.id for sandbox in await made.runtime.sandboxes()},
@@ -142,7 +202,7 @@ async def left(made: NodeUnderTest) -> dict[str, set[str]]:
     return found | await asyncio.to_thread(_on_machine, made)
 
 
-def _on_machine(made: NodeUnderTest) -> dict[str, set[str]]:
+def _on_machine(made: ProcessNode) -> dict[str, set[str]]:
     groups = [folder for folder in made.containerd.cgroup.folders() if folder.exists()]
     pods = made.folder / "kubelet" / "pods"
     return {
@@ -151,11 +211,10 @@ def _on_machine(made: NodeUnderTest) -> dict[str, set[str]]:
         "volumes": {str(path) for path in pods.glob("*")},
         "logs": {str(path) for name in ("pods", "containers") for path in (made.folder / name).glob("*")},
         "shims": {str(pid) for pid in made.containerd._shims()},
-        "file descriptors": set(os.listdir("/proc/self/fd")),
     }
 
 
-async def soak(rounds: int, first: int, *, kills: bool) -> int:
+async def soak(rounds: int, options: Options) -> int:
     """All rounds on one node; 1 at the first fault."""
     with TemporaryDirectory(prefix="pybernetes-soak-") as folder:
         containerd = OwnContainerd(Path(folder) / "containerd", f"pybernetes-soak-{os.getpid()}")
@@ -163,17 +222,21 @@ async def soak(rounds: int, first: int, *, kills: bool) -> int:
         faults = Faults()
         logging.getLogger("pybernetes").addHandler(faults)
         try:
-            async with node(Path(folder), containerd) as made:
+            async with (
+                FaultyRuntime(Path(folder) / "proxy.sock", containerd.endpoint, options.seed) as proxy,
+                process_node(Path(folder) / "n", containerd, proxy.endpoint) as made,
+            ):
                 for number in range(rounds):
-                    seed = first + number
+                    now = replace(options, seed=options.seed + number, number=number)
                     try:
-                        figures = await Churn(made, random.Random(seed), number, kills=kills).run()
+                        figures = await Churn(made, proxy, random.Random(now.seed), now).run()
                         assert not faults.found, f"a fault was logged: {faults.found[0]}"
-                    except AssertionError as fault:
-                        print(f"seed {seed}: {fault}", file=sys.stderr)
-                        print(f"again: python -m tools.soak.kubelet --rounds 1 --seed {seed}", file=sys.stderr)
+                        assert "Traceback" not in made.log(), "the kubelet has written a traceback"
+                    except (AssertionError, TimeoutError) as fault:
+                        print(f"seed {now.seed}: {fault}\n{made.log()[-3000:]}", file=sys.stderr)
+                        print(f"again: python -m tools.soak.kubelet --rounds 1 --seed {now.seed}", file=sys.stderr)
                         return 1
-                    print(f"kubelet round {number + 1}/{rounds} seed {seed}: {figures}", flush=True)
+                    print(f"kubelet round {number + 1}/{rounds} seed {now.seed}: {figures}", flush=True)
         finally:
             await asyncio.to_thread(containerd.close)
     return 0
@@ -184,13 +247,14 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=20)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--pods", type=int, default=50, help="at most at once")
     parser.add_argument("--kill-containerd", action="store_true", help="kill -9 of containerd, too")
     options = parser.parse_args()
     if lacking := missing():
         print(f"the soak of the kubelet {lacking}", file=sys.stderr)
         return 2
     logging.getLogger().addHandler(logging.NullHandler())
-    return asyncio.run(soak(options.rounds, options.seed, kills=options.kill_containerd))
+    return asyncio.run(soak(options.rounds, Options(options.seed, 0, options.pods, options.kill_containerd)))
 
 
 if __name__ == "__main__":
