@@ -7,6 +7,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 from bench._containerd import IMAGE, OwnContainerd
 from pybernetes.aio.clock import SystemClock
@@ -35,8 +36,12 @@ KUBELET = User(f"system:node:{NODE}", groups=("system:nodes", "system:authentica
 class NodeUnderTest:
     """start_kubelet() and stop_kubelet() as often as wanted; Pods stay."""
 
-    def __init__(self, folder: Path, containerd: OwnContainerd, tokens: Mapping[str, User] | None = None) -> None:
+    def __init__(
+        self, folder: Path, containerd: OwnContainerd, tokens: Mapping[str, User] | None = None, **configured: Any
+    ) -> None:
         self.folder = folder
+        self.configured = configured
+        """Fields of the KubeletConfiguration that a test wants otherwise."""
         self.containerd = containerd
         self.clock = SystemClock()
         config = Config(disable_admission=("ServiceAccount",), static_tokens=tokens or {})
@@ -62,10 +67,13 @@ class NodeUnderTest:
             node_ips=("127.0.0.1",),
             root=self.folder / "kubelet",
             config=Configuration(
-                cgroup_root=self.containerd.cgroup.path,
-                cluster_domain="cluster.local",
-                pod_logs_dir=str(self.folder / "pods"),
-                serialize_image_pulls=False,
+                **{
+                    "cgroup_root": self.containerd.cgroup.path,
+                    "cluster_domain": "cluster.local",
+                    "pod_logs_dir": str(self.folder / "pods"),
+                    "serialize_image_pulls": False,
+                    **self.configured,
+                }
             ),
         )
         client = Client(self._cable, clock=self.clock, user_agent="kubelet")
@@ -128,9 +136,9 @@ def gone(pod: core_v1.Pod | None) -> bool:
 
 
 @contextlib.asynccontextmanager
-async def node(folder: Path, containerd: OwnContainerd) -> AsyncIterator[NodeUnderTest]:
-    """A node with a running kubelet; its Pods are ended after it."""
-    made = NodeUnderTest(folder, containerd)
+async def node(folder: Path, containerd: OwnContainerd, **configured: Any) -> AsyncIterator[NodeUnderTest]:
+    """A node with a running kubelet; its Pods are ended after it. `configured` is of its KubeletConfiguration."""
+    made = NodeUnderTest(folder, containerd, **configured)
     async with serving(made):
         await made.start_kubelet()
         try:

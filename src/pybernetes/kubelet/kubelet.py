@@ -28,6 +28,7 @@ from pybernetes.kubelet.executor import Executor, Tools
 from pybernetes.kubelet.hooks import Hooks
 from pybernetes.kubelet.images.puller import Puller
 from pybernetes.kubelet.log_rotation import LogRotation
+from pybernetes.kubelet.node_groups import NodeGroups
 from pybernetes.kubelet.pods import Parts, Pods
 from pybernetes.kubelet.runtime_watch import EventSource, RuntimeWatch
 from pybernetes.kubelet.server.stats import Meter, PodUse
@@ -106,6 +107,8 @@ class Kubelet:
         parts = Parts(runtime, self._executor, reporter, cgroups, self.host, self._fresh_host)
         self.table = Pods(parts, settings, clock)
         self.table.listeners.append(self._facts_changed)
+        self._groups = NodeGroups(cgroups, settings.config, self.table.admitted, self.recorder, clock)
+        self.table.listeners.append(lambda *_: self._groups.wake())
         self._watch = RuntimeWatch(self.table, runtime, cgroups, settings, clock)
         self._rotation = LogRotation(runtime, self.table.running_containers, clock)
 
@@ -141,6 +144,7 @@ class Kubelet:
                 group.create_task(self.recorder.run(), name="kubelet.events")
                 group.create_task(self._run_node(), name="kubelet.node")
                 group.create_task(self._run_lease(), name="kubelet.lease")
+                group.create_task(self._run_groups(), name="kubelet.cgroups")
                 group.create_task(self._take_up(), name="kubelet.sources")
                 group.create_task(self._watch.relist(), name="kubelet.relist")
                 group.create_task(self._refresh_volumes(), name="kubelet.volumes")
@@ -157,6 +161,11 @@ class Kubelet:
     async def _run_lease(self) -> None:
         await self.node.registered.wait()
         await self._lease.run()
+
+    async def _run_groups(self) -> None:
+        await self.node.registered.wait()
+        assert self.node.node is not None
+        await self._groups.run(self.settings.node_name, self.node.node.status.capacity)
 
     async def _take_up(self) -> None:
         """Takes up Pods once it is known which there are, so that no orphan is made of a Pod that is only late."""

@@ -142,7 +142,7 @@ class Pods:
                 worker.update(pod)
 
     def _decide(self, pod: core_v1.Pod, host: Host) -> Decision:
-        others = self.admitted(pod)
+        others = self.admitted(pod.metadata.uid)
         refused = next((v for gate in self.gates if (v := gate(pod, others)) is not None), None)
         return Decision(refused) if refused is not None else admit(pod, others, host)
 
@@ -178,10 +178,9 @@ class Pods:
         if pod is not None:
             self._worker(pod_ref(pod)).update(pod)
 
-    def admitted(self, besides: core_v1.Pod) -> tuple[core_v1.Pod, ...]:
-        """The Pods that take part of the node, without one."""
-        uid = besides.metadata.uid
-        return tuple(p for p in self._known.values() if p.metadata.uid != uid and self._counts(p))
+    def admitted(self, besides: str = "") -> tuple[core_v1.Pod, ...]:
+        """The Pods that take part of the node, without the one of a uid."""
+        return tuple(p for p in self._known.values() if p.metadata.uid != besides and self._counts(p))
 
     def _counts(self, pod: core_v1.Pod) -> bool:
         """Whether a Pod takes part of the node: admitted, and not ended."""
