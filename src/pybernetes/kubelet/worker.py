@@ -6,7 +6,7 @@ the one before; probes, back-off and retries are timers of this worker alone. ex
 
 import asyncio
 import logging
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Sequence
 from typing import Protocol
 
 from msgspec.structs import replace
@@ -180,12 +180,13 @@ class PodWorker:
             self.still.set()
         else:
             self.still.clear()
+        self._probe(group)  # before anything is decided or told: what is probed is not ready before its probe says so
+        self.observed = replace(self.observed, health=self._health_of(self.observed.containers))
         actions = machine.decide(self.pod, self.observed)
         delays = [a.when - self.observed.now for a in actions if isinstance(a, act.WakeAt)]
         for action in actions:
             if not isinstance(action, act.WakeAt):
                 self._begin(group, action)
-        self._probe(group)
         self._tell_back_offs()
         delays += self._notices() + self._endings() + self._report(group)
         return max(0.0, min(delays)) if delays else None
@@ -213,7 +214,7 @@ class PodWorker:
             busy=busy,
             done=done,
             failures=failures,
-            health={run.id: self.health[run.id] for run in containers if run.id in self.health},
+            health=self._health_of(containers),
             restarts=dict(self._restarts),
             verdict=self.verdict,
             started=self._started,
@@ -271,6 +272,9 @@ class PodWorker:
             "action failed pod=%s action=%s reason=%s error=%s retry_in=%gs",
             self.ref, key, failed.reason, failed.message, delay,
         )  # fmt: skip
+
+    def _health_of(self, containers: Sequence[Container]) -> dict[str, act.Health]:
+        return {run.id: self.health[run.id] for run in containers if run.id in self.health}
 
     # -- what follows from an observation ----------------------------------------------------------------------------
 
