@@ -14,6 +14,7 @@ from msgspec.structs import replace
 from pybernetes.aio.clock import Clock, parse_time
 from pybernetes.api.types import core_v1
 from pybernetes.client.guard import Guard
+from pybernetes.kubelet import metrics
 from pybernetes.kubelet import pod_actions as act
 from pybernetes.kubelet import pod_machine as machine
 from pybernetes.kubelet.cri.model import Container, PodRef, PodRuntime, RuntimeRefused, RuntimeUnavailable, State
@@ -86,6 +87,7 @@ class PodWorker:
         self._probing: dict[str, asyncio.Task[None]] = {}
         self._told: set[str] = set()
         self._started: float | None = None
+        self._seen = clock.monotonic()
         self._ending: dict[str, float] = {}
         self._forgotten = False
         self._reported: core_v1.PodStatus | None = None
@@ -148,13 +150,16 @@ class PodWorker:
         async with asyncio.TaskGroup() as group:
             while not self._forgotten:
                 self._wake.clear()
+                began, kind = self.clock.monotonic(), "sync" if self.pod is not None else "terminating"
                 delay = await self._pass(group)
+                metrics.WORKER_SECONDS.observe(self.clock.monotonic() - began, kind)
                 if not self._forgotten:
                     await self._rest(group, delay)
             self.still.set()
             for task in (*self._busy.values(), *self._probing.values()):
                 task.cancel()
         self._reporter.forget(self.ref.uid)
+        metrics.forget_probes(self.ref.uid)
 
     async def _rest(self, group: asyncio.TaskGroup, delay: float | None) -> None:
         """Until something wakes the worker, or `delay` seconds are over."""
@@ -380,6 +385,8 @@ class PodWorker:
     async def _send(self, pod: core_v1.Pod, status: core_v1.PodStatus) -> None:
         try:
             if await self._reporter.report(pod, status):
+                if status.phase == "Running" and pod.status.phase == "Pending":
+                    metrics.POD_START_SECONDS.observe(self.clock.monotonic() - self._seen)
                 self._reported, self._reported_at = status, self.clock.monotonic()
             else:
                 await self.clock.sleep(_REPORT_RETRY)
