@@ -16,6 +16,7 @@ from pybernetes.api.objects import Key, User
 from pybernetes.api.types import core_v1, meta_v1
 from pybernetes.apiserver.config import Config
 from pybernetes.apiserver.server import ApiServer
+from pybernetes.assembly.podrules import ManifestRules
 from pybernetes.client.rest import Client
 from pybernetes.client.transport import direct
 from pybernetes.kernel import mounts
@@ -42,6 +43,8 @@ class NodeUnderTest:
         self.folder = folder
         self.configured = configured
         """Fields of the KubeletConfiguration that a test wants otherwise."""
+        self.manifests = folder / "manifests"
+        self.manifests.mkdir(parents=True, exist_ok=True)
         self.containerd = containerd
         self.clock = SystemClock()
         config = Config(disable_admission=("ServiceAccount",), static_tokens=tokens or {})
@@ -72,6 +75,7 @@ class NodeUnderTest:
                     "cluster_domain": "cluster.local",
                     "pod_logs_dir": str(self.folder / "pods"),
                     "serialize_image_pulls": False,
+                    "static_pod_path": str(self.manifests),
                     **self.configured,
                 }
             ),
@@ -79,8 +83,10 @@ class NodeUnderTest:
         client = Client(self._cable, clock=self.clock, user_agent="kubelet")
         events = EventSource(self.containerd.endpoint)
         self.kubelet = Kubelet(settings, self.runtime, client, events=events)
+        self.kubelet.read_manifests(ManifestRules())
         self._task = asyncio.create_task(self.kubelet.run(), name="kubelet")
-        await self.kubelet.node.registered.wait()
+        if not self.cut:
+            await self.kubelet.node.registered.wait()
         return self.kubelet
 
     async def stop_kubelet(self) -> None:

@@ -37,7 +37,7 @@ from pybernetes.kubelet.specs.hosts import hosts_file
 from pybernetes.kubelet.specs.names import log_folder
 from pybernetes.kubelet.specs.sandbox import sandbox_spec
 from pybernetes.kubelet.specs.security import check_not_root
-from pybernetes.kubelet.status.reporter import Reporter
+from pybernetes.kubelet.status.reporter import Reports
 from pybernetes.kubelet.volume import VolumeError, Volumes
 from pybernetes.kubelet.worker import ActionFailed, PodWorker
 
@@ -66,7 +66,7 @@ class Tools:
     puller: Puller
     volumes: Volumes
     cgroups: PodCgroups
-    reporter: Reporter
+    reporter: Reports
     events: Events
     hooks: Hooks
     node: Callable[[], Facts]

@@ -21,7 +21,7 @@ from pybernetes.kubelet.pod_actions import Verdict
 from pybernetes.kubelet.server.stats import PodUse
 from pybernetes.kubelet.settings import Settings
 from pybernetes.kubelet.specs.names import pod_ref
-from pybernetes.kubelet.status.reporter import Reporter
+from pybernetes.kubelet.status.reporter import Reports
 from pybernetes.kubelet.worker import PodWorker
 
 log = logging.getLogger(__name__)
@@ -44,7 +44,7 @@ class Parts:
 
     runtime: PodRuntime
     executor: Executor
-    reporter: Reporter
+    reporter: Reports
     cgroups: PodCgroups
     host: Callable[[], Host]
     fresh_host: Callable[[], Awaitable[Host]]
@@ -59,6 +59,8 @@ class Pods:
         self.gates: list[Gate] = []
         """Asked before it is counted whether the Pod fits; the first that says no decides."""
         self.listeners: list[Listener] = []
+        self.gone: list[Callable[[str], None]] = []
+        """Told of each uid of which nothing is left here."""
         self.complete = asyncio.Event()
         """Every source of Pods has told all it has: what the runtime has beyond that is an orphan."""
         self._parts = parts
@@ -186,7 +188,8 @@ class Pods:
         """Whether a Pod takes part of the node: admitted, and not ended."""
         worker = self.workers.get(pod.metadata.uid)
         refused = worker is not None and worker.verdict is not None
-        return pod.metadata.uid in self._admitted and not refused and pod.status.phase not in _ENDED
+        ended = self._parts.reporter.known(pod).status.phase in _ENDED
+        return pod.metadata.uid in self._admitted and not refused and not ended
 
     # -- workers -------------------------------------------------------------------------------------------------------
 
@@ -203,6 +206,8 @@ class Pods:
     async def _work(self, worker: PodWorker) -> None:
         await worker.run()
         self.workers.pop(worker.ref.uid, None)
+        for listener in self.gone:
+            listener(worker.ref.uid)
         log.info("nothing is left of pod=%s uid=%s", worker.ref, worker.ref.uid)
 
     def later(self, work: Coroutine[Any, Any, None], name: str) -> None:

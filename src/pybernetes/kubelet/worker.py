@@ -21,7 +21,7 @@ from pybernetes.kubelet.cri.model import Container, PodRef, PodRuntime, RuntimeR
 from pybernetes.kubelet.images.puller import ERR_PULL
 from pybernetes.kubelet.pod_actions import Action, Failure, Health, Observed
 from pybernetes.kubelet.status.pod_status import BACK_OFF_NOTICE, OURS, Surroundings, pod_status
-from pybernetes.kubelet.status.reporter import Reporter
+from pybernetes.kubelet.status.reporter import Reports
 
 log = logging.getLogger(__name__)
 
@@ -56,9 +56,7 @@ class ActionFailed(Exception):
 class PodWorker:
     """What the kubelet remembers of one Pod, and the loop over it."""
 
-    def __init__(
-        self, ref: PodRef, runtime: PodRuntime, performer: Performer, reporter: Reporter, clock: Clock
-    ) -> None:
+    def __init__(self, ref: PodRef, runtime: PodRuntime, performer: Performer, reporter: Reports, clock: Clock) -> None:
         self.ref = ref
         self.pod: core_v1.Pod | None = None
         self.last: core_v1.Pod | None = None
