@@ -117,6 +117,14 @@ class NodeUnderTest:
         except NotFound:
             return None
 
+    async def emptied(self, timeout: float = 60.0) -> None:
+        """Waits for the world outside until the runtime knows no Pod any more."""
+        async with asyncio.timeout(timeout):
+            while True:
+                if not await self.runtime.sandboxes():
+                    return
+                await asyncio.sleep(0.05)
+
     async def until(self, name: str, holds: Callable[[core_v1.Pod | None], bool], timeout: float = 20.0) -> core_v1.Pod:
         """Waits for the world outside until something holds of the Pod, which it returns."""
         pod: core_v1.Pod | None = None

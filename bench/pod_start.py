@@ -1,24 +1,38 @@
-"""Pod start: created in the API to Ready in the API, through the kubelet, beside the same CRI calls made by hand.
+"""Pods' start and stop through the kubelet, beside the same CRI calls made by hand.
 
-The floor does what the kubelet must do with the runtime and nothing else: RunPodSandbox, CreateContainer,
-StartContainer, one after another; for many Pods, all at once. Both run on one containerd, in turns.
+Start: created in the API to Ready in the API. The floor does what the kubelet must do with the runtime and nothing else:
+RunPodSandbox, CreateContainer, StartContainer, one after another; for many Pods, so many at once as the kubelet begins.
+Stop: deleted in the API to gone from it; the floor is StopContainer, StopPodSandbox. Both run on one containerd, in turns.
 """
 
 import asyncio
 import os
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+
+from msgspec import Struct
 
 from bench import Benchmark, Row, SkipBenchmark
 from bench._containerd import IMAGE, OwnContainerd, missing
 from bench._node import NodeUnderTest, gone, node, running
 from pybernetes.api.objects import Key
 from pybernetes.kubelet.cri import model as m
+from pybernetes.kubelet.settings import Settings
 
-ROUNDS = 5
-MANY = 10
+COUNTS = {1: 7, 10: 5, 50: 3}
+"""Pods at once, and how many rounds of them."""
+COMMAND = ("sh", "-c", "trap exit TERM; sleep 1000 & wait")
+GRACE = 1
+"""Seconds; the container ends at once on TERM, as Pods do that can be stopped."""
+
+
+class Times(Struct, frozen=True):
+    """Seconds."""
+
+    start: float
+    stop: float
 
 
 async def _by_hand(made: NodeUnderTest, name: str) -> str:
@@ -41,7 +55,7 @@ async def _by_hand(made: NodeUnderTest, name: str) -> str:
         name="c",
         attempt=0,
         image=IMAGE,
-        command=("sleep", "1000"),
+        command=COMMAND,
         args=(),
         working_dir="",
         envs=(),
@@ -60,28 +74,47 @@ async def _by_hand(made: NodeUnderTest, name: str) -> str:
     return id
 
 
-async def _raw(made: NodeUnderTest, count: int) -> float:
+async def _raw(made: NodeUnderTest, count: int) -> Times:
+    """So many Pods at once; the runtime gets no more of them at a time than the kubelet gives it."""
+    gate = asyncio.Semaphore(Settings(node_name="", node_ips=()).max_parallel_starts)
+
+    async def bounded(name: str) -> str:
+        async with gate:
+            return await _by_hand(made, name)
+
     began = time.perf_counter()
-    sandboxes = await asyncio.gather(*(_by_hand(made, f"raw-{n}") for n in range(count)))
-    took = time.perf_counter() - began
-    for id in sandboxes:
-        await made.runtime.stop_sandbox(id)
-        await made.runtime.remove_sandbox(id)
-    return took
+    sandboxes = await asyncio.gather(*(bounded(f"raw-{n}") for n in range(count)))
+    started = time.perf_counter()
+
+    async def stop(sandbox: str) -> None:
+        containers = [c for c in await made.runtime.containers() if c.sandbox == sandbox]
+        await asyncio.gather(*(made.runtime.stop_container(c.id, GRACE) for c in containers))
+        await made.runtime.stop_sandbox(sandbox)
+
+    await asyncio.gather(*(stop(id) for id in sandboxes))
+    stopped = time.perf_counter()
+    await asyncio.gather(*(made.runtime.remove_sandbox(id) for id in sandboxes))
+    return Times(started - began, stopped - started)
 
 
-async def _through(made: NodeUnderTest, count: int) -> float:
+async def _through(made: NodeUnderTest, count: int) -> Times:
     names = [f"pod-{n}" for n in range(count)]
     began = time.perf_counter()
     for name in names:
-        await made.create(name)
+        await made.create(name, *COMMAND)
     await asyncio.gather(*(made.until(name, running, 120) for name in names))
-    took = time.perf_counter() - began
+    started = time.perf_counter()
     for name in names:
-        await made.pods.delete(Key("default", name), grace=1)
+        await made.pods.delete(Key("default", name), grace=GRACE)
     await asyncio.gather(*(made.until(name, gone, 120) for name in names))
-    await asyncio.sleep(0.3)  # what is removed after the Pod has gone must not slow the next round
-    return took
+    stopped = time.perf_counter()
+    await made.emptied()  # what is removed after the Pod has gone must not slow the next round
+    return Times(started - began, stopped - started)
+
+
+def _median(values: Iterable[float]) -> float:
+    found = sorted(values)
+    return found[len(found) // 2] * 1000
 
 
 async def _measure() -> list[Row]:
@@ -93,11 +126,13 @@ async def _measure() -> list[Row]:
             async with node(Path(folder), containerd) as made:
                 await _raw(made, 1)
                 await _through(made, 1)
-                for count in (1, MANY):
-                    pairs = [(await _raw(made, count), await _through(made, count)) for _ in range(ROUNDS)]
-                    floor, figure = (sorted(column)[ROUNDS // 2] for column in zip(*pairs, strict=True))
-                    what = "one Pod, API to Ready" if count == 1 else f"{count} Pods at once, API to Ready"
-                    rows.append(Row(what, figure * 1000, floor * 1000, "ms"))
+                for count, rounds in COUNTS.items():
+                    pairs = [(await _raw(made, count), await _through(made, count)) for _ in range(rounds)]
+                    what = "one Pod" if count == 1 else f"{count} Pods at once"
+                    floors, figures = [pair[0] for pair in pairs], [pair[1] for pair in pairs]
+                    for part in ("start", "stop"):
+                        floor = _median(getattr(times, part) for times in floors)
+                        rows.append(Row(f"{what}, {part}", _median(getattr(t, part) for t in figures), floor, "ms"))
         finally:
             containerd.close()
     return rows
@@ -111,4 +146,4 @@ def run() -> Sequence[Row]:
     return asyncio.run(_measure())
 
 
-BENCHMARK = Benchmark("pod_start", "start of Pods through the kubelet, beside raw CRI calls", run)
+BENCHMARK = Benchmark("pod_start", "start and stop of Pods through the kubelet, beside raw CRI calls", run)

@@ -48,11 +48,7 @@ async def delete_all(one: NodeUnderTest) -> None:
         await one.pods.delete(Key("default", pod.metadata.name), grace=1)
     for pod in (await one.pods.list("default")).items:
         await one.until(pod.metadata.name, gone, 60)
-
-    async def nothing() -> bool:
-        return not await one.runtime.sandboxes()
-
-    await until(nothing, "no sandbox is left", 30)
+    await one.emptied()
 
 
 async def test_a_killed_kubelet_disturbs_no_pod_and_loses_none(proxied: tuple[ProcessNode, FaultyRuntime]) -> None:
@@ -145,11 +141,7 @@ async def test_a_pod_that_is_deleted_in_the_middle_of_its_start_goes_and_leaves_
     await until(called, f"{method} is under way")
     await one.pods.delete(Key("default", "early"), grace=1)
     await one.until("early", gone, 30)
-
-    async def nothing() -> bool:
-        return not await one.runtime.sandboxes()
-
-    await until(nothing, "no sandbox is left", 30)
+    await one.emptied()
 
 
 async def test_a_full_disk_stops_no_pod_and_is_survived(containerd: OwnContainerd, tmp_path: Path) -> None:
