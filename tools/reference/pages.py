@@ -13,6 +13,7 @@ from pybernetes.api import facts, schema
 from pybernetes.api.facts import ResourceFacts
 from pybernetes.apiserver.catalog import Catalog, Served, discovered
 from pybernetes.apiserver.discovery import subresources
+from tools.reference import kubelet
 
 DOCS = Path("docs/reference")
 TESTS = Path("tests/component/conformance")
@@ -23,7 +24,11 @@ _MADE = "<!-- Made by `python -m tools.reference`; do not edit. -->\n\n"
 
 def pages(root: Path) -> dict[Path, str]:
     """Path to text."""
-    return {root / DOCS / "api.md": _api(discovered()), root / DOCS / "conformance.md": _conformance(root)}
+    return {
+        root / DOCS / "api.md": _api(discovered()),
+        root / DOCS / "conformance.md": _conformance(root),
+        root / DOCS / "kubelet-configuration.md": _MADE + "\n".join(kubelet.page()) + "\n",
+    }
 
 
 def _api(catalog: Catalog) -> str:

@@ -14,6 +14,7 @@ from msgspec.structs import replace
 
 from pybernetes.api import quantity
 from pybernetes.kubelet.configuration import API_VERSION, EVICTION_HARD, KIND, Configuration
+from pybernetes.kubelet.configuration_rules import problems_of
 from pybernetes.rules import durations
 from pybernetes.wire.codecs import yaml
 
@@ -69,12 +70,24 @@ def read_all(path: Path | None, folder: Path | None) -> list[Document]:
     return found
 
 
-def configuration_of(documents: Iterable[Document]) -> Configuration:
-    """Documents over each other, later ones first heard: maps are merged, lists replaced. Raises ConfigurationError."""
+def configuration_of(documents: Iterable[Document], overrides: Mapping[str, Any] | None = None) -> Configuration:
+    """Documents over each other, later ones first heard: maps are merged, lists replaced. Raises ConfigurationError.
+
+    `overrides` (path -> value) outrank them, and replace a map as a whole; feature gates alone are merged.
+    """
     merged: Document = {}
     for document in documents:
         merged = _over(merged, document)
+    for path, value in (overrides or {}).items():
+        *parents, name = path.split(".")
+        within = merged
+        for parent in parents:
+            below = within.get(parent)
+            within[parent] = dict(below) if isinstance(below, dict) else {}
+            within = within[parent]
+        within[name] = {**(within.get(name) or {}), **value} if path == "featureGates" else value
     config, problems = decode(merged)
+    problems = problems or problems_of(config)
     if problems:
         raise ConfigurationError("\n".join(problems))
     return config

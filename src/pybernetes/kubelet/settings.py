@@ -15,12 +15,12 @@ class Settings(Struct, frozen=True):
     config: Configuration = Configuration()
     """The whole effective configuration."""
     root: Path = Path("/var/lib/kubelet")
-    standalone: bool = False
-    """There is no API server: static Pods alone."""
     memory: int = 0
     """Bytes of the node."""
     cpus: int = 1
     max_parallel_starts: int = 10
+    external_cloud: bool = False
+    """--cloud-provider=external: a cloud's controller finishes the Node and gives it its addresses."""
 
     @property
     def logs(self) -> Path:

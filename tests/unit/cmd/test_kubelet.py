@@ -5,9 +5,12 @@ from pathlib import Path
 
 import pytest
 
+from pybernetes import KUBERNETES_VERSION
 from pybernetes.cmd import _kubelet as kubelet
 from pybernetes.cmd import kubelet as entry
 from pybernetes.cmd._daemon import StartError
+from pybernetes.cmd._kubelet_flags import FIELDS
+from pybernetes.kubelet.configuration_effects import EFFECTS
 from pybernetes.kubelet.configuration_file import ConfigurationError, load
 
 FILE = """\
@@ -60,29 +63,97 @@ def test_a_wrong_file_is_named(tmp_path: Path, text: str, why: str) -> None:
         kubelet.configuration_of(kubelet.parser().parse_args(["--config", str(path)]))
 
 
-def test_taints_and_labels() -> None:
-    (taint,) = kubelet.taints_of("node-role.kubernetes.io/control-plane=:NoSchedule")
-    assert (taint.key, taint.value, taint.effect) == ("node-role.kubernetes.io/control-plane", "", "NoSchedule")
-    assert kubelet.labels_of("a=b,c=") == {"a": "b", "c": ""}
-    with pytest.raises(StartError, match="--register-with-taints"):
-        kubelet.taints_of("x")
+def test_flags_become_fields_in_their_own_form(file: Path) -> None:
+    _, config = parsed(
+        "--config", str(file), "--node-ip=192.0.2.1", "--eviction-hard=memory.available<1Gi,nodefs.available<5%",
+        "--system-reserved=cpu=200m,memory=1Gi", "--register-with-taints=a=b:NoSchedule,c=:NoExecute",
+        "--cluster-dns=10.0.0.1,10.0.0.2", "--rotate-certificates", "--serialize-image-pulls=false",
+        "--node-status-update-frequency=1m30s", "--feature-gates=NodeSwap=false", "--seccomp-default",
+        "--allowed-unsafe-sysctls=kernel.msg*", "--allowed-unsafe-sysctls=net.core.somaxconn", "--client-ca-file=/other",
+    )  # fmt: skip
+    assert config.eviction_hard == {"memory.available": "1Gi", "nodefs.available": "5%"}
+    assert config.system_reserved == {"cpu": "200m", "memory": "1Gi"}
+    assert [(t.key, t.value, t.effect) for t in config.register_with_taints] == [
+        ("a", "b", "NoSchedule"), ("c", "", "NoExecute")
+    ]  # fmt: skip
+    assert config.cluster_dns == ("10.0.0.1", "10.0.0.2")
+    assert config.rotate_certificates
+    assert not config.serialize_image_pulls
+    assert config.node_status_update_frequency == 90
+    assert config.feature_gates == {"NodeSwap": False}
+    assert config.allowed_unsafe_sysctls == ("kernel.msg*", "net.core.somaxconn")
+    assert config.authentication.x509.client_ca_file == "/other"
+    assert config.max_pods == 20
+
+
+@pytest.mark.parametrize(
+    ("words", "why"),
+    [(["--nonsense"], "failed to parse kubelet flag: unknown flag: --nonsense"),
+     (["--nonsense=1"], "failed to parse kubelet flag: unknown flag: --nonsense;"),
+     (["run"], "failed to parse kubelet flag: unknown command run"),
+     (["--max-pods=many"], 'argument --max-pods: invalid argument "many": strconv.ParseInt: parsing "many": invalid'),
+     (["--sync-frequency=5"], 'time: missing unit in duration "5"'),
+     (["--eviction-hard=memory.available=1Gi"], "malformed pair, expect string<string"),
+     (["--register-with-taints=x"], "invalid taint spec: x")],
+)  # fmt: skip
+def test_wrong_flags_end_the_command_with_one_line(
+    words: list[str], why: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        kubelet.main(words)
+    assert ended.value.code == 1
+    said = capsys.readouterr().err
+    assert said.startswith("kubelet: ")
+    assert why in said
+
+
+def test_every_field_of_a_flag_exists() -> None:
+    for name, path, _, _ in FIELDS:
+        assert path in EFFECTS, name
+
+
+def test_help_names_every_flag(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        kubelet.main(["--help"])
+    said = capsys.readouterr().out
+    for flag in ("--config-dir", "--eviction-hard", "--pod-manifest-path", "--tls-min-version", "--cgroups-per-qos"):
+        assert flag in said
+
+
+def test_the_version_is_kubernetes(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        kubelet.main(["--version"])
+    assert capsys.readouterr().out == f"Kubernetes {KUBERNETES_VERSION}\n"
+
+
+def test_labels_that_belong_to_kubernetes_are_refused_but_for_the_nodes_own() -> None:
+    assert kubelet.labels_of("a=b,c=,node.kubernetes.io/x=1,topology.kubernetes.io/zone=z") == {
+        "a": "b", "c": "", "node.kubernetes.io/x": "1", "topology.kubernetes.io/zone": "z"
+    }  # fmt: skip
+    with pytest.raises(StartError, match=r"labels specified with --node-labels: \[node-role\.kubernetes\.io/x\]"):
+        kubelet.labels_of("node-role.kubernetes.io/x=")
+    with pytest.raises(StartError, match="is not key=value"):
+        kubelet.labels_of("a")
     with pytest.raises(StartError, match="--node-ip"):
         kubelet.node_ips("not an address")
 
 
-def test_another_cgroup_driver_is_refused(tmp_path: Path) -> None:
+def test_what_cannot_be_done_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "x.yaml"
-    path.write_text(FILE + "cgroupDriver: systemd\n")
-    with pytest.raises(StartError, match="set it to cgroupfs"):
+    path.write_text(FILE + "cgroupDriver: systemd\ncpuManagerPolicy: static\n")
+    with pytest.raises(StartError, match="set it to cgroupfs") as error:
         parsed("--config", str(path), "--node-ip", "192.0.2.1")
+    assert "cpuManagerPolicy" in str(error.value)
 
 
-@pytest.mark.parametrize(
-    ("flags", "alone"), [((), True), (("--kubeconfig=x",), False), (("--bootstrap-kubeconfig=x",), False)]
-)
-def test_without_a_kubeconfig_a_kubelet_is_standalone(flags: tuple[str, ...], alone: bool) -> None:
-    options = kubelet.parser().parse_args([*flags, "--node-ip=192.0.2.1"])
-    assert kubelet.settings_of(options, kubelet.configuration_of(options)).standalone is alone
+def test_a_missing_kubeconfig_is_one_clear_line(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("os.geteuid", lambda: 0)
+    with pytest.raises(SystemExit) as ended:
+        kubelet.main([])
+    assert ended.value.code == 1
+    assert capsys.readouterr().err.startswith("kubelet: --kubeconfig is missing")
 
 
 def test_without_the_extra_node_the_command_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:

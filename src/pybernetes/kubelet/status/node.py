@@ -21,6 +21,7 @@ from pybernetes.api.types import core_v1, meta_v1
 from pybernetes.client.rest import Client
 from pybernetes.kubelet.cri.model import Image, Runtime, RuntimeRefused, RuntimeUnavailable
 from pybernetes.kubelet.settings import Settings
+from pybernetes.kubelet.status.labels import architecture, labels
 
 log = logging.getLogger(__name__)
 
@@ -31,7 +32,6 @@ _LOOK_READY = 5.0
 _MAX_IMAGES, _MAX_NAMES = 50, 5
 _EVICTION_MEMORY = 100 * 1024 * 1024
 _EVICTION_DISK = 0.10
-_ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 _MANAGED_ATTACH = "volumes.kubernetes.io/controller-managed-attach-detach"
 _PRESSURES = (
     ("MemoryPressure", "KubeletHasSufficientMemory", "kubelet has sufficient memory available"),
@@ -56,12 +56,6 @@ class RuntimeHealth(Struct, frozen=True):
     runtime: str = "container runtime is down"
     network: str = ""
     version: str = ""
-
-
-def architecture() -> str:
-    """As Go and container images name it."""
-    machine = platform.machine()
-    return _ARCHITECTURES.get(machine, machine)
 
 
 def read_machine(root: Path) -> Machine:
@@ -116,18 +110,6 @@ def capacity(machine: Machine, max_pods: int) -> tuple[dict[str, str], dict[str,
     usable["memory"] = str(of_int(max(0, machine.memory // 1024 * 1024 - _EVICTION_MEMORY), BINARY))
     usable["ephemeral-storage"] = str(of_int(int(machine.disk * (1 - _EVICTION_DISK))))
     return whole, usable
-
-
-def labels(settings: Settings) -> dict[str, str]:
-    """The well-known labels that a kubelet sets."""
-    arch = architecture()
-    return {
-        "beta.kubernetes.io/arch": arch,
-        "beta.kubernetes.io/os": "linux",
-        "kubernetes.io/arch": arch,
-        "kubernetes.io/hostname": settings.node_name,
-        "kubernetes.io/os": "linux",
-    }
 
 
 def image_list(images: Sequence[Image]) -> tuple[core_v1.ContainerImage, ...]:
@@ -189,24 +171,18 @@ class NodeReporter:
     ) -> None:
         """Registers, then looks and reports until cancelled. `changed` is called when the runtime's health changes."""
         await self._look(changed)
-        await self._register(taints, extra_labels, changed)
+        await self._register(taints, extra_labels)
         while True:
             try:
                 await self._report()
             except NotFound:
-                await self._register(taints, extra_labels, changed)
+                await self._register(taints, extra_labels)
                 continue
             except (ApiError, OSError) as error:
                 log.warning("cannot report node status node=%s error=%s", self._settings.node_name, error)
             wrong = self.health.runtime or self.health.network
             await self._clock.sleep(_LOOK if wrong else _LOOK_READY)
             await self._look(changed)
-
-    async def watch(self, changed: Callable[[], None]) -> None:
-        """Of a node without an API server: only looks."""
-        while True:
-            await self._look(changed)
-            await self._clock.sleep(_LOOK if self.health.runtime or self.health.network else _LOOK_READY)
 
     async def _look(self, changed: Callable[[], None]) -> None:
         before = self.health
@@ -263,9 +239,7 @@ class NodeReporter:
             images=self._images,
         )
 
-    async def _register(
-        self, taints: Sequence[core_v1.Taint], extra_labels: dict[str, str], changed: Callable[[], None]
-    ) -> None:
+    async def _register(self, taints: Sequence[core_v1.Taint], extra_labels: dict[str, str]) -> None:
         """Creates the Node, or mends the labels of the one there is. Tries until it works."""
         name = self._settings.node_name
         wanted = core_v1.Node(
@@ -285,7 +259,6 @@ class NodeReporter:
                 log.warning("cannot register node=%s error=%s", name, error)
             await self._clock.sleep(delay)
             delay = min(7.0, 2 * delay)
-            await self._look(changed)  # static Pods run meanwhile
 
     async def _create(self, wanted: core_v1.Node) -> core_v1.Node:
         try:
