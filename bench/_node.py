@@ -7,6 +7,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 from bench._containerd import IMAGE, OwnContainerd
 from pybernetes.aio.clock import SystemClock
@@ -15,6 +16,7 @@ from pybernetes.api.objects import Key, User
 from pybernetes.api.types import core_v1, meta_v1
 from pybernetes.apiserver.config import Config
 from pybernetes.apiserver.server import ApiServer
+from pybernetes.assembly.podrules import ManifestRules
 from pybernetes.client.rest import Client
 from pybernetes.client.transport import direct
 from pybernetes.kernel import mounts
@@ -35,8 +37,14 @@ KUBELET = User(f"system:node:{NODE}", groups=("system:nodes", "system:authentica
 class NodeUnderTest:
     """start_kubelet() and stop_kubelet() as often as wanted; Pods stay."""
 
-    def __init__(self, folder: Path, containerd: OwnContainerd, tokens: Mapping[str, User] | None = None) -> None:
+    def __init__(
+        self, folder: Path, containerd: OwnContainerd, tokens: Mapping[str, User] | None = None, **configured: Any
+    ) -> None:
         self.folder = folder
+        self.configured = configured
+        """Fields of the KubeletConfiguration that a test wants otherwise."""
+        self.manifests = folder / "manifests"
+        self.manifests.mkdir(parents=True, exist_ok=True)
         self.containerd = containerd
         self.clock = SystemClock()
         config = Config(disable_admission=("ServiceAccount",), static_tokens=tokens or {})
@@ -62,17 +70,23 @@ class NodeUnderTest:
             node_ips=("127.0.0.1",),
             root=self.folder / "kubelet",
             config=Configuration(
-                cgroup_root=self.containerd.cgroup.path,
-                cluster_domain="cluster.local",
-                pod_logs_dir=str(self.folder / "pods"),
-                serialize_image_pulls=False,
+                **{
+                    "cgroup_root": self.containerd.cgroup.path,
+                    "cluster_domain": "cluster.local",
+                    "pod_logs_dir": str(self.folder / "pods"),
+                    "serialize_image_pulls": False,
+                    "static_pod_path": str(self.manifests),
+                    **self.configured,
+                }
             ),
         )
         client = Client(self._cable, clock=self.clock, user_agent="kubelet")
         events = EventSource(self.containerd.endpoint)
         self.kubelet = Kubelet(settings, self.runtime, client, events=events)
+        self.kubelet.read_manifests(ManifestRules())
         self._task = asyncio.create_task(self.kubelet.run(), name="kubelet")
-        await self.kubelet.node.registered.wait()
+        if not self.cut:
+            await self.kubelet.node.registered.wait()
         return self.kubelet
 
     async def stop_kubelet(self) -> None:
@@ -136,9 +150,9 @@ def gone(pod: core_v1.Pod | None) -> bool:
 
 
 @contextlib.asynccontextmanager
-async def node(folder: Path, containerd: OwnContainerd) -> AsyncIterator[NodeUnderTest]:
-    """A node with a running kubelet; its Pods are ended after it."""
-    made = NodeUnderTest(folder, containerd)
+async def node(folder: Path, containerd: OwnContainerd, **configured: Any) -> AsyncIterator[NodeUnderTest]:
+    """A node with a running kubelet; its Pods are ended after it. `configured` is of its KubeletConfiguration."""
+    made = NodeUnderTest(folder, containerd, **configured)
     async with serving(made):
         await made.start_kubelet()
         try:

@@ -4,6 +4,8 @@ A log is a plain stream. An upgrade (WebSocket, SPDY) goes through byte for byte
 client's to read. Admission (CONNECT) and the `create` check have been made by the time these are called.
 """
 
+import asyncio
+import base64
 import re
 from collections.abc import AsyncIterator, Mapping
 from ssl import SSLContext
@@ -17,10 +19,12 @@ from pybernetes.api.objects import GroupResource, Object
 from pybernetes.apiserver.options import Query, integer
 from pybernetes.apiserver.requestinfo import is_true
 from pybernetes.apiserver.resource import Call
+from pybernetes.wire import websocket
 from pybernetes.wire.client import HttpClient, WireError
 from pybernetes.wire.http import Headers, Request, Response, Transport, read_body
 from pybernetes.wire.tls import client_context
 from pybernetes.wire.tunnel import proxy_upgrade
+from pybernetes.wire.websocket import BINARY, TEXT, WebSocket
 
 PODS = GroupResource("", "pods")
 NODES = GroupResource("", "nodes")
@@ -31,6 +35,7 @@ _STREAMS = (("stdin", "input"), ("stdout", "output"), ("stderr", "error"), ("tty
 _LOG_OPTIONS = ("follow", "previous", "sinceSeconds", "sinceTime", "timestamps", "tailLines", "limitBytes", "stream")
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)", re.ASCII)
 _LOG_STREAMS = ("All", "Stderr", "Stdout")
+_LOG_PROTOCOLS = ("binary.k8s.io", "base64.binary.k8s.io", "")
 _DROPPED = ("authorization", "host", "cookie", "impersonate-", "x-remote-", "content-length")
 
 
@@ -141,7 +146,39 @@ async def pod_log(call: Call) -> Response:
     response = await _sent(transport, Request("GET", target.rstrip("?")), pod)
     if response.status >= 300:
         raise _refused(response.status, await read_body(response))
+    if websocket.is_websocket(call.request):
+        return websocket.accept(call.request, _LOG_PROTOCOLS, lambda socket: _send_log(socket, response.body))
     return Response(200, _text(), response.body)
+
+
+async def _send_log(socket: WebSocket, body: bytes | AsyncIterator[bytes]) -> None:
+    """A log in messages, after an empty one, as upstream's; it ends with the log or with its reader."""
+    kind, packed = (TEXT, base64.b64encode) if "base64" in socket.protocol else (BINARY, bytes)
+
+    async def pump() -> None:
+        await socket.send(b"", kind)
+        if isinstance(body, bytes):
+            await socket.send(packed(body), kind)
+            return
+        async for piece in body:
+            await socket.send(packed(piece), kind)
+
+    async def left() -> None:
+        while await socket.receive() is not None:
+            continue
+
+    tasks = [asyncio.create_task(work(), name=f"log {work.__name__}") for work in (pump, left)]
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in tasks:
+            task.cancel()
+        ended = await asyncio.gather(*tasks, return_exceptions=True)
+        if not isinstance(body, bytes):
+            await body.aclose()  # type: ignore[attr-defined] # of a transport
+    for error in ended:
+        if isinstance(error, Exception) and not isinstance(error, ConnectionError):
+            raise error
 
 
 async def pod_exec(call: Call) -> Response:

@@ -1,6 +1,5 @@
 """Metrics: what /metrics says, in Prometheus' text format and under upstream's names. pipeline.py counts every request."""
 
-from bisect import bisect_left
 from collections.abc import Callable, Iterator, Mapping
 
 from msgspec import Struct
@@ -8,6 +7,7 @@ from msgspec import Struct
 from pybernetes.apiserver.options import Query
 from pybernetes.apiserver.requestinfo import CONNECTED, RequestInfo
 from pybernetes.wire.http import Request, Response
+from pybernetes.wire.metrics import Histogram, head, labelled, series
 
 _SECONDS = (
     *(0.005, 0.025, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1.0, 1.25, 1.5, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0, 15.0),
@@ -21,21 +21,6 @@ _VERBS = {
 _READING = {"LIST", "GET"}
 
 Labels = tuple[str, str, str, str, str, str]
-
-
-class _Histogram:
-    """Observations by bound, each in the first bucket that holds it."""
-
-    __slots__ = ("bounds", "counts", "sum")
-
-    def __init__(self, bounds: tuple[float, ...]) -> None:
-        self.bounds = bounds
-        self.counts = [0] * (len(bounds) + 1)
-        self.sum = 0.0
-
-    def add(self, value: float) -> None:
-        self.counts[bisect_left(self.bounds, value)] += 1
-        self.sum += value
 
 
 class Gauge(Struct, frozen=True):
@@ -55,8 +40,8 @@ class Metrics:
         self.inflight = {"readOnly": 0, "mutating": 0}
         """Requests being answered now, streams aside."""
         self._total: dict[tuple[Labels, int, str], int] = {}
-        self._seconds: dict[Labels, _Histogram] = {}
-        self._sizes: dict[Labels, _Histogram] = {}
+        self._seconds: dict[Labels, Histogram] = {}
+        self._sizes: dict[Labels, Histogram] = {}
 
     def observe(self, info: RequestInfo, request: Request, query: Query, response: Response, seconds: float) -> None:
         """One answered request; a stream counts when it begins."""
@@ -68,12 +53,12 @@ class Metrics:
             return
         histogram = self._seconds.get(labels)
         if histogram is None:
-            histogram = self._seconds[labels] = _Histogram(_SECONDS)
+            histogram = self._seconds[labels] = Histogram(_SECONDS)
         histogram.add(seconds)
         if labels[0] in _READING and type(response.body) is bytes:
             sizes = self._sizes.get(labels)
             if sizes is None:
-                sizes = self._sizes[labels] = _Histogram(_BYTES)
+                sizes = self._sizes[labels] = Histogram(_BYTES)
             sizes.add(len(response.body))
 
     def text(self) -> str:
@@ -107,30 +92,17 @@ def _labels(info: RequestInfo, request: Request, code: int) -> Labels:
     return (verb, info.group, info.version, info.resource, info.subresource, scope)
 
 
-def _histograms(name: str, text: str, found: Mapping[Labels, _Histogram]) -> Iterator[str]:
-    yield f"# HELP {name} [STABLE] {text}"
-    yield f"# TYPE {name} histogram"
+def _histograms(name: str, text: str, found: Mapping[Labels, Histogram]) -> Iterator[str]:
+    yield from head(name, f"[STABLE] {text}", "histogram")
     for labels, histogram in found.items():
-        shown, so_far = _shown(labels), 0
-        for bound, count in zip((*histogram.bounds, "+Inf"), histogram.counts, strict=True):
-            so_far += count
-            yield f'{name}_bucket{{{shown},le="{bound}"}} {so_far}'
-        yield f"{name}_sum{{{shown}}} {histogram.sum}"
-        yield f"{name}_count{{{shown}}} {so_far}"
+        yield from histogram.lines(name, _shown(labels))
 
 
 def _gauge(gauge: Gauge) -> Iterator[str]:
-    yield f"# HELP {gauge.name} {gauge.help}"
-    yield f"# TYPE {gauge.name} gauge"
-    for value, number in gauge.read().items():
-        labels = f'{{{gauge.label}="{_escaped(value)}"}}' if gauge.label else ""
-        yield f"{gauge.name}{labels} {number:g}"
+    yield from head(gauge.name, gauge.help, "gauge")
+    for value, found in gauge.read().items():
+        yield series(gauge.name, labelled([gauge.label], [value]) if gauge.label else "", found)
 
 
 def _shown(labels: Labels) -> str:
-    names = ("verb", "group", "version", "resource", "subresource", "scope")
-    return ",".join(f'{name}="{_escaped(value)}"' for name, value in zip(names, labels, strict=True))
-
-
-def _escaped(text: str) -> str:
-    return text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+    return labelled(("verb", "group", "version", "resource", "subresource", "scope"), labels)

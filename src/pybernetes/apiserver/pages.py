@@ -9,16 +9,14 @@ import orjson
 from pybernetes.api import facts
 from pybernetes.apiserver.metrics import Metrics
 from pybernetes.apiserver.options import Query
+from pybernetes.wire.healthz import Check, health
 from pybernetes.wire.http import Headers, Request, Response
+from pybernetes.wire.metrics import MEDIA_TYPE
 
 Page: TypeAlias = Callable[[Request, Query], Awaitable[Response]]
 """Answers one path."""
-Check: TypeAlias = Callable[[], str]
-"""Empty when well, else what is wrong."""
 
 _JSON = "application/json"
-_PLAIN = "text/plain; charset=utf-8"
-_EXPOSITION = "text/plain; version=0.0.4; charset=utf-8; escaping=underscores"
 
 
 class Pages:
@@ -42,7 +40,7 @@ class Pages:
         return json_page(version())
 
     async def _exposition(self, request: Request, query: Query) -> Response:
-        return Response(200, Headers.lowered([("content-type", _EXPOSITION)]), self._metrics.text().encode())
+        return Response(200, Headers.lowered([("content-type", MEDIA_TYPE)]), self._metrics.text().encode())
 
 
 def with_index(table: Mapping[str, Page]) -> dict[str, Page]:
@@ -77,41 +75,10 @@ def version() -> dict[str, str]:
 
 
 def _health(path: str, checks: Mapping[str, Check]) -> Page:
-    name = path.strip("/")
-
     async def page(request: Request, query: Query) -> Response:
-        asked = request.path.removeprefix(path).strip("/")
-        if asked:
-            if asked not in checks:
-                return plain("404 page not found\n", 404)
-            fault = checks[asked]()
-            return plain(f"internal server error: {fault}\n", 500) if fault else plain("ok")
-        excluded = set(query.get("exclude", ()))
-        lines, failed = [], False
-        for check, look in checks.items():
-            if check in excluded:
-                lines.append(f"[+]{check} excluded: ok")
-                continue
-            fault = look()
-            failed = failed or bool(fault)
-            lines.append(f"[-]{check} failed: reason withheld" if fault else f"[+]{check} ok")
-        strange = sorted(excluded.difference(checks))
-        if strange:
-            listed = ", ".join(f'"{name}"' for name in strange)
-            lines.append(f"warn: some health checks cannot be excluded: no matches for {listed}")
-        if failed:
-            return plain("\n".join([*lines, f"{name} check failed", ""]), 500)
-        if "verbose" in query:
-            return plain("\n".join([*lines, f"{name} check passed", ""]))
-        return plain("ok")
+        return health(path, checks, request)
 
     return page
-
-
-def plain(text: str, status: int = 200) -> Response:
-    """A page of text."""
-    headers = Headers.lowered([("content-type", _PLAIN), ("x-content-type-options", "nosniff")])
-    return Response(status, headers, text.encode())
 
 
 def json_page(value: object, media_type: str = _JSON) -> Response:

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from pybernetes.aio.clock import Clock, SystemClock
 from pybernetes.api import names
+from pybernetes.assembly.podrules import ManifestRules
 from pybernetes.client import kubeconfig
 from pybernetes.client.rest import Client
 from pybernetes.cmd import _daemon
@@ -101,6 +102,7 @@ def settings_of(options: argparse.Namespace, config: Configuration) -> Settings:
         node_ips=node_ips(options.node_ip),
         config=config,
         root=Path(options.root_dir),
+        standalone=not (options.kubeconfig or options.bootstrap_kubeconfig),
         external_cloud=options.cloud_provider == "external",
     )
 
@@ -132,8 +134,6 @@ async def run(options: argparse.Namespace) -> None:
     """Runs a node until cancelled. Raises StartError."""
     if os.geteuid() != 0:
         raise StartError("the kubelet makes cgroups and mounts: run it as root")
-    if not options.kubeconfig:
-        raise StartError("--kubeconfig is missing: a kubelet without an API server (static Pods only) is not supported")
     clock = SystemClock()
     config = configuration_of(options)
     if config.logging.verbosity >= _DEBUGGING:
@@ -156,15 +156,16 @@ async def run(options: argparse.Namespace) -> None:
     folder = Path(options.cert_dir) if options.cert_dir else settings.root / "pki"
     runtime = await wait_for_runtime(config.container_runtime_endpoint, clock)
     try:
-        connection = await _connect(options, settings, folder, clock)
-        client = Client(connection, clock=clock, user_agent="kubelet")
+        connection = None if settings.standalone else await _connect(options, settings, folder, clock)
+        client = Client(connection or _nowhere, clock=clock, user_agent="kubelet")
         events = EventSource(config.container_runtime_endpoint)
         kubelet = Kubelet(settings, runtime, client, events=events, registration=registration)
+        kubelet.read_manifests(ManifestRules())
         async with asyncio.TaskGroup() as group:
             group.create_task(kubelet.run(), name="kubelet")
             group.create_task(_serve_health(config), name="healthz")
             group.create_task(_serve(kubelet, client, config, folder), name="server")
-            if config.rotate_certificates:
+            if connection is not None and config.rotate_certificates:
                 wanted = bootstrap.Wanted(bootstrap.CLIENT_SIGNER, settings.node_name)
                 rotation = bootstrap.ClientRotation(Path(options.kubeconfig), connection, client, wanted, folder)
                 group.create_task(rotation.run(), name="client-certificate")
@@ -185,11 +186,17 @@ async def _connect(
         raise StartError(str(error)) from None
 
 
+async def _nowhere(request: Request) -> Response:
+    """The transport of a kubelet without --kubeconfig."""
+    raise ConnectionError("this kubelet runs standalone, without an API server")
+
+
 async def _serve(kubelet: Kubelet, client: Client, config: Configuration, folder: Path) -> None:
     """The API on 10250, once there is a certificate for it."""
     settings, clock = kubelet.settings, client.clock
     wanted = bootstrap.Wanted(bootstrap.SERVING_SIGNER, settings.node_name, (settings.node_name, *settings.node_ips))
-    serving = bootstrap.ServingCertificate(client if config.server_tls_bootstrap else None, wanted, folder, clock)
+    by_request = config.server_tls_bootstrap and not settings.standalone
+    serving = bootstrap.ServingCertificate(client if by_request else None, wanted, folder, clock)
     ca = config.authentication.x509.client_ca_file
     handler = KubeletApi(kubelet, Access(client, settings.node_name, clock), clock)
     async with asyncio.TaskGroup() as group:

@@ -42,7 +42,6 @@ def kubelet_configuration(networking: Networking, cri_socket: str, own: Mapping[
         "healthzPort": 10248,
         "rotateCertificates": True,
         "serverTLSBootstrap": True,
-        "staticPodPath": c.MANIFESTS,
     }
     return _over(defaults, own or {})
 

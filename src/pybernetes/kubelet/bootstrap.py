@@ -21,6 +21,7 @@ from pybernetes.api.errors import ApiError, NotFound
 from pybernetes.api.types import certificates_v1, meta_v1
 from pybernetes.client import kubeconfig
 from pybernetes.client.rest import Client
+from pybernetes.kubelet import metrics
 from pybernetes.wire.http import Request, Response
 from pybernetes.wire.pki.certificates import Leaf, issue, new_authority, new_request, parse_certificate
 from pybernetes.wire.pki.files import write_private
@@ -108,6 +109,11 @@ def rotation_time(pem: bytes) -> float:
     certificate = parse_certificate(pem)
     begin, end = certificate.not_valid_before_utc.timestamp(), certificate.not_valid_after_utc.timestamp()
     return begin + ROTATE_AT * (end - begin)
+
+
+def expiry(pem: bytes) -> float:
+    """When a certificate ends, in seconds since 1970. Raises PkiError."""
+    return parse_certificate(pem).not_valid_after_utc.timestamp()
 
 
 def usable(file: Path, now: float) -> bool:
@@ -214,16 +220,19 @@ class ClientRotation:
                 try:
                     await self._rotate()
                 except (ApiError, OSError, BootstrapError, kubeconfig.ConfigError) as error:
+                    metrics.RENEW_ERRORS.add()
                     log.warning("cannot rotate the client certificate error=%s", error)
             await clock.sleep(_LOOK)
 
     def _due(self) -> float | None:
         try:
             _, user = kubeconfig.resolve(kubeconfig.load(self._path), kubeconfig.Overrides())
+            pem = base64.b64decode(user.client_certificate_data)
             if user.client_certificate:
-                return rotation_time(Path(user.client_certificate).read_bytes())
-            if user.client_certificate_data:
-                return rotation_time(base64.b64decode(user.client_certificate_data))
+                pem = Path(user.client_certificate).read_bytes()
+            if pem:
+                metrics.CERTIFICATE_SECONDS.set(expiry(pem) - self._client.clock.now())
+                return rotation_time(pem)
         except (OSError, PkiError, kubeconfig.ConfigError) as error:
             log.warning("cannot read the client certificate kubeconfig=%s error=%s", self._path, error)
         return None
@@ -265,6 +274,7 @@ class ServingCertificate:
                 if self.ready.is_set():
                     renewed()
                 self.ready.set()
+            metrics.SERVING_SECONDS.set(expiry(self.file.read_bytes()) - self._clock.now())
             await self._clock.sleep(_LOOK)
 
     def _fits(self) -> bool:

@@ -6,7 +6,8 @@ Starts are bounded so that a node which comes back does not start a hundred Pods
 import asyncio
 import logging
 import shutil
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol, TypeAlias, cast
@@ -17,6 +18,7 @@ from pybernetes.aio.clock import Clock
 from pybernetes.api.errors import ApiError
 from pybernetes.api.types import core_v1
 from pybernetes.client.events import reference
+from pybernetes.kubelet import metrics
 from pybernetes.kubelet import pod_actions as act
 from pybernetes.kubelet import pod_machine as machine
 from pybernetes.kubelet.cgroups import PodCgroups
@@ -35,7 +37,7 @@ from pybernetes.kubelet.specs.hosts import hosts_file
 from pybernetes.kubelet.specs.names import log_folder
 from pybernetes.kubelet.specs.sandbox import sandbox_spec
 from pybernetes.kubelet.specs.security import check_not_root
-from pybernetes.kubelet.status.reporter import Reporter
+from pybernetes.kubelet.status.reporter import Reports
 from pybernetes.kubelet.volume import VolumeError, Volumes
 from pybernetes.kubelet.worker import ActionFailed, PodWorker
 
@@ -64,7 +66,7 @@ class Tools:
     puller: Puller
     volumes: Volumes
     cgroups: PodCgroups
-    reporter: Reporter
+    reporter: Reports
     events: Events
     hooks: Hooks
     node: Callable[[], Facts]
@@ -98,7 +100,8 @@ class Executor:
 
     async def perform(self, worker: PodWorker, action: act.Action) -> None:
         """Does one thing. Raises ActionFailed, RuntimeUnavailable, RuntimeRefused."""
-        await self._by_action[type(action)](worker, action)
+        with _counted(worker, action):
+            await self._by_action[type(action)](worker, action)
 
     # -- Pod ---------------------------------------------------------------------------------------------------------
 
@@ -403,6 +406,31 @@ def _remove_logs(logs: Path, uid: str) -> None:
 def message_file(folder: Path, container: str, attempt: int) -> Path:
     """Where a run's termination message is on the node."""
     return folder / "containers" / container / str(attempt)
+
+
+@contextmanager
+def _counted(worker: PodWorker, action: act.Action) -> Iterator[None]:
+    """Starts, for /metrics."""
+    kind = _type_of(worker.last, action.container) if isinstance(action, act.StartContainer) else ""
+    if isinstance(action, act.RunSandbox):
+        metrics.STARTED_PODS.add()
+    elif kind:
+        metrics.STARTED_CONTAINERS.add(kind)
+    try:
+        yield
+    except ActionFailed as failed:
+        if isinstance(action, act.RunSandbox):
+            metrics.STARTED_PODS_ERRORS.add()
+        elif kind:
+            metrics.STARTED_CONTAINERS_ERRORS.add(kind, failed.reason)
+        raise
+
+
+def _type_of(pod: core_v1.Pod | None, name: str) -> str:
+    if pod is not None and any(c.name == name for c in pod.spec.initContainers):
+        return "init_container"
+    ephemeral = pod is not None and any(c.name == name for c in pod.spec.ephemeralContainers)
+    return "ephemeral_container" if ephemeral else "container"
 
 
 def _pod(worker: PodWorker) -> core_v1.Pod:

@@ -28,17 +28,22 @@ from pybernetes.kubelet.executor import Executor, Tools
 from pybernetes.kubelet.hooks import Hooks
 from pybernetes.kubelet.images.puller import Puller
 from pybernetes.kubelet.log_rotation import LogRotation
+from pybernetes.kubelet.manifests import NoRules, PodRules
+from pybernetes.kubelet.mirrors import Mirrors, Statuses
+from pybernetes.kubelet.node_groups import NodeGroups
 from pybernetes.kubelet.pods import Parts, Pods
 from pybernetes.kubelet.runtime_watch import EventSource, RuntimeWatch
 from pybernetes.kubelet.server.stats import Meter, PodUse
 from pybernetes.kubelet.settings import Settings
 from pybernetes.kubelet.sources import ApiSources
+from pybernetes.kubelet.static_pods import StaticPods, name_of, reader_of
 from pybernetes.kubelet.status.labels import labels as node_labels
 from pybernetes.kubelet.status.lease import NodeLease
 from pybernetes.kubelet.status.node import NodeReporter, read_machine
 from pybernetes.kubelet.status.reporter import Reporter
 from pybernetes.kubelet.volume import VolumeError, Volumes
 from pybernetes.kubelet.worker import PodWorker
+from pybernetes.rules.staticpods import is_mirror
 
 log = logging.getLogger(__name__)
 
@@ -56,7 +61,10 @@ class Registration:
 
 
 class Kubelet:
-    """The agent of one node. run() until cancelled; Pods go on running after it."""
+    """The agent of one node. run() until cancelled; Pods go on running after it.
+
+    A standalone one (Settings) has no API server and runs static Pods alone; its client is not used.
+    """
 
     def __init__(
         self,
@@ -86,6 +94,7 @@ class Kubelet:
         self._lease = NodeLease(client, settings.node_name, clock)
         sources = ApiSources(client, services)
         reporter = Reporter(client, clock)
+        statuses = Statuses(reporter)
         cgroups = cgroups or PodCgroups(settings.cgroup_root, rules=tree_rules(settings.config))
         self._volumes = Volumes(settings.root, sources, clock, self.facts)
         self.meter = Meter(cgroups, settings.root)
@@ -96,16 +105,22 @@ class Kubelet:
             puller=self._puller,
             volumes=self._volumes,
             cgroups=cgroups,
-            reporter=reporter,
+            reporter=statuses,
             events=self.recorder,
             hooks=Hooks(runtime, clock),
             node=self.facts,
             network=lambda: self.node.health.network,
         )
         self._executor = Executor(tools, settings, clock)
-        parts = Parts(runtime, self._executor, reporter, cgroups, self.host, self._fresh_host)
+        parts = Parts(runtime, self._executor, statuses, cgroups, self.host, self._fresh_host)
         self.table = Pods(parts, settings, clock)
         self.table.listeners.append(self._facts_changed)
+        self._groups = NodeGroups(cgroups, settings.config, self.table.admitted, self.recorder, clock)
+        self.table.listeners.append(lambda *_: self._groups.wake())
+        reader = reader_of(settings.node_name, NoRules(), clock)
+        self._static = StaticPods(self.table, runtime, settings.config, reader, clock)
+        statuses.ended = self._static.ended
+        self._mirrors = Mirrors(client, self._in_api, self._static, statuses, reporter, self.node)
         self._watch = RuntimeWatch(self.table, runtime, cgroups, settings, clock)
         self._rotation = LogRotation(runtime, self.table.running_containers, clock)
 
@@ -131,17 +146,25 @@ class Kubelet:
             log.warning("cannot read the node's labels error=%s", error)
             return self.host()
 
+    def read_manifests(self, rules: PodRules) -> None:
+        """Static Pods are judged by these rules; to be called before run(). Without them manifests are refused."""
+        self._static.reader = reader_of(self.settings.node_name, rules, self._clock)
+
     async def run(self) -> None:
         """Runs the node's Pods until cancelled."""
         await asyncio.to_thread(self.settings.root.mkdir, 0o750, True, True)
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self.table.run(), name="kubelet.pods")
-                group.create_task(self.informers.run(), name="kubelet.informers")
-                group.create_task(self.recorder.run(), name="kubelet.events")
-                group.create_task(self._run_node(), name="kubelet.node")
-                group.create_task(self._run_lease(), name="kubelet.lease")
+                group.create_task(self._run_groups(), name="kubelet.cgroups")
+                group.create_task(self._static.run(), name="kubelet.static-pods")
                 group.create_task(self._take_up(), name="kubelet.sources")
+                group.create_task(self._run_node(), name="kubelet.node")
+                if not self.settings.standalone:
+                    group.create_task(self.informers.run(), name="kubelet.informers")
+                    group.create_task(self.recorder.run(), name="kubelet.events")
+                    group.create_task(self._run_lease(), name="kubelet.lease")
+                    group.create_task(self._mirrors.run(), name="kubelet.mirrors")
                 group.create_task(self._watch.relist(), name="kubelet.relist")
                 group.create_task(self._refresh_volumes(), name="kubelet.volumes")
                 group.create_task(self._rotation.run(), name="kubelet.logs")
@@ -152,17 +175,38 @@ class Kubelet:
 
     async def _run_node(self) -> None:
         registration = self._registration
+        if self.settings.standalone:
+            await self.node.watch(self.table.wake_all)
         await self.node.run(registration.taints, dict(registration.labels), self.table.wake_all)
 
     async def _run_lease(self) -> None:
         await self.node.registered.wait()
         await self._lease.run()
 
+    async def _run_groups(self) -> None:
+        await self.node.registered.wait()
+        assert self.node.node is not None
+        await self._groups.run(self.settings.node_name, self.node.node.status.capacity)
+
     async def _take_up(self) -> None:
-        """Takes up Pods once it is known which there are, so that no orphan is made of a Pod that is only late."""
-        await self.informers.synced()
-        self._in_api.on_change(self.table.changed)
+        """Takes up Pods once it is known which there are, so that no orphan is made of a Pod that is only late.
+
+        Static Pods wait for nobody: they are there before the API server is, which may be one of them.
+        """
+        await self._static.complete.wait()
+        if not self.settings.standalone:
+            await self.informers.synced()
+            self._in_api.on_change(self._api_changed)
         self.table.complete.set()
+
+    def _api_changed(self, old: core_v1.Pod | None, new: core_v1.Pod | None) -> None:
+        """A Pod of the API; a mirror among them only shows what runs already."""
+        for pod in (old, new):
+            if pod is not None and is_mirror(pod):
+                self._mirrors.changed(name_of(pod))
+        old, new = (None if pod is None or is_mirror(pod) else pod for pod in (old, new))
+        if old is not None or new is not None:
+            self.table.changed(old, new)
 
     # -- for the API on port 10250 -------------------------------------------------------------------------------------
 
@@ -177,7 +221,7 @@ class Kubelet:
 
     def find(self, namespace: str, name: str, uid: str = "") -> PodWorker | None:
         """The live Pod of that name."""
-        return self.table.find(namespace, name, uid)
+        return self.table.find(namespace, name, self._mirrors.static_uid(uid) if uid else "")
 
     def uses(self) -> Sequence[PodUse]:
         """Running Pods, for what they use."""

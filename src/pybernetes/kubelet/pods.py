@@ -21,7 +21,7 @@ from pybernetes.kubelet.pod_actions import Verdict
 from pybernetes.kubelet.server.stats import PodUse
 from pybernetes.kubelet.settings import Settings
 from pybernetes.kubelet.specs.names import pod_ref
-from pybernetes.kubelet.status.reporter import Reporter
+from pybernetes.kubelet.status.reporter import Reports
 from pybernetes.kubelet.worker import PodWorker
 
 log = logging.getLogger(__name__)
@@ -44,7 +44,7 @@ class Parts:
 
     runtime: PodRuntime
     executor: Executor
-    reporter: Reporter
+    reporter: Reports
     cgroups: PodCgroups
     host: Callable[[], Host]
     fresh_host: Callable[[], Awaitable[Host]]
@@ -59,6 +59,8 @@ class Pods:
         self.gates: list[Gate] = []
         """Asked before it is counted whether the Pod fits; the first that says no decides."""
         self.listeners: list[Listener] = []
+        self.gone: list[Callable[[str], None]] = []
+        """Told of each uid of which nothing is left here."""
         self.complete = asyncio.Event()
         """Every source of Pods has told all it has: what the runtime has beyond that is an orphan."""
         self._parts = parts
@@ -142,7 +144,7 @@ class Pods:
                 worker.update(pod)
 
     def _decide(self, pod: core_v1.Pod, host: Host) -> Decision:
-        others = self.admitted(pod)
+        others = self.admitted(pod.metadata.uid)
         refused = next((v for gate in self.gates if (v := gate(pod, others)) is not None), None)
         return Decision(refused) if refused is not None else admit(pod, others, host)
 
@@ -178,16 +180,16 @@ class Pods:
         if pod is not None:
             self._worker(pod_ref(pod)).update(pod)
 
-    def admitted(self, besides: core_v1.Pod) -> tuple[core_v1.Pod, ...]:
-        """The Pods that take part of the node, without one."""
-        uid = besides.metadata.uid
-        return tuple(p for p in self._known.values() if p.metadata.uid != uid and self._counts(p))
+    def admitted(self, besides: str = "") -> tuple[core_v1.Pod, ...]:
+        """The Pods that take part of the node, without the one of a uid."""
+        return tuple(p for p in self._known.values() if p.metadata.uid != besides and self._counts(p))
 
     def _counts(self, pod: core_v1.Pod) -> bool:
         """Whether a Pod takes part of the node: admitted, and not ended."""
         worker = self.workers.get(pod.metadata.uid)
         refused = worker is not None and worker.verdict is not None
-        return pod.metadata.uid in self._admitted and not refused and pod.status.phase not in _ENDED
+        ended = self._parts.reporter.known(pod).status.phase in _ENDED
+        return pod.metadata.uid in self._admitted and not refused and not ended
 
     # -- workers -------------------------------------------------------------------------------------------------------
 
@@ -204,6 +206,8 @@ class Pods:
     async def _work(self, worker: PodWorker) -> None:
         await worker.run()
         self.workers.pop(worker.ref.uid, None)
+        for listener in self.gone:
+            listener(worker.ref.uid)
         log.info("nothing is left of pod=%s uid=%s", worker.ref, worker.ref.uid)
 
     def later(self, work: Coroutine[Any, Any, None], name: str) -> None:

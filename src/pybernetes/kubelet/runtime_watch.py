@@ -10,6 +10,7 @@ from typing import Protocol
 
 from pybernetes.aio.clock import Clock
 from pybernetes.client.guard import Guard
+from pybernetes.kubelet import metrics
 from pybernetes.kubelet.cgroups import PodCgroups
 from pybernetes.kubelet.cri.events import RuntimeEvent
 from pybernetes.kubelet.cri.model import PodRef, PodRuntime, RuntimeRefused, RuntimeUnavailable, State
@@ -43,6 +44,8 @@ class RuntimeWatch:
         self._clock = clock
         self._owners: dict[str, PodRef] = {}
         self._states: dict[str, State] = {}
+        self.looked = clock.monotonic()
+        """When the runtime last told all it has; /healthz goes by it."""
 
     async def follow(self, source: EventSource) -> None:
         """Wakes the worker of each container that containerd tells of."""
@@ -96,7 +99,11 @@ class RuntimeWatch:
         await self._sweep()
 
     async def _look(self) -> None:
+        began, before = self._clock.monotonic(), self.looked
         sandboxes, containers = await self._runtime.sandboxes(), await self._runtime.containers()
+        self.looked = self._clock.monotonic()
+        metrics.RELIST_SECONDS.observe(self.looked - began)
+        metrics.RELIST_INTERVAL.observe(self.looked - before)
         states = {s.id: State.RUNNING if s.ready else State.EXITED for s in sandboxes}
         states |= {c.id: c.state for c in containers}
         owners = {s.id: s.pod for s in sandboxes if s.pod.uid} | {c.id: c.pod for c in containers if c.pod.uid}

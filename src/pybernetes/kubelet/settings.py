@@ -15,6 +15,8 @@ class Settings(Struct, frozen=True):
     config: Configuration = Configuration()
     """The whole effective configuration."""
     root: Path = Path("/var/lib/kubelet")
+    standalone: bool = False
+    """There is no API server: static Pods alone."""
     memory: int = 0
     """Bytes of the node."""
     cpus: int = 1

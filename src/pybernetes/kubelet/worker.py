@@ -6,7 +6,7 @@ the one before; probes, back-off and retries are timers of this worker alone. ex
 
 import asyncio
 import logging
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Sequence
 from typing import Protocol
 
 from msgspec.structs import replace
@@ -14,13 +14,14 @@ from msgspec.structs import replace
 from pybernetes.aio.clock import Clock, parse_time
 from pybernetes.api.types import core_v1
 from pybernetes.client.guard import Guard
+from pybernetes.kubelet import metrics
 from pybernetes.kubelet import pod_actions as act
 from pybernetes.kubelet import pod_machine as machine
 from pybernetes.kubelet.cri.model import Container, PodRef, PodRuntime, RuntimeRefused, RuntimeUnavailable, State
 from pybernetes.kubelet.images.puller import ERR_PULL
 from pybernetes.kubelet.pod_actions import Action, Failure, Health, Observed
 from pybernetes.kubelet.status.pod_status import BACK_OFF_NOTICE, OURS, Surroundings, pod_status
-from pybernetes.kubelet.status.reporter import Reporter
+from pybernetes.kubelet.status.reporter import Reports
 
 log = logging.getLogger(__name__)
 
@@ -55,9 +56,7 @@ class ActionFailed(Exception):
 class PodWorker:
     """What the kubelet remembers of one Pod, and the loop over it."""
 
-    def __init__(
-        self, ref: PodRef, runtime: PodRuntime, performer: Performer, reporter: Reporter, clock: Clock
-    ) -> None:
+    def __init__(self, ref: PodRef, runtime: PodRuntime, performer: Performer, reporter: Reports, clock: Clock) -> None:
         self.ref = ref
         self.pod: core_v1.Pod | None = None
         self.last: core_v1.Pod | None = None
@@ -86,6 +85,7 @@ class PodWorker:
         self._probing: dict[str, asyncio.Task[None]] = {}
         self._told: set[str] = set()
         self._started: float | None = None
+        self._seen = clock.monotonic()
         self._ending: dict[str, float] = {}
         self._forgotten = False
         self._reported: core_v1.PodStatus | None = None
@@ -148,13 +148,16 @@ class PodWorker:
         async with asyncio.TaskGroup() as group:
             while not self._forgotten:
                 self._wake.clear()
+                began, kind = self.clock.monotonic(), "sync" if self.pod is not None else "terminating"
                 delay = await self._pass(group)
+                metrics.WORKER_SECONDS.observe(self.clock.monotonic() - began, kind)
                 if not self._forgotten:
                     await self._rest(group, delay)
             self.still.set()
             for task in (*self._busy.values(), *self._probing.values()):
                 task.cancel()
         self._reporter.forget(self.ref.uid)
+        metrics.forget_probes(self.ref.uid)
 
     async def _rest(self, group: asyncio.TaskGroup, delay: float | None) -> None:
         """Until something wakes the worker, or `delay` seconds are over."""
@@ -180,12 +183,13 @@ class PodWorker:
             self.still.set()
         else:
             self.still.clear()
+        self._probe(group)  # before anything is decided or told: what is probed is not ready before its probe says so
+        self.observed = replace(self.observed, health=self._health_of(self.observed.containers))
         actions = machine.decide(self.pod, self.observed)
         delays = [a.when - self.observed.now for a in actions if isinstance(a, act.WakeAt)]
         for action in actions:
             if not isinstance(action, act.WakeAt):
                 self._begin(group, action)
-        self._probe(group)
         self._tell_back_offs()
         delays += self._notices() + self._endings() + self._report(group)
         return max(0.0, min(delays)) if delays else None
@@ -213,7 +217,7 @@ class PodWorker:
             busy=busy,
             done=done,
             failures=failures,
-            health={run.id: self.health[run.id] for run in containers if run.id in self.health},
+            health=self._health_of(containers),
             restarts=dict(self._restarts),
             verdict=self.verdict,
             started=self._started,
@@ -271,6 +275,9 @@ class PodWorker:
             "action failed pod=%s action=%s reason=%s error=%s retry_in=%gs",
             self.ref, key, failed.reason, failed.message, delay,
         )  # fmt: skip
+
+    def _health_of(self, containers: Sequence[Container]) -> dict[str, act.Health]:
+        return {run.id: self.health[run.id] for run in containers if run.id in self.health}
 
     # -- what follows from an observation ----------------------------------------------------------------------------
 
@@ -376,6 +383,8 @@ class PodWorker:
     async def _send(self, pod: core_v1.Pod, status: core_v1.PodStatus) -> None:
         try:
             if await self._reporter.report(pod, status):
+                if status.phase == "Running" and pod.status.phase == "Pending":
+                    metrics.POD_START_SECONDS.observe(self.clock.monotonic() - self._seen)
                 self._reported, self._reported_at = status, self.clock.monotonic()
             else:
                 await self.clock.sleep(_REPORT_RETRY)

@@ -115,6 +115,51 @@ async def test_logs_name_what_is_wrong_before_the_kubelet_is_asked(pod):
     assert await api("GET", f"{PODS}/waiting/log?container=a") == (200, b"")
 
 
+@pytest.mark.parametrize(
+    ("protocol", "frames"),
+    [
+        ("binary.k8s.io", [b"\x82\x00", b"\x82\x05line\n", b"\x82\x05more\n"]),
+        ("base64.binary.k8s.io", [b"\x81\x00", b"\x81\x08bGluZQo=", b"\x81\x08bW9yZQo="]),
+    ],
+)
+async def test_a_log_is_sent_in_messages_where_a_websocket_is_asked_for(pod, protocol, frames):
+    api, kubelet = pod
+
+    async def lines():
+        yield b"line\n"
+        yield b"more\n"
+
+    kubelet.answer = Response(200, Headers(), lines())
+    key = {"sec_websocket_version": "13", "sec_websocket_key": "dGhlIHNhbXBsZSBub25jZQ=="}
+    asked = {"upgrade": "websocket", "connection": "Upgrade", "sec_websocket_protocol": protocol, **key}
+    response = await api.send("GET", f"{PODS}/p/log?follow=true", **asked)
+    assert (response.status, response.headers.get("sec-websocket-protocol")) == (101, protocol)
+    near = Near([])
+    near.read = asyncio.Event().wait
+    await response.upgrade(near)
+    assert near.got[:3] == frames
+    assert near.got[3][0] == 0x88, "and closed"
+
+
+async def test_a_log_ends_when_its_reader_goes_away(pod):
+    api, kubelet = pod
+    closed = []
+
+    async def quiet():
+        try:
+            await asyncio.Event().wait()
+            yield b""
+        finally:
+            closed.append(True)
+
+    kubelet.answer = Response(200, Headers(), quiet())
+    key = {"sec_websocket_version": "13", "sec_websocket_key": "dGhlIHNhbXBsZSBub25jZQ=="}
+    response = await api.send("GET", f"{PODS}/p/log?follow=true", upgrade="websocket", connection="Upgrade", **key)
+    assert response.status == 101
+    await response.upgrade(Near([]))
+    assert closed
+
+
 async def test_a_kubelets_refusal_keeps_its_words(pod):
     api, kubelet = pod
     text = 'container "c" in pod "p" is waiting to start: ImagePullBackOff'

@@ -146,14 +146,12 @@ def test_what_cannot_be_done_is_refused(tmp_path: Path) -> None:
     assert "cpuManagerPolicy" in str(error.value)
 
 
-def test_a_missing_kubeconfig_is_one_clear_line(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("os.geteuid", lambda: 0)
-    with pytest.raises(SystemExit) as ended:
-        kubelet.main([])
-    assert ended.value.code == 1
-    assert capsys.readouterr().err.startswith("kubelet: --kubeconfig is missing")
+@pytest.mark.parametrize(
+    ("flags", "alone"), [((), True), (("--kubeconfig=x",), False), (("--bootstrap-kubeconfig=x",), False)]
+)
+def test_without_a_kubeconfig_a_kubelet_is_standalone(flags: tuple[str, ...], alone: bool) -> None:
+    options = kubelet.parser().parse_args([*flags, "--node-ip=192.0.2.1"])
+    assert kubelet.settings_of(options, kubelet.configuration_of(options)).standalone is alone
 
 
 def test_without_the_extra_node_the_command_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:

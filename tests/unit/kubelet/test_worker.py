@@ -1,7 +1,7 @@
 """What a Pod's worker reports, and when: with a runtime and an API in memory, on virtual time."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from contextlib import suppress
 
 from msgspec.structs import replace
@@ -23,6 +23,8 @@ class Node:
         self.made_sandboxes: list[Sandbox] = []
         self.made: list[Container] = []
         self.sent: list[core_v1.PodStatus] = []
+        self.probed: float | None = None
+        """Seconds after which a readiness probe succeeds; None: there is none."""
         self.in_api = pod()
 
     async def sandboxes(self, uid: str) -> Sequence[Sandbox]:
@@ -45,8 +47,16 @@ class Node:
     def tell(self, *about: object) -> None:
         return
 
-    def probes(self, worker: PodWorker, of: Container) -> None:
-        return None
+    def probes(self, worker: PodWorker, of: Container) -> Awaitable[None] | None:
+        if self.probed is None:
+            return None
+        worker.health[of.id] = act.Health(ready=False)
+        return self._probe(worker, of, self.probed)
+
+    async def _probe(self, worker: PodWorker, of: Container, after: float) -> None:
+        await self.clock.sleep(after)
+        worker.health[of.id] = act.Health()
+        worker.wake(look=False)
 
     def known(self, found: core_v1.Pod) -> core_v1.Pod:
         return self.in_api
@@ -60,9 +70,10 @@ class Node:
         return True
 
 
-async def started(took: float) -> tuple[Node, PodWorker, asyncio.Task[None]]:
+async def started(took: float, probed: float | None = None) -> tuple[Node, PodWorker, asyncio.Task[None]]:
     clock = SimulatedClock(asyncio.get_running_loop(), seed=1)
     node = Node(clock, took)
+    node.probed = probed
     worker = PodWorker(REF, node, node, node, clock)
     worker.update(node.in_api)
     task = asyncio.create_task(worker.run())
@@ -94,6 +105,16 @@ def test_a_start_that_is_slow_is_told_step_by_step() -> None:
         node, _, task = await started(5.0)
         assert len([s for s in node.sent if s.phase == "Pending"]) > 1
         assert ready(node.sent[-1])
+        await end(task)
+
+    run_simulated(main())
+
+
+def test_a_container_is_not_told_ready_before_its_probe_says_so() -> None:
+    async def main() -> None:
+        node, _, task = await started(0.01, probed=5.0)
+        assert [ready(s) for s in node.sent] == [*([False] * (len(node.sent) - 1)), True]
+        assert ("Running", False) in [(s.phase, ready(s)) for s in node.sent]
         await end(task)
 
     run_simulated(main())

@@ -3,8 +3,8 @@
 from pybernetes.api.objects import GroupResource, Object
 from pybernetes.apiserver.admission._followed import PODS, Followed, refused
 from pybernetes.apiserver.extension import Admission, AdmissionRequest, Hooks
-from pybernetes.apiserver.priority_classes import SYSTEM_CLASSES
 from pybernetes.apiserver.registry import Registry
+from pybernetes.rules.staticpods import SYSTEM_CLASSES
 
 CLASSES = GroupResource("scheduling.k8s.io", "priorityclasses")
 _PREEMPTS = "PreemptLowerPriority"

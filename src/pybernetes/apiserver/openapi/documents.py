@@ -20,7 +20,8 @@ from pybernetes.apiserver.openapi import custom, gnostic, indexes
 from pybernetes.apiserver.openapi.operations import Kind, Operations
 from pybernetes.apiserver.openapi.schemas import Schemas
 from pybernetes.apiserver.options import Query
-from pybernetes.apiserver.pages import Page, plain
+from pybernetes.apiserver.pages import Page
+from pybernetes.wire.healthz import plain
 from pybernetes.wire.http import Headers, Request, Response, takes_gzip
 
 _PROTO_V2 = "application/com.github.proto-openapi.spec.v2"

@@ -1,7 +1,9 @@
 """CRI over gRPC on a unix socket: the Runtime of containerd and others. events.py has containerd's event stream."""
 
+import asyncio
 import logging
-from collections.abc import Awaitable, Mapping, Sequence
+import re
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -10,6 +12,7 @@ import grpc.aio
 from cri_api.v1 import api_pb2 as pb
 from cri_api.v1 import api_pb2_grpc as pbg
 
+from pybernetes.kubelet import metrics
 from pybernetes.kubelet.cri import model as m
 
 log = logging.getLogger(__name__)
@@ -63,14 +66,40 @@ async def _gone_is_fine(call: Awaitable[Any]) -> None:
             raise
 
 
+class _Counted:
+    """A stub whose calls are counted, and how long they take."""
+
+    def __init__(self, stub: object) -> None:
+        self._stub = stub
+
+    def __getattr__(self, name: str) -> Callable[..., Awaitable[Any]]:
+        method = getattr(self._stub, name)
+        operation = "_".join(re.findall("[A-Z][a-z]*", name)).lower().replace("pod_sandbox", "podsandbox")
+        now = asyncio.get_running_loop().time
+
+        async def call(request: object, timeout: float) -> Any:
+            began = now()
+            metrics.RUNTIME_OPERATIONS.add(operation)
+            try:
+                return await method(request, timeout=timeout)
+            except grpc.aio.AioRpcError:
+                metrics.RUNTIME_ERRORS.add(operation)
+                raise
+            finally:
+                metrics.RUNTIME_SECONDS.observe(now() - began, operation)
+
+        setattr(self, name, call)
+        return call
+
+
 class CriRuntime:
     """A CRI v1 runtime on a unix socket; reconnects by itself. `close()` when done."""
 
     def __init__(self, endpoint: str) -> None:
         self.endpoint = endpoint
         self._channel = channel(endpoint)
-        self._pods = pbg.RuntimeServiceStub(self._channel)  # type: ignore[no-untyped-call]  # generated without types
-        self._images = pbg.ImageServiceStub(self._channel)  # type: ignore[no-untyped-call]  # generated without types
+        self._pods = _Counted(pbg.RuntimeServiceStub(self._channel))  # type: ignore[no-untyped-call]  # generated
+        self._images = _Counted(pbg.ImageServiceStub(self._channel))  # type: ignore[no-untyped-call]  # generated
         self._detailed: dict[tuple[str, m.State], m.Container] = {}
         self._addresses: dict[tuple[str, bool], tuple[str, ...]] = {}
 

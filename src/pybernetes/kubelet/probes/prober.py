@@ -10,6 +10,7 @@ from typing import TypeAlias
 
 from pybernetes.aio.clock import Clock
 from pybernetes.api.types import core_v1
+from pybernetes.kubelet import metrics
 from pybernetes.kubelet.cri.model import Container
 from pybernetes.kubelet.hooks import Answer, Hooks
 from pybernetes.kubelet.pod_actions import Health
@@ -121,6 +122,19 @@ class Prober:
         await self._clock.sleep(min(left, probe.initialDelaySeconds))  # more is left only where the clock was set back
 
     async def _once(self, probe: core_v1.Probe) -> Answer:
+        began = self._clock.monotonic()
+        answer = await self._ask(probe)
+        container, pod = self._container, self._run.pod
+        kinds = ((container.livenessProbe, "Liveness"), (container.readinessProbe, "Readiness"))
+        kind = next((name for one, name in kinds if one is probe), "Startup")
+        result = "successful" if answer.ok else "failed"
+        metrics.PROBES.add(kind, result, container.name, pod.name, pod.namespace, pod.uid)
+        if answer.ok:
+            seconds = self._clock.monotonic() - began
+            metrics.PROBE_SECONDS.observe(seconds, kind, container.name, pod.name, pod.namespace)
+        return answer
+
+    async def _ask(self, probe: core_v1.Probe) -> Answer:
         timeout = float(probe.timeoutSeconds or 1)
         try:
             if probe.exec is not None:

@@ -171,18 +171,24 @@ class NodeReporter:
     ) -> None:
         """Registers, then looks and reports until cancelled. `changed` is called when the runtime's health changes."""
         await self._look(changed)
-        await self._register(taints, extra_labels)
+        await self._register(taints, extra_labels, changed)
         while True:
             try:
                 await self._report()
             except NotFound:
-                await self._register(taints, extra_labels)
+                await self._register(taints, extra_labels, changed)
                 continue
             except (ApiError, OSError) as error:
                 log.warning("cannot report node status node=%s error=%s", self._settings.node_name, error)
             wrong = self.health.runtime or self.health.network
             await self._clock.sleep(_LOOK if wrong else _LOOK_READY)
             await self._look(changed)
+
+    async def watch(self, changed: Callable[[], None]) -> None:
+        """Of a node without an API server: only looks."""
+        while True:
+            await self._look(changed)
+            await self._clock.sleep(_LOOK if self.health.runtime or self.health.network else _LOOK_READY)
 
     async def _look(self, changed: Callable[[], None]) -> None:
         before = self.health
@@ -239,7 +245,9 @@ class NodeReporter:
             images=self._images,
         )
 
-    async def _register(self, taints: Sequence[core_v1.Taint], extra_labels: dict[str, str]) -> None:
+    async def _register(
+        self, taints: Sequence[core_v1.Taint], extra_labels: dict[str, str], changed: Callable[[], None]
+    ) -> None:
         """Creates the Node, or mends the labels of the one there is. Tries until it works."""
         name = self._settings.node_name
         wanted = core_v1.Node(
@@ -259,6 +267,7 @@ class NodeReporter:
                 log.warning("cannot register node=%s error=%s", name, error)
             await self._clock.sleep(delay)
             delay = min(7.0, 2 * delay)
+            await self._look(changed)  # static Pods run meanwhile
 
     async def _create(self, wanted: core_v1.Node) -> core_v1.Node:
         try:

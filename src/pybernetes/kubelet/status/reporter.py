@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from typing import Protocol
 
 from msgspec.structs import replace
 
@@ -11,6 +12,15 @@ from pybernetes.api.types import core_v1
 from pybernetes.client.rest import Client, key_of
 
 log = logging.getLogger(__name__)
+
+
+class Reports(Protocol):
+    """Where workers report: Reporter, and what puts the mirrors of static Pods beside it (mirrors.py)."""
+
+    async def report(self, pod: core_v1.Pod, status: core_v1.PodStatus) -> bool: ...
+    def known(self, pod: core_v1.Pod) -> core_v1.Pod: ...
+    async def delete(self, pod: core_v1.Pod) -> None: ...
+    def forget(self, uid: str) -> None: ...
 
 
 class Reporter:

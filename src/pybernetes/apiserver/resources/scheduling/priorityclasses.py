@@ -2,10 +2,11 @@
 
 from pybernetes.api.errors import field_forbidden, not_supported, required
 from pybernetes.api.objects import Object
-from pybernetes.apiserver.priority_classes import SYSTEM_CLASSES, SYSTEM_PREFIX
+from pybernetes.apiserver.priority_classes import SYSTEM_PREFIX
 from pybernetes.apiserver.resource import Column, Resource
 from pybernetes.apiserver.resources._columns import AGE
 from pybernetes.apiserver.validation.fields import FieldErrors, immutable
+from pybernetes.rules.staticpods import SYSTEM_CLASSES
 
 _HIGHEST = 1_000_000_000
 _POLICIES = ("PreemptLowerPriority", "Never")

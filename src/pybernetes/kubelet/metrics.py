@@ -1,0 +1,102 @@
+"""What this kubelet counts, under upstream's names: /metrics shows it (server/figures.py). Counted where it happens.
+
+One process is one kubelet, so these are the process's own; a test that looks at them compares before and after.
+"""
+
+from pybernetes.wire.metrics import SECONDS, Counter, Distribution, Family, Gauge, exponential
+
+_STARTS: tuple[float, ...] = (
+    0.5,
+    1.0,
+    2.0,
+    3.0,
+    4.0,
+    5.0,
+    6.0,
+    8.0,
+    10.0,
+    20.0,
+    30.0,
+    45.0,
+    60.0,
+    120.0,
+    180.0,
+    240.0,
+    300.0,
+    360.0,
+)
+_STARTS += (480.0, 600.0, 900.0, 1200.0, 1800.0, 2700.0, 3600.0)
+_OPERATIONS = exponential(0.005, 2.5, 14)
+
+# -- the API on port 10250
+_HTTP = "method path server_type long_running"
+HTTP_REQUESTS = Counter("kubelet_http_requests_total", "Requests received since this kubelet started.", _HTTP)
+HTTP_SECONDS = Distribution("kubelet_http_requests_duration_seconds", "Seconds to serve a request.", _HTTP)
+HTTP_INFLIGHT = Gauge("kubelet_http_inflight_requests", "Requests being served now.", _HTTP)
+STREAMS = Counter("kubelet_websocket_streaming_requests_total", "Streams by WebSocket, translated here.", "subresource")
+
+# -- the runtime
+RUNTIME_OPERATIONS = Counter("kubelet_runtime_operations_total", "Calls of the runtime.", "operation_type")
+RUNTIME_ERRORS = Counter("kubelet_runtime_operations_errors_total", "Calls that failed.", "operation_type")
+RUNTIME_SECONDS = Distribution(
+    "kubelet_runtime_operations_duration_seconds", "Seconds of a call.", "operation_type", bounds=_OPERATIONS
+)
+RELIST_SECONDS = Distribution("kubelet_pleg_relist_duration_seconds", "Seconds of a look at all of the runtime.")
+RELIST_INTERVAL = Distribution("kubelet_pleg_relist_interval_seconds", "Seconds between two such looks.")
+
+# -- Pods
+POD_START_SECONDS = Distribution(
+    "kubelet_pod_start_duration_seconds", "Seconds from first seeing a Pod to its running.", bounds=_STARTS
+)
+WORKER_SECONDS = Distribution(
+    "kubelet_pod_worker_duration_seconds", "Seconds of one pass over a Pod.", "operation_type", bounds=SECONDS
+)
+STARTED_PODS = Counter("kubelet_started_pods_total", "Sandboxes whose start was tried.")
+STARTED_PODS_ERRORS = Counter("kubelet_started_pods_errors_total", "Sandboxes that could not be started.")
+STARTED_CONTAINERS = Counter("kubelet_started_containers_total", "Containers whose start was tried.", "container_type")
+STARTED_CONTAINERS_ERRORS = Counter(
+    "kubelet_started_containers_errors_total", "Containers that could not be started.", "container_type code"
+)
+EVICTIONS = Counter("kubelet_evictions", "Pods evicted by the signal that told of pressure.", "eviction_signal")
+PREEMPTIONS = Counter("kubelet_preemptions", "Pods that made room for critical ones.", "preemption_signal")
+FALLBACKS = Counter(
+    "kubelet_lifecycle_handler_http_fallbacks_total", "HTTPS hooks that were answered in plain HTTP and repeated so."
+)
+
+# -- certificates
+CERTIFICATE_SECONDS = Gauge(
+    "kubelet_certificate_manager_client_ttl_seconds", "Seconds until the client certificate expires."
+)
+SERVING_SECONDS = Gauge(
+    "kubelet_certificate_manager_server_ttl_seconds", "Seconds until the serving certificate expires."
+)
+RENEW_ERRORS = Counter(
+    "kubelet_certificate_manager_client_expiration_renew_errors", "Renewals of the client certificate that failed."
+)
+
+# -- probes, which have a page of their own
+PROBES = Counter(
+    "prober_probe_total",
+    "Results of probes.",
+    "probe_type result container pod namespace pod_uid",
+    "BETA",
+)
+PROBE_SECONDS = Distribution(
+    "prober_probe_duration_seconds", "Seconds of a probe that succeeded.", "probe_type container pod namespace"
+)
+
+OF_PROBES: tuple[Family, ...] = (PROBES, PROBE_SECONDS)
+ALL: tuple[Family, ...] = (
+    *(CERTIFICATE_SECONDS, SERVING_SECONDS, RENEW_ERRORS, EVICTIONS, PREEMPTIONS, FALLBACKS),
+    *(HTTP_INFLIGHT, HTTP_SECONDS, HTTP_REQUESTS, STREAMS, RELIST_SECONDS, RELIST_INTERVAL),
+    *(POD_START_SECONDS, WORKER_SECONDS, STARTED_PODS, STARTED_PODS_ERRORS),
+    *(STARTED_CONTAINERS, STARTED_CONTAINERS_ERRORS, RUNTIME_OPERATIONS, RUNTIME_ERRORS, RUNTIME_SECONDS),
+)
+"""What /metrics shows, besides what is looked up when it is asked for."""
+
+
+def forget_probes(uid: str) -> None:
+    """A Pod has gone: its series, too, or they would grow for ever."""
+    for labels in [labels for labels in PROBES.values if labels[5] == uid]:
+        del PROBES.values[labels]
+        PROBE_SECONDS.values.pop((labels[0], *labels[2:5]), None)
