@@ -1,15 +1,22 @@
 """The environment of a container: envFrom, env, $(VAR) references, Service variables. specs/container.py hands it to CRI."""
 
+import asyncio
 import base64
+import logging
 import re
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 
 from pybernetes.api.errors import NotFound
 from pybernetes.api.types import core_v1
+from pybernetes.kernel.inside import read_inside
 from pybernetes.kubelet import downward
+from pybernetes.kubelet.env_file import MOST_FILE, parse_env_file
 from pybernetes.kubelet.sources import Sources
 
-_REFERENCE = re.compile(r"\$\$|\$\(([^()]*)\)")
+log = logging.getLogger(__name__)
+
+_REFERENCE = re.compile(r"\$\$|\$\(([^)]*)\)")
 
 
 class ConfigError(Exception):
@@ -70,11 +77,19 @@ def _links(service: core_v1.Service) -> dict[str, str]:
 class Environment:
     """Makes one container's environment. Reads each ConfigMap and Secret once."""
 
-    def __init__(self, pod: core_v1.Pod, ips: tuple[str, ...], node: downward.Facts, sources: Sources) -> None:
+    def __init__(
+        self,
+        pod: core_v1.Pod,
+        ips: tuple[str, ...],
+        node: downward.Facts,
+        sources: Sources,
+        volumes: Mapping[str, Path],
+    ) -> None:
         self._pod = pod
         self._ips = ips
         self._node = node
         self._sources = sources
+        self._volumes = volumes
         self._read: dict[tuple[str, str], Mapping[str, str] | None] = {}
 
     async def of(self, container: core_v1.Container) -> dict[str, str]:
@@ -109,6 +124,8 @@ class Environment:
                 return downward.resource_value(self._pod, source.resourceFieldRef, container, self._node)
         except ValueError as error:
             raise ConfigError(str(error)) from None
+        if source.fileKeyRef is not None:
+            return await self._from_file(source.fileKeyRef)
         for kind, ref in (("configmap", source.configMapKeyRef), ("secret", source.secretKeyRef)):
             if ref is None:
                 continue
@@ -119,6 +136,23 @@ class Environment:
                 shown = "ConfigMap" if kind == "configmap" else "Secret"
                 raise ConfigError(f"couldn't find key {ref.key} in {shown} {self._pod.metadata.namespace}/{ref.name}")
         return None
+
+    async def _from_file(self, ref: core_v1.FileKeySelector) -> str | None:
+        """A value of an env file that another container of the Pod has written into a volume (KEP-3721)."""
+        if ref.volumeName not in self._volumes:
+            raise ConfigError(f'cannot find the volume "{ref.volumeName}" referenced by FileKeyRef')
+        volume = self._volumes[ref.volumeName]
+        try:
+            text = await asyncio.to_thread(read_inside, volume, ref.path, MOST_FILE)
+            value = parse_env_file(text.decode(errors="surrogateescape")).get(ref.key)
+        except (OSError, ValueError) as error:
+            if ref.optional and isinstance(error, FileNotFoundError):
+                return None
+            log.warning("cannot use env file pod=%s volume=%s error=%s", self._pod.metadata.name, ref.volumeName, error)
+            raise ConfigError("couldn't parse env file") from None
+        if value is None and not ref.optional:
+            raise ConfigError(f'environment variable key "{ref.key}" not found in file "{volume / ref.path}"')
+        return value
 
     async def _data(self, kind: str, name: str, optional: bool | None) -> Mapping[str, str] | None:
         """The text values of a ConfigMap or Secret; None where it is missing and may be."""

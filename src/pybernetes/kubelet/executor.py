@@ -23,20 +23,16 @@ from pybernetes.kubelet import pod_actions as act
 from pybernetes.kubelet import pod_machine as machine
 from pybernetes.kubelet.cgroups import PodCgroups
 from pybernetes.kubelet.cri import model as m
-from pybernetes.kubelet.downward import Facts
-from pybernetes.kubelet.environment import ConfigError, Environment
+from pybernetes.kubelet.environment import ConfigError
 from pybernetes.kubelet.hooks import HookFailed, Hooks
 from pybernetes.kubelet.images.puller import ERR_PULL, ImageError, Puller
 from pybernetes.kubelet.log_links import link_of, make_link, remove_run
+from pybernetes.kubelet.maker import Maker, Place, message_file
 from pybernetes.kubelet.messages import read_message
 from pybernetes.kubelet.probes.prober import Prober, has_probes
 from pybernetes.kubelet.settings import Settings
 from pybernetes.kubelet.sources import Sources
-from pybernetes.kubelet.specs.container import Making, container_spec
-from pybernetes.kubelet.specs.hosts import hosts_file
 from pybernetes.kubelet.specs.names import log_folder
-from pybernetes.kubelet.specs.sandbox import sandbox_spec
-from pybernetes.kubelet.specs.security import check_not_root
 from pybernetes.kubelet.status.reporter import Reports
 from pybernetes.kubelet.volume import VolumeError, Volumes
 from pybernetes.kubelet.worker import ActionFailed, PodWorker
@@ -69,7 +65,7 @@ class Tools:
     reporter: Reports
     events: Events
     hooks: Hooks
-    node: Callable[[], Facts]
+    maker: Maker
     network: Callable[[], str]
     """What is wrong with the pod network; empty when nothing is."""
 
@@ -82,7 +78,7 @@ class Executor:
         self._settings = settings
         self._clock = clock
         self._starts = asyncio.Semaphore(settings.max_parallel_starts)
-        self._sandbox_specs: dict[str, m.SandboxSpec] = {}
+        self._maker = tools.maker
         self._by_action: dict[type[act.Action], Callable[[PodWorker, act.Action], Awaitable[None]]] = {
             act.Prepare: self._prepare,
             act.RunSandbox: self._run_sandbox,
@@ -132,18 +128,26 @@ class Executor:
         if attempt > 0 and worker.observed.sandboxes:
             message = "Pod sandbox changed, it will be killed and re-created."
             self.tell(worker, "", "Normal", "SandboxChanged", message)
-        spec = await self._sandbox_spec(pod, attempt)
+        spec = await self._sandbox_spec(worker, pod, attempt)
         async with self._starts:
             try:
                 await let_finish(self._tools.runtime.run_sandbox(spec))
             except m.RuntimeRefused as refused:
-                message = f"Failed to create pod sandbox: {refused.rpc}"
-                self.tell(worker, "", "Warning", "FailedCreatePodSandBox", message)
-                raise ActionFailed("FailedCreatePodSandBox", message, most=15.0) from None
+                raise self._no_sandbox(worker, refused.rpc) from None
 
-    async def _sandbox_spec(self, pod: core_v1.Pod, attempt: int) -> m.SandboxSpec:
-        resolv = await asyncio.to_thread(_read, self._settings.resolv_conf)
-        return sandbox_spec(pod, attempt, self._settings, self._tools.cgroups.parent(pod), resolv)
+    async def _sandbox_spec(self, worker: PodWorker, pod: core_v1.Pod, attempt: int) -> m.SandboxSpec:
+        try:
+            spec, dns = await self._maker.sandbox(pod, attempt)
+        except (ConfigError, OSError) as error:
+            raise self._no_sandbox(worker, str(error)) from None
+        for warned in dns.warnings:
+            self.tell(worker, "", "Warning", warned.reason, warned.message)
+        return spec
+
+    def _no_sandbox(self, worker: PodWorker, why: str) -> ActionFailed:
+        message = f"Failed to create pod sandbox: {why}"
+        self.tell(worker, "", "Warning", "FailedCreatePodSandBox", message)
+        return ActionFailed("FailedCreatePodSandBox", message, most=15.0)
 
     async def _stop_sandbox(self, worker: PodWorker, action: act.Action) -> None:
         await self._tools.runtime.stop_sandbox(cast(act.StopSandbox, action).sandbox)
@@ -204,8 +208,11 @@ class Executor:
         if sandbox is None:
             return
         try:
-            making = await self._making(worker, pod, action, sandbox)
-            spec = container_spec(making)
+            place = Place(
+                worker.images[act.PullImage(action.container, action.attempt).key], sandbox, worker.observed.containers
+            )
+            spec = await self._maker.container(pod, _spec_of(pod, action.container), action, place)
+            pod_spec = await self._maker.same_sandbox(pod, sandbox.attempt)
         except (ConfigError, VolumeError, ApiError, OSError) as error:
             message = error.message if isinstance(error, ApiError) else str(error)
             self.tell(worker, action.container, "Warning", "Failed", f"Error: {message}")
@@ -213,57 +220,12 @@ class Executor:
         worker.took_number(action.container, action.attempt)
         async with self._starts:
             try:
-                pod_spec = await self._sandbox_spec(pod, sandbox.attempt)
                 await self._tools.runtime.create_container(sandbox.id, spec, pod_spec)
             except m.RuntimeRefused as refused:
                 worker.gave_back(action.container, action.attempt)
                 self.tell(worker, action.container, "Warning", "Failed", f"Error: {refused.message}")
                 raise ActionFailed("CreateContainerError", refused.message, most=10.0) from None
         self.tell(worker, action.container, "Normal", "Created", "Container created")
-
-    async def _making(
-        self, worker: PodWorker, pod: core_v1.Pod, action: act.CreateContainer, sandbox: m.Sandbox
-    ) -> Making:
-        container = _spec_of(pod, action.container)
-        image = worker.images[act.PullImage(action.container, action.attempt).key]
-        if _wants_non_root(pod, container):
-            check_not_root(pod, container, await self._tools.puller.inspect(image))
-        ips = self._settings.node_ips if pod.spec.hostNetwork else sandbox.ips
-        environment = Environment(pod, ips, self._tools.node(), self._tools.sources)
-        env = await environment.of(container)
-        volumes = {v.name: self._tools.volumes.path(pod, v) for v in pod.spec.volumes}
-        if any("status.podIP" in repr(v) for v in pod.spec.volumes if v.downwardAPI or v.projected):
-            await self._tools.volumes.refresh(pod, ips)
-        folder = self._tools.volumes.pod_folder(pod.metadata.uid)
-        hosts, message = await asyncio.to_thread(self._files, pod, container.name, action.attempt, ips, folder)
-        return Making(
-            pod=pod,
-            container=container,
-            attempt=action.attempt,
-            delay=action.delay,
-            image=image,
-            environment=env,
-            volumes=volumes,
-            hosts=hosts,
-            message_file=message,
-            settings=self._settings,
-        )
-
-    def _files(
-        self, pod: core_v1.Pod, name: str, attempt: int, ips: tuple[str, ...], folder: Path
-    ) -> tuple[Path, Path]:
-        """Writes /etc/hosts and an empty termination message; makes the log's folder."""
-        (log_folder(self._settings, pod) / name).mkdir(mode=0o755, parents=True, exist_ok=True)
-        hosts = folder / "etc-hosts"
-        hosts.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
-        own = _read(Path("/etc/hosts")) if pod.spec.hostNetwork else ""
-        hosts.write_text(hosts_file(pod, ips, self._settings, own))
-        hosts.chmod(0o644)
-        message = message_file(folder, name, attempt)
-        message.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
-        message.write_bytes(b"")
-        message.chmod(0o666)
-        return hosts, message
 
     async def _start(self, worker: PodWorker, action: act.Action) -> None:
         action = cast(act.StartContainer, action)
@@ -403,11 +365,6 @@ def _remove_logs(logs: Path, uid: str) -> None:
         shutil.rmtree(folder)
 
 
-def message_file(folder: Path, container: str, attempt: int) -> Path:
-    """Where a run's termination message is on the node."""
-    return folder / "containers" / container / str(attempt)
-
-
 @contextmanager
 def _counted(worker: PodWorker, action: act.Action) -> Iterator[None]:
     """Starts, for /metrics."""
@@ -457,15 +414,3 @@ def _spec_of(pod: core_v1.Pod, name: str) -> core_v1.Container:
         if container.name == name:
             return container
     raise ActionFailed("CreateContainerConfigError", f"container {name} is not in the Pod")
-
-
-def _wants_non_root(pod: core_v1.Pod, container: core_v1.Container) -> bool:
-    own, general = container.securityContext, pod.spec.securityContext
-    return bool((own and own.runAsNonRoot) or (general and general.runAsNonRoot))
-
-
-def _read(file: Path) -> str:
-    try:
-        return file.read_text()
-    except FileNotFoundError:
-        return ""

@@ -14,13 +14,14 @@ from msgspec.structs import replace
 
 from pybernetes.api.errors import ApiError
 from pybernetes.api.objects import Key
-from pybernetes.api.types import core_v1
+from pybernetes.api.types import core_v1, node_v1
 from pybernetes.client.events import EventRecorder
 from pybernetes.client.guard import Guard
 from pybernetes.client.informer import Informers
 from pybernetes.client.rest import Client
 from pybernetes.kubelet import pod_machine as machine
 from pybernetes.kubelet.admission import Host
+from pybernetes.kubelet.apparmor import refuse_apparmor
 from pybernetes.kubelet.cgroups import PodCgroups, tree_rules
 from pybernetes.kubelet.cri.model import Runtime, State
 from pybernetes.kubelet.downward import Facts
@@ -28,6 +29,7 @@ from pybernetes.kubelet.executor import Executor, Tools
 from pybernetes.kubelet.hooks import Hooks
 from pybernetes.kubelet.images.puller import Puller
 from pybernetes.kubelet.log_rotation import LogRotation
+from pybernetes.kubelet.maker import Maker, Stores
 from pybernetes.kubelet.manifests import NoRules, PodRules
 from pybernetes.kubelet.mirrors import Mirrors, Statuses
 from pybernetes.kubelet.node_groups import NodeGroups
@@ -92,13 +94,14 @@ class Kubelet:
         self._began = clock.now()
         self._registration = registration or Registration()
         self._lease = NodeLease(client, settings.node_name, clock)
-        sources = ApiSources(client, services)
+        sources = ApiSources(client, services, self.informers.of(node_v1.RuntimeClass))
         reporter = Reporter(client, clock)
         statuses = Statuses(reporter)
         cgroups = cgroups or PodCgroups(settings.cgroup_root, rules=tree_rules(settings.config))
         self._volumes = Volumes(settings.root, sources, clock, self.facts)
         self.meter = Meter(cgroups, settings.root)
         self._puller = Puller(runtime, sources, clock, parallel=1 if settings.config.serialize_image_pulls else None)
+        stores = Stores(sources, self._puller, self._volumes, cgroups, self.facts, lambda: self.node.handlers)
         tools = Tools(
             runtime=runtime,
             sources=sources,
@@ -108,7 +111,7 @@ class Kubelet:
             reporter=statuses,
             events=self.recorder,
             hooks=Hooks(runtime, clock),
-            node=self.facts,
+            maker=Maker(stores, settings),
             network=lambda: self.node.health.network,
         )
         self._executor = Executor(tools, settings, clock)
@@ -121,6 +124,7 @@ class Kubelet:
         self._static = StaticPods(self.table, runtime, settings.config, reader, clock)
         statuses.ended = self._static.ended
         self._mirrors = Mirrors(client, self._in_api, self._static, statuses, reporter, self.node)
+        self.table.gates.append(lambda pod, _: refuse_apparmor(pod))
         self._watch = RuntimeWatch(self.table, runtime, cgroups, settings, clock)
         self._rotation = LogRotation(runtime, self.table.running_containers, clock)
 
@@ -137,6 +141,7 @@ class Kubelet:
             labels=node.metadata.labels if node is not None else node_labels(self.settings),
             taints=node.spec.taints if node is not None else (),
             sysctls=self.settings.config.allowed_unsafe_sysctls,
+            strict_groups=self.node.groups_policy,
         )
 
     async def _fresh_host(self) -> Host:

@@ -5,7 +5,7 @@ from typing import Any, TypeVar
 
 from pybernetes.api.errors import not_found
 from pybernetes.api.objects import GroupResource
-from pybernetes.api.types import core_v1
+from pybernetes.api.types import core_v1, node_v1
 from pybernetes.kubelet.sources import Token
 
 T = TypeVar("T")
@@ -23,6 +23,7 @@ class FakeSources:
         self.config_maps: dict[str, core_v1.ConfigMap] = {}
         self.secrets: dict[str, core_v1.Secret] = {}
         self.known_services: list[core_v1.Service] = []
+        self.runtime_classes: dict[str, str] = {}
         self.tokens = 0
         self.expires = "2026-01-01T01:00:00Z"
 
@@ -42,3 +43,8 @@ class FakeSources:
 
     def services(self) -> Iterable[core_v1.Service]:
         return self.known_services
+
+    def runtime_class(self, name: str) -> node_v1.RuntimeClass:
+        if name not in self.runtime_classes:
+            raise not_found(GroupResource("node.k8s.io", "runtimeclass"), name)
+        return node_v1.RuntimeClass(handler=self.runtime_classes[name])

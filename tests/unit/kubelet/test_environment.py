@@ -1,5 +1,7 @@
 """Environments: references, Services, configuration, the downward API."""
 
+from pathlib import Path
+
 import pytest
 from tests.unit.kubelet.fakes import FakeSources
 from tests.unit.kubelet.pods import container, pod
@@ -18,13 +20,26 @@ def service(
     return core_v1.Service(metadata=meta_v1.ObjectMeta(name=name, namespace=namespace), spec=spec)
 
 
-async def env_of(wanted: core_v1.Container, sources: FakeSources | None = None) -> dict[str, str]:
-    return await Environment(pod(wanted), ("10.0.0.7",), NODE, sources or FakeSources()).of(wanted)
+async def env_of(
+    wanted: core_v1.Container, sources: FakeSources | None = None, volumes: dict[str, Path] | None = None
+) -> dict[str, str]:
+    environment = Environment(pod(wanted), ("10.0.0.7",), NODE, sources or FakeSources(), volumes or {})
+    return await environment.of(wanted)
 
 
 @pytest.mark.parametrize(
     ("text", "expanded"),
-    [("$(A)", "1"), ("$$(A)", "$(A)"), ("$(B)", "$(B)"), ("$A", "$A"), ("x$(A)y$$z", "x1y$z"), ("$(", "$(")],
+    [
+        ("$(A$(A)", "$(A$(A)"),
+        ("$(A)$(", "1$("),
+        ("$()", "$()"),
+        ("$(A)", "1"),
+        ("$$(A)", "$(A)"),
+        ("$(B)", "$(B)"),
+        ("$A", "$A"),
+        ("x$(A)y$$z", "x1y$z"),
+        ("$(", "$("),
+    ],
 )
 def test_only_known_names_are_expanded(text: str, expanded: str) -> None:
     assert expand(text, {"A": "1"}) == expanded
@@ -111,3 +126,28 @@ def test_resources_are_rounded_up_and_fall_back_on_the_node(resource: str, divis
     own = core_v1.ResourceRequirements(limits={"cpu": "500m"}, requests={"memory": "64Mi"})
     selector = core_v1.ResourceFieldSelector(resource=resource, divisor=divisor)
     assert resource_value(pod(), selector, container(resources=own), NODE) == value
+
+
+def from_file(key: str = "K", path: str = "f.env", optional: bool | None = None) -> core_v1.Container:
+    ref = core_v1.FileKeySelector(volumeName="v", path=path, key=key, optional=optional)
+    return container(env=(core_v1.EnvVar(name="A", valueFrom=core_v1.EnvVarSource(fileKeyRef=ref)),))
+
+
+async def test_a_variable_may_come_from_a_file_of_the_pod(tmp_path: Path) -> None:
+    (tmp_path / "f.env").write_text("K='from the file'\n")
+    assert await env_of(from_file(), volumes={"v": tmp_path}) == {"A": "from the file"}
+    assert await env_of(from_file("none", optional=True), volumes={"v": tmp_path}) == {}
+    assert await env_of(from_file(path="gone", optional=True), volumes={"v": tmp_path}) == {}
+
+
+async def test_an_env_file_that_cannot_be_used_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "bad.env").write_text("K=1\n")
+    (tmp_path / "f.env").write_text("K='1'\n")
+    (tmp_path / "out.env").symlink_to("/etc/passwd")
+    with pytest.raises(ConfigError, match=r'environment variable key "other" not found in file ".*/f.env"'):
+        await env_of(from_file("other"), volumes={"v": tmp_path})
+    for path in ("bad.env", "gone", "out.env", "."):
+        with pytest.raises(ConfigError, match=r"^couldn't parse env file$"):
+            await env_of(from_file(path=path), volumes={"v": tmp_path})
+    with pytest.raises(ConfigError, match='cannot find the volume "v" referenced by FileKeyRef'):
+        await env_of(from_file())

@@ -68,6 +68,14 @@ class Sandbox(Struct, frozen=True):
     ips: tuple[str, ...] = ()
 
 
+class User(Struct, frozen=True):
+    """Whom a container's first process runs as."""
+
+    uid: int
+    gid: int
+    groups: tuple[int, ...] = ()
+
+
 class Container(Struct, frozen=True):
     """One container. Times are seconds since 1970, 0 where there is none."""
 
@@ -88,6 +96,7 @@ class Container(Struct, frozen=True):
     log_path: str = ""
     restart_delay: float = 0.0
     annotations: Mapping[str, str] = {}
+    user: User | None = None
 
 
 class Image(Struct, frozen=True):
@@ -109,6 +118,14 @@ class Credentials(Struct, frozen=True):
     server: str = ""
 
 
+class Handler(Struct, frozen=True):
+    """What one runtime handler (RuntimeClass) can; the default one has no name."""
+
+    name: str = ""
+    recursive_read_only: bool = False
+    user_namespaces: bool = False
+
+
 class RuntimeStatus(Struct, frozen=True):
     """Health of the runtime (CRI Status): of itself, and of the pod network."""
 
@@ -118,6 +135,9 @@ class RuntimeStatus(Struct, frozen=True):
     network_ready: bool
     network_reason: str
     network_message: str
+    handlers: tuple[Handler, ...] = ()
+    groups_policy: bool = False
+    """Whether supplementalGroupsPolicy is obeyed."""
 
 
 class Version(Struct, frozen=True):
@@ -135,32 +155,6 @@ class Port(Struct, frozen=True):
     container_port: int
     host_port: int
     host_ip: str = ""
-
-
-class SandboxSpec(Struct, frozen=True):
-    """What RunPodSandbox needs."""
-
-    pod: PodRef
-    attempt: int
-    hostname: str
-    log_directory: str
-    cgroup_parent: str
-    labels: Mapping[str, str]
-    annotations: Mapping[str, str]
-    host_network: bool = False
-    host_pid: bool = False
-    host_ipc: bool = False
-    share_processes: bool = False
-    privileged: bool = False
-    dns_servers: tuple[str, ...] = ()
-    dns_searches: tuple[str, ...] = ()
-    dns_options: tuple[str, ...] = ()
-    ports: tuple[Port, ...] = ()
-    sysctls: Mapping[str, str] = {}
-    run_as_user: int | None = None
-    run_as_group: int | None = None
-    supplemental_groups: tuple[int, ...] = ()
-    runtime_handler: str = ""
 
 
 class Mount(Struct, frozen=True):
@@ -186,6 +180,51 @@ class Resources(Struct, frozen=True):
     """Files of cgroup v2, as they are to be written."""
 
 
+class SELinux(Struct, frozen=True):
+    """A label of SELinux; a runtime without SELinux takes no notice."""
+
+    user: str = ""
+    role: str = ""
+    type: str = ""
+    level: str = ""
+
+
+class Profile(Struct, frozen=True):
+    """Of seccomp or AppArmor. `kind` RuntimeDefault, Unconfined or Localhost; `ref` the profile's path or name."""
+
+    kind: str = "Unconfined"
+    ref: str = ""
+
+
+class SandboxSpec(Struct, frozen=True):
+    """What RunPodSandbox needs."""
+
+    pod: PodRef
+    attempt: int
+    hostname: str
+    log_directory: str
+    cgroup_parent: str
+    labels: Mapping[str, str]
+    annotations: Mapping[str, str]
+    host_network: bool = False
+    host_pid: bool = False
+    host_ipc: bool = False
+    share_processes: bool = False
+    privileged: bool = False
+    dns_servers: tuple[str, ...] = ()
+    dns_searches: tuple[str, ...] = ()
+    dns_options: tuple[str, ...] = ()
+    ports: tuple[Port, ...] = ()
+    sysctls: Mapping[str, str] = {}
+    run_as_user: int | None = None
+    run_as_group: int | None = None
+    supplemental_groups: tuple[int, ...] = ()
+    groups_policy: str = "Merge"
+    selinux: SELinux | None = None
+    runtime_handler: str = ""
+    overhead: Resources | None = None
+
+
 class Security(Struct, frozen=True):
     """The security context that the runtime applies."""
 
@@ -194,12 +233,19 @@ class Security(Struct, frozen=True):
     drop_capabilities: tuple[str, ...] = ()
     run_as_user: int | None = None
     run_as_group: int | None = None
+    run_as_name: str = ""
+    """A user by name, where there is no number: the image's."""
     read_only_root: bool = False
     no_new_privileges: bool = False
     supplemental_groups: tuple[int, ...] = ()
-    seccomp: str = "Unconfined"
-    """`RuntimeDefault`, `Unconfined`, or a profile's path."""
-    unmasked_proc: bool = False
+    groups_policy: str = "Merge"
+    seccomp: Profile = Profile()
+    apparmor: Profile | None = None
+    selinux: SELinux | None = None
+    masked_paths: tuple[str, ...] = ()
+    read_only_paths: tuple[str, ...] = ()
+    target: str = ""
+    """The id of a container whose processes this one shares."""
 
 
 class ContainerSpec(Struct, frozen=True):

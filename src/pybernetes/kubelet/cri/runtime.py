@@ -122,6 +122,11 @@ class CriRuntime:
             network_ready=bool(network and network.status),
             network_reason=network.reason if network else "",
             network_message=network.message if network else "",
+            handlers=tuple(
+                m.Handler(h.name, h.features.recursive_read_only_mounts, h.features.user_namespaces)
+                for h in said.runtime_handlers
+            ),
+            groups_policy=said.features.supplemental_groups_policy,
         )
 
     async def sandboxes(self, uid: str = "") -> Sequence[m.Sandbox]:
@@ -198,6 +203,7 @@ class CriRuntime:
             log_path=s.log_path,
             restart_delay=brief.restart_delay,
             annotations=dict(s.annotations),
+            user=_user(s.user),
         )
         self._detailed[(brief.id, detailed.state)] = detailed
         return detailed
@@ -332,20 +338,38 @@ def _int(value: int | None) -> Any:
     return None if value is None else pb.Int64Value(value=value)
 
 
-def _namespaces(spec: m.SandboxSpec) -> Any:
+def _user(said: Any) -> m.User | None:
+    """Runtimes before CRI's field `user` leave it out."""
+    if not said.HasField("linux"):
+        return None
+    return m.User(said.linux.uid, said.linux.gid, tuple(said.linux.supplemental_groups))
+
+
+def _namespaces(spec: m.SandboxSpec, target: str = "") -> Any:
     processes = pb.NODE if spec.host_pid else pb.POD if spec.share_processes else pb.CONTAINER
     return pb.NamespaceOption(
         network=pb.NODE if spec.host_network else pb.POD,
-        pid=processes,
+        pid=pb.TARGET if target else processes,
         ipc=pb.NODE if spec.host_ipc else pb.POD,
+        target_id=target,
     )
 
 
-def _seccomp(profile: str) -> Any:
-    kinds = {"RuntimeDefault": pb.SecurityProfile.RuntimeDefault, "Unconfined": pb.SecurityProfile.Unconfined}
-    if profile in kinds:
-        return pb.SecurityProfile(profile_type=kinds[profile])
-    return pb.SecurityProfile(profile_type=pb.SecurityProfile.Localhost, localhost_ref=profile)
+def _profile(profile: m.Profile | None) -> Any:
+    if profile is None:
+        return None
+    kind = pb.SecurityProfile.ProfileType.Value(profile.kind)
+    return pb.SecurityProfile(profile_type=kind, localhost_ref=profile.ref)
+
+
+def _selinux(label: m.SELinux | None) -> Any:
+    if label is None:
+        return None
+    return pb.SELinuxOption(user=label.user, role=label.role, type=label.type, level=label.level)
+
+
+def _policy(name: str) -> Any:
+    return pb.SupplementalGroupsPolicy.Value(name)
 
 
 def sandbox_config(spec: m.SandboxSpec) -> Any:
@@ -372,13 +396,16 @@ def sandbox_config(spec: m.SandboxSpec) -> Any:
         linux=pb.LinuxPodSandboxConfig(
             cgroup_parent=spec.cgroup_parent,
             sysctls=spec.sysctls,
+            overhead=None if spec.overhead is None else linux_resources(spec.overhead),
             security_context=pb.LinuxSandboxSecurityContext(
                 namespace_options=_namespaces(spec),
                 privileged=spec.privileged,
                 run_as_user=_int(spec.run_as_user),
                 run_as_group=_int(spec.run_as_group),
                 supplemental_groups=spec.supplemental_groups,
-                seccomp=_seccomp("RuntimeDefault"),
+                supplemental_groups_policy=_policy(spec.groups_policy),
+                selinux_options=_selinux(spec.selinux),
+                seccomp=_profile(m.Profile("RuntimeDefault")),
             ),
         ),
     )
@@ -399,7 +426,6 @@ def linux_resources(limits: m.Resources) -> Any:
 
 def container_config(spec: m.ContainerSpec, pod: m.SandboxSpec) -> Any:
     """The CRI message of a ContainerSpec."""
-    limits, security = spec.resources, spec.security
     return pb.ContainerConfig(
         metadata=pb.ContainerMetadata(name=spec.name, attempt=spec.attempt),
         image=pb.ImageSpec(image=spec.image),
@@ -423,44 +449,32 @@ def container_config(spec: m.ContainerSpec, pod: m.SandboxSpec) -> Any:
         stdin_once=spec.stdin_once,
         tty=spec.tty,
         linux=pb.LinuxContainerConfig(
-            resources=linux_resources(limits),
-            security_context=_security(security, pod),
+            resources=linux_resources(spec.resources),
+            security_context=_security(spec.security, pod),
         ),
     )
 
 
 def _security(security: m.Security, pod: m.SandboxSpec) -> Any:
-    hidden = () if security.privileged or security.unmasked_proc else _MASKED
-    frozen = () if security.privileged or security.unmasked_proc else _READ_ONLY
     return pb.LinuxContainerSecurityContext(
         privileged=security.privileged,
         capabilities=pb.Capability(
             add_capabilities=security.add_capabilities, drop_capabilities=security.drop_capabilities
         ),
-        namespace_options=_namespaces(pod),
+        namespace_options=_namespaces(pod, security.target),
+        selinux_options=_selinux(security.selinux),
         run_as_user=_int(security.run_as_user),
         run_as_group=_int(security.run_as_group),
+        run_as_username=security.run_as_name,
         readonly_rootfs=security.read_only_root,
         no_new_privs=security.no_new_privileges,
         supplemental_groups=security.supplemental_groups,
-        masked_paths=hidden,
-        readonly_paths=frozen,
-        seccomp=_seccomp("Unconfined" if security.privileged else security.seccomp),
+        supplemental_groups_policy=_policy(security.groups_policy),
+        masked_paths=security.masked_paths,
+        readonly_paths=security.read_only_paths,
+        seccomp=_profile(security.seccomp),
+        apparmor=_profile(security.apparmor),
     )
 
 
-_MASKED = (
-    "/proc/asound",
-    "/proc/acpi",
-    "/proc/kcore",
-    "/proc/keys",
-    "/proc/latency_stats",
-    "/proc/timer_list",
-    "/proc/timer_stats",
-    "/proc/sched_debug",
-    "/proc/scsi",
-    "/sys/firmware",
-    "/sys/devices/virtual/powercap",
-)
-_READ_ONLY = ("/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger")
 _PROPAGATION = (pb.PROPAGATION_PRIVATE, pb.PROPAGATION_HOST_TO_CONTAINER, pb.PROPAGATION_BIDIRECTIONAL)

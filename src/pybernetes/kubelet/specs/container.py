@@ -7,7 +7,7 @@ from msgspec import Struct
 
 from pybernetes.api.types import core_v1
 from pybernetes.kubelet.cri import model as m
-from pybernetes.kubelet.environment import expand
+from pybernetes.kubelet.environment import ConfigError, expand
 from pybernetes.kubelet.pod_machine import CONTAINER_HASH, container_hash, pod_grace
 from pybernetes.kubelet.resources import container_resources, cpu_rules
 from pybernetes.kubelet.settings import Settings
@@ -27,11 +27,15 @@ class Making(Struct, frozen=True):
     delay: float
     image: str
     """The image id that was pulled."""
+    inspected: m.Image | None
+    """What the runtime says of the image; None where it has lost it."""
     environment: Mapping[str, str]
     volumes: Mapping[str, Path]
     hosts: Path | None
     message_file: Path
     settings: Settings
+    target: str = ""
+    """The id of the container that an ephemeral one looks at."""
 
 
 def container_spec(making: Making) -> m.ContainerSpec:
@@ -55,7 +59,7 @@ def container_spec(making: Making) -> m.ContainerSpec:
         command=tuple(expand(word, env) for word in container.command),
         args=tuple(expand(word, env) for word in container.args),
         working_dir=container.workingDir,
-        envs=tuple(env.items()),
+        envs=tuple((name, _text(name, value)) for name, value in env.items()),
         mounts=_mounts(making, message_path),
         labels={**labels(pod), m.CONTAINER_NAME: name},
         annotations=annotations,
@@ -64,8 +68,17 @@ def container_spec(making: Making) -> m.ContainerSpec:
         stdin_once=container.stdinOnce,
         tty=container.tty,
         resources=container_resources(pod, container, making.settings.memory, cpu_rules(making.settings.config)),
-        security=security(pod, container, making.settings),
+        security=security(pod, container, making.inspected, making.settings, making.target),
     )
+
+
+def _text(name: str, value: str) -> str:
+    """CRI has text only; a Secret may have any bytes."""
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        raise ConfigError(f'the value of environment variable "{name}" is not UTF-8') from None
+    return value
 
 
 def _mounts(making: Making, message_path: str) -> tuple[m.Mount, ...]:

@@ -12,6 +12,12 @@ def pod_ref(pod: core_v1.Pod) -> m.PodRef:
     return m.PodRef(pod.metadata.namespace, pod.metadata.name, pod.metadata.uid)
 
 
+def full_name(pod: core_v1.Pod) -> str:
+    """`web_default(<uid>)`, as messages about Pods have it."""
+    meta = pod.metadata
+    return f"{meta.name}_{meta.namespace}({meta.uid})"
+
+
 def labels(pod: core_v1.Pod) -> dict[str, str]:
     """By which the runtime's sandboxes and containers are found again."""
     meta = pod.metadata

@@ -2,22 +2,25 @@
 
 from pybernetes.api.types import core_v1
 from pybernetes.kubelet.cri import model as m
+from pybernetes.kubelet.environment import ConfigError
+from pybernetes.kubelet.resources import amount, quota, shares
 from pybernetes.kubelet.settings import Settings
-from pybernetes.kubelet.specs.dns import dns
-from pybernetes.kubelet.specs.hosts import hostname
+from pybernetes.kubelet.specs.dns import Dns
+from pybernetes.kubelet.specs.hosts import kernel_hostname
 from pybernetes.kubelet.specs.names import labels, log_folder, pod_ref
-from pybernetes.kubelet.specs.security import groups_of
+from pybernetes.kubelet.specs.security import groups_of, pod_context, selinux
 
 
-def sandbox_spec(pod: core_v1.Pod, attempt: int, settings: Settings, cgroup: str, resolv_conf: str) -> m.SandboxSpec:
-    """What RunPodSandbox is asked for."""
-    context = pod.spec.securityContext or core_v1.PodSecurityContext()
-    servers, searches, options = dns(pod, settings, resolv_conf)
-    privileged = any(c.securityContext and c.securityContext.privileged for c in pod.spec.containers)
+def sandbox_spec(
+    pod: core_v1.Pod, attempt: int, settings: Settings, *, cgroup: str, dns: Dns, handler: str = ""
+) -> m.SandboxSpec:
+    """What RunPodSandbox is asked for. Raises ConfigError where the spec cannot be met."""
+    context = pod_context(pod)
+    containers = (*pod.spec.initContainers, *pod.spec.containers)
     return m.SandboxSpec(
         pod=pod_ref(pod),
         attempt=attempt,
-        hostname=hostname(pod),
+        hostname=kernel_hostname(pod, settings.config.cluster_domain),
         log_directory=str(log_folder(settings, pod)),
         cgroup_parent=cgroup,
         labels={**pod.metadata.labels, **labels(pod)},
@@ -26,18 +29,45 @@ def sandbox_spec(pod: core_v1.Pod, attempt: int, settings: Settings, cgroup: str
         host_pid=pod.spec.hostPID,
         host_ipc=pod.spec.hostIPC,
         share_processes=bool(pod.spec.shareProcessNamespace),
-        privileged=privileged,
-        dns_servers=tuple(servers),
-        dns_searches=tuple(searches),
-        dns_options=tuple(options),
-        ports=tuple(
-            m.Port(port.protocol or "TCP", port.containerPort, port.hostPort, port.hostIP)
-            for container in (*pod.spec.initContainers, *pod.spec.containers)
-            for port in container.ports
-            if port.hostPort and not pod.spec.hostNetwork
-        ),
-        sysctls={s.name: s.value for s in context.sysctls},
+        privileged=any(c.securityContext and c.securityContext.privileged for c in containers),
+        dns_servers=dns.servers,
+        dns_searches=dns.searches,
+        dns_options=dns.options,
+        ports=_ports(pod),
+        sysctls={s.name.replace("/", "."): s.value for s in context.sysctls},
         run_as_user=context.runAsUser,
         run_as_group=context.runAsGroup if context.runAsUser is not None else None,
         supplemental_groups=groups_of(context),
+        groups_policy=context.supplementalGroupsPolicy or "Merge",
+        selinux=selinux(context.seLinuxOptions),
+        runtime_handler=handler,
+        overhead=_overhead(pod),
     )
+
+
+def check_handler(pod: core_v1.Pod, handler: m.Handler) -> None:
+    """Raises ConfigError where the Pod's runtime handler cannot do what the Pod wants: user namespaces (KEP-127)."""
+    if pod.spec.hostUsers is False and not handler.user_namespaces:
+        who = f'RuntimeClass handler "{handler.name}"' if handler.name else "runtime"
+        raise ConfigError(f"can't set `spec.hostUsers: false`, {who} does not support user namespaces")
+
+
+def _ports(pod: core_v1.Pod) -> tuple[m.Port, ...]:
+    """Ports of the node; on the host's network they are the node's anyway."""
+    if pod.spec.hostNetwork:
+        return ()
+    return tuple(
+        m.Port(port.protocol or "TCP", port.containerPort, port.hostPort, port.hostIP)
+        for container in (*pod.spec.initContainers, *pod.spec.containers)
+        for port in container.ports
+        if port.hostPort
+    )
+
+
+def _overhead(pod: core_v1.Pod) -> m.Resources | None:
+    """Of the RuntimeClass, for runtimes that give it to a machine of the Pod."""
+    if not pod.spec.overhead:
+        return None
+    cpu, memory = amount(pod.spec.overhead, "cpu"), amount(pod.spec.overhead, "memory")
+    milli = cpu.milli_value()
+    return m.Resources(cpu_shares=shares(milli), cpu_quota=quota(milli) if milli else 0, memory_limit=memory.value())

@@ -19,7 +19,7 @@ from pybernetes.api.errors import AlreadyExists, ApiError, NotFound
 from pybernetes.api.quantity import BINARY, of_int
 from pybernetes.api.types import core_v1, meta_v1
 from pybernetes.client.rest import Client
-from pybernetes.kubelet.cri.model import Image, Runtime, RuntimeRefused, RuntimeUnavailable
+from pybernetes.kubelet.cri.model import Handler, Image, Runtime, RuntimeRefused, RuntimeUnavailable
 from pybernetes.kubelet.settings import Settings
 from pybernetes.kubelet.status.labels import architecture, labels
 
@@ -149,11 +149,21 @@ def conditions(
 _READY = ("Ready", "True", "KubeletReady", "kubelet is posting ready status")
 
 
+def _handler(handler: Handler) -> core_v1.NodeRuntimeHandler:
+    features = core_v1.NodeRuntimeHandlerFeatures(
+        recursiveReadOnlyMounts=handler.recursive_read_only, userNamespaces=handler.user_namespaces
+    )
+    return core_v1.NodeRuntimeHandler(name=handler.name, features=features)
+
+
 class NodeReporter:
     """Registers the node and keeps its status. `health` is what the last look at the runtime found."""
 
     def __init__(self, client: Client, runtime: Runtime, settings: Settings, clock: Clock) -> None:
         self.health = RuntimeHealth()
+        self.handlers: tuple[Handler, ...] = ()
+        """What the runtime's handlers can, as far as it says so."""
+        self.groups_policy = False
         self.node: core_v1.Node | None = None
         self.registered = asyncio.Event()
         self._client = client
@@ -206,6 +216,7 @@ class NodeReporter:
                 else "container runtime network not ready: NetworkReady=false"
                 f" reason:{status.network_reason} message:{status.network_message}"
             )
+            self.handlers, self.groups_policy = status.handlers, status.groups_policy
             down = "" if status.ready else f"container runtime not ready: RuntimeReady=false {status.ready_message}"
             self.health = RuntimeHealth(down.strip(), network, f"{version.name}://{version.version}")
             await self._list_images()
@@ -243,6 +254,8 @@ class NodeReporter:
             ),
             nodeInfo=replace(machine.info, containerRuntimeVersion=self.health.version),
             images=self._images,
+            runtimeHandlers=tuple(_handler(handler) for handler in self.handlers),
+            features=core_v1.NodeFeatures(supplementalGroupsPolicy=self.groups_policy),
         )
 
     async def _register(

@@ -2,11 +2,13 @@
 
 from pathlib import Path
 
+import pytest
 from tests.unit.kubelet.pods import container, pod
 
 from pybernetes.api.types import core_v1
 from pybernetes.kubelet.configuration import Configuration
 from pybernetes.kubelet.cri import model as m
+from pybernetes.kubelet.environment import ConfigError
 from pybernetes.kubelet.settings import Settings
 from pybernetes.kubelet.specs.container import Making, container_spec
 
@@ -22,6 +24,7 @@ def spec(wanted: core_v1.Pod, index: int = 0, **more: object) -> m.ContainerSpec
             "attempt": 2,
             "delay": 20.0,
             "image": "sha256:1",
+            "inspected": None,
             "environment": {"A": "1"},
             "volumes": {},
             "hosts": Path("/k/etc-hosts"),
@@ -47,3 +50,8 @@ def test_a_users_own_hosts_file_is_left_alone(tmp_path: Path) -> None:
     mount = core_v1.VolumeMount(name="h", mountPath="/etc/hosts")
     found = spec(pod(container(volumeMounts=(mount,))), volumes={"h": tmp_path})
     assert [x.host_path for x in found.mounts if x.container_path == "/etc/hosts"] == [str(tmp_path)]
+
+
+def test_a_value_that_the_runtime_cannot_be_told_is_refused() -> None:
+    with pytest.raises(ConfigError, match='the value of environment variable "B" is not UTF-8'):
+        spec(pod(), environment={"B": b"\xff".decode(errors="surrogateescape")})
