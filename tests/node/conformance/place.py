@@ -233,7 +233,8 @@ class Space:
         return text
 
     async def says(self, name: str, wanted: str, container: str = "", timeout: float = 60.0) -> str:
-        """Follows a container's log until a text is in it; the log so far."""
+        """Follows a container's log, once it has started, until a text is in it (a line that is whole); the log so far."""
+        await self.until(name, lambda pod: _has_run(pod, container), timeout)
         query = urlencode({**({"container": container} if container else {}), "follow": "true"})
         said = b""
         try:
@@ -351,6 +352,13 @@ def finished(pod: Json | None) -> bool:
 def statuses(pod: Json | None, kind: str = "containerStatuses") -> dict[str, Json]:
     """Status of each container by its name."""
     return {status["name"]: status for status in (pod or {}).get("status", {}).get(kind, [])}
+
+
+def _has_run(pod: Json | None, container: str) -> bool:
+    kinds = ("containerStatuses", "initContainerStatuses", "ephemeralContainerStatuses")
+    known = {name: status for kind in kinds for name, status in statuses(pod, kind).items()}
+    chosen = known.get(container) if container else next(iter(known.values()), None)
+    return chosen is not None and "waiting" not in chosen["state"]
 
 
 def restarts(pod: Json | None, container: str = "c") -> int:

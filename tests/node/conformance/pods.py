@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import pytest
+
 TOOLS = "conformance/tools:1"
 DEFAULTS = "conformance/defaults:1"
 Json = dict[str, Any]
@@ -33,3 +35,17 @@ def pod(name: str, *containers: Json, **spec: Any) -> Json:
 def mount(path: str, volume: str = "v", **fields: Any) -> Json:
     """A volumeMount."""
     return {"name": volume, "mountPath": path, **fields}
+
+
+def volume(source: str, obj: str, name: str = "v", mode: int | None = None, **fields: Any) -> Json:
+    """A volume of a ConfigMap or Secret: `source` is `configMap`, `secret`, or either after `projected `."""
+    kind = source.removeprefix("projected ")
+    given = {"defaultMode": mode} if mode is not None else {}
+    if source != kind:
+        return {"name": name, "projected": {"sources": [{kind: {"name": obj, **fields}}], **given}}
+    return {"name": name, kind: {"secretName" if kind == "secret" else "name": obj, **fields, **given}}
+
+
+def entry(name: str, *values: str, **more: Any) -> Any:
+    """A pytest.param that holds the entry of upstream's suite with that name."""
+    return pytest.param(*values, marks=[pytest.mark.conformance(name), *more.pop("marks", ())], **more)

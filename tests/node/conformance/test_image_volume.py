@@ -1,0 +1,14 @@
+"""Volumes of images: upstream's common/node/image_volume.go."""
+
+import pytest
+from tests.node.conformance.pods import TOOLS, container, mount, pod
+
+
+@pytest.mark.conformance(
+    "[sig-node] ImageVolume should succeed with pod and pull policy of Always [LinuxOnly] [MinimumKubeletVersion:1.35] "
+    "[Conformance]"
+)
+async def test_the_files_of_an_image_are_a_volume(space):
+    shown = {"name": "v", "image": {"reference": TOOLS, "pullPolicy": "Always"}}
+    one = container("cat", "/volume/image-content/content", volumeMounts=[mount("/volume")])
+    assert await space.output(pod("reader", one, volumes=[shown])) == "from an image\n"
