@@ -3,7 +3,7 @@
 import contextlib
 import io
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -16,17 +16,22 @@ from pybernetes.apiserver.discovery import subresources
 from tools.reference import kubelet
 
 DOCS = Path("docs/reference")
-TESTS = Path("tests/component/conformance")
+COMPONENT, NODE = "tests/component/conformance", "tests/node/conformance"
 BEHAVIOURS = Path(__file__).parent / "conformance.yaml"
+OF_NODES = Path(__file__).parent / "conformance_node.yaml"
+OPEN = "**open**"
+"""Of a behaviour without a test, or whose test is known to fail (xfail, which says why)."""
 _EIGHT = ("create", "delete", "deletecollection", "get", "list", "patch", "update", "watch")
 _MADE = "<!-- Made by `python -m tools.reference`; do not edit. -->\n\n"
 
 
 def pages(root: Path) -> dict[Path, str]:
     """Path to text."""
+    held = _marked(root)
     return {
         root / DOCS / "api.md": _api(discovered()),
-        root / DOCS / "conformance.md": _conformance(root),
+        root / DOCS / "conformance.md": _conformance(held[COMPONENT]),
+        root / DOCS / "conformance-node.md": _conformance_of_nodes(held),
         root / DOCS / "kubelet-configuration.md": _MADE + "\n".join(kubelet.page()) + "\n",
     }
 
@@ -87,9 +92,8 @@ def _row(served: Served) -> str:
     return f"| {known.plural}{short} | {known.kind} | {scope} | {verbs} | {below} | {encodings} |"
 
 
-def _conformance(root: Path) -> str:
+def _conformance(held: Mapping[str, str]) -> str:
     listed = yaml.safe_load(BEHAVIOURS.read_text())
-    held = _marked(root)
     total = [name for names in listed["behaviours"].values() for name in names]
     open_ones = [name for name in total if _bare(name) not in held]
     lines = [
@@ -110,28 +114,51 @@ def _conformance(root: Path) -> str:
     return _MADE + "\n".join(lines) + "\n"
 
 
+def _conformance_of_nodes(held: Mapping[str, Mapping[str, str]]) -> str:
+    listed = yaml.safe_load(OF_NODES.read_text())
+    names = [name for found in listed["behaviours"].values() for name in found]
+    by_nodes = [name for name in names if not held[NODE].get(_bare(name), OPEN).startswith(OPEN)]
+    by_api = [name for name in names if _bare(name) not in held[NODE] and _bare(name) in held[COMPONENT]]
+    lines = [
+        "# Conformance: upstream's behaviours of nodes and storage, and the tests that hold them",
+        "",
+        f"{len(by_nodes) + len(by_api)} of {len(names)} are held: {len(by_nodes)} by node tests (a whole cluster on real",
+        f"containerd, a namespace a test), {len(by_api)} that are the API's alone by component tests.",
+    ]
+    for file, found in listed["behaviours"].items():
+        lines += ["", f"## {file}", ""]
+        for name in found:
+            where = held[NODE].get(_bare(name)) or held[COMPONENT].get(_bare(name))
+            lines.append(f"- {name}: {where or OPEN}")
+    return _MADE + "\n".join(lines) + "\n"
+
+
 def _bare(name: str) -> str:
     """A name without its tags, which releases move about."""
     return " ".join(re.sub(r"\[[^\]]*\]", " ", name.replace("[DRA]", "DRA")).split())
 
 
 class _Collected:
-    """Gathers the markers of what pytest collects."""
+    """Gathers the markers of what pytest collects, by folder."""
 
     def __init__(self) -> None:
-        self.held: dict[str, str] = {}
+        self.held: dict[str, dict[str, str]] = {COMPONENT: {}, NODE: {}}
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         for item in session.items:
+            folder = next(f for f in self.held if item.nodeid.startswith(f))
             for marker in item.iter_markers("conformance"):
-                self.held.setdefault(_bare(marker.args[0]), item.nodeid)
+                known = item.get_closest_marker("xfail")
+                where = f"{OPEN}: {known.kwargs['reason']}" if known is not None else item.nodeid
+                self.held[folder].setdefault(_bare(marker.args[0]), where)
 
 
-def _marked(root: Path) -> dict[str, str]:
-    """Behaviour to the test that holds it."""
+def _marked(root: Path) -> dict[str, dict[str, str]]:
+    """Folder of tests, then behaviour, to the test that holds it."""
     collected = _Collected()
     with contextlib.redirect_stdout(io.StringIO()) as said:
-        code = pytest.main(["--collect-only", "-q", str(root / TESTS)], plugins=[collected])
+        folders = [str(root / folder) for folder in collected.held]
+        code = pytest.main(["--collect-only", "-q", f"--rootdir={root}", *folders], plugins=[collected])
     if code != 0:
-        raise SystemExit(f"the tests of {TESTS} cannot be collected:\n{said.getvalue()}")
+        raise SystemExit(f"the conformance tests cannot be collected:\n{said.getvalue()}")
     return collected.held

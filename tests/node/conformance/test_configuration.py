@@ -90,3 +90,11 @@ async def test_any_printable_prefix_but_the_equal_sign_is_taken(space, kind):
     source = [{"prefix": prefix, f"{word}Ref": {"name": "source"}} for prefix in PREFIXES]
     printed = (await space.output(pod("p", container("env", envFrom=source)))).splitlines()
     assert {f"{prefix}data-2=value-2" for prefix in PREFIXES} <= set(printed)
+
+
+@pytest.mark.conformance("[sig-node] ConfigMap should update ConfigMap successfully [Conformance] [NodeConformance]")
+async def test_a_config_map_is_replaced(space):
+    made = await space.create("configmaps", _config("configmap")[2])
+    made["data"] = {"data": "value"}
+    await space.api.ok("PUT", space.path("configmaps", "source"), made)
+    assert (await space.get("source", "configmaps"))["data"] == {"data": "value"}

@@ -4,6 +4,9 @@ import pytest
 from tests.node.conformance.pods import TOOLS, container, mount, pod
 
 
+@pytest.mark.xfail(
+    reason="containerd 1.6 mounts no images: they come with CRI of 1.31 and containerd 2.1", strict=False
+)
 @pytest.mark.conformance(
     "[sig-node] ImageVolume should succeed with pod and pull policy of Always [LinuxOnly] [MinimumKubeletVersion:1.35] "
     "[Conformance]"
