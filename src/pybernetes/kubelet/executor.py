@@ -9,6 +9,7 @@ import shutil
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, Protocol, TypeAlias, cast
 
@@ -29,11 +30,12 @@ from pybernetes.kubelet.images.puller import ERR_PULL, ImageError, Puller
 from pybernetes.kubelet.log_links import link_of, make_link, remove_run
 from pybernetes.kubelet.maker import Maker, Place, message_file
 from pybernetes.kubelet.messages import read_message
-from pybernetes.kubelet.probes.prober import Prober, has_probes
+from pybernetes.kubelet.probes.prober import Prober, Target, has_probes
 from pybernetes.kubelet.settings import Settings
 from pybernetes.kubelet.sources import Sources
 from pybernetes.kubelet.specs.names import log_folder
 from pybernetes.kubelet.status.reporter import Reports
+from pybernetes.kubelet.turns import Turns
 from pybernetes.kubelet.volume import VolumeError, Volumes
 from pybernetes.kubelet.worker import ActionFailed, PodWorker
 
@@ -44,6 +46,8 @@ _LEAST_STOP = 2.0
 """Seconds that TERM gets even when the preStop hook has used up the whole grace."""
 _PATIENCE = 5.0
 """Seconds that a sandbox's start gets to its end when the kubelet ends."""
+_START, _CREATE, _SANDBOX = 0, 1, 2
+"""Who goes first where starts wait: a Pod that is begun is finished before the next one begins."""
 _PULL_FIRST, _PULL_MOST = 10.0, 300.0
 
 
@@ -77,7 +81,8 @@ class Executor:
         self._tools = tools
         self._settings = settings
         self._clock = clock
-        self._starts = asyncio.Semaphore(settings.max_parallel_starts)
+        self._began = clock.now()
+        self._starts = Turns(settings.max_parallel_starts)
         self._maker = tools.maker
         self._by_action: dict[type[act.Action], Callable[[PodWorker, act.Action], Awaitable[None]]] = {
             act.Prepare: self._prepare,
@@ -129,7 +134,7 @@ class Executor:
             message = "Pod sandbox changed, it will be killed and re-created."
             self.tell(worker, "", "Normal", "SandboxChanged", message)
         spec = await self._sandbox_spec(worker, pod, attempt)
-        async with self._starts:
+        async with self._starts.take(_SANDBOX):
             try:
                 await let_finish(self._tools.runtime.run_sandbox(spec))
             except m.RuntimeRefused as refused:
@@ -193,7 +198,7 @@ class Executor:
             self.tell(worker, action.container, kind, reason, message)
 
         try:
-            worker.images[action.key] = await self._tools.puller.ensure(pod, container, tell)
+            worker.images[action.key] = await worker.unless_ending(self._tools.puller.ensure(pod, container, tell))
         except ImageError as error:
             raise ActionFailed(error.reason, error.message, first=_PULL_FIRST, most=_PULL_MOST) from None
         except (ApiError, OSError) as error:
@@ -218,7 +223,7 @@ class Executor:
             self.tell(worker, action.container, "Warning", "Failed", f"Error: {message}")
             raise ActionFailed("CreateContainerConfigError", message, most=10.0) from None
         worker.took_number(action.container, action.attempt)
-        async with self._starts:
+        async with self._starts.take(_CREATE):
             try:
                 await self._tools.runtime.create_container(sandbox.id, spec, pod_spec)
             except m.RuntimeRefused as refused:
@@ -229,7 +234,7 @@ class Executor:
 
     async def _start(self, worker: PodWorker, action: act.Action) -> None:
         action = cast(act.StartContainer, action)
-        async with self._starts:
+        async with self._starts.take(_START):
             try:
                 await self._tools.runtime.start_container(action.id)
             except m.RuntimeRefused as refused:
@@ -237,16 +242,23 @@ class Executor:
                 raise ActionFailed("RunContainerError", refused.message, most=10.0) from None
         self.tell(worker, action.container, "Normal", "Started", "Container started")
         await asyncio.to_thread(self._link_log, worker, action)
-        pod = worker.pod
-        container = _spec_of(pod, action.container) if pod is not None else None
-        if container is None or container.lifecycle is None or container.lifecycle.postStart is None:
+        await self._after_start(worker, action)
+
+    async def _after_start(self, worker: PodWorker, action: act.StartContainer) -> None:
+        """The postStart hook; a container whose hook fails is stopped. What containers say stays out of events."""
+        pod = _pod(worker)
+        container = _spec_of(pod, action.container)
+        if container.lifecycle is None or container.lifecycle.postStart is None:
             return
-        worker.wake()
+        tell = partial(self.tell, worker, action.container, "Warning")
+        hook = self._tools.hooks.run(container.lifecycle.postStart, container, action.id, self._ip(worker), tell)
         try:
-            await self._tools.hooks.run(container.lifecycle.postStart, container, action.id, self._ip(worker))
+            await worker.unless_ending(hook)
         except HookFailed as failed:
-            self.tell(worker, action.container, "Warning", "FailedPostStartHook", f"PostStartHook failed: {failed}")
-            await self._tools.runtime.stop_container(action.id, machine.pod_grace(_pod(worker)))
+            tell("FailedPostStartHook", "PostStartHook failed")
+            grace = machine.pod_grace(pod)
+            await self._stop(worker, act.StopContainer(action.container, action.id, grace, "FailedPostStartHook"))
+            raise ActionFailed("PostStartHookError", str(failed), most=10.0) from None
 
     def _link_log(self, worker: PodWorker, action: act.StartContainer) -> None:
         run = next((c for c in worker.observed.containers if c.id == action.id), None)
@@ -260,26 +272,32 @@ class Executor:
 
     async def _stop(self, worker: PodWorker, action: act.Action) -> None:
         action = cast(act.StopContainer, action)
-        why = "" if action.why == "Stopping container" else f", {action.why}"
-        message = action.why if "will be restarted" in action.why else f"Stopping container {action.container}{why}"
-        if action.why != "Pod has ended":
-            self.tell(worker, action.container, "Normal", "Killing", message)
+        self.tell(worker, action.container, "Normal", "Killing", action.why or f"Stopping container {action.container}")
         grace = await self._before_stop(worker, action)
         await self._tools.runtime.stop_container(action.id, grace)
 
     async def _before_stop(self, worker: PodWorker, action: act.StopContainer) -> float:
-        """Runs the preStop hook; what is left of the grace. A grace of 0 runs no hook."""
+        """Runs the preStop hook and waits for the container's turn; what is left of the grace. Without grace neither."""
         pod = worker.last
         container = next((c for c in _all(pod) if c.name == action.container), None) if pod is not None else None
-        if action.grace <= 0 or container is None or not container.lifecycle or not container.lifecycle.preStop:
+        hook = container.lifecycle.preStop if container is not None and container.lifecycle is not None else None
+        if action.id in worker.hooked:
+            hook = None
+        if action.grace <= 0 or (hook is None and not action.after):
             return action.grace
         began = self._clock.monotonic()
-        try:
-            async with asyncio.timeout(action.grace):
-                await self._tools.hooks.run(container.lifecycle.preStop, container, action.id, self._ip(worker))
-        except (HookFailed, TimeoutError) as failed:
-            said = str(failed) or "container terminated before hook finished"
-            self.tell(worker, action.container, "Warning", "FailedPreStopHook", f"PreStopHook failed: {said}")
+        if hook is not None and container is not None:
+            worker.hooked.add(action.id)
+            tell = partial(self.tell, worker, action.container, "Warning")
+            try:
+                async with asyncio.timeout(action.grace):
+                    await self._tools.hooks.run(hook, container, action.id, self._ip(worker), tell)
+            except (HookFailed, TimeoutError) as failed:
+                log.info("preStop hook failed pod=%s container=%s error=%r", worker.ref, action.container, failed)
+                tell("FailedPreStopHook", "PreStopHook failed")
+        left = action.grace - (self._clock.monotonic() - began)
+        if action.after and left > 0:
+            await worker.all_ended(action.after, left)
         return max(_LEAST_STOP, action.grace - (self._clock.monotonic() - began))
 
     async def _remove(self, worker: PodWorker, action: act.Action) -> None:
@@ -312,14 +330,16 @@ class Executor:
             worker.health[run.id] = health
             worker.wake(look=False)
 
-        def tell(reason: str, message: str) -> None:
-            self.tell(worker, container.name, "Warning", reason, message)
-
-        old = next((s for s in pod.status.containerStatuses if s.containerID.endswith(run.id)), None)
-        prober = Prober(container, run, self._ip(worker), self._tools.hooks, self._clock)
+        tell = partial(self.tell, worker, container.name, "Warning")
+        statuses = (*pod.status.initContainerStatuses, *pod.status.containerStatuses)
+        old = next((s for s in statuses if s.containerID.endswith(run.id)), None)
+        # Probes of what ran before this kubelet did are spread: they would all come at the same moment.
+        jitter = self._clock.random.random() if run.started < self._began else 0.0
+        target = Target(container, run, self._ip(worker))
+        prober = Prober(target, self._tools.hooks, self._clock, jitter)
         worker.health[run.id] = prober.begin(old)
         worker.wake(look=False)
-        return prober.run(changed, tell)
+        return prober.run(changed, tell, worker.ending.is_set)
 
     async def termination_message(self, worker: PodWorker, run: m.Container) -> str:
         """What an ended run left as its message."""

@@ -1,10 +1,12 @@
-"""What runs at a container on the kubelet's behalf: exec, HTTP and TCP actions of lifecycle hooks and probes.
+"""What runs at a container on the kubelet's behalf: exec, HTTP, TCP and gRPC actions of lifecycle hooks and probes.
 
-See "Container Lifecycle Hooks" and "Liveness, Readiness and Startup Probes".
+See "Container Lifecycle Hooks" and "Liveness, Readiness and Startup Probes". http_get.py speaks HTTP; probes/prober.py
+counts the answers.
 """
 
 import asyncio
-import ssl
+import json
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Protocol
 
@@ -14,14 +16,18 @@ from msgspec import Struct
 
 from pybernetes.aio.clock import Clock
 from pybernetes.api.types import core_v1
+from pybernetes.kubelet import metrics
 from pybernetes.kubelet.cri.model import ExecResult, RuntimeRefused, RuntimeUnavailable
+from pybernetes.kubelet.environment import expand
+from pybernetes.kubelet.http_get import BODY_LIMIT, Asked, HttpGet, PlainAnswer, dial_error, join, request_for
 
-_HEAD_LIMIT = 64 * 1024
-_BODY_LIMIT = 10 * 1024
 _HEALTH = "/grpc.health.v1.Health/Check"
 _SERVING = b"\x08\x01"
 """A HealthCheckResponse with status 1, as protobuf: too little for compiled messages."""
 _HEALTH_NAMES = {b"\x08\x02": "NOT_SERVING", b"\x08\x03": "SERVICE_UNKNOWN"}
+
+Tell = Callable[[str, str], None]
+"""Records a warning about the container: reason, message."""
 
 
 class HookFailed(Exception):
@@ -33,6 +39,10 @@ class Answer(Struct, frozen=True):
 
     ok: bool
     output: str = ""
+    warning: bool = False
+    """It is a success that somebody should hear of."""
+    error: bool = False
+    """Nothing was learnt of the container: the action itself could not be done."""
 
 
 class Exec(Protocol):
@@ -44,120 +54,157 @@ class Exec(Protocol):
 class Hooks:
     """Actions at containers. TLS is not verified: nobody could know a Pod's certificate."""
 
-    def __init__(self, runtime: Exec, clock: Clock, node_name: str = "") -> None:
+    def __init__(self, runtime: Exec, clock: Clock) -> None:
         self._runtime = runtime
         self._clock = clock
-        self._node_name = node_name
-        self._tls = ssl.create_default_context()
-        self._tls.check_hostname = False
-        self._tls.verify_mode = ssl.CERT_NONE
+        self._get = HttpGet()
 
-    async def run(self, hook: core_v1.LifecycleHandler, container: core_v1.Container, id: str, ip: str) -> None:
+    async def run(
+        self, hook: core_v1.LifecycleHandler, container: core_v1.Container, id: str, ip: str, tell: Tell
+    ) -> None:
         """A lifecycle hook. Raises HookFailed."""
         if hook.sleep is not None:
             await self._clock.sleep(hook.sleep.seconds)
         elif hook.exec is not None:
             answer = await self.exec(id, hook.exec.command, 0)
             if not answer.ok:
-                raise HookFailed(f"Exec lifecycle hook ({list(hook.exec.command)}) failed: {answer.output}")
+                shown = " ".join(hook.exec.command)
+                raise HookFailed(
+                    f"Exec lifecycle hook ([{shown}]) for Container {quoted(container.name)} failed: {answer.output}"
+                )
         elif hook.httpGet is not None:
-            answer = await self.http(hook.httpGet, container, ip)
-            if not answer.ok:
-                raise HookFailed(answer.output)
-        elif hook.tcpSocket is not None:
-            raise HookFailed("tcpSocket is not supported as a lifecycle hook")
+            await self._http_hook(hook.httpGet, container, ip, tell)
+        else:
+            raise HookFailed("Cannot run handler: invalid handler: only exec, httpGet and sleep are supported")
 
-    async def exec(self, id: str, command: tuple[str, ...], timeout: float) -> Answer:
-        """A command in the container; 0 is success."""
+    async def _http_hook(
+        self, action: core_v1.HTTPGetAction, container: core_v1.Container, ip: str, tell: Tell
+    ) -> None:
+        """Any answer is a success. An HTTPS port that speaks HTTP is asked in HTTP, as kubelets of old did."""
+        asked = _asked(action, container, ip, "kube-lifecycle/1.37")
+        if asked is None:
+            raise HookFailed(f"couldn't find port: {action.port}")
+        try:
+            await self._get.follow(asked)
+        except PlainAnswer:
+            try:
+                await self._get.follow(asked.plain())
+            except (OSError, EOFError, ValueError) as error:
+                raise HookFailed(f'Get "{asked.url}": {dial_error(error, asked.where)}') from None
+            metrics.FALLBACKS.add()
+            message = f"request to HTTPS lifecycle hook {asked.where} got HTTP response, retry with HTTP succeeded"
+            tell("LifecycleHTTPFallback", message)
+        except (OSError, EOFError, ValueError) as error:
+            raise HookFailed(f'Get "{asked.url}": {dial_error(error, asked.where)}') from None
+
+    async def exec(
+        self, id: str, command: tuple[str, ...], timeout: float, known: Mapping[str, str] | None = None
+    ) -> Answer:
+        """A command in the container; 0 is success. `known` are the variables that `$(NAME)` in it may mean."""
+        if known is not None:
+            command = tuple(expand(word, known) for word in command)
         try:
             result = await self._runtime.exec(id, command, timeout)
         except RuntimeUnavailable as away:
-            return Answer(False, str(away))
+            return Answer(False, str(away), error=True)
         except RuntimeRefused as refused:
             if refused.code == "DEADLINE_EXCEEDED" or "timed out" in refused.message:
-                return Answer(False, f"command timed out: {' '.join(command)!r} timed out after {timeout:g}s")
-            return Answer(False, refused.rpc)
-        output = (result.stdout + result.stderr)[:_BODY_LIMIT].decode(errors="replace")
+                return Answer(False, f"command timed out: {quoted(' '.join(command))} timed out after {timeout:g}s")
+            return Answer(False, refused.rpc, error=True)
+        output = (result.stdout + result.stderr)[:BODY_LIMIT].decode(errors="replace")
         return Answer(result.exit_code == 0, output)
 
-    async def http(self, action: core_v1.HTTPGetAction, container: core_v1.Container, ip: str) -> Answer:
-        """GET; 200 to 399 is success."""
-        host = action.host or ip
-        port = port_number(action.port, container)
-        if port is None:
-            return Answer(False, f"couldn't find port: {action.port}")
-        shown = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-        scheme = (action.scheme or "HTTP").lower()
-        path = action.path or "/"
-        path = path if path.startswith("/") else f"/{path}"
-        url = f"{scheme}://{shown}{path}"
-        headers = {"host": shown, "user-agent": "kube-probe/1.37", "accept": "*/*", "connection": "close"}
-        headers |= {h.name.lower(): h.value for h in action.httpHeaders}
-        head = f"GET {path} HTTP/1.1\r\n" + "".join(f"{k}: {v}\r\n" for k, v in headers.items()) + "\r\n"
+    async def http(
+        self, action: core_v1.HTTPGetAction, container: core_v1.Container, ip: str, timeout: float = 1.0
+    ) -> Answer:
+        """GET; 200 to 399 is success. Redirects are followed within the host; another host is a warning."""
+        if action.protocol is not None:
+            return Answer(False, f"httpGet with protocol {quoted(action.protocol)} is not supported", error=True)
+        asked = _asked(action, container, ip, "kube-probe/1.37")
+        if asked is None:
+            return Answer(False, f"couldn't find port: {action.port}", error=True)
         try:
-            status, body = await _get(host, port, head.encode(), self._tls if scheme == "https" else None)
-        except (OSError, EOFError, ValueError, asyncio.LimitOverrunError) as error:
-            return Answer(False, f'Get "{url}": {_dial_error(error, shown)}')
-        if 200 <= status < 400:
+            async with asyncio.timeout(timeout):
+                status, body = await self._get.follow(asked)
+        except TimeoutError:
+            late = "context deadline exceeded (Client.Timeout exceeded while awaiting headers)"
+            return Answer(False, f'Get "{asked.url}": {late}')
+        except (OSError, EOFError, ValueError) as error:
+            return Answer(False, f'Get "{asked.url}": {dial_error(error, asked.where)}')
+        if 300 <= status < 400:
+            return Answer(True, f"Probe terminated redirects, Response body: {body}", warning=True)
+        if 200 <= status < 300:
             return Answer(True, body)
         return Answer(False, f"HTTP probe failed with statuscode: {status}")
 
-    async def tcp(self, action: core_v1.TCPSocketAction, container: core_v1.Container, ip: str) -> Answer:
+    async def tcp(
+        self, action: core_v1.TCPSocketAction, container: core_v1.Container, ip: str, timeout: float = 1.0
+    ) -> Answer:
         """A connection that is accepted."""
         host = action.host or ip
         port = port_number(action.port, container)
         if port is None:
-            return Answer(False, f"couldn't find port: {action.port}")
+            return Answer(False, f"couldn't find port: {action.port}", error=True)
         try:
-            _, writer = await asyncio.open_connection(host, port)
+            async with asyncio.timeout(timeout):
+                _, writer = await asyncio.open_connection(host, port)
+        except TimeoutError:
+            return Answer(False, f"dial tcp {join(host, port)}: i/o timeout")
         except OSError as error:
-            shown = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-            return Answer(False, _dial_error(error, shown))
+            return Answer(False, dial_error(error, join(host, port)))
         writer.close()
         with suppress(OSError):
             await writer.wait_closed()
         return Answer(True)
 
-    async def grpc(self, action: core_v1.GRPCAction, ip: str) -> Answer:
+    async def grpc(self, action: core_v1.GRPCAction, ip: str, timeout: float = 1.0) -> Answer:
         """A health check (grpc.health.v1) that answers SERVING."""
-        where = f"[{ip}]:{action.port}" if ":" in ip else f"{ip}:{action.port}"
+        where = join(ip, action.port)
         service = (action.service or "").encode()
-        request = bytes([0x0A, len(service)]) + service if service else b""
-        async with grpc.aio.insecure_channel(where) as channel:
-            check = channel.unary_unary(_HEALTH, request_serializer=bytes, response_deserializer=bytes)
-            try:
-                said = bytes(await check(request))
-            except grpc.aio.AioRpcError as error:
-                return Answer(False, f"error: health rpc probe failed: {error.details()}")
+        request = b"\x0a" + _varint(len(service)) + service if service else b""
+        options = (("grpc.primary_user_agent", "kube-probe/1.37"), ("grpc.enable_http_proxy", 0))
+        try:
+            async with asyncio.timeout(timeout), grpc.aio.insecure_channel(where, options=options) as channel:
+                await channel.channel_ready()
+                check = channel.unary_unary(_HEALTH, request_serializer=bytes, response_deserializer=bytes)
+                try:
+                    said = bytes(await check(request))
+                except grpc.aio.AioRpcError as error:
+                    return Answer(False, _rpc_error(error, timeout))
+        except TimeoutError:
+            late = f"within {timeout:g}s: context deadline exceeded"
+            return Answer(False, f"timeout: failed to connect service {quoted(where)} {late}")
         if said == _SERVING:
             return Answer(True)
-        return Answer(False, f"service unhealthy (responded with {_HEALTH_NAMES.get(said, 'UNKNOWN')!r})")
+        return Answer(False, f"service unhealthy (responded with {quoted(_HEALTH_NAMES.get(said, 'UNKNOWN'))})")
 
 
-def _dial_error(error: BaseException, where: str) -> str:
-    if isinstance(error, ConnectionRefusedError):
-        return f"dial tcp {where}: connect: connection refused"
-    return f"dial tcp {where}: {error}" if isinstance(error, OSError) else str(error) or type(error).__name__
+def _rpc_error(error: grpc.aio.AioRpcError, timeout: float) -> str:
+    if error.code() == grpc.StatusCode.UNIMPLEMENTED:
+        name = "grpc.health.v1.Health"
+        return f"error: this server does not implement the grpc health protocol ({name}): {error.details()}"
+    if error.code() == grpc.StatusCode.DEADLINE_EXCEEDED:
+        return f"timeout: health rpc did not complete within {timeout:g}s"
+    return f"error: health rpc probe failed: {error.details()}"
 
 
-async def _get(host: str, port: int, head: bytes, tls: ssl.SSLContext | None) -> tuple[int, str]:
-    reader, writer = await asyncio.open_connection(host, port, ssl=tls, limit=_HEAD_LIMIT)
-    try:
-        writer.write(head)
-        await writer.drain()
-        line = await reader.readline()
-        parts = line.split(b" ", 2)
-        if len(parts) < 2 or not parts[0].startswith(b"HTTP/"):
-            raise ValueError(f"malformed HTTP response {line[:50]!r}")
-        with suppress(OSError):
-            while (await reader.readline()).strip():
-                continue
-            return int(parts[1]), (await reader.read(_BODY_LIMIT)).decode(errors="replace")
-        return int(parts[1]), ""
-    finally:
-        writer.close()
-        with suppress(OSError):
-            await writer.wait_closed()
+def _varint(number: int) -> bytes:
+    """A number as protobuf writes lengths."""
+    rest, low = number >> 7, number & 0x7F
+    return bytes([low]) if not rest else bytes([low | 0x80]) + _varint(rest)
+
+
+def _asked(action: core_v1.HTTPGetAction, container: core_v1.Container, ip: str, agent: str) -> Asked | None:
+    port = port_number(action.port, container)
+    if port is None:
+        return None
+    headers = [(h.name, h.value) for h in action.httpHeaders]
+    return request_for((action.scheme or "HTTP").lower(), action.host or ip, port, action.path or "", headers, agent)
+
+
+def quoted(text: str) -> str:
+    """As Go's %q prints it."""
+    return json.dumps(text, ensure_ascii=False)
 
 
 def port_number(port: int | str, container: core_v1.Container) -> int | None:

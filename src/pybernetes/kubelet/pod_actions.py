@@ -59,6 +59,10 @@ class Observed(Struct, frozen=True):
     """When the kubelet first took up the Pod (status.startTime)."""
     grace: float | None = None
     """Of a Pod that is gone from the API: what is left of its grace."""
+    delays: Mapping[str, float] = {}
+    """By container name: what its next run would wait, of runs that the runtime may have forgotten."""
+    longest_delay: float = 300.0
+    """crashLoopBackOff.maxContainerRestartPeriod, in seconds."""
 
 
 class Action(Struct, frozen=True):
@@ -140,12 +144,17 @@ class StartContainer(Action, frozen=True):
 
 
 class StopContainer(Action, frozen=True):
-    """preStop hook, TERM, and KILL after `grace` seconds. A shorter grace may be asked for while a longer one runs."""
+    """preStop hook, TERM, and KILL after `grace` seconds. A shorter grace may be asked for while a longer one runs.
+
+    TERM waits until the containers named in `after` have ended, but no longer than the grace lasts.
+    """
 
     container: str
     id: str
     grace: float
-    why: str
+    why: str = ""
+    """What the event says; empty where it is only that the container is stopped."""
+    after: tuple[str, ...] = ()
 
     @property
     def key(self) -> str:

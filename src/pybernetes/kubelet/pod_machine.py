@@ -31,9 +31,9 @@ from pybernetes.kubelet.pod_actions import (
 )
 
 CONTAINER_HASH = "io.kubernetes.container.hash"
+RESTART_ALL = "RestartAllContainers"
 FIRST_DELAY = 10.0
 """Seconds before the second restart of a container; the first one is at once, each later one waits twice as long."""
-LONGEST_DELAY = 300.0
 HEALTHY_RUN = 600.0
 """A run of so many seconds makes the next restart immediate again."""
 KEPT_RUNS = 2
@@ -53,7 +53,7 @@ def decide(pod: core_v1.Pod | None, observed: Observed) -> Actions:
     if terminating(pod, observed):
         return _paced(_terminate(pod, observed), observed)
     if finished(pod, observed):
-        return _paced(_settle(observed), observed)
+        return _paced(_settle(pod, observed), observed)
     return _paced(_run(pod, observed), observed)
 
 
@@ -121,7 +121,7 @@ def finished(pod: core_v1.Pod, observed: Observed) -> bool:
         return True
     seen = by_name(observed)
     if _init_failed(pod, seen):
-        return not any(_alive(c) for c in observed.containers)
+        return True
     if not seen:
         return False
     for container in pod.spec.containers:
@@ -132,11 +132,12 @@ def finished(pod: core_v1.Pod, observed: Observed) -> bool:
 
 
 def _init_failed(pod: core_v1.Pod, seen: Seen) -> bool:
-    if pod.spec.restartPolicy != "Never":
-        return False
+    """Whether an init container has failed for good: the Pod's containers will never start."""
     for container in pod.spec.initContainers:
-        runs = seen.get(container.name)
-        if not is_sidecar(container) and runs and runs[0].state == State.EXITED and runs[0].exit_code != 0:
+        run = next(iter(seen.get(container.name, ())), None)
+        if run is None or run.state != State.EXITED or is_sidecar(container):
+            continue
+        if run.exit_code != 0 and not may_restart(pod, container, run):
             return True
     return False
 
@@ -146,25 +147,41 @@ def _alive(container: Container) -> bool:
 
 
 def may_restart(pod: core_v1.Pod, container: core_v1.Container, ended: Container) -> bool:
-    """Whether an ended run may have a successor in the same sandbox; its own policy outranks the Pod's."""
-    if is_sidecar(container) or _changed(container, ended):
+    """Whether an ended run may have a successor: rules outrank the container's policy, and that the Pod's."""
+    if is_sidecar(container) or _changed(container, ended) or rule_for(container, ended.exit_code) is not None:
         return True
-    if _ruled(container, ended):
-        return True
-    policy = pod.spec.restartPolicy
+    policy = _policy(pod, container)
     if any(c.name == container.name for c in pod.spec.initContainers):
         return ended.exit_code != 0 and policy != "Never"
-    wanted = container.restartPolicy or policy
-    return wanted == "Always" or (wanted == "OnFailure" and ended.exit_code != 0)
+    return policy == "Always" or (policy == "OnFailure" and ended.exit_code != 0)
 
 
-def _ruled(container: core_v1.Container, ended: Container) -> bool:
-    """Whether one of restartPolicyRules names the exit code (KEP-5307)."""
+def _policy(pod: core_v1.Pod, container: core_v1.Container) -> str:
+    return container.restartPolicy or pod.spec.restartPolicy or "Always"
+
+
+def rule_for(container: core_v1.Container, exit_code: int) -> core_v1.ContainerRestartRule | None:
+    """The first of restartPolicyRules that names the exit code (KEP-5307)."""
     for rule in container.restartPolicyRules:
         codes = rule.exitCodes
-        if codes is not None and (ended.exit_code in codes.values) == (codes.operator == "In"):
-            return True
-    return False
+        if codes is not None and (exit_code in codes.values) == (codes.operator == "In"):
+            return rule
+    return None
+
+
+def restarting_all(pod: core_v1.Pod, observed: Observed) -> tuple[Container, ...]:
+    """Ended runs because of which every container of the Pod starts anew in the same sandbox (KEP-5532)."""
+    sandbox = current_sandbox(observed)
+    seen = by_name(observed)
+    found = []
+    for container in (*pod.spec.initContainers, *pod.spec.containers):
+        run = next(iter(seen.get(container.name, ())), None)
+        if run is None or run.state != State.EXITED or sandbox is None or run.sandbox != sandbox.id:
+            continue
+        rule = rule_for(container, run.exit_code)
+        if rule is not None and rule.action == RESTART_ALL:
+            found.append(run)
+    return tuple(found)
 
 
 def _changed(container: core_v1.Container, run: Container) -> bool:
@@ -180,12 +197,10 @@ def _due_delay(run: Container) -> float:
     return 0.0 if run.started and run.finished - run.started > HEALTHY_RUN else run.restart_delay
 
 
-def _next_delay(run: Container | None) -> float:
+def next_delay(run: Container, longest: float) -> float:
     """What to write down with the successor of `run`: what the one after it will wait."""
-    if run is None:
-        return 0.0
     due = _due_delay(run)
-    return min(LONGEST_DELAY, 2 * due) if due else FIRST_DELAY
+    return min(longest, 2 * due if due else FIRST_DELAY)
 
 
 # -- running -------------------------------------------------------------------------------------------------------
@@ -199,9 +214,30 @@ def _run(pod: core_v1.Pod, observed: Observed) -> Iterator[Action]:
     if sandbox is None:
         yield from _begin(pod, observed)
         return
+    triggers = restarting_all(pod, observed)
+    if triggers:
+        yield from _reset(pod, observed, triggers)
+        return
     yield from _stop_unwanted(pod, observed, sandbox)
     yield from _advance(pod, observed, sandbox)
-    yield from _collect(observed, sandbox)
+    yield from _collect(pod, observed, sandbox)
+
+
+def _reset(pod: core_v1.Pod, observed: Observed, triggers: Sequence[Container]) -> Iterator[Action]:
+    """Ends all but ephemeral containers at once and forgets them; those that asked for it last, so that it is finished
+    whatever comes between. Back-off of the container that asked holds here, too."""
+    own = {c.name for c in (*pod.spec.initContainers, *pod.spec.containers)}
+    runs = [run for run in observed.containers if run.name in own]
+    living = [run for run in runs if run.state in (State.RUNNING, State.UNKNOWN)]
+    for run in living:
+        yield from _stop(observed, run, 0.0, "")
+    when = max(restart_time(run, observed.now) for run in triggers)
+    if when > observed.now:
+        yield WakeAt(when)
+    elif not living and not starting(observed):
+        asked = {run.name for run in triggers}
+        others = [run for run in runs if run.name not in asked]
+        yield from (RemoveContainer(run.id) for run in others or runs)
 
 
 def _begin(pod: core_v1.Pod, observed: Observed) -> Iterator[Action]:
@@ -211,7 +247,7 @@ def _begin(pod: core_v1.Pod, observed: Observed) -> Iterator[Action]:
         yield Prepare()
     left = [c for c in observed.containers if c.state in (State.RUNNING, State.UNKNOWN)]
     for container in left:
-        yield from _stop(observed, container, pod_grace(pod), "Pod sandbox changed, it will be killed and re-created.")
+        yield from _stop(observed, container, pod_grace(pod), "")
     if not left:
         unstopped = [s for s in observed.sandboxes if StopSandbox(s.id).key not in observed.done]
         yield from (StopSandbox(s.id) for s in unstopped)
@@ -226,30 +262,45 @@ def _begin(pod: core_v1.Pod, observed: Observed) -> Iterator[Action]:
 
 
 def _advance(pod: core_v1.Pod, observed: Observed, sandbox: Sandbox) -> Iterator[Action]:
-    """Init containers one after another, then all containers at once."""
+    """Ephemeral containers at any time; init containers one after another; then the others, in their order only where
+    a postStart hook makes the next one wait."""
     seen = by_name(observed)
+    for guest in pod.spec.ephemeralContainers:
+        runs = seen.get(guest.name, ())
+        if not runs and guest.name not in observed.restarts:
+            yield from _start_anew(observed, sandbox, guest.name, seen)
+        elif runs:
+            yield from _start_created(observed, runs[0], sandbox)
     mains_began = any(
         c.sandbox == sandbox.id and any(c.name == m.name for m in pod.spec.containers) for c in observed.containers
     )
     for wanted in pod.spec.initContainers:
-        runs = [r for r in seen.get(wanted.name, ()) if r.sandbox == sandbox.id]
-        run = runs[0] if runs else None
+        run = next((r for r in seen.get(wanted.name, ()) if r.sandbox == sandbox.id), None)
         if is_sidecar(wanted):
             yield from _keep_running(pod, observed, sandbox, wanted)
-            if not mains_began and not (run and run.state == State.RUNNING and health(observed, run).started):
+            if not mains_began and not (run and _up(observed, run)):
                 return
-            continue
-        if mains_began or (run is not None and run.state == State.EXITED and run.exit_code == 0):
-            continue
-        yield from _keep_running(pod, observed, sandbox, wanted)
-        return
+        elif not mains_began and not (run is not None and run.state == State.EXITED and run.exit_code == 0):
+            yield from _keep_running(pod, observed, sandbox, wanted)
+            return
     for wanted in pod.spec.containers:
         yield from _keep_running(pod, observed, sandbox, wanted)
-    for name in (c.name for c in pod.spec.ephemeralContainers):
-        if name not in seen:
-            yield from _start_anew(observed, sandbox, name, seen)
-        else:
-            yield from _start_created(observed, seen[name][0], sandbox)
+        if wanted.lifecycle is not None and wanted.lifecycle.postStart is not None:
+            run = next(iter(seen.get(wanted.name, ())), None)
+            if not (run and (run.state == State.EXITED or _up(observed, run))) and not _failed(observed, wanted, run):
+                return
+
+
+def _up(observed: Observed, run: Container) -> bool:
+    """Whether a run is started as far as those after it care: startup probe and postStart hook included."""
+    started = run.state == State.RUNNING and health(observed, run).started
+    return started and StartContainer(run.name, run.id).key not in observed.busy
+
+
+def _failed(observed: Observed, wanted: core_v1.Container, run: Container | None) -> bool:
+    """Whether the start of a container has gone wrong: it holds up no other."""
+    marks = (f"pull/{wanted.name}/", f"create/{wanted.name}", f"start/{run.id}" if run is not None else "start/-")
+    return any(key.startswith(marks) for key in observed.failures)
 
 
 def _keep_running(
@@ -283,7 +334,8 @@ def _start_anew(observed: Observed, sandbox: Sandbox, name: str, seen: Seen) -> 
         yield pull
         return
     runs = seen.get(name, ())
-    yield CreateContainer(name, attempt, sandbox.id, _next_delay(runs[0] if runs else None))
+    delay = next_delay(runs[0], observed.longest_delay) if runs else observed.delays.get(name, 0.0)
+    yield CreateContainer(name, attempt, sandbox.id, delay)
 
 
 def _start_created(observed: Observed, run: Container, sandbox: Sandbox) -> Iterator[Action]:
@@ -320,26 +372,29 @@ def _stop_unwanted(pod: core_v1.Pod, observed: Observed, sandbox: Sandbox) -> It
         if run.state not in (State.RUNNING, State.UNKNOWN):
             continue
         spec, said = wanted.get(run.name), health(observed, run)
-        if run.state == State.UNKNOWN:
-            yield from _stop(observed, run, pod_grace(pod), "container state is unknown")
-        elif run.sandbox != sandbox.id or newest[run.name] != run.id:
-            yield from _stop(observed, run, pod_grace(pod), "belongs to an older run of the Pod")
+        if run.state == State.UNKNOWN or run.sandbox != sandbox.id or newest[run.name] != run.id:
+            yield from _stop(observed, run, pod_grace(pod), "")
         elif said.unhealthy:
-            yield from _stop(observed, run, pod_grace(pod) if said.grace is None else said.grace, said.unhealthy)
+            again = spec is not None and (is_sidecar(spec) or _policy(pod, spec) != "Never")
+            why = f"{said.unhealthy}, will be restarted" if again else said.unhealthy
+            yield from _stop(observed, run, pod_grace(pod) if said.grace is None else said.grace, why)
         elif spec is not None and _changed(spec, run):
-            yield from _stop(observed, run, pod_grace(pod), f"Container {run.name} definition changed")
+            yield from _stop(
+                observed, run, pod_grace(pod), f"Container {run.name} definition changed, will be restarted"
+            )
 
 
-def _collect(observed: Observed, sandbox: Sandbox) -> Iterator[Action]:
-    """Old runs beyond KEPT_RUNS, and old sandboxes whose containers all have successors."""
+def _collect(pod: core_v1.Pod, observed: Observed, sandbox: Sandbox) -> Iterator[Action]:
+    """Old runs beyond KEPT_RUNS, and old sandboxes whose containers all have successors or will have none."""
     seen = by_name(observed)
+    guests = {c.name for c in pod.spec.ephemeralContainers}
     for runs in seen.values():
         yield from (RemoveContainer(run.id) for run in runs[KEPT_RUNS:] if run.state == State.EXITED)
     for old in observed.sandboxes:
         if old.id == sandbox.id:
             continue
         left = [c for c in observed.containers if c.sandbox == old.id]
-        if all(not _alive(c) and seen[c.name][0].sandbox != old.id for c in left):
+        if all(not _alive(c) and (c.name in guests or seen[c.name][0].sandbox != old.id) for c in left):
             yield RemoveSandbox(old.id)
 
 
@@ -354,28 +409,32 @@ def pod_grace(pod: core_v1.Pod) -> float:
     return DEFAULT_GRACE if grace is None else float(grace)
 
 
-def _stop(observed: Observed, run: Container, grace: float, why: str) -> Iterator[Action]:
+def _stop(observed: Observed, run: Container, grace: float, why: str, after: tuple[str, ...] = ()) -> Iterator[Action]:
     """Unless a stop with no longer grace is under way."""
     prefix = f"stop/{run.id}/"
     under_way = [float(key.removeprefix(prefix)) for key in observed.busy if key.startswith(prefix)]
     if not under_way or grace < min(under_way):
-        yield StopContainer(run.name, run.id, grace, why)
+        yield StopContainer(run.name, run.id, grace, why, after)
 
 
-def _stop_all(observed: Observed, grace: float, last: Sequence[str], why: str) -> Iterator[Action]:
-    """Containers together, then the sidecars (`last`) in their order; then the sandboxes."""
+def _stop_all(observed: Observed, grace: float, why: str, pod: core_v1.Pod | None = None) -> Iterator[Action]:
+    """All containers at once, each sidecar after the ones that may need it; then the sandboxes."""
     living = [c for c in observed.containers if c.state in (State.RUNNING, State.UNKNOWN)]
-    ordinary = [c for c in living if c.name not in last]
-    if ordinary:
-        for run in ordinary:
-            yield from _stop(observed, run, grace, why)
-    elif living:
-        turn = min(living, key=lambda c: list(last).index(c.name))
-        yield from _stop(observed, turn, grace, why)
-    elif not starting(observed):
+    for run in living:
+        before = _needing(pod, run.name) if pod is not None and grace > 0 else ()
+        yield from _stop(observed, run, grace, why, tuple(c.name for c in living if c.name in before))
+    if not living and not starting(observed):
         for sandbox in observed.sandboxes:
             if StopSandbox(sandbox.id).key not in observed.done:
                 yield StopSandbox(sandbox.id)
+
+
+def _needing(pod: core_v1.Pod, name: str) -> frozenset[str]:
+    """Containers that end before a sidecar does: the main ones, and sidecars that were started later (KEP-753)."""
+    sidecars = [c.name for c in pod.spec.initContainers if is_sidecar(c)]
+    if name not in sidecars:
+        return frozenset()
+    return frozenset((*(c.name for c in pod.spec.containers), *sidecars[sidecars.index(name) + 1 :]))
 
 
 def starting(observed: Observed) -> bool:
@@ -398,11 +457,7 @@ def at_rest(pod: core_v1.Pod | None, observed: Observed) -> bool:
 
 
 def _terminate(pod: core_v1.Pod, observed: Observed) -> Iterator[Action]:
-    grace = pod_grace(pod)
-    if observed.verdict is not None and observed.verdict.grace is not None:
-        grace = min(grace, observed.verdict.grace)
-    sidecars = [c.name for c in reversed(pod.spec.initContainers) if is_sidecar(c)]
-    yield from _stop_all(observed, grace, sidecars, "Stopping container")
+    yield from _stop_all(observed, ending_grace(pod, observed), "", pod)
     if not _still(observed) or Prepare.name in observed.busy:
         return
     if TearDown.name not in observed.done:
@@ -411,9 +466,17 @@ def _terminate(pod: core_v1.Pod, observed: Observed) -> Iterator[Action]:
         yield FinalDelete()
 
 
-def _settle(observed: Observed) -> Iterator[Action]:
-    """A Pod that has ended keeps its containers, for their logs, but neither network nor volumes."""
-    yield from _stop_all(observed, DEFAULT_GRACE, (), "Pod has ended")
+def ending_grace(pod: core_v1.Pod, observed: Observed) -> float:
+    """The grace of a Pod that must end: the verdict's where there is one, and never longer than what a DELETE says."""
+    asked = observed.verdict.grace if observed.verdict is not None else None
+    if asked is None:
+        return pod_grace(pod)
+    return asked if pod.metadata.deletionGracePeriodSeconds is None else min(asked, pod_grace(pod))
+
+
+def _settle(pod: core_v1.Pod, observed: Observed) -> Iterator[Action]:
+    """A Pod that has ended keeps its containers, for their logs, but neither sidecars, network nor volumes."""
+    yield from _stop_all(observed, pod_grace(pod), "", pod)
     if _still(observed) and Prepare.name not in observed.busy and TearDown.name not in observed.done:
         yield TearDown()
 
@@ -421,7 +484,7 @@ def _settle(observed: Observed) -> Iterator[Action]:
 def _clean(observed: Observed) -> Iterator[Action]:
     """A Pod that is gone from the API: end it and leave nothing."""
     grace = DEFAULT_GRACE if observed.grace is None else observed.grace
-    yield from _stop_all(observed, grace, (), "Pod is gone")
+    yield from _stop_all(observed, grace, "")
     if not _still(observed) or Prepare.name in observed.busy:
         return
     if TearDown.name not in observed.done:

@@ -199,6 +199,7 @@ class Pods:
             parts = self._parts
             worker = PodWorker(ref, parts.runtime, parts.executor, parts.reporter, self._clock)
             worker.host_ips = self._settings.node_ips
+            worker.longest_delay = self._settings.config.crash_loop_back_off.max_container_restart_period
             self.workers[ref.uid] = worker
             self.later(self._work(worker), f"pod {ref}")
         return worker

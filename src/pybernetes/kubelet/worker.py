@@ -6,8 +6,8 @@ the one before; probes, back-off and retries are timers of this worker alone. ex
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Sequence
-from typing import Protocol
+from collections.abc import Awaitable, Coroutine, Sequence
+from typing import Any, Protocol, TypeVar
 
 from msgspec.structs import replace
 
@@ -30,6 +30,7 @@ _REPORT_RETRY = 2.0
 _RECONCILE = 10.0
 _HOLD = 0.2
 _ENDING, _ENDING_LOOK = 2.0, 0.03
+T = TypeVar("T")
 _TRACELESS = (act.Prepare, act.PullImage, act.StopSandbox, act.TearDown)
 
 
@@ -68,6 +69,13 @@ class PodWorker:
         self.health: dict[str, Health] = {}
         self.observed = Observed(now=clock.now())
         self.host_ips: tuple[str, ...] = ()
+        self.longest_delay = 300.0
+        self.ending = asyncio.Event()
+        """Set once the Pod must end: whatever waits on its behalf gives up."""
+        self.conditions: dict[str, core_v1.PodCondition | None] = {}
+        """Conditions that other parts of the kubelet have something to say of, by type; None takes one away."""
+        self.hooked: set[str] = set()
+        """Containers whose preStop hook has been begun: a second, shorter stop does not begin it again."""
         self.clock = clock
         self._runtime = runtime
         self._performer = performer
@@ -86,7 +94,9 @@ class PodWorker:
         self._told: set[str] = set()
         self._started: float | None = None
         self._seen = clock.monotonic()
-        self._ending: dict[str, float] = {}
+        self._exits: dict[str, float] = {}
+        self._coming_delays: dict[str, float] = {}
+        self._news = asyncio.Event()
         self._forgotten = False
         self._reported: core_v1.PodStatus | None = None
         """What was sent last: transition times go by it, not by what others made of the status since."""
@@ -99,7 +109,8 @@ class PodWorker:
     def update(self, pod: core_v1.Pod) -> None:
         """The Pod as the API has it now."""
         self.pod = self.last = pod
-        for status in (*pod.status.initContainerStatuses, *pod.status.containerStatuses):
+        said = pod.status
+        for status in (*said.initContainerStatuses, *said.containerStatuses, *said.ephemeralContainerStatuses):
             if status.containerID or status.lastState.terminated:
                 self._restarts[status.name] = max(status.restartCount, self._restarts.get(status.name, 0))
         if pod.status.startTime:
@@ -129,7 +140,7 @@ class PodWorker:
 
     def ended(self, container: str) -> None:
         """The runtime's events say that a container has ended: look until its state says so, too."""
-        self._ending[container] = self.clock.monotonic() + _ENDING
+        self._exits[container] = self.clock.monotonic() + _ENDING
         self.wake()
 
     def took_number(self, container: str, attempt: int) -> None:
@@ -142,6 +153,39 @@ class PodWorker:
             del self._restarts[container]
             if attempt > 0:
                 self._restarts[container] = attempt - 1
+
+    async def all_ended(self, names: tuple[str, ...], seconds: float) -> None:
+        """Until none of these containers runs any more, or so many seconds are over."""
+        until = self.clock.monotonic() + seconds
+        while any(c.name in names and c.state in (State.RUNNING, State.UNKNOWN) for c in self.observed.containers):
+            left = until - self.clock.monotonic()
+            if left <= 0:
+                return
+            await self._first(self._news.wait(), self.clock.sleep(left))
+
+    async def unless_ending(self, work: Coroutine[Any, Any, T]) -> T:
+        """Does something that is of no use to a Pod that ends. Raises ActionFailed when it was given up."""
+        task, end = asyncio.ensure_future(work), asyncio.ensure_future(self.ending.wait())
+        try:
+            await asyncio.wait({task, end}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            end.cancel()
+            if not task.done():
+                task.cancel()
+        await asyncio.wait({task})
+        if task.cancelled():
+            raise ActionFailed("PodEnding", "the Pod is being stopped")
+        return task.result()
+
+    @staticmethod
+    async def _first(*works: Awaitable[object]) -> None:
+        """Until the first of them is done; the others are called off."""
+        tasks = [asyncio.ensure_future(work) for work in works]
+        try:
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in tasks:
+                task.cancel()
 
     async def run(self) -> None:
         """Works until nothing is left of the Pod here and the API does not know it."""
@@ -183,6 +227,12 @@ class PodWorker:
             self.still.set()
         else:
             self.still.clear()
+        self._news.set()
+        self._news = asyncio.Event()
+        if self.pod is None or machine.terminating(self.pod, self.observed):
+            self.ending.set()
+        else:
+            self.ending.clear()
         self._probe(group)  # before anything is decided or told: what is probed is not ready before its probe says so
         self.observed = replace(self.observed, health=self._health_of(self.observed.containers))
         actions = machine.decide(self.pod, self.observed)
@@ -210,6 +260,8 @@ class PodWorker:
         for run in containers:
             if run.state == State.EXITED and run.id not in self._messages:
                 self._messages[run.id] = await self._performer.termination_message(self, run)
+        for run in reversed(containers):  # of each name the newest last
+            self._coming_delays[run.name] = machine.next_delay(run, self.longest_delay)
         return Observed(
             now=self.clock.now(),
             sandboxes=sandboxes,
@@ -222,6 +274,8 @@ class PodWorker:
             verdict=self.verdict,
             started=self._started,
             grace=self.grace,
+            delays=dict(self._coming_delays),
+            longest_delay=self.longest_delay,
         )
 
     # -- actions ---------------------------------------------------------------------------------------------------
@@ -282,9 +336,9 @@ class PodWorker:
     # -- what follows from an observation ----------------------------------------------------------------------------
 
     def _probe(self, group: asyncio.TaskGroup) -> None:
-        """Probes exactly the containers that run."""
-        ending = self.pod is None or machine.terminating(self.pod, self.observed)
-        running = {} if ending else {r.id: r for r in self.observed.containers if r.state == State.RUNNING}
+        """Probes exactly the containers that run, to their end: the prober knows what goes on while the Pod ends."""
+        gone = self.pod is None
+        running = {} if gone else {r.id: r for r in self.observed.containers if r.state == State.RUNNING}
         for id in [id for id in self._probing if id not in running]:
             self._probing.pop(id).cancel()
             self.health.pop(id, None)
@@ -336,11 +390,11 @@ class PodWorker:
         """When to look again at containers whose end was announced but is not yet seen."""
         now = self.clock.monotonic()
         running = {c.id for c in self.observed.containers if c.state == State.RUNNING}
-        self._ending = {id: until for id, until in self._ending.items() if id in running and until > now}
-        return [_ENDING_LOOK] if self._ending else []
+        self._exits = {id: until for id, until in self._exits.items() if id in running and until > now}
+        return [_ENDING_LOOK] if self._exits else []
 
     def _around(self) -> Surroundings:
-        return Surroundings(host_ips=self.host_ips, messages=self._messages)
+        return Surroundings(host_ips=self.host_ips, messages=self._messages, conditions=self.conditions)
 
     def status(self) -> core_v1.PodStatus | None:
         """The Pod's status as of the last observation; None of a Pod that has gone."""

@@ -3,8 +3,21 @@
 import asyncio
 
 import pytest
+from tests.unit.kubelet.pods import container, pod, run
 
-from pybernetes.kubelet.executor import let_finish
+from pybernetes.aio.clock import Clock, SystemClock
+from pybernetes.aio.simulation import SimulatedClock, run_simulated
+from pybernetes.api.types import core_v1
+from pybernetes.kubelet import pod_actions as act
+from pybernetes.kubelet.cgroups import PodCgroups
+from pybernetes.kubelet.configuration import Configuration
+from pybernetes.kubelet.cri import model as m
+from pybernetes.kubelet.executor import Executor, Tools, let_finish
+from pybernetes.kubelet.pod_actions import Observed
+from pybernetes.kubelet.settings import Settings
+from pybernetes.kubelet.specs.dns import Dns
+from pybernetes.kubelet.specs.names import pod_ref
+from pybernetes.kubelet.worker import PodWorker
 
 
 async def test_a_call_that_is_called_off_ends_first():
@@ -46,3 +59,149 @@ async def test_the_error_of_a_call_is_its_callers():
 
     with pytest.raises(ValueError, match="x"):
         await let_finish(call())
+
+
+PLACES = 10
+
+
+class SlowRuntime:
+    """Sandboxes are not finished before `go`; it remembers what was begun."""
+
+    def __init__(self) -> None:
+        self.begun: list[str] = []
+        self.go = asyncio.Event()
+
+    async def run_sandbox(self, spec: m.SandboxSpec) -> str:
+        self.begun.append(f"sandbox {spec.pod.name}")
+        await self.go.wait()
+        return ""
+
+    async def stop_container(self, container: str, grace: float) -> None:
+        self.begun.append(f"stop {container} {grace:g}")
+
+    async def start_container(self, container: str) -> None:
+        self.begun.append(f"start {container}")
+
+
+class QuickMaker:
+    """Knows only the Pod's names."""
+
+    async def sandbox(self, wanted: core_v1.Pod, attempt: int) -> tuple[m.SandboxSpec, Dns]:
+        spec = m.SandboxSpec(pod_ref(wanted), attempt, "web", "", "", {}, {})
+        return spec, Dns((), (), ())
+
+
+class Quiet:
+    """Events nobody reads, hooks that take long."""
+
+    def __init__(self, clock: Clock) -> None:
+        self.clock = clock
+        self.events: list[str] = []
+        self.hooks = 0
+
+    def event(self, about: core_v1.ObjectReference, kind: str, reason: str, message: str) -> None:
+        self.events.append(f"{reason}: {message}")
+
+    async def run(self, hook: core_v1.LifecycleHandler, *about: object) -> None:
+        self.hooks += 1
+        await self.clock.sleep(hook.sleep.seconds if hook.sleep is not None else 0)
+
+
+def executor_of(runtime: SlowRuntime, clock: Clock) -> tuple[Executor, Quiet]:
+    quiet = Quiet(clock)
+    tools = Tools(
+        runtime=runtime,
+        sources=None,
+        puller=None,
+        volumes=None,
+        cgroups=PodCgroups(within=()),
+        reporter=None,
+        events=quiet,
+        hooks=quiet,
+        maker=QuickMaker(),
+        network=lambda: "",
+    )
+    settings = Settings("n1", ("192.0.2.1",), config=Configuration(resolv_conf=""), max_parallel_starts=PLACES)
+    return Executor(tools, settings, clock), quiet
+
+
+def worker_of(wanted: core_v1.Pod, executor: Executor, clock: Clock) -> PodWorker:
+    made = PodWorker(pod_ref(wanted), None, executor, None, clock)
+    made.update(wanted)
+    return made
+
+
+async def test_a_stop_does_not_wait_for_a_hundred_starts() -> None:
+    clock, runtime = SystemClock(), SlowRuntime()
+    executor, _ = executor_of(runtime, clock)
+    starts = []
+    for n in range(100):
+        new = worker_of(pod(meta={"name": f"p{n}", "uid": f"u{n}"}), executor, clock)
+        starts.append(asyncio.create_task(executor.perform(new, act.RunSandbox(0))))
+    while len(runtime.begun) < PLACES:
+        await asyncio.sleep(0)
+    old = worker_of(pod(), executor, clock)
+    await executor.perform(old, act.StopContainer("c", "c0", 5.0))
+    assert runtime.begun[PLACES:] == ["stop c0 5"]
+    runtime.go.set()
+    await asyncio.gather(*starts)
+    assert len(runtime.begun) == 101
+
+
+def stopped(
+    wanted: core_v1.Pod, *actions: act.StopContainer, observed: Observed | None = None
+) -> tuple[float, Quiet, SlowRuntime]:
+    """How long the stops took one after another, the events, and what the runtime was told."""
+    took = 0.0
+    runtime = SlowRuntime()
+    quiet: Quiet | None = None
+
+    async def main() -> None:
+        nonlocal took, quiet
+        clock = SimulatedClock(asyncio.get_running_loop(), seed=1)
+        executor, quiet = executor_of(runtime, clock)
+        worker = worker_of(wanted, executor, clock)
+        if observed is not None:
+            worker.observed = observed
+        began = clock.monotonic()
+        for action in actions:
+            await executor.perform(worker, action)
+        took = clock.monotonic() - began
+
+    run_simulated(main())
+    assert quiet is not None
+    return took, quiet, runtime
+
+
+def with_pre_stop(seconds: int) -> core_v1.Pod:
+    hook = core_v1.LifecycleHandler(sleep=core_v1.SleepAction(seconds=seconds))
+    return pod(container(lifecycle=core_v1.Lifecycle(preStop=hook)))
+
+
+def test_the_pre_stop_hook_takes_its_time_from_the_grace() -> None:
+    took, quiet, runtime = stopped(with_pre_stop(8), act.StopContainer("c", "c0", 30.0))
+    assert (took, quiet.events, runtime.begun) == (8.0, ["Killing: Stopping container c"], ["stop c0 22"])
+
+
+def test_a_hook_that_uses_up_the_grace_fails_and_term_gets_two_seconds() -> None:
+    took, quiet, runtime = stopped(with_pre_stop(80), act.StopContainer("c", "c0", 10.0))
+    assert (took, runtime.begun) == (10.0, ["stop c0 2"])
+    assert quiet.events[1:] == ["FailedPreStopHook: PreStopHook failed"]
+
+
+def test_without_grace_no_hook_is_run() -> None:
+    took, quiet, runtime = stopped(with_pre_stop(8), act.StopContainer("c", "c0", 0.0))
+    assert (took, quiet.hooks, runtime.begun) == (0.0, 0, ["stop c0 0"])
+
+
+def test_a_second_stop_does_not_run_the_hook_again() -> None:
+    actions = (act.StopContainer("c", "c0", 30.0), act.StopContainer("c", "c0", 3.0))
+    took, quiet, runtime = stopped(with_pre_stop(8), *actions)
+    assert (took, quiet.hooks, runtime.begun) == (8.0, 1, ["stop c0 22", "stop c0 3"])
+
+
+def test_a_sidecar_has_what_the_others_have_left_of_the_grace() -> None:
+    living = Observed(now=0.0, containers=(run(),))
+    action = act.StopContainer("side", "side0", 30.0, after=("c",))
+    took, _, runtime = stopped(pod(), action, observed=living)
+    assert (took, runtime.begun) == (30.0, ["stop side0 2"])

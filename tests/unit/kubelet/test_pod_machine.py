@@ -166,7 +166,7 @@ def test_a_new_image_restarts_its_container_at_once() -> None:
 def test_deletion_stops_containers_then_the_sandbox_then_tells_the_api() -> None:
     wanted = pod(meta={"deletionTimestamp": "2026-01-01T00:00:00Z", "deletionGracePeriodSeconds": 5})
     found = acts(wanted, sandboxes=(sandbox(),), containers=(run(),))
-    assert found == [act.StopContainer("c", "c0", 5.0, "Stopping container")]
+    assert found == [act.StopContainer("c", "c0", 5.0)]
     ended = (run(state=State.EXITED),)
     assert acts(wanted, sandboxes=(sandbox(),), containers=ended) == [act.StopSandbox("s0")]
     stopped = frozenset({"stop-sandbox/s0"})
@@ -188,15 +188,124 @@ def test_a_shorter_grace_overtakes_a_stop_under_way_and_a_longer_does_not() -> N
     assert acts(long, sandboxes=(sandbox(),), containers=(run(),), busy=busy) == []
 
 
-def test_sidecars_are_stopped_after_the_others() -> None:
+def test_sidecars_are_stopped_after_the_others_and_the_last_started_first() -> None:
     wanted = pod(
-        initContainers=(container("side", restartPolicy="Always"),),
+        initContainers=(container("one", restartPolicy="Always"), container("two", restartPolicy="Always")),
         meta={"deletionTimestamp": "2026-01-01T00:00:00Z"},
     )
-    both = (run(), run("side"))
-    assert [a.container for a in acts(wanted, sandboxes=(sandbox(),), containers=both)] == ["c"]
-    left = (run(state=State.EXITED), run("side"))
-    assert [a.container for a in acts(wanted, sandboxes=(sandbox(),), containers=left)] == ["side"]
+    living = (run(), run("one"), run("two"))
+    found = acts(wanted, sandboxes=(sandbox(),), containers=living)
+    assert {a.container: a.after for a in found} == {"c": (), "one": ("c", "two"), "two": ("c",)}
+    ended = (run(state=State.EXITED), run("one"), run("two"))
+    assert {a.container: a.after for a in acts(wanted, sandboxes=(sandbox(),), containers=ended)} == {
+        "one": ("two",),
+        "two": (),
+    }
+
+
+def test_without_grace_nobody_waits_for_a_turn() -> None:
+    wanted = pod(
+        initContainers=(container("side", restartPolicy="Always"),),
+        meta={"deletionTimestamp": "2026-01-01T00:00:00Z", "deletionGracePeriodSeconds": 0},
+    )
+    found = acts(wanted, sandboxes=(sandbox(),), containers=(run(), run("side")))
+    assert [a.after for a in found] == [(), ()]
+
+
+def test_sidecars_end_when_the_pod_has_finished() -> None:
+    wanted = pod(
+        policy="Never",
+        terminationGracePeriodSeconds=7,
+        initContainers=(container("side", restartPolicy="Always"),),
+    )
+    found = acts(wanted, sandboxes=(sandbox(),), containers=(run(state=State.EXITED), run("side")))
+    assert found == [act.StopContainer("side", "side0", 7.0)]
+
+
+def test_a_failed_init_container_ends_the_sidecars_too() -> None:
+    wanted = pod(policy="Never", initContainers=(container("side", restartPolicy="Always"), container("i")))
+    failed = run("i", state=State.EXITED, exit_code=1)
+    found = acts(wanted, sandboxes=(sandbox(),), containers=(run("side"), failed))
+    assert [a.key for a in found] == ["stop/side0/30"]
+
+
+def test_an_init_container_goes_by_its_own_policy_and_rules() -> None:
+    codes = core_v1.ContainerRestartRuleOnExitCodes(operator="NotIn", values=(3,))
+    rules = (core_v1.ContainerRestartRule(action="Restart", exitCodes=codes),)
+    own = container("i", restartPolicy="Never", restartPolicyRules=rules)
+    again, over = run("i", state=State.EXITED, exit_code=1), run("i", state=State.EXITED, exit_code=3)
+    wanted = pod(policy="Always", initContainers=(own,))
+    assert acts(wanted, sandboxes=(sandbox(),), containers=(again,)) == [act.PullImage("i", 1)]
+    assert acts(wanted, sandboxes=(sandbox(),), containers=(over,)) == [act.StopSandbox("s0")]
+
+
+def test_a_post_start_hook_holds_up_the_containers_after_it() -> None:
+    hook = core_v1.Lifecycle(postStart=core_v1.LifecycleHandler(sleep=core_v1.SleepAction(seconds=1)))
+    wanted = pod(container("a", lifecycle=hook), container("b"))
+    done = frozenset({"prepare", "pull/a/0", "pull/b/0"})
+    seen = {"done": done, "sandboxes": (sandbox(),)}
+    assert [a.key for a in acts(wanted, **seen)] == ["create/a"]
+    assert acts(wanted, containers=(run("a"),), busy=frozenset({"start/a0"}), **seen) == []
+    assert [a.key for a in acts(wanted, containers=(run("a"),), **seen)] == ["create/b"]
+    failed = {"create/a": Failure("CreateContainerError", "no", 2000.0)}
+    assert [a.key for a in acts(wanted, failures=failed, **seen)] == ["create/b"]
+
+
+def test_an_ephemeral_container_starts_whatever_the_others_do_and_never_again() -> None:
+    guest = core_v1.EphemeralContainer(name="e", image="busybox:1")
+    wanted = pod(initContainers=(container("i"),), ephemeralContainers=(guest,))
+    seen = {"sandboxes": (sandbox(),), "done": frozenset({"prepare", "pull/e/0", "pull/i/0"})}
+    assert [a.key for a in acts(wanted, containers=(run("i"),), **seen)] == ["create/e"]
+    ended = (run("i"), run("e", state=State.EXITED, exit_code=1))
+    assert acts(wanted, containers=ended, **seen) == []
+    assert acts(wanted, containers=(run("i"),), restarts={"e": 0}, **seen) == []
+
+
+def all_again(**fields: object) -> core_v1.Container:
+    codes = core_v1.ContainerRestartRuleOnExitCodes(operator="In", values=(42,))
+    rule = core_v1.ContainerRestartRule(action="RestartAllContainers", exitCodes=codes)
+    return container("c", restartPolicy="Never", restartPolicyRules=(rule,), **fields)
+
+
+def test_all_containers_start_anew_in_the_same_sandbox_when_a_rule_says_so() -> None:
+    wanted = pod(all_again(), container("d"), policy="Never", initContainers=(container("i"),))
+    trigger, other = run(state=State.EXITED, exit_code=42, finished=999.0), run("d")
+    init = run("i", state=State.EXITED)
+    seen = {"sandboxes": (sandbox(),), "done": frozenset({"pull/i/1"})}
+    stopped = acts(wanted, containers=(init, trigger, other), **seen)
+    assert stopped == [act.StopContainer("d", "d0", 0.0)]
+    ended = replace(other, state=State.EXITED)
+    removed = acts(wanted, containers=(init, trigger, ended), **seen)
+    assert removed == [act.RemoveContainer("i0"), act.RemoveContainer("d0")]
+    assert acts(wanted, containers=(trigger,), **seen) == [act.RemoveContainer("c0")]
+    again = acts(wanted, restarts={"i": 0, "c": 0, "d": 0}, delays={"c": 10.0}, **seen)
+    assert again == [act.CreateContainer("i", 1, "s0", 0.0)]
+
+
+def test_back_off_holds_for_a_container_that_restarts_all_again_and_again() -> None:
+    trigger = run(state=State.EXITED, exit_code=42, started=998.0, finished=999.0, restart_delay=20.0)
+    wanted = pod(all_again(), policy="Never")
+    assert acts(wanted, sandboxes=(sandbox(),), containers=(trigger,)) == []
+    assert wakes(wanted, sandboxes=(sandbox(),), containers=(trigger,)) == [1019.0]
+    done = frozenset({"pull/c/1"})
+    again = acts(wanted, sandboxes=(sandbox(),), restarts={"c": 0}, delays={"c": 40.0}, done=done)
+    assert again == [act.CreateContainer("c", 1, "s0", 40.0)]
+
+
+def test_the_longest_back_off_is_configured() -> None:
+    ended = run(attempt=7, state=State.EXITED, exit_code=1, started=100.0, finished=101.0, restart_delay=60.0)
+    done = frozenset({"pull/c/8"})
+    made = acts(pod(), containers=(ended,), sandboxes=(sandbox(),), done=done, longest_delay=60.0)
+    assert made == [act.CreateContainer("c", 8, "s0", 60.0)]
+
+
+def test_an_eviction_with_its_own_grace_outranks_the_pods() -> None:
+    for asked in (45.0, 1.0):
+        found = acts(pod(), sandboxes=(sandbox(),), containers=(run(),), verdict=Verdict("Evicted", "", asked))
+        assert found[0].grace == asked
+    deleted = pod(meta={"deletionTimestamp": "2026-01-01T00:00:00Z", "deletionGracePeriodSeconds": 5})
+    found = acts(deleted, sandboxes=(sandbox(),), containers=(run(),), verdict=Verdict("Evicted", "", 45.0))
+    assert found[0].grace == 5.0
 
 
 def test_the_active_deadline_ends_a_pod_in_time() -> None:
@@ -232,6 +341,7 @@ class World:
     """A runtime that does what it is told, fails now and then, and loses sandboxes and processes."""
 
     chance: random.Random
+    wanted: core_v1.Pod
     unlucky: bool = True
     now: float = 1000.0
     sandboxes: list[machine.Sandbox] = field(default_factory=list)
@@ -239,6 +349,7 @@ class World:
     done: set[str] = field(default_factory=set)
     failures: dict[str, Failure] = field(default_factory=dict)
     restarts: dict[str, int] = field(default_factory=dict)
+    delays: dict[str, float] = field(default_factory=dict)
     exit_codes: dict[str, int] = field(default_factory=dict)
     deleted: bool = False
     forgotten: bool = False
@@ -252,6 +363,7 @@ class World:
             done=frozenset(self.done),
             failures=dict(self.failures),
             restarts=dict(self.restarts),
+            delays=dict(self.delays),
             started=900.0,
         )
 
@@ -278,6 +390,7 @@ class World:
                 self.containers = [c for c in self.containers if c.sandbox != action.sandbox]
             case act.CreateContainer():
                 assert all(c.attempt < action.attempt for c in self.containers if c.name == action.container)
+                assert not machine.restarting_all(self.wanted, self.observe()), "started while all are taken away"
                 self.restarts[action.container] = action.attempt
                 self.containers.append(
                     run(
@@ -292,10 +405,15 @@ class World:
                 )
             case act.StartContainer():
                 self._set(action.id, state=State.RUNNING, started=self.now)
+            case act.StopContainer() if self._running(action.after):
+                return  # it waits for its turn
             case act.StopContainer():
                 self._set(action.id, state=State.EXITED, finished=self.now, exit_code=137)
             case act.RemoveContainer():
                 assert not any(c.id == action.id and c.state == State.RUNNING for c in self.containers)
+                gone = next((c for c in self.containers if c.id == action.id), None)
+                if gone is not None:
+                    self.delays[gone.name] = machine.next_delay(gone, 300.0)
                 self.containers = [c for c in self.containers if c.id != action.id]
             case act.FinalDelete():
                 assert not any(c.state == State.RUNNING for c in self.containers)
@@ -308,6 +426,9 @@ class World:
     def _set(self, id: str, **fields: object) -> None:
         self.containers = [replace(c, **fields) if c.id == id else c for c in self.containers]
 
+    def _running(self, names: tuple[str, ...]) -> bool:
+        return any(c.name in names and c.state == State.RUNNING for c in self.containers)
+
     def _id(self, prefix: str) -> str:
         self.count += 1
         return f"{prefix}{self.count}"
@@ -319,7 +440,9 @@ class World:
             if c.state == State.RUNNING and (
                 c.name in self.exit_codes or (self.unlucky and self.chance.random() < 0.05)
             ):
-                self._set(c.id, state=State.EXITED, finished=self.now, exit_code=self.exit_codes.get(c.name, 1))
+                bad = self.unlucky and self.chance.random() < 0.3
+                code = self.chance.choice([0, 1, 42]) if bad else self.exit_codes.get(c.name, 1)
+                self._set(c.id, state=State.EXITED, finished=self.now, exit_code=code)
         if self.unlucky and self.chance.random() < 0.03:  # a power cut
             self.sandboxes = [replace(s, ready=False) for s in self.sandboxes]
             for c in self.containers:
@@ -343,19 +466,32 @@ class World:
         return found
 
 
+def restarting(draw: st.DrawFn, name: str, policies: list[str | None], operators: list[str]) -> core_v1.Container:
+    """A container with a policy, and perhaps a rule, of its own."""
+    policy = draw(st.sampled_from(policies))
+    rules: tuple[core_v1.ContainerRestartRule, ...] = ()
+    if policy in ("Never", "OnFailure") and draw(st.booleans()):
+        codes = core_v1.ContainerRestartRuleOnExitCodes(operator=draw(st.sampled_from(operators)), values=(42,))
+        action = draw(st.sampled_from(["Restart", machine.RESTART_ALL]))
+        rules = (core_v1.ContainerRestartRule(action=action, exitCodes=codes),)
+    return container(name, restartPolicy=policy, restartPolicyRules=rules)
+
+
 @st.composite
 def pods(draw: st.DrawFn) -> core_v1.Pod:
     names = ["a", "b"][: draw(st.integers(1, 2))]
     inits = tuple(
-        container(f"i{n}", restartPolicy=draw(st.sampled_from([None, "Always"])))
-        for n in range(draw(st.integers(0, 2)))
+        restarting(draw, f"i{n}", [None, "Always", "Always", "Never", "OnFailure"], ["In"])
+        for n in range(draw(st.integers(0, 3)))
     )
+    guests = tuple(core_v1.EphemeralContainer(name="e", image="busybox:1") for _ in range(draw(st.integers(0, 1))))
     policy = draw(st.sampled_from(["Always", "OnFailure", "Never"]))
-    return pod(*(container(n) for n in names), policy=policy, initContainers=inits)
+    mains = [restarting(draw, n, [None, None, "Never", "OnFailure", "Always"], ["In", "NotIn"]) for n in names]
+    return pod(*mains, policy=policy, initContainers=inits, ephemeralContainers=guests)
 
 
 def world(wanted: core_v1.Pod, seed: int) -> World:
-    made = World(random.Random(seed))
+    made = World(random.Random(seed), wanted)
     made.exit_codes = {c.name: 0 for c in wanted.spec.initContainers if not machine.is_sidecar(c)}
     return made
 
@@ -374,7 +510,7 @@ def calm(made: World, wanted: core_v1.Pod | None) -> None:
     raise AssertionError(f"never at rest: {decide(wanted, made.observe())}")
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(wanted=pods(), seed=st.integers(0, 10_000), steps=st.integers(0, 40))
 def test_a_pod_comes_to_rest_whatever_happened(wanted: core_v1.Pod, seed: int, steps: int) -> None:
     made = world(wanted, seed)
@@ -387,14 +523,15 @@ def test_a_pod_comes_to_rest_whatever_happened(wanted: core_v1.Pod, seed: int, s
     if machine.finished(wanted, observed):
         assert not running
     else:
-        assert {c.name for c in wanted.spec.containers} <= running | {
-            c.name for c in made.containers if c.state == State.EXITED and wanted.spec.restartPolicy != "Always"
-        }
+        newest = {name: runs[0] for name, runs in machine.by_name(observed).items()}
+        for main in wanted.spec.containers:
+            assert main.name in running or not machine.may_restart(wanted, main, newest[main.name])
+        assert {c.name for c in wanted.spec.initContainers if machine.is_sidecar(c)} <= running
         assert sum(s.ready for s in made.sandboxes) == 1
     assert decide(wanted, observed) == ()
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(wanted=pods(), seed=st.integers(0, 10_000), steps=st.integers(0, 30))
 def test_a_deleted_pod_ends_and_leaves_nothing(wanted: core_v1.Pod, seed: int, steps: int) -> None:
     made = world(wanted, seed)

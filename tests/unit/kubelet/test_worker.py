@@ -4,14 +4,15 @@ import asyncio
 from collections.abc import Awaitable, Sequence
 from contextlib import suppress
 
+import pytest
 from msgspec.structs import replace
 from tests.unit.kubelet.pods import REF, pod, run, sandbox
 
 from pybernetes.aio.simulation import SimulatedClock, run_simulated
 from pybernetes.api.types import core_v1
 from pybernetes.kubelet import pod_actions as act
-from pybernetes.kubelet.cri.model import Container, Sandbox
-from pybernetes.kubelet.worker import PodWorker
+from pybernetes.kubelet.cri.model import Container, Sandbox, State
+from pybernetes.kubelet.worker import ActionFailed, PodWorker
 
 
 class Node:
@@ -132,6 +133,45 @@ def test_what_others_made_of_our_conditions_is_put_right_after_ten_seconds() -> 
         await node.clock.sleep(11)
         assert ready(node.in_api.status)
         assert len(node.sent) - before <= 4
+        await end(task)
+
+    run_simulated(main())
+
+
+def test_work_for_a_pod_that_ends_is_given_up() -> None:
+    async def main() -> None:
+        node, worker, task = await started(0.01)
+
+        async def pull() -> None:
+            await asyncio.Event().wait()
+
+        pulling = asyncio.create_task(worker.unless_ending(pull()))
+        await node.clock.sleep(1)
+        assert not pulling.done()
+        gone = replace(node.in_api.metadata, deletionTimestamp="2026-01-01T00:00:00Z")
+        node.in_api = replace(node.in_api, metadata=gone)
+        worker.update(node.in_api)
+        await node.clock.sleep(1)
+        with pytest.raises(ActionFailed):
+            await pulling
+        await end(task)
+
+    run_simulated(main())
+
+
+def test_a_sidecar_waits_for_the_others_but_no_longer_than_it_may() -> None:
+    async def main() -> None:
+        node, worker, task = await started(0.01)
+        began = node.clock.monotonic()
+        await worker.all_ended(("c",), 5.0)
+        assert node.clock.monotonic() - began == 5.0
+        waiting = asyncio.create_task(worker.all_ended(("c",), 100.0))
+        await node.clock.sleep(1)
+        assert not waiting.done()
+        node.made = [replace(node.made[0], state=State.EXITED)]
+        worker.wake()
+        await node.clock.sleep(0.001)
+        assert waiting.done()
         await end(task)
 
     run_simulated(main())

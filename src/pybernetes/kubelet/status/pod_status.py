@@ -27,9 +27,12 @@ READY_TO_START, INITIALIZED, CONTAINERS_READY, READY, SCHEDULED = (
     "Ready",
     "PodScheduled",
 )
+RESTARTING_ALL = "AllContainersRestarting"
 DISRUPTION = "DisruptionTarget"
 """Of a Pod that is ended for the node's sake or another Pod's, not its own. Others set it, too."""
-OURS = (READY_TO_START, INITIALIZED, READY, CONTAINERS_READY, SCHEDULED)
+OURS = (READY_TO_START, INITIALIZED, READY, CONTAINERS_READY, SCHEDULED, RESTARTING_ALL)
+_ALL_MESSAGES = 12 * 1024
+"""Bytes of all termination messages of a Pod together."""
 
 
 class Surroundings(Struct, frozen=True):
@@ -41,6 +44,10 @@ class Surroundings(Struct, frozen=True):
     """Image id to a name with digest: what imageID shows."""
     messages: Mapping[str, str] = {}
     """Container id to its termination message."""
+    conditions: Mapping[str, core_v1.PodCondition | None] = {}
+    """By type, what other parts of the kubelet say; None takes a condition away."""
+    most: int = 4096
+    """Bytes of one termination message."""
 
 
 def pod_status(pod: core_v1.Pod, observed: Observed, around: Surroundings) -> core_v1.PodStatus:
@@ -51,6 +58,9 @@ def pod_status(pod: core_v1.Pod, observed: Observed, around: Surroundings) -> co
             return _refused(pod, observed.verdict, around)
         if old.phase == "Failed":
             return old
+    spec = pod.spec
+    count = len(spec.initContainers) + len(spec.containers) + len(spec.ephemeralContainers)
+    around = replace(around, most=min(around.most, _ALL_MESSAGES // max(1, count)))
     inits = tuple(_container(pod, c, observed, around, old.initContainerStatuses) for c in pod.spec.initContainers)
     mains = tuple(_container(pod, c, observed, around, old.containerStatuses) for c in pod.spec.containers)
     guests = _ephemeral(pod, observed, around)
@@ -69,11 +79,15 @@ def pod_status(pod: core_v1.Pod, observed: Observed, around: Surroundings) -> co
         podIPs=tuple(core_v1.PodIP(ip=ip) for ip in ips),
         startTime=started,
         initContainerStatuses=inits,
-        containerStatuses=mains,
-        ephemeralContainerStatuses=guests,
+        containerStatuses=tuple(sorted(mains, key=_name)),
+        ephemeralContainerStatuses=tuple(sorted(guests, key=_name)),
         qosClass=old.qosClass or qos_class(pod),
     )
-    return replace(status, conditions=_conditions(pod, status, observed))
+    return replace(status, conditions=_conditions(pod, status, observed, around))
+
+
+def _name(status: core_v1.ContainerStatus) -> str:
+    return status.name
 
 
 def _refused(pod: core_v1.Pod, verdict: act.Verdict, around: Surroundings) -> core_v1.PodStatus:
@@ -193,7 +207,7 @@ def _remembered(old: core_v1.ContainerStatus, run: Container) -> core_v1.Contain
 def _state(
     pod: core_v1.Pod, spec: core_v1.Container, run: Container, observed: Observed, around: Surroundings
 ) -> core_v1.ContainerState:
-    if run.state == State.RUNNING:
+    if run.state == State.RUNNING and not _in_post_start(spec, run, observed):
         return core_v1.ContainerState(running=core_v1.ContainerStateRunning(startedAt=rfc3339(run.started)))
     if run.state == State.EXITED:
         waiting = _will_restart(pod, spec, run, observed)
@@ -201,6 +215,12 @@ def _state(
             return core_v1.ContainerState(waiting=waiting)
         return core_v1.ContainerState(terminated=_terminated(run, around))
     return core_v1.ContainerState(waiting=_waiting(pod, spec, observed, run))
+
+
+def _in_post_start(spec: core_v1.Container, run: Container, observed: Observed) -> bool:
+    """Whether its postStart hook still runs: until it ends the container does not count as running."""
+    hook = spec.lifecycle.postStart if spec.lifecycle is not None else None
+    return hook is not None and act.StartContainer(run.name, run.id).key in observed.busy
 
 
 def _will_restart(
@@ -222,6 +242,9 @@ def _will_restart(
         where = f"pod={meta.name}_{meta.namespace}({meta.uid})"
         message = f"back-off {shown} restarting failed container={spec.name} {where}"
         return core_v1.ContainerStateWaiting(reason="CrashLoopBackOff", message=message)
+    failure = observed.failures.get(act.StartContainer(run.name, run.id).key)
+    if failure is not None and machine.may_restart(pod, spec, run):
+        return _failed(spec, failure, observed.now)
     return None
 
 
@@ -230,11 +253,16 @@ def _terminated(run: Container, around: Surroundings) -> core_v1.ContainerStateT
     return core_v1.ContainerStateTerminated(
         exitCode=run.exit_code,
         reason=reason,
-        message=around.messages.get(run.id, run.message),
+        message=_shortened(around.messages.get(run.id, run.message), around.most),
         startedAt=rfc3339(run.started) if run.started else None,
         finishedAt=rfc3339(run.finished) if run.finished else None,
         containerID=f"{around.runtime}://{run.id}",
     )
+
+
+def _shortened(text: str, most: int) -> str:
+    data = text.encode()
+    return text if len(data) <= most else data[:most].decode(errors="ignore")
 
 
 def _waiting(
@@ -300,18 +328,13 @@ def _phase(
         verdict = act.Verdict("DeadlineExceeded", "Pod was active on the node longer than the specified deadline")
     if verdict is not None:
         return "Running" if living else "Failed", verdict.reason, verdict.message
-    if machine.finished(pod, observed):
-        failed = any(s.state.terminated and s.state.terminated.exitCode for s in (*mains,))
-        failed |= any(
-            s.state.terminated and s.state.terminated.exitCode
-            for s, c in zip(inits, pod.spec.initContainers, strict=True)
-            if not machine.is_sidecar(c)
-        )
+    if machine.finished(pod, observed) and not living:
+        regular = (s for s, c in zip(inits, pod.spec.initContainers, strict=True) if not machine.is_sidecar(c))
+        failed = any(s.state.terminated and s.state.terminated.exitCode for s in (*mains, *regular))
         return "Failed" if failed else "Succeeded", "", ""
     if pod.metadata.deletionTimestamp is not None and not living:
         return _phase_at_end(pod, mains), "", ""
-    seen = machine.by_name(observed)
-    began = all(c.name in seen and seen[c.name][0].state != State.CREATED for c in pod.spec.containers)
+    began = all(s.state.waiting is None or s.lastState.terminated is not None for s in mains)
     return "Running" if began or (old.phase == "Running") else "Pending", "", ""
 
 
@@ -323,7 +346,9 @@ def _phase_at_end(pod: core_v1.Pod, mains: Sequence[core_v1.ContainerStatus]) ->
     return "Failed" if any(t.exitCode for t in ended) else "Succeeded"
 
 
-def _conditions(pod: core_v1.Pod, status: core_v1.PodStatus, observed: Observed) -> tuple[core_v1.PodCondition, ...]:
+def _conditions(
+    pod: core_v1.Pod, status: core_v1.PodStatus, observed: Observed, around: Surroundings
+) -> tuple[core_v1.PodCondition, ...]:
     """Ours computed, those of others kept."""
     now = rfc3339(observed.now)
     seen = machine.by_name(observed)
@@ -334,7 +359,12 @@ def _conditions(pod: core_v1.Pod, status: core_v1.PodStatus, observed: Observed)
         _ready_condition(pod, status, gates=True),
         _ready_condition(pod, status, gates=False),
         _condition(SCHEDULED, True),
+        *_restarting_all_condition(pod, status, observed),
     ]
+    told = {kind: condition for kind, condition in around.conditions.items() if condition is not None}
+    if observed.verdict is not None and observed.verdict.disruption:
+        told[DISRUPTION] = _condition(DISRUPTION, True, "TerminationByKubelet", observed.verdict.disruption)
+    wanted += told.values()
     old = {c.type: c for c in pod.status.conditions}
     found = []
     for condition in wanted:
@@ -342,14 +372,24 @@ def _conditions(pod: core_v1.Pod, status: core_v1.PodStatus, observed: Observed)
         same = before is not None and before.status == condition.status
         since = before.lastTransitionTime if same and before else now
         found.append(replace(condition, lastTransitionTime=since, observedGeneration=pod.metadata.generation))
-    verdict = observed.verdict
-    if verdict is not None and verdict.disruption:
-        last = old.get(DISRUPTION)
-        since = last.lastTransitionTime if last is not None and last.status == "True" else now
-        made = _condition(DISRUPTION, True, "TerminationByKubelet", verdict.disruption)
-        found.append(replace(made, lastTransitionTime=since, observedGeneration=pod.metadata.generation))
-    ours = {c.type for c in found}
-    return (*found, *(c for c in pod.status.conditions if c.type not in ours))
+    written = {*OURS, *around.conditions, *told}
+    return (*found, *(c for c in pod.status.conditions if c.type not in written))
+
+
+def _restarting_all_condition(
+    pod: core_v1.Pod, status: core_v1.PodStatus, observed: Observed
+) -> Iterable[core_v1.PodCondition]:
+    """Only of Pods with a rule that could make it true (KEP-5532)."""
+    every = (*pod.spec.initContainers, *pod.spec.containers)
+    if not any(r.action == machine.RESTART_ALL for c in every for r in c.restartPolicyRules):
+        return
+    if status.phase in ("Succeeded", "Failed"):
+        yield _condition(RESTARTING_ALL, False, "PodCompleted" if status.phase == "Succeeded" else "PodFailed")
+    elif machine.restarting_all(pod, observed) and not machine.terminating(pod, observed):
+        reason = "RestartAllContainersStarted"
+        yield _condition(RESTARTING_ALL, True, reason, "container exited with restart policy rule")
+    else:
+        yield _condition(RESTARTING_ALL, False)
 
 
 def _condition(kind: str, status: bool, reason: str = "", message: str = "") -> core_v1.PodCondition:
@@ -362,7 +402,9 @@ def _initialized_condition(
     if status.phase == "Succeeded":
         return _condition(INITIALIZED, True, "PodCompleted")
     left = _incomplete(pod, seen, observed)
-    if left:
+    before = {c.type: c.status for c in pod.status.conditions}
+    again = any(c.type == RESTARTING_ALL for c in pod.status.conditions) and before.get(INITIALIZED) == "True"
+    if left and not again:
         message = f"containers with incomplete status: [{' '.join(left)}]"
         return _condition(INITIALIZED, False, "ContainersNotInitialized", message)
     return _condition(INITIALIZED, True)
@@ -383,9 +425,10 @@ def _ready_condition(pod: core_v1.Pod, status: core_v1.PodStatus, *, gates: bool
         held = {c.type: c.status for c in pod.status.conditions}
         missing = [g.conditionType for g in pod.spec.readinessGates if held.get(g.conditionType) != "True"]
         if missing:
-            shown = "\n".join(
-                f'corresponding condition of pod readiness gate "{g}" '
-                + ("does not exist." if g not in held else 'is not "True".')
+            shown = ", ".join(
+                f'the status of pod readiness gate "{g}" is not "True", but {held[g]}'
+                if g in held
+                else f'corresponding condition of pod readiness gate "{g}" does not exist.'
                 for g in missing
             )
             return _condition(kind, False, "ReadinessGatesNotReady", shown)

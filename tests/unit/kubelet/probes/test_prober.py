@@ -8,10 +8,11 @@ from tests.unit.kubelet.pods import container, run
 
 from pybernetes.aio.simulation import EPOCH, SimulatedClock, run_simulated
 from pybernetes.api.types import core_v1
+from pybernetes.kubelet import metrics
 from pybernetes.kubelet.cri.model import ExecResult
 from pybernetes.kubelet.hooks import Hooks
 from pybernetes.kubelet.pod_actions import Health
-from pybernetes.kubelet.probes.prober import Prober, has_probes
+from pybernetes.kubelet.probes.prober import Prober, Target, has_probes
 
 EXEC = core_v1.ExecAction(command=("check",))
 
@@ -22,8 +23,10 @@ class Container:
     def __init__(self, healthy: Callable[[float], bool], clock: SimulatedClock) -> None:
         self._healthy = healthy
         self._clock = clock
+        self.asked: list[tuple[str, ...]] = []
 
     async def exec(self, container: str, command: tuple[str, ...], timeout: float) -> ExecResult:
+        self.asked.append(command)
         ok = self._healthy(self._clock.monotonic())
         return ExecResult(0 if ok else 1, b"", b"" if ok else b"no")
 
@@ -33,6 +36,9 @@ def history(
     healthy: Callable[[float], bool],
     seconds: float,
     old: core_v1.ContainerStatus | None = None,
+    *,
+    ends: float = 1e9,
+    jitter: float = 0.0,
 ) -> tuple[list[tuple[float, Health]], list[str]]:
     """When health changed to what, and what was told."""
     changes: list[tuple[float, Health]] = []
@@ -41,12 +47,14 @@ def history(
     async def main() -> None:
         clock = SimulatedClock(asyncio.get_running_loop())
         hooks = Hooks(Container(healthy, clock), clock)
-        prober = Prober(wanted, run(started=EPOCH), "10.0.0.7", hooks, clock)
+        prober = Prober(Target(wanted, run(started=EPOCH), "10.0.0.7"), hooks, clock, jitter)
         changes.append((0.0, prober.begin(old)))
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await prober.run(
-                    lambda health: changes.append((clock.monotonic(), health)), lambda reason, text: told.append(text)
+                    lambda health: changes.append((clock.monotonic(), health)),
+                    lambda reason, text: told.append(text),
+                    lambda: clock.monotonic() >= ends,
                 )
 
     run_simulated(main())
@@ -74,7 +82,7 @@ def test_liveness_asks_for_a_restart() -> None:
     probe = core_v1.Probe(exec=EXEC, periodSeconds=2, failureThreshold=2, terminationGracePeriodSeconds=4)
     found, told = history(container(livenessProbe=probe), lambda t: t < 3, 10)
     assert found[-1][0] == 6.0
-    assert found[-1][1].unhealthy == "Container c failed liveness probe, will be restarted"
+    assert found[-1][1].unhealthy == "Container c failed liveness probe"
     assert found[-1][1].grace == 4.0
     assert "Liveness probe failed: no" in told
 
@@ -96,3 +104,57 @@ def test_a_container_that_was_ready_stays_so_when_the_kubelet_restarts() -> None
     old = core_v1.ContainerStatus(name="c", ready=True, started=True)
     found, _ = history(container(readinessProbe=probe), lambda t: True, 5, old)
     assert found == [(0.0, Health(ready=True))]
+
+
+def test_a_container_that_is_unhealthy_is_asked_no_more() -> None:
+    metrics.forget_probes(run().pod.uid)
+    probe = core_v1.Probe(exec=EXEC, periodSeconds=1, failureThreshold=2)
+    history(container(livenessProbe=probe), lambda t: False, 30)
+    assert {labels[:2]: n for labels, n in metrics.PROBES.values.items()} == {("Liveness", "failed"): 2}
+
+
+def test_readiness_alone_is_asked_while_the_pod_ends() -> None:
+    wanted = container(
+        livenessProbe=core_v1.Probe(exec=EXEC, periodSeconds=1, failureThreshold=1),
+        readinessProbe=core_v1.Probe(exec=EXEC, periodSeconds=1, failureThreshold=1),
+    )
+    found, told = history(wanted, lambda t: t < 5, 10, ends=4)
+    assert found[-1] == (5.0, Health(ready=False))
+    assert all(text.startswith("Readiness") for text in told)
+
+
+def test_a_pod_that_ends_before_it_has_started_is_left_in_peace() -> None:
+    wanted = container(startupProbe=core_v1.Probe(exec=EXEC, periodSeconds=1, failureThreshold=5))
+    found, told = history(wanted, lambda t: False, 20, ends=2.5)
+    assert found == [(0.0, Health(started=False, ready=False))]
+    assert len(told) == 3
+
+
+def test_success_may_have_to_come_more_than_once() -> None:
+    probe = core_v1.Probe(exec=EXEC, periodSeconds=1, successThreshold=3)
+    found, _ = history(container(readinessProbe=probe), lambda t: t != 1, 10)
+    assert found == [(0.0, Health(ready=False)), (4.0, Health(ready=True))]
+
+
+def test_probes_of_containers_that_ran_before_the_kubelet_are_spread() -> None:
+    probe = core_v1.Probe(exec=EXEC, periodSeconds=10)
+    found, _ = history(container(readinessProbe=probe), lambda t: True, 20, jitter=0.25)
+    assert found == [(0.0, Health(ready=False)), (2.5, Health(ready=True))]
+
+
+def test_a_probe_that_cannot_be_made_says_nothing_of_the_container() -> None:
+    metrics.forget_probes(run().pod.uid)
+    probe = core_v1.Probe(httpGet=core_v1.HTTPGetAction(port="nowhere"), periodSeconds=1, failureThreshold=1)
+    found, told = history(container(livenessProbe=probe), lambda t: True, 2.5)
+    assert found == [(0.0, Health())]
+    assert told == ["Liveness probe errored and resulted in unknown state: couldn't find port: nowhere"] * 3
+    assert {labels[1] for labels in metrics.PROBES.values} == {"unknown"}
+
+
+def test_counts_go_with_the_pod() -> None:
+    metrics.forget_probes(run().pod.uid)
+    history(container(readinessProbe=core_v1.Probe(exec=EXEC, periodSeconds=1)), lambda t: True, 4.5)
+    assert list(metrics.PROBES.values.items()) == [(("Readiness", "successful", "c", "web", "default", "uid-1"), 5)]
+    metrics.forget_probes(run().pod.uid)
+    assert not metrics.PROBES.values
+    assert not metrics.PROBE_SECONDS.values

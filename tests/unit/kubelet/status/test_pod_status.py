@@ -165,3 +165,114 @@ def test_the_same_world_gives_the_same_status() -> None:
     first = status(wanted, sandboxes=(sandbox(),), containers=(run(),))
     again = status(replace(wanted, status=first), now=NOW + 99, sandboxes=(sandbox(),), containers=(run(),))
     assert again == first
+
+
+HOOK = core_v1.Lifecycle(postStart=core_v1.LifecycleHandler(sleep=core_v1.SleepAction(seconds=9)))
+
+
+def test_a_container_does_not_count_as_running_before_its_post_start_hook_has_ended() -> None:
+    seen = {"sandboxes": (sandbox(),), "containers": (run(),)}
+    found = status(pod(container(lifecycle=HOOK)), busy=frozenset({"start/c0"}), **seen)
+    assert found.containerStatuses[0].state.waiting == core_v1.ContainerStateWaiting(reason="ContainerCreating")
+    assert found.phase == "Pending"
+    assert status(pod(container(lifecycle=HOOK)), **seen).phase == "Running"
+
+
+def test_a_failed_post_start_hook_is_the_reason_until_back_off_is() -> None:
+    failed = {"start/c0": Failure("PostStartHookError", "Exec lifecycle hook failed", NOW + 5)}
+    ended = run(state=State.EXITED, exit_code=137, finished=NOW - 1)
+    found = status(pod(container(lifecycle=HOOK)), sandboxes=(sandbox(),), containers=(ended,), failures=failed)
+    assert found.containerStatuses[0].state.waiting.reason == "PostStartHookError"
+    assert found.containerStatuses[0].lastState.terminated.exitCode == 137
+    again = replace(ended, restart_delay=10.0, started=NOW - 2)
+    found = status(pod(container(lifecycle=HOOK)), sandboxes=(sandbox(),), containers=(again,), failures=failed)
+    assert found.containerStatuses[0].state.waiting.reason == "CrashLoopBackOff"
+
+
+def test_a_pod_is_not_over_before_its_sidecars_have_ended() -> None:
+    wanted = pod(policy="Never", initContainers=(container("side", restartPolicy="Always"),))
+    ended = run(state=State.EXITED)
+    assert status(wanted, sandboxes=(sandbox(),), containers=(ended, run("side"))).phase == "Running"
+    over = status(wanted, containers=(ended, run("side", state=State.EXITED, exit_code=143)))
+    assert over.phase == "Succeeded"
+
+
+def test_sidecars_count_for_ready_and_initialized() -> None:
+    wanted = pod(initContainers=(container("side", restartPolicy="Always"),))
+    slow = {"side0": Health(started=False, ready=False)}
+    found = status(wanted, sandboxes=(sandbox(),), containers=(run("side"),), health=slow)
+    assert condition(found, "Initialized").message == "containers with incomplete status: [side]"
+    assert found.phase == "Pending"
+    unready = {"side0": Health(ready=False)}
+    found = status(wanted, sandboxes=(sandbox(),), containers=(run("side"), run()), health=unready)
+    assert condition(found, "Initialized").status == "True"
+    assert condition(found, "ContainersReady").message == "containers with unready status: [side]"
+    assert found.initContainerStatuses[0].started
+
+
+def test_a_failed_init_container_fails_the_pod_by_its_own_policy() -> None:
+    wanted = pod(initContainers=(container("i", restartPolicy="Never"),))
+    found = status(wanted, containers=(run("i", state=State.EXITED, exit_code=1),))
+    assert found.phase == "Failed"
+
+
+def test_a_restart_of_all_containers_shows_in_a_condition_and_keeps_the_pod_initialized() -> None:
+    codes = core_v1.ContainerRestartRuleOnExitCodes(operator="In", values=(42,))
+    rule = core_v1.ContainerRestartRule(action="RestartAllContainers", exitCodes=codes)
+    one = container(restartPolicy="Never", restartPolicyRules=(rule,))
+    wanted = pod(one, policy="Never", initContainers=(container("i"),))
+    init = run("i", state=State.EXITED)
+    quiet = status(wanted, sandboxes=(sandbox(),), containers=(init, run()))
+    assert condition(quiet, "AllContainersRestarting").status == "False"
+    before = replace(wanted, status=quiet)
+    trigger = run(state=State.EXITED, exit_code=42)
+    begun = status(before, sandboxes=(sandbox(),), containers=(init, trigger))
+    restarting = condition(begun, "AllContainersRestarting")
+    assert (restarting.status, restarting.reason) == ("True", "RestartAllContainersStarted")
+    again = status(replace(wanted, status=begun), sandboxes=(sandbox(),), restarts={"c": 0, "i": 0})
+    assert condition(again, "AllContainersRestarting").status == "False"
+    assert condition(again, "Initialized").status == "True"
+    assert again.phase == "Running"
+    one = again.containerStatuses[0]
+    assert (one.restartCount, one.lastState.terminated.exitCode) == (0, 42)
+
+
+def test_termination_messages_share_twelve_kibibytes() -> None:
+    names = ("a", "b", "c", "d")
+    wanted = pod(*(container(n) for n in names), policy="Never")
+    ended = tuple(run(n, state=State.EXITED) for n in names)
+    around = Surroundings(host_ips=(), messages={f"{n}0": "\u00e9" * 2048 for n in names})
+    found = pod_status(wanted, Observed(now=NOW, containers=ended), around)
+    assert [len(s.state.terminated.message.encode()) for s in found.containerStatuses] == [3072] * 4
+
+
+def test_containers_are_listed_by_name_and_init_containers_in_their_order() -> None:
+    found = status(pod(container("b"), container("a"), initContainers=(container("y"), container("x"))))
+    assert [s.name for s in found.containerStatuses] == ["a", "b"]
+    assert [s.name for s in found.initContainerStatuses] == ["y", "x"]
+
+
+def test_an_eviction_marks_the_pod_as_disrupted_and_other_parts_have_their_conditions() -> None:
+    verdict = Verdict("Evicted", "The node was low on resource: memory. ", disruption="low on memory")
+    found = status(pod(), verdict=verdict, sandboxes=(sandbox(),), containers=(run(),))
+    target = condition(found, "DisruptionTarget")
+    assert (target.status, target.reason, target.message) == ("True", "TerminationByKubelet", "low on memory")
+    assert (found.phase, found.reason) == ("Running", "Evicted")
+    told = core_v1.PodCondition(type="PodResizePending", status="True", reason="Deferred")
+    observed = Observed(now=NOW)
+    pending = pod_status(pod(), observed, replace(AROUND, conditions={"PodResizePending": told}))
+    assert condition(pending, "PodResizePending").lastTransitionTime == rfc3339(NOW)
+    after = replace(AROUND, conditions={"PodResizePending": None})
+    taken = pod_status(replace(pod(), status=pending), observed, after)
+    assert "PodResizePending" not in {c.type for c in taken.conditions}
+
+
+def test_a_readiness_gate_says_what_is_missing() -> None:
+    gates = (core_v1.PodReadinessGate(conditionType="a"), core_v1.PodReadinessGate(conditionType="b"))
+    held = (core_v1.PodCondition(type="a", status="False"),)
+    wanted = replace(pod(readinessGates=gates), status=core_v1.PodStatus(conditions=held))
+    found = status(wanted, sandboxes=(sandbox(),), containers=(run(),))
+    assert condition(found, "Ready").message == (
+        'the status of pod readiness gate "a" is not "True", but False, '
+        'corresponding condition of pod readiness gate "b" does not exist.'
+    )
