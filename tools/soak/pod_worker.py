@@ -12,7 +12,7 @@ import logging
 import random
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -77,6 +77,21 @@ class MemoryRuntime:
         self._containers: dict[str, m.Container] = {}
         self._events: asyncio.Queue[RuntimeEvent] = asyncio.Queue()
         self._count = 0
+
+    async def image_folder(self) -> str:
+        """There is no disk."""
+        return ""
+
+    async def layers(self, uid: str) -> Mapping[str, m.Layer]:
+        """Nothing is written."""
+        return {}
+
+    async def used_images(self) -> frozenset[str]:
+        """Every image is taken for used."""
+        return frozenset(image.id for image in await self.images())
+
+    async def remove_image(self, id: str) -> None:
+        """Never asked for: every image is used."""
 
     # -- trouble -------------------------------------------------------------------------------------------------------
 

@@ -7,6 +7,7 @@ As client-go's: an event that happens again is counted up in the one there is; m
 import asyncio
 import logging
 from collections import OrderedDict
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -75,14 +76,24 @@ class EventRecorder:
         self._buckets: OrderedDict[tuple[object, ...], _Bucket] = OrderedDict()
 
     def event(
-        self, about: Struct | core_v1.ObjectReference, kind: Literal["Normal", "Warning"], reason: str, message: str
+        self,
+        about: Struct | core_v1.ObjectReference,
+        kind: Literal["Normal", "Warning"],
+        reason: str,
+        message: str,
+        *,
+        annotations: Mapping[str, str] | None = None,
     ) -> None:
         """Tells something about an object. `reason` is one CamelCase word, `message` a sentence."""
         ref = about if isinstance(about, core_v1.ObjectReference) else reference(about)
         now = self._clock.now()
         stamp = rfc3339(now)
         made = core_v1.Event(
-            metadata=meta_v1.ObjectMeta(name=f"{ref.name}.{self._moment(now):x}", namespace=ref.namespace or "default"),
+            metadata=meta_v1.ObjectMeta(
+                name=f"{ref.name}.{self._moment(now):x}",
+                namespace=ref.namespace or "default",
+                annotations=annotations or {},
+            ),
             involvedObject=ref,
             reason=reason,
             message=message[:1024],

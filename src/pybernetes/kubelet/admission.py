@@ -72,6 +72,8 @@ class Decision(Struct, frozen=True):
 
     refused: Verdict | None = None
     preempted: tuple[core_v1.Pod, ...] = ()
+    short: str = ""
+    """The resource for which they must."""
 
 
 Check: TypeAlias = Callable[[core_v1.Pod, Host], Verdict | None]
@@ -95,7 +97,7 @@ def admit(pod: core_v1.Pod, others: Iterable[core_v1.Pod], host: Host) -> Decisi
                 f" of pods to preempt: no set of running pods found to reclaim resources: [{wanted}, ]"
             )
             return Decision(Verdict("UnexpectedAdmissionError", message))
-        return Decision(preempted=chosen)
+        return Decision(preempted=chosen, short=short[0].name)
     if short and not (is_critical(pod) and misfits):
         return Decision(_refusal(short[0]))
     return Decision(misfits[0] if misfits else None)

@@ -24,9 +24,14 @@ from pybernetes.kubelet.admission import Host
 from pybernetes.kubelet.apparmor import refuse_apparmor
 from pybernetes.kubelet.cgroups import PodCgroups, tree_rules
 from pybernetes.kubelet.cri.model import Runtime, State
+from pybernetes.kubelet.dead_containers import remove_dead
 from pybernetes.kubelet.downward import Facts
+from pybernetes.kubelet.eviction.manager import Around, EvictionManager
+from pybernetes.kubelet.eviction.readings import PodPlaces, Readings
+from pybernetes.kubelet.eviction.storage import on_disk
 from pybernetes.kubelet.executor import Executor, Tools
 from pybernetes.kubelet.hooks import Hooks
+from pybernetes.kubelet.images.garbage import ImageGarbage
 from pybernetes.kubelet.images.puller import Puller
 from pybernetes.kubelet.log_rotation import LogRotation
 from pybernetes.kubelet.maker import Maker, Stores
@@ -38,6 +43,7 @@ from pybernetes.kubelet.runtime_watch import EventSource, RuntimeWatch
 from pybernetes.kubelet.server.stats import Meter, PodUse
 from pybernetes.kubelet.settings import Settings
 from pybernetes.kubelet.sources import ApiSources
+from pybernetes.kubelet.specs.names import log_folder
 from pybernetes.kubelet.static_pods import StaticPods, name_of, reader_of
 from pybernetes.kubelet.status.labels import labels as node_labels
 from pybernetes.kubelet.status.lease import NodeLease
@@ -125,8 +131,35 @@ class Kubelet:
         statuses.ended = self._static.ended
         self._mirrors = Mirrors(client, self._in_api, self._static, statuses, reporter, self.node)
         self.table.gates.append(lambda pod, _: refuse_apparmor(pod))
+        self._garbage = ImageGarbage(runtime, settings, self.recorder, clock)
+        self.eviction = EvictionManager(self._around_eviction(cgroups), settings, clock)
+        self.node.pressures = lambda: self.eviction.pressures
         self._watch = RuntimeWatch(self.table, runtime, cgroups, settings, clock)
-        self._rotation = LogRotation(runtime, self.table.running_containers, clock)
+        self._rotation = LogRotation(runtime, self.table.running_containers, settings.config, clock)
+
+    def _around_eviction(self, cgroups: PodCgroups) -> Around:
+        settings, table = self.settings, self.table
+
+        def places(worker: PodWorker) -> PodPlaces:
+            pod = worker.pod
+            assert pod is not None
+            running = tuple(c for c in worker.observed.containers if c.state == State.RUNNING)
+            volumes = {v.name: self._volumes.path(pod, v) for v in pod.spec.volumes if on_disk(v)}
+            return PodPlaces(pod, cgroups.parent(pod), log_folder(settings, pod), volumes, running)
+
+        async def dead() -> None:
+            await remove_dead(table.workers.values(), self.runtime, settings.container_logs)
+
+        return Around(
+            runtime=self.runtime,
+            readings=Readings(cgroups, settings.root, settings.memory),
+            events=self.recorder,
+            workers=table.living,
+            places=places,
+            evict=table.evict,
+            reclaim=(dead, self._garbage.remove_unused),
+            changed=self.node.wake,
+        )
 
     def facts(self) -> Facts:
         """What containers may know of the node."""
@@ -142,6 +175,7 @@ class Kubelet:
             taints=node.spec.taints if node is not None else (),
             sysctls=self.settings.config.allowed_unsafe_sysctls,
             strict_groups=self.node.groups_policy,
+            pressures=self.eviction.pressures,
         )
 
     async def _fresh_host(self) -> Host:
@@ -173,6 +207,8 @@ class Kubelet:
                 group.create_task(self._watch.relist(), name="kubelet.relist")
                 group.create_task(self._refresh_volumes(), name="kubelet.volumes")
                 group.create_task(self._rotation.run(), name="kubelet.logs")
+                group.create_task(self.eviction.run(), name="kubelet.eviction")
+                group.create_task(self._garbage.run(), name="kubelet.images")
                 if self._events is not None:
                     group.create_task(self._watch.follow(self._events), name="kubelet.runtime-events")
         finally:

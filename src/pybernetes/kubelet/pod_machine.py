@@ -456,6 +456,11 @@ def at_rest(pod: core_v1.Pod | None, observed: Observed) -> bool:
     return (pod is None or terminating(pod, observed)) and _still(observed)
 
 
+def torn_down(pod: core_v1.Pod | None, observed: Observed) -> bool:
+    """Whether nothing of it runs any more and its volumes and cgroup are gone, too."""
+    return at_rest(pod, observed) and TearDown.name in observed.done
+
+
 def _terminate(pod: core_v1.Pod, observed: Observed) -> Iterator[Action]:
     yield from _stop_all(observed, ending_grace(pod, observed), "", pod)
     if not _still(observed) or Prepare.name in observed.busy:

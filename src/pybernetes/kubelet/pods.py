@@ -17,6 +17,7 @@ from pybernetes.kubelet.admission import NODE_AFFINITY, Decision, Host, admit
 from pybernetes.kubelet.cgroups import PodCgroups
 from pybernetes.kubelet.cri.model import Container, PodRef, PodRuntime, State
 from pybernetes.kubelet.executor import Executor
+from pybernetes.kubelet.metrics import PREEMPTIONS
 from pybernetes.kubelet.pod_actions import Verdict
 from pybernetes.kubelet.server.stats import PodUse
 from pybernetes.kubelet.settings import Settings
@@ -152,7 +153,7 @@ class Pods:
         if decision.refused is not None:
             self._refuse(pod, worker, decision.refused)
         elif decision.preempted:
-            self._make_room(pod, worker, decision.preempted)
+            self._make_room(pod, worker, decision)
 
     def _refuse(self, pod: core_v1.Pod, worker: PodWorker, verdict: Verdict) -> None:
         log.warning("refused pod=%s reason=%s message=%s", worker.ref, verdict.reason, verdict.message)
@@ -160,14 +161,15 @@ class Pods:
         worker.last = pod
         self._parts.executor.tell(worker, "", "Warning", verdict.reason, verdict.message)
 
-    def _make_room(self, pod: core_v1.Pod, worker: PodWorker, chosen: Iterable[core_v1.Pod]) -> None:
+    def _make_room(self, pod: core_v1.Pod, worker: PodWorker, decision: Decision) -> None:
         """Ends Pods so that a critical one can start; it starts when nothing of them runs any more."""
         leaving = []
         verdict = Verdict(preemption.REASON, preemption.MESSAGE, disruption=preemption.CONDITION_MESSAGE)
-        for other in chosen:
+        for other in decision.preempted:
             victim = self.workers.get(other.metadata.uid)
             if victim is not None and self.evict(victim.ref.uid, verdict):
                 self._parts.executor.tell(victim, "", "Warning", verdict.reason, verdict.message)
+                PREEMPTIONS.add(decision.short)
                 leaving.append(victim)
         self._held.add(pod.metadata.uid)
         self.later(self._after(pod.metadata.uid, leaving), f"room for {worker.ref}")
@@ -225,6 +227,11 @@ class Pods:
             worker.wake()
 
     # -- questions -----------------------------------------------------------------------------------------------------
+
+    def living(self) -> tuple[PodWorker, ...]:
+        """Those of Pods that have not ended and are not told to."""
+        workers = tuple(self.workers.values())
+        return tuple(w for w in workers if w.pod is not None and w.verdict is None and w.pod.status.phase not in _ENDED)
 
     def knows(self, uid: str) -> bool:
         """Whether some source has the Pod, or something of it is still here."""

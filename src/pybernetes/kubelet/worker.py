@@ -82,6 +82,8 @@ class PodWorker:
         self._reporter = reporter
         self.still = asyncio.Event()
         """Nothing of the Pod runs or can start any more."""
+        self.clean = asyncio.Event()
+        """What it had is given back, too: volumes, memory, its cgroup."""
         self._wake = asyncio.Event()
         self._look = True
         self._busy: dict[str, asyncio.Task[None]] = {}
@@ -198,6 +200,7 @@ class PodWorker:
                 if not self._forgotten:
                     await self._rest(group, delay)
             self.still.set()
+            self.clean.set()
             for task in (*self._busy.values(), *self._probing.values()):
                 task.cancel()
         self._reporter.forget(self.ref.uid)
@@ -223,16 +226,11 @@ class PodWorker:
         if guard.error is not None:
             self._look = True
             return _RUNTIME_RETRY
-        if machine.at_rest(self.pod, self.observed):
-            self.still.set()
-        else:
-            self.still.clear()
+        _show(self.still, machine.at_rest(self.pod, self.observed))
+        _show(self.clean, machine.torn_down(self.pod, self.observed))
+        _show(self.ending, self.pod is None or machine.terminating(self.pod, self.observed))
         self._news.set()
         self._news = asyncio.Event()
-        if self.pod is None or machine.terminating(self.pod, self.observed):
-            self.ending.set()
-        else:
-            self.ending.clear()
         self._probe(group)  # before anything is decided or told: what is probed is not ready before its probe says so
         self.observed = replace(self.observed, health=self._health_of(self.observed.containers))
         actions = machine.decide(self.pod, self.observed)
@@ -455,6 +453,13 @@ class PodWorker:
         status = pod_status(self._remembered(pod), observed, self._around())
         if status != pod.status and not await self._reporter.report(pod, status):
             raise ActionFailed("StatusNotSent", "the API server did not take the final status", most=10.0)
+
+
+def _show(event: asyncio.Event, holds: bool) -> None:
+    if holds:
+        event.set()
+    else:
+        event.clear()
 
 
 def _expected(error: Exception) -> bool:

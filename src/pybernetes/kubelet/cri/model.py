@@ -108,6 +108,8 @@ class Image(Struct, frozen=True):
     size: int
     user: str = ""
     uid: int | None = None
+    pinned: bool = False
+    """Never removed to free space."""
 
 
 class Credentials(Struct, frozen=True):
@@ -320,5 +322,28 @@ class StreamRuntime(Protocol):
     async def reopen_log(self, container: str) -> None: ...
 
 
-class Runtime(PodRuntime, ImageRuntime, StreamRuntime, Protocol):
+class Layer(Struct, frozen=True):
+    """What a container has written into its own file system, in bytes and inodes."""
+
+    size: int
+    inodes: int
+
+
+class StorageRuntime(Protocol):
+    """What the runtime keeps on disk."""
+
+    async def image_folder(self) -> str:
+        """A folder of the file system that holds images and containers; empty where the runtime does not say."""
+
+    async def layers(self, uid: str) -> Mapping[str, Layer]:
+        """By id, of the containers of one Pod, as the runtime measured lately."""
+
+    async def used_images(self) -> frozenset[str]:
+        """What containers, running or not, were made from, by every name; and what the runtime needs itself."""
+
+    async def remove_image(self, id: str) -> None:
+        """Gone already is fine."""
+
+
+class Runtime(PodRuntime, ImageRuntime, StreamRuntime, StorageRuntime, Protocol):
     """A whole runtime."""

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 import grpc
 import grpc.aio
+import msgspec
 from cri_api.v1 import api_pb2 as pb
 from cri_api.v1 import api_pb2_grpc as pbg
 
@@ -300,6 +301,41 @@ class CriRuntime:
             self._pods.ReopenContainerLog(pb.ReopenContainerLogRequest(container_id=container), timeout=CALL_TIMEOUT)
         )
 
+    async def image_folder(self) -> str:
+        said = await _ask(self._images.ImageFsInfo(pb.ImageFsInfoRequest(), timeout=CALL_TIMEOUT))
+        return next((str(found.fs_id.mountpoint) for found in said.image_filesystems), "")
+
+    async def layers(self, uid: str) -> Mapping[str, m.Layer]:
+        wanted = pb.ContainerStatsFilter(label_selector={m.POD_UID: uid})
+        request = pb.ListContainerStatsRequest(filter=wanted)
+        said = await _ask(self._pods.ListContainerStats(request, timeout=CALL_TIMEOUT))
+        found = ((one.attributes.id, one.writable_layer) for one in said.stats)
+        return {id: m.Layer(layer.used_bytes.value, layer.inodes_used.value) for id, layer in found}
+
+    async def used_images(self) -> frozenset[str]:
+        said = await _ask(self._pods.ListContainers(pb.ListContainersRequest(), timeout=CALL_TIMEOUT))
+        names = {name for item in said.containers for name in (item.image.image, item.image_ref, item.image_id)}
+        status = await _ask(self._pods.Status(pb.StatusRequest(verbose=True), timeout=CALL_TIMEOUT))
+        names.add(_sandbox_image(status.info.get("config", "")))
+        return frozenset(names - {""})
+
+    async def remove_image(self, id: str) -> None:
+        request = pb.RemoveImageRequest(image=pb.ImageSpec(image=id))
+        await _gone_is_fine(self._images.RemoveImage(request, timeout=CALL_TIMEOUT))
+
+
+def _sandbox_image(config: str) -> str:
+    """The image that every sandbox runs, from containerd's own description of its configuration."""
+    try:
+        found = msgspec.json.decode(config, type=_RuntimeConfig).sandboxImage
+    except msgspec.DecodeError:
+        return ""
+    return found
+
+
+class _RuntimeConfig(msgspec.Struct):
+    sandboxImage: str = ""  # noqa: N815  # containerd's name
+
 
 def socket_exists(endpoint: str) -> bool:
     """Whether the socket's file is there; somebody may still not listen."""
@@ -331,6 +367,7 @@ def _image(item: Any) -> m.Image:
         size=item.size,
         user=item.username,
         uid=item.uid.value if item.HasField("uid") else None,
+        pinned=item.pinned,
     )
 
 

@@ -7,7 +7,7 @@ import asyncio
 import logging
 import os
 import platform
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 
 from msgspec import Struct
@@ -34,10 +34,14 @@ _EVICTION_MEMORY = 100 * 1024 * 1024
 _EVICTION_DISK = 0.10
 _MANAGED_ATTACH = "volumes.kubernetes.io/controller-managed-attach-detach"
 _PRESSURES = (
-    ("MemoryPressure", "KubeletHasSufficientMemory", "kubelet has sufficient memory available"),
-    ("DiskPressure", "KubeletHasNoDiskPressure", "kubelet has no disk pressure"),
-    ("PIDPressure", "KubeletHasSufficientPID", "kubelet has sufficient PID available"),
-)
+    # type, reason and message while it does not hold, and while it does
+    ("MemoryPressure", "KubeletHasSufficientMemory", "kubelet has sufficient memory available",
+     "KubeletHasInsufficientMemory", "kubelet has insufficient memory available"),
+    ("DiskPressure", "KubeletHasNoDiskPressure", "kubelet has no disk pressure",
+     "KubeletHasDiskPressure", "kubelet has disk pressure"),
+    ("PIDPressure", "KubeletHasSufficientPID", "kubelet has sufficient PID available",
+     "KubeletHasInsufficientPID", "kubelet has insufficient PID available"),
+)  # fmt: skip
 
 
 class Machine(Struct, frozen=True):
@@ -119,13 +123,17 @@ def image_list(images: Sequence[Image]) -> tuple[core_v1.ContainerImage, ...]:
 
 
 def conditions(
-    old: Sequence[core_v1.NodeCondition], health: RuntimeHealth, now: float
+    old: Sequence[core_v1.NodeCondition], health: RuntimeHealth, now: float, pressures: Collection[str] = ()
 ) -> tuple[core_v1.NodeCondition, ...]:
     """Ours with heartbeat and transition times; those of others are kept."""
     wrong = [text for text in (health.runtime, health.network) if text]
     shown = wrong[0] if len(wrong) == 1 else f"[{', '.join(wrong)}]"
     ready = ("Ready", "False", "KubeletNotReady", shown) if wrong else _READY
-    wanted = [(kind, "False", reason, message) for kind, reason, message in _PRESSURES] + [ready]
+    wanted = [
+        (kind, "True", bad, felt) if kind in pressures else (kind, "False", good, well)
+        for kind, good, well, bad, felt in _PRESSURES
+    ]
+    wanted.append(ready)
     before = {c.type: c for c in old}
     stamp = rfc3339(now)
     found = []
@@ -164,8 +172,11 @@ class NodeReporter:
         self.handlers: tuple[Handler, ...] = ()
         """What the runtime's handlers can, as far as it says so."""
         self.groups_policy = False
+        self.pressures: Callable[[], Collection[str]] = tuple
+        """Conditions of pressure that hold now: eviction/manager.py knows."""
         self.node: core_v1.Node | None = None
         self.registered = asyncio.Event()
+        self._wake = asyncio.Event()
         self._client = client
         self._nodes = client.of(core_v1.Node)
         self._runtime = runtime
@@ -191,8 +202,20 @@ class NodeReporter:
             except (ApiError, OSError) as error:
                 log.warning("cannot report node status node=%s error=%s", self._settings.node_name, error)
             wrong = self.health.runtime or self.health.network
-            await self._clock.sleep(_LOOK if wrong else _LOOK_READY)
+            await self._rest(_LOOK if wrong else _LOOK_READY)
             await self._look(changed)
+
+    def wake(self) -> None:
+        """Something changed that the status shows: it is told now."""
+        self._wake.set()
+
+    async def _rest(self, seconds: float) -> None:
+        try:
+            async with asyncio.timeout(seconds):
+                await self._wake.wait()
+        except TimeoutError:
+            return
+        self._wake.clear()
 
     async def watch(self, changed: Callable[[], None]) -> None:
         """Of a node without an API server: only looks."""
@@ -247,7 +270,7 @@ class NodeReporter:
             capacity={**foreign, **whole},
             # What clients add to the capacity can be used, too; nothing else could run that asks for it.
             allocatable={**foreign, **usable},
-            conditions=conditions(old.conditions, self.health, self._clock.now()),
+            conditions=conditions(old.conditions, self.health, self._clock.now(), self.pressures()),
             addresses=tuple(addresses),
             daemonEndpoints=core_v1.NodeDaemonEndpoints(
                 kubeletEndpoint=core_v1.DaemonEndpoint(Port=settings.config.port)
