@@ -97,6 +97,8 @@ class Container(Struct, frozen=True):
     restart_delay: float = 0.0
     annotations: Mapping[str, str] = {}
     user: User | None = None
+    stop_signal: str = ""
+    """As the runtime says it, `SIGTERM`; empty where it says none."""
 
 
 class Image(Struct, frozen=True):
@@ -269,6 +271,8 @@ class ContainerSpec(Struct, frozen=True):
     tty: bool
     resources: Resources
     security: Security
+    stop_signal: str = ""
+    """Of the spec, `SIGUSR1`; empty: the image's, or SIGTERM."""
 
 
 class ExecResult(Struct, frozen=True):

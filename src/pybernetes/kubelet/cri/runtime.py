@@ -205,6 +205,7 @@ class CriRuntime:
             restart_delay=brief.restart_delay,
             annotations=dict(s.annotations),
             user=_user(s.user),
+            stop_signal=pb.Signal.Name(s.stop_signal) if s.stop_signal else "",
         )
         self._detailed[(brief.id, detailed.state)] = detailed
         return detailed
@@ -485,6 +486,7 @@ def container_config(spec: m.ContainerSpec, pod: m.SandboxSpec) -> Any:
         stdin=spec.stdin,
         stdin_once=spec.stdin_once,
         tty=spec.tty,
+        stop_signal=pb.Signal.Value(spec.stop_signal) if spec.stop_signal else pb.RUNTIME_DEFAULT,
         linux=pb.LinuxContainerConfig(
             resources=linux_resources(spec.resources),
             security_context=_security(spec.security, pod),

@@ -69,6 +69,7 @@ def container_spec(making: Making) -> m.ContainerSpec:
         tty=container.tty,
         resources=container_resources(pod, container, making.settings.memory, cpu_rules(making.settings.config)),
         security=security(pod, container, making.inspected, making.settings, making.target),
+        stop_signal=(container.lifecycle.stopSignal or "") if container.lifecycle else "",
     )
 
 

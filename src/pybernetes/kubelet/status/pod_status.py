@@ -156,7 +156,18 @@ def _container(
         resources=spec.resources if running and (spec.resources.requests or spec.resources.limits) else None,
         allocatedResources=spec.resources.requests if running else {},
         volumeMounts=_mounts(spec),
+        user=_user(run) if running else None,
+        stopSignal=run.stop_signal or None,
     )
+
+
+def _user(run: Container) -> core_v1.ContainerUser | None:
+    """Whom it runs as, where the runtime says so (CRI of containerd 2)."""
+    if run.user is None:
+        return None
+    groups = tuple(run.user.groups)
+    linux = core_v1.LinuxContainerUser(uid=run.user.uid, gid=run.user.gid, supplementalGroups=groups)
+    return core_v1.ContainerUser(linux=linux)
 
 
 def _mounts(spec: core_v1.Container) -> tuple[core_v1.VolumeMountStatus, ...]:

@@ -5,7 +5,7 @@ from tests.unit.kubelet.pods import container, pod, run, sandbox
 
 from pybernetes.aio.clock import rfc3339
 from pybernetes.api.types import core_v1
-from pybernetes.kubelet.cri.model import State
+from pybernetes.kubelet.cri.model import State, User
 from pybernetes.kubelet.images.puller import ERR_PULL
 from pybernetes.kubelet.pod_actions import Failure, Health, Observed, Verdict
 from pybernetes.kubelet.status.pod_status import Surroundings, pod_status
@@ -45,6 +45,16 @@ def test_a_running_pod_is_ready_and_has_its_addresses() -> None:
     assert (one.ready, one.started, one.containerID, one.imageID) == (True, True, "containerd://c0", "x@sha256:1")
     assert condition(found, "Ready").status == "True"
     assert found.qosClass == "BestEffort"
+
+
+def test_whom_a_container_runs_as_is_told_where_the_runtime_says_so() -> None:
+    said = run(user=User(1000, 2000, (3000,)), stop_signal="SIGUSR1")
+    one = status(pod(), sandboxes=(sandbox(),), containers=(said,)).containerStatuses[0]
+    assert one.user is not None
+    assert one.user.linux == core_v1.LinuxContainerUser(uid=1000, gid=2000, supplementalGroups=(3000,))
+    assert one.stopSignal == "SIGUSR1"
+    silent = status(pod(), sandboxes=(sandbox(),), containers=(run(),)).containerStatuses[0]
+    assert (silent.user, silent.stopSignal) == (None, None)
 
 
 def test_a_pod_is_pending_until_every_container_has_started() -> None:
