@@ -32,7 +32,8 @@ from pybernetes.kubelet.eviction.storage import on_disk
 from pybernetes.kubelet.executor import Executor, Tools
 from pybernetes.kubelet.hooks import Hooks
 from pybernetes.kubelet.images.garbage import ImageGarbage
-from pybernetes.kubelet.images.puller import Puller
+from pybernetes.kubelet.images.puller import Puller, PullRules
+from pybernetes.kubelet.images.records import PRELOADED
 from pybernetes.kubelet.log_rotation import LogRotation
 from pybernetes.kubelet.maker import Maker, Stores
 from pybernetes.kubelet.manifests import NoRules, PodRules
@@ -106,7 +107,7 @@ class Kubelet:
         cgroups = cgroups or PodCgroups(settings.cgroup_root, rules=tree_rules(settings.config))
         self._volumes = Volumes(settings.root, sources, clock, self.facts)
         self.meter = Meter(cgroups, settings.root)
-        self._puller = Puller(runtime, sources, clock, parallel=1 if settings.config.serialize_image_pulls else None)
+        self._puller = Puller(runtime, sources, clock, _pull_rules(settings))
         stores = Stores(sources, self._puller, self._volumes, cgroups, self.facts, lambda: self.node.handlers)
         tools = Tools(
             runtime=runtime,
@@ -317,3 +318,15 @@ class Kubelet:
 def _facts(pod: core_v1.Pod) -> object:
     """What the downward API shows and others may change."""
     return pod.metadata.labels, pod.metadata.annotations
+
+
+def _pull_rules(settings: Settings) -> PullRules:
+    config = settings.config
+    return PullRules(
+        root=settings.root,
+        parallel=1 if config.serialize_image_pulls else config.max_parallel_image_pulls,
+        rate=float(config.registry_pull_qps),
+        burst=config.registry_burst,
+        verification=config.image_pull_credentials_verification_policy or PRELOADED,
+        allowlist=config.preloaded_images_verification_allowlist,
+    )

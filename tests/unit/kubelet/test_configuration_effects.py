@@ -85,7 +85,7 @@ def test_what_means_the_default_is_no_fault() -> None:
 
 
 def test_what_has_no_effect_is_said() -> None:
-    config, _ = decode({"registryPullQPS": 7, "kubeAPIQPS": 0, "maxPods": 5})
+    config, _ = decode({"eventRecordQPS": 7, "kubeAPIQPS": 0, "maxPods": 5})
     assert [line.partition(":")[0] for line in warnings(config)] == [
-        "registryPullQPS 7 has no effect", "kubeAPIQPS 0 has no effect"
+        "eventRecordQPS 7 has no effect", "kubeAPIQPS 0 has no effect"
     ]  # fmt: skip

@@ -120,6 +120,8 @@ class Credentials(Struct, frozen=True):
     username: str = ""
     password: str = ""
     server: str = ""
+    identity_token: str = ""
+    registry_token: str = ""
 
 
 class Handler(Struct, frozen=True):

@@ -267,7 +267,11 @@ class CriRuntime:
         auth = None
         if credentials is not None:
             auth = pb.AuthConfig(
-                username=credentials.username, password=credentials.password, server_address=credentials.server
+                username=credentials.username,
+                password=credentials.password,
+                server_address=credentials.server,
+                identity_token=credentials.identity_token,
+                registry_token=credentials.registry_token,
             )
         request = pb.PullImageRequest(image=pb.ImageSpec(image=name), auth=auth)
         return str((await _ask(self._images.PullImage(request, timeout=PULL_TIMEOUT))).image_ref)

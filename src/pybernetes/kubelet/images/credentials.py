@@ -1,26 +1,71 @@
-"""Who pulls: registry credentials in imagePullSecrets (kubernetes.io/dockerconfigjson and dockercfg). puller.py asks."""
+"""Who pulls: registry credentials in imagePullSecrets (kubernetes.io/dockerconfigjson and dockercfg) and on the node.
+
+The node's own stand in config.json or .dockercfg below the kubelet's root, in ~/.docker and in /.docker. puller.py asks.
+"""
 
 import base64
+import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
+
+from msgspec import Struct
 
 from pybernetes.api.types import core_v1
 from pybernetes.kubelet.cri.model import Credentials
+from pybernetes.kubelet.images.records import Origin
 
 _HUB = "docker.io"
 _HUB_NAMES = ("index.docker.io", "registry-1.docker.io", "docker.io")
 
 
-def from_secrets(secrets: Iterable[core_v1.Secret], image: str) -> list[Credentials]:
+class Login(Struct, frozen=True):
+    """Credentials, and the secret they come from; None of those that every Pod of the node may use."""
+
+    credentials: Credentials
+    origin: Origin | None = None
+
+
+def from_secrets(secrets: Iterable[core_v1.Secret], image: str) -> list[Login]:
     """Credentials that match the image by registry and path prefix, the most specific first."""
-    found: list[tuple[int, Credentials]] = []
+    found: list[tuple[int, Login]] = []
     for secret in secrets:
-        for place, auth in _entries(secret).items():
-            if _matches(place, image):
-                username, password = _login(auth)
-                found.append((len(place), Credentials(username, password, place)))
-    return [credentials for _, credentials in sorted(found, key=lambda f: -f[0])]
+        meta = secret.metadata
+        for place, auth in _matching(_entries(secret), image):
+            login = _login(place, auth)
+            origin = Origin(meta.uid, meta.namespace, meta.name, _hash(login))
+            found.append((len(place), Login(login, origin)))
+    return [login for _, login in sorted(found, key=lambda f: -f[0])]
+
+
+def from_node(folders: Iterable[Path], image: str) -> list[Login]:
+    """Credentials of the node itself. Blocking; a file that is missing or broken has none."""
+    found: list[tuple[int, Login]] = []
+    for folder in folders:
+        for name in ("config.json", ".dockercfg"):
+            try:
+                document = json.loads((folder / name).read_bytes())
+            except (OSError, ValueError):
+                continue
+            entries = document.get("auths") if name == "config.json" and isinstance(document, dict) else document
+            for place, auth in _matching(entries if isinstance(entries, dict) else {}, image):
+                found.append((len(place), Login(_login(place, auth))))
+    return [login for _, login in sorted(found, key=lambda f: -f[0])]
+
+
+def docker_folders(root: Path) -> Sequence[Path]:
+    """Where a node's own credentials may stand."""
+    return (root, Path("~/.docker").expanduser(), Path("/.docker"))
+
+
+def _matching(entries: Mapping[str, Any], image: str) -> list[tuple[str, Mapping[str, Any]]]:
+    return [(place, auth) for place, auth in entries.items() if isinstance(auth, dict) and _matches(place, image)]
+
+
+def _hash(login: Credentials) -> str:
+    parts = (login.username, login.password, login.identity_token, login.registry_token)
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()
 
 
 def full_name(image: str) -> str:
@@ -59,11 +104,17 @@ def _host_matches(pattern: str, host: str) -> bool:
     return len(parts) == len(wanted) and all(w in ("*", p) for w, p in zip(wanted, parts, strict=True))
 
 
-def _login(auth: Mapping[str, Any]) -> tuple[str, str]:
-    if auth.get("username"):
-        return str(auth["username"]), str(auth.get("password", ""))
-    try:
-        username, _, password = base64.b64decode(str(auth.get("auth", ""))).decode().partition(":")
-    except ValueError:
-        return "", ""
-    return username, password
+def _login(place: str, auth: Mapping[str, Any]) -> Credentials:
+    username, password = str(auth.get("username", "")), str(auth.get("password", ""))
+    if not username:
+        try:
+            username, _, password = base64.b64decode(str(auth.get("auth", ""))).decode().partition(":")
+        except ValueError:
+            username = password = ""
+    return Credentials(
+        username=username,
+        password=password,
+        server=place,
+        identity_token=str(auth.get("identitytoken", "")),
+        registry_token=str(auth.get("registrytoken", "")),
+    )

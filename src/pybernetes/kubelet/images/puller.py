@@ -6,14 +6,19 @@ Back-off between tries is the Pod machine's: a failure here carries its reason, 
 import asyncio
 import logging
 import re
-from collections.abc import Callable, Sequence
-from typing import Literal, TypeAlias
+from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
+from typing import Any, Literal, TypeAlias
 
-from pybernetes.aio.clock import Clock
-from pybernetes.api.errors import NotFound
+from msgspec import Struct
+
+from pybernetes.aio.clock import Clock, rfc3339
+from pybernetes.api.errors import ApiError
 from pybernetes.api.types import core_v1
 from pybernetes.kubelet.cri.model import Credentials, Image, ImageRuntime, RuntimeRefused, RuntimeUnavailable
-from pybernetes.kubelet.images.credentials import from_secrets
+from pybernetes.kubelet.images.credentials import Login, docker_folders, from_node, from_secrets
+from pybernetes.kubelet.images.pace import Pace
+from pybernetes.kubelet.images.records import PRELOADED, PullRecords
 from pybernetes.kubelet.sources import Sources
 
 log = logging.getLogger(__name__)
@@ -27,6 +32,18 @@ _HOST = r"(?:\[[a-fA-F0-9:]+\]|[a-zA-Z0-9](?:[a-zA-Z0-9.-]*[a-zA-Z0-9])?)(?::[0-
 _REFERENCE = re.compile(
     rf"(?:{_HOST}/)?{_COMPONENT}(?:/{_COMPONENT})*(?::[\w][\w.-]{{0,127}})?(?:@[A-Za-z][A-Za-z0-9+._-]*:[0-9a-fA-F]{{32,}})?"
 )
+
+
+class PullRules(Struct, frozen=True):
+    """What the configuration says of pulls."""
+
+    root: Path
+    """The kubelet's folder: records of pulls and the node's credentials are below it."""
+    parallel: int | None = None
+    rate: float = 0.0
+    burst: int = 1
+    verification: str = PRELOADED
+    allowlist: tuple[str, ...] = ()
 
 
 class ImageError(Exception):
@@ -64,12 +81,22 @@ def tagged(image: str) -> str:
 class Puller:
     """The images of one node."""
 
-    def __init__(self, runtime: ImageRuntime, sources: Sources, clock: Clock, *, parallel: int | None = None) -> None:
+    def __init__(
+        self,
+        runtime: ImageRuntime,
+        sources: Sources,
+        clock: Clock,
+        rules: PullRules,
+        blocking: Callable[..., Awaitable[Any]] = asyncio.to_thread,
+    ) -> None:
+        self._blocking = blocking
         self._runtime = runtime
         self._sources = sources
         self._clock = clock
-        self._shared: dict[tuple[str, Credentials | None], asyncio.Task[str]] = {}
-        self._limit = asyncio.Semaphore(parallel) if parallel else None
+        self._shared: dict[tuple[str, Credentials | None], asyncio.Task[tuple[str, float]]] = {}
+        self._pace = Pace(clock, rules.parallel, rules.rate, rules.burst)
+        self.records = PullRecords(rules.root / "image_manager", rules.verification, rules.allowlist)
+        self._folders = docker_folders(rules.root)
 
     async def ensure(self, pod: core_v1.Pod, container: core_v1.Container, tell: Tell) -> str:
         """The id of the image to run. Raises ImageError, RuntimeUnavailable."""
@@ -80,77 +107,104 @@ class Puller:
             tell("Warning", "Failed", f"Error: {error.reason}")
             raise
         policy = policy_of(container)
+        logins: Sequence[Login] | None = None
         if policy != "Always":
             there = await self._runtime.image(image)
             if there is not None:
-                tell(
-                    "Normal",
-                    "Pulled",
-                    f'Container image "{container.image}" already present on machine and can be accessed by the pod',
-                )
-                return there.id
+                logins = await self._lent(pod, image, there.id, tell)
+                if logins is None:
+                    said = "already present on machine and can be accessed by the pod"
+                    tell("Normal", "Pulled", f'Container image "{container.image}" {said}')
+                    return there.id
             if policy == "Never":
-                message = f'Container image "{container.image}" is not present with pull policy of Never'
+                said = "is not present with pull policy of Never"
+                if there is not None:
+                    said = "is present with pull policy of Never but does not have the proper credentials to access the image"
+                message = f'Container image "{container.image}" {said}'
                 tell("Warning", NEVER, message)
                 tell("Warning", "Failed", f"Error: {NEVER}")
                 raise ImageError(NEVER, message)
-        return await self._pull(pod, container, image, tell)
+        return await self._pull(
+            container, image, await self._logins(pod, image, tell) if logins is None else logins, tell
+        )
 
-    async def _pull(self, pod: core_v1.Pod, container: core_v1.Container, image: str, tell: Tell) -> str:
+    async def _lent(self, pod: core_v1.Pod, image: str, ref: str, tell: Tell) -> Sequence[Login] | None:
+        """None where the Pod may have an image that is here; else the logins with which the registry must be asked."""
+        if not await self._blocking(self.records.needs_pull, image, ref, ()):
+            return None
+        logins = await self._logins(pod, image, tell)
+        origins = [login.origin for login in logins if login.origin is not None]
+        needs = await self._blocking(self.records.needs_pull, image, ref, origins)
+        return logins if needs else None
+
+    async def _pull(self, container: core_v1.Container, image: str, logins: Sequence[Login], tell: Tell) -> str:
         tell("Normal", "Pulling", f'Pulling image "{container.image}"')
         asked = self._clock.monotonic()
-        credentials = from_secrets(await self._secrets(pod), image)
         try:
-            ref = await self._any(image, credentials or [None])
+            ref, took = await self._any(image, logins)
         except RuntimeRefused as refused:
             tell("Warning", "Failed", f'Failed to pull image "{container.image}": {refused.rpc}')
             tell("Warning", "Failed", f"Error: {ERR_PULL}")
             raise ImageError(ERR_PULL, refused.rpc) from None
-        took = self._clock.monotonic() - asked
         there = await self._runtime.image(ref)
         size = there.size if there is not None else 0
-        shown = duration(took)
+        waited = duration(self._clock.monotonic() - asked)
         tell(
             "Normal",
             "Pulled",
-            f'Successfully pulled image "{container.image}" in {shown} ({shown} including waiting).'
+            f'Successfully pulled image "{container.image}" in {duration(took)} ({waited} including waiting).'
             f" Image size: {size} bytes.",
         )
         return ref
 
-    async def _any(self, image: str, credentials: Sequence[Credentials | None]) -> str:
-        """Tries each until one may pull. Raises RuntimeRefused with the last refusal."""
-        for who in credentials[:-1]:
+    async def _any(self, image: str, logins: Sequence[Login]) -> tuple[str, float]:
+        """Tries each until one may pull: the image, and how long that pull took. Raises the last RuntimeRefused."""
+        tried: Sequence[Login | None] = logins or (None,)
+        for login in tried[:-1]:
             try:
-                return await self._once(image, who)
+                return await self._once(image, login)
             except RuntimeRefused:
                 continue
-        return await self._once(image, credentials[-1])
+        return await self._once(image, tried[-1])
 
-    async def _once(self, image: str, who: Credentials | None) -> str:
+    async def _once(self, image: str, login: Login | None) -> tuple[str, float]:
         """One pull for all who want the same image at the same time; it goes on while any of them waits."""
+        who = login.credentials if login is not None else None
         key = (image, who)
         task = self._shared.get(key)
         if task is None:
-            task = self._shared[key] = asyncio.create_task(self._bounded(image, who), name=f"pull {image}")
+            task = self._shared[key] = asyncio.create_task(self._paced(image, who), name=f"pull {image}")
             task.add_done_callback(lambda _: self._shared.pop(key, None))
-        return await asyncio.shield(task)
+        ref, took = await asyncio.shield(task)
+        origin = login.origin if login is not None else None
+        await self._blocking(self.records.pulled, image, ref, origin, rfc3339(self._clock.now()))
+        return ref, took
 
-    async def _bounded(self, image: str, who: Credentials | None) -> str:
-        if self._limit is None:
-            return await self._runtime.pull(image, who)
-        async with self._limit:
-            return await self._runtime.pull(image, who)
+    async def _paced(self, image: str, who: Credentials | None) -> tuple[str, float]:
+        async with self._pace.place():
+            began = self._clock.monotonic()
+            await self._blocking(self.records.begin, image)
+            try:
+                return await self._runtime.pull(image, who), self._clock.monotonic() - began
+            finally:
+                await self._blocking(self.records.end, image)
 
-    async def _secrets(self, pod: core_v1.Pod) -> list[core_v1.Secret]:
-        """Secrets that are missing are no error: the image may be public."""
-        found = []
+    async def _logins(self, pod: core_v1.Pod, image: str, tell: Tell) -> Sequence[Login]:
+        """Of the Pod's secrets, then of the node. A secret that cannot be read is no error: the image may be public."""
+        found, missing = [], []
         for ref in pod.spec.imagePullSecrets:
             try:
                 found.append(await self._sources.secret(pod.metadata.namespace, ref.name))
-            except NotFound:
-                log.warning("image pull secret is missing pod=%s secret=%s", pod.metadata.name, ref.name)
-        return found
+            except (ApiError, OSError) as error:
+                log.warning("no image pull secret pod=%s secret=%s error=%s", pod.metadata.name, ref.name, error)
+                missing.append(ref.name)
+        if missing:
+            names = ", ".join(missing)
+            message = (
+                f"Unable to retrieve some image pull secrets ({names}); attempting to pull the image may not succeed."
+            )
+            tell("Warning", "FailedToRetrieveImagePullSecret", message)
+        return [*from_secrets(found, image), *await self._blocking(from_node, self._folders, image)]
 
     async def close(self) -> None:
         """Ends pulls that are under way."""

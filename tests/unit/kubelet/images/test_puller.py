@@ -3,16 +3,20 @@
 import asyncio
 import base64
 import json
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from tests.unit.kubelet.fakes import FakeSources
 from tests.unit.kubelet.pods import container, pod
 
 from pybernetes.aio.simulation import SimulatedClock, run_simulated
-from pybernetes.api.types import core_v1
+from pybernetes.api.types import core_v1, meta_v1
 from pybernetes.kubelet.cri.model import Credentials, Image, RuntimeRefused
 from pybernetes.kubelet.images.credentials import from_secrets, full_name
-from pybernetes.kubelet.images.puller import ImageError, Puller, duration, policy_of, tagged
+from pybernetes.kubelet.images.puller import ImageError, Puller, PullRules, duration, policy_of, tagged
+from pybernetes.kubelet.images.records import ALLOWLISTED, ALWAYS, NEVER, PRELOADED, PullRecords, bare
 
 
 class Images:
@@ -38,14 +42,29 @@ class Images:
         return f"sha256:{name}"
 
 
-def ensure(images: Images, *wanted: core_v1.Container) -> tuple[list[str], list[tuple[str, str, str]]]:
+async def at_once(work: Callable[..., object], *arguments: object) -> object:
+    """Files are read and written in no time."""
+    return work(*arguments)
+
+
+def ensure(
+    images: Images,
+    *wanted: core_v1.Container,
+    sources: FakeSources | None = None,
+    rules: PullRules | None = None,
+    secrets: tuple[str, ...] = (),
+) -> tuple[list[str], list[tuple[str, str, str]]]:
     told: list[tuple[str, str, str]] = []
+    refs = tuple(core_v1.LocalObjectReference(name=name) for name in secrets)
 
-    async def main() -> list[str]:
-        puller = Puller(images, FakeSources(), SimulatedClock(asyncio.get_running_loop()))
-        return await asyncio.gather(*(puller.ensure(pod(), c, lambda *e: told.append(e)) for c in wanted))
+    async def main(root: Path) -> list[str]:
+        clock = SimulatedClock(asyncio.get_running_loop())
+        puller = Puller(images, sources or FakeSources(), clock, rules or PullRules(root), at_once)
+        of = pod(imagePullSecrets=refs)
+        return await asyncio.gather(*(puller.ensure(of, c, lambda *e: told.append(e)) for c in wanted))
 
-    return run_simulated(main()), told
+    with tempfile.TemporaryDirectory() as root:
+        return run_simulated(main(Path(root))), told
 
 
 @pytest.mark.parametrize(
@@ -123,9 +142,10 @@ def test_durations_are_written_as_go_does(seconds: float, text: str) -> None:
     assert duration(seconds) == text
 
 
-def secret(auths: dict[str, object]) -> core_v1.Secret:
+def secret(auths: dict[str, object], name: str = "regcred") -> core_v1.Secret:
     document = base64.b64encode(json.dumps({"auths": auths}).encode()).decode()
-    return core_v1.Secret(data={".dockerconfigjson": document})
+    meta = meta_v1.ObjectMeta(name=name, namespace="default", uid=f"uid of {name}")
+    return core_v1.Secret(metadata=meta, data={".dockerconfigjson": document})
 
 
 def test_credentials_match_registry_and_path() -> None:
@@ -133,9 +153,9 @@ def test_credentials_match_registry_and_path() -> None:
     known = secret(
         {"example.com/team": {"auth": auth}, "https://index.docker.io/v1/": {"username": "hub", "password": "p"}}
     )
-    assert [c.username for c in from_secrets([known], "example.com/team/app:1")] == ["me"]
+    assert [c.credentials.username for c in from_secrets([known], "example.com/team/app:1")] == ["me"]
     assert from_secrets([known], "example.com/teams/app:1") == []
-    assert [c.username for c in from_secrets([known], "busybox:1")] == ["hub"]
+    assert [c.credentials.username for c in from_secrets([known], "busybox:1")] == ["hub"]
     assert from_secrets([core_v1.Secret(data={".dockerconfigjson": "bm90IGpzb24="})], "busybox") == []
 
 
@@ -143,3 +163,96 @@ def test_short_names_are_those_of_the_hub() -> None:
     assert full_name("web") == "docker.io/library/web"
     assert full_name("me/web") == "docker.io/me/web"
     assert full_name("host.example/web") == "host.example/web"
+
+
+def test_a_secret_that_is_missing_is_told_and_the_pull_is_tried_without() -> None:
+    images = Images()
+    _, told = ensure(images, container(), secrets=("gone", "lost"))
+    assert images.pulled == [("busybox:1", None)]
+    assert told[0] == (
+        "Warning",
+        "FailedToRetrieveImagePullSecret",
+        "Unable to retrieve some image pull secrets (gone, lost); attempting to pull the image may not succeed.",
+    )
+
+
+def test_the_node_has_credentials_of_its_own(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text(json.dumps({"auths": {"docker.io": {"username": "node", "password": "p"}}}))
+    (tmp_path / ".dockercfg").write_text("{broken")
+    images = Images()
+    ensure(images, container(), rules=PullRules(tmp_path))
+    assert [who.username for _, who in images.pulled if who is not None] == ["node"]
+
+
+def test_pulls_go_one_by_one_where_the_configuration_says_so(tmp_path: Path) -> None:
+    _, told = ensure(Images(), container("a"), container("b", image="web:1"), rules=PullRules(tmp_path, parallel=1))
+    done = [message for _, reason, message in told if reason == "Pulled"]
+    assert "in 1s (1s including waiting)" in done[0]
+    assert "in 1s (2s including waiting)" in done[1]
+
+
+def test_pulls_beyond_the_rate_wait(tmp_path: Path) -> None:
+    wanted = [container(f"c{n}", image=f"web:{n}") for n in range(5)]
+    _, told = ensure(Images(), *wanted, rules=PullRules(tmp_path, rate=0.5, burst=3))
+    waits = sorted(message.partition("(")[2].split()[0] for _, reason, message in told if reason == "Pulled")
+    assert waits == ["1s", "1s", "1s", "3s", "5s"]
+
+
+def private(images: Images, root: Path, login: str, *wanted: core_v1.Container, policy: str = PRELOADED) -> list[str]:
+    """Reasons of the events when a Pod with that login starts."""
+    sources = FakeSources()
+    sources.secrets[login] = secret({"docker.io": {"username": login, "password": "p"}}, login)
+    rules = PullRules(root, verification=policy)
+    return [reason for _, reason, _ in ensure(images, *wanted, sources=sources, rules=rules, secrets=(login,))[1]]
+
+
+def test_a_private_image_is_lent_only_to_those_who_may_pull_it(tmp_path: Path) -> None:
+    images = Images()
+    assert private(images, tmp_path, "ann", container()) == ["Pulling", "Pulled"]
+    assert private(images, tmp_path, "ann", container()) == ["Pulled"]
+    assert private(images, tmp_path, "bob", container()) == ["Pulling", "Pulled"]
+    assert private(images, tmp_path, "bob", container()) == ["Pulled"]
+    assert [who.username for _, who in images.pulled if who is not None] == ["ann", "bob"]
+    with pytest.raises(ImageError, match="does not have the proper credentials"):
+        private(images, tmp_path, "eve", container(imagePullPolicy="Never"))
+
+
+def test_an_image_that_anybody_may_pull_is_everybodys(tmp_path: Path) -> None:
+    images = Images()
+    ensure(images, container(), rules=PullRules(tmp_path))
+    assert private(images, tmp_path, "ann", container()) == ["Pulled"]
+
+
+def test_images_that_were_there_before_are_free_or_not_by_policy(tmp_path: Path) -> None:
+    for policy, allowlist, asked in (
+        (NEVER, (), 0),
+        (PRELOADED, (), 0),
+        (ALLOWLISTED, ("busybox",), 0),
+        (ALLOWLISTED, ("web",), 1),
+        (ALWAYS, (), 1),
+    ):
+        images = Images("busybox:1")
+        folder = tmp_path / f"{policy}{asked}"
+        ensure(images, container(), rules=PullRules(folder, verification=policy, allowlist=allowlist))
+        assert len(images.pulled) == asked
+
+
+def test_a_pull_that_was_cut_off_leaves_no_image_that_was_there_before(tmp_path: Path) -> None:
+    records = PullRecords(tmp_path)
+    assert not records.needs_pull("web:1", "sha256:1", ())
+    records.begin("web:1")
+    assert records.needs_pull("web:1", "sha256:1", ())
+    records.pulled("web:1", "sha256:1", None, "2026-01-01T00:00:00Z")
+    records.end("web:1")
+    assert not records.needs_pull("web:1", "sha256:1", ())
+    records.forget_all_but(["sha256:2"])
+    assert not list((tmp_path / "pulled").iterdir())
+
+
+def test_names_lose_their_tag_and_digest() -> None:
+    assert [bare(n) for n in ("web", "web:1", "h:5000/a/web:1", "h:5000/a/web@sha256:0")] == [
+        "web",
+        "web",
+        "h:5000/a/web",
+        "h:5000/a/web",
+    ]
