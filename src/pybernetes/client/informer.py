@@ -130,6 +130,10 @@ class Informer(Generic[T]):
                 await self._follow()
             await self._clock.sleep(self._backoff(1, BACKOFF))
 
+    async def begin(self) -> None:
+        """Lists at once, for who must hear what is wrong with that: all errors of a list. run() goes on from there."""
+        await self._list()
+
     async def _follow(self) -> None:
         failures = 0
         while True:

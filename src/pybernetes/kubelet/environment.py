@@ -34,6 +34,15 @@ def expand(text: str, known: Mapping[str, str]) -> str:
     return _REFERENCE.sub(replaced, text)
 
 
+def expand_all(text: str, known: Mapping[str, str]) -> str:
+    """The same where every reference must be known (subPathExpr). Raises ConfigError."""
+    names = (found.group(1) for found in _REFERENCE.finditer(text) if found.group(0) != "$$")
+    unknown = [name for name in names if name not in known]
+    if unknown:
+        raise ConfigError(f'missing value for "{unknown[0]}"')
+    return expand(text, known)
+
+
 def service_variables(pod: core_v1.Pod, services: Iterable[core_v1.Service]) -> dict[str, str]:
     """Docker-link variables of the Services that the Pod may reach by name, and always of `default/kubernetes`."""
     chosen: dict[str, core_v1.Service] = {}

@@ -36,7 +36,8 @@ from pybernetes.kubelet.sources import Sources
 from pybernetes.kubelet.specs.names import log_folder
 from pybernetes.kubelet.status.reporter import Reports
 from pybernetes.kubelet.turns import Turns
-from pybernetes.kubelet.volume import VolumeError, Volumes
+from pybernetes.kubelet.volume import VolumeError
+from pybernetes.kubelet.volume_manager import Volumes
 from pybernetes.kubelet.worker import ActionFailed, PodWorker
 
 log = logging.getLogger(__name__)
@@ -116,7 +117,8 @@ class Executor:
         try:
             await self._tools.volumes.set_up(pod)
         except VolumeError as error:
-            self.tell(worker, "", "Warning", "FailedMount", str(error))
+            for message in error.messages:
+                self.tell(worker, "", "Warning", "FailedMount", message)
             raise ActionFailed("ContainerCreating", "", most=120.0) from None
 
     def _make_folders(self, pod: core_v1.Pod) -> None:
@@ -164,6 +166,11 @@ class Executor:
         uid = worker.ref.uid
         try:
             await self._tools.volumes.tear_down(uid)
+        except OSError as error:
+            message = f"UnmountVolume.TearDown failed for the volumes of the Pod : {error}"
+            self.tell(worker, "", "Warning", "FailedUnMount", message)
+            raise ActionFailed("FailedTearDown", str(error)) from None
+        try:
             clean = await asyncio.to_thread(self._tools.cgroups.remove, uid)
         except OSError as error:
             raise ActionFailed("FailedTearDown", str(error)) from None

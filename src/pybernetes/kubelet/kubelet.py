@@ -8,17 +8,18 @@ import asyncio
 import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from msgspec.structs import replace
 
 from pybernetes.api.errors import ApiError
 from pybernetes.api.objects import Key
-from pybernetes.api.types import core_v1, node_v1
-from pybernetes.client.events import EventRecorder
-from pybernetes.client.guard import Guard
+from pybernetes.api.types import core_v1
+from pybernetes.client.events import EventRecorder, reference
 from pybernetes.client.informer import Informers
 from pybernetes.client.rest import Client
+from pybernetes.kernel import mounts
 from pybernetes.kubelet import pod_machine as machine
 from pybernetes.kubelet.admission import Host
 from pybernetes.kubelet.apparmor import refuse_apparmor
@@ -50,13 +51,12 @@ from pybernetes.kubelet.status.labels import labels as node_labels
 from pybernetes.kubelet.status.lease import NodeLease
 from pybernetes.kubelet.status.node import NodeReporter, read_machine
 from pybernetes.kubelet.status.reporter import Reporter
-from pybernetes.kubelet.volume import VolumeError, Volumes
+from pybernetes.kubelet.volume_manager import Volumes
+from pybernetes.kubelet.volume_refresh import VolumeRefresh
 from pybernetes.kubelet.worker import PodWorker
 from pybernetes.rules.staticpods import is_mirror
 
 log = logging.getLogger(__name__)
-
-_REFRESH = 60.0
 
 
 @dataclass(frozen=True)
@@ -92,7 +92,6 @@ class Kubelet:
         self.informers = Informers(client)
         self.recorder = EventRecorder(client, "kubelet", host=settings.node_name)
         self.node = NodeReporter(client, runtime, settings, clock)
-        services = self.informers.of(core_v1.Service)
         self._nodes = self.informers.of(core_v1.Node, fields=f"metadata.name={settings.node_name}")
         self._in_api = self.informers.of(core_v1.Pod, fields=f"spec.nodeName={settings.node_name}")
         self._client = client
@@ -101,11 +100,11 @@ class Kubelet:
         self._began = clock.now()
         self._registration = registration or Registration()
         self._lease = NodeLease(client, settings.node_name, clock)
-        sources = ApiSources(client, services, self.informers.of(node_v1.RuntimeClass))
+        self._sources = sources = ApiSources(client, self.informers, settings.node_name, self._stale)
         reporter = Reporter(client, clock)
         statuses = Statuses(reporter)
         cgroups = cgroups or PodCgroups(settings.cgroup_root, rules=tree_rules(settings.config))
-        self._volumes = Volumes(settings.root, sources, clock, self.facts)
+        self._volumes = Volumes(settings.root, sources, clock, self.facts, self._warn)
         self.meter = Meter(cgroups, settings.root)
         self._puller = Puller(runtime, sources, clock, _pull_rules(settings))
         stores = Stores(sources, self._puller, self._volumes, cgroups, self.facts, lambda: self.node.handlers)
@@ -124,7 +123,8 @@ class Kubelet:
         self._executor = Executor(tools, settings, clock)
         parts = Parts(runtime, self._executor, statuses, cgroups, self.host, self._fresh_host)
         self.table = Pods(parts, settings, clock)
-        self.table.listeners.append(self._facts_changed)
+        self._refresh = VolumeRefresh(self._volumes, self.table.workers, sources, self._tell_worker, clock)
+        self.table.listeners.append(self._refresh.pod_changed)
         self._groups = NodeGroups(cgroups, settings.config, self.table.admitted, self.recorder, clock)
         self.table.listeners.append(lambda *_: self._groups.wake())
         reader = reader_of(settings.node_name, NoRules(), clock)
@@ -162,6 +162,15 @@ class Kubelet:
             changed=self.node.wake,
         )
 
+    def _stale(self, uid: str) -> None:
+        self._refresh.mark(uid)
+
+    def _warn(self, pod: core_v1.Pod, reason: str, message: str) -> None:
+        self.recorder.event(reference(pod), "Warning", reason, message)
+
+    def _tell_worker(self, worker: PodWorker, reason: str, message: str) -> None:
+        self._executor.tell(worker, "", "Warning", reason, message)
+
     def facts(self) -> Facts:
         """What containers may know of the node."""
         return Facts(self.settings.node_ips, self.node.allocatable())
@@ -192,7 +201,7 @@ class Kubelet:
 
     async def run(self) -> None:
         """Runs the node's Pods until cancelled."""
-        await asyncio.to_thread(self.settings.root.mkdir, 0o750, True, True)
+        await asyncio.to_thread(_make_root, self.settings.root)
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self.table.run(), name="kubelet.pods")
@@ -206,7 +215,8 @@ class Kubelet:
                     group.create_task(self._run_lease(), name="kubelet.lease")
                     group.create_task(self._mirrors.run(), name="kubelet.mirrors")
                 group.create_task(self._watch.relist(), name="kubelet.relist")
-                group.create_task(self._refresh_volumes(), name="kubelet.volumes")
+                group.create_task(self._sources.run(), name="kubelet.followed")
+                group.create_task(self._refresh.run(), name="kubelet.volumes")
                 group.create_task(self._rotation.run(), name="kubelet.logs")
                 group.create_task(self.eviction.run(), name="kubelet.eviction")
                 group.create_task(self._garbage.run(), name="kubelet.images")
@@ -290,34 +300,13 @@ class Kubelet:
         lines += ["# TYPE kubelet_node_name gauge", f'kubelet_node_name{{node="{self.settings.node_name}"}} 1']
         return "\n".join(lines) + "\n"
 
-    # -- volumes -------------------------------------------------------------------------------------------------------
 
-    def _facts_changed(self, worker: PodWorker, old: core_v1.Pod | None, new: core_v1.Pod) -> None:
-        if old is not None and _facts(old) != _facts(new):
-            self.table.later(self._refresh(worker), "refresh")
-
-    async def _refresh_volumes(self) -> None:
-        """ConfigMaps, Secrets and tokens change; volumes follow within a minute."""
-        while True:
-            await self._clock.sleep(_REFRESH)
-            for worker in list(self.table.workers.values()):
-                with Guard("volume refresh"):
-                    await self._refresh(worker)
-
-    async def _refresh(self, worker: PodWorker) -> None:
-        pod = worker.pod
-        running = any(c.state == State.RUNNING for c in worker.observed.containers)
-        if pod is None or not running or pod.metadata.deletionTimestamp is not None:
-            return
-        try:
-            await self._volumes.refresh(pod, tuple(ip.ip for ip in pod.status.podIPs))
-        except VolumeError as error:
-            self._executor.tell(worker, "", "Warning", "FailedMount", str(error))
-
-
-def _facts(pod: core_v1.Pod) -> object:
-    """What the downward API shows and others may change."""
-    return pod.metadata.labels, pod.metadata.annotations
+def _make_root(root: Path) -> None:
+    root.mkdir(mode=0o750, parents=True, exist_ok=True)
+    try:
+        mounts.share(root)
+    except PermissionError as error:
+        log.warning("mounts cannot travel into containers root=%s error=%s", root, error)
 
 
 def _pull_rules(settings: Settings) -> PullRules:

@@ -21,10 +21,11 @@ from pybernetes.kubelet.sources import Sources
 from pybernetes.kubelet.specs.container import Making, container_spec
 from pybernetes.kubelet.specs.dns import Dns, dns
 from pybernetes.kubelet.specs.hosts import hosts_file
+from pybernetes.kubelet.specs.mounts import volume_mounts
 from pybernetes.kubelet.specs.names import log_folder
 from pybernetes.kubelet.specs.sandbox import check_handler, sandbox_spec
 from pybernetes.kubelet.specs.security import check_not_root
-from pybernetes.kubelet.volume import Volumes
+from pybernetes.kubelet.volume_manager import Volumes
 
 _MOST_IMAGES = 1000
 
@@ -69,12 +70,15 @@ class Maker:
         inspected = await self._inspect(place.image)
         check_not_root(pod, container, inspected)
         ips = self._settings.node_ips if pod.spec.hostNetwork else place.sandbox.ips
-        volumes = {v.name: self._stores.volumes.path(pod, v) for v in pod.spec.volumes}
-        environment = Environment(pod, ips, self._stores.node(), self._stores.sources, volumes)
+        volumes = await self._stores.volumes.of(pod)
+        paths = {name: volume.path for name, volume in volumes.items()}
+        environment = Environment(pod, ips, self._stores.node(), self._stores.sources, paths)
         env = await environment.of(container)
         if any("status.podIP" in repr(v) for v in pod.spec.volumes if v.downwardAPI or v.projected):
             await self._stores.volumes.refresh(pod, ips)
         hosts, message = await asyncio.to_thread(self._files, pod, container.name, action.attempt, ips)
+        folder = self._stores.volumes.pod_folder(pod.metadata.uid)
+        mounts = await asyncio.to_thread(volume_mounts, container, volumes, env, folder)
         return container_spec(
             Making(
                 pod=pod,
@@ -84,7 +88,7 @@ class Maker:
                 image=place.image,
                 inspected=inspected,
                 environment=env,
-                volumes=volumes,
+                mounts=mounts,
                 hosts=hosts,
                 message_file=message,
                 settings=self._settings,

@@ -1,13 +1,8 @@
-"""Volumes of Pods: what a volume type is (volumes/*.py export one each), and the manager that sets all of a Pod's up.
+"""What a volume type is (volumes/*.py export one each), and what it gets and gives. volume_manager.py sets them up.
 
-Volumes written by the node (ConfigMap, Secret, projected, downward API) only say their content; the atomic writer puts
-it on disk, and again when it changes. Next stop: specs/mounts.py mounts the paths.
+Next stops: volumes/empty_dir.py is the simplest type, volumes/projected.py the richest; specs/mounts.py mounts the paths.
 """
 
-import asyncio
-import logging
-import os
-import shutil
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,161 +11,100 @@ from typing import TypeAlias
 from msgspec import Struct
 
 from pybernetes.aio.clock import Clock
-from pybernetes.aio.discover import discover
-from pybernetes.api.errors import ApiError
 from pybernetes.api.types import core_v1
-from pybernetes.kernel import mounts
-from pybernetes.kubelet.atomic_writer import Content, write_atomically
+from pybernetes.kubelet.atomic_writer import Content, File
 from pybernetes.kubelet.downward import Facts
-from pybernetes.kubelet.sources import Sources
-
-log = logging.getLogger(__name__)
+from pybernetes.kubelet.sources import VolumeSources
 
 
 class VolumeError(Exception):
-    """A volume cannot be set up now: event FailedMount, tried again."""
+    """Volumes cannot be set up now: an event FailedMount for each message; tried again."""
+
+    def __init__(self, *messages: str) -> None:
+        super().__init__("; ".join(messages))
+        self.messages = messages
+
+
+class NotProcessed(Exception):
+    """It is not even known what to mount: a claim that is not bound, a type that is not there."""
+
+
+class MountFailed(Exception):
+    """A mount that failed at another step than SetUp; the message is the event's whole text."""
+
+
+class Mounted(Struct, frozen=True):
+    """A volume that is set up: what to mount, and whether no container may write to it."""
+
+    path: Path
+    read_only: bool = False
+    warning: str = ""
+    """For the Pod: event AlreadyMountedVolume."""
 
 
 class VolumeRequest(Struct, frozen=True):
-    """One volume of one Pod. `folder` is the volume's own directory on the node."""
+    """One volume of one Pod. `folder` is the volume's own directory on the node, `kept` is for what is known about it."""
 
     pod: core_v1.Pod
     volume: core_v1.Volume
     folder: Path
-    sources: Sources
+    kept: Path
+    sources: VolumeSources
     clock: Clock
     node: Facts
     ips: tuple[str, ...] = ()
+    counted: Callable[[], None] = lambda: None
+    """Is called for each file whose owner is changed."""
+
+    @property
+    def group(self) -> int | None:
+        """fsGroup."""
+        context = self.pod.spec.securityContext
+        return context.fsGroup if context is not None else None
 
 
-SetUp: TypeAlias = Callable[[VolumeRequest], Awaitable[Path]]
+Work: TypeAlias = Callable[[], Mounted]
+"""Blocking, and harmless where it is done already. Raises OSError, ValueError, MountFailed."""
+Prepare: TypeAlias = Callable[[VolumeRequest], Awaitable[Work]]
+"""Asks the API what has to be asked. Raises NotProcessed, MountFailed, ApiError, OSError, ValueError."""
 MakeContent: TypeAlias = Callable[[VolumeRequest], Awaitable[Content]]
 
 
 @dataclass(frozen=True)
 class VolumeType:
-    """One kind of volume. Either `content` (files that the node writes) or `set_up` (returns the path to mount)."""
+    """One kind of volume: either `content` (files that the node writes and keeps up to date) or `prepare`."""
 
     field: str
     """The field of core/v1 Volume that chooses it: `emptyDir`."""
     folder: str
     """Below pods/<uid>/volumes, as upstream names it: `kubernetes.io~empty-dir`."""
     content: MakeContent | None = None
-    set_up: SetUp | None = None
+    prepare: Prepare | None = None
     memory: bool = False
     """`content` is secret or of the Pod alone: on a tmpfs, never on a disk."""
 
 
-class Volumes:
-    """All volumes below `root` (/var/lib/kubelet)."""
-
-    def __init__(self, root: Path, sources: Sources, clock: Clock, node: Callable[[], Facts]) -> None:
-        self.root = root
-        self._sources = sources
-        self._clock = clock
-        self._node = node
-        found = discover("pybernetes.kubelet.volumes", "VOLUME", VolumeType, group="pybernetes.volumes")
-        self._types = {kind.field: kind for kind in found.values()}
-
-    def pod_folder(self, uid: str) -> Path:
-        """/var/lib/kubelet/pods/<uid>."""
-        return self.root / "pods" / uid
-
-    async def set_up(self, pod: core_v1.Pod) -> dict[str, Path]:
-        """Sets up every volume; the paths to mount by volume name. Raises VolumeError. Doing it twice is harmless."""
-        paths: dict[str, Path] = {}
-        for volume in pod.spec.volumes:
-            paths[volume.name] = await self._set_up(pod, volume, ())
-        return paths
-
-    async def refresh(self, pod: core_v1.Pod, ips: tuple[str, ...]) -> None:
-        """Writes content that has changed. Raises VolumeError."""
-        for volume in pod.spec.volumes:
-            kind = self._type(volume)
-            if kind.content is not None:
-                await self._set_up(pod, volume, ips)
-
-    def path(self, pod: core_v1.Pod, volume: core_v1.Volume) -> Path:
-        """Where a volume is once it is set up."""
-        if volume.hostPath is not None:
-            return Path(volume.hostPath.path)
-        return self._folder(pod, volume, self._type(volume))
-
-    async def tear_down(self, uid: str) -> None:
-        """Unmounts and deletes all volumes of a Pod that was. What is gone already is no fault. Raises OSError."""
-        await asyncio.to_thread(_remove_pod_folder, self.pod_folder(uid) / "volumes")
-
-    async def forget(self, uid: str) -> None:
-        """Deletes the whole folder of a Pod."""
-        await asyncio.to_thread(_remove_pod_folder, self.pod_folder(uid))
-
-    def _type(self, volume: core_v1.Volume) -> VolumeType:
-        for name in volume.__struct_fields__:
-            if name != "name" and getattr(volume, name) is not None:
-                if name not in self._types:
-                    raise VolumeError(f'volume "{volume.name}": volume type {name} is not supported')
-                return self._types[name]
-        return self._types["emptyDir"]
-
-    def _folder(self, pod: core_v1.Pod, volume: core_v1.Volume, kind: VolumeType) -> Path:
-        return self.pod_folder(pod.metadata.uid) / "volumes" / kind.folder / volume.name
-
-    async def _set_up(self, pod: core_v1.Pod, volume: core_v1.Volume, ips: tuple[str, ...]) -> Path:
-        kind = self._type(volume)
-        folder = self._folder(pod, volume, kind)
-        request = VolumeRequest(pod, volume, folder, self._sources, self._clock, self._node(), ips)
-        try:
-            if kind.set_up is not None:
-                path = await kind.set_up(request)
-                group = _fs_group(pod)
-                if group is not None and kind.field == "emptyDir":
-                    await asyncio.to_thread(_own, path, group)
-                return path
-            assert kind.content is not None
-            content = await kind.content(request)
-            if kind.memory:
-                await asyncio.to_thread(_in_memory, folder)
-            await asyncio.to_thread(write_atomically, folder, content, self._clock.now(), _fs_group(pod))
-        except (ApiError, OSError, ValueError) as error:
-            raise VolumeError(f'MountVolume.SetUp failed for volume "{volume.name}" : {error}') from None
-        return folder
-
-
-def _fs_group(pod: core_v1.Pod) -> int | None:
-    return pod.spec.securityContext.fsGroup if pod.spec.securityContext else None
-
-
-def _in_memory(folder: Path) -> None:
-    """Puts a tmpfs there, unless the volume is in use already."""
-    folder.mkdir(parents=True, exist_ok=True)
-    if not (folder / "..data").is_symlink() and not mounts.is_mount(folder):
-        mounts.mount("tmpfs", folder, "tmpfs")
-
-
-def _own(path: Path, group: int) -> None:
-    os.chown(path, -1, group)
-    path.chmod(path.stat().st_mode & 0o7777 | 0o2070)
-
-
-def _remove_pod_folder(folder: Path) -> None:
-    """Unmounts what is mounted below, deepest first, then deletes. Never deletes through a mount."""
-    mounts.unmount_below(folder)
-    try:
-        shutil.rmtree(folder)
-    except FileNotFoundError:
-        return
-
-
-def optional_items(
-    data: Mapping[str, bytes], items: tuple[core_v1.KeyToPath, ...], mode: int, what: str, *, optional: bool
+def chosen_items(
+    data: Mapping[str, bytes], items: tuple[core_v1.KeyToPath, ...], usual: File, missing: str, *, optional: bool
 ) -> Content:
-    """The files of a ConfigMap or Secret: all keys, or `items` only. Raises ValueError for a key that is missing."""
+    """The files of a ConfigMap or Secret: all keys, or `items` only; mode and owner are those of `usual`, unless an
+    item has its own. Raises ValueError, with the words `missing`, for a key that must be there and is not."""
     if not items:
-        return {key: (value, mode) for key, value in data.items()}
-    chosen: dict[str, tuple[bytes, int]] = {}
+        return {key: usual._replace(data=value) for key, value in data.items()}
+    chosen: dict[str, File] = {}
     for item in items:
         if item.key in data:
-            chosen[item.path] = (data[item.key], mode if item.mode is None else item.mode)
+            chosen[item.path] = file_like(usual, data[item.key], item.mode, item.user)
         elif not optional:
-            raise ValueError(f"{what} references non-existent key: {item.key}")
+            raise ValueError(f"{missing}: {item.key}")
     return chosen
+
+
+def file_like(usual: File, data: bytes, mode: int | None, user: int | None) -> File:
+    """A file with the mode and owner of `usual`, unless it has its own."""
+    return File(data, usual.mode if mode is None else mode, usual.user if user is None else user)
+
+
+def usual_file(mode: int | None, user: int | None) -> File:
+    """defaultMode and defaultUser of a volume."""
+    return File(b"", 0o644 if mode is None else mode, user)

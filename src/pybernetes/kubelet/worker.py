@@ -315,6 +315,14 @@ class PodWorker:
         if isinstance(action, act.RunSandbox):
             self._done.discard(act.TearDown.name)
 
+    def retry(self, key: str) -> bool:
+        """Forgets that an action has failed, so that it is tried again at once; False where it has not."""
+        failed = self._failures.pop(key, None) is not None
+        self._delays.pop(key, None)
+        if failed:
+            self.wake(look=False)
+        return failed
+
     def _failed(self, key: str, failed: ActionFailed) -> None:
         delay = min(failed.most, 2 * self._delays[key]) if key in self._delays else failed.first
         self._delays[key] = delay

@@ -180,7 +180,10 @@ async def test_a_volume_type_that_is_not_known_is_an_event(one: NodeUnderTest) -
     volume = core_v1.Volume(name="v", nfs=core_v1.NFSVolumeSource(server="x", path="/"))
     await one.create("odd", volumes=(volume,))
     found = await events(one, "odd", "FailedMount")
-    assert found[0] == 'volume "v": volume type nfs is not supported'
+    assert found[0] == (
+        "Unable to attach or mount volumes: unmounted volumes=[v], unattached volumes=[], failed to process volumes=[v]:"
+        ' failed to get Plugin from volumeSpec for volume "v" err=no volume plugin matched'
+    )
     await one.until("odd", waiting("ContainerCreating"))
 
 

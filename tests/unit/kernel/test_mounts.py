@@ -2,6 +2,9 @@
 
 from pathlib import Path
 
+import pytest
+
+from pybernetes.kernel import mounts
 from pybernetes.kernel.cgroups import hierarchies
 from pybernetes.kernel.mounts import parse_mountinfo
 
@@ -16,7 +19,60 @@ HYBRID = """\
 
 def test_mountinfo_is_read_with_escapes_and_optional_fields() -> None:
     last = list(parse_mountinfo(HYBRID))[-1]
-    assert (last.target, last.kind, last.root) == ("/mnt/with space", "tmpfs", "/sub")
+    assert (last.target, last.kind, last.root, last.shared) == ("/mnt/with space", "tmpfs", "/sub", False)
+
+
+def test_shared_mounts_are_known() -> None:
+    assert [mount.shared for mount in parse_mountinfo(HYBRID)] == [False, True, False, False, False]
+
+
+@pytest.mark.root
+def test_mounts_are_found_where_they_are_also_of_files(tmp_path: Path) -> None:
+    for name in ("folder", "file", "plain"):
+        (tmp_path / name).touch() if name == "file" else (tmp_path / name).mkdir()
+    mounts.mount("tmpfs", tmp_path / "folder", "tmpfs")
+    mounts.bind("/etc/passwd", tmp_path / "file")
+    (tmp_path / "folder/below").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "folder")
+    try:
+        names = ("folder", "file", "plain", "folder/below", "link", "none")
+        assert [mounts.is_mount(tmp_path / name) for name in names] == [True, True, False, False, False, False]
+    finally:
+        mounts.unmount_below(tmp_path)
+    assert not mounts.is_mount(tmp_path / "folder")
+
+
+@pytest.mark.root
+def test_a_folder_of_a_private_mount_is_shared_once(tmp_path: Path) -> None:
+    mounts.mount("tmpfs", tmp_path, "tmpfs")
+    mounts.propagate(tmp_path, mounts.PRIVATE)
+    (tmp_path / "root").mkdir()
+    try:
+        for _ in range(2):
+            mounts.share(tmp_path / "root")
+        assert [m.shared for m in mounts.table() if m.target == str(tmp_path / "root")] == [True]
+    finally:
+        mounts.unmount_below(tmp_path)
+
+
+@pytest.mark.root
+def test_what_a_bind_shows_of_elsewhere_stays_mounted_there(tmp_path: Path) -> None:
+    """As a local volume on whose path somebody has mounted a disk meanwhile."""
+    outside, inside = tmp_path / "outside", tmp_path / "pod" / "v"
+    outside.mkdir()
+    inside.mkdir(parents=True)
+    mounts.bind(outside, outside)
+    mounts.propagate(outside, mounts.SHARED)
+    mounts.bind(outside, inside)
+    (outside / "disk").mkdir()
+    mounts.mount("tmpfs", outside / "disk", "tmpfs")
+    try:
+        assert mounts.is_mount(inside / "disk")
+        mounts.unmount_below(tmp_path / "pod")
+        assert mounts.is_mount(outside / "disk")
+        assert not mounts.is_mount(inside)
+    finally:
+        mounts.unmount_below(tmp_path)
 
 
 def test_hybrid_hierarchies_are_found_with_their_mount_options() -> None:

@@ -5,7 +5,7 @@ from typing import Any, TypeVar
 
 from pybernetes.api.errors import not_found
 from pybernetes.api.objects import GroupResource
-from pybernetes.api.types import core_v1, node_v1
+from pybernetes.api.types import certificates_v1, core_v1, node_v1
 from pybernetes.kubelet.sources import Token
 
 T = TypeVar("T")
@@ -26,6 +26,34 @@ class FakeSources:
         self.runtime_classes: dict[str, str] = {}
         self.tokens = 0
         self.expires = "2026-01-01T01:00:00Z"
+        self.refuses_tokens: Exception | None = None
+        self.bundles: list[certificates_v1.ClusterTrustBundle] = []
+        self.claims: dict[str, core_v1.PersistentVolumeClaim] = {}
+        self.volumes: dict[str, core_v1.PersistentVolume] = {}
+        self.this_node = core_v1.Node()
+        self.forgotten: list[str] = []
+
+    def of(self, uid: str) -> "FakeSources":
+        return self
+
+    def forget(self, uid: str) -> None:
+        self.forgotten.append(uid)
+
+    async def trust_bundles(self) -> Iterable[certificates_v1.ClusterTrustBundle]:
+        return self.bundles
+
+    async def claim(self, namespace: str, name: str) -> core_v1.PersistentVolumeClaim:
+        if name not in self.claims:
+            raise not_found(GroupResource("", "persistentvolumeclaims"), name)
+        return self.claims[name]
+
+    async def persistent_volume(self, name: str) -> core_v1.PersistentVolume:
+        if name not in self.volumes:
+            raise not_found(GroupResource("", "persistentvolumes"), name)
+        return self.volumes[name]
+
+    async def node(self) -> core_v1.Node:
+        return self.this_node
 
     async def config_map(self, namespace: str, name: str) -> core_v1.ConfigMap:
         if name not in self.config_maps:
@@ -38,6 +66,8 @@ class FakeSources:
         return self.secrets[name]
 
     async def token(self, pod: core_v1.Pod, audience: str, seconds: int) -> Token:
+        if self.refuses_tokens is not None:
+            raise self.refuses_tokens
         self.tokens += 1
         return Token(f"token-{self.tokens}", self.expires)
 

@@ -11,7 +11,6 @@ from pybernetes.kubelet.environment import ConfigError, expand
 from pybernetes.kubelet.pod_machine import CONTAINER_HASH, container_hash, pod_grace
 from pybernetes.kubelet.resources import container_resources, cpu_rules
 from pybernetes.kubelet.settings import Settings
-from pybernetes.kubelet.specs.mounts import volume_mounts
 from pybernetes.kubelet.specs.names import labels
 from pybernetes.kubelet.specs.security import security
 
@@ -30,7 +29,8 @@ class Making(Struct, frozen=True):
     inspected: m.Image | None
     """What the runtime says of the image; None where it has lost it."""
     environment: Mapping[str, str]
-    volumes: Mapping[str, Path]
+    mounts: tuple[m.Mount, ...]
+    """Of its volumes."""
     hosts: Path | None
     message_file: Path
     settings: Settings
@@ -83,7 +83,7 @@ def _text(name: str, value: str) -> str:
 
 
 def _mounts(making: Making, message_path: str) -> tuple[m.Mount, ...]:
-    found = [*volume_mounts(making.container, making.volumes, making.environment)]
+    found = [*making.mounts]
     taken = {mount.container_path.rstrip("/") for mount in found}
     if making.hosts is not None and "/etc/hosts" not in taken:
         found.append(m.Mount(str(making.hosts), "/etc/hosts"))

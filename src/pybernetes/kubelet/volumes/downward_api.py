@@ -2,20 +2,20 @@
 
 from pybernetes.api.types import core_v1
 from pybernetes.kubelet import downward
-from pybernetes.kubelet.atomic_writer import Content
-from pybernetes.kubelet.volume import VolumeRequest, VolumeType
+from pybernetes.kubelet.atomic_writer import Content, File
+from pybernetes.kubelet.volume import VolumeRequest, VolumeType, file_like, usual_file
 
 
 async def content(request: VolumeRequest) -> Content:
     """Raises ValueError for a field that the downward API has not."""
     source = request.volume.downwardAPI
     assert source is not None
-    return files(request, source.items, 0o644 if source.defaultMode is None else source.defaultMode)
+    return files(request, source.items, usual_file(source.defaultMode, source.defaultUser))
 
 
-def files(request: VolumeRequest, items: tuple[core_v1.DownwardAPIVolumeFile, ...], mode: int) -> Content:
+def files(request: VolumeRequest, items: tuple[core_v1.DownwardAPIVolumeFile, ...], usual: File) -> Content:
     """The files, also for projected volumes."""
-    found: dict[str, tuple[bytes, int]] = {}
+    found: dict[str, File] = {}
     for item in items:
         if item.fieldRef is not None:
             text = downward.field_value(request.pod, item.fieldRef.fieldPath, request.ips, request.node)
@@ -23,7 +23,7 @@ def files(request: VolumeRequest, items: tuple[core_v1.DownwardAPIVolumeFile, ..
             text = downward.resource_value(request.pod, item.resourceFieldRef, None, request.node)
         else:
             continue
-        found[item.path] = (text.encode(), mode if item.mode is None else item.mode)
+        found[item.path] = file_like(usual, text.encode(), item.mode, item.user)
     return found
 
 

@@ -1,38 +1,63 @@
 """hostPath: a file or directory of the node itself."""
 
-import asyncio
+import errno
 import stat
+from functools import partial
 from pathlib import Path
 
-from pybernetes.kubelet.volume import VolumeRequest, VolumeType
+from pybernetes.kubelet.volume import Mounted, VolumeRequest, VolumeType, Work
 
 _KINDS = {
-    "Directory": (stat.S_ISDIR, "is not a directory"),
-    "File": (stat.S_ISREG, "is not a file"),
-    "Socket": (stat.S_ISSOCK, "is not a socket"),
-    "CharDevice": (stat.S_ISCHR, "is not a character device"),
-    "BlockDevice": (stat.S_ISBLK, "is not a block device"),
+    "Directory": (stat.S_ISDIR, "directory"),
+    "File": (stat.S_ISREG, "file"),
+    "Socket": (stat.S_ISSOCK, "socket file"),
+    "CharDevice": (stat.S_ISCHR, "character device"),
+    "BlockDevice": (stat.S_ISBLK, "block device"),
 }
 
 
-async def set_up(request: VolumeRequest) -> Path:
-    """Checks or makes what `type` says. Raises ValueError where the node has something else there."""
+async def prepare(request: VolumeRequest) -> Work:
+    """Raises ValueError where the node has something else there than `type` says."""
     source = request.volume.hostPath
     assert source is not None
-    path = Path(source.path)
-    await asyncio.to_thread(_check, path, source.type or "")
-    return path
+    return partial(check, source.path, source.type or "")
 
 
-def _check(path: Path, kind: str) -> None:
-    if kind == "DirectoryOrCreate":
-        path.mkdir(mode=0o755, parents=True, exist_ok=True)
-    elif kind == "FileOrCreate":
-        path.touch(mode=0o644, exist_ok=True)
-    elif kind:
-        matches, complaint = _KINDS[kind]
-        if not path.exists() or not matches(path.stat().st_mode):
-            raise ValueError(f"hostPath type check failed: {path} {complaint}")
+def check(path: str, kind: str, *, read_only: bool = False) -> Mounted:
+    """Checks or makes what `kind` says, also for PersistentVolumes. Blocking."""
+    if ".." in path.split("/"):
+        raise ValueError(f"invalid HostPath `{path}`: must not contain '..'")
+    place = Path(path)
+    if kind.endswith("OrCreate"):
+        kind = kind.removesuffix("OrCreate")
+        if not _found(place):
+            _make(place, kind)
+            return Mounted(place, read_only)
+    if kind and kind not in _KINDS:
+        raise ValueError(f"{kind} is an invalid volume type")
+    if kind:
+        matches, name = _KINDS[kind]
+        mode = _found(place)
+        if not mode or not matches(mode):
+            raise ValueError(f"hostPath type check failed: {path} is not a {name}")
+    return Mounted(place, read_only)
 
 
-VOLUME = VolumeType(field="hostPath", folder="kubernetes.io~host-path", set_up=set_up)
+def _found(place: Path) -> int:
+    """Its mode with the type; 0 where there is nothing."""
+    try:
+        return place.stat().st_mode
+    except OSError as error:
+        if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP):
+            return 0
+        raise
+
+
+def _make(place: Path, kind: str) -> None:
+    if kind == "Directory":
+        place.mkdir(mode=0o755, parents=True, exist_ok=True)
+    else:
+        place.touch(mode=0o644, exist_ok=True)
+
+
+VOLUME = VolumeType(field="hostPath", folder="kubernetes.io~host-path", prepare=prepare)

@@ -26,7 +26,7 @@ def spec(wanted: core_v1.Pod, index: int = 0, **more: object) -> m.ContainerSpec
             "image": "sha256:1",
             "inspected": None,
             "environment": {"A": "1"},
-            "volumes": {},
+            "mounts": (),
             "hosts": Path("/k/etc-hosts"),
             "message_file": Path("/k/msg"),
             "settings": NODE,
@@ -47,8 +47,7 @@ def test_a_container_carries_its_own_memory() -> None:
 
 
 def test_a_users_own_hosts_file_is_left_alone(tmp_path: Path) -> None:
-    mount = core_v1.VolumeMount(name="h", mountPath="/etc/hosts")
-    found = spec(pod(container(volumeMounts=(mount,))), volumes={"h": tmp_path})
+    found = spec(pod(), mounts=(m.Mount(str(tmp_path), "/etc/hosts"),))
     assert [x.host_path for x in found.mounts if x.container_path == "/etc/hosts"] == [str(tmp_path)]
 
 
