@@ -3,7 +3,7 @@
 import contextlib
 import io
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Set
 from pathlib import Path
 
 import pytest
@@ -107,10 +107,7 @@ def _conformance(held: Mapping[str, str]) -> str:
     lines += ["", "## Held elsewhere", ""]
     lines += [f"- {name}: {where}" for name, where in listed["elsewhere"].items()]
     known = {_bare(name) for name in [*total, *listed["elsewhere"]]}
-    more = sorted((name, where) for name, where in held.items() if name not in known)
-    if more:
-        lines += ["", "## Held besides", ""]
-        lines += [f"- {name}: {where}" for name, where in more]
+    lines += _besides(held, known)
     return _MADE + "\n".join(lines) + "\n"
 
 
@@ -130,7 +127,14 @@ def _conformance_of_nodes(held: Mapping[str, Mapping[str, str]]) -> str:
         for name in found:
             where = held[NODE].get(_bare(name)) or held[COMPONENT].get(_bare(name))
             lines.append(f"- {name}: {where or OPEN}")
+    lines += _besides(held[NODE], {_bare(name) for name in names})
     return _MADE + "\n".join(lines) + "\n"
+
+
+def _besides(held: Mapping[str, str], known: Set[str]) -> list[str]:
+    """What tests hold beyond the suite: other tests of upstream's."""
+    more = sorted((name, where) for name, where in held.items() if name not in known)
+    return ["", "## Held besides", "", *(f"- {name}: {where}" for name, where in more)] if more else []
 
 
 def _bare(name: str) -> str:
