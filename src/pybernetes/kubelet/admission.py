@@ -166,9 +166,9 @@ def _under_pressure(pod: core_v1.Pod, host: Host) -> Verdict | None:
 def _forbidden_sysctl(pod: core_v1.Pod, host: Host) -> Verdict | None:
     context = pod.spec.securityContext
     for sysctl in context.sysctls if context else ():
-        name = _dotted(sysctl.name)
+        name = dotted(sysctl.name)
         why = ""
-        if name not in SAFE_SYSCTLS and not any(_covers(_dotted(pattern), name) for pattern in host.sysctls):
+        if name not in SAFE_SYSCTLS and not any(_covers(dotted(pattern), name) for pattern in host.sysctls):
             why = f'"{name}" not allowlisted'
         elif pod.spec.hostNetwork and name.startswith("net."):
             why = f'"{name}" not allowed with host net enabled'
@@ -179,7 +179,7 @@ def _forbidden_sysctl(pod: core_v1.Pod, host: Host) -> Verdict | None:
     return None
 
 
-def _dotted(name: str) -> str:
+def dotted(name: str) -> str:
     """With dots between the parts. In a name that has slashes there, dots are part of a part (`net/ipv4/conf/eth0.1`)."""
     first = next((sign for sign in name if sign in "./"), ".")
     return name if first == "." else name.translate(str.maketrans("./", "/."))

@@ -12,6 +12,7 @@ from pybernetes.api.quantity import parse
 from pybernetes.api.types import core_v1
 from pybernetes.kubelet.resources import containers_of
 
+_ASCII, _BASIC = 0x80, 0xFFFF
 _SUBSCRIPT = re.compile(r"metadata\.(labels|annotations)\['(.+)'\]")
 
 
@@ -48,10 +49,33 @@ def field_value(pod: core_v1.Pod, path: str, ips: tuple[str, ...], node: Facts) 
     return plain[path]
 
 
+_ESCAPES = {
+    "\a": "\\a",
+    "\b": "\\b",
+    "\f": "\\f",
+    "\n": "\\n",
+    "\r": "\\r",
+    "\t": "\\t",
+    "\v": "\\v",
+    "\\": "\\\\",
+    '"': '\\"',
+}
+
+
 def _quoted(value: str) -> str:
     """As Go's %q, which upstream writes labels with."""
-    escaped = value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n").replace("\t", "\\t")
-    return f'"{escaped}"'
+    return f'"{"".join(_escaped(sign) for sign in value)}"'
+
+
+def _escaped(sign: str) -> str:
+    if sign in _ESCAPES:
+        return _ESCAPES[sign]
+    if sign.isprintable():
+        return sign
+    number = ord(sign)
+    if number < _ASCII:
+        return f"\\x{number:02x}"
+    return f"\\u{number:04x}" if number <= _BASIC else f"\\U{number:08x}"
 
 
 def resource_value(

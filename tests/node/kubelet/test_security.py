@@ -12,6 +12,7 @@ from tests.node.kubelet.test_pods import configured, events, waiting
 from pybernetes.api.objects import Key
 from pybernetes.api.types import core_v1, meta_v1, node_v1
 from pybernetes.kubelet.cri.model import State
+from pybernetes.localcluster.image import ImageConfig, busybox_layer, write_archive
 
 pytestmark = pytest.mark.root
 
@@ -202,3 +203,31 @@ async def test_names_and_variables_reach_the_containers(one: NodeUnderTest) -> N
         await asyncio.sleep(0.02)
     assert "1-$(FIRST)-$(NONE) dark red" in log.read_text()
     assert "/dev/" in log.read_text()
+
+
+def import_image(one: NodeUnderTest, name: str, config: ImageConfig) -> str:
+    archive, reference = one.folder / f"{name}.tar", f"docker.io/library/{name}:test"
+    write_archive(archive, reference, [busybox_layer()], config)
+    one.containerd.ctr("images", "import", str(archive))
+    return reference
+
+
+async def test_the_image_says_what_the_spec_does_not(one: NodeUnderTest) -> None:
+    numbered = await asyncio.to_thread(import_image, one, "numbered", ImageConfig(cmd=("sleep", "99"), user="1234:77"))
+    named = await asyncio.to_thread(import_image, one, "named", ImageConfig(cmd=("sleep", "99"), user="nobody"))
+    empty = await asyncio.to_thread(import_image, one, "empty", ImageConfig())
+    not_root = core_v1.PodSecurityContext(runAsNonRoot=True)
+    await one.create("numbered", securityContext=not_root, containers=(core_v1.Container(name="c", image=numbered),))
+    await one.create("named", securityContext=not_root, containers=(core_v1.Container(name="c", image=named),))
+    await one.create("empty", containers=(core_v1.Container(name="c", image=empty),))
+    pod = await one.until("numbered", running)
+    assert (await status_of(one, pod, "c"))["Uid"].split()[0] == "1234"
+    assert (await inside(one, pod, "c", "cat", "/proc/1/cmdline")).split("\0")[:2] == ["sleep", "99"]
+    pod = await one.until("named", waiting("CreateContainerConfigError"))
+    state = pod.status.containerStatuses[0].state.waiting
+    assert state is not None
+    assert "image has non-numeric user (nobody), cannot verify user is non-root" in state.message
+    pod = await one.until("empty", waiting("CreateContainerError"))
+    state = pod.status.containerStatuses[0].state.waiting
+    assert state is not None
+    assert state.message.endswith("no command specified")

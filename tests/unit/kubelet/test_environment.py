@@ -113,6 +113,21 @@ def test_fields_of_the_pod() -> None:
 
 
 @pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        ("é", '"é"'),
+        ("a\x01b", '"a\\x01b"'),
+        ("\u200b", '"\\u200b"'),
+        ("\r\v\\", '"\\r\\v\\\\"'),
+        ("\U000e0001", '"\\U000e0001"'),
+    ],
+)
+def test_annotations_are_quoted_as_go_does(value: str, shown: str) -> None:
+    wanted = pod(meta={"annotations": {"a": value}})
+    assert field_value(wanted, "metadata.annotations", (), NODE) == f"a={shown}"
+
+
+@pytest.mark.parametrize(
     ("resource", "divisor", "value"),
     [
         ("limits.cpu", "0", "1"),

@@ -1,6 +1,7 @@
 """RunPodSandbox's request, from a Pod. executor.py sends it."""
 
 from pybernetes.api.types import core_v1
+from pybernetes.kubelet.admission import dotted
 from pybernetes.kubelet.cri import model as m
 from pybernetes.kubelet.environment import ConfigError
 from pybernetes.kubelet.resources import amount, quota, shares
@@ -34,7 +35,7 @@ def sandbox_spec(
         dns_searches=dns.searches,
         dns_options=dns.options,
         ports=_ports(pod),
-        sysctls={s.name.replace("/", "."): s.value for s in context.sysctls},
+        sysctls={dotted(s.name): s.value for s in context.sysctls},
         run_as_user=context.runAsUser,
         run_as_group=context.runAsGroup if context.runAsUser is not None else None,
         supplemental_groups=groups_of(context),
