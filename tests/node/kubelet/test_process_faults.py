@@ -222,6 +222,23 @@ async def test_pids_that_begin_anew_confuse_nobody(proxied: tuple[ProcessNode, F
     await delete_all(one)
 
 
+async def test_ten_thousand_lines_a_second_are_kept_within_bounds(containerd: OwnContainerd, tmp_path: Path) -> None:
+    limits = {"containerLogMaxSize": "1Mi", "containerLogMaxFiles": 3, "containerLogMonitorInterval": "3s"}
+    async with process_node(tmp_path / "n", containerd, **limits) as one:
+        command = f"while sleep 1; do i=0; while [ $i -lt 10000 ]; do echo $i-{'x' * 60}; i=$((i+1)); done; done"
+        pod = await one.create("loud", "sh", "-c", command)
+        await one.until("loud", running)
+        logs = one.folder / "pods" / f"default_loud_{pod.metadata.uid}" / "c"
+
+        def rotated() -> bool:
+            return len(list(logs.glob("*.gz"))) == 1
+
+        await until(rotated, "the log is rotated twice", 60)
+        await until(lambda: len(list(logs.iterdir())) <= 3, "no more than three files are kept")
+        await delete_all(one)
+        await until(lambda: not logs.exists(), "its logs are gone")
+
+
 def _map(name: str, text: str) -> core_v1.ConfigMap:
     return core_v1.ConfigMap(metadata=meta_v1.ObjectMeta(name=name, namespace="default"), data={"text": text})
 
