@@ -82,6 +82,10 @@ class MemoryRuntime:
         """There is no disk."""
         return ""
 
+    def pid(self) -> int | None:
+        """It is no process."""
+        return None
+
     async def layers(self, uid: str) -> Mapping[str, m.Layer]:
         """Nothing is written."""
         return {}

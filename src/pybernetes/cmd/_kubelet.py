@@ -28,18 +28,20 @@ from pybernetes.kubelet.cri.events import EventSource
 from pybernetes.kubelet.cri.model import RuntimeRefused, RuntimeUnavailable
 from pybernetes.kubelet.cri.runtime import CriRuntime, socket_exists
 from pybernetes.kubelet.kubelet import Kubelet, Registration
-from pybernetes.kubelet.server.access import Access
-from pybernetes.kubelet.server.app import KubeletApi
+from pybernetes.kubelet.server.access import Access, AccessError
+from pybernetes.kubelet.server.app import KubeletApi, health_of
 from pybernetes.kubelet.settings import Settings
 from pybernetes.kubelet.status.labels import LABEL_SPACES, LABELS, may_label
-from pybernetes.wire.http import Handler, Headers, Request, Response
+from pybernetes.wire.healthz import plain
+from pybernetes.wire.http import Request, Response
 from pybernetes.wire.server import HttpServer
-from pybernetes.wire.tls import Identity, ServerTls
+from pybernetes.wire.tls import Identity, ServerTls, restrict
 
 log = logging.getLogger(__name__)
 
 _DEBUGGING = 4
 _SOCKET_RETRY = 2.0
+_CERTIFICATE_LOOK = 30.0
 _SOCKET_PATIENCE = 60.0
 """So long a runtime that starts with the machine is waited for; then the kubelet ends and its supervisor tries again."""
 
@@ -151,7 +153,6 @@ async def run(options: argparse.Namespace) -> None:
     registration = Registration(
         config.register_with_taints,
         labels_of(options.node_labels),
-        configuration_file.encode(config),
     )
     folder = Path(options.cert_dir) if options.cert_dir else settings.root / "pki"
     runtime = await wait_for_runtime(config.container_runtime_endpoint, clock)
@@ -163,7 +164,7 @@ async def run(options: argparse.Namespace) -> None:
         kubelet.read_manifests(ManifestRules())
         async with asyncio.TaskGroup() as group:
             group.create_task(kubelet.run(), name="kubelet")
-            group.create_task(_serve_health(config), name="healthz")
+            group.create_task(_serve_health(kubelet, config, clock), name="healthz")
             group.create_task(_serve(kubelet, client, config, folder), name="server")
             if connection is not None and config.rotate_certificates:
                 wanted = bootstrap.Wanted(bootstrap.CLIENT_SIGNER, settings.node_name)
@@ -193,33 +194,61 @@ async def _nowhere(request: Request) -> Response:
 
 async def _serve(kubelet: Kubelet, client: Client, config: Configuration, folder: Path) -> None:
     """The API on 10250, once there is a certificate for it."""
+    if not config.enable_server:
+        return
     settings, clock = kubelet.settings, client.clock
     wanted = bootstrap.Wanted(bootstrap.SERVING_SIGNER, settings.node_name, (settings.node_name, *settings.node_ips))
     by_request = config.server_tls_bootstrap and not settings.standalone
     serving = bootstrap.ServingCertificate(client if by_request else None, wanted, folder, clock)
-    ca = config.authentication.x509.client_ca_file
-    handler = KubeletApi(kubelet, Access(client, settings.node_name, clock), clock)
+    try:
+        handler = KubeletApi(kubelet, Access(config, client, settings.node_name, clock), clock)
+    except AccessError as error:
+        raise StartError(str(error)) from None
     async with asyncio.TaskGroup() as group:
         tls: list[ServerTls] = []
-        group.create_task(serving.run(lambda: [t.reload() for t in tls]), name="serving-certificate")
-        await serving.ready.wait()
         identity = Identity(serving.file, serving.file)
-        tls.append(ServerTls(identity, client_ca=Path(ca) if ca else None))
+        if config.tls_cert_file:
+            identity = Identity(Path(config.tls_cert_file), Path(config.tls_private_key_file))
+            group.create_task(_follow(tls, clock), name="serving-certificate")
+        else:
+            group.create_task(serving.run(lambda: [t.reload() for t in tls]), name="serving-certificate")
+            await serving.ready.wait()
+        tls.append(_server_tls(identity, config))
         await _listen(HttpServer(handler, ssl=tls[0].context, clock=clock), config.address, config.port)
 
 
-async def _serve_health(config: Configuration) -> None:
+async def _follow(tls: Sequence[ServerTls], clock: Clock) -> None:
+    """Takes over certificate files that somebody else renews."""
+    while True:
+        await clock.sleep(_CERTIFICATE_LOOK)
+        for one in tls:
+            try:
+                if await asyncio.to_thread(one.reload):
+                    log.info("the serving certificate was renewed")
+            except OSError as error:  # ssl.SSLError is one
+                log.warning("cannot read the serving certificate again error=%s", error)
+
+
+def _server_tls(identity: Identity, config: Configuration) -> ServerTls:
+    """Raises StartError."""
+    ca = config.authentication.x509.client_ca_file
+    try:
+        made = ServerTls(identity, client_ca=Path(ca) if ca else None)
+        restrict(made.context, config.tls_min_version, config.tls_cipher_suites)
+    except (OSError, ValueError) as error:
+        raise StartError(f"cannot serve with {identity.certificate}, {ca or 'no client CA'}: {error}") from None
+    return made
+
+
+async def _serve_health(kubelet: Kubelet, config: Configuration, clock: Clock) -> None:
     """/healthz on the loopback, for the machine's supervisor and kubeadm."""
-    if config.healthz_port:
-        await _listen(HttpServer(_healthz()), config.healthz_bind_address, config.healthz_port)
 
-
-def _healthz() -> Handler:
     async def answer(request: Request) -> Response:
-        known = request.path.rstrip("/") == "/healthz"
-        return Response(200 if known else 404, Headers([("content-type", "text/plain")]), b"ok" if known else b"")
+        known = request.path.split("/")[1] == "healthz"
+        return health_of(kubelet, clock, request) if known else plain("404 page not found\n", 404)
 
-    return answer
+    if config.healthz_port:
+        await _listen(HttpServer(answer), config.healthz_bind_address, config.healthz_port)
 
 
 async def _listen(server: HttpServer, address: str, port: int) -> None:

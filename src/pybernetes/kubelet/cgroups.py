@@ -22,6 +22,7 @@ log = logging.getLogger(__name__)
 
 _PARENTS = {resources.BURSTABLE: "/burstable", resources.BEST_EFFORT: "/besteffort", resources.GUARANTEED: ""}
 _KILL_TIMEOUT = 2.0
+_COUNTING = {"cpuacct", "memory", "pids"}
 _UNLIMITED_V2 = "max"
 
 
@@ -49,6 +50,9 @@ class PodCgroups:
         self._base = "/" + root.strip("/")
         self._root = self._base.rstrip("/") + "/kubepods"
         self._within = hierarchies() if within is None else within
+        # A hybrid machine has a dozen: what counts something is read from three.
+        counting = tuple(h for h in self._within if h.version == 2 or {*h.controllers} & _COUNTING)
+        self._counting = counting or self._within
         self._rules = rules
 
     @property
@@ -109,7 +113,12 @@ class PodCgroups:
 
     def usage(self, path: str) -> Usage:
         """What the group of that path uses."""
-        return read_usage(Cgroup(path, self._within).folders())
+        return read_usage(Cgroup(path, self._counting).folders())
+
+    def some_process(self, path: str) -> int | None:
+        """A process of the group of that path; None where it has none."""
+        first = self._read(path, "cgroup.procs").split("\n", 1)[0]
+        return int(first) if first.isdecimal() else None
 
     def processes(self, path: str) -> int:
         """How many threads the group and those below it have, as its pids controller counts; 0 where there is none."""
@@ -121,14 +130,14 @@ class PodCgroups:
         return int(text) if text.isdigit() else None
 
     def _read(self, path: str, name: str) -> str:
-        for folder in Cgroup(path, self._within).folders():
+        for folder in Cgroup(path, self._counting).folders():
             with suppress(OSError):
                 return (folder / name).read_text().strip()
         return ""
 
     def node_folders(self) -> list[Path]:
         """The node's own group, which holds everything, in each hierarchy."""
-        return [hierarchy.root for hierarchy in self._within]
+        return [hierarchy.root for hierarchy in self._counting]
 
     def known(self) -> set[str]:
         """UIDs of the Pods that have a group."""

@@ -101,7 +101,7 @@ EFFECTS: Mapping[str, Effect] = {
     "imageMaximumGCAge": _honoured("an unused image is removed after it; 0 for never"),
     "imageGCHighThresholdPercent": _honoured("disk usage at which images are removed"),
     "imageGCLowThresholdPercent": _honoured("disk usage down to which they are removed"),
-    "volumeStatsAggPeriod": _warned("volumes are measured when somebody asks"),
+    "volumeStatsAggPeriod": _honoured("how often volumes are measured, while somebody asks; below 0 never"),
     "kubeletCgroups": _warned("the supervisor that starts the kubelet places it"),
     "systemCgroups": _refused("processes of the machine are not moved"),
     "cgroupRoot": _honoured("parent of the kubepods cgroup"),

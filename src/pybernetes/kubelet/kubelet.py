@@ -20,7 +20,7 @@ from pybernetes.client.events import EventRecorder, reference
 from pybernetes.client.informer import Informers
 from pybernetes.client.rest import Client
 from pybernetes.kernel import mounts
-from pybernetes.kubelet import pod_machine as machine
+from pybernetes.kubelet import configuration_file
 from pybernetes.kubelet.admission import Host
 from pybernetes.kubelet.apparmor import refuse_apparmor
 from pybernetes.kubelet.cgroups import PodCgroups, tree_rules
@@ -42,7 +42,7 @@ from pybernetes.kubelet.mirrors import Mirrors, Statuses
 from pybernetes.kubelet.node_groups import NodeGroups
 from pybernetes.kubelet.pods import Parts, Pods
 from pybernetes.kubelet.runtime_watch import EventSource, RuntimeWatch
-from pybernetes.kubelet.server.stats import Meter, PodUse
+from pybernetes.kubelet.server.figures import Figures
 from pybernetes.kubelet.settings import Settings
 from pybernetes.kubelet.sources import ApiSources
 from pybernetes.kubelet.specs.names import log_folder
@@ -65,8 +65,6 @@ class Registration:
 
     taints: Sequence[core_v1.Taint] = ()
     labels: Mapping[str, str] = field(default_factory=dict)
-    configuration: Mapping[str, Any] = field(default_factory=dict)
-    """What /configz shows."""
 
 
 class Kubelet:
@@ -105,7 +103,6 @@ class Kubelet:
         statuses = Statuses(reporter)
         cgroups = cgroups or PodCgroups(settings.cgroup_root, rules=tree_rules(settings.config))
         self._volumes = Volumes(settings.root, sources, clock, self.facts, self._warn)
-        self.meter = Meter(cgroups, settings.root)
         self._puller = Puller(runtime, sources, clock, _pull_rules(settings))
         stores = Stores(sources, self._puller, self._volumes, cgroups, self.facts, lambda: self.node.handlers)
         tools = Tools(
@@ -135,6 +132,9 @@ class Kubelet:
         self._garbage = ImageGarbage(runtime, settings, self.recorder, clock)
         self.eviction = EvictionManager(self._around_eviction(cgroups), settings, clock)
         self.node.pressures = lambda: self.eviction.pressures
+        self.figures = Figures(
+            settings, runtime, cgroups, self.table.uses, lambda: tuple(self.table.workers.values()), clock
+        )
         self._watch = RuntimeWatch(self.table, runtime, cgroups, settings, clock)
         self._rotation = LogRotation(runtime, self.table.running_containers, settings.config, clock)
 
@@ -218,6 +218,7 @@ class Kubelet:
                 group.create_task(self._sources.run(), name="kubelet.followed")
                 group.create_task(self._refresh.run(), name="kubelet.volumes")
                 group.create_task(self._rotation.run(), name="kubelet.logs")
+                group.create_task(self.figures.run(), name="kubelet.figures")
                 group.create_task(self.eviction.run(), name="kubelet.eviction")
                 group.create_task(self._garbage.run(), name="kubelet.images")
                 if self._events is not None:
@@ -275,30 +276,13 @@ class Kubelet:
         """The live Pod of that name."""
         return self.table.find(namespace, name, self._mirrors.static_uid(uid) if uid else "")
 
-    def uses(self) -> Sequence[PodUse]:
-        """Running Pods, for what they use."""
-        return self.table.uses()
-
     def config(self) -> Mapping[str, Any]:
         """The effective configuration, for /configz."""
-        return self._registration.configuration
+        return configuration_file.encode(self.settings.config)
 
-    def node_name(self) -> tuple[str, float]:
-        """The node's name, and since when this kubelet runs."""
-        return self.settings.node_name, self._began
-
-    def metrics(self) -> str:
-        """A first few series in Prometheus text."""
-        running = [w for w in self.table.workers.values() if machine.current_sandbox(w.observed) is not None]
-        counts: dict[str, int] = {}
-        for worker in self.workers.values():
-            for run in worker.observed.containers:
-                counts[run.state.name.lower()] = counts.get(run.state.name.lower(), 0) + 1
-        lines = ["# TYPE kubelet_running_pods gauge", f"kubelet_running_pods {len(running)}"]
-        lines.append("# TYPE kubelet_running_containers gauge")
-        lines += [f'kubelet_running_containers{{container_state="{s}"}} {n}' for s, n in sorted(counts.items())]
-        lines += ["# TYPE kubelet_node_name gauge", f'kubelet_node_name{{node="{self.settings.node_name}"}} 1']
-        return "\n".join(lines) + "\n"
+    def looked(self) -> float:
+        """When the runtime last told all it has, on the clock's monotonic time."""
+        return self._watch.looked
 
 
 def _make_root(root: Path) -> None:

@@ -19,7 +19,7 @@ from pybernetes.kubelet.cri.model import Container, PodRef, PodRuntime, State
 from pybernetes.kubelet.executor import Executor
 from pybernetes.kubelet.metrics import PREEMPTIONS
 from pybernetes.kubelet.pod_actions import Verdict
-from pybernetes.kubelet.server.stats import PodUse
+from pybernetes.kubelet.server.meter import PodUse
 from pybernetes.kubelet.settings import Settings
 from pybernetes.kubelet.specs.names import pod_ref
 from pybernetes.kubelet.status.reporter import Reports
@@ -262,6 +262,6 @@ class Pods:
         for worker in self.workers.values():
             runs = tuple(c for c in worker.observed.containers if c.state == State.RUNNING)
             if worker.pod is not None and runs:
-                started = worker.pod.status.startTime or ""
-                found.append(PodUse(worker.ref, self._parts.cgroups.parent(worker.pod), started, runs))
+                pod = self._parts.reporter.known(worker.pod)
+                found.append(PodUse(worker.ref, self._parts.cgroups.parent(pod), pod, runs))
         return found

@@ -1,4 +1,7 @@
-"""What a cgroup and a file system use, from the kernel's files of v1 and v2. server/stats.py shows it. Blocking."""
+"""What a cgroup, a process, a network and a file system use, from the kernel's files (cgroups v1 and v2). Blocking.
+
+server/meter.py samples it, server/summary.py shows it.
+"""
 
 import os
 from collections.abc import Iterable, Mapping
@@ -7,6 +10,7 @@ from pathlib import Path
 from msgspec import Struct
 
 _NANO = 1_000_000_000
+_NO_LIMIT = 1 << 62
 
 
 class Usage(Struct, frozen=True):
@@ -20,6 +24,25 @@ class Usage(Struct, frozen=True):
     rss: int | None = None
     faults: int | None = None
     major_faults: int | None = None
+    cache: int | None = None
+    swap: int | None = None
+    limit: int | None = None
+    """Of memory; None: none."""
+    processes: int | None = None
+
+
+class Interface(Struct, frozen=True):
+    """One network interface: bytes, packets, errors and dropped packets since it was made."""
+
+    name: str
+    rx_bytes: int
+    rx_packets: int
+    rx_errors: int
+    rx_dropped: int
+    tx_bytes: int
+    tx_packets: int
+    tx_errors: int
+    tx_dropped: int
 
 
 class Disk(Struct, frozen=True):
@@ -34,7 +57,7 @@ class Disk(Struct, frozen=True):
 
 def read_usage(folders: Iterable[Path]) -> Usage:
     """Usage of the group whose folders in each hierarchy are given."""
-    cpu = memory = None
+    cpu = memory = swap = limit = processes = None
     stat: Mapping[str, int] = {}
     for folder in folders:
         if cpu is None:
@@ -42,10 +65,12 @@ def read_usage(folders: Iterable[Path]) -> Usage:
         if cpu is None:
             spent = _table(folder / "cpu.stat").get("usage_usec")
             cpu = None if spent is None else spent * 1000
-        for name in ("memory.usage_in_bytes", "memory.current"):
-            found = _number(folder / name)
-            if memory is None and found is not None:
-                memory, stat = found, _table(folder / "memory.stat")
+        for usage, most in (("memory.usage_in_bytes", "memory.limit_in_bytes"), ("memory.current", "memory.max")):
+            if memory is None and (memory := _number(folder / usage)) is not None:
+                stat, limit = _table(folder / "memory.stat"), _number(folder / most)
+                swap = _number(folder / "memory.swap.current")
+        if processes is None:
+            processes = _number(folder / "pids.current")
     droppable = stat.get("total_inactive_file", stat.get("inactive_file", 0))
     return Usage(
         cpu=cpu,
@@ -54,7 +79,54 @@ def read_usage(folders: Iterable[Path]) -> Usage:
         rss=stat.get("total_rss", stat.get("anon")),
         faults=stat.get("total_pgfault", stat.get("pgfault")),
         major_faults=stat.get("total_pgmajfault", stat.get("pgmajfault")),
+        cache=stat.get("total_cache", stat.get("file")),
+        swap=stat.get("total_swap", swap),
+        limit=None if limit is None or limit >= _NO_LIMIT else limit,
+        processes=processes,
     )
+
+
+def read_process_usage(pid: int, proc: Path = Path("/proc")) -> Usage:
+    """Usage of one process; nothing is known of one that has ended."""
+    try:
+        fields = (proc / str(pid) / "stat").read_text().rpartition(")")[2].split()
+        resident, shared = (int(field) for field in (proc / str(pid) / "statm").read_text().split()[1:3])
+    except OSError:
+        return Usage()
+    page = os.sysconf("SC_PAGE_SIZE")
+    ticks = int(fields[11]) + int(fields[12])
+    return Usage(
+        cpu=ticks * _NANO // os.sysconf("SC_CLK_TCK"),
+        memory=resident * page,
+        working_set=resident * page,
+        rss=(resident - shared) * page,
+        faults=int(fields[7]),
+        major_faults=int(fields[9]),
+    )
+
+
+def read_network(pid: int | str = "self", proc: Path = Path("/proc")) -> tuple[Interface, ...]:
+    """The interfaces that a process sees, without the loopback; none of one that has ended."""
+    try:
+        lines = (proc / str(pid) / "net/dev").read_text().splitlines()[2:]
+    except OSError:
+        return ()
+    found = []
+    for line in lines:
+        name, _, numbers = line.partition(":")
+        fields = [int(field) for field in numbers.split()]
+        if name.strip() != "lo":
+            found.append(Interface(name.strip(), *fields[:4], *fields[8:12]))
+    return tuple(found)
+
+
+def default_interface(proc: Path = Path("/proc")) -> str:
+    """The interface of the default route; empty where there is none."""
+    for line in (proc / "net/route").read_text().splitlines()[1:]:
+        fields = line.split()
+        if fields[1] == "00000000":
+            return fields[0]
+    return ""
 
 
 def read_machine_usage(folders: Iterable[Path], proc: Path = Path("/proc")) -> Usage:
@@ -69,7 +141,21 @@ def read_machine_usage(folders: Iterable[Path], proc: Path = Path("/proc")) -> U
         rss=found.rss,
         faults=found.faults,
         major_faults=found.major_faults,
+        cache=known.get("Cached") if found.cache is None else found.cache,
+        swap=known.get("SwapTotal", 0) - known.get("SwapFree", 0),
+        limit=total,
     )
+
+
+def swap_capacity(proc: Path = Path("/proc")) -> int:
+    """Bytes of swap that the machine has."""
+    return _meminfo(proc).get("SwapTotal", 0)
+
+
+def read_processes(proc: Path = Path("/proc")) -> tuple[int, int]:
+    """(most processes there may be, how many there are): threads count, as the kernel counts them."""
+    most = min(int((proc / "sys/kernel" / name).read_text()) for name in ("pid_max", "threads-max"))
+    return most, int((proc / "loadavg").read_text().split()[3].partition("/")[2])
 
 
 def read_disk(path: Path) -> Disk:

@@ -1,10 +1,22 @@
 """TLS contexts of servers and clients: 1.2 and newer, ALPN http/1.1, certificates that can be renewed under load."""
 
 import ssl
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 _SUITES = "ECDHE+AESGCM:ECDHE+CHACHA20"
+_SUITES_13 = ("TLS_AES_128_GCM_SHA256", "TLS_AES_256_GCM_SHA384", "TLS_CHACHA20_POLY1305_SHA256")
+_SUITES_12 = tuple(
+    f"TLS_ECDHE_{key}_WITH_{cipher}"
+    for key in ("ECDSA", "RSA")
+    for cipher in ("AES_128_GCM_SHA256", "AES_256_GCM_SHA384", "CHACHA20_POLY1305_SHA256", "CHACHA20_POLY1305")
+)
+"""Those that are safe; upstream knows others, and warns of them."""
+_VERSIONS = {
+    **dict.fromkeys(("VersionTLS10", "VersionTLS11", "VersionTLS12"), ssl.TLSVersion.TLSv1_2),
+    "VersionTLS13": ssl.TLSVersion.TLSv1_3,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +57,38 @@ class ServerTls:
 
     def _stamp(self) -> tuple[int, int]:
         return self._identity.certificate.stat().st_mtime_ns, self._identity.key.stat().st_mtime_ns
+
+
+def restrict(context: ssl.SSLContext, least: str = "", suites: Sequence[str] = ()) -> None:
+    """Narrows a context to what flags of upstream's components say: `VersionTLS13`, `TLS_AES_128_GCM_SHA256`, ...
+
+    Versions below 1.2 stay off, whatever is said. Raises ValueError for names that are unknown here.
+    """
+    if least:
+        if least not in _VERSIONS:
+            raise ValueError(f'unknown tls version "{least}"')
+        context.minimum_version = _VERSIONS[least]
+    if suites:
+        # Those of 1.3 cannot be chosen, in Go neither; they are allowed by naming any.
+        names = [_openssl_name(suite) for suite in suites]
+        chosen = ":".join(name for name in names if name)
+        if chosen:
+            context.set_ciphers(chosen)
+        else:
+            context.minimum_version = ssl.TLSVersion.TLSv1_3
+
+
+def _openssl_name(suite: str) -> str:
+    """`TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256` -> `ECDHE-RSA-AES128-GCM-SHA256`; empty for one of TLS 1.3."""
+    if suite in _SUITES_13:
+        return ""
+    if suite not in _SUITES_12:
+        raise ValueError(f"Cipher suite {suite} not supported or doesn't exist")
+    exchange, _, cipher = suite.removeprefix("TLS_").partition("_WITH_")
+    cipher = (
+        cipher.replace("AES_", "AES").replace("_SHA256", "") if "CHACHA" in cipher else cipher.replace("AES_", "AES")
+    )
+    return f"{exchange}_{cipher}".replace("_", "-")
 
 
 def server_context(

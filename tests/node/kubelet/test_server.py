@@ -86,7 +86,6 @@ async def test_what_is_not_an_upgrade_is_refused(one: NodeUnderTest) -> None:
     await one.until("target", running)
     async with served(one) as client:
         assert (await text(client, "/exec/default/target/c?command=id&output=1"))[0] == 400
-        assert (await text(client, "/exec/default/target/c"))[0] == 400
         assert (await text(client, "/nothing"))[0] == 404
         status, pods = await text(client, "/pods")
         assert status == 200
@@ -100,7 +99,7 @@ async def test_what_pods_use_is_shown(one: NodeUnderTest) -> None:
     pod = await one.until("busy", running)
     async with served(one) as client:
         first = json.loads((await text(client, "/stats/summary"))[1])
-        await asyncio.sleep(1.2)
+        await asyncio.sleep(2.2)
         second = json.loads((await text(client, "/stats/summary"))[1])
         assert second["node"]["nodeName"] == "n1"
         assert second["node"]["fs"]["capacityBytes"] > 0

@@ -342,7 +342,7 @@ class StorageRuntime(Protocol):
         """A folder of the file system that holds images and containers; empty where the runtime does not say."""
 
     async def layers(self, uid: str) -> Mapping[str, Layer]:
-        """By id, of the containers of one Pod, as the runtime measured lately."""
+        """By id, of the containers of one Pod (empty: of all), as the runtime measured lately."""
 
     async def used_images(self) -> frozenset[str]:
         """What containers, running or not, were made from, by every name; and what the runtime needs itself."""
@@ -353,3 +353,6 @@ class StorageRuntime(Protocol):
 
 class Runtime(PodRuntime, ImageRuntime, StreamRuntime, StorageRuntime, Protocol):
     """A whole runtime."""
+
+    def pid(self) -> int | None:
+        """The process that serves its socket; None where that cannot be told. Blocking."""

@@ -3,6 +3,8 @@
 import asyncio
 import logging
 import re
+import socket
+import sys
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -107,6 +109,17 @@ class CriRuntime:
     async def close(self) -> None:
         """Closes the channel."""
         await self._channel.close(None)
+
+    def pid(self) -> int | None:
+        """The process that serves the socket. Blocking."""
+        with socket.socket(socket.AF_UNIX) as probe:
+            try:
+                probe.settimeout(1.0)
+                probe.connect(socket_path(self.endpoint))
+                pid = int.from_bytes(probe.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)[:4], sys.byteorder)
+            except OSError:
+                return None
+        return pid or None
 
     async def version(self) -> m.Version:
         said = await _ask(self._pods.Version(pb.VersionRequest(), timeout=5))
@@ -311,7 +324,7 @@ class CriRuntime:
         return next((str(found.fs_id.mountpoint) for found in said.image_filesystems), "")
 
     async def layers(self, uid: str) -> Mapping[str, m.Layer]:
-        wanted = pb.ContainerStatsFilter(label_selector={m.POD_UID: uid})
+        wanted = pb.ContainerStatsFilter(label_selector={m.POD_UID: uid} if uid else {})
         request = pb.ListContainerStatsRequest(filter=wanted)
         said = await _ask(self._pods.ListContainerStats(request, timeout=CALL_TIMEOUT))
         found = ((one.attributes.id, one.writable_layer) for one in said.stats)

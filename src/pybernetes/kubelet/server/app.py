@@ -1,40 +1,52 @@
-"""Routes of the kubelet's API on port 10250. kubelet.py gives the view of the node; access.py has let the request in."""
+"""Routes of the kubelet's API on port 10250. kubelet.py gives the view of the node; access.py has let the request in.
 
-import asyncio
+Refusals are plain text, as upstream's kubelet writes them. Next stops: lookup.py (which Pod is meant), logs.py, streams.py,
+figures.py.
+"""
+
 import logging
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Protocol, TypeAlias
 
 import msgspec
 
-from pybernetes.aio.clock import Clock, rfc3339
-from pybernetes.api.errors import ApiError, BadRequest, MethodNotAllowed, NotFound
+from pybernetes.aio.clock import Clock
+from pybernetes.api.errors import ApiError, InternalError, NotFound
 from pybernetes.api.types import core_v1
+from pybernetes.kubelet import metrics
 from pybernetes.kubelet import pod_machine as machine
-from pybernetes.kubelet.cri.model import Container, Runtime, RuntimeRefused, RuntimeUnavailable, State
-from pybernetes.kubelet.server import logs, stats, streams
+from pybernetes.kubelet.cri.model import Runtime, RuntimeRefused, RuntimeUnavailable, State
+from pybernetes.kubelet.server import logs, streams
 from pybernetes.kubelet.server.access import Access
+from pybernetes.kubelet.server.figures import Figures
+from pybernetes.kubelet.server.lookup import run_to_read, running_container, worker_of
+from pybernetes.kubelet.server.system_logs import system_log
+from pybernetes.kubelet.settings import Settings
 from pybernetes.kubelet.worker import PodWorker
+from pybernetes.wire.healthz import health, plain
 from pybernetes.wire.http import Headers, Request, Response
 
 log = logging.getLogger(__name__)
 
-_METRICS = "text/plain; version=0.0.4; charset=utf-8"
-Route: TypeAlias = Callable[[Request, list[str]], Awaitable[Response]]
+Handle: TypeAlias = Callable[[Request, list[str]], Awaitable[Response]]
+_LATE = 120.0
+"""Seconds without a look at the runtime after which the kubelet calls itself unwell."""
+_DISABLED = ("run", "exec", "attach", "portForward", "containerLogs", "runningpods", "debug", "logs")
+"""What enableDebuggingHandlers switches off."""
+_LONG = ("exec", "attach", "portforward", "debug")
+_METHODS = ("OPTIONS", "GET", "HEAD", "POST", "PUT", "DELETE", "TRACE", "CONNECT")
 
 
 class NodeView(Protocol):
     """What the API shows: the kubelet."""
 
+    settings: Settings
     runtime: Runtime
-    meter: stats.Meter
+    figures: Figures
 
-    def uses(self) -> Sequence[stats.PodUse]:
-        """Running Pods."""
-
-    def node_name(self) -> tuple[str, float]:
-        """Name, and since when this kubelet runs."""
+    def looked(self) -> float:
+        """When the runtime last told all it has, in seconds of the clock's monotonic time."""
 
     def pods(self) -> Iterable[core_v1.Pod]:
         """Pods with their newest status."""
@@ -45,8 +57,14 @@ class NodeView(Protocol):
     def config(self) -> Mapping[str, Any]:
         """The effective KubeletConfiguration."""
 
-    def metrics(self) -> str:
-        """Prometheus text."""
+
+def health_of(node: NodeView, clock: Clock, request: Request) -> Response:
+    """/healthz and the checks below it: on this port, and without asking who, on healthzPort."""
+
+    def sync_loop() -> str:
+        return "sync Loop took longer than expected" if clock.monotonic() - node.looked() > _LATE else ""
+
+    return health("/healthz", {"ping": lambda: "", "log": lambda: "", "syncloop": sync_loop}, request)
 
 
 class KubeletApi:
@@ -56,152 +74,170 @@ class KubeletApi:
         self._node = node
         self._access = access
         self._clock = clock
-        self._routes: dict[str, Route] = {
-            "healthz": self._healthz,
-            "pods": self._pods,
-            "runningpods": self._running_pods,
-            "configz": self._configz,
-            "metrics": self._metrics,
-            "stats": self._stats,
-            "containerLogs": self._logs,
-            "exec": self._exec,
-            "attach": self._attach,
-            "portForward": self._port_forward,
+        get, post, both = ("GET",), ("POST",), ("GET", "POST")
+        self._routes: dict[str, tuple[tuple[str, ...], Handle]] = {
+            "healthz": (("GET", "HEAD"), self._healthz),
+            "pods": (get, self._pods),
+            "runningpods": (get, self._running_pods),
+            "configz": (get, self._configz),
+            "metrics": (get, self._metrics),
+            "stats": (both, self._stats),
+            "containerLogs": (get, self._logs),
+            "logs": (get, self._system_logs),
+            "debug": (both, self._debug),
+            "run": (post, self._run),
+            "exec": (both, self._exec),
+            "attach": (both, self._attach),
+            "portForward": (both, self._port_forward),
         }
 
     async def __call__(self, request: Request) -> Response:
-        """Answers one request; refusals are plain text, as upstream's kubelet writes them."""
+        """Answers one request."""
+        labels = self._labels(request)
+        began = self._clock.monotonic()
+        metrics.HTTP_REQUESTS.add(*labels)
+        metrics.HTTP_INFLIGHT.add(*labels)
+        try:
+            return await self._answer(request)
+        finally:
+            metrics.HTTP_INFLIGHT.add(*labels, by=-1)
+            metrics.HTTP_SECONDS.observe(self._clock.monotonic() - began, *labels)
+
+    def _labels(self, request: Request) -> tuple[str, str, str, str]:
+        parts = request.path.strip("/").split("/")
+        path = parts[0] if parts[0] in self._routes else "other"
+        if path == "metrics" and len(parts) > 1:
+            path = f"metrics/{parts[1]}" if parts[1] in ("cadvisor", "probes", "resource") else "other"
+        method = request.method if request.method in _METHODS else "other"
+        return method, path, "readwrite", str(path in _LONG).lower()
+
+    async def _answer(self, request: Request) -> Response:
         try:
             if self._access is not None:
                 await self._access.check(request)
-            parts = request.path.strip("/").split("/")
-            route = self._routes.get(parts[0])
-            if route is None:
-                raise NotFound("404 page not found")
-            if request.method not in ("GET", "POST"):
-                raise MethodNotAllowed(f"method {request.method} is not allowed")
-            return await route(request, parts[1:])
-        except ApiError as refused:
-            return _text(refused.message, refused.code)
+            parts = request.path.lstrip("/").split("/")
+            if parts[0] in _DISABLED and not self._node.settings.config.enable_debugging_handlers:
+                return plain("Debug endpoints are disabled.\n", 405)
+            methods, handle = self._routes.get(parts[0], ((), None))
+            if handle is None:
+                raise NotFound("404 page not found\n")
+            if request.method not in methods:
+                refused = plain("Method Not Allowed", 405)
+                refused.headers.set("allow", ", ".join(methods))
+                return refused
+            return await handle(request, parts[1:])
+        except ApiError as refused_by_us:
+            return plain(refused_by_us.message, refused_by_us.code)
         except RuntimeUnavailable as away:
-            return _text(str(away), 503)
+            return plain(str(away), 503)
         except RuntimeRefused as refused_by_runtime:
-            return _text(refused_by_runtime.rpc, 500)
+            return plain(refused_by_runtime.rpc, 404 if refused_by_runtime.code == "NOT_FOUND" else 500)
         except ConnectionError as error:
             log.warning("stream failed path=%s error=%s", request.raw_path, error)
-            return _text(str(error), 502)
+            return plain(str(error), 502)
+
+    # -- what there is ---------------------------------------------------------------------------------------------
 
     async def _healthz(self, request: Request, rest: list[str]) -> Response:
-        return _text("ok", 200)
+        return health_of(self._node, self._clock, request)
 
     async def _pods(self, request: Request, rest: list[str]) -> Response:
-        items = [msgspec.to_builtins(pod) for pod in self._node.pods()]
-        return _json({"kind": "PodList", "apiVersion": "v1", "metadata": {}, "items": items})
+        return _pod_list([msgspec.to_builtins(pod) for pod in self._node.pods()])
 
     async def _running_pods(self, request: Request, rest: list[str]) -> Response:
         items = []
         for pod in self._node.pods():
             worker = self._node.find(pod.metadata.namespace, pod.metadata.name, pod.metadata.uid)
-            running = {c.name for c in worker.observed.containers if c.state == State.RUNNING} if worker else set()
+            running = [c for c in worker.observed.containers if c.state == State.RUNNING] if worker else []
             if running:
                 meta = pod.metadata
-                containers = [{"name": c.name, "image": c.image} for c in pod.spec.containers if c.name in running]
+                containers = [{"name": c.name, "image": c.image or c.image_ref, "resources": {}} for c in running]
                 named = {"name": meta.name, "namespace": meta.namespace, "uid": meta.uid}
                 items.append({"metadata": named, "spec": {"containers": containers}, "status": {}})
-        return _json({"kind": "PodList", "apiVersion": "v1", "metadata": {}, "items": items})
+        return _pod_list(items)
 
     async def _configz(self, request: Request, rest: list[str]) -> Response:
         return _json({"kubeletconfig": self._node.config()})
 
     async def _metrics(self, request: Request, rest: list[str]) -> Response:
-        if rest == ["resource"]:
-            pods, sample = await self._sample()
-            return _text(stats.resource_metrics(sample, pods), 200, _METRICS)
-        if rest:
-            raise NotFound("404 page not found")
-        return _text(self._node.metrics(), 200, _METRICS)
+        return await self._node.figures.metrics("/".join(rest).rstrip("/"))
 
     async def _stats(self, request: Request, rest: list[str]) -> Response:
         if rest != ["summary"]:
-            raise NotFound("404 page not found")
-        pods, sample = await self._sample()
-        name, began = self._node.node_name()
-        return _json(stats.summary(self._node.meter, sample, pods, name, rfc3339(began)))
+            raise NotFound("404 page not found\n")
+        only = request.query().get("only_cpu_and_memory", [""])[0].lower() in ("1", "t", "true")
+        return _json(await self._node.figures.summary(only_cpu_and_memory=only))
 
-    async def _sample(self) -> tuple[Sequence[stats.PodUse], stats.Sample]:
-        pods = self._node.uses()
-        return pods, await asyncio.to_thread(self._node.meter.sample, pods, self._clock.now())
+    # -- logs ------------------------------------------------------------------------------------------------------
 
     async def _logs(self, request: Request, rest: list[str]) -> Response:
-        if len(rest) != 3:
-            raise NotFound("404 page not found")
-        namespace, name, container = rest
-        worker = self._worker(namespace, name)
+        if len(rest) != 3 or not all(rest):
+            raise NotFound("404: Page Not Found")
         options = logs.options_of(request.query(), self._clock.now())
-        run = _run_to_read(worker, container, previous=options.previous)
+        worker, run = run_to_read(self._node.find, rest, previous=options.previous)
 
         def running() -> bool:
-            return any(c.id == run.id and c.state == State.RUNNING for c in worker.observed.containers)
+            seen = worker.observed.containers
+            return worker.pod is not None and any(c.id == run.id and c.state == State.RUNNING for c in seen)
 
         body = logs.read_log(Path(run.log_path), options, self._clock, running)
         return Response(200, Headers([("content-type", "text/plain")]), body)
 
+    async def _system_logs(self, request: Request, rest: list[str]) -> Response:
+        if not self._node.settings.config.enable_system_log_handler:
+            return plain("logs endpoint is disabled.\n", 405)
+        return await system_log("/".join(rest))
+
+    async def _debug(self, request: Request, rest: list[str]) -> Response:
+        """Profiles are Go's: there are none here, whatever the configuration says."""
+        if rest[:1] == ["pprof"]:
+            return plain("profiling endpoint is disabled.\n", 405)
+        return plain("flags endpoint is disabled.\n", 405)
+
+    # -- streams ---------------------------------------------------------------------------------------------------
+
+    async def _run(self, request: Request, rest: list[str]) -> Response:
+        """A command whose output is the answer."""
+        run = running_container(self._node.find, _three_or_four(rest))
+        command = request.query().get("cmd", [""])[0].split(" ")
+        result = await self._node.runtime.exec(run.id, command, 0)
+        output = result.stdout + result.stderr
+        if result.exit_code:
+            text = output.decode(errors="replace")
+            return plain(f"command '{' '.join(command)}' exited with {result.exit_code}: {text}", 500)
+        return Response(200, Headers([("content-type", "application/json")]), output)
+
     async def _exec(self, request: Request, rest: list[str]) -> Response:
-        return await streams.exec_in(self._node.runtime, self._running_container(rest), request)
+        options = streams.stream_options(request.query())
+        run = running_container(self._node.find, _three_or_four(rest))
+        return await streams.exec_in(self._node.runtime, run.id, request, options)
 
     async def _attach(self, request: Request, rest: list[str]) -> Response:
-        return await streams.attach_to(self._node.runtime, self._running_container(rest), request)
+        options = streams.stream_options(request.query())
+        run = running_container(self._node.find, _three_or_four(rest))
+        return await streams.attach_to(self._node.runtime, run.id, request, options)
 
     async def _port_forward(self, request: Request, rest: list[str]) -> Response:
         if len(rest) not in (2, 3):
-            raise NotFound("404 page not found")
-        worker = self._worker(rest[0], rest[1], rest[2] if len(rest) == 3 else "")
+            raise NotFound("404: Page Not Found")
+        worker = worker_of(self._node.find, rest[0], rest[1])
+        if len(rest) == 3 and self._node.find(*rest) is None:
+            raise NotFound("pod not found")
         sandbox = machine.current_sandbox(worker.observed)
         if sandbox is None:
-            raise BadRequest(f"pod {rest[1]} has no running sandbox")
+            raise InternalError(f'pod not found ("{rest[1]}_{rest[0]}")')
         return await streams.forward_ports(self._node.runtime, sandbox.id, request)
 
-    def _worker(self, namespace: str, name: str, uid: str = "") -> PodWorker:
-        worker = self._node.find(namespace, name, uid)
-        if worker is None:
-            raise NotFound(f'pod "{name}" not found')
-        return worker
 
-    def _running_container(self, rest: list[str]) -> str:
-        """The id of a container: /<namespace>/<pod>[/<uid>]/<container>."""
-        if len(rest) not in (3, 4):
-            raise NotFound("404 page not found")
-        namespace, name, container = rest[0], rest[1], rest[-1]
-        worker = self._worker(namespace, name, rest[2] if len(rest) == 4 else "")
-        runs = machine.by_name(worker.observed).get(container)
-        if not runs:
-            raise NotFound(f'container not found ("{container}")')
-        return runs[0].id
+def _three_or_four(rest: list[str]) -> list[str]:
+    """/<namespace>/<pod>[/<uid>]/<container>. Raises NotFound."""
+    if len(rest) not in (3, 4):
+        raise NotFound("404: Page Not Found")
+    return rest
 
 
-def _run_to_read(worker: PodWorker, container: str, *, previous: bool) -> Container:
-    """The run whose log is meant. Raises BadRequest with upstream's words where there is none."""
-    runs = machine.by_name(worker.observed).get(container, [])
-    pod = worker.ref.name
-    status = worker.status()
-    every = (*status.initContainerStatuses, *status.containerStatuses) if status else ()
-    state = next((s.state for s in every if s.name == container), core_v1.ContainerState())
-    if previous:
-        # Of a crash-looping container the newest run has ended: it is the previous one as well.
-        ended = [r for r in runs if r.state == State.EXITED and (r is not runs[0] or state.terminated is None)]
-        if not ended:
-            raise BadRequest(f'previous terminated container "{container}" in pod "{pod}" not found')
-        return ended[0]
-    if runs and runs[0].state == State.CREATED:
-        runs = runs[1:]
-    if not runs:
-        reason = state.waiting.reason if state.waiting else "ContainerCreating"
-        raise BadRequest(f'container "{container}" in pod "{pod}" is waiting to start: {reason}')
-    return runs[0]
-
-
-def _text(text: str, status: int, kind: str = "text/plain; charset=utf-8") -> Response:
-    return Response(status, Headers([("content-type", kind)]), text.encode())
+def _pod_list(items: list[Any]) -> Response:
+    return _json({"kind": "PodList", "apiVersion": "v1", "metadata": {}, "items": items})
 
 
 def _json(body: Any) -> Response:

@@ -12,11 +12,12 @@ from typing import BinaryIO
 from msgspec import Struct
 
 from pybernetes.aio.clock import Clock, parse_time
-from pybernetes.api.errors import BadRequest
+from pybernetes.api.errors import BadRequest, Invalid
 from pybernetes.kubelet.server.log_format import LogLine, parse, tail_offset
 
 _CHUNK = 256 * 1024
 _POLL_FIRST, _POLL_MOST = 0.05, 0.5
+_ALL = "All"
 
 
 class LogOptions(Struct, frozen=True):
@@ -33,7 +34,7 @@ class LogOptions(Struct, frozen=True):
 
 
 def options_of(query: Mapping[str, list[str]], now: float) -> LogOptions:
-    """From query parameters. Raises BadRequest."""
+    """From query parameters, as upstream decodes and validates them. Raises BadRequest, Invalid."""
 
     def first(name: str) -> str:
         return query.get(name, [""])[0]
@@ -42,77 +43,128 @@ def options_of(query: Mapping[str, list[str]], now: float) -> LogOptions:
         text = first(name)
         if not text:
             return None
-        if not text.lstrip("-").isdigit():
-            raise BadRequest(f'{name}: invalid value "{text}"')
+        if not text.removeprefix("-").isdecimal():
+            raise _undecodable()
         return int(text)
 
-    seconds, since = number("sinceSeconds"), None
-    if seconds is not None:
-        since = now - seconds
-    elif first("sinceTime"):
-        try:
-            since = parse_time(first("sinceTime"))
-        except ValueError:
-            raise BadRequest(f'sinceTime: invalid value "{first("sinceTime")}"') from None
-    stream = first("stream")
-    return LogOptions(
-        follow=first("follow").lower() in ("1", "t", "true"),
-        previous=first("previous").lower() in ("1", "t", "true"),
-        since=since,
-        timestamps=first("timestamps").lower() in ("1", "t", "true"),
-        tail=number("tailLines"),
-        limit=number("limitBytes"),
-        stream=b"" if stream in ("", "All") else stream.lower().encode(),
+    def flag(name: str) -> bool:
+        return name in query and first(name).lower() not in ("0", "false")
+
+    tail, limit, seconds = number("tailLines"), number("limitBytes"), number("sinceSeconds")
+    if first("tail"):  # what tailLines was called once
+        tail = None if first("tail") == "all" else number("tail")
+    try:
+        since = parse_time(first("sinceTime")) if first("sinceTime") else None
+    except ValueError:
+        raise _undecodable() from None
+    stream = first("stream") or _ALL
+    wrong = (
+        (tail is not None and tail < 0)
+        or (limit is not None and limit < 1)
+        or (seconds is not None and (seconds < 1 or since is not None))
+        or stream not in (_ALL, "Stdout", "Stderr")
+        or (stream != _ALL and tail is not None)
     )
+    if wrong:
+        raise Invalid('{"message": "Invalid request."}')
+    return LogOptions(
+        follow=flag("follow"),
+        previous=flag("previous"),
+        since=since if seconds is None else now - seconds,
+        timestamps=flag("timestamps"),
+        tail=tail,
+        limit=limit,
+        stream=b"" if stream == _ALL else stream.lower().encode(),
+    )
+
+
+def _undecodable() -> BadRequest:
+    return BadRequest('{"message": "Unable to decode query."}')
 
 
 async def read_log(file: Path, options: LogOptions, clock: Clock, running: Callable[[], bool]) -> AsyncIterator[bytes]:
     """The text of a log in chunks; `running` says whether more can still come. A missing file is an empty log."""
     left = options.limit
-    writer = _Writer(options)
-    async for data in _follow(file, options, clock, running):
-        text = writer.render(data)
-        if left is not None:
-            text = text[:left]
-            left -= len(text)
-        if text:
-            yield text
-        if left == 0:
-            return
-
-
-async def _follow(file: Path, options: LogOptions, clock: Clock, running: Callable[[], bool]) -> AsyncIterator[bytes]:
-    """Whole lines of the file as they are written, over rotations."""
-    opened = await asyncio.to_thread(_open, file, options.tail)
+    reader = _Reader(file, options)
     delay = _POLL_FIRST
-    rest = b""
     try:
-        while True:
+        while left != 0:
             alive = running()  # before reading: what is written before the end is read after it
-            data = await asyncio.to_thread(opened.read, _CHUNK) if opened is not None else b""
-            if data:
-                whole, newline, rest = (rest + data).rpartition(b"\n")
-                if whole or newline:
-                    yield whole + newline
-                delay = _POLL_FIRST
+            text, found = await asyncio.to_thread(reader.read)
+            if left is not None:
+                text = text[:left]
+                left -= len(text)
+            if text:
+                yield text
+            if found == _CHUNK:
                 continue
-            if not options.follow:
+            if not options.follow or not (found or alive):
+                if found or (options.follow and await asyncio.to_thread(reader.rotated)):
+                    continue
                 break
-            fresh = await asyncio.to_thread(_rotated, file, opened)
-            if fresh is not None:
-                if opened is not None:
-                    opened.close()
-                opened = fresh
-                continue
-            if not alive:
-                break
+            # Lines come in one by one: whoever follows them waits for a few, and longer where there are none.
+            delay = _POLL_FIRST if found else min(_POLL_MOST, 2 * delay)
             await clock.sleep(delay)
-            delay = min(_POLL_MOST, 2 * delay)
-        if rest:
-            yield rest
+            if not found:
+                await asyncio.to_thread(reader.rotated)
+        if left != 0 and (text := reader.rest()):
+            yield text if left is None else text[:left]
     finally:
-        if opened is not None:
-            opened.close()
+        reader.close()
+
+
+class _Reader:
+    """Whole lines of a file as they are written, rendered; over rotations. Blocking."""
+
+    def __init__(self, file: Path, options: LogOptions) -> None:
+        self._file = file
+        self._writer = _Writer(options)
+        self._tail = options.tail
+        self._opened: BinaryIO | None = None
+        self._older: BinaryIO | None = None
+        self._rest = b""
+
+    def read(self) -> tuple[bytes, int]:
+        """The next text, and of how many bytes it was made; (empty, 0) at the end of what there is."""
+        if self._opened is None:
+            self._opened = _open(self._file, self._tail)
+            self._tail = None
+        if self._opened is None:
+            return b"", 0
+        # What was written to the old file before its writer had the new one comes first.
+        data = self._older.read(_CHUNK) if self._older is not None else b""
+        if not data:
+            self._forget_older()
+            data = self._opened.read(_CHUNK)
+        whole, newline, self._rest = (self._rest + data).rpartition(b"\n")
+        return self._writer.render(whole + newline), len(data)
+
+    def rotated(self) -> bool:
+        """Goes on with the new file of that name, once the one that is open is another."""
+        try:
+            now = self._file.stat()
+        except FileNotFoundError:
+            return False
+        if self._opened is not None and os.path.samestat(now, os.fstat(self._opened.fileno())):
+            return False
+        self._forget_older()
+        self._older, self._opened = self._opened, _open(self._file, None)
+        return True
+
+    def rest(self) -> bytes:
+        """A last line that its writer did not end."""
+        return self._writer.render(self._rest)
+
+    def _forget_older(self) -> None:
+        if self._older is not None:
+            self._older.close()
+            self._older = None
+
+    def close(self) -> None:
+        """May be called twice."""
+        self._forget_older()
+        if self._opened is not None:
+            self._opened.close()
 
 
 def _open(file: Path, tail: int | None) -> BinaryIO | None:
@@ -123,18 +175,6 @@ def _open(file: Path, tail: int | None) -> BinaryIO | None:
         return None
     opened.seek(offset)
     return opened
-
-
-def _rotated(file: Path, opened: BinaryIO | None) -> BinaryIO | None:
-    """The new file of that name, once the one that is open is another."""
-    try:
-        fresh = file.open("rb")
-    except FileNotFoundError:
-        return None
-    if opened is not None and os.path.sameopenfile(fresh.fileno(), opened.fileno()):
-        fresh.close()
-        return None
-    return fresh
 
 
 class _Writer:

@@ -8,10 +8,12 @@ from collections.abc import Mapping
 from urllib.parse import urlsplit
 
 from pybernetes.api.errors import BadRequest
+from pybernetes.kubelet import metrics
 from pybernetes.kubelet.cri.model import StreamOptions, StreamRuntime
 from pybernetes.kubelet.server import translate
+from pybernetes.wire import websocket
 from pybernetes.wire.client import HttpClient
-from pybernetes.wire.http import Headers, Request, Response
+from pybernetes.wire.http import ByteStream, Headers, Request, Response, Upgrade, read_body
 from pybernetes.wire.tunnel import proxy_upgrade
 
 _DROPPED = ("authorization", "host", "content-length", "x-forwarded-", "impersonate-")
@@ -35,41 +37,77 @@ def stream_options(query: Mapping[str, list[str]]) -> StreamOptions:
     return options
 
 
-async def exec_in(runtime: StreamRuntime, container: str, request: Request) -> Response:
+async def exec_in(runtime: StreamRuntime, container: str, request: Request, options: StreamOptions) -> Response:
     """GET or POST /exec: runs `command` in the container."""
-    query = request.query()
-    command = query.get("command", [])
+    command = request.query().get("command", [])
     if not command:
         raise BadRequest("you must specify at least 1 command for the container")
-    options = stream_options(query)
-    return await _joined(await runtime.exec_url(container, command, options), request, options)
+    _must_upgrade(request)
+    return await _joined(await runtime.exec_url(container, command, options), request, options, "exec")
 
 
-async def attach_to(runtime: StreamRuntime, container: str, request: Request) -> Response:
+async def attach_to(runtime: StreamRuntime, container: str, request: Request, options: StreamOptions) -> Response:
     """GET or POST /attach: the main process's own streams."""
-    options = stream_options(request.query())
-    return await _joined(await runtime.attach_url(container, options), request, options)
+    _must_upgrade(request)
+    return await _joined(await runtime.attach_url(container, options), request, options, "attach")
 
 
 async def forward_ports(runtime: StreamRuntime, sandbox: str, request: Request) -> Response:
-    """GET or POST /portForward: streams to ports inside the Pod."""
-    ports = [int(p) for text in request.query().get("port", []) for p in text.split(",") if p.isdigit()]
-    return await _joined(await runtime.port_forward_url(sandbox, ports), request)
+    """GET or POST /portForward: streams to ports inside the Pod. SPDY names ports later, one stream each."""
+    by_channels = websocket.is_websocket(request) and not translate.is_tunnel(request)
+    ports = _ports(request.query()) if by_channels else []
+    _must_upgrade(request)
+    return await _joined(await runtime.port_forward_url(sandbox, ports), request, None, "portforward")
 
 
-async def _joined(url: str, request: Request, options: StreamOptions | None = None) -> Response:
+def _ports(query: Mapping[str, list[str]]) -> list[int]:
+    texts = [text for value in query.get("port", []) for text in value.split(",")]
+    if not any(texts):
+        raise BadRequest('query parameter "port" is required')
+    for text in texts:
+        if not text.isdecimal() or not 0 < int(text) < 65536:
+            raise BadRequest(f'unable to parse "{text}" as a port: it is no number from 1 to 65535')
+    return [int(text) for text in texts]
+
+
+def _must_upgrade(request: Request) -> None:
     if "upgrade" not in request.headers:
         raise BadRequest("Upgrade request required")
+
+
+async def _joined(url: str, request: Request, options: StreamOptions | None, kind: str) -> Response:
     parts = urlsplit(url)
     target = f"{parts.path}?{parts.query}" if parts.query else parts.path
     headers = Headers((name, value) for name, value in request.headers if not name.startswith(_DROPPED))
     client = HttpClient(f"{parts.scheme}://{parts.netloc}", timeout=30.0)
     try:
         if options is not None and translate.speaks_v5(request):
-            return await translate.exec_channels(client, target, request, options)
-        if translate.is_tunnel(request):
-            return await translate.tunnel(client, target, request)
-        return await proxy_upgrade(client, Request(request.method, target, headers))
+            metrics.STREAMS.add(kind)
+            response = await translate.exec_channels(client, target, request, options)
+        elif options is None and translate.is_tunnel(request):
+            metrics.STREAMS.add(kind)
+            response = await translate.tunnel(client, target, request)
+        else:
+            response = await proxy_upgrade(client, Request(request.method, target, headers))
+        if response.upgrade is None:
+            response.body = await read_body(response)
     except BaseException:
         await client.aclose()
         raise
+    if response.upgrade is None:
+        await client.aclose()
+    else:
+        response.upgrade = _closing(response.upgrade, client)
+    return response
+
+
+def _closing(upgrade: Upgrade, client: HttpClient) -> Upgrade:
+    """The connection to the runtime ends with the client's, however that ends."""
+
+    async def run(near: ByteStream) -> None:
+        try:
+            await upgrade(near)
+        finally:
+            await client.aclose()
+
+    return run

@@ -5,6 +5,8 @@ WebSocket), and the runtime's streaming server does not. Upstream's API server t
 import asyncio
 from typing import Any
 
+import orjson
+
 from pybernetes.api.errors import InternalError
 from pybernetes.kubelet.cri.model import StreamOptions
 from pybernetes.wire import channels, spdy, websocket
@@ -16,6 +18,7 @@ from pybernetes.wire.websocket import MessageStream, WebSocket
 SPDY_V4 = "v4.channel.k8s.io"
 PORT_FORWARD = "portforward.k8s.io"
 TUNNEL = f"SPDY/3.1+{PORT_FORWARD}"
+_CUT = orjson.dumps(InternalError("the container runtime ended the streams without a status").status())
 
 
 def speaks_v5(request: Request) -> bool:
@@ -73,6 +76,8 @@ class _Exec:
         work = asyncio.create_task(self._copy(), name="exec.copy")
         try:
             await asyncio.wait({reader, work}, return_when=asyncio.FIRST_COMPLETED)
+            # The runtime hangs up as soon as it has sent all: the client gets what is still on its way.
+            await asyncio.wait({work})
         finally:
             await self._far.close()
             reader.cancel()
@@ -108,7 +113,7 @@ class _Exec:
         found = b""
         while data := await stream.read():
             found += data
-        return found or b'{"metadata":{},"status":"Success"}'
+        return found or _CUT
 
     async def _output(self, channel: int, stream: SpdyStream) -> bytes:
         while data := await stream.read():
@@ -116,10 +121,13 @@ class _Exec:
         return b""
 
     async def _incoming(self, stdin: SpdyStream | None, resize: SpdyStream | None) -> None:
-        """The client's messages, until it goes away."""
+        """The client's messages, until it goes away. What the command reads no more is dropped."""
         while (message := await self._near.receive()) is not None:
             channel, data = message
-            if channel == channels.STDIN and stdin is not None:
-                await (stdin.write(data) if data is not None else stdin.write_eof())
-            elif channel == channels.RESIZE and resize is not None and data:
-                await resize.write(data)
+            try:
+                if channel == channels.STDIN and stdin is not None:
+                    await (stdin.write(data) if data is not None else stdin.write_eof())
+                elif channel == channels.RESIZE and resize is not None and data:
+                    await resize.write(data)
+            except ConnectionError:
+                stdin = None

@@ -1,14 +1,28 @@
 """Who may use the kubelet's API."""
 
+import asyncio
+import contextlib
+
 import orjson
 import pytest
+from cryptography.hazmat.primitives.serialization import Encoding
 
-from pybernetes.aio.clock import SystemClock
-from pybernetes.api.errors import Forbidden, Unauthorized
+from pybernetes.aio.clock import Clock, SystemClock
+from pybernetes.aio.simulation import SimulatedClock, run_simulated
+from pybernetes.api.errors import Forbidden, InternalError, Unauthorized
 from pybernetes.api.objects import User
 from pybernetes.client.rest import Client
-from pybernetes.kubelet.server.access import Access, subresources
+from pybernetes.kubelet.configuration import (
+    AnonymousAuthentication,
+    Authentication,
+    Authorization,
+    Configuration,
+    WebhookAuthentication,
+    WebhookAuthorization,
+)
+from pybernetes.kubelet.server.access import Access, AccessError, subresources
 from pybernetes.wire.http import Headers, Peer, Request, Response
+from pybernetes.wire.pki.certificates import Leaf, issue, new_authority, parse_certificate
 
 ADMIN = User("admin", groups=("ops",))
 
@@ -18,9 +32,12 @@ class Reviews:
 
     def __init__(self, *allowed: str) -> None:
         self.allowed = allowed
+        self.away = False
         self.asked: list[str] = []
 
     async def __call__(self, request: Request) -> Response:
+        if self.away:
+            raise ConnectionError("the network is cut")
         body = orjson.loads(request.body)
         if request.path.endswith("tokenreviews"):
             known = body["spec"]["token"] == "good"
@@ -33,9 +50,9 @@ class Reviews:
         return Response(201, Headers(), orjson.dumps(body))
 
 
-def access(reviews: Reviews) -> Access:
-    clock = SystemClock()
-    return Access(Client(reviews, clock=clock), "n1", clock)
+def access(reviews: Reviews, config: Configuration = Configuration(), clock: Clock | None = None) -> Access:  # noqa: B008
+    clock = clock or SystemClock()
+    return Access(config, Client(reviews, clock=clock), "n1", clock)
 
 
 def request(path: str, user: User | None = ADMIN, token: str = "", method: str = "GET") -> Request:
@@ -80,7 +97,7 @@ async def test_the_finer_permission_is_asked_first() -> None:
 async def test_a_refusal_says_what_was_wanted() -> None:
     with pytest.raises(Forbidden) as caught:
         await access(Reviews()).check(request("/pods"))
-    assert caught.value.message == ("Forbidden (user=admin, verb=get, resource=nodes, subresource(s)=[pods proxy])")
+    assert caught.value.message == ("Forbidden (user=admin, verb=get, resource=nodes, subresource(s)=[pods proxy])\n")
 
 
 async def test_tokens_are_reviewed_and_remembered() -> None:
@@ -91,3 +108,104 @@ async def test_tokens_are_reviewed_and_remembered() -> None:
     assert reviews.asked == ["token", "robot get metrics"]
     with pytest.raises(Unauthorized):
         await door.check(request("/metrics", user=None, token="bad"))
+
+
+def configured(mode: str = "Webhook", *, anonymous: bool = False, tokens: bool = True) -> Configuration:
+    webhook = WebhookAuthorization(cache_authorized_ttl=60.0, cache_unauthorized_ttl=5.0)
+    return Configuration(
+        authentication=Authentication(
+            anonymous=AnonymousAuthentication(enabled=anonymous), webhook=WebhookAuthentication(tokens, 20.0)
+        ),
+        authorization=Authorization(mode, webhook),
+    )
+
+
+async def test_whoever_shows_no_name_is_anonymous_where_that_is_allowed() -> None:
+    reviews = Reviews("healthz")
+    door = access(reviews, configured(anonymous=True))
+    assert (await door.check(request("/healthz", user=None))).name == "system:anonymous"
+    assert reviews.asked == ["system:anonymous get healthz"]
+    with pytest.raises(Unauthorized):
+        await door.check(request("/healthz", user=None, token="bad"))
+
+
+async def test_tokens_count_only_where_they_are_reviewed() -> None:
+    with pytest.raises(Unauthorized):
+        await access(Reviews("metrics"), configured(tokens=False)).check(request("/metrics", user=None, token="good"))
+
+
+async def test_everything_may_be_allowed() -> None:
+    reviews = Reviews()
+    assert await access(reviews, configured("AlwaysAllow")).check(request("/exec/ns/p/c")) == ADMIN
+    assert reviews.asked == []
+
+
+def test_answers_are_kept_as_long_as_the_configuration_says() -> None:
+    reviews = Reviews("metrics")
+
+    async def main() -> None:
+        clock = SimulatedClock(asyncio.get_running_loop())
+        door = access(reviews, configured(), clock)
+
+        async def ask(path: str, token: str = "") -> None:
+            with contextlib.suppress(Forbidden):
+                await door.check(request(path, user=None if token else ADMIN, token=token))
+
+        for seconds, asked in ((0, 1), (59, 0), (2, 1)):
+            await clock.sleep(seconds)
+            reviews.asked.clear()
+            await ask("/metrics")
+            assert len(reviews.asked) == asked
+        for seconds, asked in ((0, 1), (4, 0), (2, 1)):
+            await clock.sleep(seconds)
+            reviews.asked.clear()
+            await ask("/stats/summary")
+            assert len(reviews.asked) == asked
+        for seconds, asked in ((0, ["token", "robot get metrics"]), (19, []), (2, ["token"])):
+            await clock.sleep(seconds)
+            reviews.asked.clear()
+            await ask("/metrics", "good")
+            assert reviews.asked == asked
+
+    run_simulated(main())
+
+
+async def test_an_api_server_that_is_away_allows_nobody_and_is_asked_again() -> None:
+    reviews = Reviews("metrics")
+    reviews.away = True
+    door = access(reviews)
+    with pytest.raises(InternalError) as caught:
+        await door.check(request("/metrics"))
+    assert caught.value.message == "Authorization error (user=admin, verb=get, resource=nodes, subresource=metrics)"
+    with pytest.raises(Unauthorized):
+        await door.check(request("/metrics", user=None, token="good"))
+    reviews.away = False
+    assert await door.check(request("/metrics")) == ADMIN
+    assert (await door.check(request("/metrics", user=None, token="good"))).name == "robot"
+
+
+async def test_client_certificates_are_names_and_groups() -> None:
+    authority = new_authority("ca", SystemClock().now())
+    reviews = Reviews("metrics")
+    door = access(reviews)
+    for usage, known in (("client auth", True), ("server auth", False)):
+        certificate, _ = issue(authority, Leaf("ann", ("ops",), usages=(usage,)), SystemClock().now())
+        der = parse_certificate(certificate).public_bytes(Encoding.DER)
+        asked = Request("GET", "/metrics", Headers(), peer=Peer(certificate=der))
+        if known:
+            assert await door.check(asked) == User("ann", groups=("ops", "system:authenticated"))
+        else:
+            with pytest.raises(Unauthorized):
+                await door.check(asked)
+
+
+def test_a_configuration_that_cannot_be_followed_is_refused() -> None:
+    clock = SystemClock()
+    for config, text in (
+        (configured("RBAC"), "unknown authorization mode RBAC"),
+        (configured(), "no client provided, cannot use webhook authorization"),
+        (configured("AlwaysAllow"), "no client provided, cannot use webhook authentication"),
+    ):
+        with pytest.raises(AccessError, match=text):
+            Access(config, None, "n1", clock)
+    Access(configured("AlwaysAllow", tokens=False), None, "n1", clock)

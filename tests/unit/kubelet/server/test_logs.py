@@ -1,12 +1,13 @@
 """Container logs: the CRI format, tails, times, following, rotation."""
 
 import asyncio
+import os
 from pathlib import Path
 
 import pytest
 
 from pybernetes.aio.clock import parse_time
-from pybernetes.api.errors import BadRequest
+from pybernetes.api.errors import BadRequest, Invalid
 from pybernetes.kubelet.server.log_format import parse, tail, tail_offset
 from pybernetes.kubelet.server.logs import LogOptions, options_of, read_log
 
@@ -99,9 +100,78 @@ async def test_a_followed_log_ends_with_its_container_and_follows_a_rotation(tmp
     assert text.decode() == "line 0\nline 1\n"
 
 
+async def test_what_the_writer_of_a_rotated_log_wrote_last_is_not_lost(tmp_path: Path) -> None:
+    file = tmp_path / "0.log"
+    file.write_text(LINES[0])
+    old = file.open("a")
+    looks = 0
+
+    def running() -> bool:
+        nonlocal looks
+        looks += 1
+        if looks == 3:  # all was read: now the writer adds a line, and only then goes over to the new file
+            file.rename(tmp_path / "0.log.1")
+            old.write(LINES[1])
+            old.close()
+            file.write_text(LINES[2])
+        return looks < 6
+
+    text = b"".join([c async for c in read_log(file, LogOptions(follow=True), Quick(), running)])
+    assert text.decode() == "line 0\nline 1\nline 2\n"
+
+
+async def test_a_follower_that_leaves_closes_the_file(log: Path) -> None:
+    def opened() -> list[str]:
+        return [
+            os.readlink(f"/proc/self/fd/{fd}")
+            for fd in os.listdir("/proc/self/fd")
+            if Path(f"/proc/self/fd/{fd}").is_symlink()
+        ]
+
+    stream = read_log(log, LogOptions(follow=True), Quick(), lambda: True)
+    assert await anext(stream)
+    assert str(log) in opened()
+    await stream.aclose()
+    assert str(log) not in opened()
+
+
+async def test_a_busy_log_is_read_in_few_steps(tmp_path: Path) -> None:
+    """Ten thousand lines a second, written while they are read: each look takes all there is."""
+    file = tmp_path / "0.log"
+    file.write_text("")
+    waits = written = 0
+
+    class Writing:
+        async def sleep(self, seconds: float) -> None:
+            nonlocal waits, written
+            waits += 1
+            if waits > 20:
+                return
+            written += round(10_000 * seconds)
+            with file.open("a") as opened:
+                opened.write("".join(LINES[0] for _ in range(round(10_000 * seconds))))
+
+    text = b"".join([c async for c in read_log(file, LogOptions(follow=True), Writing(), lambda: waits < 20)])
+    assert text.count(b"\n") == written >= 10_000
+    assert waits <= 22
+
+
 def test_options_are_checked() -> None:
-    assert options_of({"sinceSeconds": ["10"], "follow": ["true"]}, 100.0) == LogOptions(since=90.0, follow=True)
-    with pytest.raises(BadRequest):
-        options_of({"tailLines": ["many"]}, 0.0)
-    with pytest.raises(BadRequest):
-        options_of({"sinceTime": ["yesterday"]}, 0.0)
+    assert options_of({"sinceSeconds": ["10"], "follow": [""]}, 100.0) == LogOptions(since=90.0, follow=True)
+    assert options_of({"follow": ["False"], "previous": ["0"], "tail": ["all"]}, 0.0) == LogOptions()
+    assert options_of({"tail": ["3"], "stream": ["All"]}, 0.0) == LogOptions(tail=3)
+    assert options_of({"stream": ["Stderr"]}, 0.0) == LogOptions(stream=b"stderr")
+    for query in ({"tailLines": "many"}, {"sinceTime": "yesterday"}, {"limitBytes": "1.5"}):
+        with pytest.raises(BadRequest) as undecodable:
+            options_of({name: [value] for name, value in query.items()}, 0.0)
+        assert undecodable.value.message == '{"message": "Unable to decode query."}'
+    for query in (
+        {"tailLines": "-1"},
+        {"limitBytes": "0"},
+        {"sinceSeconds": "0"},
+        {"sinceSeconds": "1", "sinceTime": "2026-01-01T00:00:00Z"},
+        {"stream": "stdout"},
+        {"stream": "Stdout", "tailLines": "1"},
+    ):
+        with pytest.raises(Invalid):
+            options_of({name: [value] for name, value in query.items()}, 0.0)

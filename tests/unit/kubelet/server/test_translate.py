@@ -1,15 +1,18 @@
 """v5 WebSocket channels at our end, SPDY at the runtime's: streams arrive, stdin ends, the exit is told last."""
 
 import asyncio
+import contextlib
 import json
+from collections.abc import AsyncIterator
 
 from pybernetes.kubelet.cri.model import StreamOptions
 from pybernetes.kubelet.server import translate
 from pybernetes.wire import channels, spdy, websocket
 from pybernetes.wire.client import HttpClient
-from pybernetes.wire.http import Request, Response
+from pybernetes.wire.http import Handler, Request, Response
 from pybernetes.wire.server import HttpServer
 from pybernetes.wire.spdy import SpdyConnection
+from pybernetes.wire.websocket import WebSocket
 
 FAILURE = json.dumps({"status": "Failure", "reason": "NonZeroExitCode"}).encode()
 
@@ -38,7 +41,9 @@ async def refusing(request: Request) -> Response:
     return Response(404, body=b"no such token")
 
 
-async def test_streams_and_exit_are_translated():
+@contextlib.asynccontextmanager
+async def exec_through(runtime: Handler) -> AsyncIterator[WebSocket | Response]:
+    """What a client of v5 gets, with that runtime behind."""
     far = HttpServer(runtime)
     await far.start()
     far_client = HttpClient(f"http://127.0.0.1:{far.port}")
@@ -51,44 +56,82 @@ async def test_streams_and_exit_are_translated():
     await near.start()
     client = HttpClient(f"http://127.0.0.1:{near.port}")
     try:
-        socket = await websocket.connect(client, Request("GET", "/exec"), [channels.V5])
+        yield await websocket.connect(client, Request("GET", "/exec"), [channels.V5])
+    finally:
+        await client.aclose()
+        await near.stop()
+        await far_client.aclose()
+        await far.stop()
+
+
+async def received(streams: channels.Channels) -> tuple[dict[int, bytes], list[int]]:
+    """What came on each channel, and the order of channels."""
+    got: dict[int, bytes] = {}
+    order = []
+    while (message := await streams.receive()) is not None:
+        channel, data = message
+        got[channel] = got.get(channel, b"") + (data or b"")
+        order.append(channel)
+    return got, order
+
+
+async def test_streams_and_exit_are_translated():
+    async with exec_through(runtime) as socket:
         assert not isinstance(socket, Response)
         streams = channels.Channels(socket)
         await streams.send(channels.STDIN, b"through")
         await streams.close_channel(channels.STDIN)
-        got: dict[int, bytes] = {}
-        order = []
-        while (message := await streams.receive()) is not None:
-            channel, data = message
-            got[channel] = got.get(channel, b"") + (data or b"")
-            order.append(channel)
+        got, order = await received(streams)
         assert got == {channels.STDOUT: b"through", channels.STDERR: b"done", channels.ERROR: FAILURE}
         assert order[-1] == channels.ERROR
-    finally:
-        await client.aclose()
-        await near.stop()
-        await far_client.aclose()
-        await far.stop()
+
+
+def ending(size: int, status: bytes, *, deaf: bool) -> Handler:
+    """A runtime that writes so much and hangs up at once; `deaf` resets stdin first."""
+
+    async def answer(request: Request) -> Response:
+        async def serve(connection: SpdyConnection, protocol: str) -> None:
+            streams = {}
+            while len(streams) < 4:
+                stream = await connection.accept()
+                assert stream is not None
+                streams[stream.headers["streamtype"]] = stream
+            if deaf:
+                await streams["stdin"].close()
+            await streams["stdout"].write(b"x" * size)
+            await streams["error"].write(status)
+
+        return spdy.accept(request, ["v4.channel.k8s.io"], serve)
+
+    return answer
+
+
+async def test_what_a_runtime_sends_before_it_hangs_up_arrives_whole():
+    size = 200_000
+    async with exec_through(ending(size, FAILURE, deaf=False)) as socket:
+        got, order = await received(channels.Channels(socket))
+        assert (len(got[channels.STDOUT]), got[channels.ERROR]) == (size, FAILURE)
+        assert order[-1] == channels.ERROR
+
+
+async def test_a_command_that_reads_no_more_still_tells_all():
+    async with exec_through(ending(100_000, FAILURE, deaf=True)) as socket:
+        streams = channels.Channels(socket)
+        with contextlib.suppress(ConnectionError):  # it may have ended before all is sent
+            for _ in range(100):
+                await streams.send(channels.STDIN, b"unread" * 1000)
+        got, _ = await received(streams)
+        assert (len(got[channels.STDOUT]), got[channels.ERROR]) == (100_000, FAILURE)
+
+
+async def test_streams_that_end_without_a_status_are_a_failure():
+    async with exec_through(ending(10, b"", deaf=False)) as socket:
+        got, _ = await received(channels.Channels(socket))
+        status = json.loads(got[channels.ERROR])
+        assert (status["status"], status["code"]) == ("Failure", 500)
 
 
 async def test_a_runtime_that_refuses_is_an_error_before_the_upgrade():
-    far = HttpServer(refusing)
-    await far.start()
-    far_client = HttpClient(f"http://127.0.0.1:{far.port}")
-
-    async def handler(request: Request) -> Response:
-        options = StreamOptions(stdin=False, stdout=True, stderr=False, tty=False)
-        return await translate.exec_channels(far_client, "/exec/token", request, options)
-
-    near = HttpServer(handler)
-    await near.start()
-    client = HttpClient(f"http://127.0.0.1:{near.port}")
-    try:
-        answer = await websocket.connect(client, Request("GET", "/exec"), [channels.V5])
+    async with exec_through(refusing) as answer:
         assert isinstance(answer, Response)
         assert answer.status == 500
-    finally:
-        await client.aclose()
-        await near.stop()
-        await far_client.aclose()
-        await far.stop()
