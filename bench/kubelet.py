@@ -85,7 +85,7 @@ def _pid_of(line: str, id: str) -> Sequence[str]:
 
 async def _hear(made: ProcessNode, id: str) -> float:
     async for event in EventSource(made.containerd.endpoint).stream():
-        if event.container == id and event.ended:
+        if event.container == id and event.exit is not None:
             return time.perf_counter()
     raise AssertionError("the stream has ended")
 

@@ -28,7 +28,7 @@ from pybernetes.client.transport import direct
 from pybernetes.kubelet.cgroups import PodCgroups
 from pybernetes.kubelet.configuration import Configuration
 from pybernetes.kubelet.cri import model as m
-from pybernetes.kubelet.cri.events import RuntimeEvent
+from pybernetes.kubelet.cri.events import Exit, RuntimeEvent
 from pybernetes.kubelet.kubelet import Kubelet
 from pybernetes.kubelet.settings import Settings
 from pybernetes.store.memory import MemoryStore
@@ -115,7 +115,7 @@ class MemoryRuntime:
     def _end(self, container: m.Container, code: int) -> None:
         ended = replace(container, state=m.State.EXITED, finished=self.clock.now(), exit_code=code)
         self._containers[container.id] = ended
-        self._events.put_nowait(RuntimeEvent("/tasks/exit", container.id))
+        self._events.put_nowait(RuntimeEvent("/tasks/exit", container.id, Exit(code, self.clock.now())))
 
     async def stream(self) -> AsyncIterator[RuntimeEvent]:
         """Events; lost when the runtime goes away."""
@@ -289,7 +289,6 @@ class World:
             ("192.0.2.1",),
             root=self.folder / "kubelet",
             config=Configuration(pod_logs_dir=str(self.folder / "logs"), serialize_image_pulls=False),
-            memory=1 << 30,
         )
         client = Client(direct(self.api.handler, IDENTITY), clock=self.clock)
         kubelet = Kubelet(settings, self.runtime, client, events=self.runtime, cgroups=PodCgroups(within=()))
@@ -307,6 +306,12 @@ class World:
         name = f"p{self.chance.randrange(6)}"
         one = core_v1.Container(name="c", image="x:1", imagePullPolicy="IfNotPresent")
         inits = tuple(replace(one, name=f"init{n}") for n in range(self.chance.randrange(3)))
+        if self.chance.random() < 0.4:
+            inits = (*inits, replace(one, name="side", restartPolicy="Always"))
+        if self.chance.random() < 0.3:
+            codes = core_v1.ContainerRestartRuleOnExitCodes(operator="In", values=(1,))
+            rule = core_v1.ContainerRestartRule(action="RestartAllContainers", exitCodes=codes)
+            one = replace(one, restartPolicy="Always", restartPolicyRules=(rule,))
         volume = core_v1.Volume(name="v", emptyDir=core_v1.EmptyDirVolumeSource())
         spec = core_v1.PodSpec(nodeName=NODE, initContainers=inits, containers=(one,), volumes=(volume,))
         with suppress(ApiError):

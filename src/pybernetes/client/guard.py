@@ -3,6 +3,7 @@
 Used around handlers of informers and reconciles of controllers; everything else names what it expects.
 """
 
+import asyncio
 import logging
 from collections.abc import Callable
 from types import TracebackType
@@ -16,7 +17,8 @@ class Guard:
     """Context manager: logs what went wrong with the name of the place and goes on; `error` tells the caller.
 
     Refusals of the API and lost connections are facts of life and are logged in one line; anything else is a fault of
-    ours and is logged with its traceback. Cancellation passes through.
+    ours and is logged with its traceback. Cancellation passes through; also one that has come and was lost: asyncio.gather
+    raises the error of one call instead, when both happen in the same moment, and whoever cancelled would wait for ever.
     """
 
     def __init__(self, place: str, *, quiet: Callable[[Exception], bool] = lambda error: False) -> None:
@@ -39,4 +41,7 @@ class Guard:
             log.warning("%s: %s: %s", self._place, type(error).__name__, error)
         else:
             log.error("%s failed", self._place, exc_info=error)
+        task = asyncio.current_task()
+        if task is not None and task.cancelling():
+            raise asyncio.CancelledError
         return True

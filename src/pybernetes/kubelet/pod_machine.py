@@ -283,12 +283,15 @@ def _advance(pod: core_v1.Pod, observed: Observed, sandbox: Sandbox) -> Iterator
         elif not mains_began and not (run is not None and run.state == State.EXITED and run.exit_code == 0):
             yield from _keep_running(pod, observed, sandbox, wanted)
             return
+    held = False
     for wanted in pod.spec.containers:
+        run = next(iter(seen.get(wanted.name, ())), None)
+        if held and run is None:
+            continue
         yield from _keep_running(pod, observed, sandbox, wanted)
         if wanted.lifecycle is not None and wanted.lifecycle.postStart is not None:
-            run = next(iter(seen.get(wanted.name, ())), None)
-            if not (run and (run.state == State.EXITED or _up(observed, run))) and not _failed(observed, wanted, run):
-                return
+            up = run is not None and (run.state == State.EXITED or _up(observed, run))
+            held = held or not (up or _failed(observed, wanted, run))
 
 
 def _up(observed: Observed, run: Container) -> bool:

@@ -53,8 +53,8 @@ class RuntimeWatch:
             try:
                 async for event in source.stream():
                     for worker in self._concerned(event.container):
-                        if event.ended:
-                            worker.ended(event.container)
+                        if event.exit is not None:
+                            worker.ended(event.container, event.exit)
                         else:
                             worker.wake()
             except RuntimeRefused as refused:

@@ -17,7 +17,16 @@ from pybernetes.client.guard import Guard
 from pybernetes.kubelet import metrics
 from pybernetes.kubelet import pod_actions as act
 from pybernetes.kubelet import pod_machine as machine
-from pybernetes.kubelet.cri.model import Container, PodRef, PodRuntime, RuntimeRefused, RuntimeUnavailable, State
+from pybernetes.kubelet.cri.events import Exit
+from pybernetes.kubelet.cri.model import (
+    MESSAGE_POLICY,
+    Container,
+    PodRef,
+    PodRuntime,
+    RuntimeRefused,
+    RuntimeUnavailable,
+    State,
+)
 from pybernetes.kubelet.images.puller import ERR_PULL
 from pybernetes.kubelet.pod_actions import Action, Failure, Health, Observed
 from pybernetes.kubelet.status.pod_status import BACK_OFF_NOTICE, OURS, Surroundings, pod_status
@@ -31,6 +40,7 @@ _RECONCILE = 10.0
 _HOLD = 0.2
 _ENDING, _ENDING_LOOK = 2.0, 0.03
 T = TypeVar("T")
+_KILLED = 137
 _TRACELESS = (act.Prepare, act.PullImage, act.StopSandbox, act.TearDown)
 
 
@@ -96,8 +106,11 @@ class PodWorker:
         self._told: set[str] = set()
         self._started: float | None = None
         self._seen = clock.monotonic()
-        self._exits: dict[str, float] = {}
+        self._exits: dict[str, tuple[float, Exit]] = {}
+        self._late: set[str] = set()
+        """Containers that run as far as the runtime's list knows."""
         self._coming_delays: dict[str, float] = {}
+        self._ended: dict[str, Container] = {}
         self._news = asyncio.Event()
         self._forgotten = False
         self._reported: core_v1.PodStatus | None = None
@@ -140,10 +153,39 @@ class PodWorker:
         seen = self.observed
         return any(s.id == id for s in seen.sandboxes) or any(c.id == id for c in seen.containers)
 
-    def ended(self, container: str) -> None:
+    def ended(self, container: str, exit: Exit) -> None:
         """The runtime's events say that a container has ended: look until its state says so, too."""
-        self._exits[container] = self.clock.monotonic() + _ENDING
+        self._exits[container] = (self.clock.monotonic() + _ENDING, exit)
         self.wake()
+
+    def _with_exits(self, containers: Sequence[Container]) -> tuple[Container, ...]:
+        """Runs whose end was announced have ended, even if the runtime's list is not as far yet.
+
+        But for those that may have been killed for want of memory, and those whose log is their last word: of these the
+        runtime knows more than the event says.
+        """
+        if not self._exits:
+            return tuple(containers)
+        found = []
+        for run in containers:
+            _, exit = self._exits.get(run.id, (0.0, None))
+            if exit is None or run.state != State.RUNNING or not self._tells_all(run, exit):
+                found.append(run)
+            else:
+                reason = "Completed" if exit.code == 0 else "Error"
+                done = replace(run, state=State.EXITED, exit_code=exit.code, finished=exit.at, reason=reason)
+                found.append(done)
+        return tuple(found)
+
+    def _tells_all(self, run: Container, exit: Exit) -> bool:
+        if exit.code == 0:
+            return True
+        if run.annotations.get(MESSAGE_POLICY) == "FallbackToLogsOnError" or self.last is None:
+            return False
+        spec = self.last.spec
+        every = (*spec.initContainers, *spec.containers)
+        limited = any("memory" in c.resources.limits for c in every if c.name == run.name)
+        return exit.code != _KILLED or not (limited or (spec.resources and "memory" in spec.resources.limits))
 
     def took_number(self, container: str, attempt: int) -> None:
         """A run's number is used up before it starts, so that a run that ends at once is counted too."""
@@ -254,12 +296,15 @@ class PodWorker:
             # Asking the runtime costs more than deciding: news of the API alone is no reason for it.
             self._look = False
             found = await asyncio.gather(self._runtime.sandboxes(self.ref.uid), self._runtime.containers(self.ref.uid))
-            sandboxes, containers = tuple(found[0]), tuple(found[1])
+            sandboxes, containers = tuple(found[0]), self._with_exits(found[1])
+            self._late = {c.id for c in found[1] if c.state == State.RUNNING}
         for run in containers:
             if run.state == State.EXITED and run.id not in self._messages:
                 self._messages[run.id] = await self._performer.termination_message(self, run)
         for run in reversed(containers):  # of each name the newest last
             self._coming_delays[run.name] = machine.next_delay(run, self.longest_delay)
+            if run.state == State.EXITED:
+                self._ended[run.name] = run
         return Observed(
             now=self.clock.now(),
             sandboxes=sandboxes,
@@ -395,12 +440,14 @@ class PodWorker:
     def _endings(self) -> list[float]:
         """When to look again at containers whose end was announced but is not yet seen."""
         now = self.clock.monotonic()
-        running = {c.id for c in self.observed.containers if c.state == State.RUNNING}
-        self._exits = {id: until for id, until in self._exits.items() if id in running and until > now}
+        self._exits = {id: (t, exit) for id, (t, exit) in self._exits.items() if id in self._late and t > now}
+        self._look = self._look or bool(self._exits)
         return [_ENDING_LOOK] if self._exits else []
 
     def _around(self) -> Surroundings:
-        return Surroundings(host_ips=self.host_ips, messages=self._messages, conditions=self.conditions)
+        return Surroundings(
+            host_ips=self.host_ips, messages=self._messages, ended=self._ended, conditions=self.conditions
+        )
 
     def status(self) -> core_v1.PodStatus | None:
         """The Pod's status as of the last observation; None of a Pod that has gone."""

@@ -6,11 +6,12 @@ from contextlib import suppress
 
 import pytest
 from msgspec.structs import replace
-from tests.unit.kubelet.pods import REF, pod, run, sandbox
+from tests.unit.kubelet.pods import REF, container, pod, run, sandbox
 
 from pybernetes.aio.simulation import SimulatedClock, run_simulated
 from pybernetes.api.types import core_v1
 from pybernetes.kubelet import pod_actions as act
+from pybernetes.kubelet.cri.events import Exit
 from pybernetes.kubelet.cri.model import Container, Sandbox, State
 from pybernetes.kubelet.worker import ActionFailed, PodWorker
 
@@ -71,10 +72,13 @@ class Node:
         return True
 
 
-async def started(took: float, probed: float | None = None) -> tuple[Node, PodWorker, asyncio.Task[None]]:
+async def started(
+    took: float, probed: float | None = None, wanted: core_v1.Pod | None = None
+) -> tuple[Node, PodWorker, asyncio.Task[None]]:
     clock = SimulatedClock(asyncio.get_running_loop(), seed=1)
     node = Node(clock, took)
     node.probed = probed
+    node.in_api = wanted or node.in_api
     worker = PodWorker(REF, node, node, node, clock)
     worker.update(node.in_api)
     task = asyncio.create_task(worker.run())
@@ -175,3 +179,31 @@ def test_a_sidecar_waits_for_the_others_but_no_longer_than_it_may() -> None:
         await end(task)
 
     run_simulated(main())
+
+
+def ended_by_event(code: int, wanted: core_v1.Pod) -> core_v1.PodStatus:
+    """What is told right after the runtime's event, while its list still says that the container runs."""
+    told: list[core_v1.PodStatus] = []
+
+    async def main() -> None:
+        node, worker, task = await started(0.01, wanted=wanted)
+        worker.ended("c0", Exit(code, node.clock.now()))
+        await node.clock.sleep(0.02)
+        told.append(node.sent[-1])
+        await end(task)
+
+    run_simulated(main())
+    return told[0]
+
+
+def test_an_end_that_the_runtime_announces_is_told_before_its_list_knows() -> None:
+    status = ended_by_event(3, pod(policy="Never")).containerStatuses[0]
+    assert status.state.terminated is not None
+    assert (status.state.terminated.exitCode, status.state.terminated.reason) == (3, "Error")
+
+
+def test_what_may_have_been_killed_for_want_of_memory_waits_for_the_runtimes_word() -> None:
+    limits = core_v1.ResourceRequirements(limits={"memory": "1Mi"})
+    wanted = pod(container(resources=limits), policy="Never")
+    assert ended_by_event(137, wanted).containerStatuses[0].state.running is not None
+    assert ended_by_event(1, wanted).containerStatuses[0].state.terminated is not None

@@ -5,7 +5,7 @@ The three messages it needs are read by hand: compiled ones would be a dependenc
 """
 
 import logging
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 
 import grpc
 import grpc.aio
@@ -22,16 +22,20 @@ _TOPICS = ("/tasks/exit", "/tasks/oom", "/containers/delete")
 _NAMESPACE = "k8s.io"
 
 
+class Exit(Struct, frozen=True):
+    """How and when (seconds since 1970) a main process ended."""
+
+    code: int
+    at: float
+
+
 class RuntimeEvent(Struct, frozen=True):
     """Something happened to a container or a sandbox. `topic` is containerd's: `/tasks/exit`."""
 
     topic: str
     container: str
-
-    @property
-    def ended(self) -> bool:
-        """The main process has ended. CRI learns it from the same stream, perhaps a moment later than we do."""
-        return self.topic == "/tasks/exit"
+    exit: Exit | None = None
+    """The main process has ended. CRI learns it from the same stream, perhaps a moment later than we do."""
 
 
 class EventSource:
@@ -79,28 +83,45 @@ def _varint(value: int) -> bytes:
 
 def parse_envelope(data: bytes) -> RuntimeEvent | None:
     """The topic of an Envelope and the container its event names; None where it names none or only an exec."""
-    topic, container, process = "", "", ""
+    topic, named = "", dict[int, bytes | int]()
     for number, value in _fields(data):
-        if number == 3:
+        if number == 3 and isinstance(value, bytes):
             topic = value.decode()
-        elif number == 4:  # google.protobuf.Any: 2 is the message's bytes
-            for inner, payload in _fields(value):
-                if inner == 2:
-                    named = dict(_fields(payload))
-                    container, process = named.get(1, b"").decode(), named.get(2, b"").decode()
-    if topic == "/tasks/exit" and process != container:
+        elif number == 4 and isinstance(value, bytes):  # google.protobuf.Any: 2 is the message's bytes
+            payload = dict(_fields(value)).get(2, b"")
+            named = dict(_fields(payload)) if isinstance(payload, bytes) else {}
+    container = _string(named.get(1))
+    if not topic or not container:
+        return None
+    if topic != "/tasks/exit":
+        return RuntimeEvent(topic, container)
+    if _string(named.get(2)) != container:
         return None  # the end of an exec
-    return RuntimeEvent(topic, container) if topic and container else None
+    return RuntimeEvent(topic, container, _exit(named))
 
 
-def _fields(data: bytes) -> Iterator[tuple[int, bytes]]:
-    """The length-delimited fields of a message; numbers are skipped."""
+def _exit(named: Mapping[int, bytes | int]) -> Exit:
+    """4 is the exit status, 5 a google.protobuf.Timestamp."""
+    code, stamp = named.get(4, 0), named.get(5, b"")
+    time = dict(_fields(stamp)) if isinstance(stamp, bytes) else {}
+    seconds, nanos = time.get(1, 0), time.get(2, 0)
+    at = seconds + nanos / 1e9 if isinstance(seconds, int) and isinstance(nanos, int) else 0.0
+    return Exit(code if isinstance(code, int) else 0, at)
+
+
+def _string(value: bytes | int | None) -> str:
+    return value.decode() if isinstance(value, bytes) else ""
+
+
+def _fields(data: bytes) -> Iterator[tuple[int, bytes | int]]:
+    """The fields of a message: bytes, or numbers as varints; those of fixed size are skipped."""
     at = 0
     while at < len(data):
         tag, at = _read_varint(data, at)
         kind = tag & 7
         if kind == 0:
-            _, at = _read_varint(data, at)
+            number, at = _read_varint(data, at)
+            yield tag >> 3, number
         elif kind == 1:
             at += 8
         elif kind == 5:

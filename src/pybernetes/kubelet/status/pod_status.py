@@ -44,6 +44,8 @@ class Surroundings(Struct, frozen=True):
     """Image id to a name with digest: what imageID shows."""
     messages: Mapping[str, str] = {}
     """Container id to its termination message."""
+    ended: Mapping[str, Container] = {}
+    """By container name the newest run that was seen to have ended, whatever the runtime still knows of it."""
     conditions: Mapping[str, core_v1.PodCondition | None] = {}
     """By type, what other parts of the kubelet say; None takes a condition away."""
     most: int = 4096
@@ -134,9 +136,11 @@ def _container(
     runs = machine.by_name(observed).get(spec.name, [])
     run = runs[0] if runs else None
     if run is None:
-        return _never_ran(pod, spec, observed, old)
+        return _never_ran(pod, spec, observed, around, old)
     state = _state(pod, spec, run, observed, around)
     ended = next((r for r in runs if r.state == State.EXITED and (r is not run or state.terminated is None)), None)
+    if ended is None and spec.name in around.ended and around.ended[spec.name].id != run.id:
+        ended = around.ended[spec.name]
     last = core_v1.ContainerState(terminated=_terminated(ended, around)) if ended else _remembered(old, run)
     said = machine.health(observed, run)
     running = state.running is not None
@@ -183,7 +187,11 @@ def _mounts(spec: core_v1.Container) -> tuple[core_v1.VolumeMountStatus, ...]:
 
 
 def _never_ran(
-    pod: core_v1.Pod, spec: core_v1.Container, observed: Observed, old: core_v1.ContainerStatus
+    pod: core_v1.Pod,
+    spec: core_v1.Container,
+    observed: Observed,
+    around: Surroundings,
+    old: core_v1.ContainerStatus,
 ) -> core_v1.ContainerStatus:
     """Nothing of it is in the runtime: not yet, or no more (a node whose disk was emptied, a Pod long ended)."""
     base = core_v1.ContainerStatus(name=spec.name, image=spec.image, started=False)
@@ -191,7 +199,11 @@ def _never_ran(
         pod.status.phase in ("Succeeded", "Failed") or machine.terminating(pod, observed)
     ):
         return replace(old, ready=False, started=False)
-    if old.state.running is not None or old.state.terminated is not None:
+    gone = around.ended.get(spec.name)
+    if gone is not None and not machine.terminating(pod, observed):
+        last = core_v1.ContainerState(terminated=_terminated(gone, around))
+        base = replace(base, lastState=last, restartCount=gone.attempt)
+    elif old.state.running is not None or old.state.terminated is not None:
         ended = old.state.terminated or core_v1.ContainerStateTerminated(
             exitCode=137,
             reason="ContainerStatusUnknown",

@@ -3,7 +3,7 @@
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pybernetes.kubelet.cri.events import RuntimeEvent, parse_envelope
+from pybernetes.kubelet.cri.events import Exit, RuntimeEvent, parse_envelope
 
 
 def field(number: int, data: bytes) -> bytes:
@@ -19,10 +19,10 @@ def envelope(topic: str, event: bytes) -> bytes:
 
 
 def test_the_end_of_a_container_is_told() -> None:
-    event = field(1, b"abc") + field(2, b"abc") + b"\x18\x05" + b"\x20\x89\x01"
+    stamp = b"\x08\x64" + b"\x10\x80\xca\xb5\xee\x01"
+    event = field(1, b"abc") + field(2, b"abc") + b"\x18\x05" + b"\x20\x89\x01" + field(5, stamp)
     found = parse_envelope(envelope("/tasks/exit", event))
-    assert found == RuntimeEvent("/tasks/exit", "abc")
-    assert found.ended
+    assert found == RuntimeEvent("/tasks/exit", "abc", Exit(137, 100.5))
 
 
 def test_the_end_of_an_exec_is_nobodys_end() -> None:
@@ -42,4 +42,4 @@ def test_an_event_without_container_is_none() -> None:
 @given(st.text(alphabet="0123456789abcdef", min_size=1, max_size=200))
 def test_every_id_comes_through(id: str) -> None:
     event = field(1, id.encode()) + field(2, id.encode())
-    assert parse_envelope(envelope("/tasks/exit", event)) == RuntimeEvent("/tasks/exit", id)
+    assert parse_envelope(envelope("/tasks/exit", event)) == RuntimeEvent("/tasks/exit", id, Exit(0, 0.0))

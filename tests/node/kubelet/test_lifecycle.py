@@ -1,0 +1,135 @@
+"""The order of a Pod's life on real containers: sidecars, hooks, restarts of all, ephemeral containers."""
+
+from pathlib import Path
+
+from bench._containerd import IMAGE
+from bench._node import NodeUnderTest, gone, running
+from msgspec.structs import replace
+
+from pybernetes.api.objects import Key
+from pybernetes.api.types import core_v1
+
+NOTES = core_v1.VolumeMount(name="notes", mountPath="/n")
+
+
+def noting(name: str, script: str, **fields: object) -> core_v1.Container:
+    """A container that notes what it does in a file that all share."""
+    script = f"say() {{ echo {name} $1 >> /n/log; }}; {script}"
+    return core_v1.Container(
+        **{"name": name, "image": IMAGE, "command": ("sh", "-c", script), "volumeMounts": (NOTES,), **fields}
+    )
+
+
+def sidecar(name: str) -> core_v1.Container:
+    loop = 'trap "say down; exit 0" TERM; while :; do sleep 0.05; done'
+    probe = core_v1.Probe(exec=core_v1.ExecAction(command=("test", "-f", f"/n/{name}")), periodSeconds=1)
+    script = f"say up; touch /n/{name}; {loop}"
+    return noting(name, script, restartPolicy="Always", startupProbe=probe)
+
+
+def shared(folder: Path) -> tuple[core_v1.Volume, ...]:
+    return (core_v1.Volume(name="notes", hostPath=core_v1.HostPathVolumeSource(path=str(folder))),)
+
+
+def notes(folder: Path) -> list[str]:
+    return (folder / "log").read_text().splitlines()
+
+
+async def test_sidecars_start_before_the_others_and_end_after_them(one: NodeUnderTest, tmp_path: Path) -> None:
+    main = noting("main", 'say up; trap "sleep 0.3; say down; exit 0" TERM; while :; do sleep 0.05; done')
+    await one.create(
+        "p",
+        initContainers=(sidecar("one"), sidecar("two")),
+        containers=(main,),
+        volumes=shared(tmp_path),
+        terminationGracePeriodSeconds=10,
+    )
+    pod = await one.until("p", running)
+    assert [s.started for s in pod.status.initContainerStatuses] == [True, True]
+    await one.pods.delete(Key("default", "p"))
+    await one.until("p", gone)
+    assert notes(tmp_path) == ["one up", "two up", "main up", "main down", "two down", "one down"]
+
+
+async def test_a_pod_that_has_done_its_work_ends_its_sidecars(one: NodeUnderTest, tmp_path: Path) -> None:
+    await one.create(
+        "job",
+        initContainers=(sidecar("one"),),
+        containers=(noting("main", "say up"),),
+        volumes=shared(tmp_path),
+        restartPolicy="Never",
+        terminationGracePeriodSeconds=10,
+    )
+    pod = await one.until("job", lambda p: bool(p and p.status.phase == "Succeeded"))
+    assert pod.status.initContainerStatuses[0].state.terminated is not None
+    assert notes(tmp_path) == ["one up", "main up", "one down"]
+
+
+async def test_a_rule_starts_all_containers_anew_in_the_same_sandbox(one: NodeUnderTest, tmp_path: Path) -> None:
+    codes = core_v1.ContainerRestartRuleOnExitCodes(operator="In", values=(42,))
+    rule = core_v1.ContainerRestartRule(action="RestartAllContainers", exitCodes=codes)
+    main = noting(
+        "main",
+        "say up; [ -e /n/again ] && exec sleep 1000; touch /n/again; exit 42",
+        restartPolicy="Never",
+        restartPolicyRules=(rule,),
+    )
+    await one.create(
+        "p",
+        initContainers=(noting("init", "say up"), sidecar("side")),
+        containers=(main,),
+        volumes=shared(tmp_path),
+        restartPolicy="Never",
+    )
+    pod = await one.until("p", lambda p: running(p) and notes(tmp_path).count("main up") == 2)
+    ups = [line for line in notes(tmp_path) if line.endswith("up")]
+    assert ups == ["init up", "side up", "main up"] * 2
+    assert [s.restartCount for s in (*pod.status.initContainerStatuses, *pod.status.containerStatuses)] == [1, 1, 1]
+    last = pod.status.containerStatuses[0].lastState.terminated
+    assert last is not None
+    assert last.exitCode == 42
+    assert len(await one.runtime.sandboxes(pod.metadata.uid)) == 1
+    assert len(await one.runtime.containers(pod.metadata.uid)) == 3
+    conditions = {c.type: c.status for c in pod.status.conditions}
+    assert conditions["AllContainersRestarting"] == "False"
+    assert conditions["Initialized"] == "True"
+
+
+async def test_a_post_start_hook_holds_up_the_next_container_and_its_failure_ends_its_own(
+    one: NodeUnderTest, tmp_path: Path
+) -> None:
+    command = core_v1.ExecAction(command=("sh", "-c", "sleep 0.5; echo hook done >> /n/log; test -e /n/b; exit 3"))
+    hook = core_v1.Lifecycle(postStart=core_v1.LifecycleHandler(exec=command))
+    await one.create(
+        "p",
+        containers=(noting("a", "exec sleep 1000", lifecycle=hook), noting("b", "say up; exec sleep 1000")),
+        volumes=shared(tmp_path),
+    )
+
+    def failed(pod: core_v1.Pod | None) -> bool:
+        state = pod.status.containerStatuses[0].state if pod and pod.status.containerStatuses else None
+        return bool(state and state.waiting and state.waiting.reason == "PostStartHookError")
+
+    pod = await one.until("p", failed)
+    assert pod.status.containerStatuses[0].lastState.terminated is not None
+    await one.until("p", lambda p: "b up" in notes(tmp_path))
+    assert notes(tmp_path)[:2] == ["hook done", "b up"]
+
+
+async def test_an_ephemeral_container_joins_a_pod_that_is_still_initializing(one: NodeUnderTest) -> None:
+    slow = core_v1.Container(name="slow", image=IMAGE, command=("sleep", "1000"))
+    await one.create("p", initContainers=(slow,))
+    pod = await one.until(
+        "p", lambda p: bool(p and p.status.initContainerStatuses and p.status.initContainerStatuses[0].state.running)
+    )
+    guest = core_v1.EphemeralContainer(name="debug", image=IMAGE, command=("sh", "-c", "exit 5"))
+    wanted = replace(pod, spec=replace(pod.spec, ephemeralContainers=(guest,)))
+    await one.pods.patch(pod, wanted, subresource="ephemeralcontainers")
+
+    def over(pod: core_v1.Pod | None) -> bool:
+        found = pod.status.ephemeralContainerStatuses if pod else ()
+        return bool(found and found[0].state.terminated and found[0].state.terminated.exitCode == 5)
+
+    pod = await one.until("p", over)
+    assert pod.status.phase == "Pending"
+    assert pod.status.ephemeralContainerStatuses[0].restartCount == 0
