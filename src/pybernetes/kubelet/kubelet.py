@@ -49,7 +49,8 @@ from pybernetes.kubelet.specs.names import log_folder
 from pybernetes.kubelet.static_pods import StaticPods, name_of, reader_of
 from pybernetes.kubelet.status.labels import labels as node_labels
 from pybernetes.kubelet.status.lease import NodeLease
-from pybernetes.kubelet.status.node import NodeReporter, read_machine
+from pybernetes.kubelet.status.machine import read_machine
+from pybernetes.kubelet.status.node import NodeReporter
 from pybernetes.kubelet.status.reporter import Reporter
 from pybernetes.kubelet.volume_manager import Volumes
 from pybernetes.kubelet.volume_refresh import VolumeRefresh
@@ -89,7 +90,7 @@ class Kubelet:
         self.runtime = runtime
         self.informers = Informers(client)
         self.recorder = EventRecorder(client, "kubelet", host=settings.node_name)
-        self.node = NodeReporter(client, runtime, settings, clock)
+        self.node = NodeReporter(client, runtime, settings, clock, self.recorder)
         self._nodes = self.informers.of(core_v1.Node, fields=f"metadata.name={settings.node_name}")
         self._in_api = self.informers.of(core_v1.Pod, fields=f"spec.nodeName={settings.node_name}")
         self._client = client
@@ -97,7 +98,7 @@ class Kubelet:
         self._events = events
         self._began = clock.now()
         self._registration = registration or Registration()
-        self._lease = NodeLease(client, settings.node_name, clock)
+        self._lease = NodeLease(client, settings.node_name, clock, settings.config.node_lease_duration_seconds)
         self._sources = sources = ApiSources(client, self.informers, settings.node_name, self._stale)
         reporter = Reporter(client, clock)
         statuses = Statuses(reporter)

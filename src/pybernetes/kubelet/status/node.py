@@ -1,57 +1,39 @@
 """The Node object: registration with the well-known labels, capacity, conditions, images; patched when it changes.
 
-See "Node Status". Only own fields are patched: volumesAttached, foreign conditions and extended resources are others'.
+See "Node Status". Only own fields are patched: volumesAttached and foreign conditions are others'. capacity.py and
+conditions.py say what is in it.
 """
 
 import asyncio
 import logging
-import os
-import platform
 from collections.abc import Callable, Collection, Sequence
-from pathlib import Path
 
 from msgspec import Struct
 from msgspec.structs import replace
 
-from pybernetes import KUBERNETES_VERSION
-from pybernetes.aio.clock import Clock, rfc3339
+from pybernetes.aio.clock import Clock
 from pybernetes.api.errors import AlreadyExists, ApiError, NotFound
-from pybernetes.api.quantity import BINARY, of_int
 from pybernetes.api.types import core_v1, meta_v1
+from pybernetes.client.events import EventRecorder
 from pybernetes.client.rest import Client
 from pybernetes.kubelet.cri.model import Handler, Image, Runtime, RuntimeRefused, RuntimeUnavailable
 from pybernetes.kubelet.settings import Settings
-from pybernetes.kubelet.status.labels import architecture, labels
+from pybernetes.kubelet.status.capacity import DISK, HUGE, allocatable, capacity
+from pybernetes.kubelet.status.conditions import conditions
+from pybernetes.kubelet.status.labels import LABELS, labels
+from pybernetes.kubelet.status.machine import Machine, read_machine
 
 log = logging.getLogger(__name__)
 
-REPORT_PERIOD = 300.0
-"""A node whose status does not change is reported so often all the same (nodeStatusReportFrequency)."""
 _LOOK = 1.0
 _LOOK_READY = 5.0
-_MAX_IMAGES, _MAX_NAMES = 50, 5
-_EVICTION_MEMORY = 100 * 1024 * 1024
-_EVICTION_DISK = 0.10
+_LIST_IMAGES = 10.0
+_MAX_NAMES = 5
 _MANAGED_ATTACH = "volumes.kubernetes.io/controller-managed-attach-detach"
-_PRESSURES = (
-    # type, reason and message while it does not hold, and while it does
-    ("MemoryPressure", "KubeletHasSufficientMemory", "kubelet has sufficient memory available",
-     "KubeletHasInsufficientMemory", "kubelet has insufficient memory available"),
-    ("DiskPressure", "KubeletHasNoDiskPressure", "kubelet has no disk pressure",
-     "KubeletHasDiskPressure", "kubelet has disk pressure"),
-    ("PIDPressure", "KubeletHasSufficientPID", "kubelet has sufficient PID available",
-     "KubeletHasInsufficientPID", "kubelet has insufficient PID available"),
+_PROVIDED_IP = "alpha.kubernetes.io/provided-node-ip"
+_UNINITIALIZED = core_v1.Taint(
+    key="node.cloudprovider.kubernetes.io/uninitialized", value="true", effect="NoSchedule"
 )  # fmt: skip
-
-
-class Machine(Struct, frozen=True):
-    """What the kernel says of this machine."""
-
-    info: core_v1.NodeSystemInfo
-    cpus: int
-    memory: int
-    disk: int
-    """Bytes of the file system that holds the kubelet's root."""
 
 
 class RuntimeHealth(Struct, frozen=True):
@@ -62,99 +44,19 @@ class RuntimeHealth(Struct, frozen=True):
     version: str = ""
 
 
-def read_machine(root: Path) -> Machine:
-    """Reads the machine. A memory limit of the node's own cgroup counts as its memory. Blocking."""
-    identity = _text("/etc/machine-id").strip()
-    info = core_v1.NodeSystemInfo(
-        machineID=identity,
-        systemUUID=_text("/sys/class/dmi/id/product_uuid").strip() or identity,
-        bootID=_text("/proc/sys/kernel/random/boot_id").strip(),
-        kernelVersion=platform.release(),
-        osImage=_os_image(),
-        kubeletVersion=KUBERNETES_VERSION,
-        operatingSystem="linux",
-        architecture=architecture(),
+def image_list(images: Sequence[Image], most: int) -> tuple[core_v1.ContainerImage, ...]:
+    """The largest first, `most` of them (-1: all); at most 5 names each, digests before tags."""
+    largest = sorted(images, key=lambda i: (-i.size, i.id))
+    return tuple(
+        core_v1.ContainerImage(names=(*i.digests, *i.tags)[:_MAX_NAMES], sizeBytes=i.size)
+        for i in (largest if most < 0 else largest[:most])
     )
-    memory = next((int(line.split()[1]) * 1024 for line in _text("/proc/meminfo").splitlines()[:1]), 0)
-    for file in ("/sys/fs/cgroup/memory/memory.limit_in_bytes", "/sys/fs/cgroup/memory.max"):
-        limit = _text(file).strip()
-        if limit.isdigit():
-            memory = min(memory, int(limit))
-    while not root.exists():
-        root = root.parent
-    disk = os.statvfs(root)
-    return Machine(info, len(os.sched_getaffinity(0)), memory, disk.f_blocks * disk.f_frsize)
 
 
-def _text(file: str) -> str:
-    try:
-        return Path(file).read_text()
-    except OSError:
-        return ""
-
-
-def _os_image() -> str:
-    for line in _text("/etc/os-release").splitlines():
-        if line.startswith("PRETTY_NAME="):
-            return line.partition("=")[2].strip('"')
-    return "Linux"
-
-
-def capacity(machine: Machine, max_pods: int) -> tuple[dict[str, str], dict[str, str]]:
-    """Capacity and allocatable: the difference is what hard eviction keeps free."""
-    whole = {
-        "cpu": str(of_int(machine.cpus)),
-        "ephemeral-storage": str(of_int(machine.disk // 1024 * 1024, BINARY)),
-        "memory": str(of_int(machine.memory // 1024 * 1024, BINARY)),
-        "pods": str(max_pods),
-        "hugepages-1Gi": "0",
-        "hugepages-2Mi": "0",
-    }
-    usable = dict(whole)
-    usable["memory"] = str(of_int(max(0, machine.memory // 1024 * 1024 - _EVICTION_MEMORY), BINARY))
-    usable["ephemeral-storage"] = str(of_int(int(machine.disk * (1 - _EVICTION_DISK))))
-    return whole, usable
-
-
-def image_list(images: Sequence[Image]) -> tuple[core_v1.ContainerImage, ...]:
-    """At most 50, the largest first; at most 5 names each, digests before tags."""
-    largest = sorted(images, key=lambda i: (-i.size, i.id))[:_MAX_IMAGES]
-    return tuple(core_v1.ContainerImage(names=(*i.digests, *i.tags)[:_MAX_NAMES], sizeBytes=i.size) for i in largest)
-
-
-def conditions(
-    old: Sequence[core_v1.NodeCondition], health: RuntimeHealth, now: float, pressures: Collection[str] = ()
-) -> tuple[core_v1.NodeCondition, ...]:
-    """Ours with heartbeat and transition times; those of others are kept."""
-    wrong = [text for text in (health.runtime, health.network) if text]
-    shown = wrong[0] if len(wrong) == 1 else f"[{', '.join(wrong)}]"
-    ready = ("Ready", "False", "KubeletNotReady", shown) if wrong else _READY
-    wanted = [
-        (kind, "True", bad, felt) if kind in pressures else (kind, "False", good, well)
-        for kind, good, well, bad, felt in _PRESSURES
-    ]
-    wanted.append(ready)
-    before = {c.type: c for c in old}
-    stamp = rfc3339(now)
-    found = []
-    for kind, status, reason, message in wanted:
-        last = before.get(kind)
-        since = last.lastTransitionTime if last is not None and last.status == status else stamp
-        found.append(
-            core_v1.NodeCondition(
-                type=kind,
-                status=status,
-                lastHeartbeatTime=stamp,
-                lastTransitionTime=since,
-                reason=reason,
-                message=message,
-            )
-        )
-    ours = {c.type for c in found}
-    return (*(c for c in old if c.type not in ours), *found)
-
-
-_READY = ("Ready", "True", "KubeletReady", "kubelet is posting ready status")
+def is_extended(name: str) -> bool:
+    """Whether a resource is somebody's own: `example.com/dongle`."""
+    domain, slash, _ = name.partition("/")
+    return bool(slash) and not (domain == "kubernetes.io" or domain.endswith(".kubernetes.io"))
 
 
 def _handler(handler: Handler) -> core_v1.NodeRuntimeHandler:
@@ -167,61 +69,84 @@ def _handler(handler: Handler) -> core_v1.NodeRuntimeHandler:
 class NodeReporter:
     """Registers the node and keeps its status. `health` is what the last look at the runtime found."""
 
-    def __init__(self, client: Client, runtime: Runtime, settings: Settings, clock: Clock) -> None:
+    def __init__(
+        self, client: Client, runtime: Runtime, settings: Settings, clock: Clock, events: EventRecorder
+    ) -> None:
         self.health = RuntimeHealth()
         self.handlers: tuple[Handler, ...] = ()
         """What the runtime's handlers can, as far as it says so."""
         self.groups_policy = False
-        self.pressures: Callable[[], Collection[str]] = tuple
-        """Conditions of pressure that hold now: eviction/manager.py knows."""
         self.node: core_v1.Node | None = None
         self.registered = asyncio.Event()
-        self._wake = asyncio.Event()
-        self._client = client
+        self.pressures: Callable[[], Collection[str]] = tuple
+        """Conditions that hold now: `MemoryPressure`, `DiskPressure`, `PIDPressure`. `wake()` when they change."""
+        self.unready: Callable[[], str] = str
+        """Why the node is not ready although its runtime is; empty where it is."""
+        self.volumes_in_use: Callable[[], Sequence[str]] = tuple
+        """Unique names of attachable volumes that Pods here use."""
         self._nodes = client.of(core_v1.Node)
         self._runtime = runtime
         self._settings = settings
+        self._config = settings.config
         self._clock = clock
+        self._events = events
+        self._about = core_v1.ObjectReference(kind="Node", name=settings.node_name, uid=settings.node_name)
         self._machine: Machine | None = None
         self._images: tuple[core_v1.ContainerImage, ...] = ()
-        self._listed = -REPORT_PERIOD
-        self._reported = -REPORT_PERIOD
+        self._listed = -_LIST_IMAGES
+        self._reported = -self._config.node_status_report_frequency
+        self._computed = -self._config.node_status_update_frequency
+        self._woken = asyncio.Event()
+        self._told = False
+        """The API server knows the last status that was computed."""
+        self._schedulable: bool | None = None
+
+    def wake(self) -> None:
+        """Something that the status shows has changed: report it now."""
+        self._woken.set()
 
     async def run(
         self, taints: Sequence[core_v1.Taint], extra_labels: dict[str, str], changed: Callable[[], None]
     ) -> None:
         """Registers, then looks and reports until cancelled. `changed` is called when the runtime's health changes."""
+        self._tell("Normal", "Starting", "Starting kubelet.")
         await self._look(changed)
-        await self._register(taints, extra_labels, changed)
+        wanted = self._wanted(taints, extra_labels)
+        await self._register(wanted, changed)
         while True:
             try:
                 await self._report()
             except NotFound:
-                await self._register(taints, extra_labels, changed)
+                await self._register(wanted, changed)
                 continue
             except (ApiError, OSError) as error:
                 log.warning("cannot report node status node=%s error=%s", self._settings.node_name, error)
-            wrong = self.health.runtime or self.health.network
-            await self._rest(_LOOK if wrong else _LOOK_READY)
+            await self._rest()
             await self._look(changed)
-
-    def wake(self) -> None:
-        """Something changed that the status shows: it is told now."""
-        self._wake.set()
-
-    async def _rest(self, seconds: float) -> None:
-        try:
-            async with asyncio.timeout(seconds):
-                await self._wake.wait()
-        except TimeoutError:
-            return
-        self._wake.clear()
 
     async def watch(self, changed: Callable[[], None]) -> None:
         """Of a node without an API server: only looks."""
         while True:
             await self._look(changed)
-            await self._clock.sleep(_LOOK if self.health.runtime or self.health.network else _LOOK_READY)
+            await self._clock.sleep(self._pause())
+
+    async def _rest(self) -> None:
+        """Until it is time to look again, or somebody wakes it."""
+        sleep = asyncio.ensure_future(self._clock.sleep(self._pause()))
+        woken = asyncio.ensure_future(self._woken.wait())
+        try:
+            await asyncio.wait({sleep, woken}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            sleep.cancel()
+            woken.cancel()
+
+    def _pause(self) -> float:
+        return _LOOK if self.health.runtime or self.health.network else _LOOK_READY
+
+    def _tell(self, kind: str, reason: str, message: str) -> None:
+        self._events.event(self._about, "Warning" if kind == "Warning" else "Normal", reason, message)
+
+    # -- what there is -------------------------------------------------------------------------------------------------
 
     async def _look(self, changed: Callable[[], None]) -> None:
         before = self.health
@@ -244,103 +169,161 @@ class NodeReporter:
             self.health = RuntimeHealth(down.strip(), network, f"{version.name}://{version.version}")
             await self._list_images()
         if self.health != before:
+            self.wake()
             changed()
 
     async def _list_images(self) -> None:
         now = self._clock.monotonic()
-        if now - self._listed < 10:
+        if now - self._listed < _LIST_IMAGES:
             return
         self._listed = now
         try:
-            self._images = image_list(await self._runtime.images())
+            self._images = image_list(await self._runtime.images(), self._config.node_status_max_images)
         except (RuntimeUnavailable, RuntimeRefused) as error:
             log.warning("cannot list images error=%s", error)
 
-    def status(self, old: core_v1.NodeStatus) -> core_v1.NodeStatus:
-        """The node's status now."""
+    def machine(self) -> Machine:
+        """Read once."""
         if self._machine is None:
             self._machine = read_machine(self._settings.root)
-        settings, machine = self._settings, self._machine
-        whole, usable = capacity(machine, settings.config.max_pods)
-        foreign = {name: text for name, text in old.capacity.items() if name not in whole}
-        addresses = [core_v1.NodeAddress(type="InternalIP", address=ip) for ip in settings.node_ips]
-        addresses.append(core_v1.NodeAddress(type="Hostname", address=settings.node_name))
-        return replace(
-            old,
-            capacity={**foreign, **whole},
-            # What clients add to the capacity can be used, too; nothing else could run that asks for it.
-            allocatable={**foreign, **usable},
-            conditions=conditions(old.conditions, self.health, self._clock.now(), self.pressures()),
-            addresses=tuple(addresses),
-            daemonEndpoints=core_v1.NodeDaemonEndpoints(
-                kubeletEndpoint=core_v1.DaemonEndpoint(Port=settings.config.port)
-            ),
-            nodeInfo=replace(machine.info, containerRuntimeVersion=self.health.version),
-            images=self._images,
-            runtimeHandlers=tuple(_handler(handler) for handler in self.handlers),
-            features=core_v1.NodeFeatures(supplementalGroupsPolicy=self.groups_policy),
-        )
-
-    async def _register(
-        self, taints: Sequence[core_v1.Taint], extra_labels: dict[str, str], changed: Callable[[], None]
-    ) -> None:
-        """Creates the Node, or mends the labels of the one there is. Tries until it works."""
-        name = self._settings.node_name
-        wanted = core_v1.Node(
-            metadata=meta_v1.ObjectMeta(
-                name=name, labels={**labels(self._settings), **extra_labels}, annotations={_MANAGED_ATTACH: "true"}
-            ),
-            spec=core_v1.NodeSpec(taints=tuple(taints)),
-            status=self.status(core_v1.NodeStatus()),
-        )
-        delay = 0.1
-        while True:
-            try:
-                self.node = await self._create(wanted)
-                self.registered.set()
-                return
-            except (ApiError, OSError) as error:
-                log.warning("cannot register node=%s error=%s", name, error)
-            await self._clock.sleep(delay)
-            delay = min(7.0, 2 * delay)
-            await self._look(changed)  # static Pods run meanwhile
-
-    async def _create(self, wanted: core_v1.Node) -> core_v1.Node:
-        try:
-            created = await self._nodes.create(wanted)
-            log.info("registered node=%s", wanted.metadata.name)
-            return created
-        except AlreadyExists:
-            there = await self._nodes.get(wanted.metadata.name)
-            meta = replace(
-                there.metadata,
-                labels={**there.metadata.labels, **wanted.metadata.labels},
-                annotations={**there.metadata.annotations, **wanted.metadata.annotations},
-            )
-            return await self._nodes.patch(there, replace(there, metadata=meta))
-
-    async def _report(self) -> None:
-        assert self.node is not None
-        status = self.status(self.node.status)
-        due = self._clock.monotonic() - self._reported >= REPORT_PERIOD
-        if not due and _without_heartbeats(status) == _without_heartbeats(self.node.status):
-            return
-        fresh = await self._nodes.get(self._settings.node_name)
-        new = replace(fresh, status=self.status(fresh.status))
-        self.node = await self._nodes.patch(fresh, new, subresource="status")
-        self._reported = self._clock.monotonic()
-
-    def memory(self) -> int:
-        """Bytes of the node's memory."""
-        self._machine = self._machine or read_machine(self._settings.root)
-        return self._machine.memory
+        return self._machine
 
     def allocatable(self) -> dict[str, str]:
         """What Pods may use together."""
         if self.node is not None:
             return dict(self.node.status.allocatable)
-        self._machine = self._machine or read_machine(self._settings.root)
-        return capacity(self._machine, self._settings.config.max_pods)[1]
+        return allocatable(capacity(self.machine(), self._config), self._config)
+
+    def status(self, old: core_v1.NodeStatus) -> tuple[core_v1.NodeStatus, tuple[str, ...]]:
+        """The node's status now, and the reasons of the events that go with the change."""
+        whole = capacity(self.machine(), self._config)
+        # What clients add to the capacity can be used, too; nothing else could run that asks for it.
+        foreign = {
+            n: text for n, text in old.capacity.items() if n not in whole and n != DISK and not n.startswith(HUGE)
+        }
+        wrong = [text for text in (self.health.runtime, self.health.network, self.unready()) if text]
+        changed = conditions(old.conditions, wrong, self.pressures(), self._clock.now())
+        status = replace(
+            old,
+            capacity={**foreign, **whole},
+            allocatable=allocatable({**foreign, **whole}, self._config),
+            conditions=changed.conditions,
+            addresses=self._addresses(old),
+            daemonEndpoints=core_v1.NodeDaemonEndpoints(kubeletEndpoint=core_v1.DaemonEndpoint(Port=self._config.port)),
+            nodeInfo=replace(self.machine().info, containerRuntimeVersion=self.health.version),
+            images=self._images,
+            volumesInUse=tuple(self.volumes_in_use()),
+            runtimeHandlers=tuple(_handler(handler) for handler in self.handlers),
+            features=core_v1.NodeFeatures(supplementalGroupsPolicy=self.groups_policy),
+        )
+        return status, changed.events
+
+    def _addresses(self, old: core_v1.NodeStatus) -> tuple[core_v1.NodeAddress, ...]:
+        """A cloud's own addresses outrank ours."""
+        if self._settings.external_cloud and old.addresses:
+            return old.addresses
+        found = [core_v1.NodeAddress(type="InternalIP", address=ip) for ip in self._settings.node_ips]
+        return (*found, core_v1.NodeAddress(type="Hostname", address=self._settings.node_name))
+
+    # -- registration --------------------------------------------------------------------------------------------------
+
+    def _wanted(self, taints: Sequence[core_v1.Taint], extra_labels: dict[str, str]) -> core_v1.Node:
+        external = self._settings.external_cloud
+        annotations = {_MANAGED_ATTACH: "true"}
+        if external:
+            annotations[_PROVIDED_IP] = ",".join(self._settings.node_ips)
+        return core_v1.Node(
+            metadata=meta_v1.ObjectMeta(
+                name=self._settings.node_name,
+                labels={**labels(self._settings), **extra_labels},
+                annotations=annotations,
+            ),
+            spec=core_v1.NodeSpec(
+                taints=(*taints, _UNINITIALIZED) if external else tuple(taints), providerID=self._config.provider_id
+            ),
+        )
+
+    async def _register(self, wanted: core_v1.Node, changed: Callable[[], None]) -> None:
+        """Creates the Node, or mends the labels of the one there is. Tries until it works."""
+        delay = 0.1
+        while True:
+            try:
+                self.node = await self._create(wanted) if self._config.register_node else await self._found(wanted)
+                self.registered.set()
+                self.wake()
+                return
+            except (ApiError, OSError) as error:
+                log.warning("cannot register node=%s error=%s", wanted.metadata.name, error)
+            await self._clock.sleep(delay)
+            delay = min(7.0, 2 * delay)
+            await self._look(changed)  # static Pods run meanwhile
+
+    async def _found(self, wanted: core_v1.Node) -> core_v1.Node:
+        """The Node that somebody else has made (registerNode is off)."""
+        return await self._nodes.get(wanted.metadata.name)
+
+    async def _create(self, wanted: core_v1.Node) -> core_v1.Node:
+        status, events = self.status(core_v1.NodeStatus())
+        try:
+            created = await self._nodes.create(replace(wanted, status=status))
+        except AlreadyExists:
+            return await self._reconcile(wanted, await self._nodes.get(wanted.metadata.name))
+        log.info("registered node=%s", wanted.metadata.name)
+        self._tell_all(events)
+        return created
+
+    async def _reconcile(self, wanted: core_v1.Node, there: core_v1.Node) -> core_v1.Node:
+        """A Node from before: our default labels and annotations hold, and extended resources must be told anew."""
+        log.info("was registered before node=%s", wanted.metadata.name)
+        ours = {key: value for key, value in wanted.metadata.labels.items() if key in LABELS}
+        meta = replace(
+            there.metadata,
+            labels={**there.metadata.labels, **ours},
+            annotations={**there.metadata.annotations, **wanted.metadata.annotations},
+        )
+        node = await self._nodes.patch(there, replace(there, metadata=meta))
+        zeroed = {name: "0" for name in node.status.capacity if is_extended(name)}
+        status = replace(
+            node.status,
+            capacity={**node.status.capacity, **zeroed},
+            allocatable={**node.status.allocatable, **zeroed},
+        )
+        return await self._nodes.patch(node, replace(node, status=status), subresource="status")
+
+    # -- reports -------------------------------------------------------------------------------------------------------
+
+    async def _report(self) -> None:
+        """Computes the status when it is time or something changed, and sends it when it differs or is due."""
+        assert self.node is not None
+        now = self._clock.monotonic()
+        current = self._told and not self._woken.is_set()
+        if current and now - self._computed < self._config.node_status_update_frequency:
+            return
+        self._woken.clear()
+        self._told = False
+        status, _ = self.status(self.node.status)
+        due = now - self._reported >= self._config.node_status_report_frequency
+        if due or _without_heartbeats(status) != _without_heartbeats(self.node.status):
+            fresh = await self._nodes.get(self._settings.node_name)
+            status, events = self.status(fresh.status)
+            self.node = await self._nodes.patch(fresh, replace(fresh, status=status), subresource="status")
+            self._reported = now
+            self._tell_changes(fresh, events)
+        self._computed, self._told = now, True
+
+    def _tell_changes(self, before: core_v1.Node, events: Sequence[str]) -> None:
+        name, boot = self._settings.node_name, self.machine().info.bootID
+        if before.status.nodeInfo.bootID not in ("", boot):
+            self._tell("Warning", "Rebooted", f"Node {name} has been rebooted, boot id: {boot}")
+        schedulable = not before.spec.unschedulable
+        if self._schedulable is not None and schedulable != self._schedulable:
+            events = (*events, "NodeSchedulable" if schedulable else "NodeNotSchedulable")
+        self._schedulable = schedulable
+        self._tell_all(events)
+
+    def _tell_all(self, events: Sequence[str]) -> None:
+        for event in events:
+            self._tell("Normal", event, f"Node {self._settings.node_name} status is now: {event}")
 
 
 def _without_heartbeats(status: core_v1.NodeStatus) -> core_v1.NodeStatus:
