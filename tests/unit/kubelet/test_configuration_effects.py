@@ -14,16 +14,10 @@ from pybernetes.kubelet.configuration_file import decode
 TABLES = ("configuration.py", "configuration_rules.py", "configuration_effects.py")
 
 _UNDER_WAY = """
-    staticPodPath fileCheckFrequency authentication.webhook.cacheTTL
-    authorization.webhook.cacheAuthorizedTTL authorization.webhook.cacheUnauthorizedTTL enableDebuggingHandlers
-    imageMinimumGCAge imageMaximumGCAge imageGCHighThresholdPercent imageGCLowThresholdPercent
-    maxParallelImagePulls evictionPressureTransitionPeriod evictionMaxPodGracePeriod containerLogMaxSize
-    containerLogMaxFiles containerLogMaxWorkers containerLogMonitorInterval enableSystemLogHandler
-    crashLoopBackOff.maxContainerRestartPeriod seccompDefault podPidsLimit cpuCFSQuota cpuCFSQuotaPeriod
-    enableServer tlsCertFile tlsPrivateKeyFile tlsCipherSuites tlsMinVersion nodeStatusUpdateFrequency
-    nodeStatusReportFrequency nodeLeaseDurationSeconds nodeStatusMaxImages podsPerCore systemReserved kubeReserved
-    reservedSystemCPUs shutdownGracePeriod shutdownGracePeriodCriticalPods shutdownGracePeriodByPodPriority
-    registerNode localStorageCapacityIsolation providerID
+    authentication.webhook.cacheTTL authorization.webhook.cacheAuthorizedTTL enableServer
+    authorization.webhook.cacheUnauthorizedTTL enableDebuggingHandlers enableSystemLogHandler tlsCertFile
+    tlsPrivateKeyFile tlsCipherSuites tlsMinVersion shutdownGracePeriod shutdownGracePeriodCriticalPods
+    shutdownGracePeriodByPodPriority
 """
 COMING = frozenset(_UNDER_WAY.split())
 """Fields whose readers are under way."""
