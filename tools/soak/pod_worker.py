@@ -97,6 +97,12 @@ class MemoryRuntime:
     async def remove_image(self, id: str) -> None:
         """Never asked for: every image is used."""
 
+    async def view(self, image: str, key: str, now: str) -> m.HostMount:
+        raise m.RuntimeRefused("UNIMPLEMENTED", "no images are mounted here")
+
+    async def release(self, key: str) -> None:
+        """There is none."""
+
     # -- trouble -------------------------------------------------------------------------------------------------------
 
     def crash(self) -> None:

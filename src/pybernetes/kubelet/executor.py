@@ -225,6 +225,8 @@ class Executor:
             )
             spec = await self._maker.container(pod, _spec_of(pod, action.container), action, place)
             pod_spec = await self._maker.same_sandbox(pod, sandbox.attempt)
+        except ImageError as error:  # of an image that is a volume
+            raise ActionFailed(error.reason, error.message, first=_PULL_FIRST, most=_PULL_MOST) from None
         except (ConfigError, VolumeError, ApiError, OSError) as error:
             message = error.message if isinstance(error, ApiError) else str(error)
             self.tell(worker, action.container, "Warning", "Failed", f"Error: {message}")

@@ -9,7 +9,7 @@ import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, cast
 
 from msgspec.structs import replace
 
@@ -35,6 +35,7 @@ from pybernetes.kubelet.hooks import Hooks
 from pybernetes.kubelet.images.garbage import ImageGarbage
 from pybernetes.kubelet.images.puller import Puller, PullRules
 from pybernetes.kubelet.images.records import PRELOADED
+from pybernetes.kubelet.images.volumes import ImageVolumes, mounted_images
 from pybernetes.kubelet.log_rotation import LogRotation
 from pybernetes.kubelet.maker import Maker, Stores
 from pybernetes.kubelet.manifests import NoRules, PodRules
@@ -105,6 +106,7 @@ class Kubelet:
         cgroups = cgroups or PodCgroups(settings.cgroup_root, rules=tree_rules(settings.config))
         self._volumes = Volumes(settings.root, sources, clock, self.facts, self._warn)
         self._puller = Puller(runtime, sources, clock, _pull_rules(settings))
+        self._volumes.images = ImageVolumes(self._puller, runtime, self._event, clock)
         stores = Stores(sources, self._puller, self._volumes, cgroups, self.facts, lambda: self.node.handlers)
         tools = Tools(
             runtime=runtime,
@@ -131,6 +133,7 @@ class Kubelet:
         self._mirrors = Mirrors(client, self._in_api, self._static, statuses, reporter, self.node)
         self.table.gates.append(lambda pod, _: refuse_apparmor(pod))
         self._garbage = ImageGarbage(runtime, settings, self.recorder, clock)
+        self._garbage.mounted = lambda: mounted_images(self.pods())
         self.eviction = EvictionManager(self._around_eviction(cgroups), settings, clock)
         self.node.pressures = lambda: self.eviction.pressures
         self.figures = Figures(
@@ -167,7 +170,10 @@ class Kubelet:
         self._refresh.mark(uid)
 
     def _warn(self, pod: core_v1.Pod, reason: str, message: str) -> None:
-        self.recorder.event(reference(pod), "Warning", reason, message)
+        self._event(pod, "Warning", reason, message)
+
+    def _event(self, pod: core_v1.Pod, kind: str, reason: str, message: str) -> None:
+        self.recorder.event(reference(pod), cast(Literal["Normal", "Warning"], kind), reason, message)
 
     def _tell_worker(self, worker: PodWorker, reason: str, message: str) -> None:
         self._executor.tell(worker, "", "Warning", reason, message)

@@ -6,13 +6,14 @@ Next stops: volumes/empty_dir.py is the simplest type, volumes/projected.py the 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeAlias
+from typing import Protocol, TypeAlias
 
 from msgspec import Struct
 
 from pybernetes.aio.clock import Clock
 from pybernetes.api.types import core_v1
 from pybernetes.kubelet.atomic_writer import Content, File
+from pybernetes.kubelet.cri.model import HostMount
 from pybernetes.kubelet.downward import Facts
 from pybernetes.kubelet.sources import VolumeSources
 
@@ -42,6 +43,13 @@ class Mounted(Struct, frozen=True):
     """For the Pod: event AlreadyMountedVolume."""
 
 
+class ImageViews(Protocol):
+    """Images as volumes: images/volumes.py."""
+
+    async def view(self, pod: core_v1.Pod, source: core_v1.ImageVolumeSource, key: str) -> HostMount: ...
+    async def release(self, key: str) -> None: ...
+
+
 class VolumeRequest(Struct, frozen=True):
     """One volume of one Pod. `folder` is the volume's own directory on the node, `kept` is for what is known about it."""
 
@@ -53,6 +61,7 @@ class VolumeRequest(Struct, frozen=True):
     clock: Clock
     node: Facts
     ips: tuple[str, ...] = ()
+    images: ImageViews | None = None
     counted: Callable[[], None] = lambda: None
     """Is called for each file whose owner is changed."""
 
@@ -82,6 +91,8 @@ class VolumeType:
     prepare: Prepare | None = None
     memory: bool = False
     """`content` is secret or of the Pod alone: on a tmpfs, never on a disk."""
+    late: bool = False
+    """Set up for the first container, not before the sandbox: it takes long, and its errors are the container's."""
 
 
 def chosen_items(

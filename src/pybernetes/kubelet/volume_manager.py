@@ -6,6 +6,7 @@ blocks. What is below a Pod's folder is removed only after it is unmounted, and 
 
 import asyncio
 import logging
+import os
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from pathlib import Path
@@ -18,9 +19,21 @@ from pybernetes.kernel import mounts
 from pybernetes.kernel.trees import remove_tree
 from pybernetes.kubelet.atomic_writer import Content, write_atomically
 from pybernetes.kubelet.downward import Facts
+from pybernetes.kubelet.images.puller import ImageError
 from pybernetes.kubelet.ownership import own_directory
 from pybernetes.kubelet.sources import PodSources
-from pybernetes.kubelet.volume import Mounted, MountFailed, NotProcessed, VolumeError, VolumeRequest, VolumeType, Work
+from pybernetes.kubelet.volume import (
+    ImageViews,
+    Mounted,
+    MountFailed,
+    NotProcessed,
+    VolumeError,
+    VolumeRequest,
+    VolumeType,
+    Work,
+)
+from pybernetes.kubelet.volumes.image import FOLDER as IMAGES
+from pybernetes.kubelet.volumes.image import view_key
 
 log = logging.getLogger(__name__)
 
@@ -28,7 +41,7 @@ _PATIENCE = 123.0
 """Seconds of failing after which the Pod is told as a whole, and again after as long."""
 _FIRST_NOTICE, _NOTICE = 30.0, 60.0
 """Seconds after which a change of ownership is told of."""
-_FAILURES = (ApiError, OSError, ValueError, NotProcessed, MountFailed)
+_FAILURES = (ApiError, OSError, ValueError, NotProcessed, MountFailed, ImageError)
 
 Tell = Callable[[core_v1.Pod, str, str], None]
 """Pod, reason and message of a warning."""
@@ -57,6 +70,7 @@ class Volumes:
         self._node = node
         self._tell = tell or (lambda pod, reason, message: None)
         self._known: dict[str, _PodVolumes] = {}
+        self.images: ImageViews | None = None
         found = discover("pybernetes.kubelet.volumes", "VOLUME", VolumeType, group="pybernetes.volumes")
         self._types = {kind.field: kind for kind in found.values()}
 
@@ -70,25 +84,41 @@ class Volumes:
         return self.pod_folder(pod.metadata.uid) / "volumes" / (kind.folder if kind is not None else "") / volume.name
 
     async def set_up(self, pod: core_v1.Pod) -> Mapping[str, Mounted]:
-        """Sets up every volume; what to mount by volume name. Raises VolumeError. Doing it twice is harmless."""
+        """Sets up every volume but late ones; what to mount by volume name. Raises VolumeError. Twice is harmless."""
         known = self._known.setdefault(pod.metadata.uid, _PodVolumes())
         async with known.lock:
             known.gone = False
-            mounted, failed = await self._set_up(pod, pod.spec.volumes, known.ips)
-            known.mounted = mounted
+            mounted, failed = await self._set_up(pod, self._early(pod), known.ips)
+            known.mounted |= mounted
             for warning in filter(None, (one.warning for one in mounted.values())):
                 self._tell(pod, "AlreadyMountedVolume", warning)
             if failed:
                 raise VolumeError(*self._messages(known, failed))
             known.failing_since = None
-        return mounted
+        return known.mounted
 
     async def of(self, pod: core_v1.Pod) -> Mapping[str, Mounted]:
-        """What to mount; after a restart of the kubelet it is found by setting up what is there. Raises VolumeError."""
+        """What to mount, with late volumes; after a restart of the kubelet it is found by setting up what is there.
+
+        Raises VolumeError, ImageError.
+        """
         known = self._known.get(pod.metadata.uid)
-        if known is None or known.mounted.keys() != {volume.name for volume in pod.spec.volumes}:
-            return await self.set_up(pod)
+        if known is None or any(volume.name not in known.mounted for volume in self._early(pod)):
+            await self.set_up(pod)
+        known = self._known[pod.metadata.uid]
+        async with known.lock:
+            late = [volume for volume in pod.spec.volumes if volume.name not in known.mounted]
+            mounted, failed = await self._set_up(pod, late, known.ips)
+            known.mounted |= mounted
+        for error in failed.values():
+            if isinstance(error, ImageError):
+                raise error
+        if failed:
+            raise VolumeError(*(_said(name, error) for name, error in failed.items()))
         return known.mounted
+
+    def _early(self, pod: core_v1.Pod) -> list[core_v1.Volume]:
+        return [v for v in pod.spec.volumes if (kind := self._type(v)) is None or not kind.late]
 
     def has(self, uid: str) -> bool:
         """Whether a Pod's volumes were set up by this process, and not taken away."""
@@ -113,13 +143,23 @@ class Volumes:
             known.gone = True
             known.mounted = {}
             self._sources.forget(uid)
-            await asyncio.to_thread(_remove, self.pod_folder(uid), ("volume-subpaths", "volumes", "plugins"))
+            await self._take_away(uid, "volume-subpaths", "volumes", "plugins")
 
     async def forget(self, uid: str) -> None:
         """Deletes the whole folder of a Pod. Raises OSError."""
         self._sources.forget(uid)
-        await asyncio.to_thread(_remove, self.pod_folder(uid), ("",))
+        await self._take_away(uid, "volume-subpaths", "volumes", "")
         self._known.pop(uid, None)
+
+    async def _take_away(self, uid: str, *parts: str) -> None:
+        """The last part only when the views of images that it tells of are gone, too."""
+        folder = self.pod_folder(uid)
+        views = await asyncio.to_thread(_views, folder)
+        await asyncio.to_thread(_remove, folder, parts[:-1])
+        for name in views:
+            if self.images is not None:
+                await self.images.release(view_key(uid, name))
+        await asyncio.to_thread(_remove, folder, parts[-1:])
 
     def in_use(self) -> Iterable[str]:
         """Unique names of volumes that were attached to the node and are not to be detached: none before CSI."""
@@ -170,6 +210,7 @@ class Volumes:
             clock=self._clock,
             node=self._node(),
             ips=ips,
+            images=self.images,
             counted=partial(counter.count, volume.name),
         )
         try:
@@ -245,6 +286,14 @@ def _write(folder: Path, content: Content, now: float, group: int | None, memory
     own_directory(folder, 0o777, group)
     write_atomically(folder, content, now, group)
     return Mounted(folder, read_only=True)
+
+
+def _views(folder: Path) -> list[str]:
+    """The volumes of a Pod that are images."""
+    try:
+        return os.listdir(folder / "plugins" / IMAGES)
+    except FileNotFoundError:
+        return []
 
 
 def _remove(folder: Path, parts: Iterable[str]) -> None:

@@ -291,3 +291,31 @@ async def test_a_new_kubelet_goes_on_refreshing(one: NodeUnderTest) -> None:
     await shows(one, "web", "cat /m/a", "2")
     await maps.patch_raw(Key("default", "m"), {"data": {"a": "3"}})
     await shows(one, "web", "cat /m/a", "3")
+
+
+async def test_an_image_is_a_volume_that_nobody_writes_to(one: NodeUnderTest) -> None:
+    """A view of the image's layers by containerd's own API, which 1.6 has in place of CRI's image mounts."""
+    reference = "docker.io/library/busybox:test"
+    source = core_v1.ImageVolumeSource(reference=reference, pullPolicy="IfNotPresent")
+    mounted = ("i=/i", core_v1.VolumeMount(name="i", mountPath="/bin-only", subPath="bin"))
+    pod = await one.create("web", containers=(container(mounted=mounted),), volumes=(volume("i", image=source),))
+    said = await sh(
+        one, "web", "ls -d /i/bin/sh /bin-only/sh; touch /i/new; grep -c ' /i overlay ro,.*noexec' /proc/mounts"
+    )
+    assert said.splitlines() == ["/bin-only/sh", "/i/bin/sh", "1", "touch: /i/new: Read-only file system"]
+    await told(one, "web", "Pulled", f'Container image "{reference}" already present on machine')
+    assert f"{pod.metadata.uid}-i" in one.containerd.ctr("snapshots", "ls")
+    await finished(one, "web")
+    assert f"{pod.metadata.uid}-i" not in one.containerd.ctr("snapshots", "ls")
+
+
+async def test_an_image_volume_that_cannot_be_had_is_the_containers_trouble(one: NodeUnderTest) -> None:
+    source = core_v1.ImageVolumeSource(reference="127.0.0.1:9/none:1", pullPolicy="Never")
+    await one.create("web", containers=(container(mounted=("i=/i",)),), volumes=(volume("i", image=source),))
+
+    def waits(pod: core_v1.Pod | None) -> bool:
+        state = pod.status.containerStatuses[0].state if pod and pod.status.containerStatuses else None
+        return state is not None and state.waiting is not None and state.waiting.reason == "ErrImageNeverPull"
+
+    await one.until("web", waits)
+    await finished(one, "web")

@@ -1,16 +1,17 @@
 """containerd's own event stream: what happened to which container, at once. CRI of 1.6 has none, so this asks
 `/containerd.services.events.v1.Events/Subscribe` on the same socket. Next stop: the kubelet wakes the Pod's worker.
 
-The three messages it needs are read by hand: compiled ones would be a dependency of 200 KB for four fields.
+The three messages it needs are read by hand (fields.py).
 """
 
 import logging
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Mapping
 
 import grpc
 import grpc.aio
 from msgspec import Struct
 
+from pybernetes.kubelet.cri.fields import fields, text
 from pybernetes.kubelet.cri.model import RuntimeRefused, RuntimeUnavailable
 from pybernetes.kubelet.cri.runtime import channel
 
@@ -64,32 +65,18 @@ class EventSource:
 
 def _request() -> bytes:
     filters = [f'topic=="{topic}",namespace=={_NAMESPACE}' for topic in _TOPICS]
-    return b"".join(_text(1, f) for f in filters)
-
-
-def _text(number: int, value: str) -> bytes:
-    data = value.encode()
-    return bytes([number << 3 | 2]) + _varint(len(data)) + data
-
-
-def _varint(value: int) -> bytes:
-    out = bytearray()
-    while value > 0x7F:
-        out.append(value & 0x7F | 0x80)
-        value >>= 7
-    out.append(value)
-    return bytes(out)
+    return b"".join(text(1, f) for f in filters)
 
 
 def parse_envelope(data: bytes) -> RuntimeEvent | None:
     """The topic of an Envelope and the container its event names; None where it names none or only an exec."""
     topic, named = "", dict[int, bytes | int]()
-    for number, value in _fields(data):
+    for number, value in fields(data):
         if number == 3 and isinstance(value, bytes):
             topic = value.decode()
         elif number == 4 and isinstance(value, bytes):  # google.protobuf.Any: 2 is the message's bytes
-            payload = dict(_fields(value)).get(2, b"")
-            named = dict(_fields(payload)) if isinstance(payload, bytes) else {}
+            payload = dict(fields(value)).get(2, b"")
+            named = dict(fields(payload)) if isinstance(payload, bytes) else {}
     container = _string(named.get(1))
     if not topic or not container:
         return None
@@ -103,7 +90,7 @@ def parse_envelope(data: bytes) -> RuntimeEvent | None:
 def _exit(named: Mapping[int, bytes | int]) -> Exit:
     """4 is the exit status, 5 a google.protobuf.Timestamp."""
     code, stamp = named.get(4, 0), named.get(5, b"")
-    time = dict(_fields(stamp)) if isinstance(stamp, bytes) else {}
+    time = dict(fields(stamp)) if isinstance(stamp, bytes) else {}
     seconds, nanos = time.get(1, 0), time.get(2, 0)
     at = seconds + nanos / 1e9 if isinstance(seconds, int) and isinstance(nanos, int) else 0.0
     return Exit(code if isinstance(code, int) else 0, at)
@@ -111,35 +98,3 @@ def _exit(named: Mapping[int, bytes | int]) -> Exit:
 
 def _string(value: bytes | int | None) -> str:
     return value.decode() if isinstance(value, bytes) else ""
-
-
-def _fields(data: bytes) -> Iterator[tuple[int, bytes | int]]:
-    """The fields of a message: bytes, or numbers as varints; those of fixed size are skipped."""
-    at = 0
-    while at < len(data):
-        tag, at = _read_varint(data, at)
-        kind = tag & 7
-        if kind == 0:
-            number, at = _read_varint(data, at)
-            yield tag >> 3, number
-        elif kind == 1:
-            at += 8
-        elif kind == 5:
-            at += 4
-        elif kind == 2:
-            size, at = _read_varint(data, at)
-            yield tag >> 3, data[at : at + size]
-            at += size
-        else:
-            raise ValueError(f"protobuf wire type {kind}")
-
-
-def _read_varint(data: bytes, at: int) -> tuple[int, int]:
-    value = shift = 0
-    while True:
-        byte = data[at]
-        at += 1
-        value |= (byte & 0x7F) << shift
-        if byte < 0x80:
-            return value, at
-        shift += 7

@@ -351,7 +351,25 @@ class StorageRuntime(Protocol):
         """Gone already is fine."""
 
 
-class Runtime(PodRuntime, ImageRuntime, StreamRuntime, StorageRuntime, Protocol):
+class HostMount(Struct, frozen=True):
+    """How something is mounted on the node: arguments of mount(8)."""
+
+    kind: str
+    source: str
+    options: tuple[str, ...] = ()
+
+
+class ViewRuntime(Protocol):
+    """Images as read-only file systems. `key` is the caller's name of a view."""
+
+    async def view(self, image: str, key: str, now: str) -> HostMount:
+        """Of an image that is here; the same again for the same key. `now` is RFC 3339."""
+
+    async def release(self, key: str) -> None:
+        """Gone already is fine."""
+
+
+class Runtime(PodRuntime, ImageRuntime, StreamRuntime, StorageRuntime, ViewRuntime, Protocol):
     """A whole runtime."""
 
     def pid(self) -> int | None:

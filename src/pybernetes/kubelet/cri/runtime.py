@@ -17,6 +17,7 @@ from cri_api.v1 import api_pb2_grpc as pbg
 
 from pybernetes.kubelet import metrics
 from pybernetes.kubelet.cri import model as m
+from pybernetes.kubelet.cri.snapshots import Snapshots
 
 log = logging.getLogger(__name__)
 
@@ -103,6 +104,7 @@ class CriRuntime:
         self._channel = channel(endpoint)
         self._pods = _Counted(pbg.RuntimeServiceStub(self._channel))  # type: ignore[no-untyped-call]  # generated
         self._images = _Counted(pbg.ImageServiceStub(self._channel))  # type: ignore[no-untyped-call]  # generated
+        self._views = Snapshots(self._channel, self._images, self._pods)
         self._detailed: dict[tuple[str, m.State], m.Container] = {}
         self._addresses: dict[tuple[str, bool], tuple[str, ...]] = {}
 
@@ -120,6 +122,12 @@ class CriRuntime:
             except OSError:
                 return None
         return pid or None
+
+    async def view(self, image: str, key: str, now: str) -> m.HostMount:
+        return await self._views.view(image, key, now)
+
+    async def release(self, key: str) -> None:
+        await self._views.release(key)
 
     async def version(self) -> m.Version:
         said = await _ask(self._pods.Version(pb.VersionRequest(), timeout=5))

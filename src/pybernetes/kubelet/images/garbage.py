@@ -5,7 +5,7 @@ What a container (running or not) was made from, what is pinned and what the run
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -62,6 +62,8 @@ class ImageGarbage:
     ) -> None:
         self.removed: dict[str, int] = {"space": 0, "age": 0}
         """How many, by why."""
+        self.mounted: Callable[[], Iterable[str]] = tuple
+        """Names of images that Pods here have as volumes: of those the runtime's containers tell nothing."""
         self._runtime = runtime
         self._config = settings.config
         self._root = settings.root
@@ -88,6 +90,7 @@ class ImageGarbage:
         """Looks at all images, and remembers when each was used."""
         now = self._clock.now()
         images, used = await self._runtime.images(), await self._runtime.used_images()
+        used |= frozenset(self.mounted())
         before = self._first
         self._first = {i.id: 0.0 if before is None else before.get(i.id, now) for i in images}
         free = []

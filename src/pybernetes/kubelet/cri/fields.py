@@ -1,0 +1,30 @@
+"""protobuf messages of containerd's own services by hand: compiled ones would be a dependency of 200 KB for few fields."""
+
+from collections.abc import Iterator
+
+from pybernetes.wire.codecs.varint import block, read_block, read_varint, skip
+
+
+def text(number: int, value: str) -> bytes:
+    """A string field."""
+    return block(number, value.encode())
+
+
+def fields(data: bytes) -> Iterator[tuple[int, bytes | int]]:
+    """The fields of a message by number: bytes, or numbers as varints; of fixed size are none. Raises Malformed."""
+    at, end = 0, len(data)
+    while at < end:
+        tag, at = read_varint(data, at, end)
+        if tag & 7 == 2:
+            begin, at = read_block(data, at, end)
+            yield tag >> 3, data[begin:at]
+        elif tag & 7 == 0:
+            number, at = read_varint(data, at, end)
+            yield tag >> 3, number
+        else:
+            at = skip(data, at, end, tag)
+
+
+def blocks(data: bytes) -> list[tuple[int, bytes]]:
+    """The fields that are bytes."""
+    return [(number, value) for number, value in fields(data) if isinstance(value, bytes)]
