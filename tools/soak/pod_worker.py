@@ -78,6 +78,9 @@ class MemoryRuntime:
         self._events: asyncio.Queue[RuntimeEvent] = asyncio.Queue()
         self._count = 0
 
+    async def update_container(self, container: str, resources: m.Resources) -> None:
+        """No container of the soak is resized."""
+
     async def image_folder(self) -> str:
         """There is no disk."""
         return ""

@@ -24,6 +24,7 @@ _PARENTS = {resources.BURSTABLE: "/burstable", resources.BEST_EFFORT: "/besteffo
 _KILL_TIMEOUT = 2.0
 _COUNTING = {"cpuacct", "memory", "pids"}
 _UNLIMITED_V2 = "max"
+_ABSURD = 1 << 60
 
 
 class TreeRules(Struct, frozen=True):
@@ -73,6 +74,30 @@ class PodCgroups:
         _set(folders, resources.pod_limits(pod, self._rules.cpu), self._rules.cpu.period)
         if self._rules.pids > 0:
             _write_all(folders, "pids.max", self._rules.pids)
+
+    def resize(self, path: str, limits: resources.Limits) -> None:
+        """Sets a Pod's group anew; what has no limit any more loses it. Raises OSError."""
+        folders = Cgroup(path, self._within).folders()
+        _set(folders, limits, self._rules.cpu.period)
+        if limits.cpu_quota is None:
+            _set_quota(folders, resources.UNLIMITED, self._rules.cpu.period)
+        if limits.memory is None:
+            for folder in folders:
+                _write(folder / "memory.limit_in_bytes", resources.UNLIMITED)
+                _write(folder / "memory.max", _UNLIMITED_V2)
+
+    def actual(self, path: str) -> resources.Actual:
+        """The limits of a container's group, as the kernel has them."""
+        quota, period = (self._read(path, "cpu.cfs_quota_us"), self._read(path, "cpu.cfs_period_us"))
+        if not quota:
+            quota, _, period = self._read(path, "cpu.max").partition(" ")
+        shares = self._read(path, "cpu.shares")
+        return resources.Actual(
+            cpu_shares=int(shares) if shares else 0,
+            cpu_quota=max(0, int(quota)) if quota.removeprefix("-").isdigit() else 0,
+            cpu_period=int(period or 0),
+            memory=_limit(self.memory_limit(path)),
+        )
 
     def update_classes(self, pods: Iterable[core_v1.Pod]) -> None:
         """Gives burstable Pods together the CPU shares that they request, and the others of best effort the least there is.
@@ -148,6 +173,11 @@ class PodCgroups:
                 with suppress(FileNotFoundError):
                     found.update(f.name.removeprefix("pod") for f in folder.iterdir() if f.name.startswith("pod"))
         return found
+
+
+def _limit(memory: int | None) -> int:
+    """v1 writes a number of about 2^63 where there is no limit."""
+    return 0 if memory is None or memory > _ABSURD else memory
 
 
 def _set(folders: Iterable[Path], limits: resources.Limits, period: int) -> None:

@@ -22,6 +22,7 @@ from pybernetes.client.events import reference
 from pybernetes.kubelet import metrics
 from pybernetes.kubelet import pod_actions as act
 from pybernetes.kubelet import pod_machine as machine
+from pybernetes.kubelet.allocation import GROUP, Allocations
 from pybernetes.kubelet.cgroups import PodCgroups
 from pybernetes.kubelet.cri import model as m
 from pybernetes.kubelet.environment import ConfigError
@@ -31,6 +32,7 @@ from pybernetes.kubelet.log_links import link_of, make_link, remove_run
 from pybernetes.kubelet.maker import Maker, Place, message_file
 from pybernetes.kubelet.messages import read_message
 from pybernetes.kubelet.probes.prober import Prober, Target, has_probes
+from pybernetes.kubelet.resizer import Resizer
 from pybernetes.kubelet.settings import Settings
 from pybernetes.kubelet.sources import Sources
 from pybernetes.kubelet.specs.names import log_folder
@@ -71,6 +73,8 @@ class Tools:
     events: Events
     hooks: Hooks
     maker: Maker
+    allocations: Allocations
+    resizer: Resizer
     network: Callable[[], str]
     """What is wrong with the pod network; empty when nothing is."""
 
@@ -94,6 +98,7 @@ class Executor:
             act.CreateContainer: self._create,
             act.StartContainer: self._start,
             act.StopContainer: self._stop,
+            act.ResizePod: self._resize,
             act.RemoveContainer: self._remove,
             act.TearDown: self._tear_down,
             act.FinalDelete: self._final_delete,
@@ -112,6 +117,8 @@ class Executor:
         try:
             await asyncio.to_thread(self._make_folders, pod)
             await asyncio.to_thread(self._tools.cgroups.create, pod)
+            await self._tools.resizer.applied(worker, pod, frozenset((GROUP,)))
+            await asyncio.to_thread(self._tools.allocations.save, pod.metadata.uid)
         except OSError as error:
             raise ActionFailed("FailedCreatePodContainer", str(error)) from None
         try:
@@ -120,6 +127,9 @@ class Executor:
             for message in error.messages:
                 self.tell(worker, "", "Warning", "FailedMount", message)
             raise ActionFailed("ContainerCreating", "", most=120.0) from None
+
+    async def _resize(self, worker: PodWorker, _: act.Action) -> None:
+        await self._tools.resizer.apply(worker, _pod(worker))
 
     def _make_folders(self, pod: core_v1.Pod) -> None:
         self._tools.volumes.pod_folder(pod.metadata.uid).mkdir(mode=0o750, parents=True, exist_ok=True)
@@ -240,6 +250,8 @@ class Executor:
                 self.tell(worker, action.container, "Warning", "Failed", f"Error: {refused.message}")
                 raise ActionFailed("CreateContainerError", refused.message, most=10.0) from None
         self.tell(worker, action.container, "Normal", "Created", "Container created")
+        worker.actual.pop(action.container, None)
+        await self._tools.resizer.applied(worker, pod, frozenset((action.container,)))
 
     async def _start(self, worker: PodWorker, action: act.Action) -> None:
         action = cast(act.StartContainer, action)

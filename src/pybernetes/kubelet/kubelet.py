@@ -17,11 +17,13 @@ from pybernetes.api.errors import ApiError
 from pybernetes.api.objects import Key
 from pybernetes.api.types import core_v1
 from pybernetes.client.events import EventRecorder, reference
+from pybernetes.client.guard import Guard
 from pybernetes.client.informer import Informers
 from pybernetes.client.rest import Client
 from pybernetes.kernel import mounts
-from pybernetes.kubelet import configuration_file
+from pybernetes.kubelet import configuration_file, resize
 from pybernetes.kubelet.admission import Host
+from pybernetes.kubelet.allocation import Allocations
 from pybernetes.kubelet.apparmor import refuse_apparmor
 from pybernetes.kubelet.cgroups import PodCgroups, tree_rules
 from pybernetes.kubelet.cri.model import Runtime, State
@@ -42,6 +44,8 @@ from pybernetes.kubelet.manifests import NoRules, PodRules
 from pybernetes.kubelet.mirrors import Mirrors, Statuses
 from pybernetes.kubelet.node_groups import NodeGroups
 from pybernetes.kubelet.pods import Parts, Pods
+from pybernetes.kubelet.resize import Resizes
+from pybernetes.kubelet.resizer import Resizer
 from pybernetes.kubelet.runtime_watch import EventSource, RuntimeWatch
 from pybernetes.kubelet.server.figures import Figures
 from pybernetes.kubelet.settings import Settings
@@ -108,6 +112,8 @@ class Kubelet:
         self._puller = Puller(runtime, sources, clock, _pull_rules(settings))
         self._volumes.images = ImageVolumes(self._puller, runtime, self._event, clock)
         stores = Stores(sources, self._puller, self._volumes, cgroups, self.facts, lambda: self.node.handlers)
+        self._allocations = Allocations(settings.root)
+        self._resizes = Resizes(self._around_resizes(), clock)
         tools = Tools(
             runtime=runtime,
             sources=sources,
@@ -118,15 +124,19 @@ class Kubelet:
             events=self.recorder,
             hooks=Hooks(runtime, clock),
             maker=Maker(stores, settings),
+            allocations=self._allocations,
+            resizer=Resizer(runtime, cgroups, self._allocations, self._resizes, settings),
             network=lambda: self.node.health.network,
         )
         self._executor = Executor(tools, settings, clock)
-        parts = Parts(runtime, self._executor, statuses, cgroups, self.host, self._fresh_host)
+        parts = Parts(runtime, self._executor, statuses, cgroups, self._allocations, self.host, self._fresh_host)
         self.table = Pods(parts, settings, clock)
         self._refresh = VolumeRefresh(self._volumes, self.table.workers, sources, self._tell_worker, clock)
         self.table.listeners.append(self._refresh.pod_changed)
         self._groups = NodeGroups(cgroups, settings.config, self.table.admitted, self.recorder, clock)
         self.table.listeners.append(lambda *_: self._groups.wake())
+        self.table.listeners.append(self._resizes.changed)
+        self.table.gone.append(self._resizes.gone)
         reader = reader_of(settings.node_name, NoRules(), clock)
         self._static = StaticPods(self.table, runtime, settings.config, reader, clock)
         statuses.ended = self._static.ended
@@ -141,6 +151,22 @@ class Kubelet:
         )
         self._watch = RuntimeWatch(self.table, runtime, cgroups, settings, clock)
         self._rotation = LogRotation(runtime, self.table.running_containers, settings.config, clock)
+
+    def _around_resizes(self) -> resize.Around:
+        async def save(uid: str) -> None:
+            with Guard(f"resources of {uid}"):
+                await asyncio.to_thread(self._allocations.save, uid)
+
+        return resize.Around(
+            allocations=self._allocations,
+            host=self.host,
+            admitted=lambda uid: self.table.admitted(uid),
+            workers=lambda: self.table.living(),
+            asked=lambda uid: self.table.asked(uid),
+            events=self.recorder,
+            later=lambda uid: self.table.later(save(uid), f"resources of {uid}"),
+            given=lambda: self._groups.wake(),
+        )
 
     def _around_eviction(self, cgroups: PodCgroups) -> Around:
         settings, table = self.settings, self.table
@@ -209,6 +235,7 @@ class Kubelet:
     async def run(self) -> None:
         """Runs the node's Pods until cancelled."""
         await asyncio.to_thread(_make_root, self.settings.root)
+        await asyncio.to_thread(self._allocations.load)
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self.table.run(), name="kubelet.pods")
@@ -228,6 +255,7 @@ class Kubelet:
                 group.create_task(self.figures.run(), name="kubelet.figures")
                 group.create_task(self.eviction.run(), name="kubelet.eviction")
                 group.create_task(self._garbage.run(), name="kubelet.images")
+                group.create_task(self._resizes.run(), name="kubelet.resizes")
                 if self._events is not None:
                     group.create_task(self._watch.follow(self._events), name="kubelet.runtime-events")
         finally:

@@ -54,6 +54,8 @@ class Observed(Struct, frozen=True):
     """By container id."""
     restarts: Mapping[str, int] = {}
     """By container name: the highest attempt ever reported; the runtime may have forgotten it."""
+    in_place: frozenset[str] = frozenset()
+    """Containers that are to have other resources without a restart; "" is the Pod itself."""
     verdict: Verdict | None = None
     started: float | None = None
     """When the kubelet first took up the Pod (status.startTime)."""
@@ -169,6 +171,12 @@ class RemoveContainer(Action, frozen=True):
     @property
     def key(self) -> str:
         return f"remove/{self.id}"
+
+
+class ResizePod(Action, frozen=True):
+    """Gives running containers and the Pod's cgroup what the Pod was allocated meanwhile."""
+
+    name: ClassVar[str] = "resize"
 
 
 class TearDown(Action, frozen=True):

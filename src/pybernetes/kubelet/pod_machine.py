@@ -22,6 +22,7 @@ from pybernetes.kubelet.pod_actions import (
     PullImage,
     RemoveContainer,
     RemoveSandbox,
+    ResizePod,
     RunSandbox,
     StartContainer,
     StopContainer,
@@ -76,8 +77,20 @@ def _paced(wanted: Iterable[Action], observed: Observed) -> Actions:
 
 
 def container_hash(container: core_v1.Container) -> str:
-    """Identity of what a running container was made from. Only name and image: all else cannot change in place."""
-    return hashlib.sha256(f"{container.name}\0{container.image}".encode()).hexdigest()[:8]
+    """Identity of what a running container was made from: name, image, and resources that change by a restart alone."""
+    made = _digest(f"{container.name}\0{container.image}")
+    asked = container.resources
+    fixed = [(n, asked.requests.get(n), asked.limits.get(n)) for n in ("cpu", "memory") if restarts_for(container, n)]
+    return f"{made}-{_digest(repr(fixed))}" if fixed else made
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:8]
+
+
+def restarts_for(container: core_v1.Container, resource: str) -> bool:
+    """Whether a change of the resource restarts the container (resizePolicy RestartContainer)."""
+    return any(p.resourceName == resource and p.restartPolicy == "RestartContainer" for p in container.resizePolicy)
 
 
 def is_sidecar(container: core_v1.Container) -> bool:
@@ -218,6 +231,8 @@ def _run(pod: core_v1.Pod, observed: Observed) -> Iterator[Action]:
     if triggers:
         yield from _reset(pod, observed, triggers)
         return
+    if observed.in_place:
+        yield ResizePod()
     yield from _stop_unwanted(pod, observed, sandbox)
     yield from _advance(pod, observed, sandbox)
     yield from _collect(pod, observed, sandbox)
@@ -382,9 +397,9 @@ def _stop_unwanted(pod: core_v1.Pod, observed: Observed, sandbox: Sandbox) -> It
             why = f"{said.unhealthy}, will be restarted" if again else said.unhealthy
             yield from _stop(observed, run, pod_grace(pod) if said.grace is None else said.grace, why)
         elif spec is not None and _changed(spec, run):
-            yield from _stop(
-                observed, run, pod_grace(pod), f"Container {run.name} definition changed, will be restarted"
-            )
+            same = run.annotations[CONTAINER_HASH].split("-")[0] == container_hash(spec).split("-")[0]
+            why = "resize requires restart" if same else "definition changed, will be restarted"
+            yield from _stop(observed, run, pod_grace(pod), f"Container {run.name} {why}")
 
 
 def _collect(pod: core_v1.Pod, observed: Observed, sandbox: Sandbox) -> Iterator[Action]:

@@ -14,6 +14,7 @@ from pybernetes.aio.clock import Clock
 from pybernetes.api.types import core_v1
 from pybernetes.kubelet import preemption
 from pybernetes.kubelet.admission import NODE_AFFINITY, Decision, Host, admit
+from pybernetes.kubelet.allocation import Allocations
 from pybernetes.kubelet.cgroups import PodCgroups
 from pybernetes.kubelet.cri.model import Container, PodRef, PodRuntime, State
 from pybernetes.kubelet.executor import Executor
@@ -47,6 +48,7 @@ class Parts:
     executor: Executor
     reporter: Reports
     cgroups: PodCgroups
+    allocations: Allocations
     host: Callable[[], Host]
     fresh_host: Callable[[], Awaitable[Host]]
     """The same with the labels that the API has now."""
@@ -87,6 +89,7 @@ class Pods:
             worker = self._worker(pod_ref(new))
             if new.metadata.uid not in self._admitted:
                 self._admit(new, worker)
+                self._parts.allocations.take_up(new)
             self._known[new.metadata.uid] = new
             if new.metadata.uid not in self._held or new.metadata.deletionTimestamp is not None:
                 worker.update(new)
@@ -184,7 +187,8 @@ class Pods:
 
     def admitted(self, besides: str = "") -> tuple[core_v1.Pod, ...]:
         """The Pods that take part of the node, without the one of a uid."""
-        return tuple(p for p in self._known.values() if p.metadata.uid != besides and self._counts(p))
+        given = self._parts.allocations.of
+        return tuple(given(p) for p in self._known.values() if p.metadata.uid != besides and self._counts(p))
 
     def _counts(self, pod: core_v1.Pod) -> bool:
         """Whether a Pod takes part of the node: admitted, and not ended."""
@@ -201,6 +205,7 @@ class Pods:
             parts = self._parts
             worker = PodWorker(ref, parts.runtime, parts.executor, parts.reporter, self._clock)
             worker.host_ips = self._settings.node_ips
+            worker.allocations = parts.allocations
             worker.longest_delay = self._settings.config.crash_loop_back_off.max_container_restart_period
             self.workers[ref.uid] = worker
             self.later(self._work(worker), f"pod {ref}")
@@ -232,6 +237,10 @@ class Pods:
         """Those of Pods that have not ended and are not told to."""
         workers = tuple(self.workers.values())
         return tuple(w for w in workers if w.pod is not None and w.verdict is None and w.pod.status.phase not in _ENDED)
+
+    def asked(self, uid: str) -> core_v1.Pod | None:
+        """The Pod as its source has it, whatever it was given."""
+        return self._known.get(uid)
 
     def knows(self, uid: str) -> bool:
         """Whether some source has the Pod, or something of it is still here."""

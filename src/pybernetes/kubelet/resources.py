@@ -53,6 +53,16 @@ class Limits(Struct, frozen=True):
     """Bytes by page size, as the kernel's files name it: `2MB`."""
 
 
+class Actual(Struct, frozen=True):
+    """What the kernel says of a container's limits; 0 where it has none, or does not say."""
+
+    cpu_shares: int
+    """v1 alone: v2's weights are too coarse to be turned back."""
+    cpu_quota: int
+    cpu_period: int
+    memory: int
+
+
 def amount(resources: Mapping[str, str], name: str) -> Quantity:
     """A quantity in a map of them, zero where it is not there."""
     text = resources.get(name)

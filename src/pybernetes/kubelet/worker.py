@@ -17,6 +17,7 @@ from pybernetes.client.guard import Guard
 from pybernetes.kubelet import metrics
 from pybernetes.kubelet import pod_actions as act
 from pybernetes.kubelet import pod_machine as machine
+from pybernetes.kubelet.allocation import Allocations
 from pybernetes.kubelet.cri.events import Exit
 from pybernetes.kubelet.cri.model import (
     MESSAGE_POLICY,
@@ -67,19 +68,24 @@ class ActionFailed(Exception):
 class PodWorker:
     """What the kubelet remembers of one Pod, and the loop over it."""
 
+    pod: core_v1.Pod | None = None
+    """With the resources that it was given, which may be others than its spec in the API asks for."""
+    last: core_v1.Pod | None = None
+    """The Pod as it was last seen, also after it has gone."""
+    allocations: Allocations | None = None
+    grace: float | None = None
+    verdict: act.Verdict | None = None
+    host_ips: tuple[str, ...] = ()
+    longest_delay = 300.0
+
     def __init__(self, ref: PodRef, runtime: PodRuntime, performer: Performer, reporter: Reports, clock: Clock) -> None:
         self.ref = ref
-        self.pod: core_v1.Pod | None = None
-        self.last: core_v1.Pod | None = None
-        """The Pod as it was last seen, also after it has gone."""
-        self.grace: float | None = None
-        self.verdict: act.Verdict | None = None
+        self.actual: dict[str, core_v1.ResourceRequirements] = {}
+        """By container name, what the kernel says of those that were resized."""
         self.images: dict[str, str] = {}
         """Image id by the key of the pull that brought it."""
         self.health: dict[str, Health] = {}
         self.observed = Observed(now=clock.now())
-        self.host_ips: tuple[str, ...] = ()
-        self.longest_delay = 300.0
         self.ending = asyncio.Event()
         """Set once the Pod must end: whatever waits on its behalf gives up."""
         self.conditions: dict[str, core_v1.PodCondition | None] = {}
@@ -123,7 +129,7 @@ class PodWorker:
 
     def update(self, pod: core_v1.Pod) -> None:
         """The Pod as the API has it now."""
-        self.pod = self.last = pod
+        self.pod = self.last = self._given(pod)
         said = pod.status
         for status in (*said.initContainerStatuses, *said.containerStatuses, *said.ephemeralContainerStatuses):
             if status.containerID or status.lastState.terminated:
@@ -131,6 +137,9 @@ class PodWorker:
         if pod.status.startTime:
             self._started = parse_time(pod.status.startTime)
         self.wake(look=False)
+
+    def _given(self, pod: core_v1.Pod) -> core_v1.Pod:
+        return pod if self.allocations is None else self.allocations.of(pod)
 
     def removed(self, grace: float | None = None) -> None:
         """The API knows the Pod no more."""
@@ -286,7 +295,7 @@ class PodWorker:
 
     async def _observe(self) -> Observed:
         if self.pod is not None:
-            self.pod = self.last = self._reporter.known(self.pod)
+            self.pod = self.last = self._given(self._reporter.known(self.pod))
             if self._started is None:
                 self._started = self.clock.now()
         # Before the runtime is asked: an action that ends while it answers must not look as if it had never been.
@@ -314,6 +323,7 @@ class PodWorker:
             failures=failures,
             health=self._health_of(containers),
             restarts=dict(self._restarts),
+            in_place=self.allocations.in_place(self.pod) if self.allocations and self.pod else frozenset(),
             verdict=self.verdict,
             started=self._started,
             grace=self.grace,
@@ -445,8 +455,13 @@ class PodWorker:
         return [_ENDING_LOOK] if self._exits else []
 
     def _around(self) -> Surroundings:
+        resources = {**self.allocations.running(self.ref.uid), **self.actual} if self.allocations else {}
         return Surroundings(
-            host_ips=self.host_ips, messages=self._messages, ended=self._ended, conditions=self.conditions
+            host_ips=self.host_ips,
+            messages=self._messages,
+            ended=self._ended,
+            conditions=self.conditions,
+            resources=resources,
         )
 
     def status(self) -> core_v1.PodStatus | None:

@@ -9,11 +9,13 @@ from pybernetes.aio.clock import Clock, SystemClock
 from pybernetes.aio.simulation import SimulatedClock, run_simulated
 from pybernetes.api.types import core_v1
 from pybernetes.kubelet import pod_actions as act
+from pybernetes.kubelet.allocation import Allocations
 from pybernetes.kubelet.cgroups import PodCgroups
 from pybernetes.kubelet.configuration import Configuration
 from pybernetes.kubelet.cri import model as m
 from pybernetes.kubelet.executor import Executor, Tools, let_finish
 from pybernetes.kubelet.pod_actions import Observed
+from pybernetes.kubelet.resizer import Resizer
 from pybernetes.kubelet.settings import Settings
 from pybernetes.kubelet.specs.dns import Dns
 from pybernetes.kubelet.specs.names import pod_ref
@@ -109,19 +111,22 @@ class Quiet:
 
 def executor_of(runtime: SlowRuntime, clock: Clock) -> tuple[Executor, Quiet]:
     quiet = Quiet(clock)
+    settings = Settings("n1", ("192.0.2.1",), config=Configuration(resolv_conf=""), max_parallel_starts=PLACES)
+    cgroups, allocations = PodCgroups(within=()), Allocations(settings.root)
     tools = Tools(
         runtime=runtime,
         sources=None,
         puller=None,
         volumes=None,
-        cgroups=PodCgroups(within=()),
+        cgroups=cgroups,
         reporter=None,
         events=quiet,
         hooks=quiet,
         maker=QuickMaker(),
+        allocations=allocations,
+        resizer=Resizer(runtime, cgroups, allocations, None, settings),
         network=lambda: "",
     )
-    settings = Settings("n1", ("192.0.2.1",), config=Configuration(resolv_conf=""), max_parallel_starts=PLACES)
     return Executor(tools, settings, clock), quiet
 
 

@@ -548,3 +548,32 @@ def test_a_deleted_pod_ends_and_leaves_nothing(wanted: core_v1.Pod, seed: int, s
     assert made.forgotten
     assert not made.containers
     assert not made.sandboxes
+
+
+def resized(name: str, policy: str, memory: str) -> core_v1.Container:
+    wants = core_v1.ResourceRequirements(requests={"memory": memory})
+    return container(
+        name,
+        resources=wants,
+        resizePolicy=(core_v1.ContainerResizePolicy(resourceName="memory", restartPolicy=policy),),
+    )
+
+
+def test_other_resources_are_applied_in_place_unless_the_container_must_restart_for_them() -> None:
+    made = machine.container_hash(resized("c", "NotRequired", "1Mi"))
+    running = run(annotations={machine.CONTAINER_HASH: made})
+    observed = Observed(now=100.0, sandboxes=(sandbox(),), containers=(running,), in_place=frozenset({"c", ""}))
+    assert machine.decide(pod(resized("c", "NotRequired", "2Mi")), observed) == (act.ResizePod(),)
+
+
+def test_a_container_that_must_restart_for_its_memory_does_so_at_once_whatever_the_policy() -> None:
+    made = machine.container_hash(resized("c", "RestartContainer", "1Mi"))
+    wanted = pod(resized("c", "RestartContainer", "2Mi"), policy="OnFailure")
+    running = run(annotations={machine.CONTAINER_HASH: made})
+    observed = Observed(now=100.0, sandboxes=(sandbox(),), containers=(running,))
+    (stop,) = machine.decide(wanted, observed)
+    assert isinstance(stop, act.StopContainer)
+    assert stop.why == "Container c resize requires restart"
+    ended = replace(running, state=State.EXITED, finished=99.0)
+    (again,) = machine.decide(wanted, Observed(now=100.0, sandboxes=(sandbox(),), containers=(ended,)))
+    assert isinstance(again, act.PullImage)

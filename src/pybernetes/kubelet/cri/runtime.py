@@ -258,6 +258,13 @@ class CriRuntime:
     async def start_container(self, container: str) -> None:
         await _ask(self._pods.StartContainer(pb.StartContainerRequest(container_id=container), timeout=CALL_TIMEOUT))
 
+    async def update_container(self, container: str, resources: m.Resources) -> None:
+        limits = linux_resources(resources)
+        if not resources.cpu_quota:
+            limits.cpu_quota = -1  # nothing said would leave the old one
+        request = pb.UpdateContainerResourcesRequest(container_id=container, linux=limits)
+        await _ask(self._pods.UpdateContainerResources(request, timeout=CALL_TIMEOUT))
+
     async def stop_container(self, container: str, grace: float) -> None:
         request = pb.StopContainerRequest(container_id=container, timeout=round(grace))
         await _gone_is_fine(self._pods.StopContainer(request, timeout=grace + CALL_TIMEOUT))

@@ -48,6 +48,8 @@ class Surroundings(Struct, frozen=True):
     """By container name the newest run that was seen to have ended, whatever the runtime still knows of it."""
     conditions: Mapping[str, core_v1.PodCondition | None] = {}
     """By type, what other parts of the kubelet say; None takes a condition away."""
+    resources: Mapping[str, core_v1.ResourceRequirements] = {}
+    """By container name, what running ones have; the spec's where it is not said."""
     most: int = 4096
     """Bytes of one termination message."""
 
@@ -157,7 +159,7 @@ def _container(
         imageID=around.images.get(run.image_ref, run.image_ref),
         containerID=f"{around.runtime}://{run.id}",
         started=running and said.started and (machine.is_sidecar(spec) or not is_init),
-        resources=spec.resources if running and (spec.resources.requests or spec.resources.limits) else None,
+        resources=_resources(around.resources.get(spec.name, spec.resources)) if running else None,
         allocatedResources=spec.resources.requests if running else {},
         volumeMounts=_mounts(spec),
         user=_user(run) if running else None,
@@ -172,6 +174,10 @@ def _user(run: Container) -> core_v1.ContainerUser | None:
     groups = tuple(run.user.groups)
     linux = core_v1.LinuxContainerUser(uid=run.user.uid, gid=run.user.gid, supplementalGroups=groups)
     return core_v1.ContainerUser(linux=linux)
+
+
+def _resources(has: core_v1.ResourceRequirements) -> core_v1.ResourceRequirements | None:
+    return has if has.requests or has.limits else None
 
 
 def _mounts(spec: core_v1.Container) -> tuple[core_v1.VolumeMountStatus, ...]:
@@ -402,7 +408,8 @@ def _conditions(
         before = old.get(condition.type)
         same = before is not None and before.status == condition.status
         since = before.lastTransitionTime if same and before else now
-        found.append(replace(condition, lastTransitionTime=since, observedGeneration=pod.metadata.generation))
+        generation = condition.observedGeneration or pod.metadata.generation
+        found.append(replace(condition, lastTransitionTime=since, observedGeneration=generation))
     written = {*OURS, *around.conditions, *told}
     return (*found, *(c for c in pod.status.conditions if c.type not in written))
 
