@@ -1,10 +1,13 @@
 """What users type: our kubectl and the machine's own, against `pybernetes up`."""
 
+import hashlib
 import json
+import os
 import re
 import shutil
 import subprocess
 import time
+import urllib.request
 from pathlib import Path
 
 import pytest
@@ -187,3 +190,46 @@ def test_top_shows_what_nodes_and_pods_use(up: Up, kubectl: str, namespace: str)
     assert 0 < int(found[1]) <= 260
     missing = up.attempt(kubectl, "top", "pod", "nobody", "-n", namespace)
     assert (missing.returncode, missing.stderr) == (1, 'Error from server (NotFound): pods "nobody" not found\n')
+
+
+@pytest.fixture
+def machine_kubectl() -> str:
+    found = machines_kubectl()
+    if found is None:
+        pytest.skip("no other kubectl on this machine (package kubernetes-client or google-cloud-cli)")
+    return found
+
+
+def test_streams_through_the_api_server_lose_nothing(up: Up, machine_kubectl: str, namespace: str):
+    kubectl = machine_kubectl
+    up.run(kubectl, "apply", "-n", namespace, "-f", "-", stdin=POD)
+    up.run(kubectl, "wait", "-n", namespace, "pod/http-go", "--for=condition=Ready", "--timeout=60s")
+    environment = {**os.environ, "KUBECONFIG": str(up.kubeconfig)}
+    data = os.urandom(16 * 1024 * 1024)
+    for websockets in ("true", "false"):  # v5 by WebSocket, and SPDY
+        echoed = subprocess.run(
+            [kubectl, "exec", "-i", "-n", namespace, "http-go", "--", "cat"],
+            input=data,
+            env={**environment, "KUBECTL_REMOTE_COMMAND_WEBSOCKETS": websockets},
+            capture_output=True,
+            timeout=120,
+            check=True,
+        )
+        assert hashlib.sha256(echoed.stdout).digest() == hashlib.sha256(data).digest()
+    for websockets in ("true", "false"):
+        forwarding = subprocess.Popen(
+            [kubectl, "port-forward", "-n", namespace, "pod/http-go", ":8080"],
+            env={**environment, "KUBECTL_PORT_FORWARD_WEBSOCKETS": websockets},
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        try:
+            assert forwarding.stdout is not None
+            port = re.search(r"127.0.0.1:(\d+) -> 8080", forwarding.stdout.readline())
+            assert port is not None
+            for _ in range(3):
+                with urllib.request.urlopen(f"http://127.0.0.1:{port[1]}/", timeout=20) as answer:
+                    assert "http-go" in answer.read().decode()
+        finally:
+            forwarding.terminate()
+            forwarding.wait(10)
