@@ -25,6 +25,7 @@ from pybernetes.apiserver.config import Config
 from pybernetes.apiserver.server import ApiServer
 from pybernetes.client.rest import Client
 from pybernetes.client.transport import direct
+from pybernetes.kernel import mounts
 from pybernetes.kubelet.cgroups import PodCgroups
 from pybernetes.kubelet.configuration import Configuration
 from pybernetes.kubelet.cri import model as m
@@ -386,6 +387,7 @@ async def play(seed: int, folder: Path) -> None:
             raise Fault(world.runtime.faults[0])
     finally:
         await world.stop_kubelet()
+        mounts.unmount_below(folder / "kubelet")
         server.cancel()
         with suppress(asyncio.CancelledError):
             await server
