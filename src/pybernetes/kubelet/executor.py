@@ -302,7 +302,7 @@ class Executor:
         pod = worker.last
         container = next((c for c in _all(pod) if c.name == action.container), None) if pod is not None else None
         hook = container.lifecycle.preStop if container is not None and container.lifecycle is not None else None
-        if action.id in worker.hooked:
+        if action.id in worker.hooked or not action.hook:
             hook = None
         if action.grace <= 0 or (hook is None and not action.after):
             return action.grace

@@ -144,6 +144,7 @@ class Kubelet:
         self.table.gates.append(lambda pod, _: refuse_apparmor(pod))
         self._garbage = ImageGarbage(runtime, settings, self.recorder, clock)
         self._garbage.mounted = lambda: mounted_images(self.pods())
+        self._garbage.present = self._puller.records.forget_all_but
         self.eviction = EvictionManager(self._around_eviction(cgroups), settings, clock)
         self.node.pressures = lambda: self.eviction.pressures
         self.figures = Figures(

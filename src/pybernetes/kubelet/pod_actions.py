@@ -157,6 +157,8 @@ class StopContainer(Action, frozen=True):
     why: str = ""
     """What the event says; empty where it is only that the container is stopped."""
     after: tuple[str, ...] = ()
+    hook: bool = True
+    """Whether preStop runs: not for a Pod that was taken out of the API by force."""
 
     @property
     def key(self) -> str:

@@ -245,7 +245,7 @@ def _reset(pod: core_v1.Pod, observed: Observed, triggers: Sequence[Container]) 
     runs = [run for run in observed.containers if run.name in own]
     living = [run for run in runs if run.state in (State.RUNNING, State.UNKNOWN)]
     for run in living:
-        yield from _stop(observed, run, 0.0, "")
+        yield from _stop(observed, run, 0.0)
     when = max(restart_time(run, observed.now) for run in triggers)
     if when > observed.now:
         yield WakeAt(when)
@@ -262,7 +262,7 @@ def _begin(pod: core_v1.Pod, observed: Observed) -> Iterator[Action]:
         yield Prepare()
     left = [c for c in observed.containers if c.state in (State.RUNNING, State.UNKNOWN)]
     for container in left:
-        yield from _stop(observed, container, pod_grace(pod), "")
+        yield from _stop(observed, container, pod_grace(pod))
     if not left:
         unstopped = [s for s in observed.sandboxes if StopSandbox(s.id).key not in observed.done]
         yield from (StopSandbox(s.id) for s in unstopped)
@@ -391,7 +391,7 @@ def _stop_unwanted(pod: core_v1.Pod, observed: Observed, sandbox: Sandbox) -> It
             continue
         spec, said = wanted.get(run.name), health(observed, run)
         if run.state == State.UNKNOWN or run.sandbox != sandbox.id or newest[run.name] != run.id:
-            yield from _stop(observed, run, pod_grace(pod), "")
+            yield from _stop(observed, run, pod_grace(pod))
         elif said.unhealthy:
             again = spec is not None and (is_sidecar(spec) or _policy(pod, spec) != "Never")
             why = f"{said.unhealthy}, will be restarted" if again else said.unhealthy
@@ -427,20 +427,23 @@ def pod_grace(pod: core_v1.Pod) -> float:
     return DEFAULT_GRACE if grace is None else float(grace)
 
 
-def _stop(observed: Observed, run: Container, grace: float, why: str, after: tuple[str, ...] = ()) -> Iterator[Action]:
+def _stop(
+    observed: Observed, run: Container, grace: float, why: str = "", after: tuple[str, ...] = (), *, hook: bool = True
+) -> Iterator[Action]:
     """Unless a stop with no longer grace is under way."""
     prefix = f"stop/{run.id}/"
     under_way = [float(key.removeprefix(prefix)) for key in observed.busy if key.startswith(prefix)]
     if not under_way or grace < min(under_way):
-        yield StopContainer(run.name, run.id, grace, why, after)
+        yield StopContainer(run.name, run.id, grace, why, after, hook)
 
 
-def _stop_all(observed: Observed, grace: float, why: str, pod: core_v1.Pod | None = None) -> Iterator[Action]:
+def _stop_all(observed: Observed, grace: float, pod: core_v1.Pod | None) -> Iterator[Action]:
     """All containers at once, each sidecar after the ones that may need it; then the sandboxes."""
     living = [c for c in observed.containers if c.state in (State.RUNNING, State.UNKNOWN)]
     for run in living:
         before = _needing(pod, run.name) if pod is not None and grace > 0 else ()
-        yield from _stop(observed, run, grace, why, tuple(c.name for c in living if c.name in before))
+        after = tuple(c.name for c in living if c.name in before)
+        yield from _stop(observed, run, grace, after=after, hook=pod is not None)
     if not living and not starting(observed):
         for sandbox in observed.sandboxes:
             if StopSandbox(sandbox.id).key not in observed.done:
@@ -480,7 +483,7 @@ def torn_down(pod: core_v1.Pod | None, observed: Observed) -> bool:
 
 
 def _terminate(pod: core_v1.Pod, observed: Observed) -> Iterator[Action]:
-    yield from _stop_all(observed, ending_grace(pod, observed), "", pod)
+    yield from _stop_all(observed, ending_grace(pod, observed), pod)
     if not _still(observed) or Prepare.name in observed.busy:
         return
     if TearDown.name not in observed.done:
@@ -499,7 +502,7 @@ def ending_grace(pod: core_v1.Pod, observed: Observed) -> float:
 
 def _settle(pod: core_v1.Pod, observed: Observed) -> Iterator[Action]:
     """A Pod that has ended keeps its containers, for their logs, but neither sidecars, network nor volumes."""
-    yield from _stop_all(observed, pod_grace(pod), "", pod)
+    yield from _stop_all(observed, pod_grace(pod), pod)
     if _still(observed) and Prepare.name not in observed.busy and TearDown.name not in observed.done:
         yield TearDown()
 
@@ -507,7 +510,7 @@ def _settle(pod: core_v1.Pod, observed: Observed) -> Iterator[Action]:
 def _clean(observed: Observed) -> Iterator[Action]:
     """A Pod that is gone from the API: end it and leave nothing."""
     grace = DEFAULT_GRACE if observed.grace is None else observed.grace
-    yield from _stop_all(observed, grace, "")
+    yield from _stop_all(observed, grace, None)
     if not _still(observed) or Prepare.name in observed.busy:
         return
     if TearDown.name not in observed.done:

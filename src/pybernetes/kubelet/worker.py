@@ -289,8 +289,9 @@ class PodWorker:
         for action in actions:
             if not isinstance(action, act.WakeAt):
                 self._begin(group, action)
-        self._tell_back_offs()
-        delays += self._notices() + self._endings() + self._report(group)
+        status = self.status()
+        self._tell_back_offs(status)
+        delays += self._notices() + self._endings() + self._report(group, status)
         return max(0.0, min(delays)) if delays else None
 
     async def _observe(self) -> Observed:
@@ -409,12 +410,13 @@ class PodWorker:
                 if work is not None:
                     self._probing[id] = group.create_task(_finish(work), name=f"{self.ref} probes {run.name}")
 
-    def _tell_back_offs(self) -> None:
+    def _tell_back_offs(self, status: core_v1.PodStatus | None) -> None:
         """Events of back-off, once for each wait."""
-        if self.pod is None:
+        if self.pod is None or status is None:
             return
+        waits = {s.name: s.state.waiting for s in (*status.initContainerStatuses, *status.containerStatuses)}
         for container in (*self.pod.spec.initContainers, *self.pod.spec.containers):
-            waiting = self._waiting(container.name)
+            waiting = waits.get(container.name)  # none of a Pod that was refused
             if waiting is None or waiting.reason not in ("CrashLoopBackOff", "ImagePullBackOff"):
                 continue
             run = next((r for r in self.observed.containers if r.name == container.name), None)
@@ -431,15 +433,6 @@ class PodWorker:
                 message = f'Back-off pulling image "{container.image}"'
                 self._performer.tell(self, container.name, "Normal", "BackOff", message)
                 self._performer.tell(self, container.name, "Warning", "Failed", f"Error: {waiting.reason}")
-
-    def _waiting(self, name: str) -> core_v1.ContainerStateWaiting | None:
-        assert self.pod is not None
-        status = self.status()
-        assert status is not None
-        for container in (*status.initContainerStatuses, *status.containerStatuses):
-            if container.name == name:
-                return container.state.waiting
-        return None
 
     def _notices(self) -> list[float]:
         """When ErrImagePull becomes ImagePullBackOff."""
@@ -476,9 +469,8 @@ class PodWorker:
         foreign = tuple(c for c in pod.status.conditions if c.type not in OURS)
         return replace(pod, status=replace(self._reported, conditions=own + foreign))
 
-    def _report(self, group: asyncio.TaskGroup) -> list[float]:
+    def _report(self, group: asyncio.TaskGroup, status: core_v1.PodStatus | None) -> list[float]:
         """Sends the status where it differs from the API's; when to look again where it must wait."""
-        status = self.status()
         if status is None or self.pod is None or status == self.pod.status or "report" in self._busy:
             return []
         # Others may write our conditions (a node that is lost): that is put right, but never in a hot quarrel.

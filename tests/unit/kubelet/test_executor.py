@@ -194,9 +194,10 @@ def test_a_hook_that_uses_up_the_grace_fails_and_term_gets_two_seconds() -> None
     assert quiet.events[1:] == ["FailedPreStopHook: PreStopHook failed"]
 
 
-def test_without_grace_no_hook_is_run() -> None:
-    took, quiet, runtime = stopped(with_pre_stop(8), act.StopContainer("c", "c0", 0.0))
-    assert (took, quiet.hooks, runtime.begun) == (0.0, 0, ["stop c0 0"])
+def test_without_grace_and_by_force_no_hook_is_run() -> None:
+    for action in (act.StopContainer("c", "c0", 0.0), act.StopContainer("c", "c0", 2.0, hook=False)):
+        took, quiet, runtime = stopped(with_pre_stop(8), action)
+        assert (took, quiet.hooks, runtime.begun) == (0.0, 0, [f"stop c0 {action.grace:g}"])
 
 
 def test_a_second_stop_does_not_run_the_hook_again() -> None:

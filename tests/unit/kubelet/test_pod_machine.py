@@ -327,6 +327,11 @@ def test_a_pod_that_is_gone_leaves_nothing() -> None:
     assert acts(None, done=done) == [act.Forget()]
 
 
+def test_a_pod_that_was_removed_by_force_runs_no_hook() -> None:
+    stopped = acts(None, sandboxes=(sandbox(),), containers=(run(),), grace=2.0)
+    assert stopped == [act.StopContainer("c", "c0", 2.0, hook=False)]
+
+
 def test_a_failed_action_waits_for_its_time() -> None:
     failed = {"prepare": Failure("FailedMount", "no such secret", 1007.0)}
     assert acts(pod(), failures=failed, done=frozenset({"pull/c/0"})) == []

@@ -64,6 +64,8 @@ class ImageGarbage:
         """How many, by why."""
         self.mounted: Callable[[], Iterable[str]] = tuple
         """Names of images that Pods here have as volumes: of those the runtime's containers tell nothing."""
+        self.present: Callable[[Iterable[str]], None] = lambda ids: None
+        """Told of all images that are here; blocking."""
         self._runtime = runtime
         self._config = settings.config
         self._root = settings.root
@@ -91,6 +93,7 @@ class ImageGarbage:
         now = self._clock.now()
         images, used = await self._runtime.images(), await self._runtime.used_images()
         used |= frozenset(self.mounted())
+        await asyncio.to_thread(self.present, [image.id for image in images])
         before = self._first
         self._first = {i.id: 0.0 if before is None else before.get(i.id, now) for i in images}
         free = []
