@@ -3,7 +3,7 @@
 import contextlib
 import io
 import re
-from collections.abc import Iterator, Mapping, Set
+from collections.abc import Iterator, Mapping, Sequence, Set
 from pathlib import Path
 
 import pytest
@@ -13,7 +13,7 @@ from pybernetes.api import facts, schema
 from pybernetes.api.facts import ResourceFacts
 from pybernetes.apiserver.catalog import Catalog, Served, discovered
 from pybernetes.apiserver.discovery import subresources
-from tools.reference import kubelet
+from tools.reference import kubelet, pod_fields
 
 DOCS = Path("docs/reference")
 COMPONENT, NODE = "tests/component/conformance", "tests/node/conformance"
@@ -25,13 +25,15 @@ _EIGHT = ("create", "delete", "deletecollection", "get", "list", "patch", "updat
 _MADE = "<!-- Made by `python -m tools.reference`; do not edit. -->\n\n"
 
 
-def pages(root: Path) -> dict[Path, str]:
-    """Path to text."""
+def pages(root: Path, pod_rows: Sequence[pod_fields.Row]) -> dict[Path, str]:
+    """Path to text. `pod_rows`: the fields of Pods and their readers."""
     held = _marked(root)
+    pod_page = root / DOCS / "pod-fields.md"
     return {
         root / DOCS / "api.md": _api(discovered()),
         root / DOCS / "conformance.md": _conformance(held[COMPONENT]),
         root / DOCS / "conformance-node.md": _conformance_of_nodes(held),
+        pod_page: _MADE + pod_fields.page(pod_rows, pod_page.read_text() if pod_page.exists() else ""),
         root / DOCS / "kubelet-configuration.md": _MADE + "\n".join(kubelet.page()) + "\n",
     }
 
