@@ -45,7 +45,6 @@ async def _limits(space, name: str) -> tuple[int, int, int]:
     return tuple(-1 if word == "max" else int(word) for word in printed.split())
 
 
-@pytest.mark.xfail(reason="limits are not changed in place yet", strict=False)
 @pytest.mark.conformance(
     "[sig-node] Pod InPlace Resize Container burstable pods - extended 6 containers - various operations performed "
     "(including adding limits and requests) [MinimumKubeletVersion:1.34] [Conformance]"
