@@ -288,18 +288,23 @@ class Space:
     async def event(self, name: str, reason: str, text: str = "", timeout: float = 30.0) -> str:
         """Waits for an event about a Pod; its message."""
         path = f"{self.path('events')}?fieldSelector=involvedObject.name%3D{name}"
-        async with asyncio.timeout(timeout):
-            listed = await self.api.ok("GET", path)
-            found = listed["items"]
-            events = await self.api.watch(f"{path}&watch=1&resourceVersion={listed['metadata']['resourceVersion']}")
-            try:
-                while True:
-                    for event in found:
-                        if event["reason"] == reason and text in event["message"]:
-                            return str(event["message"])
-                    found = [(await events.next())[1]]
-            finally:
-                await events.close()
+        seen: list[str] = []
+        try:
+            async with asyncio.timeout(timeout):
+                listed = await self.api.ok("GET", path)
+                found = listed["items"]
+                events = await self.api.watch(f"{path}&watch=1&resourceVersion={listed['metadata']['resourceVersion']}")
+                try:
+                    while True:
+                        for event in found:
+                            if event["reason"] == reason and text in event["message"]:
+                                return str(event["message"])
+                        seen += [f"{event['reason']}: {event['message']}" for event in found]
+                        found = [(await events.next())[1]]
+                finally:
+                    await events.close()
+        except TimeoutError:
+            raise AssertionError(f"no event {reason} within {timeout} s about {name}, only {seen}") from None
 
     # -- the end -------------------------------------------------------------------------------------------------------
 

@@ -114,7 +114,8 @@ async def test_a_part_that_leads_out_of_the_volume_is_refused(space, prepare):
         ),
     )
     message = statuses(found)["c"]["state"]["waiting"]["message"]
-    assert 'failed to prepare subPath for volumeMount "v" of container "c"' in message
+    verb = "create subPath directory" if prepare.endswith("/bin/none /v/part") else "prepare subPath"
+    assert f'failed to {verb} for volumeMount "v" of container "c"' in message
     assert "restartCount" in statuses(found)["c"]
     assert "startedAt" not in str(statuses(found)["c"]["state"])
 
