@@ -23,11 +23,11 @@ setup:
 demo: setup
 	@$(BIN)/pybernetes demo
 
-SIDE_BY_SIDE = tests/unit tests/component tests/fuzz
+NO_MACHINE = tests/unit tests/component tests/fuzz
 
 test: setup
-	@$(BIN)/pytest -n 2 --dist loadfile $(SIDE_BY_SIDE)
-	@$(BIN)/pytest $(SIDE_BY_SIDE:%=--ignore=%)
+	@$(BIN)/pytest -n 2 --dist loadgroup $(NO_MACHINE)
+	@$(BIN)/pytest -n 3 --dist loadgroup $(NO_MACHINE:%=--ignore=%)
 
 check: setup
 	@$(BIN)/ruff format --check .
