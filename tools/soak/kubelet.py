@@ -37,11 +37,9 @@ STEPS = 30
 _NAME = core_v1.DownwardAPIVolumeFile(path="name", fieldRef=core_v1.ObjectFieldSelector(fieldPath="metadata.name"))
 SETTLE = 60.0
 """Seconds until what is to be there is there, and what has gone is gone; longer than a restart's back-off."""
-SLACK = {"shims": 2}
-"""What may be more than before: shims that containerd starts for a RunPodSandbox which is called off in that moment (the
-kubelet or containerd ended), and then forgets. Nobody but containerd can know them."""
 SHIMS_A_KILL = 2
-"""Of starts that were under way when containerd was killed: it has not yet written down where their shims listen."""
+"""Shims that may be more than before, for each kill: containerd forgets one that it has just started when the RunPodSandbox
+is called off in that moment (its caller has ended, or itself). Nothing runs in them, and nobody but containerd knows them."""
 MOST_DESCRIPTORS = 100
 """Of a kubelet whose Pods have gone."""
 TROUBLE = Trouble(slow=0.3, refuse=0.1, lose=0.1)
@@ -179,7 +177,7 @@ class Churn:
 
     async def _settled(self, before: dict[str, set[str]]) -> None:
         difference: dict[str, set[str]] = {}
-        slack = {**SLACK, "shims": SLACK["shims"] + SHIMS_A_KILL * self.killed}
+        slack = {"shims": SHIMS_A_KILL * (self.killed + self.restarts)}
         for _ in range(int(SETTLE * 4)):
             now = await left(self.made)
             difference = {what: now[what] - before[what] for what in now if now[what] - before[what]}
