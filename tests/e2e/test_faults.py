@@ -37,24 +37,23 @@ def containers(up: Up, namespace: str) -> set[str]:
 def kill(up: Up, node: str, program: str) -> None:
     """kill -9 of a program on a node, and wait until its successor runs."""
     machine = up.nodes.nodes[node]
-    before = pids(machine.pid, program)
+    before = pids(machine.spec.cgroup, program)
     assert before, f"{program} does not run on {node}"
     subprocess.run(["kill", "-9", *map(str, before)], check=True)
     deadline = threading.Event()
     for _ in range(600):
-        if pids(machine.pid, program) - before:
+        if pids(machine.spec.cgroup, program) - before:
             return
         deadline.wait(0.05)
     raise AssertionError(f"{program} was not started again on {node}")
 
 
-def pids(first: int, program: str) -> set[int]:
-    """Pids (of this machine) of a program in the node whose first process is `first`."""
-    wanted = Path(f"/proc/{first}/ns/pid").readlink()
+def pids(cgroup: str, program: str) -> set[int]:
+    """Pids (of this machine) of a program on the node of that control group, in containers too."""
     found = set()
     for entry in Path("/proc").iterdir():
         try:
-            if entry.name.isdigit() and (entry / "ns/pid").readlink() == wanted:
+            if entry.name.isdigit() and f"/{cgroup}/" in (entry / "cgroup").read_text().replace("\n", "/\n"):
                 words = (entry / "cmdline").read_bytes().split(b"\0")
                 if any(Path(word.decode(errors="replace")).name == program for word in words[:2]):
                     found.add(int(entry.name))

@@ -55,7 +55,8 @@ class Machines:
     async def files(self, node: str) -> list[str]:
         """What kubeadm writes; the kubelet's own certificates come when they are signed."""
         found = (await self.on(node, "find", "/etc/kubernetes", "/var/lib/kubelet", "-type", "f")).out.split()
-        return [path for path in found if not path.startswith("/var/lib/kubelet/pki/kubelet-")]
+        changing = ("/var/lib/kubelet/pki/kubelet-", "/var/lib/kubelet/pods/")
+        return [path for path in found if not path.startswith(changing)]
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")

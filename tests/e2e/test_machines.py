@@ -174,7 +174,7 @@ def test_a_disk_that_is_too_small_is_said_and_nothing_stays(tmp_path: Path):
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "small", str(disk)], check=True)
     try:
         said = run("up", "--nodes", "1", "--state-dir", str(disk), code=1)
-        assert f"{disk} has 1 MB free, a cluster needs 256" in said
+        assert f"{disk} has 1 MB free, a cluster needs 640" in said
         assert os.listdir(disk) == []
         assert leftovers(NAME) == []
     finally:
@@ -230,7 +230,7 @@ def test_without_root_simulated_nodes_work(tmp_path_factory: pytest.TempPathFact
 def test_a_full_disk_refuses_writes_and_heals(tmp_path: Path):
     disk = tmp_path / "disk"
     disk.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=300m", "small", str(disk)], check=True)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1g", "small", str(disk)], check=True)
     kubeconfig = str(disk / NAME / "admin.conf")
 
     def ask(*words: str) -> "subprocess.CompletedProcess[str]":

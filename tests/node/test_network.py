@@ -68,7 +68,9 @@ class Network:
             node.path(PROGRAM).write_bytes(Path(world.__file__).read_bytes())
         for node in self.nodes:
             program = [sys.executable, PROGRAM, "agent", node.name, WORLD]
-            install(node.path("/"), command=program)
+            install(node.path("/"))
+            unit = node.path(f"{SERVICES_DIR}/agent.json")  # no kubelet runs here to start its Pod
+            write_file(unit, unit_text(Unit(command=tuple(program))))
         for cri in self.cri:
             await until(cri.network_ready, "the network is ready")
 

@@ -29,13 +29,6 @@ CLUSTER = "test-sandbox"
 STATE = Path("/var/lib/pybernetes/test")
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
-MANIFEST = """\
-apiVersion: v1
-kind: Pod
-metadata: {name: sleeper}
-spec: {hostNetwork: true, containers: [{name: x, command: [sleep, "1000"]}]}
-"""
-
 
 class Machines:
     """What the tests of this module share."""
@@ -157,11 +150,11 @@ async def test_a_container_runs_and_a_power_cut_leaves_nothing(machines: Machine
     runtime.close()
 
 
-async def test_a_static_manifest_runs_while_its_file_is_there(machines: Machines) -> None:
+async def test_a_unit_runs_while_its_file_is_there(machines: Machines) -> None:
     node = machines.nodes[1]
-    file = node.path("/etc/kubernetes/manifests/sleeper.yaml")
-    file.write_text(MANIFEST)
-    await until(lambda: _pid(node, "sleep") is not None, "the Pod's command runs")
+    file = node.path(f"{SERVICES_DIR}/sleeper.json")
+    file.write_text(unit_text(Unit(command=("sleep", "1000"))))
+    await until(lambda: _pid(node, "sleep") is not None, "the unit's command runs")
     first = _pid(node, "sleep")
     await node.exec(["kill", "-9", str(_inner(first))])
     await until(lambda: _pid(node, "sleep") not in (None, first), "it is started again")
@@ -169,19 +162,17 @@ async def test_a_static_manifest_runs_while_its_file_is_there(machines: Machines
     await until(lambda: _pid(node, "sleep") is None, "it is stopped")
 
 
-async def test_a_listening_socket_reaches_only_its_service(machines: Machines) -> None:
+async def test_a_listening_socket_is_handed_to_whoever_asks_in_the_node(machines: Machines) -> None:
     """The socket belongs to this machine, the process that accepts to the node."""
     listener = socket.create_server(("127.0.0.1", 0))
     program = (
-        "import os, socket; assert os.environ['LISTEN_PID'] == str(os.getpid());"
-        "s = socket.socket(fileno=3)\nwhile True:\n c, _ = s.accept()\n"
-        " c.sendall(f\"{os.environ['LISTEN_FDNAMES']} on {socket.gethostname()}\".encode()); c.close()"
+        "import socket; u = socket.socket(socket.AF_UNIX); u.connect('/run/pybernetes/listen/door.sock')\n"
+        "s = socket.socket(fileno=socket.recv_fds(u, 1, 1)[1][0])\nwhile True:\n c, _ = s.accept()\n"
+        ' c.sendall(f"on {socket.gethostname()}".encode()); c.close()'
     )
     files = {
-        f"{SERVICES_DIR}/door.json": unit_text(Unit(command=("python", "-c", program))),
-        f"{SERVICES_DIR}/other.json": unit_text(
-            Unit(command=("sh", "-c", "ls -l /proc/self/fd; echo LISTEN=$LISTEN_FDS; sleep 1000"))
-        ),
+        f"{SERVICES_DIR}/server.json": unit_text(Unit(command=("python", "-c", program))),
+        f"{SERVICES_DIR}/other.json": unit_text(Unit(command=("sh", "-c", "ls -l /proc/self/fd; echo; sleep 1000"))),
     }
     spec = NodeSpec(cluster=CLUSTER, name="door", address=node_address(5), files=files,
                     state_dir=str(STATE / CLUSTER / "nodes" / "door"))  # fmt: skip
@@ -190,14 +181,13 @@ async def test_a_listening_socket_reaches_only_its_service(machines: Machines) -
         await node.start(listen={"door": listener.fileno()})
         for _ in range(2):
             reader, writer = await asyncio.open_connection(*listener.getsockname())
-            assert await asyncio.wait_for(reader.read(), 10) == b"door on door"
+            assert await asyncio.wait_for(reader.read(), 10) == b"on door"
             writer.close()
             await writer.wait_closed()
             await node.power_off()
             await node.power_on()
         text = node.path("/var/log/pybernetes/other.log")
-        await until(lambda: text.exists() and "LISTEN=" in text.read_text(), "the other service's log")
-        assert "LISTEN=\n" in text.read_text()
+        await until(lambda: text.exists() and text.read_text().endswith("\n\n"), "the other service's log")
         assert "socket:" not in text.read_text()
     finally:
         listener.close()

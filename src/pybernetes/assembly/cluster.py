@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import msgspec
+import yaml
 from msgspec import Struct
 from msgspec.structs import replace
 
@@ -25,10 +26,11 @@ from pybernetes.client.rest import Client
 from pybernetes.localcluster import containerd
 from pybernetes.localcluster.errors import LocalClusterError
 from pybernetes.localcluster.image import Built
+from pybernetes.localcluster.image_store import ImageStore
 from pybernetes.localcluster.registry import URL as REGISTRY_URL
 from pybernetes.localcluster.registry import Registry
 from pybernetes.localcluster.sandbox import NodeSandbox, Result, check_machine, node_disk
-from pybernetes.localcluster.spec import STATE_DIR, NodeSpec
+from pybernetes.localcluster.spec import LISTEN_DIR, STATE_DIR, NodeSpec
 from pybernetes.localcluster.sweep import leftovers, sweep
 from pybernetes.localcluster.switch import (
     POD_NETWORK,
@@ -44,8 +46,10 @@ T = TypeVar("T", bound=Struct)
 MASTER = "master"
 API_SERVER = "kube-apiserver"
 READY_SECONDS = 90.0
-NEEDED_BYTES = 256 << 20
-"""Free space that a new cluster needs on its disk: stores, logs and the first images."""
+NEEDED_BYTES = 640 << 20
+"""Free space that a new cluster needs on its disk: images, stores and logs."""
+KUBEADM_CONFIG = "/etc/pybernetes/kubeadm.yaml"
+"""On the master: what this cluster's kubeadm init is told."""
 
 
 class ClusterRecord(Struct, frozen=True):
@@ -73,6 +77,7 @@ class LocalCluster:
         self._state_dir = state_dir
         self.switch = Switch(record.name)
         self.registry = Registry(self.switch, self.folder / "registry")
+        self.images = ImageStore()
         addresses = {name: node_address(number) for number, name in enumerate(record.nodes)}
         self.nodes = {name: NodeSandbox(self._spec(name, addresses), self.switch) for name in record.nodes}
 
@@ -106,7 +111,8 @@ class LocalCluster:
             name=name,
             address=addresses[name],
             state_dir=str(node_disk(self.record.name, name, self._state_dir).absolute()),
-            files=containerd.node_files({"docker.io": REGISTRY_URL}),
+            files=containerd.node_files({"docker.io": REGISTRY_URL})
+            | ({KUBEADM_CONFIG: kubeadm_config(addresses[name])} if name == MASTER else {}),
             hosts=addresses,
         )
 
@@ -121,6 +127,8 @@ class LocalCluster:
             self.folder.mkdir(parents=True)
             self._write_record()
             await HostRoutes().add()
+        with progress.step("images of the control plane and of Pods themselves"):
+            await self.images.ready()
         await self._all_on(progress)
 
     async def switch_on(self, progress: Progress, api_port: int = 0) -> None:
@@ -159,12 +167,14 @@ class LocalCluster:
         self._write_record()
 
     async def _power_on(self, node: NodeSandbox) -> None:
+        disk = Path(node.spec.state_dir) / "var/lib/containerd"
+        await asyncio.to_thread(self.images.give, disk, self.folder / "images")
         if node.name != MASTER:
             await node.start()
         else:
             with _loopback_socket(self.record.api_port) as door:
                 await node.start(listen={API_SERVER: door.fileno()})
-        await containerd.prepare(node)
+        await containerd.wait_ready(node)
 
     async def power_on(self, name: str) -> None:
         """Switches a node on again, with the disk it had."""
@@ -174,9 +184,7 @@ class LocalCluster:
 
     async def init(self) -> Result:
         """kubeadm init on the master; its output."""
-        command = ["kubeadm", "init", f"--apiserver-advertise-address={self.master.spec.address}"]
-        command += [f"--pod-network-cidr={POD_NETWORK}", f"--service-cidr={SERVICE_NETWORK}", f"--node-name={MASTER}"]
-        result = await self.master.exec(command, timeout=300)
+        result = await self.master.exec(["kubeadm", "init", f"--config={KUBEADM_CONFIG}"], timeout=300)
         if result.code:
             raise LocalClusterError(f"kubeadm init failed:\n{result.err or result.out}")
         await asyncio.to_thread(self._write_kubeconfig)
@@ -244,6 +252,31 @@ class LocalCluster:
         left = leftovers(self.record.name) + [str(self.folder)] * self.folder.exists()
         if left:
             raise LocalClusterError(f"left on the machine: {', '.join(left)}")
+
+
+def kubeadm_config(address: str) -> str:
+    """The master's: upstream's own fields. The API server takes the machine's door (doors.py) beside its own port."""
+    init = {
+        "apiVersion": "kubeadm.k8s.io/v1beta4",
+        "kind": "InitConfiguration",
+        "localAPIEndpoint": {"advertiseAddress": address},
+        "nodeRegistration": {"name": MASTER},
+    }
+    door = f"{LISTEN_DIR}/{API_SERVER}.sock"
+    volume = {
+        "name": "listen",
+        "hostPath": LISTEN_DIR,
+        "mountPath": LISTEN_DIR,
+        "readOnly": True,
+        "pathType": "Directory",
+    }
+    cluster = {
+        "apiVersion": "kubeadm.k8s.io/v1beta4",
+        "kind": "ClusterConfiguration",
+        "networking": {"podSubnet": POD_NETWORK, "serviceSubnet": SERVICE_NETWORK},
+        "apiServer": {"extraArgs": [{"name": "inherit-sockets-from", "value": door}], "extraVolumes": [volume]},
+    }
+    return yaml.safe_dump_all([init, cluster], sort_keys=False)
 
 
 async def until(

@@ -40,7 +40,7 @@ from pybernetes.wire.tls import Identity, ServerTls, restrict
 log = logging.getLogger(__name__)
 
 _DEBUGGING = 4
-_SOCKET_RETRY = 2.0
+_SOCKET_RETRY = 0.5
 _CERTIFICATE_LOOK = 30.0
 _SOCKET_PATIENCE = 60.0
 """So long a runtime that starts with the machine is waited for; then the kubelet ends and its supervisor tries again."""

@@ -4,7 +4,6 @@ import argparse
 import asyncio
 import ipaddress
 import logging
-import os
 import socket
 import ssl
 import sys
@@ -31,8 +30,7 @@ from pybernetes.wire.tls import Identity, ServerTls, client_context
 
 log = logging.getLogger(__name__)
 
-LISTEN_FDS_START = 3
-"""First inherited descriptor of the socket activation protocol (sd_listen_fds)."""
+_HAND_OVER_SECONDS = 5.0
 _STOP_SECONDS = 5.0
 _RELOAD_SECONDS = 30.0
 # What kubeadm and the CIS benchmark pass besides; accepted, so that such manifests start, and without effect here.
@@ -73,6 +71,12 @@ def parser() -> argparse.ArgumentParser:
         type=int,
         default=6443,
         help="port to listen on with HTTPS; 0: only on inherited sockets, or on any free port",
+    )
+    add(
+        "--inherit-sockets-from",
+        type=Path,
+        metavar="PATH",
+        help="unix socket whose server hands over listening sockets (SCM_RIGHTS) to serve beside --secure-port",
     )
     add("--tls-cert-file", type=Path, help="serving certificate, PEM")
     add("--tls-private-key-file", type=Path, help="its key, PEM")
@@ -231,18 +235,23 @@ def _listed(text: str) -> tuple[str, ...]:
     return tuple(part.strip() for part in text.split(",") if part.strip())
 
 
-def inherited_sockets(environment: dict[str, str]) -> list[socket.socket]:
-    """Listening sockets handed over by who started us (LISTEN_FDS); none where there are none."""
-    pid = environment.get("LISTEN_PID", "")
-    count = environment.get("LISTEN_FDS", "")
-    if not count.isdigit() or (pid and pid != str(os.getpid())):
-        return []
-    return [socket.socket(fileno=LISTEN_FDS_START + index) for index in range(int(count))]
+def handed_over(path: Path) -> list[socket.socket]:
+    """Listening sockets that whoever serves the unix socket `path` holds for us (SCM_RIGHTS, unix(7)). Raises StartError."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as asked:
+        asked.settimeout(_HAND_OVER_SECONDS)
+        try:
+            asked.connect(str(path))
+            _, descriptors, _, _ = socket.recv_fds(asked, 1, 8)
+        except OSError as error:
+            raise StartError(f"--inherit-sockets-from={path}: {error.strerror or error}") from error
+    if not descriptors:
+        raise StartError(f"--inherit-sockets-from={path}: no socket was handed over")
+    return [socket.socket(fileno=descriptor) for descriptor in descriptors]
 
 
 def _listening(options: argparse.Namespace) -> list[socket.socket]:
     """Inherited sockets are doors beside our own: a local cluster's master is reached on the machine's loopback, too."""
-    inherited = inherited_sockets(dict(os.environ))
+    inherited = handed_over(options.inherit_sockets_from) if options.inherit_sockets_from else []
     if inherited and options.secure_port == 0:
         return inherited
     family = socket.AF_INET6 if ":" in options.bind_address else socket.AF_INET

@@ -166,7 +166,7 @@ def _add_init(parser: argparse.ArgumentParser) -> None:
     add("--dry-run", action="store_true", help="check and show, change nothing")
     _add_checks(parser)
     _add_config(parser)
-    parser.set_defaults(action=_init, extra_args={}, kubelet_configuration={})
+    parser.set_defaults(action=_init, extra_args={}, extra_volumes={}, kubelet_configuration={})
 
 
 def _add_join(parser: argparse.ArgumentParser) -> None:
@@ -239,6 +239,7 @@ async def _init(flags: argparse.Namespace, machine: commands.Machine) -> None:
         skip_token_print=flags.skip_token_print,
         dry_run=flags.dry_run,
         extra_args=flags.extra_args,
+        extra_volumes=flags.extra_volumes,
         kubelet=flags.kubelet_configuration,
     )
     c.check_init(config)

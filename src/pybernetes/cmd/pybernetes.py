@@ -93,9 +93,14 @@ def _parser() -> argparse.ArgumentParser:
 
 def _image_commands(parser: argparse.ArgumentParser) -> None:
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    build = commands.add_parser("build", help="build the image of a folder's Containerfile")
-    build.add_argument("folder", type=Path)
-    build.add_argument("-t", "--tag", required=True, help="the image's name, as gasbugs/http-go")
+    build = commands.add_parser("build", help="build the image of a folder's Containerfile, or of the control plane")
+    build.add_argument("folder", type=Path, nargs="?")
+    build.add_argument("-t", "--tag", default="", help="the image's name, as gasbugs/http-go")
+    build.add_argument(
+        "--control-plane",
+        action="store_true",
+        help="instead of a folder's: the image of kube-apiserver, kube-scheduler, ..., out of this installation",
+    )
     build.add_argument("-o", "--output", type=Path, default=None, help="the OCI archive to write (default NAME.tar)")
     build.add_argument("--push", action="store_true", help="push it to the cluster's registry as well")
     build.add_argument("--name", default="local", help="name of the cluster (default local)")
@@ -182,11 +187,25 @@ async def _image_build(options: argparse.Namespace) -> int:
     from pybernetes.assembly import managed
     from pybernetes.localcluster.image import build_image
 
+    if options.control_plane:
+        return await _control_plane_image(options.output or Path("control-plane.tar"))
+    if options.folder is None or not options.tag:
+        raise LocalClusterError("name a folder and the image's name (-t), or --control-plane")
     output = options.output or Path(f"{options.tag.rpartition('/')[2].partition(':')[0]}.tar")
     built = await asyncio.to_thread(build_image, options.folder, options.tag, output)
     print(f"{built.reference} {built.digest}\n{output}")
     if options.push:
         print(f"pushed {await managed.push(built, options.name, _state_dir(options), SystemClock())}")
+    return 0
+
+
+async def _control_plane_image(output: Path) -> int:
+    from pybernetes.localcluster import system_image
+
+    built = await asyncio.to_thread(system_image.build, output)
+    for name in system_image.NAMES:
+        print(f"{name} {built.digest}")
+    print(output)
     return 0
 
 

@@ -7,7 +7,7 @@ import os
 import shutil
 import socket
 import subprocess
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import TypeAlias
 
 from msgspec import Struct
@@ -63,8 +63,8 @@ def run_checks(checks: Iterable[Check], strictness: Checks, warn: Say) -> None:
         )
 
 
-def init_checks(paths: Paths, node: Node, bind_port: int) -> list[Check]:
-    """Of `kubeadm init`."""
+def init_checks(paths: Paths, node: Node, bind_port: int, images: Sequence[Check] = ()) -> list[Check]:
+    """Of `kubeadm init`; `images` come last, since they may take long."""
     manifests = [f"{MANIFESTS}/{name}.yaml" for name in _CONTROL_PLANE]
     return [
         root_check(),
@@ -73,7 +73,28 @@ def init_checks(paths: Paths, node: Node, bind_port: int) -> list[Check]:
         *(port_check(port) for port in (bind_port, SCHEDULER_PORT, CONTROLLER_MANAGER_PORT)),
         *(file_check(paths, path, "kubeadm reset -f") for path in manifests),
         *_common(paths, node),
+        *images,
     ]
+
+
+def image_check(endpoint: str, names: Sequence[str]) -> Check:
+    """The images of the control plane are there, or can be pulled."""
+
+    def look() -> Finding:
+        try:
+            runtime.check(endpoint)
+        except runtime.RuntimeFailedError:
+            return FINE  # that is another check's
+        errors = []
+        for name in names:
+            try:
+                runtime.ensure_image(endpoint, name)
+            except runtime.RuntimeFailedError as error:
+                mend = "`pybernetes image build --control-plane` makes it, `ctr -n k8s.io images import` takes it"
+                errors.append(f"failed to pull image {name}: {error}: {mend}")
+        return Finding(tuple(errors))
+
+    return Check("ImagePull", look)
 
 
 def join_checks(paths: Paths, node: Node) -> list[Check]:

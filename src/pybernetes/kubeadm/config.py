@@ -55,6 +55,16 @@ class Networking(Struct, frozen=True, kw_only=True):
         return str(ipaddress.ip_network(self.service_cidr.split(",")[0])[10])
 
 
+class HostPathMount(Struct, frozen=True):
+    """One of extraVolumes: a path of the machine inside a control plane component."""
+
+    name: str
+    host_path: str
+    mount_path: str
+    read_only: bool = False
+    path_type: str = ""
+
+
 class InitConfig(Struct, frozen=True, kw_only=True):
     """`kubeadm init`."""
 
@@ -75,6 +85,8 @@ class InitConfig(Struct, frozen=True, kw_only=True):
     """Seconds to wait for the API server, and for this machine's node."""
     extra_args: Mapping[str, tuple[tuple[str, str], ...]] = {}
     """Flags by component ("kube-apiserver"), in the place of kubeadm's own of the same name; one may come repeatedly."""
+    extra_volumes: Mapping[str, tuple[HostPathMount, ...]] = {}
+    """More of the machine's paths by component."""
     kubelet: Mapping[str, Any] = {}
     """Fields of KubeletConfiguration, over kubeadm's own."""
 

@@ -10,6 +10,7 @@ import msgspec
 import yaml
 from msgspec import Struct
 
+from pybernetes.kubeadm import config as c
 from pybernetes.kubeadm import manifests
 from pybernetes.kubeadm.errors import InvalidConfigError
 
@@ -29,6 +30,16 @@ class Argument(_Strict, frozen=True, forbid_unknown_fields=True, rename="camel")
 
     name: Annotated[str, msgspec.Meta(min_length=1)]
     value: str
+
+
+class HostPathMount(_Strict, frozen=True, forbid_unknown_fields=True, rename="camel"):
+    """One of extraVolumes."""
+
+    name: Annotated[str, msgspec.Meta(min_length=1)]
+    host_path: Annotated[str, msgspec.Meta(min_length=1)]
+    mount_path: Annotated[str, msgspec.Meta(min_length=1)]
+    read_only: bool = False
+    path_type: str = ""
 
 
 Arguments = list[Argument] | dict[Annotated[str, msgspec.Meta(min_length=1)], str]
@@ -80,12 +91,14 @@ class ApiServer(_Strict, frozen=True, forbid_unknown_fields=True, rename="camel"
 
     cert_sans: list[str] | None = msgspec.field(name="certSANs", default=None)
     extra_args: Arguments = []
+    extra_volumes: list[HostPathMount] = []
 
 
 class Component(_Strict, frozen=True, forbid_unknown_fields=True, rename="camel"):
     """controllerManager and scheduler."""
 
     extra_args: Arguments = []
+    extra_volumes: list[HostPathMount] = []
 
 
 class ClusterConfiguration(_Strict, frozen=True, forbid_unknown_fields=True, rename="camel"):
@@ -129,6 +142,11 @@ def init_values(path: Path) -> dict[str, Any]:
     documents = _documents(path)
     init = _convert(documents, "InitConfiguration", InitConfiguration)
     cluster = _convert(documents, "ClusterConfiguration", ClusterConfiguration)
+    components: dict[str, ApiServer | Component] = {
+        manifests.API_SERVER: cluster.api_server,
+        manifests.CONTROLLER_MANAGER: cluster.controller_manager,
+        manifests.SCHEDULER: cluster.scheduler,
+    }
     token = init.bootstrap_tokens[0] if init.bootstrap_tokens else BootstrapToken()
     return _given(
         {
@@ -142,11 +160,8 @@ def init_values(path: Path) -> dict[str, Any]:
             "token": token.token,
             "token_ttl": token.ttl,
             "skip_phases": init.skip_phases,
-            "extra_args": {
-                manifests.API_SERVER: _arguments(cluster.api_server.extra_args),
-                manifests.CONTROLLER_MANAGER: _arguments(cluster.controller_manager.extra_args),
-                manifests.SCHEDULER: _arguments(cluster.scheduler.extra_args),
-            },
+            "extra_args": {name: _arguments(part.extra_args) for name, part in components.items()},
+            "extra_volumes": {name: _volumes(part.extra_volumes) for name, part in components.items()},
             "kubelet_configuration": documents.get("KubeletConfiguration"),
             **_node(init.node_registration),
         }
@@ -182,6 +197,10 @@ def _arguments(given: Arguments) -> tuple[tuple[str, str], ...]:
     if isinstance(given, dict):
         return tuple(given.items())
     return tuple((argument.name, argument.value) for argument in given)
+
+
+def _volumes(given: list[HostPathMount]) -> tuple[c.HostPathMount, ...]:
+    return tuple(c.HostPathMount(v.name, v.host_path, v.mount_path, v.read_only, v.path_type) for v in given)
 
 
 def _given(values: dict[str, Any]) -> dict[str, Any]:

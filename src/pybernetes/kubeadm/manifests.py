@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from pybernetes.api.objects import Object
 from pybernetes.kubeadm import config as c
-from pybernetes.kubeadm.config import InitConfig, Networking, Paths
+from pybernetes.kubeadm.config import HostPathMount, InitConfig, Networking, Paths
 from pybernetes.wire.pki.files import write_private
 
 IMAGES = "registry.k8s.io"
@@ -23,6 +23,7 @@ class Component(Struct, frozen=True, kw_only=True):
     version: str
     flags: Mapping[str, str]
     extra: Sequence[tuple[str, str]] = ()
+    volumes: Sequence[HostPathMount] = ()
     mounts: Sequence[str]
     cpu: str = ""
     probe: "Probe | None" = None
@@ -102,6 +103,7 @@ def _api_server(config: InitConfig) -> Object:
             version=config.version,
             flags=flags,
             extra=config.extra_args.get(API_SERVER, ()),
+            volumes=config.extra_volumes.get(API_SERVER, ()),
             cpu="250m",
             mounts=(pki, c.STORE_DIR),
             probe=Probe(config.node.address, config.bind_port, ready="/readyz"),
@@ -138,6 +140,7 @@ def _controller_manager(config: InitConfig) -> Object:
             version=config.version,
             flags=flags,
             extra=config.extra_args.get(CONTROLLER_MANAGER, ()),
+            volumes=config.extra_volumes.get(CONTROLLER_MANAGER, ()),
             cpu="200m",
             mounts=(pki, conf),
             probe=Probe("127.0.0.1", 10257, live="/healthz"),
@@ -160,6 +163,7 @@ def _scheduler(config: InitConfig) -> Object:
             version=config.version,
             flags=flags,
             extra=config.extra_args.get(SCHEDULER, ()),
+            volumes=config.extra_volumes.get(SCHEDULER, ()),
             cpu="100m",
             mounts=(conf,),
             probe=Probe("127.0.0.1", 10259, ready="/readyz"),
@@ -195,8 +199,14 @@ def _pod(component: Component) -> Object:
         "command": [name, *_flags(component)],
         "resources": {"requests": {"cpu": component.cpu}} if component.cpu else {},
         "volumeMounts": [
-            {"name": _volume(path), "mountPath": path, **({} if path == c.STORE_DIR else {"readOnly": True})}
-            for path in mounts
+            *(
+                {"name": _volume(path), "mountPath": path, **({} if path == c.STORE_DIR else {"readOnly": True})}
+                for path in mounts
+            ),
+            *(
+                {"name": v.name, "mountPath": v.mount_path, **({"readOnly": True} if v.read_only else {})}
+                for v in component.volumes
+            ),
         ],
     }
     proxies = {key: value for key, value in os.environ.items() if key.lower().endswith("_proxy") and value}
@@ -225,7 +235,8 @@ def _pod(component: Component) -> Object:
             "securityContext": {"seccompProfile": {"type": "RuntimeDefault"}},
             "containers": [container],
             "volumes": [
-                {"name": _volume(path), "hostPath": {"path": path, "type": _host_path_type(path)}} for path in mounts
+                *({"name": _volume(p), "hostPath": {"path": p, "type": _host_path_type(p)}} for p in mounts),
+                *({"name": v.name, "hostPath": {"path": v.host_path, "type": v.path_type}} for v in component.volumes),
             ],
         },
     }

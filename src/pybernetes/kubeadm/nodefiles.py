@@ -42,6 +42,7 @@ def kubelet_configuration(networking: Networking, cri_socket: str, own: Mapping[
         "healthzPort": 10248,
         "rotateCertificates": True,
         "serverTLSBootstrap": True,
+        "staticPodPath": c.MANIFESTS,
     }
     return _over(defaults, own or {})
 

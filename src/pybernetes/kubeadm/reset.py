@@ -52,16 +52,16 @@ async def reset(machine: Machine, checks: Checks, cri_socket: str) -> None:
 
 
 async def _stopped(machine: Machine) -> None:
-    """Waits until what was supervised is gone: files removed under a running server would come back."""
+    """Waits until the kubelet is gone: it would start its static Pods anew."""
     if not machine.paths.at(c.SERVICES).is_dir():
         machine.warn("[reset] No supervisor was found on this machine. Please ensure that the kubelet is stopped")
         return
 
     async def quiet() -> bool | None:
-        return None if any(_listening(port) for port in (KUBELET_PORT, 6443, 10257, 10259)) else True
+        return None if _listening(KUBELET_PORT) else True
 
     if not await wait_for(machine.clock, STOP_SECONDS, quiet):
-        machine.warn(f"[reset] The kubelet or the control plane still runs after {STOP_SECONDS:.0f}s")
+        machine.warn(f"[reset] The kubelet still runs after {STOP_SECONDS:.0f}s")
 
 
 def _listening(port: int) -> bool:

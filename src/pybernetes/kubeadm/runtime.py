@@ -1,4 +1,4 @@
-"""The container runtime as kubeadm needs it: does it answer, and remove what a node leaves behind."""
+"""The container runtime as kubeadm needs it: does it answer, has it the images; remove what a node leaves behind."""
 
 import socket
 from dataclasses import dataclass
@@ -7,6 +7,7 @@ from typing import Any
 
 TIMEOUT_SECONDS = 5.0
 STOP_SECONDS = 60.0
+PULL_SECONDS = 300.0
 
 
 class RuntimeFailedError(Exception):
@@ -45,6 +46,26 @@ def check(endpoint: str) -> None:
         opened.channel.close()
 
 
+def ensure_image(endpoint: str, name: str) -> None:
+    """Pulls an image unless it is there. Raises RuntimeFailedError. Without gRPC nothing can be said."""
+    opened = _open(endpoint)
+    if opened is None:
+        return
+    import grpc
+
+    pb = opened.messages
+    wanted = pb.ImageSpec(image=name)
+    try:
+        if not opened.images.ImageStatus(pb.ImageStatusRequest(image=wanted), timeout=TIMEOUT_SECONDS).HasField(
+            "image"
+        ):
+            opened.images.PullImage(pb.PullImageRequest(image=wanted), timeout=PULL_SECONDS)
+    except grpc.RpcError as error:
+        raise RuntimeFailedError(_details(error)) from error
+    finally:
+        opened.channel.close()
+
+
 def remove_pods(endpoint: str) -> int:
     """Stops and removes all Pods of the runtime; how many there were. Raises RuntimeFailedError."""
     check(endpoint)
@@ -56,7 +77,8 @@ def remove_pods(endpoint: str) -> int:
     pb = opened.messages
     try:
         pods = opened.service.ListPodSandbox(pb.ListPodSandboxRequest(), timeout=TIMEOUT_SECONDS).items
-        for pod in pods:
+        # Those of the host's network last: the network's own agent is among them, and ends the networks of the others
+        for pod in sorted(pods, key=lambda pod: _of_host(opened, pod.id)):
             opened.service.StopPodSandbox(pb.StopPodSandboxRequest(pod_sandbox_id=pod.id), timeout=STOP_SECONDS)
             opened.service.RemovePodSandbox(pb.RemovePodSandboxRequest(pod_sandbox_id=pod.id), timeout=STOP_SECONDS)
         return len(pods)
@@ -66,10 +88,19 @@ def remove_pods(endpoint: str) -> int:
         opened.channel.close()
 
 
+def _of_host(opened: "_Opened", sandbox: str) -> bool:
+    pb = opened.messages
+    answer = opened.service.PodSandboxStatus(
+        pb.PodSandboxStatusRequest(pod_sandbox_id=sandbox), timeout=TIMEOUT_SECONDS
+    )
+    return bool(answer.status.linux.namespaces.options.network == pb.NamespaceMode.Value("NODE"))
+
+
 @dataclass(frozen=True)
 class _Opened:
     channel: Any
     service: Any
+    images: Any
     messages: Any
 
 
@@ -81,7 +112,8 @@ def _open(endpoint: str) -> _Opened | None:
         return None
     channel = grpc.insecure_channel(f"unix://{socket_path(endpoint)}")
     service = api_pb2_grpc.RuntimeServiceStub(channel)  # type: ignore[no-untyped-call] # generated code
-    return _Opened(channel, service, api_pb2)
+    images = api_pb2_grpc.ImageServiceStub(channel)  # type: ignore[no-untyped-call]
+    return _Opened(channel, service, images, api_pb2)
 
 
 def _details(error: Any) -> str:

@@ -25,6 +25,7 @@ from pybernetes.localcluster.errors import LocalClusterError, MissingRequirement
 MANIFEST_TYPE = "application/vnd.oci.image.manifest.v1+json"
 CONFIG_TYPE = "application/vnd.oci.image.config.v1+json"
 LAYER_TYPE = "application/vnd.oci.image.layer.v1.tar+gzip"
+PLAIN_LAYER_TYPE = "application/vnd.oci.image.layer.v1.tar"
 INDEX_TYPE = "application/vnd.oci.image.index.v1+json"
 PATH_ENV = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 BUSYBOX = Path("/bin/busybox")
@@ -124,8 +125,13 @@ class Built:
     digest: str
 
 
-def write_archive(target: Path, reference: str, layers: Sequence[bytes], config: ImageConfig) -> Built:
-    """Writes an OCI layout as a tar that containerd imports under `reference`."""
+def write_archive(
+    target: Path, reference: str | Sequence[str], layers: Sequence[bytes], config: ImageConfig, *, compress: bool = True
+) -> Built:
+    """Writes an OCI layout as a tar that containerd imports under `reference`, or under each of several.
+
+    What is not compressed is larger and much faster at both ends.
+    """
     architecture = _ARCHITECTURES.get(platform.machine(), platform.machine())
     blobs: dict[str, bytes] = {}
 
@@ -145,21 +151,33 @@ def write_archive(target: Path, reference: str, layers: Sequence[bytes], config:
         ),
         CONFIG_TYPE,
     )
-    packed = [blob(gzip.compress(layer, compresslevel=6, mtime=0), LAYER_TYPE) for layer in layers]
+    if compress:
+        packed = [blob(gzip.compress(layer, compresslevel=6, mtime=0), LAYER_TYPE) for layer in layers]
+    else:
+        packed = [blob(layer, PLAIN_LAYER_TYPE) for layer in layers]
     manifest = blob(
         _json({"schemaVersion": 2, "mediaType": MANIFEST_TYPE, "config": config_descriptor, "layers": packed}),
         MANIFEST_TYPE,
     )
-    full = full_reference(reference)
-    named = {"io.containerd.image.name": full, "org.opencontainers.image.ref.name": full.rpartition(":")[2]}
-    entry = {**manifest, "annotations": named, "platform": {"architecture": architecture, "os": "linux"}}
+    names = [full_reference(name) for name in ([reference] if isinstance(reference, str) else reference)]
+    entries = [
+        {
+            **manifest,
+            "annotations": {
+                "io.containerd.image.name": name,
+                "org.opencontainers.image.ref.name": name.rpartition(":")[2],
+            },
+            "platform": {"architecture": architecture, "os": "linux"},
+        }
+        for name in names
+    ]
     contents = {
         "oci-layout": b'{"imageLayoutVersion":"1.0.0"}',
-        "index.json": _json({"schemaVersion": 2, "mediaType": INDEX_TYPE, "manifests": [entry]}),
+        "index.json": _json({"schemaVersion": 2, "mediaType": INDEX_TYPE, "manifests": entries}),
     }
     contents |= {f"blobs/sha256/{digest[7:]}": data for digest, data in blobs.items()}
     _write_tar(target, contents)
-    return Built(target, full, str(manifest["digest"]))
+    return Built(target, names[0], str(manifest["digest"]))
 
 
 def full_reference(reference: str) -> str:

@@ -21,15 +21,13 @@ from pybernetes.aio.clock import SystemClock
 from pybernetes.kernel import namespaces as ns
 from pybernetes.kernel.cgroups import Cgroup, enable_controllers
 from pybernetes.localcluster import machine
+from pybernetes.localcluster.doors import open_doors
 from pybernetes.localcluster.errors import LocalClusterError
 from pybernetes.localcluster.services import Service, ServiceFiles
 from pybernetes.localcluster.spec import LOG_DIR, SYSTEM_PATH, NodeSpec
 from pybernetes.localcluster.supervisor import Supervisor
 
 log = logging.getLogger(__name__)
-
-LISTEN_FDS_START = 3
-"""sd_listen_fds(3): the first file descriptor that is handed on."""
 
 
 def main() -> int:
@@ -95,23 +93,24 @@ def _quiet() -> None:
 
 
 async def _supervise(spec: NodeSpec) -> None:
-    processes = NodeProcesses(spec)
-    supervisor = Supervisor(ServiceFiles(), processes, SystemClock())
+    supervisor = Supervisor(ServiceFiles(), NodeProcesses(), SystemClock())
     loop = asyncio.get_running_loop()
     loop.add_signal_handler(signal.SIGCHLD, supervisor.tick)
     loop.add_signal_handler(signal.SIGTERM, supervisor.stop)
     log.info("node up name=%s address=%s", spec.name, spec.address)
-    await supervisor.run()
+    doors = await open_doors(spec.listen)
+    try:
+        await supervisor.run()
+    finally:
+        for door in doors:
+            door.close()
 
 
 class NodeProcesses:
     """Starts services as children of PID 1. Nothing else in this process starts or reaps children."""
 
-    def __init__(self, spec: NodeSpec) -> None:
-        self._listen = spec.listen
+    def __init__(self) -> None:
         self._env = {"PATH": node_path(), "HOME": "/root", "LANG": "C.UTF-8", "PYTHONUNBUFFERED": "1"}
-        for fd in self._listen.values():
-            os.set_inheritable(fd, False)
 
     def start(self, service: Service) -> int:
         """Forks and executes; raises FileNotFoundError where the command is not on PATH."""
@@ -135,11 +134,6 @@ class NodeProcesses:
             signal.pthread_sigmask(signal.SIG_SETMASK, ())
             os.dup2(output, 1)
             os.dup2(output, 2)
-            handed = self._listen.get(service.name)
-            if handed is not None:
-                os.dup2(handed, LISTEN_FDS_START)
-                os.set_inheritable(LISTEN_FDS_START, True)  # dup2 of a number to itself changes nothing
-                env |= {"LISTEN_FDS": "1", "LISTEN_PID": str(os.getpid()), "LISTEN_FDNAMES": service.name}
             os.execve(program, list(service.command), env)
         except OSError as error:
             os.write(2, f"cannot execute {program}: {error}\n".encode())

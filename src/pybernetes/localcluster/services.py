@@ -1,7 +1,4 @@
-"""What should run in a node: unit files and static Pod manifests, read into one table. Feeds supervisor.py.
-
-Until the kubelet runs static Pods from our own image, their commands are started as processes of the node.
-"""
+"""What should run in a node beside its Pods: unit files, read into one table. Feeds supervisor.py."""
 
 import json
 import logging
@@ -9,12 +6,10 @@ import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import msgspec
-import yaml
 
-from pybernetes.localcluster.spec import MANIFESTS_DIR, SERVICES_DIR, Unit
+from pybernetes.localcluster.spec import SERVICES_DIR, Unit
 
 log = logging.getLogger(__name__)
 
@@ -33,11 +28,10 @@ class Service:
 
 
 class ServiceFiles:
-    """The watcher over both folders; scan() is cheap when nothing has changed (two folder reads, one stat a file)."""
+    """The watcher over the folder; scan() is cheap (one folder read, one small file a unit)."""
 
-    def __init__(self, services_dir: str = SERVICES_DIR, manifests_dir: str = MANIFESTS_DIR) -> None:
+    def __init__(self, services_dir: str = SERVICES_DIR) -> None:
         self._services = Path(services_dir)
-        self._manifests = Path(manifests_dir)
         self._known: dict[Path, Service] = {}
         self._broken: dict[Path, Stamp] = {}
 
@@ -45,7 +39,7 @@ class ServiceFiles:
         """The wanted services by name. A file that cannot be read keeps what it said before."""
         found: dict[str, Service] = {}
         seen: set[Path] = set()
-        for path in [*_files(self._services, ".json"), *_files(self._manifests, ".yaml", ".yml")]:
+        for path in _files(self._services, ".json"):
             service = self._read(path)
             seen.add(path)
             if service is not None:
@@ -56,12 +50,10 @@ class ServiceFiles:
 
     def _read(self, path: Path) -> Service | None:
         try:
-            if path.suffix == ".json":
-                return self._unit(path)
-            return self._manifest(path)
+            return self._unit(path)
         except FileNotFoundError:
             return None
-        except (OSError, ValueError, yaml.YAMLError, msgspec.MsgspecError) as error:
+        except (OSError, ValueError, msgspec.MsgspecError) as error:
             stamp = _stamp(path)
             if self._broken.get(path) != stamp:
                 self._broken[path] = stamp
@@ -76,29 +68,6 @@ class ServiceFiles:
         service = Service(path.stem, (*unit.command, *_flags(unit.flags_file)), unit.env, _stamp(*files))
         self._known[path] = service
         return service
-
-    def _manifest(self, path: Path) -> Service | None:
-        stamp = _stamp(path)
-        known = self._known.get(path)
-        if known is not None and known.stamp == stamp:
-            return known
-        service = static_pod_service(yaml.safe_load(path.read_text()), stamp)
-        self._known[path] = service
-        return service
-
-
-def static_pod_service(pod: Any, stamp: Stamp = ()) -> Service:
-    """The first container of a static Pod as a service named like the Pod. Raises ValueError."""
-    try:
-        container = pod["spec"]["containers"][0]
-        command = (*container.get("command", ()), *container.get("args", ()))
-        env = {e["name"]: str(e.get("value", "")) for e in container.get("env", ())}
-        name = pod["metadata"]["name"]
-    except (TypeError, KeyError, IndexError, AttributeError) as error:
-        raise ValueError(f"not a Pod with a container: {error!r}") from error
-    if not command:
-        raise ValueError(f"container {container.get('name')!r} of Pod {name!r} has no command")
-    return Service(name, tuple(str(word) for word in command), env, stamp)
 
 
 def unit_text(unit: Unit) -> str:

@@ -14,6 +14,9 @@ SERVICES_DIR = "/etc/pybernetes/services"
 MANIFESTS_DIR = "/etc/kubernetes/manifests"
 """In a node: static Pod manifests, the kubelet's staticPodPath."""
 
+LISTEN_DIR = "/run/pybernetes/listen"
+"""In a node: a unix socket for each listening socket of the machine that is handed on (doors.py)."""
+
 LOG_DIR = "/var/log/pybernetes"
 """In a node: the output of every service, <name>.log."""
 
@@ -35,7 +38,7 @@ class NodeSpec(msgspec.Struct, frozen=True, kw_only=True):
     memory_bytes: int = 0
     """Capacity; 0 is all of the machine's."""
     listen: Mapping[str, int] = {}
-    """Service name -> number of the listening socket that init inherits for it."""
+    """Name -> number of the listening socket that init inherits and hands on under LISTEN_DIR/<name>.sock."""
 
     @property
     def cgroup(self) -> str:

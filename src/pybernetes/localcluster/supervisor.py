@@ -1,6 +1,6 @@
 """Keeps a node's services running: starts, restarts with back-off, restarts what changed, stops what is gone.
 
-The job of systemd and, for static Pods, of the kubelet on a real machine. init.py runs it as the node's first process.
+The job of systemd on a real machine. init.py runs it as the node's first process.
 """
 
 import logging

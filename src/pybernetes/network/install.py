@@ -5,9 +5,10 @@ The CNI configuration itself is written by the agent once it can attach Pods.
 
 import json
 import platform
-from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
+
+from pybernetes import KUBERNETES_VERSION
 
 NETWORK_NAME = "pod-network"
 CNI_CONFIG = Path("/etc/cni/net.d/10-pod-network.conflist")
@@ -15,6 +16,24 @@ CNI_BIN = Path("/opt/cni/bin")
 PLUGIN = "pybernetes"
 MANIFEST = Path("/etc/kubernetes/manifests/pod-network.yaml")
 KUBECONFIG = "/etc/kubernetes/kubelet.conf"
+
+IMAGE = f"pybernetes/node:{KUBERNETES_VERSION}"
+_NETNS = "HostToContainer"
+_MOUNTS = (
+    ("kubeconfig", KUBECONFIG, "File", ({"mountPath": KUBECONFIG, "readOnly": True},)),
+    ("pki", "/var/lib/kubelet/pki", "Directory", ({"mountPath": "/var/lib/kubelet/pki", "readOnly": True},)),
+    ("run", "/run/pybernetes", "DirectoryOrCreate", ({"mountPath": "/run/pybernetes"},)),
+    # Network namespaces of Pods that come later must be seen, under both names that runtimes give the folder
+    (
+        "netns",
+        "/run/netns",
+        "DirectoryOrCreate",
+        tuple({"mountPath": path, "mountPropagation": _NETNS} for path in ("/run/netns", "/var/run/netns")),
+    ),
+    ("cni-config", str(CNI_CONFIG.parent), "DirectoryOrCreate", ({"mountPath": str(CNI_CONFIG.parent)},)),
+    ("cni-state", "/var/lib/cni", "DirectoryOrCreate", ({"mountPath": "/var/lib/cni"},)),
+)
+"""Name, path of the machine, type and places in the container."""
 
 CNI_CONFIG_TEXT = (
     json.dumps(
@@ -33,9 +52,7 @@ class InstallError(RuntimeError):
     """The pod network cannot be installed on this machine; one line for the user."""
 
 
-def install(
-    root: Path = Path("/"), kubeconfig: str = KUBECONFIG, command: Sequence[str] = ("pybernetes", "network", "agent")
-) -> list[Path]:
+def install(root: Path = Path("/")) -> list[Path]:
     """Writes the programs and the manifest; what was written. Running it again changes nothing. Raises InstallError.
 
     `root` is the node's file system: `/` inside the node, or the path at which it is seen from outside.
@@ -49,13 +66,14 @@ def install(
         if write_file(target, program, 0o755):
             written.append(target)
     target = root / MANIFEST.relative_to("/")
-    if write_file(target, manifest([*command, f"--kubeconfig={kubeconfig}"])):
+    if write_file(target, manifest()):
         written.append(target)
     return written
 
 
-def manifest(command: Sequence[str]) -> str:
+def manifest() -> str:
     """The agent's static Pod."""
+    command = ["pybernetes", "network", "agent", f"--kubeconfig={KUBECONFIG}", "--node-name=$(NODE_NAME)"]
     pod = {
         "apiVersion": "v1",
         "kind": "Pod",
@@ -67,7 +85,18 @@ def manifest(command: Sequence[str]) -> str:
         "spec": {
             "hostNetwork": True,
             "priorityClassName": "system-node-critical",
-            "containers": [{"name": "agent", "image": "pybernetes/node:latest", "command": list(command)}],
+            "containers": [
+                {
+                    "name": "agent",
+                    "image": IMAGE,
+                    "imagePullPolicy": "IfNotPresent",
+                    "command": command,
+                    "env": [{"name": "NODE_NAME", "valueFrom": {"fieldRef": {"fieldPath": "spec.nodeName"}}}],
+                    "securityContext": {"privileged": True},
+                    "volumeMounts": [{"name": name, **mount} for name, _, _, mounts in _MOUNTS for mount in mounts],
+                }
+            ],
+            "volumes": [{"name": name, "hostPath": {"path": path, "type": kind}} for name, path, kind, _ in _MOUNTS],
         },
     }
     return json.dumps(pod, indent=2) + "\n"  # JSON is YAML

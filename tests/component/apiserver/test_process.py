@@ -1,12 +1,13 @@
 """kube-apiserver as a process: TLS, a handed-over socket, SIGTERM, and kill -9 under load."""
 
 import asyncio
-import os
 import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
+from contextlib import suppress
 
 import orjson
 import pytest
@@ -36,6 +37,10 @@ class Cluster:
             (folder / f"{name}.key").write_bytes(key)
         self.socket = socket.create_server(("127.0.0.1", 0))
         self.port = self.socket.getsockname()[1]
+        self.door = socket.socket(socket.AF_UNIX)
+        self.door.bind(str(folder / "door.sock"))
+        self.door.listen()
+        threading.Thread(target=self._hand_over, daemon=True).start()
         identity = Identity(folder / "admin.crt", folder / "admin.key")
         self.tls = client_context(ca=folder / "ca.crt", identity=identity)
 
@@ -48,17 +53,22 @@ class Cluster:
     def start(self, *more: str) -> subprocess.Popen:
         flags = ["--tls-cert-file", "server.crt", "--tls-private-key-file", "server.key", "--client-ca-file", "ca.crt"]
         flags += ["--storage-path", "store.db", "--advertise-address", "127.0.0.1", "--secure-port", "0"]
-        script = (
-            f"import os, sys; os.dup2({self.socket.fileno()}, 3); os.set_inheritable(3, True);"
-            "from pybernetes.cmd.kube_apiserver import main; main(sys.argv[1:])"
-        )
-        return subprocess.Popen(
-            [sys.executable, "-c", script, *flags, *more],
-            cwd=self.folder,
-            env={**os.environ, "LISTEN_FDS": "1"},
-            pass_fds=[self.socket.fileno()],
-            stderr=subprocess.PIPE,
-        )
+        flags += ["--inherit-sockets-from", "door.sock"]
+        script = "import sys; from pybernetes.cmd.kube_apiserver import main; main(sys.argv[1:])"
+        return subprocess.Popen([sys.executable, "-c", script, *flags, *more], cwd=self.folder, stderr=subprocess.PIPE)
+
+    def _hand_over(self) -> None:
+        """Gives the socket to each server that asks, until close()."""
+        with suppress(OSError):
+            while True:
+                taken, _ = self.door.accept()
+                with taken:
+                    socket.send_fds(taken, [b"1"], [self.socket.fileno()])
+
+    def close(self) -> None:
+        self.socket.close()
+        self.door.shutdown(socket.SHUT_RDWR)
+        self.door.close()
 
     def client(self) -> HttpClient:
         return HttpClient(f"https://127.0.0.1:{self.port}", ssl=self.tls)
@@ -68,7 +78,7 @@ class Cluster:
 def cluster(tmp_path):
     made = Cluster(tmp_path)
     yield made
-    made.socket.close()
+    made.close()
 
 
 async def ask(client, method, target, body=None):

@@ -101,12 +101,15 @@ async def site(tmp_path: Path) -> AsyncIterator[Site]:
                 await register(site, "/etc/kubernetes/kubelet.conf", "m1")
 
     site.clock.hook = master
+    port = free_port()
     config = InitConfig(
         node=Node(name="m1", address="127.0.0.1"),
         networking=Networking(pod_cidr="10.244.0.0/16"),
         token=TOKEN,
-        bind_port=free_port(),
+        bind_port=port,
         checks=ANYWAY,
+        # the server says that it is well in the place of both, who do not run here
+        extra_args={name: (("secure-port", str(port)),) for name in ("kube-controller-manager", "kube-scheduler")},
     )
     try:
         await commands.init(config, site.machine)

@@ -6,7 +6,9 @@ import time
 
 import pytest
 
-from pybernetes.cmd.kube_apiserver import config_of, inherited_sockets, main, parser
+from pybernetes.cmd._daemon import StartError
+from pybernetes.cmd.kube_apiserver import config_of, handed_over, main, parser
+from pybernetes.localcluster.doors import open_doors
 from pybernetes.store.sqlite import open_sqlite
 from pybernetes.wire.pki.certificates import Leaf, issue, new_authority
 
@@ -74,10 +76,16 @@ def test_bad_values_of_flags_are_named(flags, tmp_path, refused):
     assert "line 1 must be token,user,uid" in refused([*flags, "--token-auth-file", str(tmp_path / "tokens")])
 
 
-def test_inherited_sockets_are_for_this_process_alone():
-    assert inherited_sockets({}) == []
-    assert inherited_sockets({"LISTEN_FDS": "x"}) == []
-    assert inherited_sockets({"LISTEN_FDS": "1", "LISTEN_PID": "1"}) == []
+async def test_a_socket_is_handed_over_as_often_as_it_is_asked_for(tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as held:
+        (server,) = await open_doors({"door": held.fileno()}, str(tmp_path))
+        async with server:
+            for _ in range(2):
+                (got,) = await asyncio.to_thread(handed_over, tmp_path / "door.sock")
+                assert got.getsockname() == held.getsockname()
+                got.close()
+    with pytest.raises(StartError, match="No such file"):
+        handed_over(tmp_path / "none.sock")
 
 
 def test_durations_of_flags_count(flags):

@@ -51,7 +51,7 @@ class FakeApi:
     async def __call__(self, request: Request) -> Response:
         self.requests.append(request)
         path, body = request.path, orjson.loads(request.body) if request.body else {}
-        if path == "/readyz":
+        if path in ("/readyz", "/livez", "/healthz"):
             return Response(200, body=b"ok")
         if path.endswith("/selfsubjectaccessreviews"):
             return self._answer(201, {**body, "status": {"allowed": True}})

@@ -70,6 +70,9 @@ def config_of(plane: ControlPlane, **changes: Any) -> InitConfig:
         token=TOKEN,
         bind_port=plane.port,
         checks=ANYWAY,
+        extra_args={
+            name: (("secure-port", str(plane.port)),) for name in ("kube-controller-manager", "kube-scheduler")
+        },
     )
     return replace(config, **changes)
 

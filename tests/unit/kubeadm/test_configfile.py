@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from pybernetes.kubeadm.config import HostPathMount
 from pybernetes.kubeadm.configfile import init_values, join_values
 from pybernetes.kubeadm.errors import InvalidConfigError
 
@@ -21,7 +22,8 @@ kind: ClusterConfiguration
 kubernetesVersion: v1.37.0
 controlPlaneEndpoint: api.example.com:6443
 networking: {podSubnet: 10.244.0.0/16, serviceSubnet: 10.96.0.0/16, dnsDomain: example.local}
-apiServer: {certSANs: [api.example.com], extraArgs: [{name: v, value: "4"}, {name: v, value: "5"}]}
+apiServer: {certSANs: [api.example.com], extraArgs: [{name: v, value: "4"}, {name: v, value: "5"}],
+  extraVolumes: [{name: l, hostPath: /run/l, mountPath: /l, readOnly: true, pathType: Directory}]}
 controllerManager: {extraArgs: {node-monitor-grace-period: 20s}}
 ---
 apiVersion: kubelet.config.k8s.io/v1beta1
@@ -53,6 +55,11 @@ def test_init_file_gives_the_values_of_flags(tmp_path: Path) -> None:
         "extra_args": {
             "kube-apiserver": (("v", "4"), ("v", "5")),
             "kube-controller-manager": (("node-monitor-grace-period", "20s"),),
+            "kube-scheduler": (),
+        },
+        "extra_volumes": {
+            "kube-apiserver": (HostPathMount("l", "/run/l", "/l", True, "Directory"),),
+            "kube-controller-manager": (),
             "kube-scheduler": (),
         },
         "kubelet_configuration": {"maxPods": 50},

@@ -1,15 +1,21 @@
 """Static Pods have upstream's form and flags, and decode as Pods."""
 
 import stat
+from pathlib import Path
 from typing import Any
 
 import msgspec
 import yaml
 
 from pybernetes.api.types.core_v1 import Pod
+from pybernetes.assembly.podrules import ManifestRules
 from pybernetes.kubeadm import manifests
-from pybernetes.kubeadm.config import InitConfig, Networking, Node
+from pybernetes.kubeadm.config import HostPathMount, InitConfig, Networking, Node
 from pybernetes.kubeadm.tokens import Token
+from pybernetes.kubelet.manifests import Reader
+from pybernetes.localcluster.image import full_reference
+from pybernetes.localcluster.system_image import NAMES
+from pybernetes.network import install
 
 CONFIG = InitConfig(
     node=Node(name="m1", address="10.0.0.1"),
@@ -72,3 +78,31 @@ def test_manifests_are_written_for_root_alone(spoken: Any) -> None:
     path = spoken.paths.at(manifests.write(spoken.paths, pod))
     assert yaml.safe_load(path.read_text()) == pod
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+def test_volumes_of_the_user_come_after_kubeadms() -> None:
+    volume = HostPathMount("listen", "/run/x", "/run/y", True, "Directory")
+    pods = manifests.control_plane(msgspec.structs.replace(CONFIG, extra_volumes={"kube-apiserver": (volume,)}))
+    spec = pods["kube-apiserver"]["spec"]
+    assert spec["volumes"][-1] == {"name": "listen", "hostPath": {"path": "/run/x", "type": "Directory"}}
+    mounts = spec["containers"][0]["volumeMounts"]
+    assert mounts[-1] == {"name": "listen", "mountPath": "/run/y", "readOnly": True}
+    assert len(mounts) == len(spec["volumes"]) == 3
+    assert pods["kube-scheduler"] == manifests.control_plane(CONFIG)["kube-scheduler"]
+
+
+def test_every_manifest_is_one_that_the_kubelet_takes() -> None:
+    """Its own reader, with the API server's defaults and validation."""
+    reader = Reader("m1", ManifestRules(), lambda: "2026-01-01T00:00:00Z")
+    network = install.manifest().encode()
+    pods = [*manifests.control_plane(CONFIG).values(), manifests.kube_proxy("m1", CONFIG.networking, "v1.37.0")]
+    for data in (network, *(yaml.safe_dump(pod).encode() for pod in pods)):
+        pod = reader.file(Path("/etc/kubernetes/manifests/x.yaml"), data)
+        assert pod.spec.priority == 2000001000
+        assert pod.spec.containers[0].imagePullPolicy == "IfNotPresent"
+
+
+def test_the_image_has_every_name_that_the_manifests_use() -> None:
+    pods = [*manifests.control_plane(CONFIG).values(), manifests.kube_proxy("m1", CONFIG.networking, CONFIG.version)]
+    used = {pod["spec"]["containers"][0]["image"] for pod in pods}
+    assert {*used, full_reference(install.IMAGE)} == set(NAMES)

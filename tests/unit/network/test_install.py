@@ -20,7 +20,7 @@ def test_programs_and_manifest_are_written_once(tmp_path: Path) -> None:
     pod = yaml.safe_load(written[2].read_text())
     assert pod["spec"]["hostNetwork"] is True
     assert pod["spec"]["containers"][0]["command"] == [
-        "pybernetes", "network", "agent", "--kubeconfig=/etc/kubernetes/kubelet.conf",
+        "pybernetes", "network", "agent", "--kubeconfig=/etc/kubernetes/kubelet.conf", "--node-name=$(NODE_NAME)",
     ]  # fmt: skip
 
 

@@ -2,7 +2,8 @@
 
 import asyncio
 
-from pybernetes.kubeadm.checks import init_checks, run_checks
+from pybernetes.kubeadm import manifests
+from pybernetes.kubeadm.checks import image_check, init_checks, run_checks
 from pybernetes.kubeadm.config import InitConfig
 from pybernetes.kubeadm.workflow import Context, Phase
 
@@ -10,7 +11,10 @@ from pybernetes.kubeadm.workflow import Context, Phase
 async def _run(context: Context[InitConfig]) -> None:
     config = context.config
     context.say("[preflight] Running pre-flight checks")
-    checks = init_checks(context.paths, config.node, config.bind_port)
+    names = (manifests.API_SERVER, manifests.CONTROLLER_MANAGER, manifests.SCHEDULER, "kube-proxy")
+    images = image_check(config.node.cri_socket, [manifests.image(name, config.version) for name in names])
+    context.say("[preflight] Looking for the images of the control plane; what is missing is pulled")
+    checks = init_checks(context.paths, config.node, config.bind_port, [images])
     await asyncio.to_thread(run_checks, checks, config.checks, context.warn)
 
 

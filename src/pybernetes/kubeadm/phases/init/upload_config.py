@@ -5,7 +5,7 @@ import yaml
 from pybernetes.api.objects import Object
 from pybernetes.kubeadm import config as c
 from pybernetes.kubeadm import manifests, nodefiles
-from pybernetes.kubeadm.config import InitConfig
+from pybernetes.kubeadm.config import HostPathMount, InitConfig
 from pybernetes.kubeadm.objects import config_map, readers
 from pybernetes.kubeadm.tokens import GROUP
 from pybernetes.kubeadm.workflow import Context, Phase
@@ -38,8 +38,11 @@ async def _run(context: Context[InitConfig]) -> None:
         },
     }
     for field, name in _COMPONENTS.items():
-        if config.extra_args.get(name):
-            cluster[field] = {"extraArgs": [{"name": flag, "value": value} for flag, value in config.extra_args[name]]}
+        arguments = [{"name": flag, "value": value} for flag, value in config.extra_args.get(name, ())]
+        volumes = [_volume(volume) for volume in config.extra_volumes.get(name, ())]
+        own = {key: value for key, value in (("extraArgs", arguments), ("extraVolumes", volumes)) if value}
+        if own:
+            cluster[field] = own
     groups = ("system:nodes", GROUP)
     await api.put(config_map(NAMESPACE, "kubeadm-config", {"ClusterConfiguration": yaml.safe_dump(cluster)}))
     for obj in readers(NAMESPACE, "kubeadm:nodes-kubeadm-config", "kubeadm-config", groups=groups):
@@ -53,6 +56,12 @@ async def _run(context: Context[InitConfig]) -> None:
     await api.put(config_map(NAMESPACE, "kubelet-config", {"kubelet": yaml.safe_dump(kubelet)}))
     for obj in readers(NAMESPACE, "kubeadm:kubelet-config", "kubelet-config", groups=groups):
         await api.put(obj)
+
+
+def _volume(volume: HostPathMount) -> Object:
+    shown = {"name": volume.name, "hostPath": volume.host_path, "mountPath": volume.mount_path}
+    more = {"readOnly": volume.read_only, "pathType": volume.path_type}
+    return {**shown, **{key: value for key, value in more.items() if value}}
 
 
 PHASE = Phase(

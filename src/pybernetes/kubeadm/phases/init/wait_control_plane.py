@@ -1,5 +1,6 @@
-"""Waits for the API server, and gives the administrators their role. Next: everything that goes into the API."""
+"""Waits for the control plane, and gives the administrators their role. Next: everything that goes into the API."""
 
+import asyncio
 from functools import partial
 
 from pybernetes.api.errors import ApiError
@@ -8,10 +9,15 @@ from pybernetes.kubeadm import config as c
 from pybernetes.kubeadm.cluster import Cluster, wait_for
 from pybernetes.kubeadm.config import InitConfig
 from pybernetes.kubeadm.errors import KubeadmError
+from pybernetes.kubeadm.manifests import CONTROLLER_MANAGER, SCHEDULER, control_plane
 from pybernetes.kubeadm.objects import cluster_role_binding
 from pybernetes.kubeadm.phases.init.certs import CLUSTER_ADMINS
 from pybernetes.kubeadm.workflow import Context, Phase
+from pybernetes.wire.client import HttpClient
+from pybernetes.wire.http import Request
+from pybernetes.wire.tls import client_context
 
+_PORTS = {CONTROLLER_MANAGER: "10257", SCHEDULER: "10259"}
 PROGRESS_SECONDS = 10.0
 SETTLE_SECONDS = 30.0
 """What a fresh API server makes itself (namespaces, roles) is there by then."""
@@ -26,10 +32,15 @@ async def _run(context: Context[InitConfig]) -> None:
     minutes = f"{int(config.control_plane_timeout // 60)}m{int(config.control_plane_timeout % 60)}s"
     context.say(f"[control-plane-check] Waiting for healthy control plane components. This can take up to {minutes}")
     context.say(f"[control-plane-check] Checking kube-apiserver at {config.local_endpoint}/readyz")
+    others = {name: _health(pod, path) for name, pod, path in _others(config)}
+    for name, url in others.items():
+        context.say(f"[control-plane-check] Checking {name} at {url}")
     context.cluster = Cluster.of_file(context.paths.at(c.SUPER_ADMIN_CONF), context.clock)
     try:
+        begin = context.clock.monotonic()
         seconds = await _wait(context, context.cluster)
         context.say(f"[control-plane-check] kube-apiserver is healthy after {seconds:.3f}s")
+        await asyncio.gather(*(_wait_other(context, name, url, begin) for name, url in others.items()))
         await context.cluster.put(cluster_role_binding(CLUSTER_ADMINS, "cluster-admin", CLUSTER_ADMINS))
     finally:
         await context.cluster.aclose()
@@ -67,6 +78,38 @@ async def _wait(context: Context[InitConfig], cluster: Cluster) -> float:
             "\t- the logs in /var/log/pods and /var/log/pybernetes\n"
         ) from error
     return context.clock.monotonic() - begin
+
+
+def _others(config: InitConfig) -> list[tuple[str, Object, str]]:
+    pods = control_plane(config)
+    return [(CONTROLLER_MANAGER, pods[CONTROLLER_MANAGER], "/healthz"), (SCHEDULER, pods[SCHEDULER], "/livez")]
+
+
+def _health(pod: Object, path: str) -> str:
+    """Where a component says how it is: its own flags say so."""
+    words = (word.removeprefix("--").partition("=") for word in pod["spec"]["containers"][0]["command"][1:])
+    flags = {name: value for name, _, value in words}
+    port = int(flags.get("secure-port", _PORTS[pod["metadata"]["name"]]))
+    return f"https://{c.join_host(flags.get('bind-address', '127.0.0.1'), port)}{path}"
+
+
+async def _wait_other(context: Context[InitConfig], name: str, url: str, begin: float) -> None:
+    client = HttpClient(url.rpartition("/")[0], ssl=client_context(verify=False), timeout=5.0)
+
+    async def ask() -> bool | None:
+        return True if (await client(Request("GET", f"/{url.rpartition('/')[2]}"))).status == 200 else None
+
+    try:
+        healthy = await wait_for(context.clock, context.config.control_plane_timeout, ask)
+    except OSError as error:
+        raise KubeadmError(
+            f"{name} is not healthy after {context.config.control_plane_timeout:.0f}s: {error}"
+        ) from error
+    finally:
+        await client.aclose()
+    if healthy is None:
+        raise KubeadmError(f"{name} is not healthy after {context.config.control_plane_timeout:.0f}s")
+    context.say(f"[control-plane-check] {name} is healthy after {context.clock.monotonic() - begin:.3f}s")
 
 
 async def _allowed(cluster: Cluster) -> bool | None:
