@@ -8,6 +8,7 @@ import asyncio
 import ipaddress
 import logging
 import os
+import signal
 import socket
 import sys
 from collections.abc import Sequence
@@ -162,6 +163,9 @@ async def run(options: argparse.Namespace) -> None:
         events = EventSource(config.container_runtime_endpoint)
         kubelet = Kubelet(settings, runtime, client, events=events, registration=registration)
         kubelet.read_manifests(ManifestRules())
+        loop = asyncio.get_running_loop()
+        loop.add_signal_handler(signal.SIGPWR, kubelet.shutdown.begin)
+        loop.add_signal_handler(signal.SIGUSR1, kubelet.shutdown.cancel)
         async with asyncio.TaskGroup() as group:
             group.create_task(kubelet.run(), name="kubelet")
             group.create_task(_serve_health(kubelet, config, clock), name="healthz")

@@ -8,6 +8,7 @@ import asyncio
 import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, cast
 
@@ -21,7 +22,7 @@ from pybernetes.client.guard import Guard
 from pybernetes.client.informer import Informers
 from pybernetes.client.rest import Client
 from pybernetes.kernel import mounts
-from pybernetes.kubelet import configuration_file, resize
+from pybernetes.kubelet import configuration_file, resize, shutdown
 from pybernetes.kubelet.admission import Host
 from pybernetes.kubelet.allocation import Allocations
 from pybernetes.kubelet.apparmor import refuse_apparmor
@@ -49,6 +50,7 @@ from pybernetes.kubelet.resizer import Resizer
 from pybernetes.kubelet.runtime_watch import EventSource, RuntimeWatch
 from pybernetes.kubelet.server.figures import Figures
 from pybernetes.kubelet.settings import Settings
+from pybernetes.kubelet.shutdown import NodeShutdown
 from pybernetes.kubelet.sources import ApiSources
 from pybernetes.kubelet.specs.names import log_folder
 from pybernetes.kubelet.static_pods import StaticPods, name_of, reader_of
@@ -147,6 +149,7 @@ class Kubelet:
         self._garbage.present = self._puller.records.forget_all_but
         self.eviction = EvictionManager(self._around_eviction(cgroups), settings, clock)
         self.node.pressures = lambda: self.eviction.pressures
+        self.shutdown = self._make_shutdown()
         self.figures = Figures(
             settings, runtime, cgroups, self.table.uses, lambda: tuple(self.table.workers.values()), clock
         )
@@ -192,6 +195,20 @@ class Kubelet:
             reclaim=(dead, self._garbage.remove_unused),
             changed=self.node.wake,
         )
+
+    def _make_shutdown(self) -> NodeShutdown:
+        about = core_v1.ObjectReference(kind="Node", name=self.settings.node_name, uid=self.settings.node_name)
+        around = shutdown.Around(
+            workers=self.table.living,
+            evict=self.table.evict,
+            tell=lambda message: self.recorder.event(about, "Normal", "Shutdown", message),
+            changed=self.node.wake,
+            note=partial(shutdown.note_in, self.settings.root),
+        )
+        made = NodeShutdown(around, self.settings.config, self._clock)
+        self.node.unready = made.unready
+        self.table.gates.insert(0, made.gate)
+        return made
 
     def _stale(self, uid: str) -> None:
         self._refresh.mark(uid)
@@ -257,6 +274,7 @@ class Kubelet:
                 group.create_task(self.eviction.run(), name="kubelet.eviction")
                 group.create_task(self._garbage.run(), name="kubelet.images")
                 group.create_task(self._resizes.run(), name="kubelet.resizes")
+                group.create_task(self.shutdown.run(), name="kubelet.shutdown")
                 if self._events is not None:
                     group.create_task(self._watch.follow(self._events), name="kubelet.runtime-events")
         finally:

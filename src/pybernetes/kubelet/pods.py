@@ -31,7 +31,7 @@ log = logging.getLogger(__name__)
 GONE_GRACE = 2.0
 """Of Pods that were taken away by force: TERM, then KILL soon after."""
 _ENDED = ("Succeeded", "Failed")
-_ENDINGS = ("Evicted", preemption.REASON)
+_ENDINGS = ("Evicted", "Terminated", preemption.REASON)
 """Reasons of a Pod that was ended from outside, shown while its containers still run."""
 
 Gate: TypeAlias = Callable[[core_v1.Pod, Sequence[core_v1.Pod]], Verdict | None]
