@@ -16,6 +16,7 @@ from pybernetes.api.types import certificates_v1, core_v1, node_v1
 from pybernetes.client.informer import Informer, Informers
 from pybernetes.client.rest import Client
 from pybernetes.kubelet.followed import Followed
+from pybernetes.kubelet.pod_certificates import Credentials, PodCertificates
 
 _PATIENCE = 10.0
 """Seconds to wait for the first list of all trust bundles."""
@@ -42,6 +43,9 @@ class VolumeSources(Sources, Protocol):
     """What volumes read beside it."""
 
     async def trust_bundles(self) -> Iterable[certificates_v1.ClusterTrustBundle]: ...
+    async def certificate(
+        self, pod: core_v1.Pod, source: core_v1.PodCertificateProjection, place: str
+    ) -> Credentials: ...
     async def claim(self, namespace: str, name: str) -> core_v1.PersistentVolumeClaim: ...
     async def persistent_volume(self, name: str) -> core_v1.PersistentVolume: ...
     async def node(self) -> core_v1.Node: ...
@@ -70,6 +74,8 @@ class ApiSources:
         self._classes = informers.of(node_v1.RuntimeClass)
         self._bundles: Informer[certificates_v1.ClusterTrustBundle] | None = None
         self._bundle_users: set[str] = set()
+        self._certificates = PodCertificates(client, informers, node_name, changed)
+        self.certificate = self._certificates.get
 
     def of(self, uid: str) -> VolumeSources:
         """The sources as the volumes of one Pod read them."""
@@ -79,6 +85,7 @@ class ApiSources:
         """That Pod needs to hear of nothing any more."""
         self._followed.forget(uid)
         self._bundle_users.discard(uid)
+        self._certificates.forget(uid)
 
     def sweep(self) -> None:
         """Follows no longer what nobody has used since the last sweep. Now and then."""
@@ -155,6 +162,7 @@ class _PodView:
         self.token = sources.token
         self.services = sources.services
         self.runtime_class = sources.runtime_class
+        self.certificate = sources.certificate
         self.claim = sources.claim
         self.persistent_volume = sources.persistent_volume
         self.node = sources.node

@@ -1,17 +1,24 @@
 """Volumes in real containers: what they see, what reaches them while they run, what the node keeps of it."""
 
 import asyncio
+import base64
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 from bench._containerd import IMAGE
 from bench._node import NodeUnderTest, gone, running
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
 from tests.node.cri import until
 
+from pybernetes.aio.clock import rfc3339
 from pybernetes.api.objects import Key
-from pybernetes.api.types import core_v1, meta_v1
+from pybernetes.api.types import certificates_v1, core_v1, meta_v1
+from pybernetes.client.rest import key_of
 from pybernetes.kernel import mounts
+from pybernetes.wire.pki.certificates import certificate_pem, new_authority
 
 pytestmark = pytest.mark.root
 
@@ -318,4 +325,70 @@ async def test_an_image_volume_that_cannot_be_had_is_the_containers_trouble(one:
         return state is not None and state.waiting is not None and state.waiting.reason == "ErrImageNeverPull"
 
     await one.until("web", waits)
+    await finished(one, "web")
+
+
+async def sign(one: NodeUnderTest, name: str) -> certificates_v1.PodCertificateRequest:
+    """Issues what a Pod's only request asks for, as a signer outside would."""
+    requests = one.client.of(certificates_v1.PodCertificateRequest)
+
+    async def asked() -> bool:
+        found = await requests.list("default")
+        return any(r.spec.podName == name and not r.status.conditions for r in found.items)
+
+    await until(asked, "asked")
+    (request,) = [r for r in (await requests.list("default")).items if not r.status.conditions]
+    authority = new_authority("signer", one.clock.now())
+    key = x509.load_der_x509_csr(base64.b64decode(request.spec.stubPKCS10Request)).public_key()
+    began = datetime.fromtimestamp(int(one.clock.now()), UTC)
+    ends = began + timedelta(seconds=request.spec.maxExpirationSeconds or 0)
+    builder = x509.CertificateBuilder().subject_name(x509.Name([])).issuer_name(authority.certificate.subject)
+    builder = builder.public_key(key).serial_number(7).not_valid_before(began).not_valid_after(ends)
+    chain = builder.sign(authority.key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM).decode()
+    times = {"notBefore": began, "notAfter": ends, "beginRefreshAt": ends - timedelta(minutes=20)}
+    now = rfc3339(one.clock.now())
+    condition = {"type": "Issued", "status": "True", "reason": "Done", "message": "", "lastTransitionTime": now}
+    status = {
+        "certificateChain": chain,
+        "conditions": [condition],
+        **{name: rfc3339(at.timestamp()) for name, at in times.items()},
+    }
+    await requests.patch_raw(key_of(request), {"status": status}, subresource="status")
+    return request
+
+
+async def test_a_pod_gets_a_certificate_from_a_signer_and_whom_it_trusts(one: NodeUnderTest) -> None:
+    account = core_v1.ServiceAccount(metadata=meta("default"))
+    await one.client.of(core_v1.ServiceAccount).create(account)
+    trusted = certificate_pem(new_authority("ca", one.clock.now()).certificate).decode()
+    await one.client.of(certificates_v1.ClusterTrustBundle).create(
+        certificates_v1.ClusterTrustBundle(
+            metadata=meta_v1.ObjectMeta(name="example.com:s:one"),
+            spec=certificates_v1.ClusterTrustBundleSpec(signerName="example.com/s", trustBundle=trusted),
+        )
+    )
+    own = core_v1.PodCertificateProjection(
+        signerName="example.com/s",
+        keyType="ECDSAP256",
+        maxExpirationSeconds=3600,
+        credentialBundlePath="own.pem",
+        userAnnotations={"example.com/path": "x"},
+    )
+    ca = core_v1.ClusterTrustBundleProjection(
+        signerName="example.com/s", labelSelector=meta_v1.LabelSelector(), path="ca.pem"
+    )
+    sources = (core_v1.VolumeProjection(podCertificate=own), core_v1.VolumeProjection(clusterTrustBundle=ca))
+    await one.create(
+        "web",
+        containers=(container(mounted=("p=/p",)),),
+        volumes=(volume("p", projected=core_v1.ProjectedVolumeSource(sources=sources)),),
+        serviceAccountName="default",
+    )
+    request = await sign(one, "web")
+    assert (request.spec.nodeName, request.spec.maxExpirationSeconds) == ("n1", 3600)
+    assert request.spec.unverifiedUserAnnotations == {"example.com/path": "x"}
+    assert await sh(one, "web", "grep -- ---- /p/own.pem; stat -L -c %a /p/own.pem") == "\n".join(
+        [f"-----{end} {what}-----" for what in ("PRIVATE KEY", "CERTIFICATE") for end in ("BEGIN", "END")] + ["644"]
+    )
+    assert await sh(one, "web", "cat /p/ca.pem") == trusted.strip()
     await finished(one, "web")

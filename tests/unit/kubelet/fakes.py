@@ -6,6 +6,7 @@ from typing import Any, TypeVar
 from pybernetes.api.errors import not_found
 from pybernetes.api.objects import GroupResource
 from pybernetes.api.types import certificates_v1, core_v1, node_v1
+from pybernetes.kubelet.pod_certificates import Credentials, NotIssued
 from pybernetes.kubelet.sources import Token
 
 T = TypeVar("T")
@@ -31,6 +32,7 @@ class FakeSources:
         self.claims: dict[str, core_v1.PersistentVolumeClaim] = {}
         self.volumes: dict[str, core_v1.PersistentVolume] = {}
         self.this_node = core_v1.Node()
+        self.certificates: dict[str, Credentials] = {}
         self.forgotten: list[str] = []
 
     def of(self, uid: str) -> "FakeSources":
@@ -41,6 +43,11 @@ class FakeSources:
 
     async def trust_bundles(self) -> Iterable[certificates_v1.ClusterTrustBundle]:
         return self.bundles
+
+    async def certificate(self, pod: core_v1.Pod, source: core_v1.PodCertificateProjection, place: str) -> Credentials:
+        if place not in self.certificates:
+            raise NotIssued(f"nothing for {place}")
+        return self.certificates[place]
 
     async def claim(self, namespace: str, name: str) -> core_v1.PersistentVolumeClaim:
         if name not in self.claims:

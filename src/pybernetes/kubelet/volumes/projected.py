@@ -8,6 +8,7 @@ from pybernetes.aio.clock import parse_time
 from pybernetes.api.errors import ApiError
 from pybernetes.api.types import core_v1
 from pybernetes.kubelet.atomic_writer import Content, File
+from pybernetes.kubelet.pod_certificates import NotIssued
 from pybernetes.kubelet.sources import Token
 from pybernetes.kubelet.trust_bundles import anchors
 from pybernetes.kubelet.volume import VolumeRequest, VolumeType, usual_file
@@ -26,7 +27,7 @@ async def content(request: VolumeRequest) -> Content:
     assert source is not None
     usual = usual_file(source.defaultMode, source.defaultUser)
     parts = await asyncio.gather(
-        *(_files(request, part, usual) for part in source.sources), return_exceptions=True
+        *(_files(request, index, part, usual) for index, part in enumerate(source.sources)), return_exceptions=True
     )  # fmt: skip
     failed = [part for part in parts if isinstance(part, BaseException)]
     if len(failed) == 1 or any(not isinstance(error, ApiError | OSError | ValueError) for error in failed):
@@ -40,7 +41,7 @@ async def content(request: VolumeRequest) -> Content:
     return found
 
 
-async def _files(request: VolumeRequest, part: core_v1.VolumeProjection, usual: File) -> Content:
+async def _files(request: VolumeRequest, index: int, part: core_v1.VolumeProjection, usual: File) -> Content:
     if part.configMap is not None:
         ref = part.configMap
         return await config_map.files(request, ref.name, ref.items, usual, optional=bool(ref.optional))
@@ -56,7 +57,38 @@ async def _files(request: VolumeRequest, part: core_v1.VolumeProjection, usual: 
         bundle = part.clusterTrustBundle
         pem = anchors(bundle, await request.sources.trust_bundles())
         return {bundle.path: _private(request, pem, usual, bundle.user)}
+    if part.podCertificate is not None:
+        wanted = part.podCertificate
+        found = await _certificate(request, wanted, f"{request.volume.name}/{index}")
+        return {path: _private(request, data, usual, wanted.user) for path, data in found.items()}
     raise ValueError("source of projected volume is not supported")
+
+
+async def _certificate(
+    request: VolumeRequest, source: core_v1.PodCertificateProjection, place: str
+) -> dict[str, bytes]:
+    """Key and chain by path; what is there already while nothing newer is issued."""
+    paths = [p for p in (source.credentialBundlePath, source.keyPath, source.certificateChainPath) if p]
+    try:
+        given = await request.sources.certificate(request.pod, source, place)
+    except NotIssued:
+        there = await asyncio.to_thread(_all_of, request.folder, paths)
+        if not there:
+            raise
+        return there
+    contents = {
+        source.credentialBundlePath: given.key + given.chain,
+        source.keyPath: given.key,
+        source.certificateChainPath: given.chain,
+    }
+    return {path: contents[path] for path in paths}
+
+
+def _all_of(folder: Path, paths: list[str]) -> dict[str, bytes]:
+    try:
+        return {path: (folder / path).read_bytes() for path in paths}
+    except FileNotFoundError:
+        return {}
 
 
 def _private(request: VolumeRequest, data: bytes, usual: File, user: int | None) -> File:

@@ -15,6 +15,7 @@ from pybernetes.api.errors import ApiError
 from pybernetes.api.types import certificates_v1, core_v1, meta_v1
 from pybernetes.kubelet.atomic_writer import File, write_atomically
 from pybernetes.kubelet.downward import Facts
+from pybernetes.kubelet.pod_certificates import Credentials
 from pybernetes.kubelet.volume import VolumeRequest
 from pybernetes.kubelet.volumes import projected
 
@@ -212,3 +213,29 @@ async def test_a_bundle_that_must_be_there_is_missed(
 ) -> None:
     with pytest.raises(ValueError, match=message):
         await projected.content(request(tmp_path, bundles, bundle(**asked)))
+
+
+def certificate(**paths: str) -> core_v1.VolumeProjection:
+    source = core_v1.PodCertificateProjection(signerName="x/s", keyType="ED25519", **paths)
+    return core_v1.VolumeProjection(podCertificate=source)
+
+
+async def test_a_certificate_comes_as_a_bundle_or_in_two_files(tmp_path: Path, sources: FakeSources) -> None:
+    parts = (token(), certificate(credentialBundlePath="all.pem", keyPath="key.pem", certificateChainPath="chain.pem"))
+    sources.certificates["v/1"] = Credentials(b"KEY\n", b"CHAIN\n")
+    found = await projected.content(request(tmp_path, sources, *parts))
+    assert {path: file.data for path, file in found.items() if path != "token"} == {
+        "all.pem": b"KEY\nCHAIN\n",
+        "key.pem": b"KEY\n",
+        "chain.pem": b"CHAIN\n",
+    }
+
+
+async def test_the_old_certificate_stays_until_there_is_another(tmp_path: Path, sources: FakeSources) -> None:
+    wanted = request(tmp_path, sources, certificate(credentialBundlePath="all.pem"))
+    with pytest.raises(ValueError, match="nothing for v/0"):
+        await projected.content(wanted)
+    sources.certificates["v/0"] = Credentials(b"KEY", b"CHAIN")
+    write_atomically(wanted.folder, await projected.content(wanted), 0.0)
+    del sources.certificates["v/0"]
+    assert (await projected.content(wanted))["all.pem"].data == b"KEYCHAIN"
