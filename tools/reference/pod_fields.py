@@ -76,6 +76,7 @@ def load_record() -> Record:
 def readers_of(root: Path, record: Record) -> Readers:
     """What is read by code that acts."""
     found, acts = find_readers(root, record.acting), Readers()
+    acts.functions = found.functions
     for ours, theirs in ((acts.typed, found.typed), (acts.keyed, found.keyed)):
         for key, functions in theirs.items():
             ours[key] = {function for function in functions if not function.startswith(record.only_judge)}
@@ -91,7 +92,7 @@ def table(readers: Readers, record: Record, root_type: str = ROOT_TYPE) -> list[
             name = f"{short}.{field.name}"
             found = set(readers.typed.get((_lens(type), field.name), ()))
             copied = record.copies.get(short)
-            if copied is not None and not found:
+            if copied is not None and copied.by in readers.functions:
                 found |= readers.typed.get((copied.into, field.name), set())
             if name in record.by_key:
                 found |= readers.keyed.get((record.by_key[name], field.name), set())

@@ -30,6 +30,8 @@ class Readers:
         """By type and field: `core_v1.Container`, `image`."""
         self.keyed: dict[tuple[str, str], set[str]] = defaultdict(set)
         """By module and constant key of a dict: `apiserver.admission.priority`, `priorityClassName`."""
+        self.functions: set[str] = set()
+        """All that were looked at."""
 
 
 def find_readers(root: Path, places: Iterable[str]) -> Readers:
@@ -55,6 +57,7 @@ def find_readers(root: Path, places: Iterable[str]) -> Readers:
     for source in sources:
         assert source.path is not None
         outline = _Outline(source.module, ast.parse(Path(source.path).read_text()))
+        readers.functions |= outline.functions
         members = NameAndMemberCollector()
         result.files[source.module].accept(members)
         for expression in members.member_exprs:
@@ -82,6 +85,11 @@ class _Outline:
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             for line in range(node.lineno, (node.end_lineno or node.lineno) + 1):
                 self._names[line] = f"{self.module}.{owner}{node.name}"
+
+    @property
+    def functions(self) -> set[str]:
+        """All of the module."""
+        return set(self._names.values())
 
     def function(self, line: int) -> str:
         """`kubelet.worker.PodWorker.update`, or the module alone for what is outside functions."""

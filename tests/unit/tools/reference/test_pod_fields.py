@@ -92,9 +92,12 @@ def test_dicts_are_read_by_key_where_the_record_says_so(readers: Readers) -> Non
 
 
 def test_a_type_that_is_copied_has_the_readers_of_the_other(readers: Readers) -> None:
-    copies = {"HTTPHeader": Copy("core_v1.Sysctl", "elsewhere.copy")}
-    found = of(readers, "HTTPHeader", copies=copies)
-    assert [fault.partition(":")[0] for fault in found] == ["HTTPHeader.value"]
+    def unread(by: str) -> list[str]:
+        found = of(readers, "HTTPHeader", copies={"HTTPHeader": Copy("core_v1.Sysctl", by)})
+        return [fault.partition(":")[0] for fault in found]
+
+    assert unread("acting.narrowed") == ["HTTPHeader.value"]
+    assert unread("acting.no_such_function") == ["HTTPHeader.name", "HTTPHeader.value"]
 
 
 def test_what_only_an_excused_field_leads_to_is_not_looked_at(readers: Readers) -> None:
