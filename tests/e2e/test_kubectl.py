@@ -177,6 +177,9 @@ def test_top_shows_what_nodes_and_pods_use(up: Up, kubectl: str, namespace: str)
     busy["spec"]["terminationGracePeriodSeconds"] = 0
     up.run(kubectl, "create", "-n", namespace, "-f", "-", stdin=json.dumps(busy))
     up.run(kubectl, "wait", "-n", namespace, "pod/busy", "--for=condition=Ready", "--timeout=60s")
+    summary = json.loads(up.run(kubectl, "get", "--raw", "/api/v1/nodes/worker-1/proxy/stats/summary"))
+    assert summary["node"]["nodeName"] == "worker-1"
+    assert "kubelet_running_pods " in up.run(kubectl, "get", "--raw", "/api/v1/nodes/worker-1/proxy/metrics")
     nodes = up.run(kubectl, "top", "nodes")
     assert re.search(r"^worker-1 +\d+m +\d+% +\d+Mi +\d+%", nodes, re.MULTILINE), nodes
     for _ in range(60):  # a Pod has figures once its kubelet was read twice

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+from pathlib import Path
 
 import orjson
 import pytest
@@ -21,8 +22,11 @@ from pybernetes.kubelet.configuration import (
     WebhookAuthorization,
 )
 from pybernetes.kubelet.server.access import Access, AccessError, subresources
-from pybernetes.wire.http import Headers, Peer, Request, Response
-from pybernetes.wire.pki.certificates import Leaf, issue, new_authority, parse_certificate
+from pybernetes.wire.client import HttpClient
+from pybernetes.wire.http import Headers, Peer, Request, Response, read_body
+from pybernetes.wire.pki.certificates import Authority, Leaf, issue, new_authority, parse_certificate
+from pybernetes.wire.server import HttpServer
+from pybernetes.wire.tls import Identity, ServerTls, client_context
 
 ADMIN = User("admin", groups=("ops",))
 
@@ -209,3 +213,42 @@ def test_a_configuration_that_cannot_be_followed_is_refused() -> None:
         with pytest.raises(AccessError, match=text):
             Access(config, None, "n1", clock)
     Access(configured("AlwaysAllow", tokens=False), None, "n1", clock)
+
+
+async def test_over_tls_a_certificate_of_the_client_ca_counts_and_no_other(tmp_path: Path) -> None:
+    now = SystemClock().now()
+    authority, stranger = new_authority("ca", now), new_authority("other", now)
+    (tmp_path / "ca.pem").write_bytes(authority.pem)
+
+    def pair(name: str, signer: Authority, leaf: Leaf) -> Identity:
+        certificate, key = issue(signer, leaf, now)
+        (tmp_path / name).write_bytes(certificate + key)
+        return Identity(tmp_path / name, tmp_path / name)
+
+    serving = pair("serving", authority, Leaf("n1", hosts=("127.0.0.1",), usages=("server auth",)))
+    door = access(Reviews("metrics"))
+
+    async def handler(request: Request) -> Response:
+        return Response(200, Headers(), (await door.check(request)).name.encode())
+
+    server = HttpServer(handler, ssl=ServerTls(serving, client_ca=tmp_path / "ca.pem").context)
+    await server.start()
+
+    async def ask(identity: Identity | None) -> tuple[int, bytes]:
+        tls = client_context(ca=tmp_path / "ca.pem", identity=identity)
+        client = HttpClient(f"https://127.0.0.1:{server.port}", ssl=tls)
+        try:
+            response = await client(Request("GET", "/metrics"))
+            return response.status, await read_body(response)
+        finally:
+            await client.aclose()
+
+    try:
+        assert await ask(pair("ann", authority, Leaf("ann", ("ops",)))) == (200, b"ann")
+        assert (await ask(None))[0] == 401
+        with pytest.raises(ConnectionError):
+            await ask(pair("eve", stranger, Leaf("admin", ("system:masters",))))
+        with pytest.raises(ConnectionError):
+            await ask(pair("n2", authority, Leaf("n2", ("system:masters",), usages=("server auth",))))
+    finally:
+        await server.stop()
