@@ -220,19 +220,18 @@ def test_streams_through_the_api_server_lose_nothing(up: Up, machine_kubectl: st
         )
         assert hashlib.sha256(echoed.stdout).digest() == hashlib.sha256(data).digest()
     for websockets in ("true", "false"):
-        forwarding = subprocess.Popen(
+        with subprocess.Popen(
             [kubectl, "port-forward", "-n", namespace, "pod/http-go", ":8080"],
             env={**environment, "KUBECTL_PORT_FORWARD_WEBSOCKETS": websockets},
             stdout=subprocess.PIPE,
             text=True,
-        )
-        try:
-            assert forwarding.stdout is not None
-            port = re.search(r"127.0.0.1:(\d+) -> 8080", forwarding.stdout.readline())
-            assert port is not None
-            for _ in range(3):
-                with urllib.request.urlopen(f"http://127.0.0.1:{port[1]}/", timeout=20) as answer:
-                    assert "http-go" in answer.read().decode()
-        finally:
-            forwarding.terminate()
-            forwarding.wait(10)
+        ) as forwarding:
+            try:
+                assert forwarding.stdout is not None
+                port = re.search(r"127.0.0.1:(\d+) -> 8080", forwarding.stdout.readline())
+                assert port is not None
+                for _ in range(3):
+                    with urllib.request.urlopen(f"http://127.0.0.1:{port[1]}/", timeout=20) as answer:
+                        assert "http-go" in answer.read().decode()
+            finally:
+                forwarding.terminate()
