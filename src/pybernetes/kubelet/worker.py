@@ -20,7 +20,9 @@ from pybernetes.kubelet import pod_machine as machine
 from pybernetes.kubelet.allocation import Allocations
 from pybernetes.kubelet.cri.events import Exit
 from pybernetes.kubelet.cri.model import (
+    KILLED,
     MESSAGE_POLICY,
+    OOM_KILLED,
     Container,
     PodRef,
     PodRuntime,
@@ -41,7 +43,7 @@ _RECONCILE = 10.0
 _HOLD = 0.2
 _ENDING, _ENDING_LOOK = 2.0, 0.03
 T = TypeVar("T")
-_KILLED = 137
+_OOM_LOOK = 0.1
 _TRACELESS = (act.Prepare, act.PullImage, act.StopSandbox, act.TearDown)
 
 
@@ -191,10 +193,15 @@ class PodWorker:
             return True
         if run.annotations.get(MESSAGE_POLICY) == "FallbackToLogsOnError" or self.last is None:
             return False
+        return exit.code != KILLED or not self._memory_limited(run.name)
+
+    def _memory_limited(self, name: str) -> bool:
+        if self.last is None:
+            return False
         spec = self.last.spec
         every = (*spec.initContainers, *spec.containers)
-        limited = any("memory" in c.resources.limits for c in every if c.name == run.name)
-        return exit.code != _KILLED or not (limited or (spec.resources and "memory" in spec.resources.limits))
+        limited = any("memory" in c.resources.limits for c in every if c.name == name)
+        return limited or (spec.resources is not None and "memory" in spec.resources.limits)
 
     def took_number(self, container: str, attempt: int) -> None:
         """A run's number is used up before it starts, so that a run that ends at once is counted too."""
@@ -444,8 +451,14 @@ class PodWorker:
         """When to look again at containers whose end was announced but is not yet seen."""
         now = self.clock.monotonic()
         self._exits = {id: (t, exit) for id, (t, exit) in self._exits.items() if id in self._late and t > now}
-        self._look = self._look or bool(self._exits)
-        return [_ENDING_LOOK] if self._exits else []
+        # The runtime hears of the kernel's kill for want of memory apart from the end, and perhaps after it.
+        recent = self.clock.now() - _ENDING
+        unsure = any(
+            c.exit_code == KILLED and c.reason != OOM_KILLED and c.finished > recent and self._memory_limited(c.name)
+            for c in self.observed.containers
+        )
+        self._look = self._look or bool(self._exits) or unsure
+        return [_ENDING_LOOK] if self._exits else [_OOM_LOOK] if unsure else []
 
     def _around(self) -> Surroundings:
         resources = {**self.allocations.running(self.ref.uid), **self.actual} if self.allocations else {}

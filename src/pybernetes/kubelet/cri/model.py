@@ -18,6 +18,10 @@ MESSAGE_PATH = "io.kubernetes.container.terminationMessagePath"
 MESSAGE_POLICY = "io.kubernetes.container.terminationMessagePolicy"
 
 
+KILLED, OOM_KILLED = 137, "OOMKilled"
+"""Exit code of SIGKILL, and the reason when the kernel sent it for want of memory. A runtime learns of the two apart."""
+
+
 class RuntimeUnavailable(ConnectionError):
     """Nobody answers on the runtime's socket; it is worth trying again."""
 

@@ -228,7 +228,8 @@ class CriRuntime:
             user=_user(s.user),
             stop_signal=pb.Signal.Name(s.stop_signal) if s.stop_signal else "",
         )
-        self._detailed[(brief.id, detailed.state)] = detailed
+        if not (detailed.exit_code == m.KILLED and detailed.reason != m.OOM_KILLED):  # it may yet hear why
+            self._detailed[(brief.id, detailed.state)] = detailed
         return detailed
 
     async def run_sandbox(self, spec: m.SandboxSpec) -> str:
