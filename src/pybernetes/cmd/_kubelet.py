@@ -173,7 +173,7 @@ async def run(options: argparse.Namespace) -> None:
             if connection is not None and config.rotate_certificates:
                 wanted = bootstrap.Wanted(bootstrap.CLIENT_SIGNER, settings.node_name)
                 rotation = bootstrap.ClientRotation(Path(options.kubeconfig), connection, client, wanted, folder)
-                group.create_task(rotation.run(), name="client-certificate")
+                group.create_task(_rotate(rotation), name="client-certificate")
     finally:
         await runtime.close()
 
@@ -188,6 +188,13 @@ async def _connect(
         await bootstrap.ensure_kubeconfig(path, from_file, wanted, folder, clock)
         return bootstrap.NodeConnection(path)
     except (bootstrap.BootstrapError, kubeconfig.ConfigError, OSError) as error:
+        raise StartError(str(error)) from None
+
+
+async def _rotate(rotation: bootstrap.ClientRotation) -> None:
+    try:
+        await rotation.run()
+    except bootstrap.BootstrapError as error:
         raise StartError(str(error)) from None
 
 

@@ -38,6 +38,9 @@ _WAIT = 900.0
 _POLL_FIRST, _POLL_MOST = 0.1, 2.0
 _RETRY = 5.0
 _LOOK = 60.0
+_LEAST = 1.0
+_PATIENCE = 300.0
+"""So long a kubelet whose certificate has ended goes on asking; then it ends, to begin with its bootstrap kubeconfig."""
 
 
 class BootstrapError(Exception):
@@ -104,16 +107,23 @@ def store(folder: Path, name: str, pair: bytes, now: float) -> Path:
     return current
 
 
-def rotation_time(pem: bytes) -> float:
-    """When the certificate should be replaced, seconds since 1970. Raises PkiError."""
+class Life(Struct, frozen=True):
+    """When a certificate should be replaced, and when it ends; seconds since 1970."""
+
+    due: float
+    end: float
+
+
+def life_of(pem: bytes) -> Life:
+    """Raises PkiError."""
     certificate = parse_certificate(pem)
     begin, end = certificate.not_valid_before_utc.timestamp(), certificate.not_valid_after_utc.timestamp()
-    return begin + ROTATE_AT * (end - begin)
+    return Life(begin + ROTATE_AT * (end - begin), end)
 
 
-def expiry(pem: bytes) -> float:
-    """When a certificate ends, in seconds since 1970. Raises PkiError."""
-    return parse_certificate(pem).not_valid_after_utc.timestamp()
+def _pause(due: float, now: float) -> float:
+    """Until it is due; not longer than a look, for files may be replaced by others."""
+    return max(_LEAST, min(_LOOK, due - now))
 
 
 def usable(file: Path, now: float) -> bool:
@@ -212,27 +222,33 @@ class ClientRotation:
         self._folder = folder
 
     async def run(self) -> None:
-        """Until cancelled."""
+        """Until cancelled. Raises BootstrapError when a certificate has ended for a while and no other one came."""
         clock = self._client.clock
         while True:
-            due = self._due()
-            if due is not None and clock.now() >= due:
-                try:
-                    await self._rotate()
-                except (ApiError, OSError, BootstrapError, kubeconfig.ConfigError) as error:
-                    metrics.RENEW_ERRORS.add()
-                    log.warning("cannot rotate the client certificate error=%s", error)
-            await clock.sleep(_LOOK)
+            life, now = self._life(), clock.now()
+            if life is None or now < life.due:
+                await clock.sleep(_LOOK if life is None else _pause(life.due, now))
+                continue
+            if now > life.end + _PATIENCE:
+                raise BootstrapError("the client certificate has ended and could not be renewed: beginning again")
+            try:
+                await self._rotate()
+                await clock.sleep(_LEAST)
+            except (ApiError, OSError, BootstrapError, kubeconfig.ConfigError) as error:
+                metrics.RENEW_ERRORS.add()
+                log.warning("cannot rotate the client certificate error=%s", error)
+                await clock.sleep(_RETRY)
 
-    def _due(self) -> float | None:
+    def _life(self) -> Life | None:
         try:
             _, user = kubeconfig.resolve(kubeconfig.load(self._path), kubeconfig.Overrides())
             pem = base64.b64decode(user.client_certificate_data)
             if user.client_certificate:
                 pem = Path(user.client_certificate).read_bytes()
             if pem:
-                metrics.CERTIFICATE_SECONDS.set(expiry(pem) - self._client.clock.now())
-                return rotation_time(pem)
+                life = life_of(pem)
+                metrics.CERTIFICATE_SECONDS.set(life.end - self._client.clock.now())
+                return life
         except (OSError, PkiError, kubeconfig.ConfigError) as error:
             log.warning("cannot read the client certificate kubeconfig=%s error=%s", self._path, error)
         return None
@@ -261,11 +277,12 @@ class ServingCertificate:
         if usable(self.file, self._clock.now()) and self._fits():
             self.ready.set()
         while True:
-            if not self.ready.is_set() or self._clock.now() >= rotation_time(self.file.read_bytes()):
+            if not self.ready.is_set() or self._clock.now() >= self._life().due:
                 try:
                     await self._obtain()
                 except NotFound as error:
                     log.warning("serving certificate request is gone error=%s", error.message)
+                    await self._clock.sleep(_LEAST)
                     continue
                 except (ApiError, OSError, BootstrapError) as error:
                     log.warning("cannot get a serving certificate error=%s", error)
@@ -274,8 +291,16 @@ class ServingCertificate:
                 if self.ready.is_set():
                     renewed()
                 self.ready.set()
-            metrics.SERVING_SECONDS.set(expiry(self.file.read_bytes()) - self._clock.now())
-            await self._clock.sleep(_LOOK)
+            life, now = self._life(), self._clock.now()
+            metrics.SERVING_SECONDS.set(life.end - now)
+            await self._clock.sleep(_pause(life.due, now))
+
+    def _life(self) -> Life:
+        """Of the file; over, where it is gone or broken."""
+        try:
+            return life_of(self.file.read_bytes())
+        except (OSError, PkiError):
+            return Life(0.0, 0.0)
 
     def _fits(self) -> bool:
         """Whether the certificate on disk names all addresses that the node has now."""

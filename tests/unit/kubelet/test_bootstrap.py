@@ -3,7 +3,9 @@
 import asyncio
 import base64
 from datetime import timedelta
+from itertools import pairwise
 from pathlib import Path
+from typing import cast
 
 import orjson
 import pytest
@@ -92,7 +94,7 @@ def test_rotation_is_due_at_four_fifths_of_the_life() -> None:
     pem, _ = issue(AUTHORITY, Leaf("x", lifetime=timedelta(hours=10)), EPOCH)
     certificate = parse_certificate(pem)
     begin, end = certificate.not_valid_before_utc.timestamp(), certificate.not_valid_after_utc.timestamp()
-    assert bootstrap.rotation_time(pem) == pytest.approx(begin + 0.8 * (end - begin))
+    assert bootstrap.life_of(pem) == bootstrap.Life(pytest.approx(begin + 0.8 * (end - begin)), end)
 
 
 def test_a_broken_or_ended_pair_is_not_usable(tmp_path: Path) -> None:
@@ -129,3 +131,101 @@ async def test_without_a_signer_the_kubelet_signs_for_itself(tmp_path: Path) -> 
     await serving.ready.wait()
     task.cancel()
     assert bootstrap.usable(serving.file, EPOCH)
+
+
+class Moving(At):
+    """Time passes as it is slept."""
+
+    def __init__(self) -> None:
+        self.time = EPOCH
+
+    def now(self) -> float:
+        return self.time
+
+    async def sleep(self, seconds: float) -> None:
+        self.time += seconds
+        await asyncio.sleep(0)
+
+
+class Rotating(Signer):
+    """Signs each request at once, for an hour from the clock's time; or refuses all."""
+
+    def __init__(self, clock: Moving) -> None:
+        super().__init__()
+        self.clock = clock
+        self.times: list[float] = []
+        self.away = False
+
+    async def __call__(self, request: Request) -> Response:
+        if self.away:
+            raise ConnectionError("away")
+        self.looks = 1
+        if request.method == "POST":
+            self.times.append(self.clock.now())
+        return await super().__call__(request)
+
+    def _decided(self) -> dict[str, object]:
+        spec = self.stored["spec"]
+        assert isinstance(spec, dict)
+        wanted = parse_request(base64.b64decode(spec["request"]))
+        leaf = Leaf(wanted.user.name, wanted.user.groups, lifetime=timedelta(hours=1))
+        pem = certificate_pem(sign(AUTHORITY, leaf, wanted.key, self.clock.now()))
+        return {"certificate": base64.b64encode(pem).decode()}
+
+
+class Reloads:
+    """Counts."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    def reload(self) -> None:
+        self.count += 1
+
+
+def rotating(folder: Path) -> tuple[Moving, Rotating, Reloads, bootstrap.ClientRotation]:
+    clock = Moving()
+    signer, reloads = Rotating(clock), Reloads()
+    pem, key = issue(AUTHORITY, Leaf("system:node:n1", lifetime=timedelta(hours=1)), EPOCH)
+    pair = bootstrap.store(folder, "kubelet-client", pem + key, EPOCH)
+    path = folder / "kubelet.conf"
+    bootstrap.write_kubeconfig(path, kubeconfig.Cluster(server="https://192.0.2.9:6443"), pair)
+    wanted = Wanted(bootstrap.CLIENT_SIGNER, "n1")
+    connection = cast(bootstrap.NodeConnection, reloads)
+    client = Client(signer, clock=clock)
+    return clock, signer, reloads, bootstrap.ClientRotation(path, connection, client, wanted, folder)
+
+
+async def test_the_client_certificate_is_replaced_each_time_it_is_due(tmp_path: Path) -> None:
+    clock, signer, reloads, rotation = rotating(tmp_path)
+    task = asyncio.create_task(rotation.run())
+    while clock.now() < EPOCH + 4 * 3600:
+        await asyncio.sleep(0)
+    task.cancel()
+    assert reloads.count == len(signer.times) == 5
+    lives = [after - before for before, after in pairwise(signer.times)]
+    assert all(2700 < life < 3000 for life in lives)
+    current = (tmp_path / "kubelet-client-current.pem").read_bytes()
+    assert bootstrap.life_of(current).end > clock.now()
+
+
+async def test_a_certificate_that_cannot_be_renewed_ends_the_kubelet_only_when_it_is_long_over(tmp_path: Path) -> None:
+    clock, signer, reloads, rotation = rotating(tmp_path)
+    signer.away = True
+    with pytest.raises(BootstrapError, match="has ended and could not be renewed"):
+        await rotation.run()
+    assert EPOCH + 3600 + 300 < clock.now() < EPOCH + 3600 + 400
+    assert reloads.count == 0
+
+
+async def test_a_serving_certificate_that_was_lost_is_made_anew(tmp_path: Path) -> None:
+    clock = Moving()
+    serving = bootstrap.ServingCertificate(None, WANTED, tmp_path, clock)
+    renewed: list[float] = []
+    task = asyncio.create_task(serving.run(lambda: renewed.append(clock.now())))
+    await serving.ready.wait()
+    serving.file.unlink()
+    while not renewed:
+        await asyncio.sleep(0)
+    task.cancel()
+    assert bootstrap.usable(serving.file, clock.now())
