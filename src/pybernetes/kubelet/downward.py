@@ -92,8 +92,9 @@ def resource_value(
     limits, requests = container.resources.limits, container.resources.requests
     text = limits.get(name, "") if kind == "limits" else requests.get(name, "")
     if not text and kind == "limits":
-        # Without a limit of its own a container may use what the node has.
-        text = node.allocatable.get(name, "0")
+        # Without a limit of its own a container may use what its Pod may (KEP-2837), else what the node has.
+        whole = pod.spec.resources.limits if pod.spec.resources is not None else {}
+        text = whole.get(name) or node.allocatable.get(name, "0")
     quantity = parse(text or "0")
     divisor = parse(selector.divisor or "0") or parse("1")
     return str(-(-quantity.nanos // divisor.nanos))

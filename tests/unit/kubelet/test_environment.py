@@ -166,3 +166,11 @@ async def test_an_env_file_that_cannot_be_used_is_an_error(tmp_path: Path) -> No
             await env_of(from_file(path=path), volumes={"v": tmp_path})
     with pytest.raises(ConfigError, match='cannot find the volume "v" referenced by FileKeyRef'):
         await env_of(from_file())
+
+
+def test_a_container_without_a_limit_has_that_of_its_pod() -> None:
+    whole = core_v1.ResourceRequirements(limits={"cpu": "250m"})
+    wanted = pod(container(), resources=whole)
+    for resource, divisor, value in (("limits.cpu", "1m", "250"), ("limits.memory", "1Mi", "1024")):
+        selector = core_v1.ResourceFieldSelector(resource=resource, divisor=divisor)
+        assert resource_value(wanted, selector, container(), NODE) == value

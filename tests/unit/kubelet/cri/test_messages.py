@@ -7,7 +7,7 @@ from msgspec import Struct
 from msgspec.structs import fields, replace
 
 from pybernetes.kubelet.cri import model as m
-from pybernetes.kubelet.cri.runtime import container_config, sandbox_config
+from pybernetes.kubelet.cri.messages import container_config, sandbox_config
 
 REF = m.PodRef("ns", "web", "uid")
 SANDBOX = m.SandboxSpec(REF, 1, "web", "/log", "/parent", {}, {})
