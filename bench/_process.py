@@ -32,6 +32,8 @@ class ProcessNode(NodeUnderTest):
         self.process: subprocess.Popen[bytes] | None = None
         self.more: dict[str, object] = {}
         """More of the KubeletConfiguration, in the file's words."""
+        self.standalone = False
+        """Without --kubeconfig."""
         self.command_prefix: tuple[str, ...] = ()
         """What runs the kubelet (`faketime`...); empty: it runs itself."""
         self._server: HttpServer | None = None
@@ -60,7 +62,9 @@ class ProcessNode(NodeUnderTest):
 
     def _spawn(self) -> "subprocess.Popen[bytes]":
         self._write()
-        flags = ["--config", f"{self.folder}/config.yaml", "--kubeconfig", f"{self.folder}/kubelet.conf"]
+        flags = ["--config", f"{self.folder}/config.yaml"]
+        if not self.standalone:
+            flags += ["--kubeconfig", f"{self.folder}/kubelet.conf"]
         flags += ["--root-dir", f"{self.folder}/kubelet", "--hostname-override", NODE, "--node-ip", "127.0.0.1"]
         script = "import sys; from pybernetes.cmd.kubelet import main; main(sys.argv[1:])"
         with (self.folder / "kubelet.log").open("ab") as log:

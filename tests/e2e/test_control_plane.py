@@ -85,6 +85,9 @@ def test_a_changed_manifest_upgrades_a_component(up: Up, taken_away: Path):
             ready = any(c["type"] == "Ready" and c["status"] == "True" for c in now["status"].get("conditions", ()))
             if ready and now["metadata"]["annotations"]["kubernetes.io/config.hash"] != before:
                 assert "--v=4" in now["spec"]["containers"][0]["command"]
+                assert "Container started" in up.kubectl(
+                    "describe", "pod", "-n", "kube-system", "kube-scheduler-master"
+                )
                 return
         waiting.wait(0.1)
     raise AssertionError("the changed scheduler did not come")

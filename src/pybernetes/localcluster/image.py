@@ -117,20 +117,35 @@ class Layer:
 
 
 @dataclass(frozen=True)
+class Blob:
+    """Bytes that are somewhere else: a layer that whoever imports the archive has already."""
+
+    digest: str
+    size: int
+
+
+@dataclass(frozen=True)
 class Built:
     """An image in an archive: what it is called and its manifest's digest (an imageID ends with it)."""
 
     archive: Path
     reference: str
     digest: str
+    layers: tuple[Blob, ...] = ()
+    """As they are in the archive, compressed or not."""
 
 
 def write_archive(
-    target: Path, reference: str | Sequence[str], layers: Sequence[bytes], config: ImageConfig, *, compress: bool = True
+    target: Path,
+    reference: str | Sequence[str],
+    layers: Sequence[bytes | Blob],
+    config: ImageConfig,
+    *,
+    compress: bool = True,
 ) -> Built:
     """Writes an OCI layout as a tar that containerd imports under `reference`, or under each of several.
 
-    What is not compressed is larger and much faster at both ends.
+    What is not compressed is larger and much faster at both ends; only such layers may be Blobs, which are left out.
     """
     architecture = _ARCHITECTURES.get(platform.machine(), platform.machine())
     blobs: dict[str, bytes] = {}
@@ -146,15 +161,22 @@ def write_archive(
                 "architecture": architecture,
                 "os": "linux",
                 "config": config.wire(),
-                "rootfs": {"type": "layers", "diff_ids": [sha256(layer) for layer in layers]},
+                "rootfs": {
+                    "type": "layers",
+                    "diff_ids": [layer.digest if isinstance(layer, Blob) else sha256(layer) for layer in layers],
+                },
             }
         ),
         CONFIG_TYPE,
     )
-    if compress:
-        packed = [blob(gzip.compress(layer, compresslevel=6, mtime=0), LAYER_TYPE) for layer in layers]
-    else:
-        packed = [blob(layer, PLAIN_LAYER_TYPE) for layer in layers]
+    packed: list[dict[str, Any]] = []
+    for layer in layers:
+        if isinstance(layer, Blob):
+            packed.append({"mediaType": PLAIN_LAYER_TYPE, "digest": layer.digest, "size": layer.size})
+        elif compress:
+            packed.append(blob(gzip.compress(layer, compresslevel=6, mtime=0), LAYER_TYPE))
+        else:
+            packed.append(blob(layer, PLAIN_LAYER_TYPE))
     manifest = blob(
         _json({"schemaVersion": 2, "mediaType": MANIFEST_TYPE, "config": config_descriptor, "layers": packed}),
         MANIFEST_TYPE,
@@ -177,7 +199,7 @@ def write_archive(
     }
     contents |= {f"blobs/sha256/{digest[7:]}": data for digest, data in blobs.items()}
     _write_tar(target, contents)
-    return Built(target, names[0], str(manifest["digest"]))
+    return Built(target, names[0], str(manifest["digest"]), tuple(Blob(p["digest"], p["size"]) for p in packed))
 
 
 def full_reference(reference: str) -> str:

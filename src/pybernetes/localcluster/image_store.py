@@ -18,9 +18,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import msgspec
+
 from pybernetes.localcluster import system_image
 from pybernetes.localcluster.containerd import PAUSE_IMAGE, write_pause_archive
 from pybernetes.localcluster.errors import LocalClusterError
+from pybernetes.localcluster.image import Blob
 
 log = logging.getLogger(__name__)
 
@@ -28,7 +31,9 @@ CACHE = Path("/var/cache/pybernetes")
 """May be removed at any time: what nodes have of it stays with them."""
 _DATABASES = ("io.containerd.metadata.v1.bolt/meta.db", "io.containerd.snapshotter.v1.overlayfs/metadata.db")
 """What containerd writes in place: copied."""
-_PATIENCE = 60.0
+KEPT = 8
+"""So many states stay in the cache, which share what is below Pybernetes: several installations may live on one machine."""
+_PATIENCE = 120.0
 _CONFIG = """\
 version = 2
 root = "{folder}/root"
@@ -48,7 +53,7 @@ disabled_plugins = [
 
 
 class ImageStore:
-    """The images of this installation: one folder in the cache for each state of it, and no older ones."""
+    """The images of this installation: a folder in the cache for each state of it, the last few of them."""
 
     def __init__(self, folder: Path = CACHE / "images") -> None:
         self._folder = folder
@@ -101,9 +106,8 @@ class ImageStore:
                     _copied(source, near / source.name)
                 source = near / source.name
             _copied(source, disk, "--link")
-            for name in _DATABASES:
-                (disk / name).unlink()
-                shutil.copyfile(source / name, disk / name)
+            _own_databases(source, disk)
+            os.utime(self._place())
         return True
 
     def _place(self, plan: system_image.Plan | None = None) -> Path:
@@ -123,25 +127,70 @@ class ImageStore:
             yield
 
     def _make(self, plan: system_image.Plan, place: Path) -> None:
-        for old in (
-            self._folder.iterdir()
-        ):  # of an installation that has changed since, or half made; links keep what nodes have
-            if old.is_dir():
-                shutil.rmtree(old)
         began = time.monotonic()
         work = self._folder / ".making"
+        shutil.rmtree(work, ignore_errors=True)
         work.mkdir()
         try:
-            system_image.build(work / "system.tar", plan)
-            write_pause_archive(work / "pause.tar")
-            _import(work, ("pause.tar", "system.tar"))
+            layers = self._fill(plan, work)
+            record = _Record(plan.base_key(), layers)
+            place.with_suffix(".json").write_bytes(msgspec.json.encode(record))
             shutil.rmtree(work / "root/io.containerd.grpc.v1.introspection", ignore_errors=True)  # each has its own
             (work / "root").rename(place)
+            self._forget_old(place)
         except OSError as error:
             raise LocalClusterError(f"cannot make the images of the control plane: {error}") from error
         finally:
             shutil.rmtree(work, ignore_errors=True)
         log.info("made the images of the control plane folder=%s seconds=%.1f", place, time.monotonic() - began)
+
+    def _fill(self, plan: system_image.Plan, work: Path) -> tuple[Blob, ...]:
+        """Makes the disk, on top of an older one whose lower layers are the same where there is one."""
+        older = self._like(plan.base_key())
+        if older is not None:
+            place, base = older
+            try:
+                _copied(place, work / "root", "--link")
+                _own_databases(place, work / "root")
+                built = system_image.build(work / "system.tar", plan, base)
+                _import(work, ("system.tar",))
+                return built.layers[: len(base)]
+            except LocalClusterError as error:
+                log.warning("cannot go on from older images, making all anew error=%s", error)
+                shutil.rmtree(work / "root", ignore_errors=True)
+        built = system_image.build(work / "system.tar", plan)
+        write_pause_archive(work / "pause.tar")
+        _import(work, ("pause.tar", "system.tar"))
+        return built.layers[:2]
+
+    def _like(self, base_key: str) -> tuple[Path, tuple[Blob, ...]] | None:
+        for place in self._places():
+            try:
+                record = msgspec.json.decode(place.with_suffix(".json").read_bytes(), type=_Record)
+            except (OSError, msgspec.MsgspecError):
+                continue
+            if record.base_key == base_key:
+                return place, record.layers
+        return None
+
+    def _places(self) -> list[Path]:
+        """Finished disks, the last used first."""
+        found = [entry for entry in self._folder.iterdir() if entry.is_dir() and not entry.name.startswith(".")]
+        return sorted(found, key=lambda place: -place.stat().st_mtime)
+
+    def _forget_old(self, newest: Path) -> None:
+        """Links keep what nodes have."""
+        others = [place for place in self._places() if place != newest]
+        for place in others[KEPT - 1 :]:
+            shutil.rmtree(place)
+            place.with_suffix(".json").unlink(missing_ok=True)
+
+
+class _Record(msgspec.Struct, frozen=True):
+    """What a finished disk was made of."""
+
+    base_key: str
+    layers: tuple[Blob, ...]
 
 
 def _import(folder: Path, archives: tuple[str, ...]) -> None:
@@ -160,6 +209,9 @@ def _import(folder: Path, archives: tuple[str, ...]) -> None:
             done = _ctr(folder, "images", "import", str(folder / archive))
             if done.returncode:
                 raise LocalClusterError(f"cannot import the images of the control plane: {done.stderr.strip()}")
+        # An image that is removed lets containerd collect what an older image left, before it ends
+        _ctr(folder, "images", "tag", PAUSE_IMAGE, "localhost/none:none")
+        _ctr(folder, "images", "rm", "--sync", "localhost/none:none")
     finally:
         process.send_signal(signal.SIGTERM)
         try:
@@ -181,6 +233,13 @@ def _wait(process: "subprocess.Popen[bytes]", folder: Path) -> None:
 def _ctr(folder: Path, *words: str) -> "subprocess.CompletedProcess[str]":
     command = ["ctr", "--address", f"{folder}/c.sock", "--namespace", "k8s.io", *words]
     return subprocess.run(command, capture_output=True, text=True, check=False, timeout=_PATIENCE)
+
+
+def _own_databases(source: Path, disk: Path) -> None:
+    """Bytes in the place of links: containerd writes them."""
+    for name in _DATABASES:
+        (disk / name).unlink()
+        shutil.copyfile(source / name, disk / name)
 
 
 def _copied(source: Path, target: Path, *flags: str) -> None:

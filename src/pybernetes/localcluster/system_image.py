@@ -22,7 +22,16 @@ from pathlib import Path, PurePosixPath
 
 from pybernetes import KUBERNETES_VERSION
 from pybernetes.localcluster.errors import MissingRequirement
-from pybernetes.localcluster.image import BUSYBOX, PATH_ENV, Built, ImageConfig, Layer, busybox_layer, write_archive
+from pybernetes.localcluster.image import (
+    BUSYBOX,
+    PATH_ENV,
+    Blob,
+    Built,
+    ImageConfig,
+    Layer,
+    busybox_layer,
+    write_archive,
+)
 
 NAMES = (
     *(
@@ -64,15 +73,22 @@ class Plan:
     scripts: Mapping[str, str]
     """Path to text of what is made here."""
 
+    def base_key(self) -> str:
+        """Changes when any file below Pybernetes does (its size or time), or what this program makes of them."""
+        return _stamp(str(_FORMAT), {**self.base, "busybox": BUSYBOX, "libraries": _LOADER_CACHE})
+
     def fingerprint(self) -> str:
-        """Changes when any file does (its size or time), or what this program makes of them."""
-        digest = hashlib.sha256(json.dumps([sorted(self.scripts.items()), NAMES, _FORMAT]).encode())
-        others = [("busybox", BUSYBOX), ("libraries", _LOADER_CACHE)]
-        for path, source in (*sorted(self.base.items()), *sorted(self.own.items()), *others):
-            if source.exists():
-                status = source.stat()
-                digest.update(f"{path}\0{status.st_size}\0{status.st_mtime_ns}\0".encode())
-        return digest.hexdigest()[:32]
+        """The same for the whole image."""
+        return _stamp(json.dumps([self.base_key(), sorted(self.scripts.items()), NAMES]), self.own)
+
+
+def _stamp(said: str, files: Files) -> str:
+    digest = hashlib.sha256(said.encode())
+    for path, source in sorted(files.items()):
+        if source.exists():
+            status = source.stat()
+            digest.update(f"{path}\0{status.st_size}\0{status.st_mtime_ns}\0".encode())
+    return digest.hexdigest()[:32]
 
 
 _FORMAT = 1
@@ -96,11 +112,16 @@ def plan() -> Plan:
     return Plan(base, own, _scripts())
 
 
-def build(archive: Path, wanted: Plan | None = None) -> Built:
-    """Writes the image as an OCI archive under all its names. Raises LocalClusterError."""
+def build(archive: Path, wanted: Plan | None = None, base: Sequence[Blob] = ()) -> Built:
+    """Writes the image as an OCI archive under all its names. Raises LocalClusterError.
+
+    `base`: its first two layers, where whoever imports the archive has them.
+    """
     wanted = wanted or plan()
-    base = {**wanted.base, **_libraries(wanted.base)}
-    layers = [busybox_layer(), _layer(base, {}), _layer(wanted.own, wanted.scripts)]
+    layers: list[bytes | Blob] = [*base]
+    if not base:
+        layers += [busybox_layer(), _layer({**wanted.base, **_libraries(wanted.base)}, {})]
+    layers.append(_layer(wanted.own, wanted.scripts))
     config = ImageConfig(
         env=(f"PATH=/{_HOME}/bin:{PATH_ENV}", "LANG=C.UTF-8", "PYTHONDONTWRITEBYTECODE=1", "PYTHONUNBUFFERED=1"),
         labels={

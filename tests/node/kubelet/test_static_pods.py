@@ -5,13 +5,16 @@ import json
 from pathlib import Path
 
 import pytest
-from bench._containerd import IMAGE
-from bench._node import NodeUnderTest, gone, running
+from bench._containerd import IMAGE, OwnContainerd
+from bench._node import NodeUnderTest, gone, running, serving
+from bench._process import ProcessNode
 from tests.node.cri import until
 
 from pybernetes.api.objects import Key
 from pybernetes.api.types import core_v1
 from pybernetes.kubelet.cri.model import State
+from pybernetes.wire.http import Request, Response
+from pybernetes.wire.server import HttpServer
 
 pytestmark = pytest.mark.root
 
@@ -19,13 +22,17 @@ MIRROR = "web-n1"
 STOPPED_LATE = "trap 'sleep 0.3; exit 0' TERM; while :; do sleep 0.05; done"
 
 
-def write(one: NodeUnderTest, name: str, script: str, **metadata: object) -> Path:
-    """A manifest of one container, written as kubeadm does: beside its place, then renamed."""
+def manifest(name: str, script: str) -> dict[str, object]:
+    """A Pod of one container."""
     container = {"name": "c", "image": IMAGE, "command": ["sh", "-c", script]}
     spec = {"hostNetwork": True, "terminationGracePeriodSeconds": 5, "containers": [container]}
-    pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, **metadata}, "spec": spec}
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name}, "spec": spec}
+
+
+def write(one: NodeUnderTest, name: str, script: str) -> Path:
+    """A manifest, written as kubeadm does: beside its place, then renamed."""
     fresh = one.manifests / f".{name}.yaml"
-    fresh.write_text(json.dumps(pod))
+    fresh.write_text(json.dumps(manifest(name, script)))
     return fresh.rename(one.manifests / f"{name}.yaml")
 
 
@@ -113,3 +120,47 @@ async def test_a_manifest_that_changed_while_no_kubelet_ran_ends_the_old_pod_fir
     await one.start_kubelet()
     second = await one.until(MIRROR, lambda p: running(p) and p is not None and hash_of(p) != hash_of(first))
     assert await running_uids(one) == {hash_of(second)}
+
+
+async def test_without_a_kubeconfig_static_pods_run_alone_from_files_and_from_a_url(
+    containerd: OwnContainerd, tmp_path: Path
+) -> None:
+    items = [manifest("far", "sleep 1000")]
+
+    async def answer(request: Request) -> Response:
+        if request.headers.get("x-asked-by") != "kubelet":
+            return Response(403)
+        return Response(200, body=json.dumps({"apiVersion": "v1", "kind": "PodList", "items": items}).encode())
+
+    async def names() -> set[str]:
+        return {c.pod.name for c in await one.runtime.containers() if c.state == State.RUNNING}
+
+    one = ProcessNode(tmp_path, containerd)
+    one.standalone = True
+    server = HttpServer(answer)
+    await server.start("127.0.0.1", 0)
+    one.more = {
+        "staticPodPath": str(one.manifests),
+        "staticPodURL": f"http://127.0.0.1:{server.port}/pods?node=n1",
+        "staticPodURLHeader": {"x-asked-by": ["kubelet"]},
+        "httpCheckFrequency": "100ms",
+    }
+    async with serving(one):
+        try:
+            file = write(one, "near", "sleep 1000")
+            await one.start_kubelet()
+
+            async def both() -> bool:
+                return await names() == {"near-n1", "far-n1"}
+
+            await until(both, "both Pods run")
+            items.clear()
+            file.unlink()
+
+            async def none() -> bool:
+                return await names() == set()
+
+            await until(none, "both Pods have ended")
+        finally:
+            await one.kill_kubelet()
+            await server.stop()

@@ -3,6 +3,7 @@
 import importlib.util
 import io
 import json
+import os
 import sys
 import tarfile
 from pathlib import Path
@@ -92,6 +93,22 @@ def test_python_is_compiled_ahead_and_libraries_come_along(small: system_image.P
     assert module.ANSWER == 42
 
 
+@pytest.mark.skipif(not BUSYBOX.exists(), reason="needs busybox")
+def test_layers_that_the_importer_has_are_left_out_of_the_archive(small: system_image.Plan, tmp_path: Path) -> None:
+    whole = system_image.build(tmp_path / "whole.tar", small)
+    short = system_image.build(tmp_path / "short.tar", small, whole.layers[:2])
+    assert short.digest == whole.digest
+    with tarfile.open(short.archive) as archive:
+        names = archive.getnames()
+    assert [f"blobs/sha256/{layer.digest[7:]}" in names for layer in short.layers] == [False, False, True]
+
+
+def test_own_files_do_not_change_the_key_of_what_is_below(small: system_image.Plan) -> None:
+    before = small.base_key()
+    next(iter(small.own.values())).write_text("ANSWER = 43\n")
+    assert small.base_key() == before
+
+
 # -- image_store ------------------------------------------------------------------------------------------------------
 
 
@@ -125,6 +142,17 @@ def test_a_disk_that_is_there_stays(store: image_store.ImageStore, tmp_path: Pat
     (there / "content/blob").write_text("mine")
     store.give(there, tmp_path / "near")
     assert (there / "content/blob").read_text() == "mine"
+
+
+def test_only_the_last_used_states_stay(store: image_store.ImageStore, tmp_path: Path) -> None:
+    for number in range(image_store.KEPT + 3):
+        made = disk(tmp_path / "cache" / f"old-{number}")
+        made.with_suffix(".json").write_text("{}")
+        os.utime(made, (number, number))
+    store._forget_old(tmp_path / "cache" / "key")
+    left = {entry.name for entry in (tmp_path / "cache").iterdir() if entry.is_dir()}
+    assert left == {"key", *(f"old-{number}" for number in range(4, image_store.KEPT + 3))}
+    assert not (tmp_path / "cache" / "old-0.json").exists()
 
 
 async def test_images_that_are_there_are_not_made_again(

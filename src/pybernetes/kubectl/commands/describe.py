@@ -60,7 +60,8 @@ async def _events(session: Session, obj: Object) -> list[Object]:
     namespace = metadata.get("namespace", "")
     path = f"/api/v1/namespaces/{namespace}/events" if namespace else "/api/v1/events"
     named = f"involvedObject.name={metadata['name']}"
-    uids = [metadata.get("uid", "")]
+    # The kubelet tells of a static Pod by the static Pod's uid, which its mirror names
+    uids = [(metadata.get("annotations") or {}).get("kubernetes.io/config.mirror") or metadata.get("uid", "")]
     if not namespace:
         uids.append(metadata["name"])  # events of Nodes by kubelets carry the name as uid
     found: list[Object] = []
