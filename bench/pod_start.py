@@ -9,15 +9,18 @@ import asyncio
 import os
 import tempfile
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 from msgspec import Struct
 
 from bench import Benchmark, Row, SkipBenchmark
 from bench._containerd import IMAGE, OwnContainerd, missing
-from bench._node import NodeUnderTest, gone, node, running
+from bench._node import NodeUnderTest, node, running
 from pybernetes.api.objects import Key
+from pybernetes.api.types import core_v1
+from pybernetes.client.informer import Informers
 from pybernetes.kubelet.cri import model as m
 from pybernetes.kubelet.settings import Settings
 
@@ -97,16 +100,56 @@ async def _raw(made: NodeUnderTest, count: int) -> Times:
     return Times(started - began, stopped - started)
 
 
-async def _through(made: NodeUnderTest, count: int) -> Times:
-    names = [f"pod-{n}" for n in range(count)]
+class Eyes:
+    """Sees through a watch which Pods are Ready: asking over and over would take the kubelet's CPU."""
+
+    def __init__(self, made: NodeUnderTest) -> None:
+        self.ready: set[str] = set()
+        self.there: set[str] = set()
+        self._news = asyncio.Event()
+        self.informers = Informers(made.client)
+        self.informers.of(core_v1.Pod).on_change(self._changed)
+
+    def _changed(self, old: core_v1.Pod | None, new: core_v1.Pod | None) -> None:
+        pod = new or old
+        assert pod is not None
+        name = pod.metadata.name
+        (self.there.discard if new is None else self.there.add)(name)
+        (self.ready.add if running(new) else self.ready.discard)(name)
+        self._news.set()
+
+    async def until(self, holds: Callable[[], bool]) -> None:
+        """Waits for something to hold of the Pods."""
+        async with asyncio.timeout(120):
+            while not holds():
+                self._news.clear()
+                await self._news.wait()
+
+
+@asynccontextmanager
+async def watched(made: NodeUnderTest) -> AsyncIterator[Eyes]:
+    """Eyes that are open."""
+    eyes = Eyes(made)
+    task = asyncio.create_task(eyes.informers.run(), name="eyes")
+    try:
+        await eyes.informers.synced()
+        yield eyes
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+
+
+async def _through(made: NodeUnderTest, eyes: Eyes, count: int) -> Times:
+    names = {f"pod-{n}" for n in range(count)}
     began = time.perf_counter()
     for name in names:
         await made.create(name, *COMMAND)
-    await asyncio.gather(*(made.until(name, running, 120) for name in names))
+    await eyes.until(lambda: names <= eyes.ready)
     started = time.perf_counter()
     for name in names:
         await made.pods.delete(Key("default", name), grace=GRACE)
-    await asyncio.gather(*(made.until(name, gone, 120) for name in names))
+    await eyes.until(lambda: not names & eyes.there)
     stopped = time.perf_counter()
     await made.emptied()  # what is removed after the Pod has gone must not slow the next round
     return Times(started - began, stopped - started)
@@ -123,11 +166,11 @@ async def _measure() -> list[Row]:
         containerd = OwnContainerd(Path(folder) / "containerd", f"pybernetes-bench-{os.getpid()}")
         containerd.start()
         try:
-            async with node(Path(folder), containerd) as made:
+            async with node(Path(folder), containerd) as made, watched(made) as eyes:
                 await _raw(made, 1)
-                await _through(made, 1)
+                await _through(made, eyes, 1)
                 for count, rounds in COUNTS.items():
-                    pairs = [(await _raw(made, count), await _through(made, count)) for _ in range(rounds)]
+                    pairs = [(await _raw(made, count), await _through(made, eyes, count)) for _ in range(rounds)]
                     what = "one Pod" if count == 1 else f"{count} Pods at once"
                     floors, figures = [pair[0] for pair in pairs], [pair[1] for pair in pairs]
                     for part in ("start", "stop"):

@@ -168,6 +168,14 @@ class MemoryRuntime:
         await self._answer()
         return [c for c in self._containers.values() if uid in ("", c.pod.uid)]
 
+    async def sandbox(self, known: m.Sandbox) -> m.Sandbox | None:
+        await self._answer()
+        return self._sandboxes.get(known.id)
+
+    async def container(self, known: m.Container) -> m.Container | None:
+        await self._answer()
+        return self._containers.get(known.id)
+
     async def run_sandbox(self, spec: m.SandboxSpec) -> str:
         made = m.Sandbox(self._id("s"), spec.pod, spec.attempt, True, self.clock.now(), ("10.0.0.1",))
 

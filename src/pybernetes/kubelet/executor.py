@@ -7,11 +7,11 @@ import asyncio
 import logging
 import shutil
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal, Protocol, TypeAlias, cast
+from typing import Any, Literal, Protocol, TypeAlias, TypeVar, cast
 
 from msgspec.structs import replace
 
@@ -44,6 +44,7 @@ from pybernetes.kubelet.worker import ActionFailed, PodWorker
 
 log = logging.getLogger(__name__)
 
+T = TypeVar("T")
 Kind: TypeAlias = Literal["Normal", "Warning"]
 _LEAST_STOP = 2.0
 """Seconds that TERM gets even when the preStop hook has used up the whole grace."""
@@ -148,9 +149,12 @@ class Executor:
         spec = await self._sandbox_spec(worker, pod, attempt)
         async with self._starts.take(_SANDBOX):
             try:
-                await let_finish(self._tools.runtime.run_sandbox(spec))
+                id = await let_finish(self._tools.runtime.run_sandbox(spec))
             except m.RuntimeRefused as refused:
                 raise self._no_sandbox(worker, refused.rpc) from None
+        made = m.Sandbox(id, worker.ref, attempt, ready=True, created=self._clock.now())
+        with suppress(m.RuntimeRefused, m.RuntimeUnavailable):  # then the worker looks at all there is
+            worker.learn(await self._tools.runtime.sandbox(made), id)
 
     async def _sandbox_spec(self, worker: PodWorker, pod: core_v1.Pod, attempt: int) -> m.SandboxSpec:
         try:
@@ -167,10 +171,16 @@ class Executor:
         return ActionFailed("FailedCreatePodSandBox", message, most=15.0)
 
     async def _stop_sandbox(self, worker: PodWorker, action: act.Action) -> None:
-        await self._tools.runtime.stop_sandbox(cast(act.StopSandbox, action).sandbox)
+        id = cast(act.StopSandbox, action).sandbox
+        await self._tools.runtime.stop_sandbox(id)
+        known = next((s for s in worker.observed.sandboxes if s.id == id), None)
+        if known is not None:
+            worker.learn(replace(known, ready=False))
 
     async def _remove_sandbox(self, worker: PodWorker, action: act.Action) -> None:
-        await self._tools.runtime.remove_sandbox(cast(act.RemoveSandbox, action).sandbox)
+        id = cast(act.RemoveSandbox, action).sandbox
+        await self._tools.runtime.remove_sandbox(id)
+        worker.learn(None, id)
 
     async def _tear_down(self, worker: PodWorker, _: act.Action) -> None:
         uid = worker.ref.uid
@@ -244,14 +254,36 @@ class Executor:
         worker.took_number(action.container, action.attempt)
         async with self._starts.take(_CREATE):
             try:
-                await self._tools.runtime.create_container(sandbox.id, spec, pod_spec)
+                id = await self._tools.runtime.create_container(sandbox.id, spec, pod_spec)
             except m.RuntimeRefused as refused:
                 worker.gave_back(action.container, action.attempt)
                 self.tell(worker, action.container, "Warning", "Failed", f"Error: {refused.message}")
                 raise ActionFailed("CreateContainerError", refused.message, most=10.0) from None
         self.tell(worker, action.container, "Normal", "Created", "Container created")
+        worker.learn(self._created(worker, action, id, spec))
         worker.actual.pop(action.container, None)
         await self._tools.resizer.applied(worker, pod, frozenset((action.container,)))
+
+    def _created(self, worker: PodWorker, action: act.CreateContainer, id: str, spec: m.ContainerSpec) -> m.Container:
+        return m.Container(
+            id=id,
+            sandbox=action.sandbox,
+            pod=worker.ref,
+            name=action.container,
+            attempt=action.attempt,
+            state=m.State.CREATED,
+            created=self._clock.now(),
+            image=spec.image,
+            restart_delay=action.delay,
+            annotations=spec.annotations,
+        )
+
+    async def _look_at(self, worker: PodWorker, id: str) -> None:
+        """Asks the runtime for one container that an action has changed."""
+        known = next((c for c in worker.observed.containers if c.id == id), None)
+        if known is not None:
+            with suppress(m.RuntimeRefused, m.RuntimeUnavailable):  # then the worker looks at all there is
+                worker.learn(await self._tools.runtime.container(known), id)
 
     async def _start(self, worker: PodWorker, action: act.Action) -> None:
         action = cast(act.StartContainer, action)
@@ -261,6 +293,7 @@ class Executor:
             except m.RuntimeRefused as refused:
                 self.tell(worker, action.container, "Warning", "Failed", f"Error: {refused.message}")
                 raise ActionFailed("RunContainerError", refused.message, most=10.0) from None
+        await self._look_at(worker, action.id)
         self.tell(worker, action.container, "Normal", "Started", "Container started")
         await asyncio.to_thread(self._link_log, worker, action)
         await self._after_start(worker, action)
@@ -296,6 +329,7 @@ class Executor:
         self.tell(worker, action.container, "Normal", "Killing", action.why or f"Stopping container {action.container}")
         grace = await self._before_stop(worker, action)
         await self._tools.runtime.stop_container(action.id, grace)
+        await self._look_at(worker, action.id)
 
     async def _before_stop(self, worker: PodWorker, action: act.StopContainer) -> float:
         """Runs the preStop hook and waits for the container's turn; what is left of the grace. Without grace neither."""
@@ -325,6 +359,7 @@ class Executor:
         id = cast(act.RemoveContainer, action).id
         run = next((c for c in worker.observed.containers if c.id == id), None)
         await self._tools.runtime.remove_container(id)
+        worker.learn(None, id)
         if run is None or not run.log_path:
             return
         try:
@@ -385,14 +420,14 @@ class Executor:
         self._tools.events.event(about, cast(Kind, kind), reason, message)
 
 
-async def let_finish(call: Coroutine[Any, Any, object], patience: float = _PATIENCE) -> None:
+async def let_finish(call: Coroutine[Any, Any, T], patience: float = _PATIENCE) -> T:
     """Awaits a call that must not be called off in the middle: containerd would forget a shim that it has just started.
 
     When the caller is cancelled (the kubelet ends), the call has so many seconds more; the next kubelet finds its work.
     """
     task = asyncio.create_task(call, name="call that must end")
     try:
-        await asyncio.shield(task)
+        return await asyncio.shield(task)
     except asyncio.CancelledError:
         await asyncio.wait({task}, timeout=patience)
         task.cancel()

@@ -154,6 +154,7 @@ class Kubelet:
             settings, runtime, cgroups, self.table.uses, lambda: tuple(self.table.workers.values()), clock
         )
         self._watch = RuntimeWatch(self.table, runtime, cgroups, settings, clock)
+        self.table.in_runtime = self._watch.may_have
         self._rotation = LogRotation(runtime, self.table.running_containers, settings.config, clock)
 
     def _around_resizes(self) -> resize.Around:

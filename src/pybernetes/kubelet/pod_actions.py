@@ -61,6 +61,8 @@ class Observed(Struct, frozen=True):
     """When the kubelet first took up the Pod (status.startTime)."""
     grace: float | None = None
     """Of a Pod that is gone from the API: what is left of its grace."""
+    late: frozenset[str] = frozenset()
+    """Ids of containers that have ended, as is known from elsewhere, but not yet as far as the runtime's lists go."""
     delays: Mapping[str, float] = {}
     """By container name: what its next run would wait, of runs that the runtime may have forgotten."""
     longest_delay: float = 300.0

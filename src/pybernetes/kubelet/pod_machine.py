@@ -444,7 +444,7 @@ def _stop_all(observed: Observed, grace: float, pod: core_v1.Pod | None) -> Iter
         before = _needing(pod, run.name) if pod is not None and grace > 0 else ()
         after = tuple(c.name for c in living if c.name in before)
         yield from _stop(observed, run, grace, after=after, hook=pod is not None)
-    if not living and not starting(observed):
+    if not living and not observed.late and not starting(observed):
         for sandbox in observed.sandboxes:
             if StopSandbox(sandbox.id).key not in observed.done:
                 yield StopSandbox(sandbox.id)
@@ -467,6 +467,7 @@ def _still(observed: Observed) -> bool:
     """Nothing runs and nothing can: no start is under way and every sandbox is stopped."""
     return (
         not starting(observed)
+        and not observed.late
         and not any(c.state in (State.RUNNING, State.UNKNOWN) for c in observed.containers)
         and all(StopSandbox(s.id).key in observed.done for s in observed.sandboxes)
     )
@@ -515,9 +516,8 @@ def _clean(observed: Observed) -> Iterator[Action]:
         return
     if TearDown.name not in observed.done:
         yield TearDown()
-    for run in observed.containers:
-        yield RemoveContainer(run.id)
-    if not observed.containers:
-        yield from (RemoveSandbox(s.id) for s in observed.sandboxes)
+    here = {s.id for s in observed.sandboxes}
+    yield from (RemoveSandbox(id) for id in here)  # with its containers
+    yield from (RemoveContainer(run.id) for run in observed.containers if run.sandbox not in here)
     if not observed.containers and not observed.sandboxes and TearDown.name in observed.done and not observed.busy:
         yield Forget()

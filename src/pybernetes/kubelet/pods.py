@@ -64,6 +64,8 @@ class Pods:
         self.listeners: list[Listener] = []
         self.gone: list[Callable[[str], None]] = []
         """Told of each uid of which nothing is left here."""
+        self.in_runtime: Callable[[str], bool] = lambda uid: True
+        """Whether the runtime may have something of a Pod already."""
         self.complete = asyncio.Event()
         """Every source of Pods has told all it has: what the runtime has beyond that is an orphan."""
         self._parts = parts
@@ -207,6 +209,8 @@ class Pods:
             worker.host_ips = self._settings.node_ips
             worker.allocations = parts.allocations
             worker.longest_delay = self._settings.config.crash_loop_back_off.max_container_restart_period
+            if not self.in_runtime(ref.uid):
+                worker.is_new()
             self.workers[ref.uid] = worker
             self.later(self._work(worker), f"pod {ref}")
         return worker

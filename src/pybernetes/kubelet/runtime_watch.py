@@ -43,7 +43,7 @@ class RuntimeWatch:
         self._settings = settings
         self._clock = clock
         self._owners: dict[str, PodRef] = {}
-        self._states: dict[str, State] = {}
+        self._looked = False
         self.looked = clock.monotonic()
         """When the runtime last told all it has; /healthz goes by it."""
 
@@ -104,16 +104,20 @@ class RuntimeWatch:
         self.looked = self._clock.monotonic()
         metrics.RELIST_SECONDS.observe(self.looked - began)
         metrics.RELIST_INTERVAL.observe(self.looked - before)
-        states = {s.id: State.RUNNING if s.ready else State.EXITED for s in sandboxes}
-        states |= {c.id: c.state for c in containers}
-        owners = {s.id: s.pod for s in sandboxes if s.pod.uid} | {c.id: c.pod for c in containers if c.pod.uid}
-        self._owners = owners
-        changed = {id for id in states.keys() | self._states.keys() if states.get(id) != self._states.get(id)}
-        self._states = states
-        for id in changed:
-            worker = self._worker(id)
-            if worker is not None:
+        states: dict[str, dict[str, State]] = {}
+        for sandbox in sandboxes:
+            states.setdefault(sandbox.pod.uid, {})[sandbox.id] = State.RUNNING if sandbox.ready else State.EXITED
+        for container in containers:
+            states.setdefault(container.pod.uid, {})[container.id] = container.state
+        self._owners = {s.id: s.pod for s in sandboxes if s.pod.uid} | {c.id: c.pod for c in containers if c.pod.uid}
+        self._looked = True
+        for uid, worker in self._pods.workers.items():
+            if worker.states() != states.get(uid, {}):
                 worker.wake()
+
+    def may_have(self, uid: str) -> bool:
+        """Whether there may be something of a Pod in the runtime."""
+        return not self._looked or any(ref.uid == uid for ref in self._owners.values())
 
     async def _sweep(self) -> None:
         """Cgroups, volumes and logs of Pods that neither the runtime nor a source knows. With every relist: a start that

@@ -28,6 +28,7 @@ from pybernetes.kubelet.cri.model import (
     PodRuntime,
     RuntimeRefused,
     RuntimeUnavailable,
+    Sandbox,
     State,
 )
 from pybernetes.kubelet.images.puller import ERR_PULL
@@ -44,6 +45,8 @@ _HOLD = 0.2
 _ENDING, _ENDING_LOOK = 2.0, 0.03
 T = TypeVar("T")
 _OOM_LOOK = 0.1
+_ELSEWHERE = (act.Prepare, act.PullImage, act.TearDown, act.FinalDelete)
+"""Actions that change nothing in the runtime."""
 _TRACELESS = (act.Prepare, act.PullImage, act.StopSandbox, act.TearDown)
 
 
@@ -115,8 +118,8 @@ class PodWorker:
         self._started: float | None = None
         self._seen = clock.monotonic()
         self._exits: dict[str, tuple[float, Exit]] = {}
-        self._late: set[str] = set()
-        """Containers that run as far as the runtime's list knows."""
+        """Ends that the runtime's lists do not show yet."""
+        self._learned = 0
         self._coming_delays: dict[str, float] = {}
         self._ended: dict[str, Container] = {}
         self._news = asyncio.Event()
@@ -167,7 +170,33 @@ class PodWorker:
     def ended(self, container: str, exit: Exit) -> None:
         """The runtime's events say that a container has ended: look until its state says so, too."""
         self._exits[container] = (self.clock.monotonic() + _ENDING, exit)
-        self.wake()
+        self.wake(look=not self.knows(container))
+
+    def states(self) -> dict[str, State]:
+        """Of all sandboxes and containers by id, as last observed."""
+        seen = self.observed
+        sandboxes = {s.id: State.RUNNING if s.ready else State.EXITED for s in seen.sandboxes}
+        return sandboxes | {c.id: c.state for c in seen.containers}
+
+    def is_new(self) -> None:
+        """Nothing of the Pod is in the runtime yet: there is no need to look."""
+        self._look = False
+
+    def learn(self, news: Sandbox | Container | None, id: str = "") -> None:
+        """What an action has made of one sandbox or container; None where nothing is left of the one with that id."""
+        self._learned += 1
+        seen, id = self.observed, id if news is None else news.id
+        sandboxes = [s for s in seen.sandboxes if s.id != id]
+        containers = [c for c in seen.containers if id not in (c.id, c.sandbox if news is None else "")]
+        if isinstance(news, Sandbox):
+            sandboxes.append(news)
+        elif news is not None:
+            containers.append(news)
+            if news.state != State.RUNNING:
+                self._exits.pop(id, None)
+        sandboxes.sort(key=lambda s: -s.created)
+        containers.sort(key=lambda c: (c.name, -c.attempt, -c.created))
+        self.observed = replace(seen, sandboxes=tuple(sandboxes), containers=tuple(containers))
 
     def _with_exits(self, containers: Sequence[Container]) -> tuple[Container, ...]:
         """Runs whose end was announced have ended, even if the runtime's list is not as far yet.
@@ -308,16 +337,7 @@ class PodWorker:
                 self._started = self.clock.now()
         # Before the runtime is asked: an action that ends while it answers must not look as if it had never been.
         busy, done, failures = frozenset(self._busy), frozenset(self._done), dict(self._failures)
-        sandboxes, containers = self.observed.sandboxes, self.observed.containers
-        if self._look:
-            # Asking the runtime costs more than deciding: news of the API alone is no reason for it.
-            self._look = False
-            found = await asyncio.gather(self._runtime.sandboxes(self.ref.uid), self._runtime.containers(self.ref.uid))
-            sandboxes, containers = tuple(found[0]), self._with_exits(found[1])
-            self._late = {c.id for c in found[1] if c.state == State.RUNNING}
-        for run in containers:
-            if run.state == State.EXITED and run.id not in self._messages:
-                self._messages[run.id] = await self._performer.termination_message(self, run)
+        sandboxes, containers = await self._in_runtime()
         for run in reversed(containers):  # of each name the newest last
             self._coming_delays[run.name] = machine.next_delay(run, self.longest_delay)
             if run.state == State.EXITED:
@@ -335,9 +355,31 @@ class PodWorker:
             verdict=self.verdict,
             started=self._started,
             grace=self.grace,
+            late=frozenset(c.id for c in containers if c.id in self._exits and c.state == State.EXITED),
             delays=dict(self._coming_delays),
             longest_delay=self.longest_delay,
         )
+
+    async def _in_runtime(self) -> tuple[tuple[Sandbox, ...], tuple[Container, ...]]:
+        """What there is. Asking the runtime costs more than deciding: news of the API alone is no reason for it."""
+        while True:
+            learned, looked = self._learned, self._look
+            sandboxes, containers = self.observed.sandboxes, self.observed.containers
+            if looked:
+                self._look = False
+                uid = self.ref.uid
+                found = await asyncio.gather(self._runtime.sandboxes(uid), self._runtime.containers(uid))
+                sandboxes, containers = tuple(found[0]), tuple(found[1])
+                running = {c.id for c in containers if c.state == State.RUNNING}
+                self._exits = {id: exit for id, exit in self._exits.items() if id in running}
+            containers = self._with_exits(containers)
+            for run in containers:
+                if run.state == State.EXITED and run.id not in self._messages:
+                    self._messages[run.id] = await self._performer.termination_message(self, run)
+            if learned == self._learned:
+                return sandboxes, containers
+            # An action has ended meanwhile: what it has learned may be newer than what the runtime's list said.
+            self._look = self._look or looked
 
     # -- actions ---------------------------------------------------------------------------------------------------
 
@@ -347,12 +389,14 @@ class PodWorker:
         self._busy[key] = group.create_task(self._perform(action), name=f"{self.ref} {key}")
 
     async def _perform(self, action: Action) -> None:
-        key = action.key
+        key, learned = action.key, self._learned
+        look = True
         try:
             with Guard(f"{self.ref} {key}", quiet=_expected) as guard:
                 await self._performer.perform(self, action)
             if guard.error is None:
                 self._succeeded(action)
+                look = learned == self._learned and not isinstance(action, _ELSEWHERE)
             elif isinstance(guard.error, RuntimeUnavailable):
                 # Not the action's fault: no back-off, and what the status says of the container stays.
                 log.warning("runtime is away pod=%s action=%s error=%s", self.ref, key, guard.error)
@@ -363,7 +407,7 @@ class PodWorker:
                 self._failed(key, ActionFailed("InternalError", str(guard.error)))
         finally:
             self._busy.pop(key, None)
-            self.wake(look=not isinstance(action, act.Prepare | act.PullImage))
+            self.wake(look=look)
 
     def _succeeded(self, action: Action) -> None:
         key = action.key
@@ -448,17 +492,26 @@ class PodWorker:
         return [delay for delay in ends if delay > 0]
 
     def _endings(self) -> list[float]:
-        """When to look again at containers whose end was announced but is not yet seen."""
+        """When to look again at containers whose end was announced, where the runtime's word is waited for."""
+        stopping = {key.split("/")[1] for key in self._busy if key.startswith("stop/")}  # these will say so themselves
+        over = (
+            self.pod is None
+            or machine.terminating(self.pod, self.observed)
+            or machine.finished(self.pod, self.observed)
+        )
         now = self.clock.monotonic()
-        self._exits = {id: (t, exit) for id, (t, exit) in self._exits.items() if id in self._late and t > now}
+        for id, (until, _) in self._exits.items():
+            if id not in stopping and until > now and (over or id not in self.observed.late):
+                self._look = True
+                return [_ENDING_LOOK]
         # The runtime hears of the kernel's kill for want of memory apart from the end, and perhaps after it.
         recent = self.clock.now() - _ENDING
         unsure = any(
             c.exit_code == KILLED and c.reason != OOM_KILLED and c.finished > recent and self._memory_limited(c.name)
             for c in self.observed.containers
         )
-        self._look = self._look or bool(self._exits) or unsure
-        return [_ENDING_LOOK] if self._exits else [_OOM_LOOK] if unsure else []
+        self._look = self._look or unsure
+        return [_OOM_LOOK] if unsure else []
 
     def _around(self) -> Surroundings:
         resources = {**self.allocations.running(self.ref.uid), **self.actual} if self.allocations else {}

@@ -78,6 +78,12 @@ class SlowRuntime:
         await self.go.wait()
         return ""
 
+    async def sandbox(self, known: m.Sandbox) -> m.Sandbox:
+        return known
+
+    async def container(self, known: m.Container) -> m.Container:
+        return known
+
     async def stop_container(self, container: str, grace: float) -> None:
         self.begun.append(f"stop {container} {grace:g}")
 

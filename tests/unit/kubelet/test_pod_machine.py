@@ -322,14 +322,21 @@ def test_a_refused_pod_starts_nothing() -> None:
 def test_a_pod_that_is_gone_leaves_nothing() -> None:
     done = frozenset({"stop-sandbox/s0", "teardown"})
     ended = (run(state=State.EXITED),)
-    assert acts(None, sandboxes=(sandbox(),), containers=ended, done=done) == [act.RemoveContainer("c0")]
-    assert acts(None, sandboxes=(sandbox(),), done=done) == [act.RemoveSandbox("s0")]
+    assert acts(None, sandboxes=(sandbox(),), containers=ended, done=done) == [act.RemoveSandbox("s0")]
+    assert acts(None, containers=ended, done=done) == [act.RemoveContainer("c0")]
     assert acts(None, done=done) == [act.Forget()]
 
 
 def test_a_pod_that_was_removed_by_force_runs_no_hook() -> None:
     stopped = acts(None, sandboxes=(sandbox(),), containers=(run(),), grace=2.0)
     assert stopped == [act.StopContainer("c", "c0", 2.0, hook=False)]
+
+
+def test_a_sandbox_is_not_stopped_before_the_runtime_knows_that_its_containers_have_ended() -> None:
+    ended = (run(state=State.EXITED),)
+    wanted = pod(policy="Never")
+    assert acts(wanted, sandboxes=(sandbox(),), containers=ended, late=frozenset({"c0"})) == []
+    assert acts(wanted, sandboxes=(sandbox(),), containers=ended) == [act.StopSandbox("s0")]
 
 
 def test_a_failed_action_waits_for_its_time() -> None:

@@ -14,6 +14,7 @@ import grpc.aio
 import msgspec
 from cri_api.v1 import api_pb2 as pb
 from cri_api.v1 import api_pb2_grpc as pbg
+from msgspec.structs import replace
 
 from pybernetes.kubelet import metrics
 from pybernetes.kubelet.cri import model as m
@@ -196,6 +197,15 @@ class CriRuntime:
             if detailed is not None:
                 found.append(detailed)
         return sorted(found, key=lambda c: (c.name, -c.attempt, -c.created))
+
+    async def sandbox(self, known: m.Sandbox) -> m.Sandbox | None:
+        """A sandbox that was just made, with its addresses."""
+        return replace(known, ips=await self._sandbox_ips(known.id, known.ready))
+
+    async def container(self, known: m.Container) -> m.Container | None:
+        """A container as it is now; None where it is gone."""
+        self._detailed.pop((known.id, m.State.UNKNOWN), None)
+        return await self._details(replace(known, state=m.State.UNKNOWN))
 
     async def _details(self, brief: m.Container) -> m.Container | None:
         known = self._detailed.get((brief.id, brief.state))
