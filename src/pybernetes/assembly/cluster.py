@@ -276,7 +276,16 @@ def kubeadm_config(address: str) -> str:
         "networking": {"podSubnet": POD_NETWORK, "serviceSubnet": SERVICE_NETWORK},
         "apiServer": {"extraArgs": [{"name": "inherit-sockets-from", "value": door}], "extraVolumes": [volume]},
     }
-    return yaml.safe_dump_all([init, cluster], sort_keys=False)
+    # The machine's swap and the room on its disk are its owner's: a node that shares them neither refuses to start for the
+    # one nor ends Pods for want of the other.
+    kubelet = {
+        "apiVersion": "kubelet.config.k8s.io/v1beta1",
+        "kind": "KubeletConfiguration",
+        "failSwapOn": False,
+        "evictionHard": {"memory.available": "100Mi"},
+        "imageGCHighThresholdPercent": 100,
+    }
+    return yaml.safe_dump_all([init, cluster, kubelet], sort_keys=False)
 
 
 async def until(

@@ -153,6 +153,7 @@ async def test_a_new_node_has_labels_taints_capacity_and_is_ready(api: ApiServer
         assert node.status.allocatable["cpu"].endswith("900m")
         assert node.status.nodeInfo.containerRuntimeVersion == "containerd://1.6.20"
         assert [i.sizeBytes for i in node.status.images] == [3, 2]
+        assert "RestartAllContainersOnContainerExits" in node.status.declaredFeatures
         assert (await w.ready()).status == "True"
         await w.clock.sleep(1)
         assert {"Starting", "NodeHasSufficientMemory", "NodeHasNoDiskPressure"} <= set(await w.events())

@@ -29,6 +29,12 @@ _LOOK = 1.0
 _LOOK_READY = 5.0
 _LIST_IMAGES = 10.0
 _MAX_NAMES = 5
+# What Pods and their updates may need of a node (KEP-5328), by upstream's names; sorted.
+_DECLARED = (
+    "GuaranteedQoSPodCPUResize",
+    "InPlacePodLevelResourcesVerticalScaling",
+    "RestartAllContainersOnContainerExits",
+)
 _MANAGED_ATTACH = "volumes.kubernetes.io/controller-managed-attach-detach"
 _PROVIDED_IP = "alpha.kubernetes.io/provided-node-ip"
 _UNINITIALIZED = core_v1.Taint(
@@ -214,6 +220,7 @@ class NodeReporter:
             images=self._images,
             volumesInUse=tuple(self.volumes_in_use()),
             runtimeHandlers=tuple(_handler(handler) for handler in self.handlers),
+            declaredFeatures=_DECLARED,
             features=core_v1.NodeFeatures(supplementalGroupsPolicy=self.groups_policy),
         )
         return status, changed.events
