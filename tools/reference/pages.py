@@ -106,8 +106,9 @@ def _conformance(held: Mapping[str, str]) -> str:
     for file, names in listed["behaviours"].items():
         lines += ["", f"## {file}", ""]
         lines += [f"- {name}: {held.get(_bare(name), '**open**')}" for name in names]
-    lines += ["", "## Held elsewhere", ""]
-    lines += [f"- {name}: {where}" for name, where in listed["elsewhere"].items()]
+    if listed["elsewhere"]:
+        lines += ["", "## Held elsewhere", ""]
+        lines += [f"- {name}: {where}" for name, where in listed["elsewhere"].items()]
     known = {_bare(name) for name in [*total, *listed["elsewhere"]]}
     lines += _besides(held, known)
     return _MADE + "\n".join(lines) + "\n"

@@ -28,7 +28,8 @@ from pybernetes.localcluster.spec import STATE_DIR
 from pybernetes.wire import channels, websocket
 from pybernetes.wire.http import Headers, Request, Response, Transport, read_body
 
-CLUSTER = "conformance"
+CLUSTER = "conformance-"
+"""Then the process's number: several may be at work on one machine."""
 IMAGES = Path(__file__).parents[2] / "images"
 TAINT = "node-role.kubernetes.io/control-plane"
 Json = dict[str, Any]
@@ -81,15 +82,18 @@ class Place:
         """A new cluster, or the one of CONFORMANCE_CLUSTER; with the images of the tests. Raises LocalClusterError."""
         clock = SystemClock()
         name = os.environ.get("CONFORMANCE_CLUSTER", "")
-        if not name:
-            with contextlib.suppress(LocalClusterError):  # of a run that was killed
-                await managed.down(CLUSTER, STATE_DIR, clock)
-            settings = managed.Settings(CLUSTER, STATE_DIR, nodes=2, simulated=0, api_port=0)
+        own = not name
+        if own:
+            for folder in STATE_DIR.glob(f"{CLUSTER}*"):
+                if not Path("/proc", folder.name.removeprefix(CLUSTER)).exists():  # of a run that was killed
+                    await managed.down(folder.name, STATE_DIR, clock)
+            name = f"{CLUSTER}{os.getpid()}"
+            settings = managed.Settings(name, STATE_DIR, nodes=2, simulated=0, api_port=0)
             await managed.up(settings, Progress(clock), clock)
-        cluster = LocalCluster.open(name or CLUSTER, clock)
+        cluster = LocalCluster.open(name, clock)
         if cluster is None:
             raise LocalClusterError(f"no cluster {name!r}")
-        made = cls(cluster, own=not name)
+        made = cls(cluster, own=own)
         await made._prepare()
         return made
 
@@ -132,7 +136,7 @@ class Place:
         finally:
             await self._connection.aclose()
             if self._own:
-                await managed.down(CLUSTER, STATE_DIR, self.cluster.clock)
+                await managed.down(self.cluster.record.name, STATE_DIR, self.cluster.clock)
             self.cluster.switch.close()
 
     async def _namespace(self, name: str) -> Json | None:
@@ -147,6 +151,7 @@ class Space:
         self.place = place
         self.api = place.api
         self.name = name
+        self._settled = 0
 
     def path(self, plural: str, name: str = "", group: str = "/api/v1") -> str:
         """The path of a collection here, or of one object."""
@@ -180,10 +185,11 @@ class Space:
 
     async def settled(self) -> None:
         """Whatever was made before this is known on all nodes: each has seen a Pod that came after it end."""
+        self._settled += 1
         for node in self.place.nodes:
-            made = pods.pod(f"settled-{node}", pods.container("true"), nodeName=node)
-            await self.create("pods", made)
-            await self.until(f"settled-{node}", finished)
+            name = f"settled-{self._settled}-{node}"
+            await self.create("pods", pods.pod(name, pods.container("true"), nodeName=node))
+            await self.until(name, finished)
 
     # -- Pods ----------------------------------------------------------------------------------------------------------
 
