@@ -27,7 +27,7 @@ from pybernetes.kubelet.cgroups import PodCgroups
 from pybernetes.kubelet.cri import model as m
 from pybernetes.kubelet.environment import ConfigError
 from pybernetes.kubelet.hooks import HookFailed, Hooks
-from pybernetes.kubelet.images.puller import ERR_PULL, ImageError, Puller
+from pybernetes.kubelet.images.puller import ERR_PULL, ImageError, Puller, Tell
 from pybernetes.kubelet.log_links import link_of, make_link, remove_run
 from pybernetes.kubelet.maker import Maker, Place, message_file
 from pybernetes.kubelet.messages import read_message
@@ -225,13 +225,19 @@ class Executor:
             self.tell(worker, action.container, kind, reason, message)
 
         try:
-            worker.images[action.key] = await worker.unless_ending(self._tools.puller.ensure(pod, container, tell))
+            worker.images[action.key] = await worker.unless_ending(self._all_images(pod, container, tell))
         except ImageError as error:
-            raise ActionFailed(error.reason, error.message, first=_PULL_FIRST, most=_PULL_MOST) from None
+            raise _no_image(error) from None
         except (ApiError, OSError) as error:
             if isinstance(error, m.RuntimeUnavailable):
                 raise
             raise ActionFailed(ERR_PULL, str(error), first=_PULL_FIRST, most=_PULL_MOST) from None
+
+    async def _all_images(self, pod: core_v1.Pod, container: core_v1.Container, tell: Tell) -> str:
+        """A container's own image, whose id it is; and those that are volumes of it."""
+        image = await self._tools.puller.ensure(pod, container, tell)
+        await self._tools.volumes.pull(pod, container)
+        return image
 
     async def _create(self, worker: PodWorker, action: act.Action) -> None:
         action = cast(act.CreateContainer, action)
@@ -245,8 +251,8 @@ class Executor:
             )
             spec = await self._maker.container(pod, _spec_of(pod, action.container), action, place)
             pod_spec = await self._maker.same_sandbox(pod, sandbox.attempt)
-        except ImageError as error:  # of an image that is a volume
-            raise ActionFailed(error.reason, error.message, first=_PULL_FIRST, most=_PULL_MOST) from None
+        except ImageError as error:
+            raise _no_image(error) from None
         except (ConfigError, VolumeError, ApiError, OSError) as error:
             message = error.message if isinstance(error, ApiError) else str(error)
             self.tell(worker, action.container, "Warning", "Failed", f"Error: {message}")
@@ -434,6 +440,10 @@ async def let_finish(call: Coroutine[Any, Any, T], patience: float = _PATIENCE) 
         if task.done() and not task.cancelled():
             task.exception()  # taken: nobody is left to hear it
         raise
+
+
+def _no_image(error: ImageError) -> ActionFailed:
+    return ActionFailed(error.reason, error.message, first=_PULL_FIRST, most=_PULL_MOST, image=error.image)
 
 
 def _remove_logs(logs: Path, uid: str) -> None:

@@ -110,9 +110,8 @@ class Kubelet:
         reporter = Reporter(client, clock)
         statuses = Statuses(reporter)
         cgroups = cgroups or PodCgroups(settings.cgroup_root, rules=tree_rules(settings.config))
-        self._volumes = Volumes(settings.root, sources, clock, self.facts, self._warn)
         self._puller = Puller(runtime, sources, clock, _pull_rules(settings))
-        self._volumes.images = ImageVolumes(self._puller, runtime, self._event, clock)
+        self._volumes = self._make_volumes()
         stores = Stores(sources, self._puller, self._volumes, cgroups, self.facts, lambda: self.node.handlers)
         self._allocations = Allocations(settings.root)
         self._resizes = Resizes(self._around_resizes(), clock)
@@ -156,6 +155,12 @@ class Kubelet:
         self._watch = RuntimeWatch(self.table, runtime, cgroups, settings, clock)
         self.table.in_runtime = self._watch.may_have
         self._rotation = LogRotation(runtime, self.table.running_containers, settings.config, clock)
+
+    def _make_volumes(self) -> Volumes:
+        volumes = Volumes(self.settings.root, self._sources, self._clock, self.facts, self._warn)
+        volumes.images = ImageVolumes(self._puller, self.runtime, self._event, self._clock)
+        self.node.volumes_in_use = volumes.in_use
+        return volumes
 
     def _around_resizes(self) -> resize.Around:
         async def save(uid: str) -> None:

@@ -70,7 +70,7 @@ class Maker:
         inspected = await self._inspect(place.image)
         check_not_root(pod, container, inspected)
         ips = self._settings.node_ips if pod.spec.hostNetwork else place.sandbox.ips
-        volumes = await self._stores.volumes.of(pod)
+        volumes = await self._stores.volumes.of(pod, container)
         paths = {name: volume.path for name, volume in volumes.items()}
         environment = Environment(pod, ips, self._stores.node(), self._stores.sources, paths)
         env = await environment.of(container)

@@ -15,6 +15,8 @@ class Failure(Struct, frozen=True):
     message: str
     until: float
     since: float = 0.0
+    image: str = ""
+    """Of an image that could not be pulled and is not the container's own."""
 
 
 class Health(Struct, frozen=True):

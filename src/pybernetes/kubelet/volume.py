@@ -46,7 +46,8 @@ class Mounted(Struct, frozen=True):
 class ImageViews(Protocol):
     """Images as volumes: images/volumes.py."""
 
-    async def view(self, pod: core_v1.Pod, source: core_v1.ImageVolumeSource, key: str) -> HostMount: ...
+    async def pull(self, pod: core_v1.Pod, source: core_v1.ImageVolumeSource) -> str: ...
+    async def view(self, image: str, key: str) -> HostMount: ...
     async def release(self, key: str) -> None: ...
 
 
@@ -62,6 +63,8 @@ class VolumeRequest(Struct, frozen=True):
     node: Facts
     ips: tuple[str, ...] = ()
     images: ImageViews | None = None
+    image: str = ""
+    """The id of the image that was pulled for this volume."""
     counted: Callable[[], None] = lambda: None
     """Is called for each file whose owner is changed."""
 

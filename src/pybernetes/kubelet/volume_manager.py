@@ -7,7 +7,7 @@ blocks. What is below a Pod's folder is removed only after it is unmounted, and 
 import asyncio
 import logging
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -53,6 +53,8 @@ class _PodVolumes:
     def __init__(self) -> None:
         self.lock = asyncio.Lock()
         self.mounted: dict[str, Mounted] = {}
+        self.images: dict[str, str] = {}
+        """Ids of images that are volumes, once they are pulled."""
         self.ips: tuple[str, ...] = ()
         self.failing_since: float | None = None
         self.gone = False
@@ -97,17 +99,22 @@ class Volumes:
             known.failing_since = None
         return known.mounted
 
-    async def of(self, pod: core_v1.Pod) -> Mapping[str, Mounted]:
-        """What to mount, with late volumes; after a restart of the kubelet it is found by setting up what is there.
+    async def pull(self, pod: core_v1.Pod, container: core_v1.Container) -> None:
+        """Makes images present that a container mounts. Raises ImageError, RuntimeUnavailable."""
+        known = self._known.setdefault(pod.metadata.uid, _PodVolumes())
+        for volume in _used(pod, container):
+            if volume.image is not None and self.images is not None:
+                known.images[volume.name] = await self.images.pull(pod, volume.image)
 
-        Raises VolumeError, ImageError.
-        """
+    async def of(self, pod: core_v1.Pod, container: core_v1.Container) -> Mapping[str, Mounted]:
+        """What to mount, with late volumes of that container; after a restart of the kubelet it is found by setting up
+        what is there. Raises VolumeError, ImageError."""
         known = self._known.get(pod.metadata.uid)
         if known is None or any(volume.name not in known.mounted for volume in self._early(pod)):
             await self.set_up(pod)
         known = self._known[pod.metadata.uid]
         async with known.lock:
-            late = [volume for volume in pod.spec.volumes if volume.name not in known.mounted]
+            late = [volume for volume in _used(pod, container) if volume.name not in known.mounted]
             mounted, failed = await self._set_up(pod, late, known.ips)
             known.mounted |= mounted
         for error in failed.values():
@@ -161,7 +168,7 @@ class Volumes:
                 await self.images.release(view_key(uid, name))
         await asyncio.to_thread(_remove, folder, parts[-1:])
 
-    def in_use(self) -> Iterable[str]:
+    def in_use(self) -> Sequence[str]:
         """Unique names of volumes that were attached to the node and are not to be detached: none before CSI."""
         return ()
 
@@ -200,7 +207,7 @@ class Volumes:
         if kind is None:
             text = f'failed to get Plugin from volumeSpec for volume "{volume.name}" err=no volume plugin matched'
             return NotProcessed(text)
-        own = self.pod_folder(pod.metadata.uid)
+        own, known = self.pod_folder(pod.metadata.uid), self._known.get(pod.metadata.uid)
         request = VolumeRequest(
             pod=pod,
             volume=volume,
@@ -211,6 +218,7 @@ class Volumes:
             node=self._node(),
             ips=ips,
             images=self.images,
+            image=known.images.get(volume.name, "") if known is not None else "",
             counted=partial(counter.count, volume.name),
         )
         try:
@@ -257,6 +265,11 @@ class _Counter:
     def count(self, volume: str) -> None:
         self.volume = volume
         self.files += 1
+
+
+def _used(pod: core_v1.Pod, container: core_v1.Container) -> list[core_v1.Volume]:
+    named = {mount.name for mount in container.volumeMounts}
+    return [volume for volume in pod.spec.volumes if volume.name in named]
 
 
 def _said(name: str, error: Exception) -> str:

@@ -62,8 +62,9 @@ class Performer(Protocol):
 class ActionFailed(Exception):
     """An action did not work. It is tried again after `first` seconds, then twice as long each time up to `most`."""
 
-    def __init__(self, reason: str, message: str, *, first: float = 1.0, most: float = 30.0) -> None:
+    def __init__(self, reason: str, message: str, *, first: float = 1.0, most: float = 30.0, image: str = "") -> None:
         super().__init__(message)
+        self.image = image
         self.reason = reason
         self.message = message
         self.first = first
@@ -435,7 +436,7 @@ class PodWorker:
         self._delays[key] = delay
         now = self.clock.now()
         before = self._failures.get(key)
-        self._failures[key] = Failure(failed.reason, failed.message, now + delay, now)
+        self._failures[key] = Failure(failed.reason, failed.message, now + delay, now, failed.image)
         again = before is not None and before.message == failed.message
         log.log(
             logging.DEBUG if again else logging.WARNING,

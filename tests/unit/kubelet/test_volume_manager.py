@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from tests.unit.kubelet.fakes import FakeSources
-from tests.unit.kubelet.pods import pod
+from tests.unit.kubelet.pods import container, pod
 
 from pybernetes.aio.clock import SystemClock
 from pybernetes.aio.simulation import SimulatedClock, run_simulated
@@ -114,8 +114,8 @@ async def test_a_restarted_kubelet_finds_what_is_mounted(volumes: Volumes, tmp_p
     wanted = pod(volumes=(volume("e", emptyDir=EMPTY), volume("h", hostPath=core_v1.HostPathVolumeSource(path="/"))))
     before = await volumes.set_up(wanted)
     again = Volumes(tmp_path, FakeSources(), SystemClock(), Facts)
-    assert await again.of(wanted) == before
-    assert await again.of(wanted) is await again.of(wanted)
+    assert await again.of(wanted, container()) == before
+    assert await again.of(wanted, container()) is await again.of(wanted, container())
 
 
 async def test_what_is_gone_is_torn_down_with_success(volumes: Volumes) -> None:

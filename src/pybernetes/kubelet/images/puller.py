@@ -47,12 +47,13 @@ class PullRules(Struct, frozen=True):
 
 
 class ImageError(Exception):
-    """An image that cannot be used now. `reason` is that of the waiting container."""
+    """An image that cannot be used now. `reason` is that of the waiting container; `image` where it is not its own."""
 
-    def __init__(self, reason: str, message: str) -> None:
+    def __init__(self, reason: str, message: str, image: str = "") -> None:
         super().__init__(message)
         self.reason = reason
         self.message = message
+        self.image = image
 
 
 def policy_of(container: core_v1.Container) -> str:

@@ -25,14 +25,20 @@ class ImageVolumes:
         self._tell = tell
         self._clock = clock
 
-    async def view(self, pod: core_v1.Pod, source: core_v1.ImageVolumeSource, key: str) -> HostMount:
-        """Makes the image present, as its pull policy wants it, and a view of it. Raises ImageError, OSError."""
+    async def pull(self, pod: core_v1.Pod, source: core_v1.ImageVolumeSource) -> str:
+        """Makes the image present, as its pull policy wants it; its id. Raises ImageError, with its name."""
         asked = core_v1.Container(image=source.reference, imagePullPolicy=source.pullPolicy)
-        image = await self._puller.ensure(pod, asked, lambda *event: self._tell(pod, *event))
+        try:
+            return await self._puller.ensure(pod, asked, lambda *event: self._tell(pod, *event))
+        except ImageError as error:
+            raise ImageError(error.reason, error.message, source.reference) from None
+
+    async def view(self, image: str, key: str) -> HostMount:
+        """Of an image that is here. Raises OSError."""
         try:
             return await self._runtime.view(image, key, rfc3339(self._clock.now()))
         except RuntimeRefused as refused:
-            raise OSError(f"image {source.reference}: {refused.message}") from None
+            raise OSError(f"image {image}: {refused.message}") from None
 
     async def release(self, key: str) -> None:
         """Takes a view away that is mounted no more. Raises OSError."""

@@ -262,7 +262,7 @@ def _will_restart(
     for key in (act.PullImage(spec.name, attempt).key, f"create/{spec.name}"):
         failure = observed.failures.get(key)
         if failure is not None:
-            return _failed(_pulled(pod, spec, key), failure, observed.now)
+            return _failed(spec, failure, observed.now)
     until = machine.restart_time(run, observed.now)
     if machine.may_restart(pod, spec, run) and until > observed.now and until > run.finished:
         seconds = round(until - run.finished)
@@ -273,7 +273,7 @@ def _will_restart(
         return core_v1.ContainerStateWaiting(reason="CrashLoopBackOff", message=message)
     failure = observed.failures.get(act.StartContainer(run.name, run.id).key)
     if failure is not None and machine.may_restart(pod, spec, run):
-        return _failed(spec.image, failure, observed.now)
+        return _failed(spec, failure, observed.now)
     return None
 
 
@@ -306,7 +306,7 @@ def _waiting(
     for key in keys:
         failure = observed.failures.get(key)
         if failure is not None:
-            return _failed(_pulled(pod, spec, key), failure, observed.now)
+            return _failed(spec, failure, observed.now)
     if not any(c.name == spec.name for c in pod.spec.initContainers) and not _initialized(pod, seen, observed):
         return core_v1.ContainerStateWaiting(reason="PodInitializing")
     first = pod.spec.initContainers[0].name if pod.spec.initContainers else ""
@@ -314,17 +314,9 @@ def _waiting(
     return core_v1.ContainerStateWaiting(reason="ContainerCreating" if creating else "PodInitializing")
 
 
-def _pulled(pod: core_v1.Pod, spec: core_v1.Container, key: str) -> str:
-    """Which image an action was about: the container's own, or one that it mounts."""
-    if key.startswith("pull/"):
-        return spec.image
-    named = {mount.name for mount in spec.volumeMounts}
-    return next((v.image.reference for v in pod.spec.volumes if v.image is not None and v.name in named), spec.image)
-
-
-def _failed(image: str, failure: act.Failure, now: float) -> core_v1.ContainerStateWaiting:
+def _failed(spec: core_v1.Container, failure: act.Failure, now: float) -> core_v1.ContainerStateWaiting:
     if failure.reason == ERR_PULL and now >= failure.since + BACK_OFF_NOTICE:
-        message = f'Back-off pulling image "{image}": {ERR_PULL}: {failure.message}'
+        message = f'Back-off pulling image "{failure.image or spec.image}": {ERR_PULL}: {failure.message}'
         return core_v1.ContainerStateWaiting(reason=BACK_OFF, message=message)
     return core_v1.ContainerStateWaiting(reason=failure.reason, message=failure.message)
 

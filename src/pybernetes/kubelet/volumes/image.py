@@ -21,7 +21,8 @@ async def prepare(request: VolumeRequest) -> Work:
         raise ValueError("image volumes are not supported by the container runtime")
     # Written down first: whatever happens after it, the view is found and taken away.
     request.kept.mkdir(mode=0o750, parents=True, exist_ok=True)
-    view = await request.images.view(request.pod, source, view_key(request.pod.metadata.uid, request.volume.name))
+    image = request.image or await request.images.pull(request.pod, source)
+    view = await request.images.view(image, view_key(request.pod.metadata.uid, request.volume.name))
     return partial(_mount, view, request.folder, request.kept)
 
 

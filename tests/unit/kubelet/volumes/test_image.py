@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.unit.kubelet.pods import container
 
 from pybernetes.api.types import core_v1
 from pybernetes.kernel import mounts
@@ -21,13 +22,19 @@ class Views:
 
     def __init__(self, layers: list[Path], kind: str) -> None:
         self.layers, self.kind = layers, kind
+        self.pulled: list[str] = []
         self.made: list[str] = []
         self.released: list[str] = []
         self.refuses: Exception | None = None
 
-    async def view(self, pod: core_v1.Pod, source: core_v1.ImageVolumeSource, key: str) -> HostMount:
+    async def pull(self, pod: core_v1.Pod, source: core_v1.ImageVolumeSource) -> str:
         if self.refuses is not None:
             raise self.refuses
+        self.pulled.append(source.reference)
+        return f"id of {source.reference}"
+
+    async def view(self, image: str, key: str) -> HostMount:
+        assert image == "id of tools:1"
         self.made.append(key)
         if self.kind == "bind":
             return HostMount("bind", str(self.layers[0]), ("ro", "rbind"))
@@ -48,10 +55,14 @@ def views(one: Any, tmp_path: Path) -> Views:
     return made
 
 
+USING = container(volumeMounts=(core_v1.VolumeMount(name="v", mountPath="/v"),))
+
+
 async def mounted(one: Any) -> Path:
     wanted = one.pod(SOURCE)
     await one.volumes.set_up(wanted)
-    return (await one.volumes.of(wanted))["v"].path
+    await one.volumes.pull(wanted, USING)
+    return (await one.volumes.of(wanted, USING))["v"].path
 
 
 async def test_a_single_layer_is_shown_and_cannot_be_written(one: Any, views: Views) -> None:
@@ -74,9 +85,13 @@ async def test_it_is_not_there_before_the_first_container(one: Any, views: Views
     wanted = one.pod(SOURCE)
     await one.volumes.set_up(wanted)
     assert views.made == []
-    await one.volumes.of(wanted)
-    await one.volumes.of(wanted)
-    assert views.made == ["uid-1-v"]
+    await one.volumes.pull(wanted, container("other"))
+    await one.volumes.of(wanted, container("other"))
+    assert (views.pulled, views.made) == ([], [])
+    for _ in range(2):
+        await one.volumes.pull(wanted, USING)
+        await one.volumes.of(wanted, USING)
+    assert (views.pulled, views.made) == (["tools:1"] * 2, ["uid-1-v"])
 
 
 async def test_the_view_goes_after_the_mount_also_for_a_kubelet_that_never_saw_it(one: Any, views: Views) -> None:
