@@ -44,6 +44,9 @@ async def test_users_rights_and_filters_are_those_of_the_security_contexts(one: 
         fsGroup=3000,
         supplementalGroups=(4000,),
         sysctls=(core_v1.Sysctl(name="kernel.shm_rmid_forced", value="1"),),
+        # Of no effect on a kernel without them, but no reason to refuse the Pod.
+        seLinuxOptions=core_v1.SELinuxOptions(level="s0:c1,c2"),
+        appArmorProfile=core_v1.AppArmorProfile(type="Unconfined"),
     )
     await one.create(
         "rights",
