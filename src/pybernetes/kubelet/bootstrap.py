@@ -144,7 +144,16 @@ class NodeConnection:
         self._old: list[kubeconfig.Connection] = []
 
     async def __call__(self, request: Request) -> Response:
-        return await self._current(request)
+        now, code = asyncio.get_running_loop().time, "<error>"
+        host = self._current.base_url.partition("://")[2]
+        began = now()
+        try:
+            response = await self._current(request)
+            code = str(response.status)
+            return response
+        finally:
+            metrics.REST_REQUESTS.add(code, host, request.method)
+            metrics.REST_SECONDS.observe(now() - began, host, request.method)
 
     def reload(self) -> None:
         """Reads the kubeconfig again. Raises OSError, ConfigError."""

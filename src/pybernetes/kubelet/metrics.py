@@ -63,6 +63,15 @@ FALLBACKS = Counter(
     "kubelet_lifecycle_handler_http_fallbacks_total", "HTTPS hooks that were answered in plain HTTP and repeated so."
 )
 
+# -- the API server
+REST_REQUESTS = Counter("rest_client_requests_total", "Requests to the API server.", "code host method")
+REST_SECONDS = Distribution(
+    "rest_client_request_duration_seconds",
+    "Seconds to the head of an answer of the API server.",
+    "host verb",
+    bounds=(0.005, 0.025, 0.1, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0, 60.0),
+)
+
 # -- certificates
 CERTIFICATE_SECONDS = Gauge(
     "kubelet_certificate_manager_client_ttl_seconds", "Seconds until the client certificate expires."
@@ -90,6 +99,7 @@ ALL: tuple[Family, ...] = (
     *(CERTIFICATE_SECONDS, SERVING_SECONDS, RENEW_ERRORS, EVICTIONS, PREEMPTIONS, FALLBACKS),
     *(HTTP_INFLIGHT, HTTP_SECONDS, HTTP_REQUESTS, STREAMS, RELIST_SECONDS, RELIST_INTERVAL),
     *(POD_START_SECONDS, WORKER_SECONDS, STARTED_PODS, STARTED_PODS_ERRORS),
+    *(REST_REQUESTS, REST_SECONDS),
     *(STARTED_CONTAINERS, STARTED_CONTAINERS_ERRORS, RUNTIME_OPERATIONS, RUNTIME_ERRORS, RUNTIME_SECONDS),
 )
 """What /metrics shows, besides what is looked up when it is asked for."""

@@ -174,6 +174,19 @@ async def test_a_client_that_goes_away_ends_the_commands_streams(target: HttpCli
             await asyncio.sleep(0.05)
 
 
+async def test_a_runtime_that_dies_ends_streams_as_a_failure(one: NodeUnderTest, target: HttpClient) -> None:
+    socket = await socket_to(target, exec_target("sh", "-c", "echo on; sleep 100", output=True), channels.V5)
+    streams = channels.Channels(socket)
+    while (message := await streams.receive()) is not None and message[1] != b"on\n":
+        continue
+    one.containerd.kill()
+    try:
+        status = json.loads((await received(streams))[channels.ERROR])
+        assert (status["status"], status["reason"]) == ("Failure", "InternalError")
+    finally:
+        await asyncio.to_thread(one.containerd.start)
+
+
 async def test_attach_joins_the_main_process(one: NodeUnderTest) -> None:
     await one.create("reader", containers=({"name": "c", "image": one_image(), "stdin": True, "command": ["cat"]},))
     await one.until("reader", running)

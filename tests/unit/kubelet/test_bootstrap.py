@@ -13,7 +13,7 @@ import pytest
 from pybernetes.aio.simulation import EPOCH
 from pybernetes.client import kubeconfig
 from pybernetes.client.rest import Client
-from pybernetes.kubelet import bootstrap
+from pybernetes.kubelet import bootstrap, metrics
 from pybernetes.kubelet.bootstrap import BootstrapError, Wanted
 from pybernetes.wire.http import Headers, Request, Response
 from pybernetes.wire.pki.certificates import (
@@ -25,6 +25,7 @@ from pybernetes.wire.pki.certificates import (
     parse_request,
     sign,
 )
+from pybernetes.wire.server import HttpServer
 
 AUTHORITY = new_authority("ca", EPOCH)
 WANTED = Wanted(bootstrap.SERVING_SIGNER, "n1", ("n1", "192.0.2.1"))
@@ -229,3 +230,28 @@ async def test_a_serving_certificate_that_was_lost_is_made_anew(tmp_path: Path) 
         await asyncio.sleep(0)
     task.cancel()
     assert bootstrap.usable(serving.file, clock.now())
+
+
+async def test_requests_to_the_api_server_are_counted_by_their_outcome(tmp_path: Path) -> None:
+    async def handler(request: Request) -> Response:
+        return Response(404 if request.path == "/none" else 200)
+
+    server = HttpServer(handler)
+    await server.start()
+    host = f"127.0.0.1:{server.port}"
+    config = {
+        "current-context": "c",
+        "contexts": [{"name": "c", "context": {"cluster": "c", "user": "u"}}],
+        "clusters": [{"name": "c", "cluster": {"server": f"http://{host}"}}],
+        "users": [{"name": "u", "user": {}}],
+    }
+    (tmp_path / "kubeconfig").write_bytes(orjson.dumps(config))
+    connection = bootstrap.NodeConnection(tmp_path / "kubeconfig")
+    for path in ("/", "/none"):
+        await connection(Request("GET", path))
+    await connection.aclose()
+    with pytest.raises(ConnectionError):
+        await connection(Request("GET", "/"))
+    await server.stop()
+    found = metrics.REST_REQUESTS.values
+    assert {code: found[code, host, "GET"] for code in ("200", "404", "<error>")} == {"200": 1, "404": 1, "<error>": 1}
