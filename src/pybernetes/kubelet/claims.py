@@ -30,6 +30,8 @@ class _Local(Struct, frozen=True):
     folder: Path
     flags: int
     ownership: Ownership
+    alone: bool
+    """ReadWriteOncePod."""
 
 
 async def prepare_claim(request: VolumeRequest, name: str, *, read_only: bool) -> Work:
@@ -131,6 +133,7 @@ def _local(request: VolumeRequest, volume: core_v1.PersistentVolume, *, read_onl
         folder=request.folder.parent.parent / LOCAL_FOLDER / name,
         flags=flags,
         ownership=Ownership(request.group, on_root_mismatch=policy == "OnRootMismatch"),
+        alone="ReadWriteOncePod" in volume.spec.accessModes,
     )
 
 
@@ -141,6 +144,9 @@ def _bind(local: _Local, request: VolumeRequest) -> Mounted:
             f'MountVolume.NewMounter initialization failed for volume "{local.name}" : path "{local.source}" {why}'
         )
     if not mounts.is_mount(local.folder):
+        if local.alone and _used_by_others(local.folder):
+            why = "volume uses the ReadWriteOncePod access mode and is already in use by another pod"
+            raise MountFailed(f'MountVolume.SetUp failed for volume "{local.name}" : {why}')
         _mount(local)
     read_only = bool(local.flags & mounts.RDONLY)
     group = local.ownership.group

@@ -127,7 +127,7 @@ class Executor:
         except VolumeError as error:
             for message in error.messages:
                 self.tell(worker, "", "Warning", "FailedMount", message)
-            raise ActionFailed("ContainerCreating", "", most=120.0) from None
+            raise ActionFailed("ContainerCreating", "", most=error.most) from None
 
     async def _resize(self, worker: PodWorker, _: act.Action) -> None:
         await self._tools.resizer.apply(worker, _pod(worker))

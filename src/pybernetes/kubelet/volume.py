@@ -19,11 +19,12 @@ from pybernetes.kubelet.sources import VolumeSources
 
 
 class VolumeError(Exception):
-    """Volumes cannot be set up now: an event FailedMount for each message; tried again."""
+    """Volumes cannot be set up now: an event FailedMount for each message; tried again within `most` seconds."""
 
-    def __init__(self, *messages: str) -> None:
+    def __init__(self, *messages: str, most: float = 120.0) -> None:
         super().__init__("; ".join(messages))
         self.messages = messages
+        self.most = most
 
 
 class NotProcessed(Exception):

@@ -39,6 +39,8 @@ log = logging.getLogger(__name__)
 
 _PATIENCE = 123.0
 """Seconds of failing after which the Pod is told as a whole, and again after as long."""
+_SOON, _LATE = 10.0, 120.0
+"""Seconds at most until the next try: claims become bound without anybody telling a kubelet."""
 _FIRST_NOTICE, _NOTICE = 30.0, 60.0
 """Seconds after which a change of ownership is told of."""
 _FAILURES = (ApiError, OSError, ValueError, NotProcessed, MountFailed, ImageError)
@@ -95,7 +97,8 @@ class Volumes:
             for warning in filter(None, (one.warning for one in mounted.values())):
                 self._tell(pod, "AlreadyMountedVolume", warning)
             if failed:
-                raise VolumeError(*self._messages(known, failed))
+                unknown = any(isinstance(error, NotProcessed) for error in failed.values())
+                raise VolumeError(*self._messages(known, failed), most=_SOON if unknown else _LATE)
             known.failing_since = None
         return known.mounted
 
@@ -310,6 +313,6 @@ def _views(folder: Path) -> list[str]:
 
 
 def _remove(folder: Path, parts: Iterable[str]) -> None:
+    mounts.unmount_below(folder)
     for part in parts:
-        mounts.unmount_below(folder / part)
         remove_tree(folder / part)

@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import subprocess
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -199,6 +200,23 @@ async def test_mounts_travel_as_their_propagation_says(one: NodeUnderTest, tmp_p
     assert await sh(one, "web", "ls /d/b", "taker") == "kept"
     await finished(one, "web")
     assert (outside / "kept").read_text() == "x"
+
+
+async def test_a_volume_that_cannot_go_keeps_its_pod_until_it_can(one: NodeUnderTest) -> None:
+    await one.create("web", containers=(container(mounted=("d=/d",)),), volumes=(volume("d", emptyDir=EMPTY),))
+    await sh(one, "web", "touch /d/stuck")
+    pod = await one.get("web")
+    assert pod is not None
+    file = one.folder / "kubelet/pods" / pod.metadata.uid / "volumes/kubernetes.io~empty-dir/d/stuck"
+    await asyncio.to_thread(subprocess.run, ["chattr", "+i", file], check=True)
+    try:
+        await one.pods.delete(Key("default", "web"), grace=1)
+        await told(one, "web", "FailedUnMount", "UnmountVolume.TearDown failed for the volumes of the Pod : ")
+        assert await one.get("web") is not None
+    finally:
+        await asyncio.to_thread(subprocess.run, ["chattr", "-i", file], check=True)
+    await one.until("web", gone)
+    await until(lambda: not file.parents[3].exists(), "removed")
 
 
 async def claimed(one: NodeUnderTest, name: str, path: Path, node: str = "n1") -> None:

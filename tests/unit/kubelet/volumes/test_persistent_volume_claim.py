@@ -96,6 +96,18 @@ async def test_a_volume_that_others_use_keeps_its_group(bound: Any, tmp_path: Pa
         await bound.volumes.forget("uid-2")
 
 
+async def test_a_volume_for_one_pod_is_not_given_to_two(bound: Any, tmp_path: Path) -> None:
+    local = core_v1.LocalVolumeSource(path=str(tmp_path / "disk"))
+    bound.sources.volumes["pv"] = volume(local=local, accessModes=("ReadWriteOncePod",))
+    other = bound.root / "pods/uid-2/volumes/kubernetes.io~local-volume/pv"
+    other.mkdir(parents=True)
+    mounts.bind(tmp_path / "disk", other)
+    with pytest.raises(VolumeError, match="uses the ReadWriteOncePod access mode and is already in use by another pod"):
+        await bound.set_up(USED)
+    await bound.volumes.forget("uid-2")
+    assert (await bound.set_up(USED)).path.name == "pv"
+
+
 async def test_a_host_path_volume_is_used_where_it_is(bound: Any, tmp_path: Path) -> None:
     bound.sources.volumes["pv"] = volume(hostPath=core_v1.HostPathVolumeSource(path=str(tmp_path / "disk")))
     found = await bound.set_up(READ)
