@@ -39,6 +39,7 @@ from pybernetes.localcluster.switch import (
     Switch,
     node_address,
 )
+from pybernetes.network.install import InstallError, install
 from pybernetes.rules.readiness import node_is_ready
 
 T = TypeVar("T", bound=Struct)
@@ -202,8 +203,11 @@ class LocalCluster:
         await together(*(self.install_network_on(name) for name in self.nodes))
 
     async def install_network_on(self, name: str) -> None:
-        """The pod network on one node: what `pybernetes network install` does there."""
-        (await self.nodes[name].exec(["pybernetes", "network", "install"])).check()
+        """The pod network on one node: what `pybernetes network install` does there, from outside."""
+        try:
+            await asyncio.to_thread(install, self.nodes[name].path("/"))
+        except InstallError as error:
+            raise LocalClusterError(str(error)) from error
 
     async def untaint_master(self) -> None:
         """Lets Pods onto the master of a cluster that has no worker."""

@@ -25,7 +25,7 @@ from pybernetes.kubelet.status.machine import Machine, read_machine
 
 log = logging.getLogger(__name__)
 
-_LOOK = 1.0
+_LOOK = 0.25
 _LOOK_READY = 5.0
 _LIST_IMAGES = 10.0
 _MAX_NAMES = 5
