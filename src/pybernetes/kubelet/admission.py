@@ -26,7 +26,7 @@ from pybernetes.rules.requests import (
     pod_requests,
     ports_clash,
 )
-from pybernetes.rules.resourcenames import is_extended
+from pybernetes.rules.resourcenames import HUGE_PAGES, is_extended
 
 SAFE_SYSCTLS = frozenset(
     {
@@ -63,6 +63,8 @@ class Host(Struct, frozen=True):
     """Conditions that hold: `MemoryPressure`, `DiskPressure`, `PIDPressure`."""
     sysctls: Sequence[str] = ()
     """allowedUnsafeSysctls: names and prefixes that end in `*`."""
+    huge_pages: bool = False
+    """Whether Pods can be held to their huge pages."""
     strict_groups: bool = True
     """Whether the runtime knows supplementalGroupsPolicy Strict."""
 
@@ -206,4 +208,13 @@ def _unknown_policy(pod: core_v1.Pod, host: Host) -> Verdict | None:
     return Verdict("SupplementalGroupsPolicyNotSupported", said)
 
 
-_CHECKS: tuple[Check, ...] = (_under_pressure, _forbidden_sysctl, _wrong_system, _unknown_policy)
+def _no_huge_pages(pod: core_v1.Pod, host: Host) -> Verdict | None:
+    """A node without any has none to give, which counting tells; this one has some and cannot keep them apart."""
+    wanted = [n for n in pod_requests(pod) if n.startswith(HUGE_PAGES) and amount(n, host.allocatable.get(n, "0"))]
+    if not wanted or host.huge_pages:
+        return None
+    said = f"{wanted[0]} cannot be limited: this node has no hugetlb cgroup controller"
+    return Verdict("UnexpectedAdmissionError", said)
+
+
+_CHECKS: tuple[Check, ...] = (_under_pressure, _forbidden_sysctl, _wrong_system, _unknown_policy, _no_huge_pages)

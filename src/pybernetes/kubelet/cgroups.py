@@ -61,6 +61,16 @@ class PodCgroups:
         """The group of all Pods."""
         return self._root
 
+    @property
+    def limits_huge_pages(self) -> bool:
+        """Whether the hugetlb controller holds Pods to their huge pages."""
+        if any("hugetlb" in h.controllers for h in self._within):
+            return True
+        if any(h.version == 1 for h in self._within):
+            return False  # hybrid: Pods' groups of v2 have no controllers
+        files = (h.root / "cgroup.controllers" for h in self._within)
+        return any(file.exists() and "hugetlb" in file.read_text().split() for file in files)
+
     def parent(self, pod: core_v1.Pod) -> str:
         """The Pod's group: what the sandbox gets as its cgroup parent."""
         # The class never changes, not even when requests and limits do.

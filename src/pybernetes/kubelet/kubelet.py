@@ -143,6 +143,7 @@ class Kubelet:
         statuses.ended = self._static.ended
         self._mirrors = Mirrors(client, self._in_api, self._static, statuses, reporter, self.node)
         self.table.gates.append(lambda pod, _: refuse_apparmor(pod))
+        self._huge_pages = cgroups.limits_huge_pages
         self._garbage = ImageGarbage(runtime, settings, self.recorder, clock)
         self._garbage.mounted = lambda: mounted_images(self.pods())
         self._garbage.present = self._puller.records.forget_all_but
@@ -243,6 +244,7 @@ class Kubelet:
             sysctls=self.settings.config.allowed_unsafe_sysctls,
             strict_groups=self.node.groups_policy,
             pressures=self.eviction.pressures,
+            huge_pages=self._huge_pages,
         )
 
     async def _fresh_host(self) -> Host:

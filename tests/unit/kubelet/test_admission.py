@@ -136,6 +136,18 @@ def test_strict_groups_need_a_runtime_that_knows_them() -> None:
     assert reason(strict, replace(HOST, strict_groups=False)) == "SupplementalGroupsPolicyNotSupported"
 
 
+def test_huge_pages_need_a_controller_that_keeps_them_apart() -> None:
+    wants = asking(**{"hugepages-2Mi": "4Mi"})
+    some = replace(HOST, allocatable={**NODE, "hugepages-2Mi": "8Mi"})
+    refused = admit(wants, [], some)
+    assert refused is not None
+    assert (refused.reason, refused.message) == (
+        "UnexpectedAdmissionError",
+        "hugepages-2Mi cannot be limited: this node has no hugetlb cgroup controller",
+    )
+    assert admit(wants, [], replace(some, huge_pages=True)) is None
+
+
 def test_short_of_memory_only_those_that_request_none_are_refused() -> None:
     host = replace(HOST, pressures={"MemoryPressure"})
     assert admit(pod(), [], host) == Verdict("Evicted", "The node had condition: [MemoryPressure]. ")

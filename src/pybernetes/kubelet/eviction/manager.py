@@ -26,6 +26,7 @@ from pybernetes.kubelet.worker import PodWorker
 log = logging.getLogger(__name__)
 
 _PERIOD = 10.0
+_LIMITS_PERIOD = 60.0
 _CLEANED = 30.0
 """Seconds that an evicted Pod gets to be gone before the next look."""
 _AT_ONCE = 1.0
@@ -176,8 +177,9 @@ class EvictionManager:
 
     async def _hold_to_limits(self) -> None:
         """Measures Pods whose local storage is limited, and no others: it costs a walk through their folders."""
+        period = self._config.volume_stats_agg_period
         while True:
-            await self._clock.sleep(max(1.0, self._config.volume_stats_agg_period))
+            await self._clock.sleep(period if period > 0 else _LIMITS_PERIOD)
             for worker in self._around.workers():
                 with Guard(f"local storage of {worker.ref}", quiet=_away):
                     await self.check(worker)
