@@ -54,10 +54,14 @@ class Crowd:
 
     def result(self, item: OneOfMany) -> None:
         """Waits for a test's end and raises what it raised."""
-        if not self._tasks and self._broken is None:
-            self._runner.run(self._start())
         if self._broken is not None:
-            raise RuntimeError("the cluster did not come up") from self._broken
+            pytest.fail(f"the cluster did not come up: {self._broken}", pytrace=False)
+        if not self._tasks:
+            try:
+                self._runner.run(self._start())
+            except Exception as error:
+                self._broken = error
+                raise
         self._runner.run(self._wait(item))
 
     def done(self, item: OneOfMany) -> None:
@@ -74,11 +78,7 @@ class Crowd:
         self._runner.close()
 
     async def _start(self) -> None:
-        try:
-            self._place = await Place.open()
-        except Exception as error:  # noqa: BLE001 # whatever it was, every test says so
-            self._broken = error
-            return
+        self._place = await Place.open()
         gate = asyncio.Semaphore(SIDE_BY_SIDE)
         # Those that take long start first, so that nothing waits for them alone at the end
         first = sorted(self._items, key=lambda item: -_limit(item))

@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import os
 import re
+import socket
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
@@ -88,7 +89,7 @@ class Place:
                 if not Path("/proc", folder.name.removeprefix(CLUSTER)).exists():  # of a run that was killed
                     await managed.down(folder.name, STATE_DIR, clock)
             name = f"{CLUSTER}{os.getpid()}"
-            settings = managed.Settings(name, STATE_DIR, nodes=2, simulated=0, api_port=0)
+            settings = managed.Settings(name, STATE_DIR, nodes=2, simulated=0, api_port=_free_port())
             await managed.up(settings, Progress(clock), clock)
         cluster = LocalCluster.open(name, clock)
         if cluster is None:
@@ -328,6 +329,13 @@ class Space:
         code, answer = await self.api("DELETE", f"/api/v1/namespaces/{self.name}")
         assert code in (200, 404), answer
         self.place.leaves(self.name)
+
+
+def _free_port() -> int:
+    """Any but the usual one: that is taken as soon as another cluster comes up meanwhile."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
 
 
 def gone(pod: Json | None) -> bool:
