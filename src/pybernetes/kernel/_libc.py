@@ -2,6 +2,7 @@
 
 import ctypes
 import os
+import struct
 from typing import Any
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -14,3 +15,14 @@ def call(name: str, *args: Any, about: str = "") -> int:
         number = ctypes.get_errno()
         raise OSError(number, f"{name}: {os.strerror(number)}", about or None)
     return result
+
+
+_OPENAT2 = 437
+"""The same number on every architecture."""
+
+
+def openat2(place: int, name: str, flags: int, resolve: int) -> int:
+    """openat2(2) of a name at a directory's descriptor; `resolve` says what must not be crossed. Linux 5.6."""
+    how = struct.pack("QQQ", flags, 0, resolve)
+    encoded = ctypes.c_char_p(os.fsencode(name))
+    return call("syscall", ctypes.c_long(_OPENAT2), ctypes.c_int(place), encoded, how, ctypes.c_size_t(len(how)))

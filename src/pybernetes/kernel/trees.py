@@ -4,18 +4,14 @@ Whoever may write into a tree may swap a directory for a link at any moment; a d
 removes volumes and finds subPaths with it. See openat2(2).
 """
 
-import ctypes
 import errno
 import os
 import stat
-import struct
 from collections.abc import Callable
 from pathlib import Path
 
-from pybernetes.kernel._libc import call
+from pybernetes.kernel._libc import openat2
 
-_OPENAT2 = 437
-"""The same number on every architecture."""
 _NO_XDEV, _NO_SYMLINKS = 1, 4
 _PLACE = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -130,11 +126,8 @@ def _make(name: str, place: int) -> bool:
 
 def _enter(name: str, place: int, where: Path) -> int:
     """Opens a directory that is no link and no mount."""
-    how = struct.pack("QQQ", _FOLDER, 0, _NO_XDEV | _NO_SYMLINKS)
-    buffer = ctypes.create_string_buffer(how, len(how))
     try:
-        return call("syscall", ctypes.c_long(_OPENAT2), ctypes.c_int(place), os.fsencode(name), buffer,
-                    ctypes.c_size_t(len(how)), about=f"{where}/{name}")  # fmt: skip
+        return openat2(place, name, _FOLDER, _NO_XDEV | _NO_SYMLINKS)
     except OSError as error:
         if error.errno == errno.EXDEV:
             raise OSError(errno.EBUSY, "something is mounted there", f"{where}/{name}") from None
