@@ -154,8 +154,7 @@ EFFECTS: Mapping[str, Effect] = {
     "containerLogMaxFiles": _honoured("files of a container's log"),
     "containerLogMaxWorkers": _honoured("rotations at a time"),
     "containerLogMonitorInterval": _honoured("how often logs are looked at"),
-    "configMapAndSecretChangeDetectionStrategy": _warned("objects are read when a Pod starts and at the refresh of its"
-                                                         " volumes"),
+    "configMapAndSecretChangeDetectionStrategy": _warned("what volumes show is watched, always"),
     "systemReserved": _honoured("taken off allocatable"),
     "kubeReserved": _honoured("taken off allocatable"),
     "reservedSystemCPUs": _honoured("their number is taken off allocatable"),

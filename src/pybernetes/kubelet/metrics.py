@@ -57,6 +57,8 @@ STARTED_CONTAINERS = Counter("kubelet_started_containers_total", "Containers who
 STARTED_CONTAINERS_ERRORS = Counter(
     "kubelet_started_containers_errors_total", "Containers that could not be started.", "container_type code"
 )
+SHUTDOWN_BEGAN = Gauge("kubelet_graceful_shutdown_start_time_seconds", "When the last shutdown of the node began.")
+SHUTDOWN_ENDED = Gauge("kubelet_graceful_shutdown_end_time_seconds", "When it was over; 0 until then.")
 EVICTIONS = Counter("kubelet_evictions", "Pods evicted by the signal that told of pressure.", "eviction_signal")
 PREEMPTIONS = Counter("kubelet_preemptions", "Pods that made room for critical ones.", "preemption_signal")
 FALLBACKS = Counter(
@@ -97,6 +99,7 @@ PROBE_SECONDS = Distribution(
 OF_PROBES: tuple[Family, ...] = (PROBES, PROBE_SECONDS)
 ALL: tuple[Family, ...] = (
     *(CERTIFICATE_SECONDS, SERVING_SECONDS, RENEW_ERRORS, EVICTIONS, PREEMPTIONS, FALLBACKS),
+    *(SHUTDOWN_BEGAN, SHUTDOWN_ENDED),
     *(HTTP_INFLIGHT, HTTP_SECONDS, HTTP_REQUESTS, STREAMS, RELIST_SECONDS, RELIST_INTERVAL),
     *(POD_START_SECONDS, WORKER_SECONDS, STARTED_PODS, STARTED_PODS_ERRORS),
     *(REST_REQUESTS, REST_SECONDS),

@@ -17,6 +17,7 @@ from pybernetes.aio.clock import Clock, rfc3339
 from pybernetes.api.types import core_v1
 from pybernetes.client.guard import Guard
 from pybernetes.kubelet.configuration import Configuration, PriorityGracePeriod
+from pybernetes.kubelet.metrics import SHUTDOWN_BEGAN, SHUTDOWN_ENDED
 from pybernetes.kubelet.pod_actions import Verdict
 from pybernetes.kubelet.worker import PodWorker
 
@@ -146,6 +147,8 @@ class NodeShutdown:
 
     async def _end_pods(self) -> None:
         began = self._clock.now()
+        SHUTDOWN_BEGAN.set(began)
+        SHUTDOWN_ENDED.set(0.0)
         await self._around.note(began, None)
         workers = {w.ref.uid: w for w in self._around.workers()}
         for group in plan(self.periods, [w.pod for w in workers.values() if w.pod is not None]):
@@ -153,7 +156,9 @@ class NodeShutdown:
                 return
             await self._end(group, workers)
         if self._on:
-            await self._around.note(began, self._clock.now())
+            ended = self._clock.now()
+            SHUTDOWN_ENDED.set(ended)
+            await self._around.note(began, ended)
             log.info("the node's Pods have ended, it may go")
 
     async def _cancelled(self) -> None:
