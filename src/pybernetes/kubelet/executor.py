@@ -49,7 +49,7 @@ Kind: TypeAlias = Literal["Normal", "Warning"]
 _LEAST_STOP = 2.0
 """Seconds that TERM gets even when the preStop hook has used up the whole grace."""
 _PATIENCE = 5.0
-"""Seconds that a sandbox's start gets to its end when the kubelet ends."""
+"""Seconds that a start gets to its end when the kubelet ends."""
 _START, _CREATE, _SANDBOX = 0, 1, 2
 """Who goes first where starts wait: a Pod that is begun is finished before the next one begins."""
 _PULL_FIRST, _PULL_MOST = 10.0, 300.0
@@ -295,8 +295,10 @@ class Executor:
         action = cast(act.StartContainer, action)
         async with self._starts.take(_START):
             try:
-                await self._tools.runtime.start_container(action.id)
+                await let_finish(self._tools.runtime.start_container(action.id))
             except m.RuntimeRefused as refused:
+                if "already in starting state" in refused.message:  # begun by the kubelet before this one
+                    raise ActionFailed("ContainerCreating", "", first=0.2, most=2.0) from None
                 self.tell(worker, action.container, "Warning", "Failed", f"Error: {refused.message}")
                 raise ActionFailed("RunContainerError", refused.message, most=10.0) from None
         await self._look_at(worker, action.id)

@@ -20,9 +20,6 @@ from pybernetes.kubelet import pod_machine as machine
 from pybernetes.kubelet.allocation import Allocations
 from pybernetes.kubelet.cri.events import Exit
 from pybernetes.kubelet.cri.model import (
-    KILLED,
-    MESSAGE_POLICY,
-    OOM_KILLED,
     Container,
     PodRef,
     PodRuntime,
@@ -31,6 +28,7 @@ from pybernetes.kubelet.cri.model import (
     Sandbox,
     State,
 )
+from pybernetes.kubelet.exits import Exits, unsure
 from pybernetes.kubelet.images.puller import ERR_PULL
 from pybernetes.kubelet.pod_actions import Action, Failure, Health, Observed
 from pybernetes.kubelet.status.pod_status import BACK_OFF_NOTICE, OURS, Surroundings, pod_status
@@ -42,7 +40,7 @@ _RUNTIME_RETRY = 1.0
 _REPORT_RETRY = 2.0
 _RECONCILE = 10.0
 _HOLD = 0.2
-_ENDING, _ENDING_LOOK = 2.0, 0.03
+_ENDING_LOOK = 0.03
 T = TypeVar("T")
 _OOM_LOOK = 0.1
 _ELSEWHERE = (act.Prepare, act.PullImage, act.TearDown, act.FinalDelete)
@@ -118,8 +116,7 @@ class PodWorker:
         self._told: set[str] = set()
         self._started: float | None = None
         self._seen = clock.monotonic()
-        self._exits: dict[str, tuple[float, Exit]] = {}
-        """Ends that the runtime's lists do not show yet."""
+        self._exits = Exits()
         self._learned = 0
         self._coming_delays: dict[str, float] = {}
         self._ended: dict[str, Container] = {}
@@ -170,7 +167,7 @@ class PodWorker:
 
     def ended(self, container: str, exit: Exit) -> None:
         """The runtime's events say that a container has ended: look until its state says so, too."""
-        self._exits[container] = (self.clock.monotonic() + _ENDING, exit)
+        self._exits.announce(container, exit, self.clock.monotonic())
         self.wake(look=not self.knows(container))
 
     def states(self) -> dict[str, State]:
@@ -194,44 +191,10 @@ class PodWorker:
         elif news is not None:
             containers.append(news)
             if news.state != State.RUNNING:
-                self._exits.pop(id, None)
+                self._exits.shown(id)
         sandboxes.sort(key=lambda s: -s.created)
         containers.sort(key=lambda c: (c.name, -c.attempt, -c.created))
         self.observed = replace(seen, sandboxes=tuple(sandboxes), containers=tuple(containers))
-
-    def _with_exits(self, containers: Sequence[Container]) -> tuple[Container, ...]:
-        """Runs whose end was announced have ended, even if the runtime's list is not as far yet.
-
-        But for those that may have been killed for want of memory, and those whose log is their last word: of these the
-        runtime knows more than the event says.
-        """
-        if not self._exits:
-            return tuple(containers)
-        found = []
-        for run in containers:
-            _, exit = self._exits.get(run.id, (0.0, None))
-            if exit is None or run.state != State.RUNNING or not self._tells_all(run, exit):
-                found.append(run)
-            else:
-                reason = "Completed" if exit.code == 0 else "Error"
-                done = replace(run, state=State.EXITED, exit_code=exit.code, finished=exit.at, reason=reason)
-                found.append(done)
-        return tuple(found)
-
-    def _tells_all(self, run: Container, exit: Exit) -> bool:
-        if exit.code == 0:
-            return True
-        if run.annotations.get(MESSAGE_POLICY) == "FallbackToLogsOnError" or self.last is None:
-            return False
-        return exit.code != KILLED or not self._memory_limited(run.name)
-
-    def _memory_limited(self, name: str) -> bool:
-        if self.last is None:
-            return False
-        spec = self.last.spec
-        every = (*spec.initContainers, *spec.containers)
-        limited = any("memory" in c.resources.limits for c in every if c.name == name)
-        return limited or (spec.resources is not None and "memory" in spec.resources.limits)
 
     def took_number(self, container: str, attempt: int) -> None:
         """A run's number is used up before it starts, so that a run that ends at once is counted too."""
@@ -356,7 +319,7 @@ class PodWorker:
             verdict=self.verdict,
             started=self._started,
             grace=self.grace,
-            late=frozenset(c.id for c in containers if c.id in self._exits and c.state == State.EXITED),
+            late=self._exits.late(containers),
             delays=dict(self._coming_delays),
             longest_delay=self.longest_delay,
         )
@@ -371,9 +334,8 @@ class PodWorker:
                 uid = self.ref.uid
                 found = await asyncio.gather(self._runtime.sandboxes(uid), self._runtime.containers(uid))
                 sandboxes, containers = tuple(found[0]), tuple(found[1])
-                running = {c.id for c in containers if c.state == State.RUNNING}
-                self._exits = {id: exit for id, exit in self._exits.items() if id in running}
-            containers = self._with_exits(containers)
+                self._exits.compare(containers, self.clock.monotonic())
+            containers = self._exits.applied(containers, self.last)
             for run in containers:
                 if run.state == State.EXITED and run.id not in self._messages:
                     self._messages[run.id] = await self._performer.termination_message(self, run)
@@ -500,19 +462,14 @@ class PodWorker:
             or machine.terminating(self.pod, self.observed)
             or machine.finished(self.pod, self.observed)
         )
-        now = self.clock.monotonic()
-        for id, (until, _) in self._exits.items():
-            if id not in stopping and until > now and (over or id not in self.observed.late):
-                self._look = True
-                return [_ENDING_LOOK]
-        # The runtime hears of the kernel's kill for want of memory apart from the end, and perhaps after it.
-        recent = self.clock.now() - _ENDING
-        unsure = any(
-            c.exit_code == KILLED and c.reason != OOM_KILLED and c.finished > recent and self._memory_limited(c.name)
-            for c in self.observed.containers
-        )
-        self._look = self._look or unsure
-        return [_OOM_LOOK] if unsure else []
+        awaited = self._exits.awaited(self.clock.monotonic()) - stopping
+        if awaited if over else awaited - self.observed.late:
+            self._look = True
+            return [_ENDING_LOOK]
+        if unsure(self.observed.containers, self.last, self.clock.now()):
+            self._look = True
+            return [_OOM_LOOK]
+        return []
 
     def _around(self) -> Surroundings:
         resources = {**self.allocations.running(self.ref.uid), **self.actual} if self.allocations else {}

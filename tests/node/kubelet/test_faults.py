@@ -30,13 +30,21 @@ async def sandboxes(one: NodeUnderTest, uid: str, count: int) -> None:
     await until(so_many, f"{count} sandboxes")
 
 
+def waits_after_a_restart(pod: core_v1.Pod | None) -> bool:
+    one = pod.status.containerStatuses[0] if pod and pod.status.containerStatuses else core_v1.ContainerStatus()
+    return bool(one.restartCount and one.state.waiting and one.state.waiting.reason == "CrashLoopBackOff")
+
+
 async def test_a_new_kubelet_leaves_running_pods_alone(one: NodeUnderTest) -> None:
     await one.create("calm")
     await one.create("crash", "sh", "-c", "exit 1")
     await one.until("calm", running)
-    before = await one.until(
-        "crash", lambda p: bool(p and p.status.containerStatuses and p.status.containerStatuses[0].restartCount)
-    )
+    before = await one.until("crash", waits_after_a_restart)
+
+    async def one_runs() -> bool:  # CRI is some time behind the API
+        return len(await living(one)) == 1
+
+    await until(one_runs, "only the calm one runs")
     ids = await living(one)
     await one.stop_kubelet()
     await one.start_kubelet()
