@@ -31,7 +31,7 @@ CACHE = Path("/var/cache/pybernetes")
 """May be removed at any time: what nodes have of it stays with them."""
 _DATABASES = ("io.containerd.metadata.v1.bolt/meta.db", "io.containerd.snapshotter.v1.overlayfs/metadata.db")
 """What containerd writes in place: copied."""
-KEPT = 8
+KEPT = 3
 """So many states stay in the cache, which share what is below Pybernetes: several installations may live on one machine."""
 _PATIENCE = 120.0
 _CONFIG = """\
