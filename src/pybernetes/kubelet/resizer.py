@@ -5,6 +5,7 @@ than it was promised because its Pod is smaller for a moment.
 """
 
 import asyncio
+import logging
 from collections.abc import Mapping
 
 from pybernetes.api.types import core_v1
@@ -15,6 +16,8 @@ from pybernetes.kubelet.resize import Resizes, shown
 from pybernetes.kubelet.resources import Limits, container_resources, cpu_rules, pod_limits
 from pybernetes.kubelet.settings import Settings
 from pybernetes.kubelet.worker import ActionFailed, PodWorker
+
+log = logging.getLogger(__name__)
 
 _FIRST, _MOST = 2.0, 60.0
 
@@ -75,9 +78,14 @@ class Resizer:
 
     async def applied(self, worker: PodWorker, pod: core_v1.Pod, names: frozenset[str]) -> None:
         """Containers (and GROUP) have what the Pod's spec says."""
-        if self._allocations.applied(pod, names):
+        if not self._allocations.applied(pod, names):
+            return
+        try:
             await asyncio.to_thread(self._allocations.save, pod.metadata.uid)
-            self._resizes.progressed(worker, pod)
+        except OSError as error:
+            # A kubelet that comes back would apply it once more, which harms nobody.
+            log.warning("cannot write what was applied pod=%s error=%s", worker.ref, error)
+        self._resizes.progressed(worker, pod)
 
     def _failed(self, worker: PodWorker, pod: core_v1.Pod, message: str) -> ActionFailed:
         self._resizes.failed(worker, pod, message)

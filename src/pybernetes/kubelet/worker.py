@@ -104,6 +104,8 @@ class PodWorker:
         """Nothing of the Pod runs or can start any more."""
         self.clean = asyncio.Event()
         """What it had is given back, too: volumes, memory, its cgroup."""
+        self._begun = asyncio.Event()
+        """It is known what is to become of the Pod: before that it may still be refused."""
         self._wake = asyncio.Event()
         self._look = True
         self._busy: dict[str, asyncio.Task[None]] = {}
@@ -132,6 +134,7 @@ class PodWorker:
 
     def update(self, pod: core_v1.Pod) -> None:
         """The Pod as the API has it now."""
+        self._begun.set()
         self.pod = self.last = self._given(pod)
         said = pod.status
         for status in (*said.initContainerStatuses, *said.containerStatuses, *said.ephemeralContainerStatuses):
@@ -146,6 +149,7 @@ class PodWorker:
 
     def removed(self, grace: float | None = None) -> None:
         """The API knows the Pod no more."""
+        self._begun.set()
         self.pod = None
         self.grace = grace
         self.wake()
@@ -242,6 +246,7 @@ class PodWorker:
 
     async def run(self) -> None:
         """Works until nothing is left of the Pod here and the API does not know it."""
+        await self._begun.wait()
         async with asyncio.TaskGroup() as group:
             while not self._forgotten:
                 self._wake.clear()

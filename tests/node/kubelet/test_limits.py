@@ -73,7 +73,9 @@ async def test_a_pod_that_takes_more_memory_than_its_limit_is_killed_and_no_othe
     await limited.create("neighbour")
     neighbour = await limited.until("neighbour", running)
     before = await container(limited, neighbour)
-    hungry = wanting("dd", "if=/dev/zero", "of=/dev/null", "bs=200M", "count=1", cpu="1", memory="16Mi")
+    # containerd begins to watch a container's memory after it has started it: what dies before that died for no reason.
+    eats = "sleep 0.5; exec dd if=/dev/zero of=/dev/null bs=200M count=1"
+    hungry = wanting("sh", "-c", eats, cpu="1", memory="16Mi")
     await limited.create("hungry", containers=(hungry,), restartPolicy="Never")
     pod = await limited.until("hungry", lambda p: reason(p) == "OOMKilled")
     assert pod.status.phase == "Failed"
