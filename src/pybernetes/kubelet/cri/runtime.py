@@ -83,7 +83,7 @@ class _Counted:
         operation = "_".join(re.findall("[A-Z][a-z]*", name)).lower().replace("pod_sandbox", "podsandbox")
         now = asyncio.get_running_loop().time
 
-        async def call(request: object, timeout: float) -> Any:
+        async def call(request: object, timeout: float | None) -> Any:
             began = now()
             metrics.RUNTIME_OPERATIONS.add(operation)
             try:
@@ -291,7 +291,7 @@ class CriRuntime:
     async def exec(self, container: str, command: Sequence[str], timeout: float) -> m.ExecResult:
         """Runs a command to its end. `timeout` in seconds, 0 for none; raises RuntimeRefused DEADLINE_EXCEEDED."""
         request = pb.ExecSyncRequest(container_id=container, cmd=command, timeout=round(timeout))
-        said = await _ask(self._pods.ExecSync(request, timeout=(timeout or CALL_TIMEOUT) + 5))
+        said = await _ask(self._pods.ExecSync(request, timeout=timeout + 5 if timeout else None))
         return m.ExecResult(said.exit_code, said.stdout, said.stderr)
 
     async def image(self, name: str) -> m.Image | None:
