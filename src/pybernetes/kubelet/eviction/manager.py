@@ -134,7 +134,8 @@ class EvictionManager:
         return not signals.met(self._thresholds, await self._observe(), reclaim=True)
 
     async def _evict_one(self, threshold: Threshold, short: str) -> PodWorker | None:
-        workers = {w.ref.uid: w for w in self._around.workers()}
+        # After a restart of the kubelet, what has not been looked at yet only seems to use nothing.
+        workers = {w.ref.uid: w for w in self._around.workers() if w.observed.started is not None}
         pods = {uid: w.pod for uid, w in workers.items() if w.pod is not None}
         uses = {}
         for uid in pods:

@@ -26,7 +26,7 @@ class Worker:
     def __init__(self, made: core_v1.Pod, clock: SimulatedClock, goes: float) -> None:
         self.pod: core_v1.Pod | None = made
         self.ref = PodRef("default", made.metadata.name, made.metadata.uid)
-        self.observed = Observed(now=0, sandboxes=(sandbox(),), containers=(run(),))
+        self.observed = Observed(now=0, sandboxes=(sandbox(),), containers=(run(),), started=0.0)
         self.clean = asyncio.Event()
         self.verdict: Verdict | None = None
         self.clock, self.goes = clock, goes
@@ -246,5 +246,17 @@ def test_a_pod_over_its_own_limit_goes_without_any_pressure_and_no_one_else_is_t
             ("over", 'Usage of EmptyDir volume "v" exceeds the limit "10". ', "")
         ]
         assert node.manager.pressures == frozenset()
+
+    on_a_node(HARD, story)
+
+
+def test_whom_a_kubelet_that_came_back_has_not_looked_at_yet_is_not_taken_for_unknown() -> None:
+    async def story(node: Node) -> None:
+        node.add("unseen", PodUsage(memory=900))
+        node.workers["unseen"].observed = Observed(now=0)
+        node.add("seen", PodUsage(memory=10))
+        node.free["memory.available"] = 40
+        await node.clock.sleep(5)
+        assert [uid for uid, _ in node.ended] == ["seen"]
 
     on_a_node(HARD, story)
