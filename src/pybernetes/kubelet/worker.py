@@ -471,6 +471,10 @@ class PodWorker:
         if awaited if over else awaited - self.observed.late:
             self._look = True
             return [_ENDING_LOOK]
+        if over and self.observed.late - stopping:
+            # However long ago it was announced: a Pod that ends waits for the runtime's list, which nobody asked since.
+            self._look = True
+            return [_ENDING_LOOK]
         if unsure(self.observed.containers, self.last, self.clock.now()):
             self._look = True
             return [_OOM_LOOK]

@@ -25,6 +25,7 @@ class Node:
         self.made_sandboxes: list[Sandbox] = []
         self.made: list[Container] = []
         self.sent: list[core_v1.PodStatus] = []
+        self.performed: list[act.Action] = []
         self.probed: float | None = None
         """Seconds after which a readiness probe succeeds; None: there is none."""
         self.in_api = pod()
@@ -37,6 +38,7 @@ class Node:
 
     async def perform(self, worker: PodWorker, action: act.Action) -> None:
         await self.clock.sleep(self.took)
+        self.performed.append(action)
         if isinstance(action, act.RunSandbox):
             self.made_sandboxes = [sandbox()]
         elif isinstance(action, act.StartContainer | act.CreateContainer):
@@ -207,3 +209,38 @@ def test_what_may_have_been_killed_for_want_of_memory_waits_for_the_runtimes_wor
     wanted = pod(container(resources=limits), policy="Never")
     assert ended_by_event(137, wanted).containerStatuses[0].state.running is not None
     assert ended_by_event(1, wanted).containerStatuses[0].state.terminated is not None
+
+
+class SlowToRestart(Node):
+    """The second container takes five seconds to be made, and the worker learns of it from the action alone."""
+
+    async def perform(self, worker: PodWorker, action: act.Action) -> None:
+        if not isinstance(action, act.CreateContainer) or action.attempt == 0:
+            await super().perform(worker, action)
+            return
+        await self.clock.sleep(5)
+        again = run(state=State.CREATED, id="c1", attempt=1)
+        self.made = [again, *self.made]
+        worker.learn(again)
+
+
+def test_a_pod_that_is_deleted_while_it_restarts_ends_although_the_runtime_was_late_with_the_end_before() -> None:
+    async def main() -> None:
+        clock = SimulatedClock(asyncio.get_running_loop(), seed=1)
+        node = SlowToRestart(clock, 0.01)
+        worker = PodWorker(REF, node, node, node, clock)
+        worker.update(node.in_api)
+        task = asyncio.create_task(worker.run())
+        await clock.sleep(10)
+        worker.ended("c0", Exit(1, clock.now()))
+        await clock.sleep(1)
+        node.made = [replace(node.made[0], state=State.EXITED, exit_code=1)]
+        await clock.sleep(3)
+        deleted = replace(node.in_api.metadata, deletionTimestamp="2026-01-01T00:00:00Z", deletionGracePeriodSeconds=1)
+        node.in_api = replace(node.in_api, metadata=deleted)
+        worker.update(node.in_api)
+        await clock.sleep(10)
+        assert any(isinstance(action, act.StopSandbox) for action in node.performed)
+        await end(task)
+
+    run_simulated(main())
