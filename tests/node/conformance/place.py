@@ -208,7 +208,7 @@ class Space:
         assert ended["status"]["phase"] == "Succeeded", said
         return said
 
-    async def until(self, name: str, holds: Holds, timeout: float = 60.0, *, plural: str = "pods") -> Json:
+    async def until(self, name: str, holds: Holds, timeout: float = 100.0, *, plural: str = "pods") -> Json:
         """Follows an object until something holds of it (None: it is not there); the object."""
         path = f"{self.path(plural)}?fieldSelector=metadata.name%3D{name}"
         last: Json | None = None
@@ -239,7 +239,7 @@ class Space:
         assert response.status == 200, text
         return text
 
-    async def says(self, name: str, wanted: str, container: str = "", timeout: float = 60.0) -> str:
+    async def says(self, name: str, wanted: str, container: str = "", timeout: float = 100.0) -> str:
         """Follows a container's log, once it has started, until a text is in it (a line that is whole); the log so far."""
         await self.until(name, lambda pod: _has_run(pod, container), timeout)
         query = urlencode({**({"container": container} if container else {}), "follow": "true"})
@@ -292,7 +292,7 @@ class Space:
             if event["involvedObject"]["name"] == name and event["reason"] == reason
         ]
 
-    async def event(self, name: str, reason: str, text: str = "", timeout: float = 30.0) -> str:
+    async def event(self, name: str, reason: str, text: str = "", timeout: float = 60.0) -> str:
         """Waits for an event about a Pod; its message."""
         path = f"{self.path('events')}?fieldSelector=involvedObject.name%3D{name}"
         seen: list[str] = []

@@ -173,7 +173,7 @@ async def test_bytes_are_files_as_they_are(space):
     assert await space.output(pod("reader", one, volumes=[volume("configMap", "source")])) == f"value-1{raw.hex()}\n"
 
 
-@pytest.mark.slow(120)
+@pytest.mark.slow
 @_sources({"updates should be reflected in volume": ("ConfigMap", "Projected configMap")})
 async def test_a_change_of_the_object_is_one_of_the_file(space, source):
     await _make(space, source)
@@ -183,7 +183,7 @@ async def test_a_change_of_the_object_is_one_of_the_file(space, source):
     await space.until("reader", running)
     await space.says("reader", "value-1")
     await space.patch("source", {"data": {"data-1": "value-2"}}, "configmaps")
-    found = await space.until("reader", finished, timeout=110)
+    found = await space.until("reader", finished, timeout=100)
     assert found["status"]["phase"] == "Succeeded"
 
 
@@ -195,7 +195,7 @@ done
 """
 
 
-@pytest.mark.slow(120)
+@pytest.mark.slow
 @_sources(
     {
         "optional updates should be reflected in volume": (
@@ -219,7 +219,7 @@ async def test_optional_objects_may_come_change_and_go(space, source):
     await space.delete("delete", plural)
     await space.patch("update", {word: {"data-3": "changed"}}, plural)
     await _make(space, source, "create")
-    found = await space.until("reader", finished, timeout=110)
+    found = await space.until("reader", finished, timeout=100)
     assert found["status"]["phase"] == "Succeeded"
 
 

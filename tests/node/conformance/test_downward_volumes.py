@@ -88,7 +88,7 @@ async def test_modes_are_the_volumes_or_the_items_own(space, projected, what):
 CHANGES = {"should update labels on modification": "labels", "should update annotations on modification": "annotations"}
 
 
-@pytest.mark.slow(60)
+@pytest.mark.slow
 @_both(*CHANGES)
 async def test_a_change_of_labels_or_annotations_is_one_of_the_file(space, projected, what):
     word = CHANGES[what]
@@ -99,5 +99,5 @@ async def test_a_change_of_labels_or_annotations_is_one_of_the_file(space, proje
     await space.create("pods", made)
     await space.says("downward", 'key="first"')
     await space.patch("downward", {"metadata": {word: {"key": "changed"}}})
-    found = await space.until("downward", finished, timeout=50)
+    found = await space.until("downward", finished, timeout=100)
     assert found["status"]["phase"] == "Succeeded"

@@ -66,7 +66,7 @@ async def test_a_grpc_port_that_nobody_serves_restarts_the_container(space):
     await _restarted(space, container("tool", "grpc", "5000", livenessProbe=probe))
 
 
-@pytest.mark.slow(90)
+@pytest.mark.slow
 @pytest.mark.conformance(
     "[sig-node] Probing container should have monotonically increasing restart count [NodeConformance] [Conformance]"
 )

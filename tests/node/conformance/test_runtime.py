@@ -16,7 +16,7 @@ while true; do sleep 1; done
 """
 
 
-@pytest.mark.slow(60)
+@pytest.mark.slow
 @pytest.mark.conformance(
     "[sig-node] Container Runtime blackbox test when starting a container that exits should run with the expected "
     "status [NodeConformance] [Conformance]"

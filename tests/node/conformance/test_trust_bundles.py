@@ -128,7 +128,7 @@ async def test_bundles_may_be_in_several_volumes(space):
         assert {PEM[1] in printed, PEM[2] in printed, printed.count("BEGIN") == 3} == {True}
 
 
-@pytest.mark.slow(100)
+@pytest.mark.slow
 @pytest.mark.conformance(f"{FEATURE}should be able to mount a big number (>100) of CTBs{TAGS}")
 async def test_a_hundred_and_fifty_bundles_are_shown_in_any_way(space):
     """As sources of one volume, as a file of all, and as volumes of their own."""
