@@ -161,7 +161,7 @@ def _alive(container: Container) -> bool:
 
 def may_restart(pod: core_v1.Pod, container: core_v1.Container, ended: Container) -> bool:
     """Whether an ended run may have a successor: rules outrank the container's policy, and that the Pod's."""
-    if is_sidecar(container) or _changed(container, ended) or rule_for(container, ended.exit_code) is not None:
+    if is_sidecar(container) or changed(container, ended) or rule_for(container, ended.exit_code) is not None:
         return True
     policy = _policy(pod, container)
     if any(c.name == container.name for c in pod.spec.initContainers):
@@ -197,7 +197,8 @@ def restarting_all(pod: core_v1.Pod, observed: Observed) -> tuple[Container, ...
     return tuple(found)
 
 
-def _changed(container: core_v1.Container, run: Container) -> bool:
+def changed(container: core_v1.Container, run: Container) -> bool:
+    """Whether its spec is another than the one that the run was made from."""
     return run.annotations.get(CONTAINER_HASH, container_hash(container)) != container_hash(container)
 
 
@@ -336,7 +337,7 @@ def _keep_running(
         # In a new sandbox an init container runs again although it has succeeded before.
         if not may_restart(pod, wanted, run) and not (is_init and run.sandbox != sandbox.id):
             return
-        when = run.finished if _changed(wanted, run) or run.sandbox != sandbox.id else restart_time(run, observed.now)
+        when = run.finished if changed(wanted, run) or run.sandbox != sandbox.id else restart_time(run, observed.now)
         if when > observed.now:
             yield WakeAt(when)
         else:
@@ -396,7 +397,7 @@ def _stop_unwanted(pod: core_v1.Pod, observed: Observed, sandbox: Sandbox) -> It
             again = spec is not None and (is_sidecar(spec) or _policy(pod, spec) != "Never")
             why = f"{said.unhealthy}, will be restarted" if again else said.unhealthy
             yield from _stop(observed, run, pod_grace(pod) if said.grace is None else said.grace, why)
-        elif spec is not None and _changed(spec, run):
+        elif spec is not None and changed(spec, run):
             same = run.annotations[CONTAINER_HASH].split("-")[0] == container_hash(spec).split("-")[0]
             why = "resize requires restart" if same else "definition changed, will be restarted"
             yield from _stop(observed, run, pod_grace(pod), f"Container {run.name} {why}")

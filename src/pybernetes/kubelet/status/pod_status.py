@@ -146,6 +146,8 @@ def _container(
     last = core_v1.ContainerState(terminated=_terminated(ended, around)) if ended else _remembered(old, run)
     said = machine.health(observed, run)
     running = state.running is not None
+    if state.terminated is None and _ended_for_good(pod, spec, old):
+        return replace(old, ready=False, started=False)
     is_init = any(c.name == spec.name for c in pod.spec.initContainers)
     done = is_init and state.terminated is not None and state.terminated.exitCode == 0
     ready = done if is_init and not machine.is_sidecar(spec) else running and said.started and said.ready
@@ -165,6 +167,18 @@ def _container(
         user=_user(run) if running else None,
         stopSignal=run.stop_signal or None,
     )
+
+
+def _ended_for_good(pod: core_v1.Pod, spec: core_v1.Container, old: core_v1.ContainerStatus) -> bool:
+    """Whether the API has been told of an end that, by the policy, is the last: it takes no other word any more.
+
+    A run may follow all the same, of a container whose spec has changed.
+    """
+    ended = old.state.terminated
+    if ended is None or machine.rule_for(spec, ended.exitCode) is not None:
+        return False
+    policy = spec.restartPolicy or pod.spec.restartPolicy or "Always"
+    return policy == "Never" or (policy == "OnFailure" and ended.exitCode == 0)
 
 
 def _user(run: Container) -> core_v1.ContainerUser | None:
@@ -239,7 +253,7 @@ def _state(
     if run.state == State.RUNNING and not _in_post_start(spec, run, observed):
         return core_v1.ContainerState(running=core_v1.ContainerStateRunning(startedAt=rfc3339(run.started)))
     if run.state == State.EXITED:
-        waiting = _will_restart(pod, spec, run, observed)
+        waiting = _will_restart(pod, spec, run, observed) or _changing(pod, spec, run, observed)
         if waiting is not None:
             return core_v1.ContainerState(waiting=waiting)
         return core_v1.ContainerState(terminated=_terminated(run, around))
@@ -275,6 +289,15 @@ def _will_restart(
     if failure is not None and machine.may_restart(pod, spec, run):
         return _failed(spec, failure, observed.now)
     return None
+
+
+def _changing(
+    pod: core_v1.Pod, spec: core_v1.Container, run: Container, observed: Observed
+) -> core_v1.ContainerStateWaiting | None:
+    """Of a run that was stopped because its spec has changed: not an end in the sense of the policy."""
+    if machine.terminating(pod, observed) or pod.status.phase in ("Succeeded", "Failed"):
+        return None
+    return core_v1.ContainerStateWaiting(reason="ContainerCreating") if machine.changed(spec, run) else None
 
 
 def _terminated(run: Container, around: Surroundings) -> core_v1.ContainerStateTerminated:

@@ -8,6 +8,7 @@ from pybernetes.api.types import core_v1
 from pybernetes.kubelet.cri.model import State, User
 from pybernetes.kubelet.images.puller import ERR_PULL
 from pybernetes.kubelet.pod_actions import Failure, Health, Observed, Verdict
+from pybernetes.kubelet.pod_machine import CONTAINER_HASH
 from pybernetes.kubelet.status.pod_status import Surroundings, pod_status
 
 AROUND = Surroundings(host_ips=("192.0.2.1",))
@@ -286,3 +287,25 @@ def test_a_readiness_gate_says_what_is_missing() -> None:
         'the status of pod readiness gate "a" is not "True", but False, '
         'corresponding condition of pod readiness gate "b" does not exist.'
     )
+
+
+def test_a_run_that_follows_an_end_for_good_is_not_told() -> None:
+    """The API takes no other word: a status that says so would be refused, and with it all that comes after."""
+    ended = run(state=State.EXITED, exit_code=0)
+    for policy in ("Never", "OnFailure"):
+        told = replace(
+            pod(policy=policy), status=status(pod(policy=policy), sandboxes=(sandbox(),), containers=(ended,))
+        )
+        assert told.status.containerStatuses[0].state.terminated is not None
+        again = run(attempt=1, state=State.CREATED)
+        found = status(told, sandboxes=(sandbox(),), containers=(again, ended)).containerStatuses[0]
+        assert found.state == told.status.containerStatuses[0].state
+        assert (found.ready, found.started) == (False, False)
+
+
+def test_a_run_that_is_stopped_for_another_spec_has_not_ended_for_good() -> None:
+    old = run(state=State.EXITED, exit_code=137, annotations={CONTAINER_HASH: "of another spec"})
+    found = status(pod(policy="Never"), sandboxes=(sandbox(),), containers=(old,))
+    assert found.containerStatuses[0].state.waiting is not None
+    assert found.containerStatuses[0].lastState.terminated is not None
+    assert found.phase == "Running"
