@@ -1,6 +1,9 @@
 """Logs, failing containers, /etc/hosts, read-only roots: upstream's kubelet.go and kubelet_etc_hosts.go (common/node)."""
 
+import asyncio
+
 import pytest
+from tests.component.api import STRATEGIC
 from tests.node.conformance.place import finished, gone, statuses
 from tests.node.conformance.pods import container, mount, pod, shell
 
@@ -76,3 +79,26 @@ async def test_etc_hosts_is_the_kubelets_unless_the_pod_mounts_its_own(space):
     found = await space.get("inside")
     assert f"{found['status']['podIP']}\tinside\n" in seen["inside", "c1"]
     assert "# Kubernetes-managed hosts file (host network)." in seen["outside", "c1"]
+
+
+async def test_pods_go_whenever_they_are_deleted(space):
+    """Twelve that crash, in steps of a twelfth of a second around their restart; six whose image has just changed."""
+
+    async def crashes(number: int) -> None:
+        name = f"crash-{number}"
+        await space.create("pods", pod(name, container("false"), restartPolicy="Always"))
+        await space.until(name, lambda p: "terminated" in str(statuses(p)))
+        await asyncio.sleep(number / 12)
+        await space.delete(name)
+        await space.until(name, gone)
+
+    async def changes(number: int) -> None:
+        name = f"changed-{number}"
+        await space.run(pod(name))
+        change = {"spec": {"containers": [{"name": "c", "image": "conformance/defaults:1"}]}}
+        await space.api.ok("PATCH", space.path("pods", name), change, content_type=STRATEGIC)
+        await asyncio.sleep(number / 10)
+        await space.delete(name)
+        await space.until(name, gone)
+
+    await asyncio.gather(*(crashes(number) for number in range(12)), *(changes(number) for number in range(6)))
