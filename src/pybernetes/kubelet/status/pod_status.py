@@ -175,7 +175,7 @@ def _ended_for_good(pod: core_v1.Pod, spec: core_v1.Container, old: core_v1.Cont
     A run may follow all the same, of a container whose spec has changed.
     """
     ended = old.state.terminated
-    if ended is None or machine.rule_for(spec, ended.exitCode) is not None:
+    if ended is None or machine.rule_for(spec, ended.exitCode) is not None or _may_restart_all(pod):
         return False
     policy = spec.restartPolicy or pod.spec.restartPolicy or "Always"
     return policy == "Never" or (policy == "OnFailure" and ended.exitCode == 0)
@@ -429,12 +429,16 @@ def _conditions(
     return (*found, *(c for c in pod.status.conditions if c.type not in written))
 
 
+def _may_restart_all(pod: core_v1.Pod) -> bool:
+    every = (*pod.spec.initContainers, *pod.spec.containers)
+    return any(r.action == machine.RESTART_ALL for c in every for r in c.restartPolicyRules)
+
+
 def _restarting_all_condition(
     pod: core_v1.Pod, status: core_v1.PodStatus, observed: Observed
 ) -> Iterable[core_v1.PodCondition]:
     """Only of Pods with a rule that could make it true (KEP-5532)."""
-    every = (*pod.spec.initContainers, *pod.spec.containers)
-    if not any(r.action == machine.RESTART_ALL for c in every for r in c.restartPolicyRules):
+    if not _may_restart_all(pod):
         return
     if status.phase in ("Succeeded", "Failed"):
         yield _condition(RESTARTING_ALL, False, "PodCompleted" if status.phase == "Succeeded" else "PodFailed")

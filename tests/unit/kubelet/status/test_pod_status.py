@@ -246,6 +246,9 @@ def test_a_restart_of_all_containers_shows_in_a_condition_and_keeps_the_pod_init
     assert again.phase == "Running"
     one = again.containerStatuses[0]
     assert (one.restartCount, one.lastState.terminated.exitCode) == (0, 42)
+    # Also where nothing was told between the end of the old runs and the new ones.
+    new = status(replace(wanted, status=begun), sandboxes=(sandbox(),), containers=(run("i", attempt=1),))
+    assert new.initContainerStatuses[0].state.running is not None
 
 
 def test_termination_messages_share_twelve_kibibytes() -> None:
