@@ -83,7 +83,7 @@ class Oracle:
         stored = {
             (served.prefix, entry.key): entry.revision
             for served in self._server.catalog
-            if served.source is None and served.facts.plural not in SERVERS_OWN
+            if served.source is None and served.resource.made is None and served.facts.plural not in SERVERS_OWN
             for entry in self._server.cache.of(served).entries.values()
             if entry.key != "default/kubernetes"
         }

@@ -45,16 +45,12 @@ _GROUPS = {
     "flowcontrol.apiserver.k8s.io": 16100,
     "resource.k8s.io": 15900,
     "storagemigration.k8s.io": 15800,
-    "metrics.k8s.io": 100,
 }
 _VERSIONS = {
     ("", "v1"): 1,
     ("autoscaling", "v2"): 30,
     ("flowcontrol.apiserver.k8s.io", "v1"): 21,
-    ("metrics.k8s.io", "v1beta1"): 100,
 }
-_REPLACEABLE = ("metrics.k8s.io",)
-"""What somebody may serve in our place: an APIService that names his Service stays as it is."""
 _BUILT_IN_VERSION = 15
 _CUSTOM = {"groupPriorityMinimum": 1000, "versionPriority": 100}
 
@@ -91,8 +87,9 @@ async def ensure(registry: Registry, catalog: Catalog) -> None:
 
 
 def wanted_services(catalog: Catalog) -> Mapping[str, Object]:
-    """Name to object. This kind's own group has none, as upstream."""
-    versions = {(served.facts.group, served.facts.version) for served in catalog if served.facts.group != GROUP}
+    """Name to object. This kind's own group has none, as upstream; nor have figures: metrics-server brings its own."""
+    kept = (served.facts for served in catalog if served.resource.made is None)
+    versions = {(facts.group, facts.version) for facts in kept if facts.group != GROUP}
     return {f"{version}.{group}": _service(group, version) for group, version in sorted(versions)}
 
 
@@ -112,8 +109,6 @@ def _service(group: str, version: str) -> Object:
 def _repaired(current: Object, wanted: Object) -> Object | None:
     """None where nothing is to be done."""
     if MANAGED not in (current["metadata"].get("labels") or {}):
-        return None
-    if wanted["spec"].get("group") in _REPLACEABLE and (current.get("spec") or {}).get("service"):
         return None
     own = {key: value for key, value in (current.get("spec") or {}).items() if value}
     return None if own == wanted["spec"] else {**current, "spec": wanted["spec"]}

@@ -11,6 +11,7 @@ from tests.component.api import Api
 from pybernetes.aio.clock import SystemClock
 from pybernetes.api.errors import ServiceUnavailable
 from pybernetes.api.objects import User
+from pybernetes.apiserver import local_apiservices
 from pybernetes.apiserver.config import Config
 from pybernetes.apiserver.server import ApiServer
 from pybernetes.apiserver.usage import scraper
@@ -160,14 +161,17 @@ async def test_whoever_may_view_may_read_them(cluster: tuple[Api, Kubelets]) -> 
     assert (await api.ok("GET", f"{API}/namespaces/default/pods", user=reader))["items"]
 
 
-async def test_somebody_else_may_serve_it(cluster: tuple[Api, Kubelets]) -> None:
+async def test_somebody_else_may_bring_an_api_service_for_it(cluster: tuple[Api, Kubelets]) -> None:
     api, _ = cluster
-    path = "/apis/apiregistration.k8s.io/v1/apiservices/v1beta1.metrics.k8s.io"
-    service = await api.ok("GET", path)
-    assert service["spec"]["groupPriorityMinimum"] == 100
-    theirs = {"spec": {"service": {"namespace": "kube-system", "name": "metrics-server"}}}
-    await api.ok("PATCH", path, theirs)
-    from pybernetes.apiserver import local_apiservices
-
+    spec = {
+        "group": "metrics.k8s.io",
+        "version": "v1beta1",
+        "service": {"namespace": "kube-system", "name": "metrics-server"},
+        "insecureSkipTLSVerify": True,
+        "groupPriorityMinimum": 100,
+        "versionPriority": 100,
+    }
+    path = "/apis/apiregistration.k8s.io/v1/apiservices"
+    await api.made(path, {"metadata": {"name": "v1beta1.metrics.k8s.io"}, "spec": spec})
     await local_apiservices.ensure(api.server.storage, api.server.catalog)
-    assert (await api.ok("GET", path))["spec"]["service"]["name"] == "metrics-server"
+    assert (await api.ok("GET", f"{path}/v1beta1.metrics.k8s.io"))["spec"]["service"]["name"] == "metrics-server"

@@ -268,4 +268,8 @@ async def test_cluster_roles_aggregate_those_that_they_select():
         await w.clock.sleep(1)
         assert await summed() == ["b", "x"]
         view = await w.get(rbac_v1.ClusterRole, "view", "")
-        assert view.rules == (await w.get(rbac_v1.ClusterRole, "system:aggregate-to-view", "")).rules
+        parts = [
+            await w.get(rbac_v1.ClusterRole, f"system:{name}", "")
+            for name in ("aggregate-to-view", "aggregated-metrics-reader")
+        ]
+        assert view.rules == (*parts[0].rules, *parts[1].rules)
