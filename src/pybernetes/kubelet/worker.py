@@ -31,7 +31,7 @@ from pybernetes.kubelet.cri.model import (
 from pybernetes.kubelet.exits import Exits, unsure
 from pybernetes.kubelet.images.puller import ERR_PULL
 from pybernetes.kubelet.pod_actions import Action, Failure, Health, Observed
-from pybernetes.kubelet.status.pod_status import BACK_OFF_NOTICE, OURS, Surroundings, pod_status
+from pybernetes.kubelet.status.pod_status import BACK_OFF_NOTICE, DEADLINE, OURS, Surroundings, pod_status
 from pybernetes.kubelet.status.reporter import Reports
 
 log = logging.getLogger(__name__)
@@ -295,6 +295,7 @@ class PodWorker:
             if not isinstance(action, act.WakeAt):
                 self._begin(group, action)
         status = self.status()
+        self._tell_deadline()
         self._tell_back_offs(status)
         delays += self._notices() + self._endings() + self._report(group, status)
         return max(0.0, min(delays)) if delays else None
@@ -428,6 +429,14 @@ class PodWorker:
                 work = self._performer.probes(self, run)
                 if work is not None:
                     self._probing[id] = group.create_task(_finish(work), name=f"{self.ref} probes {run.name}")
+
+    def _tell_deadline(self) -> None:
+        if self.pod is None or self.pod.status.phase in ("Succeeded", "Failed") or DEADLINE.reason in self._told:
+            return
+        ends = machine.deadline(self.pod, self.observed)
+        if self.verdict is None and ends is not None and ends <= self.observed.now:
+            self._told = self._told | {DEADLINE.reason}
+            self._performer.tell(self, "", "Normal", DEADLINE.reason, DEADLINE.message)
 
     def _tell_back_offs(self, status: core_v1.PodStatus | None) -> None:
         """Events of back-off, once for each wait."""

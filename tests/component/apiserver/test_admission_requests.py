@@ -42,7 +42,7 @@ async def test_a_resize_keeps_within_the_node(api):
     old = await running(api)
     await api.judge("pods/resize", "UPDATE", resized(old, cpu="2", memory="2Gi"), old)
     assert await refusal(api, "pods/resize", "UPDATE", resized(old, cpu="5", memory="5Gi"), old) == (
-        "Node didn't have enough allocatable resources: cpu, requested: 5000, allocatable: 4000; "
+        "node didn't have enough allocatable resources: cpu, requested: 5000, allocatable: 4000; "
         "memory, requested: 5368709120, allocatable: 4294967296"
     )
 

@@ -26,6 +26,7 @@ class Node:
         self.made: list[Container] = []
         self.sent: list[core_v1.PodStatus] = []
         self.performed: list[act.Action] = []
+        self.told: list[tuple[str, ...]] = []
         self.probed: float | None = None
         """Seconds after which a readiness probe succeeds; None: there is none."""
         self.in_api = pod()
@@ -48,8 +49,8 @@ class Node:
     async def termination_message(self, worker: PodWorker, ended: Container) -> str:
         return ""
 
-    def tell(self, *about: object) -> None:
-        return
+    def tell(self, worker: PodWorker, *said: str) -> None:
+        self.told.append(said)
 
     def probes(self, worker: PodWorker, of: Container) -> Awaitable[None] | None:
         if self.probed is None:
@@ -122,6 +123,16 @@ def test_a_container_is_not_told_ready_before_its_probe_says_so() -> None:
         node, _, task = await started(0.01, probed=5.0)
         assert [ready(s) for s in node.sent] == [*([False] * (len(node.sent) - 1)), True]
         assert ("Running", False) in [(s.phase, ready(s)) for s in node.sent]
+        await end(task)
+
+    run_simulated(main())
+
+
+def test_the_end_of_a_deadline_is_told_once() -> None:
+    async def main() -> None:
+        node, _, task = await started(0.01, wanted=pod(activeDeadlineSeconds=3))
+        message = "Pod was active on the node longer than the specified deadline"
+        assert node.told == [("", "Normal", "DeadlineExceeded", message)]
         await end(task)
 
     run_simulated(main())

@@ -27,7 +27,7 @@ async def _validate(request: AdmissionRequest) -> None:
         if wanted > there
     ]
     if faults:
-        raise refused(request, f"Node didn't have enough allocatable resources: {'; '.join(faults)}")
+        raise refused(request, f"node didn't have enough allocatable resources: {'; '.join(faults)}")
     system = (node["metadata"].get("labels") or {}).get(_OS, "")
     if system != "linux":
         raise refused(request, f'pod resize is only supported on linux nodes, node "{name}" is "{system}"')

@@ -149,11 +149,12 @@ class Puller:
             raise ImageError(ERR_PULL, refused.rpc) from None
         there = await self._runtime.image(ref)
         size = there.size if there is not None else 0
-        waited = duration(self._clock.monotonic() - asked)
+        waited = self._clock.monotonic() - asked
+        alone = min(took, waited)  # less for whom joined another's pull
         tell(
             "Normal",
             "Pulled",
-            f'Successfully pulled image "{container.image}" in {duration(took)} ({waited} including waiting).'
+            f'Successfully pulled image "{container.image}" in {duration(alone)} ({duration(waited)} including waiting).'
             f" Image size: {size} bytes.",
         )
         return ref

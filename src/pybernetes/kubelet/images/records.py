@@ -7,6 +7,7 @@ without any was there before (preloaded). One file an image, written whole.
 import hashlib
 import json
 import os
+import threading
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -51,13 +52,15 @@ def bare(image: str) -> str:
 
 
 class PullRecords:
-    """Records below a folder. Methods block for the time of a small file."""
+    """Records below a folder. Methods block for the time of a small file; threads may call them side by side."""
 
     def __init__(self, folder: Path, policy: str = PRELOADED, allowlist: Iterable[str] = ()) -> None:
         self._pulled = folder / "pulled"
         self._pulling = folder / "pulling"
         self._policy = policy
         self._allowlist = tuple(allowlist)
+        self._writing = threading.Lock()
+        """A record is read, changed and written as one: several Pods may have pulled one image together."""
 
     def needs_pull(self, image: str, ref: str, origins: Iterable[Origin]) -> bool:
         """Whether a Pod with these secrets must ask the registry before it may use an image that is here already."""
@@ -79,7 +82,9 @@ class PullRecords:
 
     def begin(self, image: str) -> None:
         """A pull is tried: should this process end in the middle, the image is none that was there before."""
-        _write(_file(self._pulling, image), {"kind": "ImagePullIntent", "apiVersion": _API, "image": image})
+        intent = {"kind": "ImagePullIntent", "apiVersion": _API, "image": image}
+        with self._writing:
+            _write(_file(self._pulling, image), intent)
 
     def end(self, image: str) -> None:
         """The pull is over."""
@@ -87,6 +92,10 @@ class PullRecords:
 
     def pulled(self, image: str, ref: str, origin: Origin | None, now: str) -> None:
         """A pull has worked with these credentials; None are those of everybody. `now` is RFC 3339."""
+        with self._writing:
+            self._add(image, ref, origin, now)
+
+    def _add(self, image: str, ref: str, origin: Origin | None, now: str) -> None:
         records = dict(self._load(ref) or {})
         known = records.get(bare(image), PullRecord())
         if origin is None:

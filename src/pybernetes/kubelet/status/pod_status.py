@@ -16,6 +16,7 @@ from pybernetes.kubelet import pod_machine as machine
 from pybernetes.kubelet.cri.model import Container, State
 from pybernetes.kubelet.images.puller import BACK_OFF, ERR_PULL
 from pybernetes.kubelet.pod_actions import Observed
+from pybernetes.kubelet.status.at_end import at_end
 from pybernetes.rules.qos import qos_class
 
 BACK_OFF_NOTICE = 1.0
@@ -30,6 +31,7 @@ READY_TO_START, INITIALIZED, CONTAINERS_READY, READY, SCHEDULED = (
 RESTARTING_ALL = "AllContainersRestarting"
 DISRUPTION = "DisruptionTarget"
 """Of a Pod that is ended for the node's sake or another Pod's, not its own. Others set it, too."""
+DEADLINE = act.Verdict("DeadlineExceeded", "Pod was active on the node longer than the specified deadline")
 OURS = (READY_TO_START, INITIALIZED, READY, CONTAINERS_READY, SCHEDULED, RESTARTING_ALL)
 _ALL_MESSAGES = 12 * 1024
 """Bytes of all termination messages of a Pod together."""
@@ -68,6 +70,8 @@ def pod_status(pod: core_v1.Pod, observed: Observed, around: Surroundings) -> co
     inits = tuple(_container(pod, c, observed, around, old.initContainerStatuses) for c in pod.spec.initContainers)
     mains = tuple(_container(pod, c, observed, around, old.containerStatuses) for c in pod.spec.containers)
     guests = _ephemeral(pod, observed, around)
+    if machine.terminating(pod, observed) and not _living(observed):
+        inits, mains = at_end(pod, inits, mains)
     phase, reason, message = _phase(pod, observed, inits, mains)
     ips = _pod_ips(pod, observed, around)
     started = old.startTime or (rfc3339(observed.started) if observed.started is not None else None)
@@ -306,8 +310,8 @@ def _terminated(run: Container, around: Surroundings) -> core_v1.ContainerStateT
         exitCode=run.exit_code,
         reason=reason,
         message=_shortened(around.messages.get(run.id, run.message), around.most),
-        startedAt=rfc3339(run.started) if run.started else None,
-        finishedAt=rfc3339(run.finished) if run.finished else None,
+        startedAt=rfc3339(run.started),  # of a run that could not start 1970, as upstream says
+        finishedAt=rfc3339(run.finished),
         containerID=f"{around.runtime}://{run.id}",
     )
 
@@ -363,6 +367,10 @@ def _incomplete(pod: core_v1.Pod, seen: Mapping[str, Sequence[Container]], obser
     return left
 
 
+def _living(observed: Observed) -> bool:
+    return machine.starting(observed) or any(c.state == State.RUNNING for c in observed.containers)
+
+
 def _phase(
     pod: core_v1.Pod,
     observed: Observed,
@@ -373,11 +381,11 @@ def _phase(
     old = pod.status
     if old.phase in ("Succeeded", "Failed"):
         return old.phase, old.reason, old.message
-    living = machine.starting(observed) or any(c.state == State.RUNNING for c in observed.containers)
+    living = _living(observed)
     verdict = observed.verdict
     ends = machine.deadline(pod, observed)
     if verdict is None and ends is not None and ends <= observed.now:
-        verdict = act.Verdict("DeadlineExceeded", "Pod was active on the node longer than the specified deadline")
+        verdict = DEADLINE
     if verdict is not None:
         return "Running" if living else "Failed", verdict.reason, verdict.message
     if machine.finished(pod, observed) and not living:
@@ -385,17 +393,13 @@ def _phase(
         failed = any(s.state.terminated and s.state.terminated.exitCode for s in (*mains, *regular))
         return "Failed" if failed else "Succeeded", "", ""
     if pod.metadata.deletionTimestamp is not None and not living:
-        return _phase_at_end(pod, mains), "", ""
+        return (
+            "Failed" if any(s.state.terminated is None or s.state.terminated.exitCode for s in mains) else "Succeeded",
+            "",
+            "",
+        )
     began = all(s.state.waiting is None or s.lastState.terminated is not None for s in mains)
     return "Running" if began or (old.phase == "Running") else "Pending", "", ""
-
-
-def _phase_at_end(pod: core_v1.Pod, mains: Sequence[core_v1.ContainerStatus]) -> str:
-    """Of a deleted Pod whose containers have all stopped."""
-    ended = [s.state.terminated for s in mains if s.state.terminated is not None]
-    if not ended or len(ended) < len(mains):
-        return pod.status.phase or "Pending" if not ended else "Failed"
-    return "Failed" if any(t.exitCode for t in ended) else "Succeeded"
 
 
 def _conditions(

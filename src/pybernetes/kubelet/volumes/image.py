@@ -1,7 +1,9 @@
 """image: the files of an OCI image, read only and not to be executed (KEP-4639). See cri/snapshots.py for whose they are."""
 
+import os
 from functools import partial
 from pathlib import Path
+from stat import S_IMODE
 
 from pybernetes.kernel import mounts
 from pybernetes.kubelet.cri.model import HostMount
@@ -37,6 +39,7 @@ def _mount(view: HostMount, folder: Path, empty: Path) -> Mounted:
         options = ",".join(option for option in view.options if option not in ("ro", "rbind"))
         if view.kind == "bind":
             # A single layer as it lies in the runtime's store: below another one, so that nobody can write to it.
+            _alike(empty, Path(view.source))
             options = f"lowerdir={_escaped(str(empty))}:{_escaped(view.source)}"
         elif view.kind != "overlay":
             raise ValueError(f'images of the snapshotter "{view.kind}" cannot be mounted')
@@ -45,6 +48,13 @@ def _mount(view: HostMount, folder: Path, empty: Path) -> Mounted:
         mounts.mount("overlay", folder, "overlay", _FLAGS, options)
     # Not marked read only for the runtime: it would mount it anew, with less than these flags.
     return Mounted(folder)
+
+
+def _alike(empty: Path, root: Path) -> None:
+    """What lies above gives the volume's root its owner and mode: those of the image's, or only root could look into it."""
+    stat = root.stat()
+    os.chown(empty, stat.st_uid, stat.st_gid)
+    empty.chmod(S_IMODE(stat.st_mode))
 
 
 def _escaped(path: str) -> str:

@@ -5,6 +5,7 @@ import base64
 import json
 import tempfile
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,7 @@ from pybernetes.api.types import core_v1, meta_v1
 from pybernetes.kubelet.cri.model import Credentials, Image, RuntimeRefused
 from pybernetes.kubelet.images.credentials import from_secrets, full_name
 from pybernetes.kubelet.images.puller import ImageError, Puller, PullRules, duration, policy_of, tagged
-from pybernetes.kubelet.images.records import ALLOWLISTED, ALWAYS, NEVER, PRELOADED, PullRecords, bare
+from pybernetes.kubelet.images.records import ALLOWLISTED, ALWAYS, NEVER, PRELOADED, Origin, PullRecords, bare
 
 
 class Images:
@@ -110,6 +111,24 @@ def test_one_pull_serves_all_who_wait() -> None:
     found, _ = ensure(images, container("a"), container("b"))
     assert len(images.pulled) == 1
     assert found == ["sha256:busybox:1"] * 2
+
+
+def test_who_joins_a_pull_has_waited_no_shorter_than_pulled() -> None:
+    async def main(root: Path) -> list[str]:
+        clock = SimulatedClock(asyncio.get_running_loop(), seed=1)
+        told: list[str] = []
+        puller = Puller(Images(), FakeSources(), clock, PullRules(root), at_once)
+
+        async def late() -> None:
+            await clock.sleep(0.4)
+            await puller.ensure(pod(), container(image="web"), lambda *said: told.append(said[2]))
+
+        await asyncio.gather(puller.ensure(pod(), container(image="web"), lambda *_: None), late())
+        return told
+
+    with tempfile.TemporaryDirectory() as folder:
+        told = run_simulated(main(Path(folder)))
+    assert 'Successfully pulled image "web" in 600ms (600ms including waiting). Image size: 1000 bytes.' in told
 
 
 def test_never_does_not_pull() -> None:
@@ -247,6 +266,19 @@ def test_a_pull_that_was_cut_off_leaves_no_image_that_was_there_before(tmp_path:
     assert not records.needs_pull("web:1", "sha256:1", ())
     records.forget_all_but(["sha256:2"])
     assert not list((tmp_path / "pulled").iterdir())
+
+
+def test_pods_that_pulled_an_image_together_are_all_recorded(tmp_path: Path) -> None:
+    records = PullRecords(tmp_path)
+    origins = [Origin(uid=f"u{n}", namespace="n", name=f"s{n}", hash=f"h{n}") for n in range(24)]
+
+    def pulled(origin: Origin) -> None:
+        records.begin("web:1")
+        records.pulled("web:1", "sha256:1", origin, "2026-01-01T00:00:00Z")
+
+    with ThreadPoolExecutor(len(origins)) as threads:
+        assert list(threads.map(pulled, origins)) == [None] * len(origins)
+    assert [o.name for o in origins if records.needs_pull("web:1", "sha256:1", (o,))] == []
 
 
 def test_names_lose_their_tag_and_digest() -> None:

@@ -146,6 +146,40 @@ def test_a_pod_past_its_deadline_is_failed_once_nothing_runs() -> None:
     assert (found.phase, found.reason) == ("Failed", "DeadlineExceeded")
 
 
+def test_containers_that_never_ran_have_failed_when_the_pod_is_ended() -> None:
+    deleted = pod(meta={"deletionTimestamp": rfc3339(NOW)})
+    found = status(deleted, sandboxes=(sandbox(),))
+    ended = found.containerStatuses[0].state.terminated
+    assert ended is not None
+    assert (found.phase, ended.exitCode, ended.reason) == ("Failed", 137, "ContainerStatusUnknown")
+    assert ended.message == "The container could not be located when the pod was terminated"
+    refused = status(pod(), sandboxes=(sandbox(),), verdict=Verdict("Evicted", "low"))
+    assert (refused.phase, refused.containerStatuses[0].state.terminated) == ("Failed", ended)
+
+
+def test_what_waited_for_init_containers_goes_on_waiting_when_the_pod_is_ended() -> None:
+    wanted = pod(initContainers=(container("i"), container("j")), activeDeadlineSeconds=30)
+    found = status(wanted, sandboxes=(sandbox(),), started=NOW - 60)
+    first, second = (s.state for s in found.initContainerStatuses)
+    assert (found.phase, found.reason) == ("Failed", "DeadlineExceeded")
+    assert first.terminated is not None
+    assert first.terminated.reason == "ContainerStatusUnknown"
+    assert (second.terminated, found.containerStatuses[0].state.terminated) == (None, None)
+    done = run(name="j", state=State.EXITED)
+    went = status(
+        wanted, sandboxes=(sandbox(),), containers=(run(name="i", state=State.EXITED), done), started=NOW - 60
+    )
+    assert went.containerStatuses[0].state.terminated is not None
+
+
+def test_a_run_that_could_not_start_began_with_time_itself() -> None:
+    wanted = pod(restartPolicy="Never")
+    refused = run(state=State.EXITED, exit_code=128, reason="StartError", started=0.0)
+    ended = status(wanted, sandboxes=(sandbox(),), containers=(refused,)).containerStatuses[0].state.terminated
+    assert ended is not None
+    assert ended.startedAt == "1970-01-01T00:00:00Z"
+
+
 def test_foreign_conditions_and_transition_times_survive() -> None:
     foreign = core_v1.PodCondition(type="DisruptionTarget", status="True")
     since = "2025-01-01T00:00:00Z"

@@ -1,5 +1,6 @@
 """image: a view of an image for as long as the Pod has it, and not a moment less or more."""
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +64,13 @@ async def mounted(one: Any) -> Path:
     await one.volumes.set_up(wanted)
     await one.volumes.pull(wanted, USING)
     return (await one.volumes.of(wanted, USING))["v"].path
+
+
+async def test_the_volumes_root_is_the_images_for_everybody_to_look_into(one: Any, views: Views) -> None:
+    views.layers[0].chmod(0o715)
+    os.chown(views.layers[0], 7, 8)
+    stat = (await mounted(one)).stat()
+    assert (stat.st_mode & 0o777, stat.st_uid, stat.st_gid) == (0o715, 7, 8)
 
 
 async def test_a_single_layer_is_shown_and_cannot_be_written(one: Any, views: Views) -> None:
