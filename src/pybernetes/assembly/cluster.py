@@ -168,6 +168,9 @@ class LocalCluster:
         self._write_record()
 
     async def _power_on(self, node: NodeSandbox) -> None:
+        if node.running:  # one of several that were looked at because another is off: it has its disk and its door
+            await containerd.wait_ready(node)
+            return
         disk = Path(node.spec.state_dir) / "var/lib/containerd"
         await asyncio.to_thread(self.images.give, disk, self.folder / "images")
         if node.name != MASTER:

@@ -122,7 +122,7 @@ class Hooks:
             return Answer(False, f"httpGet with protocol {quoted(action.protocol)} is not supported", error=True)
         asked = _asked(action, container, ip, "kube-probe/1.37")
         if asked is None:
-            return Answer(False, f"couldn't find port: {action.port}", error=True)
+            return Answer(False, f"port {quoted(str(action.port))} not found", error=True)
         try:
             async with asyncio.timeout(timeout):
                 status, body = await self._get.follow(asked)
@@ -144,7 +144,7 @@ class Hooks:
         host = action.host or ip
         port = port_number(action.port, container)
         if port is None:
-            return Answer(False, f"couldn't find port: {action.port}", error=True)
+            return Answer(False, f"port {quoted(str(action.port))} not found", error=True)
         try:
             async with asyncio.timeout(timeout):
                 _, writer = await asyncio.open_connection(host, port)

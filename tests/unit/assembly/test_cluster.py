@@ -19,7 +19,9 @@ from pybernetes.assembly.cluster import (
     together,
     until,
 )
+from pybernetes.localcluster import containerd
 from pybernetes.localcluster.errors import LocalClusterError
+from pybernetes.localcluster.sandbox import NodeSandbox
 from pybernetes.testing import Cluster
 
 PRINTED = r"""
@@ -71,6 +73,24 @@ def test_a_record_is_found_again_and_a_broken_one_is_no_cluster(tmp_path: Path) 
     found.switch.close()
     assert LocalCluster.open("broken", SystemClock(), tmp_path) is None
     assert LocalCluster.open("nowhere", SystemClock(), tmp_path) is None
+
+
+async def test_a_node_that_is_on_keeps_its_door_when_another_is_switched_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[NodeSandbox] = []
+
+    async def ready(node: NodeSandbox) -> None:
+        asked.append(node)
+
+    monkeypatch.setattr(NodeSandbox, "running", True)
+    monkeypatch.setattr(containerd, "wait_ready", ready)
+    with socket.create_server(("127.0.0.1", 0)) as door:
+        cluster = LocalCluster(ClusterRecord("here", node_names(2), door.getsockname()[1]), SystemClock(), tmp_path)
+        await cluster.power_on("master")
+    cluster.switch.close()
+    assert asked == [cluster.master]
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_free_port_is_free() -> None:

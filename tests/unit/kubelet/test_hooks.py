@@ -85,7 +85,7 @@ async def test_a_port_may_be_named_and_must_be_known(web: Web) -> None:
     named = container(ports=(core_v1.ContainerPort(name="web", containerPort=web.port),))
     assert (await hooks().http(core_v1.HTTPGetAction(port="web", path="/200"), named, HOST)).ok
     assert (await hooks().tcp(core_v1.TCPSocketAction(port="web"), named, HOST)).ok
-    assert (await hooks().http(core_v1.HTTPGetAction(port="x"), named, HOST)).output == "couldn't find port: x"
+    assert (await hooks().http(core_v1.HTTPGetAction(port="x"), named, HOST)).output == 'port "x" not found'
     assert port_number("80", named) == 80
 
 

@@ -73,7 +73,7 @@ def pod_status(pod: core_v1.Pod, observed: Observed, around: Surroundings) -> co
     if machine.terminating(pod, observed) and not _living(observed):
         inits, mains = at_end(pod, inits, mains)
     phase, reason, message = _phase(pod, observed, inits, mains)
-    ips = _pod_ips(pod, observed, around)
+    ips = _pod_ips(pod, observed, around, phase)
     started = old.startTime or (rfc3339(observed.started) if observed.started is not None else None)
     status = replace(
         old,
@@ -112,14 +112,14 @@ def _refused(pod: core_v1.Pod, verdict: act.Verdict, around: Surroundings) -> co
     )
 
 
-def _pod_ips(pod: core_v1.Pod, observed: Observed, around: Surroundings) -> tuple[str, ...]:
+def _pod_ips(pod: core_v1.Pod, observed: Observed, around: Surroundings, phase: str) -> tuple[str, ...]:
     if pod.spec.hostNetwork:
         return around.host_ips
     sandbox = machine.current_sandbox(observed)
     if sandbox is not None and sandbox.ips:
         return sandbox.ips
     # A Pod that has ended keeps its address in the status.
-    return tuple(ip.ip for ip in pod.status.podIPs) if pod.status.phase in ("Succeeded", "Failed") else ()
+    return tuple(ip.ip for ip in pod.status.podIPs) if phase in ("Succeeded", "Failed") else ()
 
 
 def _ephemeral(pod: core_v1.Pod, observed: Observed, around: Surroundings) -> tuple[core_v1.ContainerStatus, ...]:

@@ -147,7 +147,7 @@ def test_a_probe_that_cannot_be_made_says_nothing_of_the_container() -> None:
     probe = core_v1.Probe(httpGet=core_v1.HTTPGetAction(port="nowhere"), periodSeconds=1, failureThreshold=1)
     found, told = history(container(livenessProbe=probe), lambda t: True, 2.5)
     assert found == [(0.0, Health())]
-    assert told == ["Liveness probe errored and resulted in unknown state: couldn't find port: nowhere"] * 3
+    assert told == ['Liveness probe errored and resulted in unknown state: port "nowhere" not found'] * 3
     assert {labels[1] for labels in metrics.PROBES.values} == {"unknown"}
 
 

@@ -132,6 +132,15 @@ def test_the_end_is_for_ever() -> None:
     assert (found.phase, found.reason) == ("Failed", "Evicted")
 
 
+def test_a_pod_that_a_reboot_has_ended_keeps_its_address() -> None:
+    old = core_v1.PodStatus(phase="Running", podIPs=(core_v1.PodIP(ip="10.0.0.9"),))
+    wanted = replace(pod(policy="Never"), status=old)
+    ended = run(state=State.EXITED, exit_code=255)
+    found = status(wanted, sandboxes=(sandbox(ready=False),), containers=(ended,))
+    assert (found.phase, found.podIP) == ("Failed", "10.0.0.9")
+    assert status(replace(wanted, spec=pod().spec), sandboxes=(sandbox(ready=False),)).podIP == ""
+
+
 def test_a_refused_pod_has_no_container_statuses() -> None:
     found = status(pod(), verdict=Verdict("OutOfcpu", "too much"))
     assert (found.phase, found.reason, found.message) == ("Failed", "OutOfcpu", "Pod was rejected: too much")
@@ -173,7 +182,7 @@ def test_what_waited_for_init_containers_goes_on_waiting_when_the_pod_is_ended()
 
 
 def test_a_run_that_could_not_start_began_with_time_itself() -> None:
-    wanted = pod(restartPolicy="Never")
+    wanted = pod(policy="Never")
     refused = run(state=State.EXITED, exit_code=128, reason="StartError", started=0.0)
     ended = status(wanted, sandboxes=(sandbox(),), containers=(refused,)).containerStatuses[0].state.terminated
     assert ended is not None
