@@ -69,7 +69,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     add("--cluster-cidr", type=_networks, default=(), help="the Pods' addresses; one range a family, with a comma")
     add("--node-cidr-mask-size", "--node-cidr-mask-size-ipv4", type=int, default=24, help="size of a Node's range")
     add("--node-cidr-mask-size-ipv6", type=int, default=64, help="the same for IPv6")
-    add("--node-monitor-grace-period", type=duration, default=40.0, help="how long a Node may be silent: 40s")
+    add("--node-monitor-grace-period", type=duration, default=50.0, help="how long a Node may be silent: 50s")
     add("--node-startup-grace-period", type=duration, default=60.0, help="the same before it said anything: 1m")
     add("--terminated-pod-gc-threshold", type=int, default=12500, help="how many ended Pods stay; 0: all")
     add("--cluster-signing-cert-file", type=Path, help="the authority that signs requests, PEM")

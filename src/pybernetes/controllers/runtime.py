@@ -61,7 +61,7 @@ class Config:
     cluster_cidrs: tuple[str, ...] = ()
     node_cidr_mask_size: int = 24
     node_cidr_mask_size_ipv6: int = 64
-    node_monitor_grace_period: float = 40.0
+    node_monitor_grace_period: float = 50.0
     node_startup_grace_period: float = 60.0
     terminated_pod_gc_threshold: int = 12500
     cluster_signing_cert: bytes = b""

@@ -224,10 +224,8 @@ def encode(config: Configuration) -> Document:
 def _encoded(value: Any, kind: inspect.Type) -> Any:
     if isinstance(kind, inspect.UnionType):
         kind = next(t for t in kind.types if not isinstance(t, inspect.NoneType))
-    if isinstance(kind, inspect.Metadata) and (kind.extra or {}).get("go") == "duration":
+    if isinstance(kind, inspect.Metadata) and (kind.extra or {}).get("go") in ("duration", "nanoseconds"):
         return durations.text_of(value)
-    if isinstance(kind, inspect.Metadata) and (kind.extra or {}).get("go") == "nanoseconds":
-        return round(value * 10**9)
     if isinstance(kind, inspect.StructType):
         shown = {f.encode_name: (getattr(value, f.name), f.type) for f in kind.fields}
         return {name: _encoded(part, of) for name, (part, of) in shown.items() if _shown(part)}

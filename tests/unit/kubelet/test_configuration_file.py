@@ -102,7 +102,7 @@ def test_the_effective_configuration_is_shown_in_upstreams_words_and_read_back()
     shown = encode(config)
     assert shown["syncFrequency"] == "1m0s"
     assert shown["cpuCFSQuotaPeriod"] == "100ms"
-    assert shown["logging"]["flushFrequency"] == 5000000000
+    assert shown["logging"]["flushFrequency"] == "5s"
     assert shown["authentication"]["webhook"] == {"enabled": True, "cacheTTL": "2m0s"}
     assert shown["evictionHard"]["memory.available"] == "100Mi"
     assert "tracing" not in shown

@@ -98,6 +98,7 @@ class _Exec:
         resize = await self._far.open({"streamtype": "resize"}) if self._options.tty else None
         incoming = asyncio.create_task(self._incoming(stdin, resize), name="exec.in")
         ended = asyncio.gather(self._status(error), *(self._output(*output) for output in outputs))
+        ended.add_done_callback(_taken)
         both: set[asyncio.Future[Any]] = {incoming, ended}
         try:
             # A client that goes away ends the command's streams; so does the command's own end.
@@ -131,3 +132,9 @@ class _Exec:
                     await resize.write(data)
             except ConnectionError:
                 stdin = None
+
+
+def _taken(ended: "asyncio.Future[Any]") -> None:
+    """What a client that has gone away does not hear any more is no news, for asyncio's log neither."""
+    if not ended.cancelled():
+        ended.exception()

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 import json
 from collections.abc import AsyncIterator
 
@@ -122,6 +123,28 @@ async def test_a_command_that_reads_no_more_still_tells_all():
                 await streams.send(channels.STDIN, b"unread" * 1000)
         got, _ = await received(streams)
         assert (len(got[channels.STDOUT]), got[channels.ERROR]) == (100_000, FAILURE)
+
+
+async def test_a_client_that_goes_away_leaves_no_complaint_in_the_log():
+    gone = asyncio.Event()
+
+    async def patient(request: Request) -> Response:
+        async def serve(connection: SpdyConnection, protocol: str) -> None:
+            kept = [await connection.accept() for _ in range(4)]
+            await gone.wait()
+            assert kept
+
+        return spdy.accept(request, ["v4.channel.k8s.io"], serve)
+
+    complaints: list[str] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: complaints.append(context["message"]))
+    async with exec_through(patient) as socket:
+        await channels.Channels(socket).send(channels.STDIN, b"word")
+        await asyncio.sleep(0.05)
+        await socket.close()
+    gone.set()
+    gc.collect()
+    assert complaints == []
 
 
 async def test_streams_that_end_without_a_status_are_a_failure():
