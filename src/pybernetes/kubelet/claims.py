@@ -174,10 +174,10 @@ def _mount(local: _Local) -> None:
 
 
 def _used_by_others(folder: Path) -> bool:
-    """Whether another Pod here has the same volume mounted."""
-    end = f"/volumes/{LOCAL_FOLDER}/{folder.name}"
-    others = [m.target for m in mounts.table() if m.target.endswith(end) and m.target != str(folder)]
-    return bool(others)
+    """Whether another Pod of this kubelet has the same volume mounted."""
+    pods, end = f"{folder.parents[3]}/", f"/volumes/{LOCAL_FOLDER}/{folder.name}"
+    places = (m.target for m in mounts.table())
+    return any(p.startswith(pods) and p.endswith(end) and p != str(folder) for p in places)
 
 
 def _host_path(name: str, path: str, kind: str, read_only: bool) -> Mounted:

@@ -105,7 +105,13 @@ async def test_a_volume_for_one_pod_is_not_given_to_two(bound: Any, tmp_path: Pa
     with pytest.raises(VolumeError, match="uses the ReadWriteOncePod access mode and is already in use by another pod"):
         await bound.set_up(USED)
     await bound.volumes.forget("uid-2")
-    assert (await bound.set_up(USED)).path.name == "pv"
+    elsewhere = tmp_path / "another kubelet/pods/uid-3/volumes/kubernetes.io~local-volume/pv"
+    elsewhere.mkdir(parents=True)
+    mounts.bind(tmp_path / "disk", elsewhere)
+    try:
+        assert (await bound.set_up(USED)).path.name == "pv"
+    finally:
+        mounts.unmount(elsewhere, detach=True)
 
 
 async def test_a_host_path_volume_is_used_where_it_is(bound: Any, tmp_path: Path) -> None:
