@@ -51,7 +51,7 @@ class Surroundings(Struct, frozen=True):
     conditions: Mapping[str, core_v1.PodCondition | None] = {}
     """By type, what other parts of the kubelet say; None takes a condition away."""
     resources: Mapping[str, core_v1.ResourceRequirements] = {}
-    """By container name, what running ones have; the spec's where it is not said."""
+    """By container name, what they have; the spec's where it is not said."""
     most: int = 4096
     """Bytes of one termination message."""
 
@@ -124,7 +124,8 @@ def _pod_ips(pod: core_v1.Pod, observed: Observed, around: Surroundings, phase: 
 
 def _ephemeral(pod: core_v1.Pod, observed: Observed, around: Surroundings) -> tuple[core_v1.ContainerStatus, ...]:
     as_containers = (
-        core_v1.Container(name=c.name, image=c.image, restartPolicy="Never") for c in pod.spec.ephemeralContainers
+        core_v1.Container(name=c.name, image=c.image, restartPolicy="Never", volumeMounts=c.volumeMounts)
+        for c in pod.spec.ephemeralContainers
     )
     old = pod.status.ephemeralContainerStatuses
     return tuple(replace(_container(pod, c, observed, around, old), ready=False) for c in as_containers)
@@ -165,10 +166,10 @@ def _container(
         imageID=around.images.get(run.image_ref, run.image_ref),
         containerID=f"{around.runtime}://{run.id}",
         started=running and said.started and (machine.is_sidecar(spec) or not is_init),
-        resources=_resources(around.resources.get(spec.name, spec.resources)) if running else None,
-        allocatedResources=spec.resources.requests if running else {},
+        resources=around.resources.get(spec.name, spec.resources),  # `{}` where nothing is asked for, as upstream
+        allocatedResources=spec.resources.requests,
         volumeMounts=_mounts(spec),
-        user=_user(run) if running else None,
+        user=_user(run),
         stopSignal=run.stop_signal or None,
     )
 
@@ -192,10 +193,6 @@ def _user(run: Container) -> core_v1.ContainerUser | None:
     groups = tuple(run.user.groups)
     linux = core_v1.LinuxContainerUser(uid=run.user.uid, gid=run.user.gid, supplementalGroups=groups)
     return core_v1.ContainerUser(linux=linux)
-
-
-def _resources(has: core_v1.ResourceRequirements) -> core_v1.ResourceRequirements | None:
-    return has if has.requests or has.limits else None
 
 
 def _mounts(spec: core_v1.Container) -> tuple[core_v1.VolumeMountStatus, ...]:

@@ -181,6 +181,22 @@ def test_what_waited_for_init_containers_goes_on_waiting_when_the_pod_is_ended()
     assert went.containerStatuses[0].state.terminated is not None
 
 
+def test_whatever_has_run_says_what_it_was_given_and_what_was_mounted() -> None:
+    guest = core_v1.EphemeralContainer(name="g", volumeMounts=(core_v1.VolumeMount(name="v", mountPath="/v"),))
+    asks = core_v1.ResourceRequirements(requests={"cpu": "1"})
+    wanted = pod(container(resources=asks), container("free"), container("late"), ephemeralContainers=(guest,))
+    runs = (run(state=State.EXITED), run("free"), run("g"))
+    found = status(wanted, sandboxes=(sandbox(),), containers=runs)
+    assert {s.name: s.resources for s in found.containerStatuses} == {
+        "c": asks,
+        "free": core_v1.ResourceRequirements(),
+        "late": None,
+    }
+    assert found.containerStatuses[0].allocatedResources == {"cpu": "1"}
+    (shown,) = found.ephemeralContainerStatuses[0].volumeMounts
+    assert shown.mountPath == "/v"
+
+
 def test_a_run_that_could_not_start_began_with_time_itself() -> None:
     wanted = pod(policy="Never")
     refused = run(state=State.EXITED, exit_code=128, reason="StartError", started=0.0)
