@@ -184,6 +184,7 @@ async def test_a_host_port_is_open_while_its_pod_runs(network: Network) -> None:
         for node in (there, here):
             assert (await node.exec(ask)).out == "door\n"
         assert network.cri[0].exec(container, _get(here.spec.address, 8088)) == (0, "door\n")
+        assert (await here.exec(["busybox", *_get("127.0.0.1", 8088)])).out == "door\n"
         await here.exec(["pkill", "-9", "-f", "world.py agent"])
         assert (await there.exec(ask)).out == "door\n"
         with pytest.raises(grpc.RpcError, match="cannot open host ports 8088/tcp"):

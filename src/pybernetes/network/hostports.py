@@ -5,6 +5,8 @@ A table of its own, `ip pod-network`, whose maps are changed in place; the recor
 
 import logging
 from collections.abc import Iterable
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -17,6 +19,8 @@ log = logging.getLogger(__name__)
 
 TABLE = "ip pod-network"
 _ANY = ("", "0.0.0.0", "::")
+_ROUTE_LOCALNET = Path("/proc/sys/net/ipv4/conf/all/route_localnet")
+"""Lets what the node says to itself on 127.0.0.1 leave for a Pod. What comes from outside for it is dropped first."""
 _SKELETON = f"""\
 add table {TABLE}
 delete table {TABLE}
@@ -28,17 +32,23 @@ table {TABLE} {{
     dnat to ip daddr . meta l4proto . th dport map @ports-at
     dnat to meta l4proto . th dport map @ports
   }}
+  chain strangers {{
+    type filter hook prerouting priority raw;
+    iif != lo ip daddr 127.0.0.0/8 drop
+    iif != lo ip saddr 127.0.0.0/8 drop
+  }}
   chain prerouting {{
     type nat hook prerouting priority -110;
     fib daddr type local ip daddr != 127.0.0.0/8 jump host-ports
   }}
   chain output {{
     type nat hook output priority -110;
-    fib daddr type local ip daddr != 127.0.0.0/8 jump host-ports
+    fib daddr type local jump host-ports
   }}
   chain postrouting {{
     type nat hook postrouting priority srcnat;
     ct status dnat ip saddr . ip daddr @hairpin masquerade
+    ct status dnat ip saddr 127.0.0.0/8 oif != lo masquerade
   }}
 }}
 """
@@ -90,6 +100,8 @@ class HostPorts:
         for address, ports in wanted.items():
             text += _commands("add", elements(address, ports, values=True))
         self._nft.run(text)
+        with suppress(OSError):  # /proc/sys read-only: whoever set the node up has decided
+            _ROUTE_LOCALNET.write_text("1")
         self._programmed = {address: ports for address, ports in wanted.items() if ports}
 
     def add(self, address: str, ports: tuple[PortMapping, ...]) -> None:
