@@ -81,6 +81,8 @@ class Prober:
         started = container.startupProbe is None or bool(old and old.started)
         ready = started and (container.readinessProbe is None or bool(old and old.ready))
         self._health = Health(started=started, ready=ready)
+        if old is None:
+            self._jitter = 0.0  # nothing is known of it (a static Pod after a restart): it is asked at once
         return self._health
 
     async def run(self, changed: Changed, tell: Tell, ending: Callable[[], bool] = lambda: False) -> None:

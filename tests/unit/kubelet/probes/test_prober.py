@@ -138,8 +138,15 @@ def test_success_may_have_to_come_more_than_once() -> None:
 
 def test_probes_of_containers_that_ran_before_the_kubelet_are_spread() -> None:
     probe = core_v1.Probe(exec=EXEC, periodSeconds=10)
-    found, _ = history(container(readinessProbe=probe), lambda t: True, 20, jitter=0.25)
+    unready = core_v1.ContainerStatus(name="c", started=True)
+    found, _ = history(container(readinessProbe=probe), lambda t: True, 20, unready, jitter=0.25)
     assert found == [(0.0, Health(ready=False)), (2.5, Health(ready=True))]
+
+
+def test_a_container_of_which_nothing_is_known_is_asked_at_once() -> None:
+    probe = core_v1.Probe(exec=EXEC, periodSeconds=10)
+    found, _ = history(container(readinessProbe=probe), lambda t: True, 20, jitter=0.25)
+    assert found == [(0.0, Health(ready=False)), (0.0, Health(ready=True))]
 
 
 def test_a_probe_that_cannot_be_made_says_nothing_of_the_container() -> None:
