@@ -102,9 +102,11 @@ async def test_a_volume_for_one_pod_is_not_given_to_two(bound: Any, tmp_path: Pa
     other = bound.root / "pods/uid-2/volumes/kubernetes.io~local-volume/pv"
     other.mkdir(parents=True)
     mounts.bind(tmp_path / "disk", other)
-    with pytest.raises(VolumeError, match="uses the ReadWriteOncePod access mode and is already in use by another pod"):
-        await bound.set_up(USED)
-    await bound.volumes.forget("uid-2")
+    try:
+        with pytest.raises(VolumeError, match="the ReadWriteOncePod access mode and is already in use by another pod"):
+            await bound.set_up(USED)
+    finally:
+        await bound.volumes.forget("uid-2")
     elsewhere = tmp_path / "another kubelet/pods/uid-3/volumes/kubernetes.io~local-volume/pv"
     elsewhere.mkdir(parents=True)
     mounts.bind(tmp_path / "disk", elsewhere)
