@@ -24,10 +24,15 @@ demo: setup
 	@$(BIN)/pybernetes demo
 
 NO_MACHINE = tests/unit tests/component tests/fuzz
+CLUSTERS = tests/e2e tests/examples tests/clients
+NODES = .venv/node-tests.log
 
+# Nodes beside whole clusters: both wait more than they work. In the foreground are those that are tried with Ctrl-C.
 test: setup
-	@$(BIN)/pytest -n 2 --dist loadgroup $(NO_MACHINE)
-	@$(BIN)/pytest -n 3 --dist loadgroup $(NO_MACHINE:%=--ignore=%)
+	@$(BIN)/pytest -n 2 --dist loadfile $(NO_MACHINE)
+	@$(BIN)/pytest tests/node >$(NODES) 2>&1 & nodes=$$!; \
+	$(BIN)/pytest $(CLUSTERS); ended=$$?; \
+	wait $$nodes || ended=1; cat $(NODES); exit $$ended
 
 check: setup
 	@$(BIN)/ruff format --check .
