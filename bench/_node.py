@@ -22,7 +22,7 @@ from pybernetes.client.transport import direct
 from pybernetes.kernel import mounts
 from pybernetes.kubelet.configuration import Configuration
 from pybernetes.kubelet.cri.events import EventSource
-from pybernetes.kubelet.cri.model import RuntimeRefused
+from pybernetes.kubelet.cri.model import RuntimeRefused, RuntimeUnavailable
 from pybernetes.kubelet.cri.runtime import CriRuntime
 from pybernetes.kubelet.kubelet import Kubelet
 from pybernetes.kubelet.settings import Settings
@@ -178,13 +178,13 @@ async def serving(made: NodeUnderTest) -> AsyncIterator[None]:
 
 
 async def _remove_all(runtime: CriRuntime) -> None:
-    """A start that was cut off in the middle refuses removal for a moment."""
+    """A start that was cut off in the middle refuses removal for a moment; a runtime that was just started is found late."""
     for _ in range(100):
-        for sandbox in await runtime.sandboxes():
-            with contextlib.suppress(RuntimeRefused):
+        with contextlib.suppress(RuntimeRefused, RuntimeUnavailable):
+            for sandbox in await runtime.sandboxes():
                 await runtime.stop_sandbox(sandbox.id)
                 await runtime.remove_sandbox(sandbox.id)
-        if not await runtime.sandboxes():
-            return
+            if not await runtime.sandboxes():
+                return
         await asyncio.sleep(0.1)
     raise TimeoutError("sandboxes cannot be removed")
