@@ -137,9 +137,9 @@ def test_events_of_an_object(kubectl: Kubectl):
     )
 
 
-def test_top_says_that_there_are_no_metrics(kubectl: Kubectl):
-    assert kubectl.fails("top", "nodes") == "error: Metrics API not available\n"
-    assert kubectl.fails("top", "pods") == "error: Metrics API not available\n"
+def test_top_says_that_simulated_nodes_have_no_figures(kubectl: Kubectl):
+    assert kubectl.fails("top", "nodes") == "error: metrics not available yet\n"
+    assert kubectl.attempt("top", "pods").stderr == f"No resources found in {kubectl.namespace} namespace.\n"
 
 
 def test_versions_and_old_resources_warn(kubectl: Kubectl):
