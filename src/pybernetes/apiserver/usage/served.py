@@ -20,6 +20,7 @@ from pybernetes.apiserver.resource import Call, Column, Resource
 from pybernetes.apiserver.resources._columns import NAME
 from pybernetes.apiserver.usage.figures import Owner, Rate
 from pybernetes.apiserver.usage.scraper import Scraper
+from pybernetes.rules.durations import text_of
 
 GROUP, VERSION = "metrics.k8s.io", "v1beta1"
 _NANO = 10**9
@@ -85,18 +86,12 @@ def _head(named: Mapping[str, str], labels: Mapping[str, str], now: str, rate: R
     metadata: Object = {**named, "creationTimestamp": now}
     if labels:
         metadata["labels"] = dict(labels)
-    return {"metadata": metadata, "timestamp": rfc3339(rate.at), "window": _seconds(rate.window)}
+    return {"metadata": metadata, "timestamp": rfc3339(rate.at), "window": text_of(round(rate.window, 3))}
 
 
 def _usage(rate: Rate) -> Object:
     """A ResourceList."""
     return {"cpu": str(Quantity(round(rate.cores * _NANO), DECIMAL)), "memory": str(of_int(rate.memory, BINARY))}
-
-
-def _seconds(seconds: float) -> str:
-    """As Go prints a duration of less than an hour: `15.02s`, `1m3s`."""
-    minutes, rest = divmod(round(seconds, 3), 60)
-    return (f"{int(minutes)}m" if minutes else "") + f"{rest:.3f}".rstrip("0").rstrip(".") + "s"
 
 
 def _of_node(obj: Object, name: str) -> str:

@@ -20,6 +20,7 @@ from pybernetes.kubelet.images.credentials import Login, docker_folders, from_no
 from pybernetes.kubelet.images.pace import Pace
 from pybernetes.kubelet.images.records import PRELOADED, PullRecords
 from pybernetes.kubelet.sources import Sources
+from pybernetes.rules.durations import text_of
 
 log = logging.getLogger(__name__)
 
@@ -154,7 +155,7 @@ class Puller:
         tell(
             "Normal",
             "Pulled",
-            f'Successfully pulled image "{container.image}" in {duration(alone)} ({duration(waited)} including waiting).'
+            f'Successfully pulled image "{container.image}" in {shown_duration(alone)} ({shown_duration(waited)} including waiting).'
             f" Image size: {size} bytes.",
         )
         return ref
@@ -223,9 +224,6 @@ class Puller:
             return None
 
 
-def duration(seconds: float) -> str:
-    """As Go prints a duration of whole milliseconds: `1.234s`, `85ms`, `2m3s`."""
-    if seconds < 1:
-        return f"{round(seconds * 1000)}ms" if seconds else "0s"
-    minutes, rest = divmod(round(seconds, 3), 60)
-    return (f"{int(minutes)}m" if minutes else "") + f"{rest:.3f}".rstrip("0").rstrip(".") + "s"
+def shown_duration(seconds: float) -> str:
+    """In whole milliseconds, as events have it: `1.234s`, `85ms`, `2m3s`."""
+    return text_of(round(seconds, 3))

@@ -16,7 +16,7 @@ from pybernetes.aio.simulation import SimulatedClock, run_simulated
 from pybernetes.api.types import core_v1, meta_v1
 from pybernetes.kubelet.cri.model import Credentials, Image, RuntimeRefused
 from pybernetes.kubelet.images.credentials import from_secrets, full_name
-from pybernetes.kubelet.images.puller import ImageError, Puller, PullRules, duration, policy_of, tagged
+from pybernetes.kubelet.images.puller import ImageError, Puller, PullRules, policy_of, shown_duration, tagged
 from pybernetes.kubelet.images.records import ALLOWLISTED, ALWAYS, NEVER, PRELOADED, Origin, PullRecords, bare
 
 
@@ -158,7 +158,7 @@ def test_names_get_their_tag() -> None:
 
 @pytest.mark.parametrize(("seconds", "text"), [(0.0, "0s"), (0.085, "85ms"), (1.5, "1.5s"), (62.25, "1m2.25s")])
 def test_durations_are_written_as_go_does(seconds: float, text: str) -> None:
-    assert duration(seconds) == text
+    assert shown_duration(seconds) == text
 
 
 def secret(auths: dict[str, object], name: str = "regcred") -> core_v1.Secret:
