@@ -56,6 +56,13 @@ def rfc3339_micro(seconds: float) -> str:
     return f"{datetime.fromtimestamp(seconds, UTC).isoformat(timespec='microseconds')[:26]}Z"
 
 
+def rfc3339_nano(seconds: float) -> str:
+    """Go's RFC3339Nano: a fraction as long as it must be, `2026-01-31T08:00:00.25Z`; none where it is zero."""
+    whole = int(seconds)
+    shown = f"{int((seconds - whole) * 1_000_000_000):09d}".rstrip("0")
+    return f"{_second(whole)[:-1]}.{shown}Z" if shown else _second(whole)
+
+
 def parse_time(text: str) -> float:
     """Seconds since 1970 of an RFC 3339 time. Raises ValueError."""
     moment = datetime.fromisoformat(text)

@@ -71,7 +71,7 @@ class NoRules:
 
 @dataclass(frozen=True)
 class Reader:
-    """Reads manifests for one node. `now` says the time as RFC 3339."""
+    """Reads manifests for one node. `now` says the time as RFC 3339, with a fraction."""
 
     node: str
     rules: PodRules

@@ -179,7 +179,9 @@ class Mirrors:
         if own.phase == "" or own == static.status:
             return  # nothing is known yet
         newest = self._reporter.known(mirror)
-        foreign = tuple(c for c in newest.status.conditions if c.type not in OURS)
-        status = replace(own, observedGeneration=mirror.metadata.generation, conditions=own.conditions + foreign)
+        generation = mirror.metadata.generation  # a manifest has none
+        conditions = tuple(replace(c, observedGeneration=generation) for c in own.conditions)
+        conditions += tuple(c for c in newest.status.conditions if c.type not in OURS)
+        status = replace(own, observedGeneration=generation, conditions=conditions)
         if not await self._reporter.report(newest, status):
             raise ConnectionError("the API server did not take the status of a mirror")

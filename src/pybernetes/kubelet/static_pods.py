@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 from msgspec.structs import replace
 
-from pybernetes.aio.clock import Clock, rfc3339
+from pybernetes.aio.clock import Clock, rfc3339, rfc3339_nano
 from pybernetes.api.types import core_v1
 from pybernetes.client.guard import Guard
 from pybernetes.kernel.inotify import FolderWatch
@@ -225,7 +225,7 @@ def name_of(pod: core_v1.Pod) -> Name:
 
 def reader_of(node: str, rules: PodRules, clock: Clock) -> Reader:
     """A Reader for this node."""
-    return Reader(node, rules, lambda: rfc3339(clock.now()))
+    return Reader(node, rules, lambda: rfc3339_nano(clock.now()))
 
 
 async def fetch(url: str, headers: Mapping[str, Sequence[str]]) -> bytes:

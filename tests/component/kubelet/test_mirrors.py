@@ -147,7 +147,10 @@ async def test_the_static_pods_status_comes_to_the_mirror(site: Site) -> None:
     await site.until(there)
     assert await site.statuses.report(pod, RUNNING)
     assert site.statuses.known(pod).status == RUNNING
-    await site.until(lambda m: m is not None and m.status.phase == "Running")
+    mirror = await site.until(lambda m: m is not None and m.status.phase == "Running")
+    assert mirror is not None
+    assert mirror.status.observedGeneration == mirror.metadata.generation == 1
+    assert [c.observedGeneration for c in mirror.status.conditions] == [1]
 
 
 async def test_a_status_that_somebody_changes_is_put_right_and_foreign_conditions_stay(site: Site) -> None:

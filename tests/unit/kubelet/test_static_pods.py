@@ -10,10 +10,13 @@ from tests.unit.kubelet.pods import pod
 from tests.unit.kubelet.test_manifests import READER, encoded, manifest
 
 from pybernetes.aio.clock import SystemClock
+from pybernetes.aio.simulation import SimulatedClock, run_simulated
 from pybernetes.api.types import core_v1
+from pybernetes.assembly.podrules import ManifestRules
 from pybernetes.kubelet.configuration import Configuration
 from pybernetes.kubelet.cri.model import PodRef, Sandbox
-from pybernetes.kubelet.static_pods import StaticPods
+from pybernetes.kubelet.static_pods import StaticPods, reader_of
+from pybernetes.rules.staticpods import CONFIG_SEEN
 
 NAME = ("default", "web")
 
@@ -50,6 +53,16 @@ def static_of(table: Table, **config: Any) -> StaticPods:
 
 def named(uid: str) -> core_v1.Pod:
     return replace(pod(), metadata=replace(pod().metadata, uid=uid))
+
+
+def test_when_a_manifest_was_seen_is_told_to_a_part_of_a_second():
+    async def main() -> None:
+        clock = SimulatedClock(asyncio.get_running_loop())
+        await clock.sleep(1.25)
+        found = reader_of("n1", ManifestRules(), clock).file(Path("/m/web.yaml"), encoded(manifest()))
+        assert found.metadata.annotations[CONFIG_SEEN].endswith(":01.25Z")
+
+    run_simulated(main())
 
 
 def test_a_new_manifest_waits_until_nothing_is_left_of_the_old_pod():
