@@ -1,6 +1,5 @@
 """Options: the query parameters of requests, checked (metav1 ListOptions, CreateOptions, ...). reads.py, writes.py use them."""
 
-import itertools
 from collections.abc import Iterator
 from typing import Literal
 
@@ -27,7 +26,6 @@ _META = "meta.k8s.io"
 _MATCH = "resourceVersionMatch"
 _NOT_CONTINUED = "resourceVersionMatch is forbidden when continue is provided"
 TRUE = ("1", "t", "T", "true", "TRUE", "True")
-_UNITS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "ns": 1e-9}
 _FALSE = ("0", "f", "F", "false", "FALSE", "False")
 
 
@@ -153,39 +151,6 @@ def boolean(query: Query, name: str) -> bool:
     if text and text not in _FALSE:
         raise BadRequest(f'strconv.ParseBool: parsing "{text}": invalid syntax')
     return False
-
-
-def duration(text: str) -> float | None:
-    """Seconds of a Go duration (`1m30s`), None where it is none."""
-    total, number = 0.0, ""
-    at = 0
-    if text == "0":
-        return 0.0
-    while at < len(text):
-        start = at
-        while at < len(text) and (text[at].isdigit() or text[at] == "."):
-            at += 1
-        number = text[start:at]
-        start = at
-        while at < len(text) and text[at].isalpha():
-            at += 1
-        unit = _UNITS.get(text[start:at])
-        if unit is None or not number.strip(".") or number.count(".") > 1 or not number.isascii():
-            return None
-        total += float(number) * unit
-    return total if text else None
-
-
-def no_duration(text: str) -> str:
-    """What Go says of a text that is no duration."""
-    rest = text.lstrip("0123456789.")
-    number = text[: len(text) - len(rest)]
-    unit = "".join(itertools.takewhile(lambda letter: letter not in "0123456789.", rest))
-    if not number.strip(".") or number.count(".") > 1 or unit in _UNITS:
-        return f'time: invalid duration "{text}"'
-    if not unit:
-        return f'time: missing unit in duration "{text}"'
-    return f'time: unknown unit "{unit}" in duration "{text}"'
 
 
 def _list_faults(options: ListOptions) -> list[FieldError]:

@@ -21,9 +21,10 @@ from pybernetes.apiserver.encodings import JSON, PROTOBUF, YAML, plainly
 from pybernetes.apiserver.extension import Attributes, Authorizer, Decision
 from pybernetes.apiserver.handlers import Handlers, unknown_path
 from pybernetes.apiserver.metrics import Metrics
-from pybernetes.apiserver.options import TRUE, Query, duration, no_duration
+from pybernetes.apiserver.options import TRUE, Query
 from pybernetes.apiserver.pages import Page
 from pybernetes.apiserver.requestinfo import RequestInfo, parse_request
+from pybernetes.rules.durations import seconds_of
 from pybernetes.wire.http import Request, Response
 from pybernetes.wire.server import status_response
 
@@ -201,7 +202,8 @@ def _timeout(query: Query, most: float) -> float:
     texts = query.get("timeout")
     if not texts or not texts[0]:
         return most
-    seconds = duration(texts[0])
-    if seconds is None:
-        raise errors.BadRequest(f"invalid timeout specified in the request URL - {no_duration(texts[0])}")
+    try:
+        seconds = seconds_of(texts[0])
+    except ValueError as error:
+        raise errors.BadRequest(f"invalid timeout specified in the request URL - {error}") from None
     return min(seconds, most) if seconds > 0 else most

@@ -6,10 +6,11 @@ kubeconfig.Connection asks it; clouds ship such commands. The token is kept unti
 import asyncio
 import os
 from collections.abc import Mapping
-from datetime import datetime
 
 import msgspec
 from msgspec import Struct, field
+
+from pybernetes.aio.clock import parse_time
 
 VERSIONS = ("client.authentication.k8s.io/v1", "client.authentication.k8s.io/v1beta1")
 EARLY = 30.0
@@ -98,7 +99,7 @@ class ExecToken:
     def _take(self, out: bytes) -> None:
         try:
             status = msgspec.json.decode(out, type=_Credential).status
-            end = datetime.fromisoformat(status.expiration).timestamp() if status and status.expiration else None
+            end = parse_time(status.expiration) if status and status.expiration else None
         except (msgspec.DecodeError, ValueError) as error:
             raise PluginError(f"exec plugin: {self._plugin.command} printed no ExecCredential: {error}") from error
         if status is None or not status.token:

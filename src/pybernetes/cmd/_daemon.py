@@ -15,6 +15,7 @@ from contextlib import suppress
 import uvloop
 
 from pybernetes.client import kubeconfig
+from pybernetes.rules.durations import seconds_of
 
 _YOUNG = (10_000, 20, 20)
 """gc's thresholds. The standard 700 is less than the dicts of a few requests, which die without it."""
@@ -31,6 +32,17 @@ def boolean(text: str) -> bool:
     if text.lower() not in ("true", "false", "1", "0", "t", "f"):
         raise argparse.ArgumentTypeError(f'"{text}" is neither true nor false')
     return text.lower() in ("true", "1", "t")
+
+
+def duration(text: str) -> float:
+    """A flag's Go duration in seconds; none is negative."""
+    try:
+        found = seconds_of(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+    if found < 0:
+        raise argparse.ArgumentTypeError(f'"{text}" is less than nothing')
+    return found
 
 
 def run(name: str, verbosity: int, work: Callable[[], Awaitable[None]], *expected: type[Exception]) -> int:

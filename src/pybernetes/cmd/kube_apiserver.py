@@ -19,9 +19,8 @@ from pybernetes.apiserver.admission.defaulttolerationseconds import SECONDS
 from pybernetes.apiserver.admit import AdmissionPluginError
 from pybernetes.apiserver.authn.tokens import read_token_file
 from pybernetes.apiserver.config import ISSUER, Config, FrontProxy, Times
-from pybernetes.apiserver.options import duration
 from pybernetes.apiserver.server import ApiServer, UnknownModeError
-from pybernetes.cmd._daemon import StartError, boolean, run
+from pybernetes.cmd._daemon import StartError, boolean, duration, run
 from pybernetes.store import factory
 from pybernetes.store.protocol import Store, Unavailable
 from pybernetes.wire.pki.keys import PkiError, PublicKey, parse_key, parse_public_key
@@ -122,7 +121,7 @@ def parser() -> argparse.ArgumentParser:
         add(f"--{name}", type=_seconds, default=seconds, metavar="DURATION", help=text)
     add(
         "--shutdown-delay-duration",
-        type=_duration,
+        type=duration,
         default=0.0,
         metavar="DURATION",
         help="how long /readyz fails before a server that was told to stop does so",
@@ -139,15 +138,8 @@ def parser() -> argparse.ArgumentParser:
     return flags
 
 
-def _duration(text: str) -> float:
-    found = duration(text)
-    if found is None:
-        raise argparse.ArgumentTypeError(f'"{text}" is no duration such as 1m30s')
-    return found
-
-
 def _seconds(text: str) -> float:
-    found = _duration(text)
+    found = duration(text)
     if not found:
         raise argparse.ArgumentTypeError("it must be more than nothing")
     return found

@@ -2,7 +2,6 @@
 
 import argparse
 import ipaddress
-import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,7 +9,7 @@ from pathlib import Path
 from pybernetes.aio.clock import Clock
 from pybernetes.client.rest import Client
 from pybernetes.cmd import _leading
-from pybernetes.cmd._daemon import StartError, boolean
+from pybernetes.cmd._daemon import StartError, boolean, duration
 from pybernetes.controllers.runtime import Config, ControllerManager, chosen
 from pybernetes.wire.pki.certificates import parse_authority
 from pybernetes.wire.pki.keys import PkiError
@@ -50,8 +49,6 @@ COMPONENT = _leading.Component(
         "use-service-account-credentials",
     ),
 )
-
-_UNITS = {"ns": 1e-9, "us": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -119,14 +116,6 @@ def config_of(options: argparse.Namespace) -> Config:
         cluster_signing_duration=options.cluster_signing_duration,
         root_ca=_read(options.root_ca_file),
     )
-
-
-def duration(text: str) -> float:
-    """Seconds of a Go duration: `40s`, `1m30s`, `8760h`."""
-    parts = re.findall(r"(\d+(?:\.\d+)?)(ns|us|ms|s|m|h)", text)
-    if not parts or "".join(number + unit for number, unit in parts) != text:
-        raise argparse.ArgumentTypeError(f'"{text}" is no duration such as 40s or 1m30s')
-    return sum(float(number) * _UNITS[unit] for number, unit in parts)
 
 
 def _networks(text: str) -> tuple[str, ...]:

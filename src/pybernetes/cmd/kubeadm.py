@@ -4,7 +4,6 @@ import argparse
 import asyncio
 import logging
 import os
-import re
 import socket
 import sys
 import traceback
@@ -14,6 +13,7 @@ from typing import Any, NoReturn
 
 from pybernetes import KUBERNETES_VERSION
 from pybernetes.aio.clock import SystemClock
+from pybernetes.cmd._daemon import duration
 from pybernetes.kubeadm import commands, configfile, tokens
 from pybernetes.kubeadm import config as c
 from pybernetes.kubeadm.config import Checks, InitConfig, JoinConfig, Networking, Node, Paths
@@ -25,8 +25,6 @@ _BESIDE_CONFIG = {
     "action", "config", "dry_run", "flag_default", "ignore_preflight_errors", "node_name", "phase", "rootfs",
     "skip_phases", "skip_token_print", "v",
 }  # fmt: skip
-_DURATION = re.compile(r"([0-9]+(?:\.[0-9]*)?)(h|ms|m|s)")
-_UNITS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
 
 Action = Callable[[argparse.Namespace, commands.Machine], Awaitable[None]]
 
@@ -144,7 +142,7 @@ def _apply_file(flags: argparse.Namespace, read: Callable[[Path], dict[str, Any]
 
 def _ttl(text: str) -> float:
     try:
-        return _duration(text)
+        return duration(text)
     except argparse.ArgumentTypeError as error:
         raise InvalidConfigError(f"bootstrapTokens[0].ttl: {error}") from error
 
@@ -160,7 +158,7 @@ def _add_init(parser: argparse.ArgumentParser) -> None:
     add("--service-dns-domain", default=c.DNS_DOMAIN, metavar="NAME", help="the domain of Services")
     add("--node-name", default="", metavar="NAME", help="this node's name")
     add("--token", default="", help="the token for joining; generated when it is not given")
-    add("--token-ttl", type=_duration, default=24 * 3600.0, metavar="DURATION", help="how long it lasts; 0 is for ever")
+    add("--token-ttl", type=duration, default=24 * 3600.0, metavar="DURATION", help="how long it lasts; 0 is for ever")
     add("--skip-token-print", action="store_true", help="do not print the token")
     add("--skip-phases", type=_list, default=[], action="extend", metavar="NAMES", help="phases to leave out")
     add("--dry-run", action="store_true", help="check and show, change nothing")
@@ -197,7 +195,7 @@ def _add_token(parser: argparse.ArgumentParser, common: _Parser) -> None:
     admin.add_argument("--kubeconfig", default="", metavar="FILE", help=f"default {c.ADMIN_CONF}")
     create = verbs.add_parser("create", parents=[common, admin], help="Create a token on the server")
     create.add_argument("token", nargs="?", default="")
-    create.add_argument("--ttl", type=_duration, default=24 * 3600.0, metavar="DURATION", help="0 is for ever")
+    create.add_argument("--ttl", type=duration, default=24 * 3600.0, metavar="DURATION", help="0 is for ever")
     create.add_argument("--description", default="")
     create.add_argument("--groups", type=_list, default=[], action="extend", help=f"default {tokens.GROUP}")
     create.add_argument("--print-join-command", action="store_true", help="print the whole `kubeadm join`")
@@ -365,15 +363,6 @@ def _address_of_own_name() -> str:
 
 def _list(text: str) -> list[str]:
     return [part.strip() for part in text.split(",") if part.strip()]
-
-
-def _duration(text: str) -> float:
-    if text == "0":
-        return 0.0
-    parts = _DURATION.findall(text)
-    if not parts or "".join(number + unit for number, unit in parts) != text:
-        raise argparse.ArgumentTypeError(f'time: invalid duration "{text}"')
-    return sum(float(number) * _UNITS[unit] for number, unit in parts)
 
 
 if __name__ == "__main__":

@@ -11,6 +11,8 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from msgspec import Struct
 
+from pybernetes.rules import durations
+
 _MACROS = {
     "@yearly": "0 0 1 1 *",
     "@annually": "0 0 1 1 *",
@@ -23,7 +25,6 @@ _MACROS = {
 _EVERY = "@every "
 _YEARS = 5
 """A schedule without a time in that long has none: the 30th of February."""
-_UNITS = {"ns": 1, "us": 10**3, "µs": 10**3, "μs": 10**3, "ms": 10**6, "s": 10**9, "m": 60 * 10**9, "h": 3600 * 10**9}
 
 
 class _Bounds(Struct, frozen=True):
@@ -196,36 +197,10 @@ def _number(text: str, names: Mapping[str, int] | None = None) -> int:
 def _every(text: str) -> timedelta:
     """Whole seconds, at least one."""
     try:
-        nanos = _duration(text.removeprefix(_EVERY))
+        seconds = durations.seconds_of(text.removeprefix(_EVERY))
     except ValueError as error:
         raise ValueError(f"failed to parse duration {text}: {error}") from None
-    return timedelta(seconds=max(1, nanos // 10**9))
-
-
-def _duration(text: str) -> int:
-    """Go's time.ParseDuration, in nanoseconds."""
-    sign, rest = (text[0], text[1:]) if text[:1] in ("+", "-") and text else ("", text)
-    if rest == "0":
-        return 0
-    total = 0
-    while rest or not text.strip("+-"):
-        number = re.match(r"[0-9]*(\.[0-9]*)?", rest, re.ASCII)
-        digits = number.group() if number else ""
-        if not digits.strip("."):
-            raise ValueError(f"time: invalid duration {_quoted(text)}")
-        unit = re.match("[^0-9.]*", rest[len(digits) :], re.ASCII)
-        name = unit.group() if unit else ""
-        if not name:
-            raise ValueError(f"time: missing unit in duration {_quoted(text)}")
-        if name not in _UNITS:
-            raise ValueError(f"time: unknown unit {_quoted(name)} in duration {_quoted(text)}")
-        rest = rest[len(digits) + len(name) :]
-        whole, _, fraction = digits.partition(".")
-        whole, fraction = whole[:40], fraction[:40]
-        total += int(f"{whole}{fraction}") * _UNITS[name] // 10 ** len(fraction)
-        if total >= 2**63:
-            raise ValueError(f"time: invalid duration {_quoted(text)}")
-    return -total if sign == "-" else total
+    return timedelta(seconds=max(1, int(seconds)))
 
 
 def _quoted(text: str) -> str:

@@ -3,19 +3,7 @@
 import pytest
 
 from pybernetes.api.errors import BadRequest, Invalid
-from pybernetes.apiserver.options import duration, list_options, revision, write_options
-
-
-@pytest.mark.parametrize(
-    ("text", "seconds"), [("1s", 1.0), ("1m30s", 90.0), ("1.5h", 5400.0), ("100ms", 0.1), ("0", 0.0)]
-)
-def test_go_durations(text, seconds):
-    assert duration(text) == pytest.approx(seconds)
-
-
-@pytest.mark.parametrize("text", ["", "1", "s", "1x", "1..5s", "-1s", "\u0661s"])
-def test_what_is_no_duration(text):
-    assert duration(text) is None
+from pybernetes.apiserver.options import list_options, revision, write_options
 
 
 @pytest.mark.parametrize("text", ["-1", "x", "1" * 30, "\u0661"])

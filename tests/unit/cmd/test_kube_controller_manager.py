@@ -1,20 +1,6 @@
-import argparse
-
 import pytest
 
 from pybernetes.cmd import kube_controller_manager
-from pybernetes.cmd.kube_controller_manager import duration
-
-
-@pytest.mark.parametrize(("text", "seconds"), [("40s", 40), ("1m30s", 90), ("8760h", 8760 * 3600), ("1.5h", 5400)])
-def test_durations_are_those_of_go(text: str, seconds: float):
-    assert duration(text) == seconds
-
-
-@pytest.mark.parametrize("text", ["40", "", "s", "1m 2s", "-1s"])
-def test_other_texts_are_no_durations(text: str):
-    with pytest.raises(argparse.ArgumentTypeError):
-        duration(text)
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from pybernetes.cmd.kubeadm import main
         (["join", "10.0.0.1", "--token", "abcdef.0123456789abcdef"], 3, "missing port in address"),
         (["init", "--apiserver-advertise-address", "10.0.0.1", "--pod-network-cidr", "x"], 3, "networking.podSubnet"),
         (["init", "--nonsense"], 1, "--nonsense"),
-        (["init", "--token-ttl", "5"], 1, 'invalid duration "5"'),
+        (["init", "--token-ttl", "5"], 1, 'missing unit in duration "5"'),
         (["token", "list", "--kubeconfig", "/nonexistent"], 1, "no such file or directory"),
         (["frobnicate"], 1, "frobnicate"),
         (["init", "phase", "frobnicate", "--apiserver-advertise-address=10.0.0.1"], 1, "control-plane  "),

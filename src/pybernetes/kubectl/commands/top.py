@@ -11,6 +11,7 @@ from pybernetes.kubectl.command import Command, Refused
 from pybernetes.kubectl.flags import Flags
 from pybernetes.kubectl.printers.table import layout
 from pybernetes.kubectl.session import Session
+from pybernetes.rules.durations import text_of
 
 _GROUP = "metrics.k8s.io"
 _API = f"/apis/{_GROUP}/v1beta1"
@@ -111,17 +112,10 @@ async def _explain(session: Session, path: str, query: dict[str, str]) -> None:
         metadata = pod["metadata"]
         age = SystemClock().now() - seconds_of(metadata["creationTimestamp"])
         if age > _CREATION_DELAY:
-            shown = f"{metadata['namespace']}/{metadata['name']}, age: {_age(age)}"
+            shown = f"{metadata['namespace']}/{metadata['name']}, age: {text_of(age)}"
             raise Refused(f"Metrics not available for pod {shown}")
     if pods:
         raise Refused("metrics not available yet")
-
-
-def _age(seconds: float) -> str:
-    """As Go prints a duration."""
-    minutes, rest = divmod(seconds, 60)
-    hours, minutes = divmod(int(minutes), 60)
-    return (f"{hours}h" if hours else "") + f"{minutes}m{rest:.9f}".rstrip("0").rstrip(".") + "s"
 
 
 def _sorted(

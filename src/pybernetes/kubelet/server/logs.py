@@ -11,9 +11,9 @@ from typing import BinaryIO
 
 from msgspec import Struct
 
-from pybernetes.aio.clock import Clock, parse_time
+from pybernetes.aio.clock import Clock, parse_time, seconds_of
 from pybernetes.api.errors import BadRequest, Invalid
-from pybernetes.kubelet.server.log_format import LogLine, parse, tail_offset
+from pybernetes.kubelet.server.log_format import parse, tail_offset
 
 _CHUNK = 256 * 1024
 _POLL_FIRST, _POLL_MOST = 0.05, 0.5
@@ -194,18 +194,10 @@ class _Writer:
         if record is None or (self._options.stream and record.stream != self._options.stream):
             return b""
         if self._since is not None:
-            if _seconds(record) < self._since:
+            if seconds_of(record.time.decode(errors="replace")) < self._since:
                 return b""
             self._since = None  # lines are in order: the rest is newer
         begins = not self._within.get(record.stream, False)
         self._within[record.stream] = record.partial
         prefix = record.time + b" " if self._options.timestamps and begins else b""
         return prefix + record.text
-
-
-def _seconds(record: LogLine) -> float:
-    """Seconds of a time with nanoseconds, which fromisoformat() of Python 3.11 cuts to six digits itself."""
-    try:
-        return parse_time(record.time.decode())
-    except ValueError:
-        return 0.0
