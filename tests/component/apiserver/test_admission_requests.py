@@ -5,7 +5,7 @@ from copy import deepcopy
 import pytest
 from tests.component.apiserver.admitted import NS, PODS, pod, serving
 
-from pybernetes.api.errors import ApiError, Forbidden
+from pybernetes.api.errors import ApiError, Forbidden, InternalError, NotFound
 from pybernetes.api.objects import User
 
 NODE = User("system:node:n", groups=("system:nodes", "system:authenticated"))
@@ -215,6 +215,68 @@ async def test_a_node_asks_tokens_for_audiences_that_its_pods_name(api):
         ),
     ):
         assert await refusal(api, path, "CREATE", body, name="default", user=NODE) == message
+
+
+async def test_a_node_asks_certificates_for_pods_that_run_on_it_as_the_api_knows_them(api):
+    account = await api.ok("POST", f"{NS}/serviceaccounts", {"metadata": {"name": "robot"}})
+    node = await api.ok("POST", "/api/v1/nodes", {"metadata": {"name": "n"}})
+    projected = {"sources": [{"podCertificate": {"signerName": "a.example/s", "keyType": "ED25519",
+                                                 "credentialBundlePath": "x"}}]}  # fmt: skip
+    volumes = [{"name": "v", "projected": projected}]
+    made = {name: await api.ok("POST", PODS, pod(name, nodeName=at, serviceAccountName="robot", volumes=volumes))
+            for name, at in (("p", "n"), ("elsewhere", "m"))}  # fmt: skip
+
+    def asked(name="p", **more):
+        spec = {
+            "signerName": "a.example/s",
+            "podName": name,
+            "podUID": made[name]["metadata"]["uid"] if name in made else "x",
+            "serviceAccountName": "robot",
+            "serviceAccountUID": account["metadata"]["uid"],
+            "nodeName": "n",
+            "nodeUID": node["metadata"]["uid"],
+            **more,
+        }
+        return {"metadata": {"generateName": "req-", "namespace": "default"}, "spec": spec}
+
+    path = "podcertificaterequests.certificates.k8s.io"
+    await api.judge(path, "CREATE", asked(), user=NODE)
+    await api.judge(path, "CREATE", asked(podUID="x"))  # the rule is for nodes
+    for operation, body, message in (
+        (
+            "CREATE",
+            asked(nodeName="m"),
+            'PodCertificateRequest.Spec.NodeName="m", which is not the requesting node "n"',
+        ),
+        (
+            "CREATE",
+            asked("elsewhere"),
+            'pod "default/elsewhere" is not running on node "n" named in the PodCertificateRequest',
+        ),
+        (
+            "CREATE",
+            asked(serviceAccountName="default"),
+            'PodCertificateRequest for pod "default/p" contains serviceAccountName ("default") that differs from '
+            'running pod ("robot")',
+        ),
+        (
+            "CREATE",
+            asked(signerName="b.example/s"),
+            'pod "default/p" does not mount a podCertificate projected volume for signer "b.example/s"',
+        ),
+        ("DELETE", asked(), "unexpected operation DELETE"),
+    ):
+        assert await refusal(api, path, operation, body, user=NODE) == message
+    with pytest.raises(NotFound):
+        await api.judge(path, "CREATE", asked("absent"), user=NODE)
+    for more, message in (
+        ({"nodeUID": "x"}, 'names node UID "x", inconsistent with the running node'),
+        ({"podUID": "x"}, 'contains pod UID ("x") which differs from running pod'),
+        ({"serviceAccountUID": "x"}, 'names service account UID "x", which differs from the running service account'),
+    ):
+        with pytest.raises(InternalError) as found:
+            await api.judge(path, "CREATE", asked(**more), user=NODE)
+        assert found.value.message.startswith(f'PodCertificateRequest for pod "default/p" {message}')
 
 
 async def test_owner_references_are_for_those_who_may_delete():

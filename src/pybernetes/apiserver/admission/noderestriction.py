@@ -12,6 +12,7 @@ from pybernetes.api.objects import GroupResource, Object
 from pybernetes.apiserver.admission._audiences import refuse_other_audiences
 from pybernetes.apiserver.admission._followed import MIRROR, PODS, refused
 from pybernetes.apiserver.admission._followed import NODES as NODE_RESOURCE
+from pybernetes.apiserver.admission._pod_certificates import judge_pod_certificate
 from pybernetes.apiserver.admission._references import config_map_names, secret_names
 from pybernetes.apiserver.authz.node import LEASES, NODES, PREFIX
 from pybernetes.apiserver.extension import Admission, AdmissionRequest
@@ -128,6 +129,7 @@ def _refuse_references(request: AdmissionRequest, spec: Mapping[str, Any], node:
         "configmaps": any(True for _ in config_map_names(spec)),
         "clustertrustbundles": any(source.get("clusterTrustBundle") is not None for source in sources),
         "serviceaccount tokens": any(source.get("serviceAccountToken") is not None for source in sources),
+        "podcertificates": any(source.get("podCertificate") is not None for source in sources),
         "persistentvolumeclaims": any(one.get("persistentVolumeClaim") is not None for one in volumes),
         "resourceclaims": bool(spec.get("resourceClaims")),
     }
@@ -260,6 +262,7 @@ _JUDGES: dict[tuple[str, str], Callable[[AdmissionRequest, str], Awaitable[None]
     ("", "serviceaccounts"): _tokens,
     ("coordination.k8s.io", "leases"): _leases,
     ("certificates.k8s.io", "certificatesigningrequests"): _requests,
+    ("certificates.k8s.io", "podcertificaterequests"): judge_pod_certificate,
     ("storage.k8s.io", "csinodes"): _csi_nodes,
     ("", "persistentvolumeclaims"): _claims,
     ("resource.k8s.io", "resourceslices"): _slices,
