@@ -86,6 +86,10 @@ class MemoryRuntime:
         """There is no disk."""
         return ""
 
+    async def network_folder(self) -> str:
+        """Its network is never configured: it is there."""
+        return ""
+
     def pid(self) -> int | None:
         """It is no process."""
         return None

@@ -1,4 +1,7 @@
-"""Changes of a folder as the kernel tells them: inotify(7). Used by the kubelet for the folder of static Pods."""
+"""Changes of a folder as the kernel tells them: inotify(7). Used by the kubelet.
+
+It follows the folder of static Pods and that of the pod network's configuration.
+"""
 
 import asyncio
 import os

@@ -38,8 +38,14 @@ class FakeRuntime:
     def __init__(self) -> None:
         self.away = False
         self.network = True
+        self.folder = "/nowhere"
+        self.looks = 0
+
+    async def network_folder(self) -> str:
+        return self.folder
 
     async def status(self) -> m.RuntimeStatus:
+        self.looks += 1
         if self.away:
             raise m.RuntimeUnavailable("away")
         return m.RuntimeStatus(True, "", "", self.network, "NetworkPluginNotReady", "cni plugin not initialized")
@@ -293,3 +299,29 @@ async def test_a_node_that_was_deleted_is_registered_again(api: ApiServer) -> No
         w.reporter.wake()
         await w.clock.sleep(1)
         assert (await w.node()).metadata.name == NAME
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_a_node_that_waits_for_its_network_rests_and_is_ready_within_a_second(tmp_path: Path, there: bool) -> None:
+    folder = tmp_path / "net.d"
+    if there:
+        folder.mkdir()
+
+    @simulated
+    async def waiting(api: ApiServer) -> None:
+        async with running(api) as w:
+            w.runtime.network, w.runtime.folder = False, str(folder)
+            await w.reporter.registered.wait()
+            await w.clock.sleep(60)
+            assert (await w.ready()).status == "False"
+            before = w.runtime.looks
+            await w.clock.sleep(60)
+            assert w.runtime.looks - before <= (13 if there else 61)
+            folder.mkdir(exist_ok=True)
+            (folder / "10-net.conflist").touch()
+            await w.clock.sleep(0.2)  # the runtime reads it, too
+            w.runtime.network = True
+            await w.clock.sleep(1)
+            assert (await w.ready()).status == "True"
+
+    waiting()

@@ -1,9 +1,10 @@
 """What must survive: the end of the kubelet, of containerd, of the whole machine, of the API's knowledge."""
 
 import asyncio
+from pathlib import Path
 
 import pytest
-from bench._node import NodeUnderTest, gone, running
+from bench._node import NODE, NodeUnderTest, gone, running
 from tests.node.cri import until
 
 from pybernetes.aio.clock import SystemClock, rfc3339
@@ -210,3 +211,24 @@ async def test_a_clock_that_is_set_ends_no_container_and_delays_no_restart(one: 
     assert calm is not None
     assert running(calm)
     assert calm.status.containerStatuses[0].containerID.rpartition("/")[2] in ids
+
+
+async def test_a_node_is_ready_as_soon_as_its_network_is_configured(one: NodeUnderTest) -> None:
+    async def ready() -> bool:
+        node = await one.client.of(core_v1.Node).get(NODE)
+        return {c.type: c.status for c in node.status.conditions}["Ready"] == "True"
+
+    async def unready() -> bool:
+        return not await ready()
+
+    await until(unready, "no network")
+    folder = Path(await one.runtime.network_folder())
+    assert folder == one.containerd.folder / "cni"
+    file = folder / "10-net.conflist"
+    await asyncio.sleep(3)  # the kubelet has no hope any more that it comes at once
+    try:
+        file.write_text('{"cniVersion": "0.4.0", "name": "net", "plugins": [{"type": "loopback"}]}')
+        await until(ready, "ready", timeout=1.0)
+    finally:
+        file.unlink()
+        await until(unready, "the network is away again")

@@ -379,5 +379,8 @@ class ViewRuntime(Protocol):
 class Runtime(PodRuntime, ImageRuntime, StreamRuntime, StorageRuntime, ViewRuntime, Protocol):
     """A whole runtime."""
 
+    async def network_folder(self) -> str:
+        """Where it looks for the pod network's configuration; empty where it does not say."""
+
     def pid(self) -> int | None:
         """The process that serves its socket; None where that cannot be told. Blocking."""

@@ -361,25 +361,34 @@ class CriRuntime:
         said = await _ask(self._pods.ListContainers(pb.ListContainersRequest(), timeout=CALL_TIMEOUT))
         names = {name for item in said.containers for name in (item.image.image, item.image_ref, item.image_id)}
         status = await _ask(self._pods.Status(pb.StatusRequest(verbose=True), timeout=CALL_TIMEOUT))
-        names.add(_sandbox_image(status.info.get("config", "")))
+        names.add(_config_of(status).sandboxImage)
         return frozenset(names - {""})
+
+    async def network_folder(self) -> str:
+        return _config_of(
+            await _ask(self._pods.Status(pb.StatusRequest(verbose=True), timeout=CALL_TIMEOUT))
+        ).cni.confDir
 
     async def remove_image(self, id: str) -> None:
         request = pb.RemoveImageRequest(image=pb.ImageSpec(image=id))
         await _gone_is_fine(self._images.RemoveImage(request, timeout=CALL_TIMEOUT))
 
 
-def _sandbox_image(config: str) -> str:
-    """The image that every sandbox runs, from containerd's own description of its configuration."""
-    try:
-        found = msgspec.json.decode(config, type=_RuntimeConfig).sandboxImage
-    except msgspec.DecodeError:
-        return ""
-    return found
+class _NetworkConfig(msgspec.Struct):
+    confDir: str = ""  # noqa: N815  # containerd's name
 
 
 class _RuntimeConfig(msgspec.Struct):
     sandboxImage: str = ""  # noqa: N815  # containerd's name
+    cni: _NetworkConfig = msgspec.field(default_factory=_NetworkConfig)
+
+
+def _config_of(status: Any) -> _RuntimeConfig:
+    """Containerd's own description of its configuration; empty of another runtime."""
+    try:
+        return msgspec.json.decode(status.info.get("config", ""), type=_RuntimeConfig)
+    except msgspec.DecodeError:
+        return _RuntimeConfig()
 
 
 def socket_exists(endpoint: str) -> bool:

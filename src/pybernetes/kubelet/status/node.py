@@ -22,10 +22,14 @@ from pybernetes.kubelet.status.capacity import DISK, HUGE, allocatable, capacity
 from pybernetes.kubelet.status.conditions import conditions
 from pybernetes.kubelet.status.labels import LABELS, labels
 from pybernetes.kubelet.status.machine import Machine, read_machine
+from pybernetes.kubelet.status.network_folder import NetworkFolder
 
 log = logging.getLogger(__name__)
 
-_LOOK = 0.25
+_LOOK = 0.1
+"""Seconds until the first look after a change; while something is wrong, each further pause is twice as long."""
+_LOOK_BLIND = 1.0
+"""The longest pause while nobody tells when it gets better."""
 _LOOK_READY = 5.0
 _LIST_IMAGES = 10.0
 _MAX_NAMES = 5
@@ -103,6 +107,8 @@ class NodeReporter:
         self._reported = -self._config.node_status_report_frequency
         self._computed = -self._config.node_status_update_frequency
         self._woken = asyncio.Event()
+        self._network = NetworkFolder(runtime)
+        self._pause = _LOOK
         self._told = False
         """The API server knows the last status that was computed."""
         self._schedulable: bool | None = None
@@ -118,36 +124,52 @@ class NodeReporter:
         self._tell("Normal", "Starting", "Starting kubelet.")
         await self._look(changed)
         wanted = self._wanted(taints, extra_labels)
-        await self._register(wanted, changed)
-        while True:
-            try:
-                await self._report()
-            except NotFound:
-                await self._register(wanted, changed)
-                continue
-            except (ApiError, OSError) as error:
-                log.warning("cannot report node status node=%s error=%s", self._settings.node_name, error)
-            await self._rest()
-            await self._look(changed)
+        try:
+            await self._register(wanted, changed)
+            while True:
+                try:
+                    await self._report()
+                except NotFound:
+                    await self._register(wanted, changed)
+                    continue
+                except (ApiError, OSError) as error:
+                    log.warning("cannot report node status node=%s error=%s", self._settings.node_name, error)
+                await self._rest()
+                await self._look(changed)
+        finally:
+            self._network.close()
 
     async def watch(self, changed: Callable[[], None]) -> None:
         """Of a node without an API server: only looks."""
-        while True:
-            await self._look(changed)
-            await self._clock.sleep(self._pause())
+        try:
+            while True:
+                self._woken.clear()
+                await self._look(changed)
+                await self._rest()
+        finally:
+            self._network.close()
 
     async def _rest(self) -> None:
-        """Until it is time to look again, or somebody wakes it."""
-        sleep = asyncio.ensure_future(self._clock.sleep(self._pause()))
+        """Until it is time to look again, the network's configuration changes, or somebody wakes it."""
+        sleep = asyncio.ensure_future(self._clock.sleep(self._next()))
         woken = asyncio.ensure_future(self._woken.wait())
+        network = asyncio.ensure_future(self._network.changed())
         try:
-            await asyncio.wait({sleep, woken}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({sleep, woken, network}, return_when=asyncio.FIRST_COMPLETED)
+            if network.done():
+                self._pause = _LOOK  # the runtime is told of the change at the same moment: it may take it in yet
         finally:
-            sleep.cancel()
-            woken.cancel()
+            for task in (sleep, woken, network):
+                task.cancel()
 
-    def _pause(self) -> float:
-        return _LOOK if self.health.runtime or self.health.network else _LOOK_READY
+    def _next(self) -> float:
+        """Seconds until the next look."""
+        if not (self.health.runtime or self.health.network):
+            return _LOOK_READY
+        pause = self._pause
+        blind = bool(self.health.runtime) or not self._network.followed
+        self._pause = min(2 * pause, _LOOK_BLIND if blind else _LOOK_READY)
+        return pause
 
     def _tell(self, kind: str, reason: str, message: str) -> None:
         self._events.event(self._about, "Warning" if kind == "Warning" else "Normal", reason, message)
@@ -174,7 +196,12 @@ class NodeReporter:
             down = "" if status.ready else f"container runtime not ready: RuntimeReady=false {status.ready_message}"
             self.health = RuntimeHealth(down.strip(), network, f"{version.name}://{version.version}")
             await self._list_images()
+        if self.health.network:
+            await self._network.follow()
+        else:
+            self._network.close()
         if self.health != before:
+            self._pause = _LOOK
             self.wake()
             changed()
 
