@@ -21,6 +21,7 @@ from pybernetes.client.rest import Client
 from pybernetes.client.transport import direct
 from pybernetes.kernel import mounts
 from pybernetes.kubelet.configuration import Configuration
+from pybernetes.kubelet.cri import model as m
 from pybernetes.kubelet.cri.events import EventSource
 from pybernetes.kubelet.cri.model import RuntimeRefused, RuntimeUnavailable
 from pybernetes.kubelet.cri.runtime import CriRuntime
@@ -175,6 +176,43 @@ async def serving(made: NodeUnderTest) -> AsyncIterator[None]:
         server.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await server
+
+
+def raw_pod(made: NodeUnderTest, name: str, command: tuple[str, ...]) -> tuple[m.SandboxSpec, m.ContainerSpec]:
+    """A Pod of one container for calls of CRI without a kubelet; its logs lie under `raw` in the node's folder."""
+    ref = m.PodRef("raw", name, f"{name}-uid")
+    labels = {m.POD_NAME: name, m.POD_NAMESPACE: "raw"}
+    logs = made.folder / "raw" / name
+    (logs / "c").mkdir(parents=True, exist_ok=True)
+    sandbox = m.SandboxSpec(
+        pod=ref,
+        attempt=0,
+        hostname=name,
+        log_directory=str(logs),
+        cgroup_parent=f"/{made.containerd.cgroup.path}/raw/{name}",
+        labels=labels,
+        annotations={},
+        host_network=True,
+    )
+    container = m.ContainerSpec(
+        name="c",
+        attempt=0,
+        image=IMAGE,
+        command=command,
+        args=(),
+        working_dir="",
+        envs=(),
+        mounts=(),
+        labels=labels,
+        annotations={},
+        log_path="c/0.log",
+        stdin=False,
+        stdin_once=False,
+        tty=False,
+        resources=m.Resources(),
+        security=m.Security(),
+    )
+    return sandbox, container
 
 
 async def _remove_all(runtime: CriRuntime) -> None:

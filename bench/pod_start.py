@@ -16,12 +16,11 @@ from pathlib import Path
 from msgspec import Struct
 
 from bench import Benchmark, Row, SkipBenchmark
-from bench._containerd import IMAGE, OwnContainerd, missing
-from bench._node import NodeUnderTest, node, running
+from bench._containerd import OwnContainerd, missing
+from bench._node import NodeUnderTest, node, raw_pod, running
 from pybernetes.api.objects import Key
 from pybernetes.api.types import core_v1
 from pybernetes.client.informer import Informers
-from pybernetes.kubelet.cri import model as m
 from pybernetes.kubelet.settings import Settings
 
 COUNTS = {1: 7, 10: 5, 50: 3}
@@ -40,38 +39,7 @@ class Times(Struct, frozen=True):
 
 async def _by_hand(made: NodeUnderTest, name: str) -> str:
     """One Pod by raw CRI calls; its sandbox."""
-    ref = m.PodRef("raw", name, f"{name}-uid")
-    labels = {m.POD_NAME: name, m.POD_NAMESPACE: "raw"}
-    logs = made.folder / "raw" / name
-    (logs / "c").mkdir(parents=True, exist_ok=True)
-    sandbox = m.SandboxSpec(
-        pod=ref,
-        attempt=0,
-        hostname=name,
-        log_directory=str(logs),
-        cgroup_parent=f"/{made.containerd.cgroup.path}/raw/{name}",
-        labels=labels,
-        annotations={},
-        host_network=True,
-    )
-    container = m.ContainerSpec(
-        name="c",
-        attempt=0,
-        image=IMAGE,
-        command=COMMAND,
-        args=(),
-        working_dir="",
-        envs=(),
-        mounts=(),
-        labels=labels,
-        annotations={},
-        log_path="c/0.log",
-        stdin=False,
-        stdin_once=False,
-        tty=False,
-        resources=m.Resources(),
-        security=m.Security(),
-    )
+    sandbox, container = raw_pod(made, name, COMMAND)
     id = await made.runtime.run_sandbox(sandbox)
     await made.runtime.start_container(await made.runtime.create_container(id, container, sandbox))
     return id

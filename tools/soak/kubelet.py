@@ -191,6 +191,18 @@ def _done(pod: core_v1.Pod | None) -> bool:
     return pod is not None and pod.status.phase in ("Succeeded", "Failed")
 
 
+def _traceback(log: str) -> str:
+    """The first traceback of a log with the line that announces it; "" where there is none."""
+    before, found, after = log.partition("Traceback")
+    return f"{before[-1000:].rpartition(chr(10) + chr(10))[2]}{found}{after[:4000]}" if found else ""
+
+
+def _command(options: Options) -> str:
+    """What runs that round again."""
+    more = " --kill-containerd" if options.kill_containerd else ""
+    return f"python -m tools.soak.kubelet --rounds 1 --pods {options.pods} --seed {options.seed}{more}"
+
+
 async def left(made: ProcessNode) -> dict[str, set[str]]:
     """What Pods can leave on a node, by kind."""
     found = {
@@ -229,10 +241,12 @@ async def soak(rounds: int, options: Options) -> int:
                     try:
                         figures = await Churn(made, proxy, random.Random(now.seed), now).run()
                         assert not faults.found, f"a fault was logged: {faults.found[0]}"
-                        assert "Traceback" not in made.log(), "the kubelet has written a traceback"
+                        assert not (traceback := _traceback(made.log())), (
+                            f"the kubelet has written a traceback\n{traceback}"
+                        )
                     except (AssertionError, TimeoutError) as fault:
                         print(f"seed {now.seed}: {fault}\n{made.log()[-3000:]}", file=sys.stderr)
-                        print(f"again: python -m tools.soak.kubelet --rounds 1 --seed {now.seed}", file=sys.stderr)
+                        print(f"again: {_command(now)}", file=sys.stderr)
                         return 1
                     print(f"kubelet round {number + 1}/{rounds} seed {now.seed}: {figures}", flush=True)
         finally:

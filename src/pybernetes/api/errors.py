@@ -30,7 +30,11 @@ class FieldError(Struct, frozen=True):
         return f"{self.field}: {self.message}"
 
 
-class ApiError(Exception):
+class Refused(Exception):  # what it is, not an error of ours
+    """Something outside said no, and its text says why: a fact of life, told in one line, without a traceback."""
+
+
+class ApiError(Refused):
     """A refusal with its HTTP code and reason. `details` are those of metav1.Status."""
 
     code: ClassVar[int] = 500

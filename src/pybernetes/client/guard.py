@@ -8,7 +8,7 @@ import logging
 from collections.abc import Callable
 from types import TracebackType
 
-from pybernetes.api.errors import ApiError
+from pybernetes.api.errors import Refused
 
 log = logging.getLogger(__name__)
 
@@ -16,7 +16,7 @@ log = logging.getLogger(__name__)
 class Guard:
     """Context manager: logs what went wrong with the name of the place and goes on; `error` tells the caller.
 
-    Refusals of the API and lost connections are facts of life and are logged in one line; anything else is a fault of
+    Refusals (of the API, of a runtime) and lost connections are facts of life and are logged in one line; anything else is a fault of
     ours and is logged with its traceback. Cancellation passes through; also one that has come and was lost: asyncio.gather
     raises the error of one call instead, when both happen in the same moment, and whoever cancelled would wait for ever.
     """
@@ -37,7 +37,7 @@ class Guard:
         self.error = error
         if self._quiet(error):
             log.debug("%s: %s", self._place, error)
-        elif isinstance(error, ApiError | OSError):
+        elif isinstance(error, Refused | OSError):
             log.warning("%s: %s: %s", self._place, type(error).__name__, error)
         else:
             log.error("%s failed", self._place, exc_info=error)

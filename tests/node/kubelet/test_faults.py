@@ -1,10 +1,12 @@
 """What must survive: the end of the kubelet, of containerd, of the whole machine, of the API's knowledge."""
 
 import asyncio
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from bench._node import NODE, NodeUnderTest, gone, running
+from bench._node import NODE, NodeUnderTest, gone, raw_pod, running
+from msgspec.structs import replace
 from tests.node.cri import until
 
 from pybernetes.aio.clock import SystemClock, rfc3339
@@ -13,7 +15,7 @@ from pybernetes.api.types import core_v1
 from pybernetes.client.rest import key_of
 from pybernetes.kernel import mounts
 from pybernetes.kernel.cgroups import Cgroup
-from pybernetes.kubelet.cri.model import State
+from pybernetes.kubelet.cri.model import CONTAINER_NAME, POD_UID, State
 
 pytestmark = pytest.mark.root
 
@@ -142,6 +144,21 @@ async def test_what_belongs_to_no_pod_is_swept(one: NodeUnderTest) -> None:
     await until(lambda: not any(f.exists() for f in (kubelet, logs, *group.folders())), "swept")
     assert await stray.wait() == -9
     assert await living(one)
+
+
+async def test_starts_that_are_called_off_at_any_moment_leave_nothing_that_stays(one: NodeUnderTest) -> None:
+    """As by a kubelet that is killed: the runtime's caller has gone, and with it the call."""
+    await one.stop_kubelet()
+    sandbox, container = raw_pod(one, "half", ("sleep", "1000"))
+    labels = {**sandbox.labels, POD_UID: sandbox.pod.uid}
+    sandbox, container = replace(sandbox, labels=labels), replace(container, labels={**labels, CONTAINER_NAME: "c"})
+    id = await one.runtime.run_sandbox(sandbox)
+    for attempt in range(20):
+        made = await one.runtime.create_container(id, replace(container, attempt=attempt), sandbox)
+        with suppress(TimeoutError):
+            await asyncio.wait_for(one.runtime.start_container(made), 0.002 + 0.004 * attempt)
+    await one.start_kubelet()  # for which it is a Pod that nobody knows
+    await sandboxes(one, "", 0)
 
 
 async def write_off(one: NodeUnderTest, name: str) -> None:

@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 
+from pybernetes.api.errors import Refused
 from pybernetes.client.guard import Guard
 
 
@@ -11,6 +12,16 @@ async def test_an_error_is_kept_and_the_loop_goes_on() -> None:
     with Guard("here") as guard:
         raise ValueError("x")
     assert isinstance(guard.error, ValueError)
+
+
+async def test_a_refusal_is_told_in_one_line_and_a_fault_with_its_traceback(caplog: pytest.LogCaptureFixture) -> None:
+    with Guard("here"):
+        raise Refused("not today")
+    with Guard("there"):
+        raise ValueError("x")
+    refused, fault = caplog.records
+    assert (refused.getMessage(), refused.exc_info) == ("here: Refused: not today", None)
+    assert fault.exc_info
 
 
 async def test_a_cancellation_that_gather_loses_ends_the_task_all_the_same() -> None:

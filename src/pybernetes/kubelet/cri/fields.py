@@ -2,12 +2,17 @@
 
 from collections.abc import Iterator
 
-from pybernetes.wire.codecs.varint import block, read_block, read_varint, skip
+from pybernetes.wire.codecs.varint import block, field_tag, read_block, read_varint, skip, varint
 
 
 def text(number: int, value: str) -> bytes:
     """A string field."""
     return block(number, value.encode())
+
+
+def number(number: int, value: int) -> bytes:
+    """A field that is a number of any size, or a truth."""
+    return field_tag(number, 0) + varint(value)
 
 
 def fields(data: bytes) -> Iterator[tuple[int, bytes | int]]:

@@ -6,6 +6,8 @@ from typing import Protocol
 
 from msgspec import Struct
 
+from pybernetes.api.errors import Refused
+
 POD_NAME = "io.kubernetes.pod.name"
 POD_NAMESPACE = "io.kubernetes.pod.namespace"
 POD_UID = "io.kubernetes.pod.uid"
@@ -26,7 +28,7 @@ class RuntimeUnavailable(ConnectionError):
     """Nobody answers on the runtime's socket; it is worth trying again."""
 
 
-class RuntimeRefused(Exception):
+class RuntimeRefused(Refused):
     """The runtime answered with an error. `code` is gRPC's name of it (`NOT_FOUND`, `UNKNOWN`)."""
 
     def __init__(self, code: str, message: str) -> None:

@@ -20,6 +20,7 @@ from pybernetes.kubelet import metrics
 from pybernetes.kubelet.cri import model as m
 from pybernetes.kubelet.cri.messages import container_config, linux_resources, sandbox_config
 from pybernetes.kubelet.cri.snapshots import Snapshots
+from pybernetes.kubelet.cri.tasks import Tasks, kept_task
 
 log = logging.getLogger(__name__)
 
@@ -107,6 +108,7 @@ class CriRuntime:
         self._pods = _Counted(pbg.RuntimeServiceStub(self._channel))  # type: ignore[no-untyped-call]  # generated
         self._images = _Counted(pbg.ImageServiceStub(self._channel))  # type: ignore[no-untyped-call]  # generated
         self._views = Snapshots(self._channel, self._images, self._pods)
+        self._tasks = Tasks(self._channel)
         self._detailed: dict[tuple[str, m.State], m.Container] = {}
         self._addresses: dict[tuple[str, bool], tuple[str, ...]] = {}
 
@@ -218,6 +220,9 @@ class CriRuntime:
             if refused.code == "NOT_FOUND":
                 return None
             raise
+        if s.reason == "StartError" and "context canceled" in s.message:  # who called for it was killed: it never ran
+            await self.remove_container(brief.id)
+            return None
         detailed = m.Container(
             id=brief.id,
             sandbox=brief.sandbox,
@@ -253,9 +258,8 @@ class CriRuntime:
         )
 
     async def remove_sandbox(self, sandbox: str) -> None:
-        await _gone_is_fine(
-            self._pods.RemovePodSandbox(pb.RemovePodSandboxRequest(pod_sandbox_id=sandbox), timeout=CALL_TIMEOUT)
-        )
+        request = pb.RemovePodSandboxRequest(pod_sandbox_id=sandbox)
+        await self._remove(lambda: self._pods.RemovePodSandbox(request, timeout=CALL_TIMEOUT))
         for ready in (True, False):
             self._addresses.pop((sandbox, ready), None)
         # Its containers have gone with it.
@@ -282,11 +286,23 @@ class CriRuntime:
         await _gone_is_fine(self._pods.StopContainer(request, timeout=grace + CALL_TIMEOUT))
 
     async def remove_container(self, container: str) -> None:
-        await _gone_is_fine(
-            self._pods.RemoveContainer(pb.RemoveContainerRequest(container_id=container), timeout=CALL_TIMEOUT)
-        )
+        request = pb.RemoveContainerRequest(container_id=container)
+        await self._remove(lambda: self._pods.RemoveContainer(request, timeout=CALL_TIMEOUT))
         for state in m.State:
             self._detailed.pop((container, state), None)
+
+    async def _remove(self, call: Callable[[], Awaitable[Any]]) -> None:
+        """As often as another task is in its way: a sandbox may have several containers with one."""
+        ended = set[str]()
+        while True:
+            try:
+                return await _gone_is_fine(call())
+            except m.RuntimeRefused as refused:
+                task = kept_task(refused)
+                if not task or task in ended:
+                    raise
+                ended.add(task)
+                await self._tasks.end(task)
 
     async def exec(self, container: str, command: Sequence[str], timeout: float) -> m.ExecResult:
         """Runs a command to its end. `timeout` in seconds, 0 for none; raises RuntimeRefused DEADLINE_EXCEEDED."""
