@@ -170,12 +170,14 @@ async def serving(made: NodeUnderTest) -> AsyncIterator[None]:
         await made.api.ready.wait()
         yield
     finally:
-        await _remove_all(made.runtime)
-        mounts.unmount_below(made.folder)  # volumes of Pods that were there to the end
-        await made.runtime.close()
-        server.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await server
+        try:
+            await _remove_all(made.runtime)
+        finally:
+            mounts.unmount_below(made.folder)  # volumes of Pods that were there to the end
+            await made.runtime.close()
+            server.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await server
 
 
 def raw_pod(made: NodeUnderTest, name: str, command: tuple[str, ...]) -> tuple[m.SandboxSpec, m.ContainerSpec]:
