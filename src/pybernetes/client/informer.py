@@ -18,6 +18,7 @@ from pybernetes.api.errors import ApiError, Expired, GatewayTimeout
 from pybernetes.api.objects import Key
 from pybernetes.client.guard import Guard
 from pybernetes.client.rest import Client, ResourceClient, Target, WatchEvent, key_of, target_of
+from pybernetes.rules.backoff import exponential
 
 log = logging.getLogger(__name__)
 
@@ -164,8 +165,7 @@ class Informer(Generic[T]):
                 await self._clock.sleep(wait)
 
     def _backoff(self, failures: int, limits: tuple[float, float]) -> float:
-        first, most = limits
-        return float(min(first * 2 ** min(failures, 10), most) * (1 + self._clock.random.random()))
+        return exponential(failures, *limits) * (1 + self._clock.random.random())
 
     async def _list(self) -> None:
         listing = await self._client.list(**self._where)

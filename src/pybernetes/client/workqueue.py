@@ -11,6 +11,7 @@ from collections.abc import Hashable
 from typing import Generic, TypeVar
 
 from pybernetes.aio.clock import Clock
+from pybernetes.rules.backoff import exponential
 
 K = TypeVar("K", bound=Hashable)
 
@@ -70,7 +71,7 @@ class WorkQueue(Generic[K]):
         """Adds a key that failed after its next delay; returns the delay in seconds."""
         failures = self._failures.get(key, 0)
         self._failures[key] = failures + 1
-        delay = float(min(self._base * 2 ** min(failures, 60), self._most))
+        delay = exponential(failures, self._base, self._most)
         self.add_after(key, delay)
         return delay
 

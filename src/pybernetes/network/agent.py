@@ -38,6 +38,7 @@ from pybernetes.network.hostports import HostPorts, mappings
 from pybernetes.network.install import CNI_CONFIG, CNI_CONFIG_TEXT, write_file
 from pybernetes.network.ipam import AddressBook, Exhausted, Record
 from pybernetes.network.plan import NetworkPlan, plan
+from pybernetes.rules.backoff import exponential
 
 log = logging.getLogger(__name__)
 
@@ -114,7 +115,7 @@ class NetworkAgent:
                     await thread.run(routes.apply, wanted.others)
                     done, failures = wanted, 0
                 except OSError as error:
-                    wait = min(_RETRY[0] * 2**failures, _RETRY[1])
+                    wait = exponential(failures, *_RETRY)
                     failures += 1
                     log.warning("cannot program routes error=%s retry_in=%.0fs", error.strerror or error, wait)
                     await self._clock.sleep(wait)

@@ -13,6 +13,7 @@ from pybernetes.client.informer import Informers
 from pybernetes.client.rest import Client, key_of
 from pybernetes.proxy.backend import BackendError, ProxyBackend, ProxyConfig
 from pybernetes.proxy.backends.nftables import BACKEND as NFTABLES
+from pybernetes.rules.backoff import exponential
 from pybernetes.rules.services import SERVICE_NAME_LABEL, DataplanePort, dataplane
 
 log = logging.getLogger(__name__)
@@ -79,7 +80,7 @@ class Proxy:
             try:
                 await self._backend.sync({key: self._ports(key) for key in sorted(dirty)}, full=full)
             except BackendError as error:
-                wait = min(_RETRY[0] * 2**failures, _RETRY[1])
+                wait = exponential(failures, *_RETRY)
                 full, failures = True, failures + 1
                 log.warning("cannot program services error=%s retry_in=%.0fs", error, wait)
                 await self._clock.sleep(wait)

@@ -12,6 +12,7 @@ from typing import Literal, TypeAlias
 from msgspec import Struct
 
 from pybernetes.api.objects import Key
+from pybernetes.rules.backoff import exponential
 from pybernetes.scheduler.snapshot import PodInfo
 
 BACKOFF_FIRST, BACKOFF_MOST = 1.0, 10.0
@@ -161,7 +162,7 @@ class PodQueue:
 
 def backoff(attempts: int) -> float:
     """Seconds to wait after so many attempts."""
-    return float(min(BACKOFF_FIRST * 2 ** min(attempts - 1, 10), BACKOFF_MOST))
+    return exponential(attempts - 1, BACKOFF_FIRST, BACKOFF_MOST)
 
 
 def _wants_otherwise(old: PodInfo, new: PodInfo) -> bool:
