@@ -6,6 +6,7 @@ upstream's, so that dashboards made for Kubernetes work.
 
 import os
 import resource
+from abc import ABC, abstractmethod
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -44,7 +45,7 @@ class Histogram:
         yield f"{name}_count{braced} {so_far}"
 
 
-class Family:
+class Family(ABC):
     """What all kinds of metrics share."""
 
     kind = ""
@@ -54,9 +55,9 @@ class Family:
         self._names = tuple(labels.split())
         self._head = head(name, f"[{stability}] {about}", self.kind)
 
+    @abstractmethod
     def lines(self) -> Iterator[str]:
         """The exposition; nothing before the first value."""
-        raise NotImplementedError
 
 
 class Counter(Family):
