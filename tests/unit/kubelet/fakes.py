@@ -1,8 +1,12 @@
 """What Pods refer to, in memory."""
 
-from collections.abc import Callable, Iterable
+import asyncio
+from collections.abc import Callable, Coroutine, Iterable
 from typing import Any, TypeVar
 
+import pytest
+
+from pybernetes.aio.simulation import SimulatedClock, run_simulated
 from pybernetes.api.errors import not_found
 from pybernetes.api.objects import GroupResource
 from pybernetes.api.types import certificates_v1, core_v1, node_v1
@@ -15,6 +19,25 @@ T = TypeVar("T")
 async def at_once(function: Callable[..., T], *args: Any) -> T:
     """In place of asyncio.to_thread on virtual time, which does not wait for threads."""
     return function(*args)
+
+
+def simulate(
+    make: Callable[[SimulatedClock], T],
+    work: Callable[[T], Coroutine[Any, Any, None]],
+    story: Callable[[T], Coroutine[Any, Any, None]],
+) -> None:
+    """Tells the story on virtual time, of what `make` makes, beside its endless work."""
+
+    async def main() -> None:
+        made = make(SimulatedClock(asyncio.get_running_loop(), seed=1))
+        task = asyncio.create_task(work(made))
+        await story(made)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(asyncio, "to_thread", at_once)
+        run_simulated(main())
 
 
 class FakeSources:

@@ -20,6 +20,12 @@ def pod(
     return core_v1.Pod(metadata=meta_v1.ObjectMeta(**metadata), spec=core_v1.PodSpec(**fields))
 
 
+def named(name: str, priority: int = 0, **requests: str) -> core_v1.Pod:
+    """A Pod of another name, whose only container asks for something."""
+    wants = core_v1.ResourceRequirements(requests=requests)
+    return pod(container(resources=wants), meta={"name": name, "uid": name}, priority=priority)
+
+
 def sandbox(attempt: int = 0, *, ready: bool = True, ip: str = "10.0.0.7") -> Sandbox:
     """A sandbox of that Pod; its id says its attempt."""
     return Sandbox(f"s{attempt}", REF, attempt, ready, float(attempt), (ip,) if ready else ())

@@ -2,7 +2,7 @@
 
 import pytest
 from msgspec.structs import replace
-from tests.unit.kubelet.pods import container, pod
+from tests.unit.kubelet.pods import container, named, pod
 
 from pybernetes.api.types import core_v1
 from pybernetes.kubelet.admission import Host
@@ -161,11 +161,6 @@ def test_short_of_anything_else_only_critical_pods_are_taken() -> None:
     refused = admit(asking(memory="1Mi"), [], host)
     assert refused == Verdict("Evicted", "The node had condition: [DiskPressure MemoryPressure]. ")
     assert reason(pod(priority=2_000_000_000), host) == ""
-
-
-def named(name: str, priority: int = 0, **requests: str) -> core_v1.Pod:
-    wants = core_v1.ResourceRequirements(requests=requests)
-    return pod(container(resources=wants), meta={"name": name, "uid": name}, priority=priority)
 
 
 def names(pods: tuple[core_v1.Pod, ...]) -> list[str]:

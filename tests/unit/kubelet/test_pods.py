@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from msgspec.structs import replace
+from tests.unit.kubelet.fakes import simulate
 from tests.unit.kubelet.pods import container, pod
 
-from pybernetes.aio.simulation import SimulatedClock, run_simulated
+from pybernetes.aio.simulation import SimulatedClock
 from pybernetes.api.types import core_v1
 from pybernetes.kubelet.admission import Host
 from pybernetes.kubelet.allocation import Allocations
@@ -67,15 +68,11 @@ class Node:
 
 
 def with_node(folder: Path, story: Callable[[Node], Coroutine[Any, Any, None]]) -> None:
-    async def main() -> None:
-        node = Node(SimulatedClock(asyncio.get_running_loop(), seed=1), folder)
-        task = asyncio.create_task(node.table.run())
+    async def begun(node: Node) -> None:
         await asyncio.sleep(0)
         await story(node)
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
 
-    run_simulated(main())
+    simulate(lambda clock: Node(clock, folder), lambda node: node.table.run(), begun)
 
 
 def named(name: str, cpu: str = "100m", **spec: Any) -> core_v1.Pod:

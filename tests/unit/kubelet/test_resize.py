@@ -1,13 +1,13 @@
 """Whether a resize can be given, and what the Pod is told of it."""
 
-import asyncio
 from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
+from tests.unit.kubelet.fakes import simulate
 from tests.unit.kubelet.pods import container, pod
 
-from pybernetes.aio.simulation import SimulatedClock, run_simulated
+from pybernetes.aio.simulation import SimulatedClock
 from pybernetes.api.types import core_v1
 from pybernetes.kubelet.admission import Host
 from pybernetes.kubelet.allocation import Allocations
@@ -123,14 +123,7 @@ class Node:
 
 
 def on_a_node(folder: Path, story: Callable[[Node], Coroutine[Any, Any, None]]) -> None:
-    async def main() -> None:
-        node = Node(SimulatedClock(asyncio.get_running_loop(), seed=1), folder)
-        task = asyncio.create_task(node.resizes.run())
-        await story(node)
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
-
-    run_simulated(main())
+    simulate(lambda clock: Node(clock, folder), lambda node: node.resizes.run(), story)
 
 
 def reason(worker: Worker, kind: str) -> str | None:

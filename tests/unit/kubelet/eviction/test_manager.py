@@ -4,11 +4,10 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-import pytest
-from tests.unit.kubelet.fakes import at_once
+from tests.unit.kubelet.fakes import simulate
 from tests.unit.kubelet.pods import container, pod, run, sandbox
 
-from pybernetes.aio.simulation import SimulatedClock, run_simulated
+from pybernetes.aio.simulation import SimulatedClock
 from pybernetes.api.types import core_v1
 from pybernetes.kubelet.configuration import Configuration
 from pybernetes.kubelet.cri.model import Layer, PodRef
@@ -111,19 +110,7 @@ HARD = Configuration(eviction_hard={"memory.available": "100", "nodefs.available
 
 
 def on_a_node(config: Configuration, story: Callable[[Node], Coroutine[Any, Any, None]], frees: int = 0) -> None:
-    async def main() -> None:
-        node = Node(SimulatedClock(asyncio.get_running_loop(), seed=1), config, frees)
-        task = asyncio.create_task(node.manager.run())
-        await story(node)
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
-
-    patch = pytest.MonkeyPatch()
-    patch.setattr(asyncio, "to_thread", at_once)
-    try:
-        run_simulated(main())
-    finally:
-        patch.undo()
+    simulate(lambda clock: Node(clock, config, frees), lambda node: node.manager.run(), story)
 
 
 def test_one_pod_goes_at_a_time_until_there_is_enough() -> None:

@@ -1,7 +1,7 @@
 """Who goes first, and with which words."""
 
 import pytest
-from tests.unit.kubelet.pods import container, pod
+from tests.unit.kubelet.pods import named, pod
 
 from pybernetes.api.types import core_v1
 from pybernetes.kubelet.eviction.ranking import ContainerUse, PodUsage, Space, message, order
@@ -9,11 +9,6 @@ from pybernetes.kubelet.eviction.signals import Observation
 from pybernetes.kubelet.thresholds import Amount, Threshold
 
 MEBI = 1 << 20
-
-
-def named(name: str, priority: int = 0, **requests: str) -> core_v1.Pod:
-    wants = core_v1.ResourceRequirements(requests=requests)
-    return pod(container(resources=wants), meta={"name": name, "uid": name}, priority=priority)
 
 
 def ranked(signal: str, uses: dict[str, PodUsage], *pods: core_v1.Pod, dedicated: bool = False) -> list[str]:

@@ -1,14 +1,12 @@
 """Which images go, and when."""
 
-import asyncio
 from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
-import pytest
-from tests.unit.kubelet.fakes import at_once
+from tests.unit.kubelet.fakes import simulate
 
-from pybernetes.aio.simulation import SimulatedClock, run_simulated
+from pybernetes.aio.simulation import SimulatedClock
 from pybernetes.kubelet.configuration import Configuration
 from pybernetes.kubelet.cri.model import Image, RuntimeRefused
 from pybernetes.kubelet.images.garbage import ImageGarbage
@@ -56,19 +54,7 @@ class Store:
 
 
 def with_images(story: Callable[[Store], Coroutine[Any, Any, None]], **config: Any) -> None:
-    async def main() -> None:
-        store = Store(SimulatedClock(asyncio.get_running_loop(), seed=1), Configuration(**config))
-        task = asyncio.create_task(store.garbage.run())
-        await story(store)
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
-
-    patch = pytest.MonkeyPatch()
-    patch.setattr(asyncio, "to_thread", at_once)
-    try:
-        run_simulated(main())
-    finally:
-        patch.undo()
+    simulate(lambda clock: Store(clock, Configuration(**config)), lambda store: store.garbage.run(), story)
 
 
 def test_above_the_high_threshold_the_longest_unused_go_down_to_the_low_one() -> None:

@@ -4,12 +4,11 @@ import asyncio
 import base64
 import json
 import tempfile
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from tests.unit.kubelet.fakes import FakeSources
+from tests.unit.kubelet.fakes import FakeSources, at_once
 from tests.unit.kubelet.pods import container, pod
 
 from pybernetes.aio.simulation import SimulatedClock, run_simulated
@@ -41,11 +40,6 @@ class Images:
             raise RuntimeRefused("NOT_FOUND", self.refuses)
         self.there[name] = Image(f"sha256:{name}", (name,), (), 1000)
         return f"sha256:{name}"
-
-
-async def at_once(work: Callable[..., object], *arguments: object) -> object:
-    """Files are read and written in no time."""
-    return work(*arguments)
 
 
 def ensure(
