@@ -35,7 +35,7 @@ from pybernetes.kubelet.probes.prober import Prober, Target, has_probes
 from pybernetes.kubelet.resizer import Resizer
 from pybernetes.kubelet.settings import Settings
 from pybernetes.kubelet.sources import Sources
-from pybernetes.kubelet.specs.names import log_folder
+from pybernetes.kubelet.specs.names import full_name, log_folder
 from pybernetes.kubelet.status.reporter import Reports
 from pybernetes.kubelet.turns import Turns
 from pybernetes.kubelet.volume import VolumeError
@@ -320,7 +320,8 @@ class Executor:
             tell("FailedPostStartHook", "PostStartHook failed")
             grace = machine.pod_grace(pod)
             await self._stop(worker, act.StopContainer(action.container, action.id, grace, "FailedPostStartHook"))
-            raise ActionFailed("PostStartHookError", str(failed), most=10.0) from None
+            why = failed.told(container.name, full_name(pod))
+            raise ActionFailed("PostStartHookError", why, most=10.0) from None
 
     def _link_log(self, worker: PodWorker, action: act.StartContainer) -> None:
         run = next((c for c in worker.observed.containers if c.id == action.id), None)

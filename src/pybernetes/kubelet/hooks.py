@@ -31,7 +31,18 @@ Tell = Callable[[str, str], None]
 
 
 class HookFailed(Exception):
-    """A hook did not succeed; `str()` says why."""
+    """A hook did not succeed. `hook` says which: empty for one of a kind that cannot be run."""
+
+    def __init__(self, hook: str, why: str) -> None:
+        super().__init__(f"{hook} failed - error: {why}")
+        self.hook = hook
+        self.why = why
+
+    def told(self, container: str, pod: str) -> str:
+        """In upstream's words, for the status of the container; `pod` is its full name."""
+        if not self.hook:
+            return f"Cannot run handler: {self.why}"
+        return f"{self.hook} for Container {quoted(container)} in Pod {quoted(pod)} failed - error: {self.why}"
 
 
 class Answer(Struct, frozen=True):
@@ -43,6 +54,8 @@ class Answer(Struct, frozen=True):
     """It is a success that somebody should hear of."""
     error: bool = False
     """Nothing was learnt of the container: the action itself could not be done."""
+    ended: str = ""
+    """How a command ended that did not succeed."""
 
 
 class Exec(Protocol):
@@ -68,34 +81,34 @@ class Hooks:
         elif hook.exec is not None:
             answer = await self.exec(id, hook.exec.command, 0)
             if not answer.ok:
-                shown = " ".join(hook.exec.command)
-                raise HookFailed(
-                    f"Exec lifecycle hook ([{shown}]) for Container {quoted(container.name)} failed: {answer.output}"
-                )
+                why, said = (answer.ended, answer.output) if answer.ended else (answer.output, "")
+                hooked = f"Exec lifecycle hook ([{' '.join(hook.exec.command)}])"
+                raise HookFailed(hooked, f"{why}, message: {quoted(said)}")
         elif hook.httpGet is not None:
             await self._http_hook(hook.httpGet, container, ip, tell)
         else:
-            raise HookFailed("Cannot run handler: invalid handler: only exec, httpGet and sleep are supported")
+            raise HookFailed("", "invalid handler: only exec, httpGet and sleep are supported")
 
     async def _http_hook(
         self, action: core_v1.HTTPGetAction, container: core_v1.Container, ip: str, tell: Tell
     ) -> None:
         """Any answer is a success. An HTTPS port that speaks HTTP is asked in HTTP, as kubelets of old did."""
+        hooked = f"HTTP lifecycle hook ({action.path or ''})"
         asked = _asked(action, container, ip, "kube-lifecycle/1.37")
         if asked is None:
-            raise HookFailed(f"couldn't find port: {action.port}")
+            raise HookFailed(hooked, f"couldn't find port: {action.port}")
         try:
             await self._get.follow(asked)
         except PlainAnswer:
             try:
                 await self._get.follow(asked.plain())
             except (OSError, EOFError, ValueError) as error:
-                raise HookFailed(f'Get "{asked.url}": {dial_error(error, asked.where)}') from None
+                raise HookFailed(hooked, f'Get "{asked.url}": {dial_error(error, asked.where)}') from None
             metrics.FALLBACKS.add()
             message = f"request to HTTPS lifecycle hook {asked.where} got HTTP response, retry with HTTP succeeded"
             tell("LifecycleHTTPFallback", message)
         except (OSError, EOFError, ValueError) as error:
-            raise HookFailed(f'Get "{asked.url}": {dial_error(error, asked.where)}') from None
+            raise HookFailed(hooked, f'Get "{asked.url}": {dial_error(error, asked.where)}') from None
 
     async def exec(
         self, id: str, command: tuple[str, ...], timeout: float, known: Mapping[str, str] | None = None
@@ -112,7 +125,10 @@ class Hooks:
                 return Answer(False, f"command timed out: {quoted(' '.join(command))} timed out after {timeout:g}s")
             return Answer(False, refused.rpc, error=True)
         output = (result.stdout + result.stderr)[:BODY_LIMIT].decode(errors="replace")
-        return Answer(result.exit_code == 0, output)
+        if result.exit_code == 0:
+            return Answer(True, output)
+        complaint = result.stderr[:BODY_LIMIT].decode(errors="replace")
+        return Answer(False, output, ended=f"command '{' '.join(command)}' exited with {result.exit_code}: {complaint}")
 
     async def http(
         self, action: core_v1.HTTPGetAction, container: core_v1.Container, ip: str, timeout: float = 1.0

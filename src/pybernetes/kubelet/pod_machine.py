@@ -133,15 +133,28 @@ def finished(pod: core_v1.Pod, observed: Observed) -> bool:
     if pod.status.phase in ("Succeeded", "Failed"):
         return True
     seen = by_name(observed)
-    if _init_failed(pod, seen):
-        return True
-    if not seen:
-        return False
+    return (_init_failed(pod, seen) or _mains_over(pod, seen)) and not _interrupted(pod, observed, seen)
+
+
+def _mains_over(pod: core_v1.Pod, seen: Seen) -> bool:
+    """Whether every main container has ended for good."""
     for container in pod.spec.containers:
         runs = seen.get(container.name)
         if not runs or _alive(runs[0]) or may_restart(pod, container, runs[0]):
             return False
-    return True
+    return bool(seen)
+
+
+def _interrupted(pod: core_v1.Pod, observed: Observed, seen: Seen) -> bool:
+    """Whether the containers were ended because all are to start anew: a sidecar asked for it before the last of them ended.
+
+    What a sidecar says after that comes of its own stop.
+    """
+    asked = [run.finished for run in restarting_all(pod, observed)]
+    if not asked:
+        return False
+    lasting = {c.name for c in (*pod.spec.initContainers, *pod.spec.containers) if not is_sidecar(c)}
+    return min(asked) <= max((runs[0].finished for name, runs in seen.items() if name in lasting), default=0.0)
 
 
 def _init_failed(pod: core_v1.Pod, seen: Seen) -> bool:

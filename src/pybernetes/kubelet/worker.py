@@ -463,9 +463,10 @@ class PodWorker:
                 self._performer.tell(self, container.name, "Warning", "Failed", f"Error: {waiting.reason}")
 
     def _notices(self) -> list[float]:
-        """When ErrImagePull becomes ImagePullBackOff."""
+        """When ErrImagePull becomes ImagePullBackOff, and a failed start CrashLoopBackOff."""
         now = self.observed.now
-        ends = (f.since + BACK_OFF_NOTICE - now for f in self._failures.values() if f.reason == ERR_PULL)
+        shown = (f for key, f in self._failures.items() if f.reason == ERR_PULL or key.startswith("start/"))
+        ends = (f.since + BACK_OFF_NOTICE - now for f in shown)
         return [delay for delay in ends if delay > 0]
 
     def _endings(self) -> list[float]:

@@ -95,6 +95,22 @@ async def test_a_rule_starts_all_containers_anew_in_the_same_sandbox(one: NodeUn
     assert conditions["Initialized"] == "True"
 
 
+async def test_a_sidecar_may_start_all_containers_anew_where_nothing_else_restarts(
+    one: NodeUnderTest, tmp_path: Path
+) -> None:
+    codes = core_v1.ContainerRestartRuleOnExitCodes(operator="In", values=(42,))
+    rule = core_v1.ContainerRestartRule(action="RestartAllContainers", exitCodes=codes)
+    script = "say up; [ -e /n/again ] && exec sleep 1000; until grep -q main /n/log; do sleep 0.1; done; touch /n/again; exit 42"
+    side = noting("side", script, restartPolicy="Always", restartPolicyRules=(rule,))
+    main = noting("main", "say up; exec sleep 1000")
+    await one.create("p", initContainers=(side,), containers=(main,), volumes=shared(tmp_path), restartPolicy="Never")
+    pod = await one.until("p", lambda p: running(p) and notes(tmp_path).count("main up") == 2)
+    assert notes(tmp_path) == ["side up", "main up"] * 2
+    assert [s.restartCount for s in (*pod.status.initContainerStatuses, *pod.status.containerStatuses)] == [1, 1]
+    ends = [s.lastState.terminated for s in (*pod.status.initContainerStatuses, *pod.status.containerStatuses)]
+    assert [end.exitCode for end in ends if end] == [42, 137]
+
+
 async def test_a_post_start_hook_holds_up_the_next_container_and_its_failure_ends_its_own(
     one: NodeUnderTest, tmp_path: Path
 ) -> None:

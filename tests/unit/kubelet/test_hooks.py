@@ -100,8 +100,11 @@ async def test_exec_gives_its_output_and_its_failures() -> None:
     late = await hooks(RuntimeRefused("DEADLINE_EXCEEDED", "timeout")).exec("id", ("x",), 1)
     assert "timed out after 1s" in late.output
     hook = core_v1.LifecycleHandler(exec=core_v1.ExecAction(command=("x",)))
-    with pytest.raises(HookFailed, match="no"):
-        await hooks(ExecResult(1, b"no", b"")).run(hook, container(), "id", HOST, untold)
+    with pytest.raises(HookFailed) as caught:
+        await hooks(ExecResult(4, b"so\n", b"no\n")).run(hook, container(), "id", HOST, untold)
+    told = caught.value.told("c", "p_default(1)")
+    wanted = 'Exec lifecycle hook ([x]) for Container "c" in Pod "p_default(1)" failed - error: '
+    assert told == wanted + "command 'x' exited with 4: no\n, message: \"so\\nno\\n\""
 
 
 async def test_exec_of_a_probe_knows_the_variables_of_the_pod() -> None:
@@ -183,8 +186,17 @@ async def test_ipv6_targets_stand_in_brackets() -> None:
 
 async def test_tcp_is_no_lifecycle_hook() -> None:
     hook = core_v1.LifecycleHandler(tcpSocket=core_v1.TCPSocketAction(port=80))
-    with pytest.raises(HookFailed, match="invalid handler"):
+    with pytest.raises(HookFailed, match="invalid handler") as caught:
         await hooks().run(hook, container(), "id", HOST, untold)
+    assert caught.value.told("c", "p").startswith("Cannot run handler: invalid handler: ")
+
+
+async def test_a_hook_that_reaches_nobody_says_where_it_asked(unused_tcp_port: int) -> None:
+    hook = core_v1.LifecycleHandler(httpGet=core_v1.HTTPGetAction(port=unused_tcp_port, path="/up"))
+    with pytest.raises(HookFailed) as caught:
+        await hooks().run(hook, container(), "id", HOST, untold)
+    told = caught.value.told("c", "p")
+    assert told.startswith('HTTP lifecycle hook (/up) for Container "c" in Pod "p" failed - error: Get "http://')
 
 
 @pytest.mark.parametrize(("status", "ok"), [(1, True), (2, False)])

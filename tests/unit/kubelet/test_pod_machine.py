@@ -282,6 +282,23 @@ def test_all_containers_start_anew_in_the_same_sandbox_when_a_rule_says_so() -> 
     assert again == [act.CreateContainer("i", 1, "s0", 0.0)]
 
 
+def test_a_sidecar_may_start_all_containers_anew_in_a_pod_that_never_restarts_but_not_while_it_is_stopped() -> None:
+    codes = core_v1.ContainerRestartRuleOnExitCodes(operator="In", values=(42,))
+    rule = core_v1.ContainerRestartRule(action="RestartAllContainers", exitCodes=codes)
+    wanted = pod(
+        policy="Never", initContainers=(container("side", restartPolicy="Always", restartPolicyRules=(rule,)),)
+    )
+    asked = run("side", state=State.EXITED, exit_code=42, finished=998.0)
+    killed = run(state=State.EXITED, exit_code=137, finished=999.0)
+    seen = {"sandboxes": (sandbox(),)}
+    assert acts(wanted, containers=(killed, asked), **seen) == [act.RemoveContainer("c0")]
+    ended = replace(killed, exit_code=0, finished=997.0)  # by itself; the sidecar's end came of that
+    assert acts(wanted, containers=(ended, asked), **seen) == [act.StopSandbox("s0")]
+    init = pod(policy="Never", initContainers=(*wanted.spec.initContainers, container("i")))
+    cut_off = replace(killed, id="i0", name="i")
+    assert acts(init, containers=(cut_off, asked), **seen) == [act.RemoveContainer("i0")]
+
+
 def test_back_off_holds_for_a_container_that_restarts_all_again_and_again() -> None:
     trigger = run(state=State.EXITED, exit_code=42, started=998.0, finished=999.0, restart_delay=20.0)
     wanted = pod(all_again(), policy="Never")
@@ -482,7 +499,7 @@ def restarting(draw: st.DrawFn, name: str, policies: list[str | None], operators
     """A container with a policy, and perhaps a rule, of its own."""
     policy = draw(st.sampled_from(policies))
     rules: tuple[core_v1.ContainerRestartRule, ...] = ()
-    if policy in ("Never", "OnFailure") and draw(st.booleans()):
+    if policy is not None and draw(st.booleans()):
         codes = core_v1.ContainerRestartRuleOnExitCodes(operator=draw(st.sampled_from(operators)), values=(42,))
         action = draw(st.sampled_from(["Restart", machine.RESTART_ALL]))
         rules = (core_v1.ContainerRestartRule(action=action, exitCodes=codes),)

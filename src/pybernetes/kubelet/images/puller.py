@@ -70,14 +70,21 @@ def policy_of(container: core_v1.Container) -> str:
 def tagged(image: str) -> str:
     """With its tag: `web` is `web:latest`. Raises ImageError for what is no image reference."""
     if not _REFERENCE.fullmatch(image):
+        why = f"invalid reference format{_in_capitals(image)}"
         raise ImageError(
-            INVALID,
-            f'Failed to apply default image tag "{image}": couldn\'t parse image name "{image}": '
-            "invalid reference format",
+            INVALID, f'Failed to apply default image tag "{image}": couldn\'t parse image name "{image}": {why}'
         )
     if "@" in image or ":" in image.rpartition("/")[2]:
         return image
     return f"{image}:latest"
+
+
+def _in_capitals(image: str) -> str:
+    """What is to be said of a name with capital letters; a host may have them."""
+    host, slash, rest = image.partition("/")
+    named = slash and ("." in host or ":" in host or host == "localhost" or host != host.lower())
+    name = (rest if named else image if slash else f"library/{image}").partition(":")[0]
+    return f": repository name ({name}) must be lowercase" if name != name.lower() else ""
 
 
 class Puller:

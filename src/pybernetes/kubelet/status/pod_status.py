@@ -20,7 +20,8 @@ from pybernetes.kubelet.status.at_end import at_end
 from pybernetes.rules.qos import qos_class
 
 BACK_OFF_NOTICE = 1.0
-"""So long a failed pull is ErrImagePull; then it is ImagePullBackOff until the next try."""
+"""So long a failed pull is ErrImagePull, then ImagePullBackOff until the next try; and so long a failed start is told before
+CrashLoopBackOff."""
 READY_TO_START, INITIALIZED, CONTAINERS_READY, READY, SCHEDULED = (
     "PodReadyToStartContainers",
     "Initialized",
@@ -61,7 +62,7 @@ def pod_status(pod: core_v1.Pod, observed: Observed, around: Surroundings) -> co
     old = pod.status
     if not observed.containers and not observed.sandboxes and not old.containerStatuses:
         if observed.verdict is not None:
-            return _refused(pod, observed.verdict, around)
+            return _refused(pod, observed, observed.verdict, around)
         if old.phase == "Failed":
             return old
     spec = pod.spec
@@ -98,7 +99,7 @@ def _name(status: core_v1.ContainerStatus) -> str:
     return status.name
 
 
-def _refused(pod: core_v1.Pod, verdict: act.Verdict, around: Surroundings) -> core_v1.PodStatus:
+def _refused(pod: core_v1.Pod, observed: Observed, verdict: act.Verdict, around: Surroundings) -> core_v1.PodStatus:
     """Of a Pod that the node did not take."""
     return replace(
         pod.status,
@@ -106,6 +107,7 @@ def _refused(pod: core_v1.Pod, verdict: act.Verdict, around: Surroundings) -> co
         phase="Failed",
         reason=verdict.reason,
         message=f"Pod was rejected: {verdict.message}",
+        startTime=pod.status.startTime or (rfc3339(observed.started) if observed.started is not None else None),
         hostIP=around.host_ips[0] if around.host_ips else "",
         hostIPs=tuple(core_v1.HostIP(ip=ip) for ip in around.host_ips),
         qosClass=pod.status.qosClass or qos_class(pod),
@@ -128,7 +130,8 @@ def _ephemeral(pod: core_v1.Pod, observed: Observed, around: Surroundings) -> tu
         for c in pod.spec.ephemeralContainers
     )
     old = pod.status.ephemeralContainerStatuses
-    return tuple(replace(_container(pod, c, observed, around, old), ready=False) for c in as_containers)
+    found = (_container(pod, c, observed, around, old) for c in as_containers)
+    return tuple(replace(one, ready=False, started=None) for one in found)  # probes are not for them
 
 
 def _container(
@@ -165,7 +168,7 @@ def _container(
         image=run.image or spec.image,
         imageID=around.images.get(run.image_ref, run.image_ref),
         containerID=f"{around.runtime}://{run.id}",
-        started=running and said.started and (machine.is_sidecar(spec) or not is_init),
+        started=running and said.started,
         resources=around.resources.get(spec.name, spec.resources),  # `{}` where nothing is asked for, as upstream
         allocatedResources=spec.resources.requests,
         volumeMounts=_mounts(spec),
@@ -215,7 +218,7 @@ def _never_ran(
     old: core_v1.ContainerStatus,
 ) -> core_v1.ContainerStatus:
     """Nothing of it is in the runtime: not yet, or no more (a node whose disk was emptied, a Pod long ended)."""
-    base = core_v1.ContainerStatus(name=spec.name, image=spec.image, started=False)
+    base = core_v1.ContainerStatus(name=spec.name, image=spec.image, started=False, volumeMounts=_mounts(spec))
     if old.state.terminated is not None and (
         pod.status.phase in ("Succeeded", "Failed") or machine.terminating(pod, observed)
     ):
@@ -278,6 +281,9 @@ def _will_restart(
         failure = observed.failures.get(key)
         if failure is not None:
             return _failed(spec, failure, observed.now)
+    failure = observed.failures.get(act.StartContainer(run.name, run.id).key)
+    if failure is not None and machine.may_restart(pod, spec, run) and observed.now < failure.since + BACK_OFF_NOTICE:
+        return _failed(spec, failure, observed.now)
     until = machine.restart_time(run, observed.now)
     if machine.may_restart(pod, spec, run) and until > observed.now and until > run.finished:
         seconds = round(until - run.finished)
@@ -286,7 +292,6 @@ def _will_restart(
         where = f"pod={meta.name}_{meta.namespace}({meta.uid})"
         message = f"back-off {shown} restarting failed container={spec.name} {where}"
         return core_v1.ContainerStateWaiting(reason="CrashLoopBackOff", message=message)
-    failure = observed.failures.get(act.StartContainer(run.name, run.id).key)
     if failure is not None and machine.may_restart(pod, spec, run):
         return _failed(spec, failure, observed.now)
     return None
@@ -322,7 +327,6 @@ def _waiting(
     pod: core_v1.Pod, spec: core_v1.Container, observed: Observed, run: Container | None
 ) -> core_v1.ContainerStateWaiting:
     """A waiting container always has a reason."""
-    seen = machine.by_name(observed)
     attempt = 1 + max(run.attempt if run else -1, observed.restarts.get(spec.name, -1))
     keys = [act.PullImage(spec.name, attempt).key, f"create/{spec.name}"]
     if run is not None:
@@ -331,11 +335,7 @@ def _waiting(
         failure = observed.failures.get(key)
         if failure is not None:
             return _failed(spec, failure, observed.now)
-    if not any(c.name == spec.name for c in pod.spec.initContainers) and not _initialized(pod, seen, observed):
-        return core_v1.ContainerStateWaiting(reason="PodInitializing")
-    first = pod.spec.initContainers[0].name if pod.spec.initContainers else ""
-    creating = not pod.spec.initContainers or spec.name == first or machine.current_sandbox(observed) is None
-    return core_v1.ContainerStateWaiting(reason="ContainerCreating" if creating else "PodInitializing")
+    return core_v1.ContainerStateWaiting(reason="PodInitializing" if pod.spec.initContainers else "ContainerCreating")
 
 
 def _failed(spec: core_v1.Container, failure: act.Failure, now: float) -> core_v1.ContainerStateWaiting:
@@ -343,10 +343,6 @@ def _failed(spec: core_v1.Container, failure: act.Failure, now: float) -> core_v
         message = f'Back-off pulling image "{failure.image or spec.image}": {ERR_PULL}: {failure.message}'
         return core_v1.ContainerStateWaiting(reason=BACK_OFF, message=message)
     return core_v1.ContainerStateWaiting(reason=failure.reason, message=failure.message)
-
-
-def _initialized(pod: core_v1.Pod, seen: Mapping[str, Sequence[Container]], observed: Observed) -> bool:
-    return not _incomplete(pod, seen, observed)
 
 
 def _incomplete(pod: core_v1.Pod, seen: Mapping[str, Sequence[Container]], observed: Observed) -> list[str]:
@@ -474,9 +470,9 @@ def _ready_condition(pod: core_v1.Pod, status: core_v1.PodStatus, *, gates: bool
         return _condition(kind, False, "PodCompleted")
     if status.phase == "Failed":
         return _condition(kind, False, "PodFailed")
-    sidecars = {c.name for c in pod.spec.initContainers if machine.is_sidecar(c)}
-    counted = [s for s in status.initContainerStatuses if s.name in sidecars] + list(status.containerStatuses)
-    unready = [s.name for s in counted if not s.ready]
+    ready = {s.name for s in (*status.initContainerStatuses, *status.containerStatuses) if s.ready}
+    counted = (*(c for c in pod.spec.initContainers if machine.is_sidecar(c)), *pod.spec.containers)
+    unready = [c.name for c in counted if c.name not in ready]
     if unready:
         return _condition(kind, False, "ContainersNotReady", f"containers with unready status: [{' '.join(unready)}]")
     if gates:

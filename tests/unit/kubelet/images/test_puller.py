@@ -144,6 +144,16 @@ def test_a_wrong_name_is_not_tried(image: str) -> None:
         tagged(image)
 
 
+@pytest.mark.parametrize(
+    ("image", "name"), [("Web:1", "library/Web"), ("foo/BAR:1", "foo/BAR"), ("localhost:5000/a/B", "a/B"), ("a//b", "")]
+)
+def test_a_name_in_capitals_is_said_to_be_one(image: str, name: str) -> None:
+    with pytest.raises(ImageError) as caught:
+        tagged(image)
+    more = f": repository name ({name}) must be lowercase" if name else ""
+    assert caught.value.message.endswith(f": invalid reference format{more}")
+
+
 def test_names_get_their_tag() -> None:
     assert tagged("web") == "web:latest"
     assert tagged("localhost:5000/a/b") == "localhost:5000/a/b:latest"

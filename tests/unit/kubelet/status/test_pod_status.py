@@ -69,6 +69,13 @@ def test_containers_wait_for_init_containers() -> None:
     found = status(wanted, sandboxes=(sandbox(),), containers=(run("i"),))
     assert found.containerStatuses[0].state.waiting == core_v1.ContainerStateWaiting(reason="PodInitializing")
     assert found.initContainerStatuses[1].state.waiting == core_v1.ContainerStateWaiting(reason="PodInitializing")
+    assert [s.started for s in found.initContainerStatuses] == [True, False]
+    new = status(wanted)
+    waiting = [s.state.waiting for s in (*new.initContainerStatuses, *new.containerStatuses)]
+    assert {w.reason for w in waiting if w} == {"PodInitializing"}
+    began = (run("i", state=State.EXITED), run("j", state=State.EXITED), run(state=State.CREATED))
+    late = status(wanted, sandboxes=(sandbox(),), containers=began).containerStatuses[0]
+    assert late.state.waiting == core_v1.ContainerStateWaiting(reason="PodInitializing")
     assert condition(found, "Initialized").reason == "ContainersNotInitialized"
     assert condition(found, "Initialized").message == "containers with incomplete status: [i j]"
 
@@ -144,6 +151,7 @@ def test_a_pod_that_a_reboot_has_ended_keeps_its_address() -> None:
 def test_a_refused_pod_has_no_container_statuses() -> None:
     found = status(pod(), verdict=Verdict("OutOfcpu", "too much"))
     assert (found.phase, found.reason, found.message) == ("Failed", "OutOfcpu", "Pod was rejected: too much")
+    assert found.startTime == rfc3339(NOW - 60)
     assert found.containerStatuses == ()
 
 
@@ -255,7 +263,10 @@ def test_a_failed_post_start_hook_is_the_reason_until_back_off_is() -> None:
     assert found.containerStatuses[0].state.waiting.reason == "PostStartHookError"
     assert found.containerStatuses[0].lastState.terminated.exitCode == 137
     again = replace(ended, restart_delay=10.0, started=NOW - 2)
-    found = status(pod(container(lifecycle=HOOK)), sandboxes=(sandbox(),), containers=(again,), failures=failed)
+    wanted, seen = pod(container(lifecycle=HOOK)), {"sandboxes": (sandbox(),), "containers": (again,)}
+    found = status(wanted, failures={"start/c0": replace(failed["start/c0"], since=NOW - 0.5)}, **seen)
+    assert found.containerStatuses[0].state.waiting.reason == "PostStartHookError"
+    found = status(wanted, failures=failed, **seen)
     assert found.containerStatuses[0].state.waiting.reason == "CrashLoopBackOff"
 
 
@@ -338,6 +349,17 @@ def test_an_eviction_marks_the_pod_as_disrupted_and_other_parts_have_their_condi
     after = replace(AROUND, conditions={"PodResizePending": None})
     taken = pod_status(replace(pod(), status=pending), observed, after)
     assert "PodResizePending" not in {c.type for c in taken.conditions}
+
+
+def test_who_is_not_ready_is_named_in_the_order_of_the_spec() -> None:
+    found = status(pod(container("z"), container("a")))
+    assert condition(found, "Ready").message == "containers with unready status: [z a]"
+
+
+def test_a_container_that_waits_says_what_it_will_mount() -> None:
+    mount = core_v1.VolumeMount(name="v", mountPath="/v")
+    found = status(pod(container(volumeMounts=(mount,)))).containerStatuses[0]
+    assert [(m.name, m.mountPath) for m in found.volumeMounts] == [("v", "/v")]
 
 
 def test_a_readiness_gate_says_what_is_missing() -> None:
