@@ -140,7 +140,7 @@ class Kubelet:
         self.table.gone.append(self._resizes.gone)
         reader = reader_of(settings.node_name, NoRules(), clock)
         self._static = StaticPods(self.table, runtime, settings.config, reader, clock)
-        statuses.ended = self._static.ended
+        statuses.ended, statuses.taken_up = self._static.ended, self.table.taken_up
         self._mirrors = Mirrors(client, self._in_api, self._static, statuses, reporter, self.node)
         self.table.gates.append(lambda pod, _: refuse_apparmor(pod))
         self._huge_pages = cgroups.limits_huge_pages

@@ -29,8 +29,8 @@ log = logging.getLogger(__name__)
 _RETRY, _RETRY_MOST = 0.2, 10.0
 
 
-class Ended(Protocol):
-    """Told when nothing of a static Pod runs any more."""
+class Listener(Protocol):
+    """Told of a static Pod."""
 
     def __call__(self, uid: str) -> None: ...
 
@@ -39,10 +39,15 @@ class Statuses:
     """Where workers report: to the API, or for static Pods to their mirrors. Every Pod's newest status is known here."""
 
     def __init__(self, reporter: Reporter) -> None:
-        self.ended: Ended = lambda uid: None
-        self.reported: list[Ended] = []
+        self.ended: Listener = lambda uid: None
+        """Told when nothing of one runs any more."""
+        self.taken_up: Listener = lambda uid: None
+        """Told of each static Pod of which it is known now what an earlier kubelet has reported."""
+        self.reported: list[Listener] = []
         self._reporter = reporter
         self._static: dict[str, core_v1.PodStatus] = {}
+        self._heard: set[str] = set()
+        """Uids of static Pods whose mirrors were looked at."""
 
     async def report(self, pod: core_v1.Pod, status: core_v1.PodStatus) -> bool:
         """Patches what differs from the last status known; False when it must be tried again."""
@@ -51,6 +56,18 @@ class Statuses:
         self._static[pod.metadata.uid] = status
         for listener in self.reported:
             listener(pod.metadata.uid)
+        return True
+
+    def take_up(self, pod: core_v1.Pod, status: core_v1.PodStatus) -> bool:
+        """What the API shows of a running static Pod when this process first looks: an earlier kubelet has put it there,
+        and the worker goes on from it. False later, or where there is nothing to go on from."""
+        first = pod.metadata.uid not in self._heard
+        self._heard.add(pod.metadata.uid)
+        if not first or status.phase != "Running":
+            return False
+        own = tuple(c for c in status.conditions if c.type in OURS)
+        self._static[pod.metadata.uid] = replace(status, conditions=own)
+        self.taken_up(pod.metadata.uid)
         return True
 
     def known(self, pod: core_v1.Pod) -> core_v1.Pod:
@@ -70,6 +87,7 @@ class Statuses:
     def forget(self, uid: str) -> None:
         """Drops the record of a Pod."""
         self._static.pop(uid, None)
+        self._heard.discard(uid)
         self._reporter.forget(uid)
 
 
@@ -93,7 +111,6 @@ class Mirrors:
         self._node = node
         self._clock: Clock = client.clock
         self._queue: WorkQueue[Name] = WorkQueue(client.clock, base=_RETRY, most=_RETRY_MOST)
-        self._names: dict[str, Name] = {}
         static.changed.append(self._queue.add)
         statuses.reported.append(self._reported)
 
@@ -175,6 +192,8 @@ class Mirrors:
         """Gives the mirror the static Pod's status, beside the conditions that others have put there."""
         if not mirrors(mirror, static):
             return
+        if self._statuses.take_up(static, mirror.status):
+            return  # the worker reports what is otherwise now
         own = self._statuses.known(static).status
         if own.phase == "" or own == static.status:
             return  # nothing is known yet

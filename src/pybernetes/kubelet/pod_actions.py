@@ -24,6 +24,8 @@ class Health(Struct, frozen=True):
 
     started: bool = True
     ready: bool = True
+    answered: bool = True
+    """Whether probes have said if it is ready; before that it is as reported, or nobody knows."""
     unhealthy: str = ""
     """Why it must be restarted; empty while it need not."""
     grace: float | None = None

@@ -104,6 +104,12 @@ class Pods:
             if worker_of_old is not None:
                 worker_of_old.removed(GONE_GRACE)
 
+    def taken_up(self, uid: str) -> None:
+        """The reporter has heard what an earlier kubelet reported of a Pod."""
+        worker = self.workers.get(uid)
+        if worker is not None:
+            worker.took_up()
+
     def orphan(self, ref: PodRef) -> None:
         """Something of a Pod is on this machine that no source knows: it is ended and cleaned."""
         if ref.uid not in self._known and ref.uid not in self.workers:

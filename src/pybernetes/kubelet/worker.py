@@ -126,6 +126,8 @@ class PodWorker:
         self._forgotten = False
         self._reported: core_v1.PodStatus | None = None
         """What was sent last: transition times go by it, not by what others made of the status since."""
+        self._memory = 0
+        """How often that was replaced by what an earlier kubelet has sent; what is on its way from before is not sent."""
         self._reported_at = 0.0
         self._held_until: float | None = None
 
@@ -136,12 +138,25 @@ class PodWorker:
         """The Pod as the API has it now."""
         self._begun.set()
         self.pod = self.last = self._given(pod)
-        said = pod.status
+        self._remember(pod.status)
+        self.wake(look=False)
+
+    def _remember(self, said: core_v1.PodStatus) -> None:
         for status in (*said.initContainerStatuses, *said.containerStatuses, *said.ephemeralContainerStatuses):
             if status.containerID or status.lastState.terminated:
                 self._restarts[status.name] = max(status.restartCount, self._restarts.get(status.name, 0))
-        if pod.status.startTime:
-            self._started = parse_time(pod.status.startTime)
+        if said.startTime:
+            self._started = parse_time(said.startTime)
+
+    def took_up(self) -> None:
+        """The reporter knows now what an earlier kubelet has reported: all goes on from there that nothing is known of yet."""
+        if self.pod is None:
+            return
+        self.pod = self.last = self._given(self._reporter.known(self.pod))  # also for a pass that is under way
+        self._remember(self.pod.status)
+        self._reported, self._memory = None, self._memory + 1
+        for id in [id for id in self._probing if not self.health[id].answered]:
+            self._probing.pop(id).cancel()
         self.wake(look=False)
 
     def _given(self, pod: core_v1.Pod) -> core_v1.Pod:
@@ -523,7 +538,7 @@ class PodWorker:
         held = self._hold(status)
         if held > 0:
             return [held]
-        self._busy["report"] = group.create_task(self._send(self.pod, status), name=f"{self.ref} report")
+        self._busy["report"] = group.create_task(self._send(self.pod, status, self._memory), name=f"{self.ref} report")
         return []
 
     def _hold(self, status: core_v1.PodStatus) -> float:
@@ -537,8 +552,10 @@ class PodWorker:
             self._held_until = now + _HOLD
         return self._held_until - now
 
-    async def _send(self, pod: core_v1.Pod, status: core_v1.PodStatus) -> None:
+    async def _send(self, pod: core_v1.Pod, status: core_v1.PodStatus, memory: int) -> None:
         try:
+            if memory != self._memory:
+                return
             if await self._reporter.report(pod, status):
                 if status.phase == "Running" and pod.status.phase == "Pending":
                     metrics.POD_START_SECONDS.observe(self.clock.monotonic() - self._seen)

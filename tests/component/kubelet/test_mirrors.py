@@ -153,6 +153,19 @@ async def test_the_static_pods_status_comes_to_the_mirror(site: Site) -> None:
     assert [c.observedGeneration for c in mirror.status.conditions] == [1]
 
 
+async def test_what_an_earlier_kubelet_has_shown_is_taken_up_once_and_only_of_a_running_pod(site: Site) -> None:
+    pod, foreign = site.take(), core_v1.PodCondition(type="Foreign", status="True")
+    told: list[str] = []
+    site.statuses.taken_up = told.append
+    earlier = replace(RUNNING, conditions=(*RUNNING.conditions, foreign))
+    assert site.statuses.take_up(pod, earlier)
+    assert site.statuses.known(pod).status == RUNNING  # without what is not the kubelet's
+    assert not site.statuses.take_up(pod, earlier)
+    assert told == [pod.metadata.uid]
+    site.statuses.forget(pod.metadata.uid)
+    assert not site.statuses.take_up(pod, core_v1.PodStatus(phase="Failed"))
+
+
 async def test_a_status_that_somebody_changes_is_put_right_and_foreign_conditions_stay(site: Site) -> None:
     await site.register()
     pod = site.take()

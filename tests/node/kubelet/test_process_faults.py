@@ -4,20 +4,25 @@ See bench/_process.py. The same at length: tools/soak/kubelet.py.
 """
 
 import asyncio
+import contextlib
 import subprocess
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
+from typing import Any
 
+import msgspec
 import pytest
 import pytest_asyncio
 from bench._containerd import IMAGE, OwnContainerd
 from bench._node import NodeUnderTest, gone, running
 from bench._process import ProcessNode, process_node
 from bench._proxy import FaultyRuntime, Trouble
+from msgspec.structs import replace
 from tests.node.cri import until
 
 from pybernetes.api.objects import Key
 from pybernetes.api.types import core_v1, meta_v1
+from pybernetes.client.informer import Informers
 from pybernetes.kernel import mounts
 from pybernetes.kubelet.cri.model import State
 
@@ -72,6 +77,67 @@ async def test_a_killed_kubelet_disturbs_no_pod_and_loses_none(proxied: tuple[Pr
     assert {name: after[name] for name in calm} == calm
     assert len(await one.runtime.sandboxes()) == len(names)
     await delete_all(one)
+
+
+def probed(name: str, **more: Any) -> core_v1.Container:
+    """A container whose readiness probe leaves a line in /seen/<name>, and takes its time before that."""
+    command = ("sh", "-c", f"sleep 0.4; echo asked >> /seen/{name}")
+    probe = core_v1.Probe(exec=core_v1.ExecAction(command=command), periodSeconds=2, timeoutSeconds=5)
+    mount = core_v1.VolumeMount(name="seen", mountPath="/seen")
+    made = core_v1.Container(name=name, image=IMAGE, command=("sleep", "1000"), volumeMounts=(mount,))
+    return replace(made, readinessProbe=probe, **more)
+
+
+@contextlib.asynccontextmanager
+async def changes(one: ProcessNode, note: Callable[[core_v1.Pod], None]) -> AsyncIterator[None]:
+    """Every version of every Pod that the API has from now on."""
+    informers = Informers(one.client)
+    informers.of(core_v1.Pod).on_change(lambda _, new: note(new) if new is not None else None)
+    watching = asyncio.create_task(informers.run())
+    try:
+        await informers.synced()
+        yield
+    finally:
+        watching.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await watching
+
+
+async def test_pods_that_are_ready_stay_so_in_the_api_while_their_kubelet_restarts(
+    containerd: OwnContainerd, tmp_path: Path
+) -> None:
+    seen, manifests = tmp_path / "seen", tmp_path / "manifests"
+    seen.mkdir()
+    manifests.mkdir()
+    started = core_v1.Probe(exec=core_v1.ExecAction(command=("true",)), periodSeconds=1)
+    volume = core_v1.Volume(name="seen", hostPath=core_v1.HostPathVolumeSource(path=str(seen)))
+    sidecar = probed("sidecar", restartPolicy="Always", startupProbe=started)
+    spec = core_v1.PodSpec(hostNetwork=True, terminationGracePeriodSeconds=1, volumes=(volume,))
+    static = core_v1.Pod(
+        metadata=meta_v1.ObjectMeta(name="static"),
+        spec=replace(spec, containers=(probed("static", startupProbe=started),)),
+    )
+    async with process_node(tmp_path / "n", containerd, staticPodPath=str(manifests)) as one:
+        await one.create("plain", containers=(probed("plain"),), volumes=(volume,))
+        await one.create("two", containers=(probed("main"),), initContainers=(sidecar,), volumes=(volume,))
+        (manifests / "static.json").write_bytes(msgspec.json.encode(static))
+        for name in ("plain", "two", "static-n1"):
+            await one.until(name, running)
+        unready: list[core_v1.Pod] = []
+        async with changes(one, lambda pod: None if running(pod) else unready.append(pod)):
+            for end in (one.kill_kubelet, one.stop_kubelet):
+                await end()
+                before = {file.name: file.stat().st_size for file in seen.iterdir()}
+                assert before.keys() == {"plain", "main", "sidecar", "static"}
+                await one.start_kubelet()
+
+                def asked_again(before: Mapping[str, int] = before) -> bool:
+                    return all(file.stat().st_size > before[file.name] for file in seen.iterdir())
+
+                await until(asked_again, "every container is asked by the new kubelet")
+            assert [(pod.metadata.name, pod.status) for pod in unready] == []
+        (manifests / "static.json").unlink()
+        await one.until("static-n1", gone)
 
 
 async def test_pods_go_on_while_the_api_server_is_away_and_statuses_catch_up(

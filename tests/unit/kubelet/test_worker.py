@@ -55,7 +55,9 @@ class Node:
     def probes(self, worker: PodWorker, of: Container) -> Awaitable[None] | None:
         if self.probed is None:
             return None
-        worker.health[of.id] = act.Health(ready=False)
+        assert worker.pod is not None
+        was_ready = any(status.ready for status in worker.pod.status.containerStatuses)
+        worker.health[of.id] = act.Health(ready=was_ready, answered=False)
         return self._probe(worker, of, self.probed)
 
     async def _probe(self, worker: PodWorker, of: Container, after: float) -> None:
@@ -123,6 +125,32 @@ def test_a_container_is_not_told_ready_before_its_probe_says_so() -> None:
         node, _, task = await started(0.01, probed=5.0)
         assert [ready(s) for s in node.sent] == [*([False] * (len(node.sent) - 1)), True]
         assert ("Running", False) in [(s.phase, ready(s)) for s in node.sent]
+        await end(task)
+
+    run_simulated(main())
+
+
+def test_what_an_earlier_kubelet_has_reported_holds_until_a_probe_says_otherwise() -> None:
+    async def main() -> None:
+        node, worker, task = await started(0.01, probed=100.0)
+        before = node.sent[-1]
+        assert not ready(before)
+        conditions = tuple(
+            core_v1.PodCondition(
+                type=c.type, status="True", observedGeneration=1, lastTransitionTime="2025-12-31T00:00:00Z"
+            )
+            for c in before.conditions
+        )
+        statuses = tuple(replace(s, ready=True) for s in before.containerStatuses)
+        earlier = replace(
+            before, startTime="2025-12-30T00:00:00Z", conditions=conditions, containerStatuses=statuses, message="old"
+        )
+        node.in_api = replace(node.in_api, status=earlier)
+        worker.took_up()
+        await node.clock.sleep(1)
+        assert node.sent[-1] == replace(earlier, message="")
+        await node.clock.sleep(100)
+        assert node.sent[-1] == replace(earlier, message="")
         await end(task)
 
     run_simulated(main())

@@ -80,7 +80,8 @@ class Prober:
         container = self._container
         started = container.startupProbe is None or bool(old and old.started)
         ready = started and (container.readinessProbe is None or bool(old and old.ready))
-        self._health = Health(started=started, ready=ready)
+        answered = container.startupProbe is None and container.readinessProbe is None
+        self._health = Health(started=started, ready=ready, answered=answered)
         if old is None:
             self._jitter = 0.0  # nothing is known of it (a static Pod after a restart): it is asked at once
         return self._health
@@ -143,13 +144,14 @@ class Prober:
 
     def _startup(self, probe: core_v1.Probe, ok: bool) -> bool:
         if ok:
-            self._set(Health(started=True, ready=self._container.readinessProbe is None))
+            alone = self._container.readinessProbe is None
+            self._set(Health(started=True, ready=alone, answered=alone))
         else:
             self._unhealthy("startup", probe)
         return True
 
     def _readiness(self, probe: core_v1.Probe, ok: bool) -> bool:
-        self._set(replace(self._health, ready=ok))
+        self._set(replace(self._health, ready=ok, answered=True))
         return False
 
     def _liveness(self, probe: core_v1.Probe, ok: bool) -> bool:
@@ -165,7 +167,7 @@ class Prober:
     def _unhealthy(self, kind: str, probe: core_v1.Probe) -> None:
         grace = None if probe.terminationGracePeriodSeconds is None else float(probe.terminationGracePeriodSeconds)
         why = f"Container {self._container.name} failed {kind} probe"
-        self._set(replace(self._health, unhealthy=why, grace=grace))
+        self._set(replace(self._health, unhealthy=why, grace=grace, answered=True))
 
     async def _once(self, probe: core_v1.Probe) -> Answer:
         timeout, target = float(probe.timeoutSeconds or 1), self._target

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 from collections.abc import Callable
 
+from msgspec.structs import replace
 from tests.unit.kubelet.pods import container, run
 
 from pybernetes.aio.simulation import EPOCH, SimulatedClock, run_simulated
@@ -46,16 +47,18 @@ def history(
 
     async def main() -> None:
         clock = SimulatedClock(asyncio.get_running_loop())
+
+        def note(health: Health) -> None:
+            shown = replace(health, answered=True)
+            if not changes or changes[-1][1] != shown:
+                changes.append((clock.monotonic(), shown))
+
         hooks = Hooks(Container(healthy, clock), clock)
         prober = Prober(Target(wanted, run(started=EPOCH), "10.0.0.7"), hooks, clock, jitter)
-        changes.append((0.0, prober.begin(old)))
+        note(prober.begin(old))
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
-                await prober.run(
-                    lambda health: changes.append((clock.monotonic(), health)),
-                    lambda reason, text: told.append(text),
-                    lambda: clock.monotonic() >= ends,
-                )
+                await prober.run(note, lambda reason, text: told.append(text), lambda: clock.monotonic() >= ends)
 
     run_simulated(main())
     return changes, told
@@ -104,6 +107,27 @@ def test_a_container_that_was_ready_stays_so_when_the_kubelet_restarts() -> None
     old = core_v1.ContainerStatus(name="c", ready=True, started=True)
     found, _ = history(container(readinessProbe=probe), lambda t: True, 5, old)
     assert found == [(0.0, Health(ready=True))]
+
+
+def test_it_is_known_whether_probes_have_said_if_a_container_is_ready() -> None:
+    probe = core_v1.Probe(exec=EXEC, periodSeconds=1, failureThreshold=3)
+    found: list[tuple[float, bool, bool]] = []
+
+    async def main() -> None:
+        clock = SimulatedClock(asyncio.get_running_loop())
+        target = Target(container(readinessProbe=probe, startupProbe=probe), run(started=EPOCH), "10.0.0.7")
+        prober = Prober(target, Hooks(Container(lambda t: t < 1, clock), clock), clock)
+        found.append((0.0, prober.begin(None).started, prober.begin(None).answered))
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(10):
+                await prober.run(
+                    lambda health: found.append((clock.monotonic(), health.started, health.answered)),
+                    lambda *_: None,
+                )
+
+    run_simulated(main())
+    # What startup says is no answer, one success is one, and so are as many failures as count.
+    assert found == [(0.0, False, False), (0.0, True, False), (0.0, True, True), (3.0, True, True)]
 
 
 def test_a_container_that_is_unhealthy_is_asked_no_more() -> None:
