@@ -1,13 +1,16 @@
 """Events: what components tell users about objects, as core/v1 Events. `kubectl describe` and `get events` show them.
 
 As client-go's: an event that happens again is counted up in the one there is; many alike are gathered into one
-"(combined from similar events)"; an object's events are limited to 25, then one in five minutes a source.
+"(combined from similar events)"; an object's events are limited to 25, then one in five minutes a source. While the API
+server cannot be reached, an event is tried again and those behind it wait: what a node tells before its own control plane
+is up is not lost.
 """
 
 import asyncio
 import logging
 from collections import OrderedDict
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -32,6 +35,10 @@ SIMILAR = 10
 SIMILAR_SECONDS = 600.0
 REMEMBERED = 4096
 """Events, kinds of events and objects that are remembered."""
+TRIES = 12
+"""Of one event that cannot be sent; then it is dropped."""
+RETRY = 10.0
+"""Seconds between two tries; the first time less, by chance, so that many clients do not come back at once."""
 QUEUE = 1000
 """Events that wait to be sent; more are dropped, since events are best effort."""
 
@@ -148,36 +155,35 @@ class EventRecorder:
         return replace(made, message=f"(combined from similar events): {made.message}")
 
     async def _send(self, made: core_v1.Event) -> None:
-        ref = made.involvedObject
-        combined = made.message.startswith("(combined from similar events): ")
-        key = (*_identity(ref), made.type, made.reason, "" if combined else made.message)
-        before = self._sent.get(key)
-        sent = None
-        if before is not None:
-            again = replace(before, count=before.count + 1, lastTimestamp=made.lastTimestamp, message=made.message)
+        """Until the API server has it or refuses it, or it was tried often enough."""
+        for tried in range(1, TRIES + 1):
             try:
-                sent = await self._events.patch(before, again)
-            except NotFound:
-                sent = None
-        if sent is None:
-            sent = await self._create(made)
-        if sent is not None:
-            self._sent[key] = sent
-            self._sent.move_to_end(key)
-            while len(self._sent) > REMEMBERED:
-                self._sent.popitem(last=False)
-
-    async def _create(self, made: core_v1.Event) -> core_v1.Event | None:
-        for attempt in range(3):
-            try:
-                return await self._events.create(made)
+                return await self._write(made)
             except ApiError as error:
                 log.info("event refused object=%s reason=%s error=%s", key_of(made), made.reason, error)
                 return None
             except OSError as error:
-                log.info("event not sent reason=%s error=%s", made.reason, error)
-                await self._clock.sleep(2 + attempt)
-        return None
+                log.info("event not sent reason=%s tries=%d error=%s", made.reason, tried, error)
+            if tried < TRIES:
+                await self._clock.sleep(RETRY * self._clock.random.random() if tried == 1 else RETRY)
+        log.warning("event given up reason=%s object=%s", made.reason, key_of(made))
+
+    async def _write(self, made: core_v1.Event) -> None:
+        """Counts up the event that there is, or makes one. Raises ApiError, OSError."""
+        combined = made.message.startswith("(combined from similar events): ")
+        key = (*_identity(made.involvedObject), made.type, made.reason, "" if combined else made.message)
+        before = self._sent.get(key)
+        sent = None
+        if before is not None:
+            again = replace(before, count=before.count + 1, lastTimestamp=made.lastTimestamp, message=made.message)
+            with suppress(NotFound):
+                sent = await self._events.patch(before, again)
+        if sent is None:
+            sent = await self._events.create(made)
+        self._sent[key] = sent
+        self._sent.move_to_end(key)
+        while len(self._sent) > REMEMBERED:
+            self._sent.popitem(last=False)
 
 
 def _identity(ref: core_v1.ObjectReference) -> tuple[object, ...]:

@@ -18,18 +18,27 @@ class Server:
         self.clock = SimulatedClock(asyncio.get_running_loop())
         self.events: dict[str, core_v1.Event] = {}
         self.refuse = False
+        self.away = False
+        self.tries = 0
 
     def of(self, kind: Any) -> "Server":
         return self
 
     async def create(self, event: core_v1.Event) -> core_v1.Event:
+        self.reach()
         if self.refuse:
             raise Forbidden("the namespace is being terminated")
         assert event.metadata.name not in self.events
         self.events[event.metadata.name] = event
         return event
 
+    def reach(self) -> None:
+        self.tries += 1
+        if self.away:
+            raise ConnectionRefusedError("nobody listens")
+
     async def patch(self, old: core_v1.Event, new: core_v1.Event) -> core_v1.Event:
+        self.reach()
         self.events[new.metadata.name] = new
         return new
 
@@ -105,5 +114,49 @@ def test_a_refused_event_is_dropped_and_the_next_is_sent():
         assert await recorded((POD, "A", "x"), server=server) == []
         server.refuse = False
         assert len(await recorded((POD, "B", "x"), server=server)) == 1
+
+    run_simulated(main())
+
+
+def test_what_is_told_before_the_server_is_up_comes_later_in_order_and_counted():
+    async def main() -> None:
+        server = Server()
+        server.away = True
+        client: Any = server
+        recorder = EventRecorder(client, "tester")
+        task = asyncio.create_task(recorder.run())
+        for reason in ("Starting", "Pulled", "Pulled"):
+            recorder.event(POD, "Normal", reason, "It is told")
+        await asyncio.sleep(100)
+        assert 8 <= server.tries <= 11  # one waits for the server, those behind it wait for it
+        server.away = False
+        await asyncio.sleep(10.1)
+        assert [(e.reason, e.count) for e in server.events.values()] == [("Starting", 1), ("Pulled", 2)]
+        server.away = True
+        recorder.event(POD, "Normal", "Pulled", "It is told")
+        await asyncio.sleep(50)
+        server.away = False
+        await asyncio.sleep(10.1)
+        assert [e.count for e in server.events.values()] == [1, 3]
+        task.cancel()
+
+    run_simulated(main())
+
+
+def test_an_event_is_given_up_after_twelve_tries():
+    async def main() -> None:
+        server = Server()
+        server.away = True
+        client: Any = server
+        recorder = EventRecorder(client, "tester")
+        task = asyncio.create_task(recorder.run())
+        recorder.event(POD, "Normal", "Lost", "x")
+        await asyncio.sleep(120)
+        assert server.tries == 12
+        server.away = False
+        recorder.event(POD, "Normal", "Kept", "x")
+        await asyncio.sleep(1)
+        assert [e.reason for e in server.events.values()] == ["Kept"]
+        task.cancel()
 
     run_simulated(main())
