@@ -180,7 +180,7 @@ FIELDS: tuple[tuple[str, str, Form, str], ...] = (
     ("runtime-request-timeout", "runtimeRequestTimeout", _duration, "without effect"),
     ("seccomp-default", "seccompDefault", _bool, "RuntimeDefault where a Pod says nothing"),
     ("serialize-image-pulls", "serializeImagePulls", _bool, "one pull at a time"),
-    ("streaming-connection-idle-timeout", "streamingConnectionIdleTimeout", _duration, "without effect"),
+    ("streaming-connection-idle-timeout", "streamingConnectionIdleTimeout", _duration, "idle exec, attach and port-forward end"),
     ("sync-frequency", "syncFrequency", _duration, "without effect"),
     ("system-cgroups", "systemCgroups", str, "not supported"),
     ("system-reserved", "systemReserved", _pairs("="), "kept off Pods, such as cpu=200m,memory=500Mi"),

@@ -93,7 +93,8 @@ EFFECTS: Mapping[str, Effect] = {
     "oomScoreAdj": _honoured("of this process"),
     "clusterDomain": _honoured("search domain of Pods"),
     "clusterDNS": _honoured("name servers of Pods"),
-    "streamingConnectionIdleTimeout": _accepted("has no effect upstream either"),
+    "streamingConnectionIdleTimeout": _honoured("exec, attach and port-forward end when idle so long; 0 for never."
+                                                " The runtime has a limit of its own"),
     "nodeStatusUpdateFrequency": _honoured("how often the node's status is computed"),
     "nodeStatusReportFrequency": _honoured("how often an unchanged status is reported"),
     "nodeLeaseDurationSeconds": _honoured("of the node's Lease; renewed four times as often"),

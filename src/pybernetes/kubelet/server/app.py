@@ -20,6 +20,7 @@ from pybernetes.kubelet.cri.model import Runtime, RuntimeRefused, RuntimeUnavail
 from pybernetes.kubelet.server import logs, streams
 from pybernetes.kubelet.server.access import Access
 from pybernetes.kubelet.server.figures import Figures
+from pybernetes.kubelet.server.idle import ends_when_idle
 from pybernetes.kubelet.server.lookup import run_to_read, running_container, worker_of
 from pybernetes.kubelet.server.system_logs import system_log
 from pybernetes.kubelet.settings import Settings
@@ -210,12 +211,12 @@ class KubeletApi:
     async def _exec(self, request: Request, rest: list[str]) -> Response:
         options = streams.stream_options(request.query())
         run = running_container(self._node.find, _three_or_four(rest))
-        return await streams.exec_in(self._node.runtime, run.id, request, options)
+        return self._bounded(await streams.exec_in(self._node.runtime, run.id, request, options))
 
     async def _attach(self, request: Request, rest: list[str]) -> Response:
         options = streams.stream_options(request.query())
         run = running_container(self._node.find, _three_or_four(rest))
-        return await streams.attach_to(self._node.runtime, run.id, request, options)
+        return self._bounded(await streams.attach_to(self._node.runtime, run.id, request, options))
 
     async def _port_forward(self, request: Request, rest: list[str]) -> Response:
         if len(rest) not in (2, 3):
@@ -226,7 +227,10 @@ class KubeletApi:
         sandbox = machine.current_sandbox(worker.observed)
         if sandbox is None:
             raise InternalError(f'pod not found ("{rest[1]}_{rest[0]}")')
-        return await streams.forward_ports(self._node.runtime, sandbox.id, request)
+        return self._bounded(await streams.forward_ports(self._node.runtime, sandbox.id, request))
+
+    def _bounded(self, response: Response) -> Response:
+        return ends_when_idle(response, self._node.settings.config.streaming_connection_idle_timeout, self._clock)
 
 
 def _three_or_four(rest: list[str]) -> list[str]:

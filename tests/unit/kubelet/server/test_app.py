@@ -19,7 +19,7 @@ from pybernetes.kubelet.server import system_logs
 from pybernetes.kubelet.server.app import KubeletApi
 from pybernetes.kubelet.settings import Settings
 from pybernetes.wire.client import HttpClient
-from pybernetes.wire.http import Headers, Request, Response, read_body
+from pybernetes.wire.http import ByteStream, Headers, Request, Response, read_body
 from pybernetes.wire.server import HttpServer
 from pybernetes.wire.websocket import connect
 
@@ -184,6 +184,24 @@ async def test_what_the_runtime_refuses_is_answered_and_leaves_no_connection(api
             return
         await asyncio.sleep(0.01)
     raise AssertionError("the connection to the runtime is open")
+
+
+async def test_idle_streams_end(api: Api) -> None:
+    async def silent(near: ByteStream) -> None:
+        await near.read()
+
+    api.node.settings = Settings("n1", (), Configuration(streaming_connection_idle_timeout=0.2))
+    api.node.answer = Response(101, Headers([("connection", "Upgrade"), ("upgrade", "SPDY/3.1")]), upgrade=silent)
+    headers = Headers([("upgrade", "SPDY/3.1"), ("connection", "Upgrade")])
+    for target in (
+        "/exec/default/web/c?output=1&command=id",
+        "/portForward/default/web",
+    ):
+        response = await api.client(Request("POST", target, headers))
+        assert response.status == 101
+        assert response.stream is not None
+        async with asyncio.timeout(10):
+            assert await response.stream.read() == b""
 
 
 async def test_ports_are_named_where_the_protocol_has_none(api: Api) -> None:
