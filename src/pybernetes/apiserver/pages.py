@@ -1,12 +1,11 @@
 """Pages: the paths that are no resource: health, version, metrics. discovery.py, openapi.py and oidc.py have theirs."""
 
-import platform
 from collections.abc import Awaitable, Callable, Mapping
 from typing import TypeAlias
 
 import orjson
 
-from pybernetes.api import facts
+from pybernetes.api.version import emulated, info
 from pybernetes.apiserver.metrics import Metrics
 from pybernetes.apiserver.options import Query
 from pybernetes.wire.healthz import Check, health
@@ -55,23 +54,7 @@ def with_index(table: Mapping[str, Page]) -> dict[str, Page]:
 
 def version() -> dict[str, str]:
     """version.Info of this server."""
-    major, minor = facts.RELEASE.split(".")
-    machine = {"x86_64": "amd64", "aarch64": "arm64"}.get(platform.machine(), platform.machine())
-    return {
-        "major": major,
-        "minor": minor,
-        "emulationMajor": major,
-        "emulationMinor": minor,
-        "minCompatibilityMajor": major,
-        "minCompatibilityMinor": str(int(minor) - 1),
-        "gitVersion": f"v{facts.RELEASE}.0",
-        "gitCommit": "",
-        "gitTreeState": "clean",
-        "buildDate": "1970-01-01T00:00:00Z",
-        "goVersion": "",
-        "compiler": platform.python_implementation().lower() + platform.python_version(),
-        "platform": f"linux/{machine}",
-    }
+    return emulated(info())
 
 
 def _health(path: str, checks: Mapping[str, Check]) -> Page:

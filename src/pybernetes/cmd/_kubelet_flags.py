@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NoReturn
 
-from pybernetes import KUBERNETES_VERSION
+from pybernetes.cmd._version import add_version
 from pybernetes.rules import durations
 
 Form = Callable[[str], Any]
@@ -250,7 +250,8 @@ def parser() -> argparse.ArgumentParser:
 
 
 def _node_flags(flags: argparse.ArgumentParser) -> None:
-    add = flags.add_argument_group("the node and its files").add_argument
+    group = flags.add_argument_group("the node and its files")
+    add = group.add_argument
     add("--config", default="", metavar="FILE", help="KubeletConfiguration")
     add("--config-dir", default="", metavar="FOLDER", help="its *.conf files are merged over --config, in order")
     add("--kubeconfig", default="", metavar="FILE", help="how to reach the API server; written by TLS bootstrap")
@@ -262,7 +263,7 @@ def _node_flags(flags: argparse.ArgumentParser) -> None:
     add("--node-labels", default="", metavar="K=V,...", help="labels of the new Node")
     add("--cloud-provider", default="", metavar="external", help="external: a cloud's controller finishes the Node")
     add("--v", "-v", type=int, default=2, metavar="N", help="log verbosity; 4 and more for debugging")
-    add("--version", action="version", version=f"Kubernetes {KUBERNETES_VERSION}", help="print the version and end")
+    add_version(group)
 
 
 class _Field(argparse.Action):

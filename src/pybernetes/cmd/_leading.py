@@ -15,11 +15,12 @@ from tempfile import TemporaryDirectory
 
 from msgspec import Struct
 
-from pybernetes import KUBERNETES_VERSION, __version__
+from pybernetes import __version__
 from pybernetes.aio.clock import Clock, SystemClock
 from pybernetes.client.leaderelection import Election, LeaderElector, LeaderLost
 from pybernetes.client.rest import Client
 from pybernetes.cmd._daemon import StartError, boolean, run, transport_of
+from pybernetes.cmd._version import add_version
 from pybernetes.wire.http import Handler, Headers, Request, Response
 from pybernetes.wire.pki.certificates import Leaf, issue, new_authority
 from pybernetes.wire.pki.files import write_private
@@ -46,7 +47,7 @@ def parser(component: Component) -> argparse.ArgumentParser:
     """The common flags; the command adds its own."""
     made = argparse.ArgumentParser(prog=component.name, description=component.help, allow_abbrev=False)
     add = made.add_argument
-    add("--version", action="version", version=f"Kubernetes {KUBERNETES_VERSION}")
+    add_version(made)
     add("--kubeconfig", default="", help="how to reach the API server")
     add("--leader-elect", type=boolean, nargs="?", const=True, default=True, help="work only while holding the Lease")
     add("--leader-elect-resource-name", default=component.name, help="name of the Lease")

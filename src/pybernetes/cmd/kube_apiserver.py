@@ -21,6 +21,7 @@ from pybernetes.apiserver.authn.tokens import read_token_file
 from pybernetes.apiserver.config import ISSUER, Config, FrontProxy, Times
 from pybernetes.apiserver.server import ApiServer, UnknownModeError
 from pybernetes.cmd._daemon import StartError, boolean, duration, run
+from pybernetes.cmd._version import add_version
 from pybernetes.store import factory
 from pybernetes.store.protocol import Store, Unavailable
 from pybernetes.wire.pki.keys import PkiError, PublicKey, parse_key, parse_public_key
@@ -59,6 +60,7 @@ def parser() -> argparse.ArgumentParser:
         prog="kube-apiserver", description="The API server: the only door to the cluster's state.", allow_abbrev=False
     )
     add = flags.add_argument
+    add_version(flags)
 
     def switch(name: str, *, default: bool, help: str) -> None:
         add(name, type=boolean, nargs="?", const=True, default=default, help=help)

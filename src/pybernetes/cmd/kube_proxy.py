@@ -8,11 +8,12 @@ import sys
 from collections.abc import Sequence
 from importlib.util import find_spec
 
-from pybernetes import KUBERNETES_VERSION, __version__
+from pybernetes import __version__
 from pybernetes.aio.clock import SystemClock
 from pybernetes.aio.discover import discover
 from pybernetes.client.rest import Client
 from pybernetes.cmd._daemon import StartError, run, transport_of
+from pybernetes.cmd._version import add_version
 from pybernetes.kernel.nft import Nft, NftError
 from pybernetes.proxy.backend import SERVICE_CIDR, Backend, ProxyConfig
 from pybernetes.proxy.proxy import Proxy
@@ -27,7 +28,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def parser() -> argparse.ArgumentParser:
     """The flags."""
     made = argparse.ArgumentParser(prog="kube-proxy", description="Sends Service connections of this node to Pods.")
-    made.add_argument("--version", action="version", version=f"Kubernetes {KUBERNETES_VERSION}")
+    add_version(made)
     add = made.add_argument
     add("--kubeconfig", default="", help="path to the kubeconfig with authorization information")
     add("--hostname-override", default="", help="the name of this Node, where it is not the host's name")

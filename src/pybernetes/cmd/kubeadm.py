@@ -11,14 +11,18 @@ from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
+import orjson
+
 from pybernetes import KUBERNETES_VERSION
 from pybernetes.aio.clock import SystemClock
+from pybernetes.api import version
 from pybernetes.cmd._daemon import duration
 from pybernetes.kubeadm import commands, configfile, tokens
 from pybernetes.kubeadm import config as c
 from pybernetes.kubeadm.config import Checks, InitConfig, JoinConfig, Networking, Node, Paths
 from pybernetes.kubeadm.errors import InvalidConfigError, KubeadmError
 from pybernetes.kubeadm.reset import reset
+from pybernetes.wire.codecs import yaml
 
 _HINT = "To see the stack trace of this error execute with --v=5 or higher"
 _BESIDE_CONFIG = {
@@ -102,9 +106,9 @@ def _parser() -> argparse.ArgumentParser:
     listed = listing.add_parser("list", parents=[common], help="Print the images a cluster needs")
     listed.add_argument("--kubernetes-version", default=KUBERNETES_VERSION)
     listed.set_defaults(action=_images)
-    version = verbs.add_parser("version", parents=[common], help="Print the version")
-    version.add_argument("-o", "--output", choices=["short", "yaml", "json"], default="")
-    version.set_defaults(action=_version)
+    told = verbs.add_parser("version", parents=[common], help="Print the version")
+    told.add_argument("-o", "--output", choices=["short", "yaml", "json"], default="")
+    told.set_defaults(action=_version)
     return parser
 
 
@@ -312,12 +316,12 @@ async def _images(flags: argparse.Namespace, machine: commands.Machine) -> None:
 
 
 async def _version(flags: argparse.Namespace, machine: commands.Machine) -> None:
-    major, minor, _ = KUBERNETES_VERSION.removeprefix("v").split(".")
+    known = {"clientVersion": version.info()}
     texts = {
         "short": KUBERNETES_VERSION,
-        "json": f'{{"clientVersion": {{"major": "{major}", "minor": "{minor}", "gitVersion": "{KUBERNETES_VERSION}"}}}}',
-        "yaml": f'clientVersion:\n  gitVersion: {KUBERNETES_VERSION}\n  major: "{major}"\n  minor: "{minor}"',
-        "": f'kubeadm version: &version.Info{{Major:"{major}", Minor:"{minor}", GitVersion:"{KUBERNETES_VERSION}"}}',
+        "json": orjson.dumps(known, option=orjson.OPT_INDENT_2).decode(),
+        "yaml": yaml.dump(known).rstrip("\n"),
+        "": f"kubeadm version: &{version.literal()}",
     }
     machine.say(texts[flags.output])
 
