@@ -1,8 +1,8 @@
 """Ends of containers that the runtime's events have announced and its lists do not show yet. worker.py holds one a Pod.
 
 containerd says at once how a process ended; CRI shows it when it has cleaned up after it, a tenth of a second later or more.
-The event is believed, but for a KILL that may have been the kernel's for want of memory, and for a failure whose log is its
-last word: of these CRI knows more.
+The event is believed, but for a failure in a group whose memory is limited, for the kernel may have killed its main process
+or another, and for one whose log is its last word: of these CRI knows more.
 """
 
 from collections.abc import Iterable
@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from pybernetes.api.types import core_v1
 from pybernetes.kubelet.cri.events import Exit
-from pybernetes.kubelet.cri.model import KILLED, MESSAGE_POLICY, OOM_KILLED, Container, State
+from pybernetes.kubelet.cri.model import MESSAGE_POLICY, OOM_HEARD, OOM_KILLED, Container, State
 
 SOON = 2.0
 """Seconds after an end in which the runtime is expected to show it."""
@@ -63,9 +63,9 @@ class Exits:
 def unsure(runs: Iterable[Container], pod: core_v1.Pod | None, now: float) -> bool:
     """Whether the runtime may yet hear that it was the kernel who killed: apart from the end, and perhaps after it."""
     return any(
-        c.exit_code == KILLED
+        c.exit_code != 0
         and c.reason != OOM_KILLED
-        and c.finished > now - SOON
+        and c.finished > now - OOM_HEARD
         and (pod is not None and memory_limited(pod, c.name))
         for c in runs
     )
@@ -83,4 +83,4 @@ def _tells_all(run: Container, exit: Exit, pod: core_v1.Pod | None) -> bool:
         return True
     if pod is None or run.annotations.get(MESSAGE_POLICY) == "FallbackToLogsOnError":
         return False
-    return exit.code != KILLED or not memory_limited(pod, run.name)
+    return not memory_limited(pod, run.name)

@@ -85,6 +85,17 @@ async def test_a_pod_that_takes_more_memory_than_its_limit_is_killed_and_no_othe
     assert await container(limited, neighbour) == before
 
 
+async def test_a_container_whose_child_was_killed_for_want_of_memory_says_so(limited: NodeUnderTest) -> None:
+    eats = "sleep 0.5; dd if=/dev/zero of=/dev/null bs=200M count=1; exit 5"
+    for number in range(3):  # the runtime hears of it before or after the end
+        hungry = wanting("sh", "-c", eats, cpu="1", memory="16Mi")
+        await limited.create(f"parent-{number}", containers=(hungry,), restartPolicy="Never")
+        pod = await limited.until(f"parent-{number}", lambda p: reason(p) == "OOMKilled")
+        ended = pod.status.containerStatuses[0].state.terminated
+        assert ended is not None
+        assert ended.exitCode == 5
+
+
 async def test_a_fork_bomb_stays_within_its_pod(limited: NodeUnderTest) -> None:
     await limited.create("neighbour")
     neighbour = await limited.until("neighbour", running)

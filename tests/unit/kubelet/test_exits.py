@@ -20,6 +20,7 @@ LOGS = {MESSAGE_POLICY: "FallbackToLogsOnError"}
         (1, False, LOGS, False),
         (137, False, {}, True),
         (137, True, {}, False),
+        (5, True, {}, False),
     ],
 )
 def test_an_end_is_believed_unless_the_runtime_knows_more(
@@ -49,8 +50,9 @@ def test_the_runtimes_list_ends_the_waiting_and_wins_after_half_a_minute() -> No
     assert exits.late([run(state=State.EXITED)]) == frozenset()
 
 
-def test_a_kill_of_what_has_a_limit_may_yet_be_the_kernels() -> None:
-    killed = run(state=State.EXITED, exit_code=137, finished=99.0)
+@pytest.mark.parametrize("code", [137, 5])
+def test_a_failure_of_what_has_a_limit_may_yet_be_the_kernels_doing(code: int) -> None:
+    killed = run(state=State.EXITED, exit_code=code, finished=99.0)
     limited = pod(container(resources=LIMITS))
     assert unsure([killed], limited, 100.0)
     assert not unsure([killed], limited, 102.0)

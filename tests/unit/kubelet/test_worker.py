@@ -246,8 +246,9 @@ def test_an_end_that_the_runtime_announces_is_told_before_its_list_knows() -> No
 def test_what_may_have_been_killed_for_want_of_memory_waits_for_the_runtimes_word() -> None:
     limits = core_v1.ResourceRequirements(limits={"memory": "1Mi"})
     wanted = pod(container(resources=limits), policy="Never")
-    assert ended_by_event(137, wanted).containerStatuses[0].state.running is not None
-    assert ended_by_event(1, wanted).containerStatuses[0].state.terminated is not None
+    for code in (137, 1):  # the kernel may have killed a child, and its parent fail because of it
+        assert ended_by_event(code, wanted).containerStatuses[0].state.running is not None
+    assert ended_by_event(0, wanted).containerStatuses[0].state.terminated is not None
 
 
 class SlowToRestart(Node):

@@ -20,7 +20,9 @@ MESSAGE_PATH = "io.kubernetes.container.terminationMessagePath"
 MESSAGE_POLICY = "io.kubernetes.container.terminationMessagePolicy"
 
 
-KILLED, OOM_KILLED = 137, "OOMKilled"
+OOM_KILLED = "OOMKilled"
+OOM_HEARD = 2.0
+"""Seconds after an end in which the runtime may hear that the kernel has killed for want of memory."""
 """Exit code of SIGKILL, and the reason when the kernel sent it for want of memory. A runtime learns of the two apart."""
 
 

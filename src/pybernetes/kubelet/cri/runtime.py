@@ -5,6 +5,7 @@ import logging
 import re
 import socket
 import sys
+import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -244,7 +245,8 @@ class CriRuntime:
             user=_user(s.user),
             stop_signal=pb.Signal.Name(s.stop_signal) if s.stop_signal else "",
         )
-        if not (detailed.exit_code == m.KILLED and detailed.reason != m.OOM_KILLED):  # it may yet hear why
+        failed = detailed.exit_code != 0 and detailed.reason != m.OOM_KILLED
+        if not failed or detailed.finished < time.time() - m.OOM_HEARD:  # until then it may yet hear why
             self._detailed[(brief.id, detailed.state)] = detailed
         return detailed
 
