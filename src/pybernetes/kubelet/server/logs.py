@@ -5,6 +5,7 @@ A followed log ends when its container has and all is read, or when its reader g
 
 import asyncio
 import os
+import re
 from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
 from typing import BinaryIO
@@ -18,6 +19,7 @@ from pybernetes.kubelet.server.log_format import parse, tail_offset
 _CHUNK = 256 * 1024
 _POLL_FIRST, _POLL_MOST = 0.05, 0.5
 _ALL = "All"
+_DIGITS = re.compile(rb"\.(\d+)")
 
 
 class LogOptions(Struct, frozen=True):
@@ -199,5 +201,12 @@ class _Writer:
             self._since = None  # lines are in order: the rest is newer
         begins = not self._within.get(record.stream, False)
         self._within[record.stream] = record.partial
-        prefix = record.time + b" " if self._options.timestamps and begins else b""
+        prefix = _fixed(record.time) + b" " if self._options.timestamps and begins else b""
         return prefix + record.text
+
+
+def _fixed(time: bytes) -> bytes:
+    """With all nine digits of the second, as upstream shows it: runtimes leave out zeros at the end."""
+    second, offset = time[:19], time[19:]
+    digits = _DIGITS.match(offset)
+    return second + b"." + (digits[1] if digits else b"").ljust(9, b"0") + offset[digits.end() if digits else 0 :]

@@ -74,6 +74,20 @@ async def test_times_choose_and_are_shown(log: Path) -> None:
     assert await read(log, LogOptions(since=since, timestamps=True)) == f"{TIMES[3]} line 3\n{TIMES[4]} line 4\n"
 
 
+@pytest.mark.parametrize(
+    ("written", "shown"),
+    [
+        ("2026-01-01T00:00:00Z", "2026-01-01T00:00:00.000000000Z"),
+        ("2026-01-01T00:00:00.5Z", "2026-01-01T00:00:00.500000000Z"),
+        ("2026-01-01T00:00:00.12345+09:00", "2026-01-01T00:00:00.123450000+09:00"),
+    ],
+)
+async def test_times_are_shown_with_all_digits(tmp_path: Path, written: str, shown: str) -> None:
+    file = tmp_path / "0.log"
+    file.write_text(f"{written} stdout F x\n")
+    assert await read(file, LogOptions(timestamps=True)) == f"{shown} x\n"
+
+
 async def test_a_limit_cuts_bytes_and_a_stream_can_be_chosen(tmp_path: Path, log: Path) -> None:
     assert await read(log, LogOptions(limit=9)) == "line 0\nli"
     file = tmp_path / "1.log"
