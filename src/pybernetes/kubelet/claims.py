@@ -13,7 +13,7 @@ from pybernetes.api.errors import ApiError
 from pybernetes.api.types import core_v1
 from pybernetes.kernel import mounts
 from pybernetes.kubelet.ownership import Ownership, take_over
-from pybernetes.kubelet.volume import Mounted, MountFailed, NotProcessed, VolumeRequest, Work
+from pybernetes.kubelet.volume import Mounted, MountFailed, NotProcessed, VolumeRequest, Work, words
 from pybernetes.kubelet.volumes import host_path
 from pybernetes.rules.affinity import selects
 from pybernetes.rules.ownership import controller_of
@@ -184,4 +184,4 @@ def _host_path(name: str, path: str, kind: str, read_only: bool) -> Mounted:
     try:
         return host_path.check(path, kind, read_only=read_only)
     except (OSError, ValueError) as error:
-        raise MountFailed(f'MountVolume.SetUp failed for volume "{name}" : {error}') from None
+        raise MountFailed(f'MountVolume.SetUp failed for volume "{name}" : {words(error)}') from None

@@ -9,11 +9,11 @@ import logging
 from collections.abc import Callable
 from typing import Any, TypeAlias, TypeVar
 
-from pybernetes.api.errors import not_found
+from pybernetes.api.errors import NotFound, not_found
 from pybernetes.api.objects import GroupResource, Key
 from pybernetes.api.types import core_v1
 from pybernetes.client.informer import Informer
-from pybernetes.client.rest import Client, target_of
+from pybernetes.client.rest import Client
 
 log = logging.getLogger(__name__)
 
@@ -55,7 +55,13 @@ class Followed:
             await asyncio.Event().wait()
 
     async def read(self, kind: type[T], key: Key, uid: str) -> T:
-        """The object; without a uid it is only read. Raises NotFound, ApiError, OSError."""
+        """The object; without a uid it is only read. Raises NotFound with the words of a kubelet, ApiError, OSError."""
+        try:
+            return await self._read(kind, key, uid)
+        except NotFound:
+            raise not_found(GroupResource("", kind.__name__.lower()), key.name) from None
+
+    async def _read(self, kind: type[T], key: Key, uid: str) -> T:
         id = (kind, key)
         one = self._all.get(id)
         if one is None and uid:
@@ -69,7 +75,7 @@ class Followed:
         if found is not None:
             return found
         if fresh:
-            raise not_found(GroupResource("", target_of(kind).plural), key.name)
+            raise NotFound(key.name)
         # It may have been made a moment ago, and its event be on its way.
         return await self._client.of(kind).get(key)
 

@@ -99,6 +99,13 @@ class VolumeType:
     """Set up for the first container, not before the sandbox: it takes long, and its errors are the container's."""
 
 
+def words(error: Exception, done: str = "") -> str:
+    """What an event says of an error: of the system's as Go does, with what was `done` to the file."""
+    if not isinstance(error, OSError) or not error.strerror:
+        return str(error)
+    return f"{done} {error.filename or ''}: {error.strerror.lower()}".removeprefix(" ").removeprefix(": ")
+
+
 def chosen_items(
     data: Mapping[str, bytes], items: tuple[core_v1.KeyToPath, ...], usual: File, missing: str, *, optional: bool
 ) -> Content:

@@ -31,6 +31,7 @@ from pybernetes.kubelet.volume import (
     VolumeRequest,
     VolumeType,
     Work,
+    words,
 )
 from pybernetes.kubelet.volumes.image import FOLDER as IMAGES
 from pybernetes.kubelet.volumes.image import view_key
@@ -276,7 +277,9 @@ def _used(pod: core_v1.Pod, container: core_v1.Container) -> list[core_v1.Volume
 
 
 def _said(name: str, error: Exception) -> str:
-    return str(error) if isinstance(error, MountFailed) else f'MountVolume.SetUp failed for volume "{name}" : {error}'
+    if isinstance(error, MountFailed):
+        return str(error)
+    return f'MountVolume.SetUp failed for volume "{name}" : {words(error)}'
 
 
 def _unmounted(failed: Iterable[str], unknown: Iterable[str], why: str) -> str:

@@ -110,7 +110,7 @@ async def test_files_follow_what_they_are_made_of_within_seconds(one: NodeUnderT
 async def test_a_pod_starts_as_soon_as_what_it_lacks_is_there(one: NodeUnderTest) -> None:
     source = core_v1.ConfigMapVolumeSource(name="late")
     await one.create("web", containers=(container(mounted=("m=/m",)),), volumes=(volume("m", configMap=source),))
-    await told(one, "web", "FailedMount", 'MountVolume.SetUp failed for volume "m" : configmaps "late" not found')
+    await told(one, "web", "FailedMount", 'MountVolume.SetUp failed for volume "m" : configmap "late" not found')
     await asyncio.sleep(4)  # the back-off has grown by now
     await one.client.of(core_v1.ConfigMap).create(core_v1.ConfigMap(metadata=meta("late"), data={"a": "1"}))
     await one.until("web", running, timeout=3)

@@ -87,12 +87,12 @@ class FakeSources:
 
     async def config_map(self, namespace: str, name: str) -> core_v1.ConfigMap:
         if name not in self.config_maps:
-            raise not_found(GroupResource("", "configmaps"), name)
+            raise not_found(GroupResource("", "configmap"), name)
         return self.config_maps[name]
 
     async def secret(self, namespace: str, name: str) -> core_v1.Secret:
         if name not in self.secrets:
-            raise not_found(GroupResource("", "secrets"), name)
+            raise not_found(GroupResource("", "secret"), name)
         return self.secrets[name]
 
     async def token(self, pod: core_v1.Pod, audience: str, seconds: int) -> Token:

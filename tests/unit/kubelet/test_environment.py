@@ -93,7 +93,7 @@ async def test_what_is_missing_is_an_error_unless_optional() -> None:
         key = core_v1.ConfigMapKeySelector(name="m", key="k", optional=optional)
         return container(env=(core_v1.EnvVar(name="A", valueFrom=core_v1.EnvVarSource(configMapKeyRef=key)),))
 
-    with pytest.raises(ConfigError, match='configmaps "m" not found'):
+    with pytest.raises(ConfigError, match='configmap "m" not found'):
         await env_of(refers(None))
     assert await env_of(refers(True)) == {}
     sources = FakeSources()

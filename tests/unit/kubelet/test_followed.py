@@ -62,7 +62,7 @@ def test_what_is_missing_is_told_when_it_comes() -> None:
     async def main() -> None:
         script = Script(listed(5), [event("ADDED", config(6)), ...])
         async with following(script) as (followed, changed):
-            with pytest.raises(NotFound, match=r'^configmaps "m" not found$'):
+            with pytest.raises(NotFound, match=r'^configmap "m" not found$'):
                 await followed.read(core_v1.ConfigMap, KEY, "one")
             await asyncio.sleep(1)
             assert changed == ["one"]

@@ -57,8 +57,8 @@ async def test_each_volume_that_fails_is_told_and_the_others_are_there(volumes: 
     missing = [volume(name, configMap=core_v1.ConfigMapVolumeSource(name=name)) for name in ("a", "b")]
     said = await failure(volumes, *missing, volume("e", emptyDir=EMPTY))
     assert said == (
-        'MountVolume.SetUp failed for volume "a" : configmaps "a" not found',
-        'MountVolume.SetUp failed for volume "b" : configmaps "b" not found',
+        'MountVolume.SetUp failed for volume "a" : configmap "a" not found',
+        'MountVolume.SetUp failed for volume "b" : configmap "b" not found',
     )
     assert (volumes.pod_folder("uid-1") / "volumes/kubernetes.io~empty-dir/e").is_dir()
 
@@ -183,5 +183,5 @@ async def test_a_full_disk_is_an_error_of_that_volume(volumes: Volumes, monkeypa
     with monkeypatch.context() as broken:
         broken.setattr("pybernetes.kubelet.volume_manager.write_atomically", full)
         said = await failure(volumes, wanted)
-    assert said == ('MountVolume.SetUp failed for volume "v" : [Errno 28] No space left on device',)
+    assert said == ('MountVolume.SetUp failed for volume "v" : no space left on device',)
     await volumes.set_up(pod(volumes=(wanted,)))

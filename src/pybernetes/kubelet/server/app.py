@@ -123,7 +123,7 @@ class KubeletApi:
             if handle is None:
                 raise NotFound("404 page not found\n")
             if request.method not in methods:
-                refused = plain("Method Not Allowed", 405)
+                refused = plain("405: Method Not Allowed", 405)
                 refused.headers.set("allow", ", ".join(methods))
                 return refused
             return await handle(request, parts[1:])

@@ -5,7 +5,7 @@ import stat
 from functools import partial
 from pathlib import Path
 
-from pybernetes.kubelet.volume import Mounted, VolumeRequest, VolumeType, Work
+from pybernetes.kubelet.volume import Mounted, VolumeRequest, VolumeType, Work, words
 
 _KINDS = {
     "Directory": (stat.S_ISDIR, "directory"),
@@ -54,10 +54,14 @@ def _found(place: Path) -> int:
 
 
 def _make(place: Path, kind: str) -> None:
-    if kind == "Directory":
-        place.mkdir(mode=0o755, parents=True, exist_ok=True)
-    else:
-        place.touch(mode=0o644, exist_ok=True)
+    folder = kind == "Directory"
+    try:
+        if folder:
+            place.mkdir(mode=0o755, parents=True, exist_ok=True)
+        else:
+            place.touch(mode=0o644, exist_ok=True)
+    except OSError as error:
+        raise ValueError(words(error, "mkdir" if folder else "open")) from None
 
 
 VOLUME = VolumeType(field="hostPath", folder="kubernetes.io~host-path", prepare=prepare)

@@ -134,7 +134,7 @@ async def test_methods_and_paths_that_are_not_there(api: Api) -> None:
     assert await api("/nothing") == (404, "404 page not found\n")
     response = await api.client(Request("POST", "/pods"))
     assert (response.status, response.headers.get("allow")) == (405, "GET")
-    assert (await api("/run/default/web/c"))[0] == 405
+    assert await api("/run/default/web/c") == (405, "405: Method Not Allowed")
     assert (await api("/exec/default/web?output=1"))[0] == 404
 
 

@@ -50,9 +50,9 @@ async def test_items_choose_keys_paths_and_modes(one: Any) -> None:
 
 async def test_what_is_missing_is_named_in_upstreams_words(one: Any) -> None:
     prefix = 'MountVolume.SetUp failed for volume "v" : '
-    with pytest.raises(VolumeError, match=f'^{prefix}configmaps "m" not found$'):
+    with pytest.raises(VolumeError, match=f'^{prefix}configmap "m" not found$'):
         await one.set_up(config())
-    with pytest.raises(VolumeError, match=f'^{prefix}secrets "s" not found$'):
+    with pytest.raises(VolumeError, match=f'^{prefix}secret "s" not found$'):
         await one.set_up(hidden())
     one.sources.config_maps["m"], one.sources.secrets["s"] = MAP, core_v1.Secret(data={})
     with pytest.raises(VolumeError, match=f"^{prefix}configmap references non-existent config key: z$"):
@@ -81,7 +81,7 @@ async def test_a_source_that_has_gone_leaves_what_was_there(one: Any) -> None:
     wanted = one.pod(config())
     path = (await one.volumes.set_up(wanted))["v"].path
     del one.sources.config_maps["m"]
-    with pytest.raises(VolumeError, match='configmaps "m" not found'):
+    with pytest.raises(VolumeError, match='configmap "m" not found'):
         await one.volumes.refresh(wanted, ())
     assert (path / "a").read_text() == "1"
 

@@ -32,6 +32,16 @@ async def test_what_is_missing_is_made(one: Any, tmp_path: Path) -> None:
     assert file.is_file()
 
 
+async def test_what_cannot_be_made_is_told_as_upstream_does(one: Any, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    missing, below = tmp_path / "none" / "f", tmp_path / "file" / "d"
+    prefix = 'MountVolume.SetUp failed for volume "v" : '
+    with pytest.raises(VolumeError, match=re.escape(f"{prefix}open {missing}: no such file or directory") + "$"):
+        await one.set_up(host(missing, "FileOrCreate"))
+    with pytest.raises(VolumeError, match=re.escape(f"{prefix}mkdir {below}: not a directory") + "$"):
+        await one.set_up(host(below, "DirectoryOrCreate"))
+
+
 async def test_each_type_takes_its_own_kind_only(one: Any, tmp_path: Path) -> None:
     (tmp_path / "d").mkdir()
     (tmp_path / "f").touch()

@@ -150,9 +150,9 @@ async def test_a_token_is_readable_by_whom_the_containers_run_as(
 
 
 async def test_all_that_is_missing_is_named(tmp_path: Path, sources: FakeSources) -> None:
-    with pytest.raises(ApiError, match=r'^configmaps "x" not found$'):
+    with pytest.raises(ApiError, match=r'^configmap "x" not found$'):
         await projected.content(request(tmp_path, sources, config_map("x"), token()))
-    with pytest.raises(ValueError, match=r'^\[configmaps "x" not found, configmaps "y" not found\]$'):
+    with pytest.raises(ValueError, match=r'^\[configmap "x" not found, configmap "y" not found\]$'):
         await projected.content(request(tmp_path, sources, config_map("x"), config_map("y")))
 
 
