@@ -4,6 +4,7 @@ The layout is part of the API's contract with containers: `..data` points to `..
 link through `..data`. See "Mounted ConfigMaps are updated automatically".
 """
 
+import contextlib
 import os
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -44,9 +45,7 @@ def write_atomically(folder: Path, content: Content, now: float, group: int | No
             _write(fresh, path, file)
         take_over(fresh, Ownership(group, read_only=True))
         for name in _visible(content):
-            link = folder / name
-            if not link.is_symlink():
-                link.symlink_to(f"{_DATA}/{name}")
+            _link(folder / name)
         new = folder / _NEW
         new.unlink(missing_ok=True)
         new.symlink_to(fresh.name)
@@ -102,6 +101,19 @@ def _write(folder: Path, path: str, file: File) -> None:
         os.chown(target, file.user, -1)
 
 
+def _link(place: Path) -> None:
+    """The link through the data directory. A subPath may have been there before its file, as a directory: where that is not
+    empty it stays, and what else there is of the volume is shown all the same."""
+    with contextlib.suppress(OSError):
+        place.rmdir()
+    if not os.path.lexists(place):
+        place.symlink_to(f"{_DATA}/{place.name}")
+
+
+def _is_ours(place: Path) -> bool:
+    return place.is_symlink() and os.readlink(place) == f"{_DATA}/{place.name}"
+
+
 def _same(folder: Path, content: Content) -> bool:
     there = {str(f.relative_to(folder)): f for f in folder.rglob("*") if f.is_file()}
     return there.keys() == content.keys() and all(f.read_bytes() == content[path].data for path, f in there.items())
@@ -117,5 +129,5 @@ def _tidy(folder: Path, content: Content, current: str) -> None:
     for name in os.listdir(folder):
         if name.startswith("..") and name not in (_DATA, current):
             remove_tree(folder / name)
-        elif not name.startswith("..") and name not in visible:
+        elif not name.startswith("..") and name not in visible and _is_ours(folder / name):
             (folder / name).unlink()

@@ -118,6 +118,22 @@ def test_readers_see_one_version_or_the_other_as_a_whole(tmp_path: Path) -> None
     assert seen <= {True}
 
 
+def test_what_others_have_made_there_stays_and_the_rest_is_shown(tmp_path: Path) -> None:
+    """A subPath of a key that is not there yet is made as a directory."""
+    write_atomically(tmp_path, {"a": file(b"1")}, 0.0)
+    (tmp_path / "early").mkdir()
+    (tmp_path / "full" / "of").mkdir(parents=True)
+    (tmp_path / "elsewhere").symlink_to("/etc")
+    write_atomically(tmp_path, {"b": file(b"2"), "early": file(b"3"), "full": file(b"4")}, 1.0)
+    assert (tmp_path / "b").read_bytes() == b"2"
+    assert (tmp_path / "early").read_bytes() == b"3"
+    assert (tmp_path / "full" / "of").is_dir()
+    assert (tmp_path / "elsewhere").readlink() == Path("/etc")
+    assert not (tmp_path / "a").is_symlink()
+    write_atomically(tmp_path, {}, 2.0)
+    assert sorted(p.name for p in tmp_path.iterdir() if not p.name.startswith("..")) == ["elsewhere", "full"]
+
+
 NAMES = st.sampled_from(["a", "b", "d", "d/e", "d/f", "g/h/i", "g"])
 
 
