@@ -13,6 +13,7 @@ from msgspec import Struct
 from pybernetes.api.types import core_v1
 from pybernetes.kernel.cgroups import Cgroup, Hierarchy, hierarchies
 from pybernetes.kubelet import resources
+from pybernetes.kubelet.cgroup_details import Details, read_details
 from pybernetes.kubelet.configuration import Configuration
 from pybernetes.kubelet.usage import Usage, read_usage
 from pybernetes.rules.qos import qos_class
@@ -149,6 +150,10 @@ class PodCgroups:
     def usage(self, path: str) -> Usage:
         """What the group of that path uses."""
         return read_usage(Cgroup(path, self._counting).folders())
+
+    def details(self, path: str) -> Details:
+        """What dashboards show of the group of that path besides."""
+        return read_details(Cgroup(path, self._within).folders())
 
     def some_process(self, path: str) -> int | None:
         """A process of the group of that path; None where it has none."""

@@ -10,7 +10,8 @@ from pathlib import Path
 from msgspec import Struct
 
 _NANO = 1_000_000_000
-_NO_LIMIT = 1 << 62
+NO_LIMIT = 1 << 62
+"""From here on a limit of memory is none."""
 
 
 class Usage(Struct, frozen=True):
@@ -61,16 +62,16 @@ def read_usage(folders: Iterable[Path]) -> Usage:
     stat: Mapping[str, int] = {}
     for folder in folders:
         if cpu is None:
-            cpu = _number(folder / "cpuacct.usage")
+            cpu = read_number(folder / "cpuacct.usage")
         if cpu is None:
-            spent = _table(folder / "cpu.stat").get("usage_usec")
+            spent = read_table(folder / "cpu.stat").get("usage_usec")
             cpu = None if spent is None else spent * 1000
         for usage, most in (("memory.usage_in_bytes", "memory.limit_in_bytes"), ("memory.current", "memory.max")):
-            if memory is None and (memory := _number(folder / usage)) is not None:
-                stat, limit = _table(folder / "memory.stat"), _number(folder / most)
-                swap = _number(folder / "memory.swap.current")
+            if memory is None and (memory := read_number(folder / usage)) is not None:
+                stat, limit = read_table(folder / "memory.stat"), read_number(folder / most)
+                swap = read_number(folder / "memory.swap.current")
         if processes is None:
-            processes = _number(folder / "pids.current")
+            processes = read_number(folder / "pids.current")
     droppable = stat.get("total_inactive_file", stat.get("inactive_file", 0))
     return Usage(
         cpu=cpu,
@@ -81,7 +82,7 @@ def read_usage(folders: Iterable[Path]) -> Usage:
         major_faults=stat.get("total_pgmajfault", stat.get("pgmajfault")),
         cache=stat.get("total_cache", stat.get("file")),
         swap=stat.get("total_swap", swap),
-        limit=None if limit is None or limit >= _NO_LIMIT else limit,
+        limit=None if limit is None or limit >= NO_LIMIT else limit,
         processes=processes,
     )
 
@@ -171,7 +172,8 @@ def read_disk(path: Path) -> Disk:
     )
 
 
-def _number(file: Path) -> int | None:
+def read_number(file: Path) -> int | None:
+    """The number that is all of a file; None where there is no such file, or something else in it."""
     try:
         text = file.read_text().strip()
     except OSError:
@@ -179,7 +181,7 @@ def _number(file: Path) -> int | None:
     return int(text) if text.isdigit() else None
 
 
-def _table(file: Path) -> dict[str, int]:
+def read_table(file: Path) -> dict[str, int]:
     """A file of lines `name number`."""
     try:
         lines = file.read_text().splitlines()

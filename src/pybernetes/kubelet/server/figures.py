@@ -14,8 +14,10 @@ from pybernetes.api import facts
 from pybernetes.api.errors import NotFound
 from pybernetes.kubelet import metrics
 from pybernetes.kubelet import pod_machine as machine
+from pybernetes.kubelet.cgroup_details import Details
 from pybernetes.kubelet.cgroups import PodCgroups
 from pybernetes.kubelet.cri.model import Runtime
+from pybernetes.kubelet.server.cadvisor import detail_metrics, groups
 from pybernetes.kubelet.server.disk_meter import DiskMeter
 from pybernetes.kubelet.server.exposition import cadvisor_metrics, resource_metrics, scrape_errors, volume_metrics
 from pybernetes.kubelet.server.meter import Meter, PodUse, Sample
@@ -41,6 +43,7 @@ class Figures:
         self._settings = settings
         self._workers = workers
         self._began = clock.now()
+        self._cgroups = cgroups
         self._meter = Meter(cgroups, uses, clock, runtime.pid)
         self._disks = DiskMeter(settings, runtime, uses, clock)
 
@@ -63,7 +66,11 @@ class Figures:
         elif page == "cadvisor":
             sample = await self._meter.sample()
             disks = await self._disks.sample(sample.uses)
-            lines = [*cadvisor_metrics(sample, disks, os.cpu_count() or 1, self._settings.memory)]
+            details = await asyncio.to_thread(self._details, sample)
+            lines = [
+                *cadvisor_metrics(sample, disks, os.cpu_count() or 1, self._settings.memory),
+                *detail_metrics(sample, details, sample.swap_capacity),
+            ]
         elif page == "probes":
             lines = [*head("process_start_time_seconds", "Start time of the process since unix epoch in seconds.", "gauge"),
                      series("process_start_time_seconds", "", self._began)]  # fmt: skip
@@ -71,6 +78,9 @@ class Figures:
         else:
             raise NotFound("404 page not found\n")
         return _exposition("\n".join([*lines, ""]))
+
+    def _details(self, sample: Sample) -> dict[str, Details]:
+        return {path: self._cgroups.details(path) for path in groups(sample)}
 
     async def _resource(self) -> list[str]:
         try:

@@ -12,10 +12,12 @@ from pybernetes.aio.simulation import EPOCH, SimulatedClock, run_simulated
 from pybernetes.api.errors import NotFound
 from pybernetes.api.types import core_v1
 from pybernetes.kernel.cgroups import Hierarchy
+from pybernetes.kubelet.cgroup_details import Details, DeviceIo
 from pybernetes.kubelet.cgroups import PodCgroups
 from pybernetes.kubelet.configuration import Configuration
 from pybernetes.kubelet.cri.model import Layer, RuntimeRefused
 from pybernetes.kubelet.server import disk_meter, figures, meter
+from pybernetes.kubelet.server.cadvisor import detail_metrics
 from pybernetes.kubelet.server.disk_meter import DiskMeter, volumes_of
 from pybernetes.kubelet.server.exposition import cadvisor_metrics, resource_metrics, volume_metrics
 from pybernetes.kubelet.server.figures import Figures
@@ -222,6 +224,31 @@ def test_cadvisors_rows_name_containers_pods_and_the_node(machine: Machine) -> N
     ):
         assert line in lines, line
     assert "machine_cpu_cores" in lines
+
+
+def test_dashboards_find_throttling_kills_and_disks_of_each_group(machine: Machine) -> None:
+    sample, _ = both(machine)
+    io = (DeviceIo("/dev/sda", 10, 20, 1, 2),)
+    details = {
+        f"{GROUP}/c0": Details(
+            user=500_000_000, periods=9, throttled=3, throttled_time=2_000_000_000, oom_kills=1, io=io
+        )
+    }
+    lines = [line.rpartition(" ")[0] for line in detail_metrics(sample, details, 4096)]
+    inside = f'container="c",id="{GROUP}/c0",image="",name="c0",namespace="default",pod="web"'
+    for line in (
+        f"container_cpu_user_seconds_total{{{inside}}} 0.5",
+        f"container_cpu_cfs_periods_total{{{inside}}} 9",
+        f"container_cpu_cfs_throttled_periods_total{{{inside}}} 3",
+        f"container_cpu_cfs_throttled_seconds_total{{{inside}}} 2",
+        f"container_oom_events_total{{{inside}}} 1",
+        f"container_threads{{{inside}}} 3",
+        f'container_fs_reads_bytes_total{{{inside},device="/dev/sda"}} 10',
+        f'container_fs_writes_total{{{inside},device="/dev/sda"}} 2',
+    ):
+        assert line in lines, line
+    assert len([line for line in lines if line.startswith("container_cpu_cfs_periods_total{")]) == 1
+    assert "machine_swap_bytes" in lines
 
 
 def test_a_claims_volume_is_named_and_shown_once(machine: Machine) -> None:

@@ -1,0 +1,160 @@
+"""What dashboards show of a cgroup beyond its usage, from the kernel's files (cgroups v1 and v2). Blocking.
+
+Read only where somebody asks for /metrics/cadvisor (server/cadvisor.py); usage.py has what everybody asks for.
+"""
+
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from msgspec import Struct
+
+from pybernetes.kubelet.usage import NO_LIMIT, read_number, read_table
+
+_NANO = 1_000_000_000
+_NO_QUOTA = ("max", "-1")
+
+
+class DeviceIo(Struct, frozen=True):
+    """What a group has read from and written to one disk, below the page cache."""
+
+    device: str
+    """`/dev/sda`; its numbers, `8:0`, where it has no name."""
+    read_bytes: int = 0
+    written_bytes: int = 0
+    reads: int = 0
+    writes: int = 0
+
+
+class Details(Struct, frozen=True):
+    """Of a group and all below it. None where the machine does not count it; times in nanoseconds, memory in bytes."""
+
+    user: int | None = None
+    system: int | None = None
+    periods: int | None = None
+    """Periods of its CPU quota; None without a quota."""
+    throttled: int | None = None
+    throttled_time: int | None = None
+    shares: int | None = None
+    quota: int | None = None
+    """Microseconds of CPU in each period, as `period`."""
+    period: int | None = None
+    most_memory: int | None = None
+    failures: int | None = None
+    """How often the limit of memory was hit."""
+    mapped: int | None = None
+    oom_kills: int | None = None
+    reservation: int | None = None
+    swap_limit: int | None = None
+    threads_max: int | None = None
+    io: tuple[DeviceIo, ...] = ()
+
+
+def read_details(folders: Iterable[Path]) -> Details:
+    """Details of the group whose folders in each hierarchy are given."""
+    places = tuple(folders)
+
+    def number(*names: str) -> int | None:
+        found = (read_number(place / name) for place in places for name in names)
+        return next((value for value in found if value is not None), None)
+
+    def table(*names: str) -> Mapping[str, int]:
+        merged: dict[str, int] = {}
+        for place in places:
+            for name in names:
+                merged |= read_table(place / name)
+        return merged
+
+    spent, memory, hits = (
+        table("cpuacct.stat", "cpu.stat"),
+        table("memory.stat"),
+        table("memory.oom_control", "memory.events"),
+    )
+    quota, period = _quota(places)
+    limited = quota is not None
+    return Details(
+        user=_time(spent, "user", "user_usec"),
+        system=_time(spent, "system", "system_usec"),
+        periods=spent.get("nr_periods") if limited else None,
+        throttled=spent.get("nr_throttled") if limited else None,
+        throttled_time=_throttled(spent) if limited else None,
+        shares=_shares(number("cpu.shares"), number("cpu.weight")),
+        quota=quota,
+        period=period,
+        most_memory=number("memory.max_usage_in_bytes", "memory.peak"),
+        failures=hits.get("max", number("memory.failcnt")),
+        mapped=memory.get("total_mapped_file", memory.get("file_mapped")),
+        oom_kills=hits.get("oom_kill"),
+        reservation=_bound(number("memory.soft_limit_in_bytes", "memory.low")),
+        swap_limit=_bound(number("memory.memsw.limit_in_bytes", "memory.swap.max")),
+        threads_max=number("pids.max"),
+        io=tuple(_io(places)),
+    )
+
+
+def _time(spent: Mapping[str, int], ticks: str, micros: str) -> int | None:
+    if micros in spent:
+        return spent[micros] * 1000
+    return spent[ticks] * _NANO // os.sysconf("SC_CLK_TCK") if ticks in spent else None
+
+
+def _throttled(spent: Mapping[str, int]) -> int | None:
+    micros = spent.get("throttled_usec")
+    return spent.get("throttled_time") if micros is None else micros * 1000
+
+
+def _shares(shares: int | None, weight: int | None) -> int | None:
+    """v2 weighs from 1 to 10000 what v1 counts from 2 to 262144."""
+    return shares if weight is None or shares is not None else 2 + (weight - 1) * 262142 // 9999
+
+
+def _quota(places: Iterable[Path]) -> tuple[int | None, int | None]:
+    for place in places:
+        try:
+            if (place / "cpu.max").exists():
+                quota, period = (place / "cpu.max").read_text().split()
+            else:
+                quota = (place / "cpu.cfs_quota_us").read_text().strip()
+                period = (place / "cpu.cfs_period_us").read_text().strip()
+        except (OSError, ValueError):
+            continue
+        return None if quota in _NO_QUOTA else int(quota), int(period)
+    return None, None
+
+
+def _bound(value: int | None) -> int:
+    return 0 if value is None or value >= NO_LIMIT else value
+
+
+def _io(places: Iterable[Path]) -> Iterable[DeviceIo]:
+    """blkio (`8:0 Read 4096`) or io.stat (`8:0 rbytes=4096 ...`)."""
+    found: dict[str, dict[str, int]] = {}
+    for place in places:
+        for name, unit in (("io_service_bytes", "bytes"), ("io_serviced", "count")):
+            for line in _lines(place / f"blkio.throttle.{name}_recursive"):
+                if len(line) == 3 and line[1] in ("Read", "Write"):
+                    found.setdefault(line[0], {})[f"{line[1]}{unit}"] = int(line[2])
+        for line in _lines(place / "io.stat"):
+            fields = dict(pair.split("=", 1) for pair in line[1:] if "=" in pair)
+            names = {"rbytes": "Readbytes", "wbytes": "Writebytes", "rios": "Readcount", "wios": "Writecount"}
+            found.setdefault(line[0], {}).update({names[k]: int(v) for k, v in fields.items() if k in names})
+    for device, counts in found.items():
+        yield DeviceIo(
+            _named(device),
+            counts.get("Readbytes", 0),
+            counts.get("Writebytes", 0),
+            counts.get("Readcount", 0),
+            counts.get("Writecount", 0),
+        )
+
+
+def _named(device: str) -> str:
+    block = Path("/sys/dev/block", device)
+    return f"/dev/{block.resolve().name}" if block.exists() else device
+
+
+def _lines(file: Path) -> list[list[str]]:
+    try:
+        return [line.split() for line in file.read_text().splitlines() if line]
+    except OSError:
+        return []
