@@ -446,7 +446,9 @@ async def let_finish(call: Coroutine[Any, Any, T], patience: float = _PATIENCE) 
 
 
 def _no_image(error: ImageError) -> ActionFailed:
-    return ActionFailed(error.reason, error.message, first=_PULL_FIRST, most=_PULL_MOST, image=error.image)
+    failed = ActionFailed(error.reason, error.message, first=_PULL_FIRST, most=_PULL_MOST)
+    failed.image, failed.wait = error.image, error.wait
+    return failed
 
 
 def _remove_logs(logs: Path, uid: str) -> None:

@@ -60,9 +60,12 @@ class Performer(Protocol):
 class ActionFailed(Exception):
     """An action did not work. It is tried again after `first` seconds, then twice as long each time up to `most`."""
 
-    def __init__(self, reason: str, message: str, *, first: float = 1.0, most: float = 30.0, image: str = "") -> None:
+    def __init__(self, reason: str, message: str, *, first: float = 1.0, most: float = 30.0) -> None:
         super().__init__(message)
-        self.image = image
+        self.image = ""
+        """Of an image that could not be pulled and is not the container's own."""
+        self.wait: float | None = None
+        """Seconds until the next try, where they are counted elsewhere."""
         self.reason = reason
         self.message = message
         self.first = first
@@ -415,8 +418,10 @@ class PodWorker:
         return failed
 
     def _failed(self, key: str, failed: ActionFailed) -> None:
-        delay = min(failed.most, 2 * self._delays[key]) if key in self._delays else failed.first
-        self._delays[key] = delay
+        delay = failed.wait
+        if delay is None:
+            delay = min(failed.most, 2 * self._delays[key]) if key in self._delays else failed.first
+            self._delays[key] = delay
         now = self.clock.now()
         before = self._failures.get(key)
         self._failures[key] = Failure(failed.reason, failed.message, now + delay, now, failed.image)
@@ -463,7 +468,8 @@ class PodWorker:
             if waiting is None or waiting.reason not in ("CrashLoopBackOff", "ImagePullBackOff"):
                 continue
             run = next((r for r in self.observed.containers if r.name == container.name), None)
-            since = max((f.since for k, f in self._failures.items() if k.startswith("pull/")), default=0.0)
+            own = f"pull/{container.name}/"
+            since = max((f.since for k, f in self._failures.items() if k.startswith(own)), default=0.0)
             mark = f"{waiting.reason}/{container.name}/{run.id if run else ''}/{since}"
             if mark in self._told:
                 continue

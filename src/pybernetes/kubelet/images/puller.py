@@ -1,11 +1,12 @@
-"""Makes images present: pull policy, one shared pull an image, and the reasons that `kubectl get pods` shows.
+"""Makes images present: pull policy, one shared pull an image, back-off, and the reasons that `kubectl get pods` shows.
 
-Back-off between tries is the Pod machine's: a failure here carries its reason, and decide() is asked again later.
+A failure carries its reason, and the seconds after which it is worth trying again; the Pod machine's decide() then is asked.
 """
 
 import asyncio
 import logging
 import re
+import weakref
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
@@ -16,6 +17,7 @@ from pybernetes.aio.clock import Clock, rfc3339
 from pybernetes.api.errors import ApiError
 from pybernetes.api.types import core_v1
 from pybernetes.kubelet.cri.model import Credentials, Image, ImageRuntime, RuntimeRefused, RuntimeUnavailable
+from pybernetes.kubelet.images.back_off import BackOffs
 from pybernetes.kubelet.images.credentials import Login, docker_folders, from_node, from_secrets
 from pybernetes.kubelet.images.pace import Pace
 from pybernetes.kubelet.images.records import PRELOADED, PullRecords
@@ -48,10 +50,12 @@ class PullRules(Struct, frozen=True):
 
 
 class ImageError(Exception):
-    """An image that cannot be used now. `reason` is that of the waiting container; `image` where it is not its own."""
+    """An image that cannot be used now. `reason` is that of the waiting container; `image` where it is not its own;
+    `wait`: seconds until the next pull, of those that are held up."""
 
-    def __init__(self, reason: str, message: str, image: str = "") -> None:
+    def __init__(self, reason: str, message: str, image: str = "", wait: float | None = None) -> None:
         super().__init__(message)
+        self.wait = wait
         self.reason = reason
         self.message = message
         self.image = image
@@ -103,6 +107,9 @@ class Puller:
         self._sources = sources
         self._clock = clock
         self._shared: dict[tuple[str, Credentials | None], asyncio.Task[tuple[str, float]]] = {}
+        self._turns: weakref.WeakValueDictionary[tuple[str, str], asyncio.Lock] = weakref.WeakValueDictionary()
+        """Of containers of one Pod that want the same image: a second pull, or its failure, is the first one's."""
+        self._back_offs = BackOffs(clock)
         self._pace = Pace(clock, rules.parallel, rules.rate, rules.burst)
         self.records = PullRecords(rules.root / "image_manager", rules.verification, rules.allowlist)
         self._folders = docker_folders(rules.root)
@@ -115,6 +122,11 @@ class Puller:
             tell("Warning", "InspectFailed", error.message)
             tell("Warning", "Failed", f"Error: {error.reason}")
             raise
+        place = (pod.metadata.uid, image)
+        async with self._turns.setdefault(place, asyncio.Lock()):
+            return await self._ensure(pod, container, image, tell)
+
+    async def _ensure(self, pod: core_v1.Pod, container: core_v1.Container, image: str, tell: Tell) -> str:
         policy = policy_of(container)
         logins: Sequence[Login] | None = None
         if policy != "Always":
@@ -133,9 +145,18 @@ class Puller:
                 tell("Warning", NEVER, message)
                 tell("Warning", "Failed", f"Error: {NEVER}")
                 raise ImageError(NEVER, message)
-        return await self._pull(
-            container, image, await self._logins(pod, image, tell) if logins is None else logins, tell
-        )
+        held = self._back_offs.waiting(pod.metadata.uid, image)
+        if held is not None:
+            message = f'Back-off pulling image "{container.image}": {ERR_PULL}: {held.why}'
+            raise ImageError(BACK_OFF, message, wait=held.seconds)
+        logins = await self._logins(pod, image, tell) if logins is None else logins
+        try:
+            return await self._pull(container, image, logins, tell)
+        except RuntimeRefused as refused:
+            tell("Warning", "Failed", f'Failed to pull image "{container.image}": {refused.rpc}')
+            tell("Warning", "Failed", f"Error: {ERR_PULL}")
+            wait = self._back_offs.failed(pod.metadata.uid, image, refused.rpc)
+            raise ImageError(ERR_PULL, refused.rpc, wait=wait) from None
 
     async def _lent(self, pod: core_v1.Pod, image: str, ref: str, tell: Tell) -> Sequence[Login] | None:
         """None where the Pod may have an image that is here; else the logins with which the registry must be asked."""
@@ -147,14 +168,10 @@ class Puller:
         return logins if needs else None
 
     async def _pull(self, container: core_v1.Container, image: str, logins: Sequence[Login], tell: Tell) -> str:
+        """Raises RuntimeRefused."""
         tell("Normal", "Pulling", f'Pulling image "{container.image}"')
         asked = self._clock.monotonic()
-        try:
-            ref, took = await self._any(image, logins)
-        except RuntimeRefused as refused:
-            tell("Warning", "Failed", f'Failed to pull image "{container.image}": {refused.rpc}')
-            tell("Warning", "Failed", f"Error: {ERR_PULL}")
-            raise ImageError(ERR_PULL, refused.rpc) from None
+        ref, took = await self._any(image, logins)
         there = await self._runtime.image(ref)
         size = there.size if there is not None else 0
         waited = self._clock.monotonic() - asked

@@ -31,7 +31,7 @@ class ImageVolumes:
         try:
             return await self._puller.ensure(pod, asked, lambda *event: self._tell(pod, *event))
         except ImageError as error:
-            raise ImageError(error.reason, error.message, source.reference) from None
+            raise ImageError(error.reason, error.message, source.reference, error.wait) from None
 
     async def view(self, image: str, key: str) -> HostMount:
         """Of an image that is here. Raises OSError."""

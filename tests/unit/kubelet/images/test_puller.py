@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 from tests.unit.kubelet.fakes import FakeSources, at_once
 from tests.unit.kubelet.pods import container, pod
 
@@ -40,6 +41,11 @@ class Images:
             raise RuntimeRefused("NOT_FOUND", self.refuses)
         self.there[name] = Image(f"sha256:{name}", (name,), (), 1000)
         return f"sha256:{name}"
+
+
+def another() -> core_v1.Pod:
+    """Not the Pod of the others."""
+    return replace(pod(), metadata=replace(pod().metadata, uid="another"))
 
 
 def ensure(
@@ -115,7 +121,7 @@ def test_who_joins_a_pull_has_waited_no_shorter_than_pulled() -> None:
 
         async def late() -> None:
             await clock.sleep(0.4)
-            await puller.ensure(pod(), container(image="web"), lambda *said: told.append(said[2]))
+            await puller.ensure(another(), container(image="web"), lambda *said: told.append(said[2]))
 
         await asyncio.gather(puller.ensure(pod(), container(image="web"), lambda *_: None), late())
         return told
@@ -292,3 +298,47 @@ def test_names_lose_their_tag_and_digest() -> None:
         "h:5000/a/web",
         "h:5000/a/web",
     ]
+
+
+def test_containers_of_a_pod_share_the_back_off_of_an_image_and_other_pods_do_not() -> None:
+    images = Images(refuses="no such image")
+    told: list[str] = []
+
+    async def main(root: Path) -> list[tuple[str, float | None]]:
+        clock = SimulatedClock(asyncio.get_running_loop())
+        puller = Puller(images, FakeSources(), clock, PullRules(root), at_once)
+
+        async def attempt(of: core_v1.Pod, name: str) -> tuple[str, float | None]:
+            with pytest.raises(ImageError) as caught:
+                await puller.ensure(of, container(name, image="web:1"), lambda *e: told.append(f"{name}: {e[2]}"))
+            return caught.value.reason, caught.value.wait
+
+        found = list(await asyncio.gather(attempt(pod(), "a"), attempt(pod(), "b")))
+        found.append(await attempt(another(), "c"))
+        await clock.sleep(9)  # with c's pull ten seconds after a's
+        found += [await attempt(pod(), "b"), await attempt(pod(), "a")]
+        await clock.sleep(601)
+        found.append(await attempt(pod(), "a"))
+        return found
+
+    with tempfile.TemporaryDirectory() as root:
+        found = run_simulated(main(Path(root)))
+    pulled, held = "ErrImagePull", "ImagePullBackOff"
+    assert found == [(pulled, 10.0), (held, 10.0), (pulled, 10.0), (pulled, 20.0), (held, 20.0), (pulled, 10.0)]
+    assert len(images.pulled) == 4
+    assert not any(text.startswith("b: Failed") for text in told[:3])
+
+
+def test_a_held_up_pull_says_why_the_last_one_failed() -> None:
+    async def main(root: Path) -> str:
+        clock = SimulatedClock(asyncio.get_running_loop())
+        puller = Puller(Images(refuses="no such image"), FakeSources(), clock, PullRules(root), at_once)
+        for _ in range(2):
+            with pytest.raises(ImageError) as caught:
+                await puller.ensure(pod(), container(image="web"), lambda *_: None)
+        return caught.value.message
+
+    with tempfile.TemporaryDirectory() as root:
+        said = run_simulated(main(Path(root)))
+    assert said.startswith('Back-off pulling image "web": ErrImagePull: ')
+    assert said.endswith("no such image")
