@@ -6,7 +6,7 @@ Starts are bounded so that a node which comes back does not start a hundred Pods
 import asyncio
 import logging
 import shutil
-from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
@@ -225,7 +225,8 @@ class Executor:
             self.tell(worker, action.container, kind, reason, message)
 
         try:
-            worker.images[action.key] = await worker.unless_ending(self._all_images(pod, container, tell))
+            worker.images[action.key], volumes = await worker.unless_ending(self._all_images(pod, container, tell))
+            worker.volume_images |= volumes
         except ImageError as error:
             raise _no_image(error) from None
         except (ApiError, OSError) as error:
@@ -233,11 +234,12 @@ class Executor:
                 raise
             raise ActionFailed(ERR_PULL, str(error), first=_PULL_FIRST, most=_PULL_MOST) from None
 
-    async def _all_images(self, pod: core_v1.Pod, container: core_v1.Container, tell: Tell) -> str:
-        """A container's own image, whose id it is; and those that are volumes of it."""
+    async def _all_images(
+        self, pod: core_v1.Pod, container: core_v1.Container, tell: Tell
+    ) -> tuple[str, Mapping[str, str]]:
+        """The id of a container's own image, and those of its volumes."""
         image = await self._tools.puller.ensure(pod, container, tell)
-        await self._tools.volumes.pull(pod, container)
-        return image
+        return image, await self._tools.volumes.pull(pod, container)
 
     async def _create(self, worker: PodWorker, action: act.Action) -> None:
         action = cast(act.CreateContainer, action)

@@ -103,12 +103,17 @@ class Volumes:
             known.failing_since = None
         return known.mounted
 
-    async def pull(self, pod: core_v1.Pod, container: core_v1.Container) -> None:
-        """Makes images present that a container mounts. Raises ImageError, RuntimeUnavailable."""
+    async def pull(self, pod: core_v1.Pod, container: core_v1.Container) -> Mapping[str, str]:
+        """Makes images present that a container mounts: their ids by volume. Raises ImageError, RuntimeUnavailable."""
         known = self._known.setdefault(pod.metadata.uid, _PodVolumes())
+        found = {}
         for volume in _used(pod, container):
             if volume.image is not None and self.images is not None:
-                known.images[volume.name] = await self.images.pull(pod, volume.image)
+                image = await self.images.pull(pod, volume.image)
+                if volume.name not in known.mounted:  # what is mounted stays, whatever the name means by now
+                    known.images[volume.name] = image
+                found[volume.name] = known.images.get(volume.name, image)
+        return found
 
     async def of(self, pod: core_v1.Pod, container: core_v1.Container) -> Mapping[str, Mounted]:
         """What to mount, with late volumes of that container; after a restart of the kubelet it is found by setting up

@@ -91,6 +91,8 @@ class PodWorker:
         """By container name, what the kernel says of those that were resized."""
         self.images: dict[str, str] = {}
         """Image id by the key of the pull that brought it."""
+        self.volume_images: dict[str, str] = {}
+        """Image id by the volume that shows it."""
         self.health: dict[str, Health] = {}
         self.observed = Observed(now=clock.now())
         self.ending = asyncio.Event()
@@ -519,6 +521,7 @@ class PodWorker:
             ended=self._ended,
             conditions=self.conditions,
             resources=resources,
+            volume_images=self.volume_images,
         )
 
     def status(self) -> core_v1.PodStatus | None:

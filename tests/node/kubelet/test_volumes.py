@@ -329,6 +329,11 @@ async def test_an_image_is_a_volume_that_nobody_writes_to(one: NodeUnderTest) ->
     )
     assert said.splitlines() == ["/bin-only/sh", "/i/bin/sh", "1", "touch: /i/new: Read-only file system"]
     await told(one, "web", "Pulled", f'Container image "{reference}" already present on machine')
+    image = await one.runtime.image(reference)
+    assert image is not None
+    mounts = (await one.until("web", running)).status.containerStatuses[0].volumeMounts
+    expected = core_v1.VolumeStatus(image=core_v1.ImageVolumeStatus(imageRef=image.id))
+    assert [(m.name, m.volumeStatus) for m in mounts] == [("i", expected)] * 2
     assert f"{pod.metadata.uid}-i" in one.containerd.ctr("snapshots", "ls")
     await finished(one, "web")
     assert f"{pod.metadata.uid}-i" not in one.containerd.ctr("snapshots", "ls")

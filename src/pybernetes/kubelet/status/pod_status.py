@@ -53,6 +53,8 @@ class Surroundings(Struct, frozen=True):
     """By type, what other parts of the kubelet say; None takes a condition away."""
     resources: Mapping[str, core_v1.ResourceRequirements] = {}
     """By container name, what they have; the spec's where it is not said."""
+    volume_images: Mapping[str, str] = {}
+    """By volume, the id of the image that it shows, of those that this process has pulled."""
     most: int = 4096
     """Bytes of one termination message."""
 
@@ -171,7 +173,7 @@ def _container(
         started=running and said.started,
         resources=around.resources.get(spec.name, spec.resources),  # `{}` where nothing is asked for, as upstream
         allocatedResources=spec.resources.requests,
-        volumeMounts=_mounts(spec),
+        volumeMounts=_mounts(spec, _images_shown(pod, around, old if old.containerID.endswith(run.id) else None)),
         user=_user(run),
         stopSignal=run.stop_signal or None,
     )
@@ -198,13 +200,29 @@ def _user(run: Container) -> core_v1.ContainerUser | None:
     return core_v1.ContainerUser(linux=linux)
 
 
-def _mounts(spec: core_v1.Container) -> tuple[core_v1.VolumeMountStatus, ...]:
+def _images_shown(
+    pod: core_v1.Pod, around: Surroundings, old: core_v1.ContainerStatus | None
+) -> Mapping[str, core_v1.VolumeStatus | None]:
+    """Of volumes that are images, which (KEP-5365): as an earlier kubelet reported where this one has not pulled it."""
+    told = {m.name: m.volumeStatus for m in old.volumeMounts} if old is not None else {}
+    shown = {v.name: told.get(v.name) for v in pod.spec.volumes if v.image is not None}
+    for name in shown.keys() & around.volume_images.keys():
+        image = core_v1.ImageVolumeStatus(imageRef=around.volume_images[name])
+        shown[name] = core_v1.VolumeStatus(image=image)
+    return shown
+
+
+def _mounts(
+    spec: core_v1.Container,
+    images: Mapping[str, core_v1.VolumeStatus | None] = {},  # never written to
+) -> tuple[core_v1.VolumeMountStatus, ...]:
     return tuple(
         core_v1.VolumeMountStatus(
             name=m.name,
             mountPath=m.mountPath,
             readOnly=m.readOnly,
             recursiveReadOnly="Disabled" if m.readOnly else None,
+            volumeStatus=images.get(m.name),
         )
         for m in spec.volumeMounts
     )

@@ -393,3 +393,20 @@ def test_a_run_that_is_stopped_for_another_spec_has_not_ended_for_good() -> None
     assert found.containerStatuses[0].state.waiting is not None
     assert found.containerStatuses[0].lastState.terminated is not None
     assert found.phase == "Running"
+
+
+def test_a_mounted_image_is_told_also_by_a_kubelet_that_did_not_pull_it() -> None:
+    mounts = (core_v1.VolumeMount(name="files", mountPath="/f"), core_v1.VolumeMount(name="data", mountPath="/d"))
+    files = core_v1.Volume(name="files", image=core_v1.ImageVolumeSource(reference="web:1"))
+    wanted = pod(container(volumeMounts=mounts), volumes=(files, core_v1.Volume(name="data")))
+    seen = Observed(now=NOW, started=NOW - 60, sandboxes=(sandbox(),), containers=(run(),))
+    first = pod_status(wanted, seen, replace(AROUND, volume_images={"files": "sha256:1"}))
+    told = [m.volumeStatus for m in first.containerStatuses[0].volumeMounts]
+    assert told == [core_v1.VolumeStatus(image=core_v1.ImageVolumeStatus(imageRef="sha256:1")), None]
+    later = pod_status(replace(wanted, status=first), seen, AROUND)
+    assert later == first
+    other = replace(seen, containers=(run(attempt=1),))
+    assert (
+        pod_status(replace(wanted, status=first), other, AROUND).containerStatuses[0].volumeMounts[0].volumeStatus
+        is None
+    )
