@@ -14,7 +14,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from pybernetes.api.types import core_v1
-from pybernetes.kubelet.pod_machine import is_sidecar, restarts_for
+from pybernetes.kubelet.restarts import is_sidecar, restarts_for
 from pybernetes.rules.requests import CPU, MEMORY
 
 log = logging.getLogger(__name__)

@@ -5,7 +5,6 @@ and what it would touch is left alone. Performing what decide() says, in any ord
 comes to rest: Running and nothing to do, or finished and cleaned (the laws in tests/unit/kubelet/test_pod_machine.py).
 """
 
-import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TypeAlias
 
@@ -30,19 +29,22 @@ from pybernetes.kubelet.pod_actions import (
     TearDown,
     WakeAt,
 )
+from pybernetes.kubelet.restarts import (
+    CONTAINER_HASH,
+    RESTART_ALL,
+    changed,
+    container_hash,
+    is_sidecar,
+    may_restart,
+    next_delay,
+    policy_of,
+    restart_time,
+    rule_for,
+)
 
-CONTAINER_HASH = "io.kubernetes.container.hash"
-RESTART_ALL = "RestartAllContainers"
-FIRST_DELAY = 10.0
-"""Seconds before the second restart of a container; the first one is at once, each later one waits twice as long."""
-HEALTHY_RUN = 600.0
-"""A run of so many seconds makes the next restart immediate again."""
 KEPT_RUNS = 2
 """Runs of one container that stay in the runtime: the current one and its predecessor (`kubectl logs --previous`)."""
 DEFAULT_GRACE = 30.0
-_SKEW = 1.0
-"""Seconds by which the runtime's clock may be ahead of ours."""
-
 Actions: TypeAlias = Sequence[Action]
 Seen: TypeAlias = Mapping[str, Sequence[Container]]
 
@@ -74,28 +76,6 @@ def _paced(wanted: Iterable[Action], observed: Observed) -> Actions:
 
 
 # -- what a Pod is ------------------------------------------------------------------------------------------------
-
-
-def container_hash(container: core_v1.Container) -> str:
-    """Identity of what a running container was made from: name, image, and resources that change by a restart alone."""
-    made = _digest(f"{container.name}\0{container.image}")
-    asked = container.resources
-    fixed = [(n, asked.requests.get(n), asked.limits.get(n)) for n in ("cpu", "memory") if restarts_for(container, n)]
-    return f"{made}-{_digest(repr(fixed))}" if fixed else made
-
-
-def _digest(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()[:8]
-
-
-def restarts_for(container: core_v1.Container, resource: str) -> bool:
-    """Whether a change of the resource restarts the container (resizePolicy RestartContainer)."""
-    return any(p.resourceName == resource and p.restartPolicy == "RestartContainer" for p in container.resizePolicy)
-
-
-def is_sidecar(container: core_v1.Container) -> bool:
-    """An init container that goes on running (KEP-753)."""
-    return container.restartPolicy == "Always"
 
 
 def by_name(observed: Observed) -> Seen:
@@ -172,29 +152,6 @@ def _alive(container: Container) -> bool:
     return container.state != State.EXITED
 
 
-def may_restart(pod: core_v1.Pod, container: core_v1.Container, ended: Container) -> bool:
-    """Whether an ended run may have a successor: rules outrank the container's policy, and that the Pod's."""
-    if is_sidecar(container) or changed(container, ended) or rule_for(container, ended.exit_code) is not None:
-        return True
-    policy = _policy(pod, container)
-    if any(c.name == container.name for c in pod.spec.initContainers):
-        return ended.exit_code != 0 and policy != "Never"
-    return policy == "Always" or (policy == "OnFailure" and ended.exit_code != 0)
-
-
-def _policy(pod: core_v1.Pod, container: core_v1.Container) -> str:
-    return container.restartPolicy or pod.spec.restartPolicy or "Always"
-
-
-def rule_for(container: core_v1.Container, exit_code: int) -> core_v1.ContainerRestartRule | None:
-    """The first of restartPolicyRules that names the exit code (KEP-5307)."""
-    for rule in container.restartPolicyRules:
-        codes = rule.exitCodes
-        if codes is not None and (exit_code in codes.values) == (codes.operator == "In"):
-            return rule
-    return None
-
-
 def restarting_all(pod: core_v1.Pod, observed: Observed) -> tuple[Container, ...]:
     """Ended runs because of which every container of the Pod starts anew in the same sandbox (KEP-5532)."""
     sandbox = current_sandbox(observed)
@@ -208,26 +165,6 @@ def restarting_all(pod: core_v1.Pod, observed: Observed) -> tuple[Container, ...
         if rule is not None and rule.action == RESTART_ALL:
             found.append(run)
     return tuple(found)
-
-
-def changed(container: core_v1.Container, run: Container) -> bool:
-    """Whether its spec is another than the one that the run was made from."""
-    return run.annotations.get(CONTAINER_HASH, container_hash(container)) != container_hash(container)
-
-
-def restart_time(run: Container, now: float) -> float:
-    """When the successor of an ended run may start; at once where the clock was set back since it ended."""
-    return run.finished + _due_delay(run) if run.finished <= now + _SKEW else now
-
-
-def _due_delay(run: Container) -> float:
-    return 0.0 if run.started and run.finished - run.started > HEALTHY_RUN else run.restart_delay
-
-
-def next_delay(run: Container, longest: float) -> float:
-    """What to write down with the successor of `run`: what the one after it will wait."""
-    due = _due_delay(run)
-    return min(longest, 2 * due if due else FIRST_DELAY)
 
 
 # -- running -------------------------------------------------------------------------------------------------------
@@ -257,7 +194,7 @@ def _reset(pod: core_v1.Pod, observed: Observed, triggers: Sequence[Container]) 
     whatever comes between. Back-off of the container that asked holds here, too."""
     own = {c.name for c in (*pod.spec.initContainers, *pod.spec.containers)}
     runs = [run for run in observed.containers if run.name in own]
-    living = [run for run in runs if run.state in (State.RUNNING, State.UNKNOWN)]
+    living = [run for run in runs if run.lives]
     for run in living:
         yield from _stop(observed, run, 0.0)
     when = max(restart_time(run, observed.now) for run in triggers)
@@ -274,7 +211,7 @@ def _begin(pod: core_v1.Pod, observed: Observed) -> Iterator[Action]:
     seen = by_name(observed)
     if Prepare.name not in observed.done:
         yield Prepare()
-    left = [c for c in observed.containers if c.state in (State.RUNNING, State.UNKNOWN)]
+    left = [c for c in observed.containers if c.lives]
     for container in left:
         yield from _stop(observed, container, pod_grace(pod))
     if not left:
@@ -401,13 +338,13 @@ def _stop_unwanted(pod: core_v1.Pod, observed: Observed, sandbox: Sandbox) -> It
     wanted = {c.name: c for c in (*pod.spec.initContainers, *pod.spec.containers)}
     newest = {name: runs[0].id for name, runs in by_name(observed).items()}
     for run in observed.containers:
-        if run.state not in (State.RUNNING, State.UNKNOWN):
+        if not run.lives:
             continue
         spec, said = wanted.get(run.name), health(observed, run)
         if run.state == State.UNKNOWN or run.sandbox != sandbox.id or newest[run.name] != run.id:
             yield from _stop(observed, run, pod_grace(pod))
         elif said.unhealthy:
-            again = spec is not None and (is_sidecar(spec) or _policy(pod, spec) != "Never")
+            again = spec is not None and (is_sidecar(spec) or policy_of(pod, spec) != "Never")
             why = f"{said.unhealthy}, will be restarted" if again else said.unhealthy
             yield from _stop(observed, run, pod_grace(pod) if said.grace is None else said.grace, why)
         elif spec is not None and changed(spec, run):
@@ -453,7 +390,7 @@ def _stop(
 
 def _stop_all(observed: Observed, grace: float, pod: core_v1.Pod | None) -> Iterator[Action]:
     """All containers at once, each sidecar after the ones that may need it; then the sandboxes."""
-    living = [c for c in observed.containers if c.state in (State.RUNNING, State.UNKNOWN)]
+    living = [c for c in observed.containers if c.lives]
     for run in living:
         before = _needing(pod, run.name) if pod is not None and grace > 0 else ()
         after = tuple(c.name for c in living if c.name in before)
@@ -482,7 +419,7 @@ def _still(observed: Observed) -> bool:
     return (
         not starting(observed)
         and not observed.late
-        and not any(c.state in (State.RUNNING, State.UNKNOWN) for c in observed.containers)
+        and not any(c.lives for c in observed.containers)
         and all(StopSandbox(s.id).key in observed.done for s in observed.sandboxes)
     )
 

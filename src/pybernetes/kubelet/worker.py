@@ -31,6 +31,7 @@ from pybernetes.kubelet.cri.model import (
 from pybernetes.kubelet.exits import Exits, unsure
 from pybernetes.kubelet.images.puller import ERR_PULL
 from pybernetes.kubelet.pod_actions import Action, Failure, Health, Observed
+from pybernetes.kubelet.restarts import next_delay
 from pybernetes.kubelet.status.pod_status import BACK_OFF_NOTICE, DEADLINE, OURS, Surroundings, pod_status
 from pybernetes.kubelet.status.reporter import Reports
 
@@ -234,7 +235,7 @@ class PodWorker:
     async def all_ended(self, names: tuple[str, ...], seconds: float) -> None:
         """Until none of these containers runs any more, or so many seconds are over."""
         until = self.clock.monotonic() + seconds
-        while any(c.name in names and c.state in (State.RUNNING, State.UNKNOWN) for c in self.observed.containers):
+        while any(c.name in names and c.lives for c in self.observed.containers):
             left = until - self.clock.monotonic()
             if left <= 0:
                 return
@@ -329,7 +330,7 @@ class PodWorker:
         busy, done, failures = frozenset(self._busy), frozenset(self._done), dict(self._failures)
         sandboxes, containers = await self._in_runtime()
         for run in reversed(containers):  # of each name the newest last
-            self._coming_delays[run.name] = machine.next_delay(run, self.longest_delay)
+            self._coming_delays[run.name] = next_delay(run, self.longest_delay)
             if run.state == State.EXITED:
                 self._ended[run.name] = run
         return Observed(

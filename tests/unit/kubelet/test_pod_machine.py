@@ -14,6 +14,7 @@ from pybernetes.kubelet import pod_machine as machine
 from pybernetes.kubelet.cri.model import State
 from pybernetes.kubelet.pod_actions import Failure, Health, Observed, Verdict, WakeAt
 from pybernetes.kubelet.pod_machine import decide
+from pybernetes.kubelet.restarts import CONTAINER_HASH, RESTART_ALL, container_hash, is_sidecar, may_restart, next_delay
 
 
 def acts(wanted: core_v1.Pod | None, **seen: object) -> list[act.Action]:
@@ -154,9 +155,9 @@ def test_an_unhealthy_container_is_stopped_with_the_grace_of_its_probe() -> None
 
 
 def test_a_new_image_restarts_its_container_at_once() -> None:
-    old = machine.container_hash(container(image="busybox:0"))
-    ended = run(state=State.EXITED, annotations={machine.CONTAINER_HASH: old}, restart_delay=300.0, finished=999.0)
-    running = run(annotations={machine.CONTAINER_HASH: old})
+    old = container_hash(container(image="busybox:0"))
+    ended = run(state=State.EXITED, annotations={CONTAINER_HASH: old}, restart_delay=300.0, finished=999.0)
+    running = run(annotations={CONTAINER_HASH: old})
     stopped = acts(pod(), sandboxes=(sandbox(),), containers=(running,))
     assert [type(a) for a in stopped] == [act.StopContainer]
     wanted = pod(policy="Never")
@@ -442,7 +443,7 @@ class World:
                 assert not any(c.id == action.id and c.state == State.RUNNING for c in self.containers)
                 gone = next((c for c in self.containers if c.id == action.id), None)
                 if gone is not None:
-                    self.delays[gone.name] = machine.next_delay(gone, 300.0)
+                    self.delays[gone.name] = next_delay(gone, 300.0)
                 self.containers = [c for c in self.containers if c.id != action.id]
             case act.FinalDelete():
                 assert not any(c.state == State.RUNNING for c in self.containers)
@@ -501,7 +502,7 @@ def restarting(draw: st.DrawFn, name: str, policies: list[str | None], operators
     rules: tuple[core_v1.ContainerRestartRule, ...] = ()
     if policy is not None and draw(st.booleans()):
         codes = core_v1.ContainerRestartRuleOnExitCodes(operator=draw(st.sampled_from(operators)), values=(42,))
-        action = draw(st.sampled_from(["Restart", machine.RESTART_ALL]))
+        action = draw(st.sampled_from(["Restart", RESTART_ALL]))
         rules = (core_v1.ContainerRestartRule(action=action, exitCodes=codes),)
     return container(name, restartPolicy=policy, restartPolicyRules=rules)
 
@@ -521,7 +522,7 @@ def pods(draw: st.DrawFn) -> core_v1.Pod:
 
 def world(wanted: core_v1.Pod, seed: int) -> World:
     made = World(random.Random(seed), wanted)
-    made.exit_codes = {c.name: 0 for c in wanted.spec.initContainers if not machine.is_sidecar(c)}
+    made.exit_codes = {c.name: 0 for c in wanted.spec.initContainers if not is_sidecar(c)}
     return made
 
 
@@ -554,8 +555,8 @@ def test_a_pod_comes_to_rest_whatever_happened(wanted: core_v1.Pod, seed: int, s
     else:
         newest = {name: runs[0] for name, runs in machine.by_name(observed).items()}
         for main in wanted.spec.containers:
-            assert main.name in running or not machine.may_restart(wanted, main, newest[main.name])
-        assert {c.name for c in wanted.spec.initContainers if machine.is_sidecar(c)} <= running
+            assert main.name in running or not may_restart(wanted, main, newest[main.name])
+        assert {c.name for c in wanted.spec.initContainers if is_sidecar(c)} <= running
         assert sum(s.ready for s in made.sandboxes) == 1
     assert decide(wanted, observed) == ()
 
@@ -589,16 +590,16 @@ def resized(name: str, policy: str, memory: str) -> core_v1.Container:
 
 
 def test_other_resources_are_applied_in_place_unless_the_container_must_restart_for_them() -> None:
-    made = machine.container_hash(resized("c", "NotRequired", "1Mi"))
-    running = run(annotations={machine.CONTAINER_HASH: made})
+    made = container_hash(resized("c", "NotRequired", "1Mi"))
+    running = run(annotations={CONTAINER_HASH: made})
     observed = Observed(now=100.0, sandboxes=(sandbox(),), containers=(running,), in_place=frozenset({"c", ""}))
     assert machine.decide(pod(resized("c", "NotRequired", "2Mi")), observed) == (act.ResizePod(),)
 
 
 def test_a_container_that_must_restart_for_its_memory_does_so_at_once_whatever_the_policy() -> None:
-    made = machine.container_hash(resized("c", "RestartContainer", "1Mi"))
+    made = container_hash(resized("c", "RestartContainer", "1Mi"))
     wanted = pod(resized("c", "RestartContainer", "2Mi"), policy="OnFailure")
-    running = run(annotations={machine.CONTAINER_HASH: made})
+    running = run(annotations={CONTAINER_HASH: made})
     observed = Observed(now=100.0, sandboxes=(sandbox(),), containers=(running,))
     (stop,) = machine.decide(wanted, observed)
     assert isinstance(stop, act.StopContainer)

@@ -108,6 +108,11 @@ class Container(Struct, frozen=True):
     stop_signal: str = ""
     """As the runtime says it, `SIGTERM`; empty where it says none."""
 
+    @property
+    def lives(self) -> bool:
+        """It runs, or the runtime cannot tell: to be stopped before anything takes its place."""
+        return self.state in (State.RUNNING, State.UNKNOWN)
+
 
 class Image(Struct, frozen=True):
     """One image in the runtime's store. `size` in bytes."""

@@ -8,8 +8,9 @@ from msgspec import Struct
 from pybernetes.api.types import core_v1
 from pybernetes.kubelet.cri import model as m
 from pybernetes.kubelet.environment import ConfigError, expand
-from pybernetes.kubelet.pod_machine import CONTAINER_HASH, container_hash, pod_grace
+from pybernetes.kubelet.pod_machine import pod_grace
 from pybernetes.kubelet.resources import container_resources, cpu_rules
+from pybernetes.kubelet.restarts import CONTAINER_HASH, container_hash
 from pybernetes.kubelet.settings import Settings
 from pybernetes.kubelet.specs.names import labels
 from pybernetes.kubelet.specs.security import security

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from msgspec.structs import replace
 
 from pybernetes.api.types import core_v1
-from pybernetes.kubelet import pod_machine as machine
+from pybernetes.kubelet.restarts import is_sidecar
 
 UNKNOWN = core_v1.ContainerStateTerminated(
     exitCode=137,
@@ -44,6 +44,6 @@ def _initialized(
     if not inits or any(_has_run(s) for s in mains):
         return True
     last = inits[-1]
-    if machine.is_sidecar(pod.spec.initContainers[-1]):
+    if is_sidecar(pod.spec.initContainers[-1]):
         return last.state.running is not None and bool(last.started)
     return last.state.terminated is not None and last.state.terminated.exitCode == 0

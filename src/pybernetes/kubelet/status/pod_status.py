@@ -16,6 +16,7 @@ from pybernetes.kubelet import pod_machine as machine
 from pybernetes.kubelet.cri.model import Container, State
 from pybernetes.kubelet.images.puller import BACK_OFF, ERR_PULL
 from pybernetes.kubelet.pod_actions import Observed
+from pybernetes.kubelet.restarts import RESTART_ALL, changed, is_sidecar, may_restart, restart_time, rule_for
 from pybernetes.kubelet.status.at_end import at_end
 from pybernetes.rules.qos import qos_class
 
@@ -160,7 +161,7 @@ def _container(
         return replace(old, ready=False, started=False)
     is_init = any(c.name == spec.name for c in pod.spec.initContainers)
     done = is_init and state.terminated is not None and state.terminated.exitCode == 0
-    ready = done if is_init and not machine.is_sidecar(spec) else running and said.started and said.ready
+    ready = done if is_init and not is_sidecar(spec) else running and said.started and said.ready
     return core_v1.ContainerStatus(
         name=spec.name,
         state=state,
@@ -185,7 +186,7 @@ def _ended_for_good(pod: core_v1.Pod, spec: core_v1.Container, old: core_v1.Cont
     A run may follow all the same, of a container whose spec has changed.
     """
     ended = old.state.terminated
-    if ended is None or machine.rule_for(spec, ended.exitCode) is not None or _may_restart_all(pod):
+    if ended is None or rule_for(spec, ended.exitCode) is not None or _may_restart_all(pod):
         return False
     policy = spec.restartPolicy or pod.spec.restartPolicy or "Always"
     return policy == "Never" or (policy == "OnFailure" and ended.exitCode == 0)
@@ -300,17 +301,17 @@ def _will_restart(
         if failure is not None:
             return _failed(spec, failure, observed.now)
     failure = observed.failures.get(act.StartContainer(run.name, run.id).key)
-    if failure is not None and machine.may_restart(pod, spec, run) and observed.now < failure.since + BACK_OFF_NOTICE:
+    if failure is not None and may_restart(pod, spec, run) and observed.now < failure.since + BACK_OFF_NOTICE:
         return _failed(spec, failure, observed.now)
-    until = machine.restart_time(run, observed.now)
-    if machine.may_restart(pod, spec, run) and until > observed.now and until > run.finished:
+    until = restart_time(run, observed.now)
+    if may_restart(pod, spec, run) and until > observed.now and until > run.finished:
         seconds = round(until - run.finished)
         shown = f"{seconds // 60}m{seconds % 60}s" if seconds >= 60 else f"{seconds}s"
         meta = pod.metadata
         where = f"pod={meta.name}_{meta.namespace}({meta.uid})"
         message = f"back-off {shown} restarting failed container={spec.name} {where}"
         return core_v1.ContainerStateWaiting(reason="CrashLoopBackOff", message=message)
-    if failure is not None and machine.may_restart(pod, spec, run):
+    if failure is not None and may_restart(pod, spec, run):
         return _failed(spec, failure, observed.now)
     return None
 
@@ -321,7 +322,7 @@ def _changing(
     """Of a run that was stopped because its spec has changed: not an end in the sense of the policy."""
     if machine.terminating(pod, observed) or pod.status.phase in ("Succeeded", "Failed"):
         return None
-    return core_v1.ContainerStateWaiting(reason="ContainerCreating") if machine.changed(spec, run) else None
+    return core_v1.ContainerStateWaiting(reason="ContainerCreating") if changed(spec, run) else None
 
 
 def _terminated(run: Container, around: Surroundings) -> core_v1.ContainerStateTerminated:
@@ -369,7 +370,7 @@ def _incomplete(pod: core_v1.Pod, seen: Mapping[str, Sequence[Container]], obser
     left = []
     for container in pod.spec.initContainers:
         run = next(iter(seen.get(container.name, ())), None)
-        if machine.is_sidecar(container):
+        if is_sidecar(container):
             done = began or (run is not None and run.state == State.RUNNING and machine.health(observed, run).started)
         else:
             done = run is not None and run.state == State.EXITED and run.exit_code == 0
@@ -400,7 +401,7 @@ def _phase(
     if verdict is not None:
         return "Running" if living else "Failed", verdict.reason, verdict.message
     if machine.finished(pod, observed) and not living:
-        regular = (s for s, c in zip(inits, pod.spec.initContainers, strict=True) if not machine.is_sidecar(c))
+        regular = (s for s, c in zip(inits, pod.spec.initContainers, strict=True) if not is_sidecar(c))
         failed = any(s.state.terminated and s.state.terminated.exitCode for s in (*mains, *regular))
         return "Failed" if failed else "Succeeded", "", ""
     if pod.metadata.deletionTimestamp is not None and not living:
@@ -446,7 +447,7 @@ def _conditions(
 
 def _may_restart_all(pod: core_v1.Pod) -> bool:
     every = (*pod.spec.initContainers, *pod.spec.containers)
-    return any(r.action == machine.RESTART_ALL for c in every for r in c.restartPolicyRules)
+    return any(r.action == RESTART_ALL for c in every for r in c.restartPolicyRules)
 
 
 def _restarting_all_condition(
@@ -489,7 +490,7 @@ def _ready_condition(pod: core_v1.Pod, status: core_v1.PodStatus, *, gates: bool
     if status.phase == "Failed":
         return _condition(kind, False, "PodFailed")
     ready = {s.name for s in (*status.initContainerStatuses, *status.containerStatuses) if s.ready}
-    counted = (*(c for c in pod.spec.initContainers if machine.is_sidecar(c)), *pod.spec.containers)
+    counted = (*(c for c in pod.spec.initContainers if is_sidecar(c)), *pod.spec.containers)
     unready = [c.name for c in counted if c.name not in ready]
     if unready:
         return _condition(kind, False, "ContainersNotReady", f"containers with unready status: [{' '.join(unready)}]")

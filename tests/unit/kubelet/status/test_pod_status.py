@@ -8,7 +8,7 @@ from pybernetes.api.types import core_v1
 from pybernetes.kubelet.cri.model import State, User
 from pybernetes.kubelet.images.puller import ERR_PULL
 from pybernetes.kubelet.pod_actions import Failure, Health, Observed, Verdict
-from pybernetes.kubelet.pod_machine import CONTAINER_HASH
+from pybernetes.kubelet.restarts import CONTAINER_HASH
 from pybernetes.kubelet.status.pod_status import Surroundings, pod_status
 
 AROUND = Surroundings(host_ips=("192.0.2.1",))
