@@ -126,6 +126,13 @@ class EventRecorder:
             with Guard(f"event {made.reason} of {made.involvedObject.kind} {made.involvedObject.name}"):
                 await self._send(self._combined(made))
 
+    async def log(self) -> None:
+        """In the place of run(), of a component that has no API server: events stand in its log alone."""
+        while True:
+            made = await self._queue.get()
+            ref = made.involvedObject
+            log.info("event %s/%s %s %s: %s", ref.kind, ref.name, made.type, made.reason, made.message)
+
     def _moment(self, now: float) -> int:
         """Nanoseconds, never the same twice: they make the names of Events."""
         self._last = max(int(now * 1e9), self._last + 1)

@@ -163,6 +163,8 @@ class Executor:
             raise self._no_sandbox(worker, str(error)) from None
         for warned in dns.warnings:
             self.tell(worker, "", "Warning", warned.reason, warned.message)
+            if warned.of_node:
+                self._tools.events.event(self._settings.node_reference, "Warning", warned.reason, warned.of_node)
         return spec
 
     def _no_sandbox(self, worker: PodWorker, why: str) -> ActionFailed:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from pybernetes.kubelet.configuration import Configuration
+from pybernetes.kubelet.specs.dns import resolv_conf_warnings
 
 log = logging.getLogger(__name__)
 
@@ -31,7 +32,7 @@ def problems_of(config: Configuration, proc: Path = _PROC, cgroup: Path = _CGROU
             "running with swap on is not supported, please disable swap or set --fail-swap-on flag to false. "
             f"/proc/swaps contained: {', '.join(line.split()[0] for line in swaps)}"
         )
-    if config.fail_cgroup_v1 and not (cgroup / "cgroup.controllers").exists():
+    if config.fail_cgroup_v1 and _is_cgroup_v1(cgroup):
         found.append(
             "kubelet is configured to not run on a host using cgroup v1. cgroup v1 support is in maintenance mode"
         )
@@ -41,6 +42,14 @@ def problems_of(config: Configuration, proc: Path = _PROC, cgroup: Path = _CGROU
             if actual != str(wanted):
                 found.append(f"invalid kernel flag: {name}, expected value: {wanted}, actual value: {actual or 'none'}")
     return found
+
+
+def warnings_of(config: Configuration, cgroup: Path = _CGROUP) -> list[tuple[str, str]]:
+    """Reasons and messages of the events that tell what is not well with this machine, although a node runs. Blocking."""
+    found = []
+    if _is_cgroup_v1(cgroup):
+        found.append(("CgroupV1", "cgroup v1 support is in maintenance mode, please migrate to cgroup v2"))
+    return found + [("CheckLimitsForResolvConf", text) for text in resolv_conf_warnings(config)]
 
 
 def apply(config: Configuration, proc: Path = _PROC) -> None:
@@ -55,6 +64,10 @@ def apply(config: Configuration, proc: Path = _PROC) -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (max(wanted, 1), hard))
     except (OSError, ValueError) as error:
         log.warning("cannot set maxOpenFiles value=%d before=%d error=%s", wanted, soft, error)
+
+
+def _is_cgroup_v1(cgroup: Path) -> bool:
+    return not (cgroup / "cgroup.controllers").exists()
 
 
 def _read(file: Path) -> str:

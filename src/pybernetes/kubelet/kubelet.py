@@ -54,6 +54,7 @@ from pybernetes.kubelet.shutdown import NodeShutdown
 from pybernetes.kubelet.sources import ApiSources
 from pybernetes.kubelet.specs.names import log_folder
 from pybernetes.kubelet.static_pods import StaticPods, name_of, reader_of
+from pybernetes.kubelet.status.capacity import capacity
 from pybernetes.kubelet.status.labels import labels as node_labels
 from pybernetes.kubelet.status.lease import NodeLease
 from pybernetes.kubelet.status.machine import read_machine
@@ -204,7 +205,7 @@ class Kubelet:
         )
 
     def _make_shutdown(self) -> NodeShutdown:
-        about = core_v1.ObjectReference(kind="Node", name=self.settings.node_name, uid=self.settings.node_name)
+        about = self.settings.node_reference
         around = shutdown.Around(
             workers=self.table.living,
             evict=self.table.evict,
@@ -269,7 +270,9 @@ class Kubelet:
                 group.create_task(self._static.run(), name="kubelet.static-pods")
                 group.create_task(self._take_up(), name="kubelet.sources")
                 group.create_task(self._run_node(), name="kubelet.node")
-                if not self.settings.standalone:
+                if self.settings.standalone:
+                    group.create_task(self.recorder.log(), name="kubelet.events")
+                else:
                     group.create_task(self.informers.run(), name="kubelet.informers")
                     group.create_task(self.recorder.run(), name="kubelet.events")
                     group.create_task(self._run_lease(), name="kubelet.lease")
@@ -299,9 +302,7 @@ class Kubelet:
         await self._lease.run()
 
     async def _run_groups(self) -> None:
-        await self.node.registered.wait()
-        assert self.node.node is not None
-        await self._groups.run(self.settings.node_name, self.node.node.status.capacity)
+        await self._groups.run(self.settings.node_reference, capacity(self.node.machine(), self.settings.config))
 
     async def _take_up(self) -> None:
         """Takes up Pods once it is known which there are, so that no orphan is made of a Pod that is only late.

@@ -62,9 +62,8 @@ class NodeGroups:
         """Pods have come, gone, or want something else."""
         self._changed.set()
 
-    async def run(self, node: str, capacity: Mapping[str, str]) -> None:
-        """Until cancelled."""
-        about = core_v1.ObjectReference(kind="Node", name=node, uid=node)
+    async def run(self, about: core_v1.ObjectReference, capacity: Mapping[str, str]) -> None:
+        """Until cancelled. `about` is the node, which events tell of."""
         limits = wanted_limits(self._config, capacity)
         while True:
             with Guard("cgroups of the node"):
@@ -90,15 +89,23 @@ class NodeGroups:
             try:
                 await asyncio.to_thread(self._set, word, most)
             except OSError as error:
-                what = "Node Allocatable Limits" if word == "pods" else f"{word} Cgroup Limits on {self._group(word)!r}"
-                message = f"Failed to enforce {what}: {error}"
+                message = f"Failed to {self._what(word)}: {error}"
                 log.warning("%s", message)
                 self._events.event(about, "Warning", "FailedNodeAllocatableEnforcement", message)
                 left[word] = most
             else:
-                done = "across pods" if word == "pods" else f"on {word} cgroup {self._group(word)}"
-                self._events.event(about, "Normal", "NodeAllocatableEnforced", f"Updated Node Allocatable limit {done}")
+                done = "Node Allocatable limit across pods"
+                if word != "pods":
+                    done = f"limits on {word.removesuffix(_COMPRESSIBLE).replace('-', ' ')} cgroup {self._group(word)}"
+                self._events.event(about, "Normal", "NodeAllocatableEnforced", f"Updated {done}")
         return left
+
+    def _what(self, word: str) -> str:
+        """Upstream's words: a group is told as Go prints its path."""
+        if word == "pods":
+            path = " ".join(f'"{part}"' for part in self._cgroups.root.split("/") if part)
+            return f"update Node Allocatable Limits [{path}]"
+        return f'enforce {word.replace("-", " ").title()} Cgroup Limits on "{self._group(word)}"'
 
     def _set(self, word: str, most: Mapping[str, int]) -> None:
         if word == "pods":

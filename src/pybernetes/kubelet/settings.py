@@ -4,6 +4,7 @@ from pathlib import Path
 
 from msgspec import Struct
 
+from pybernetes.api.types import core_v1
 from pybernetes.kubelet.configuration import Configuration
 
 
@@ -23,6 +24,11 @@ class Settings(Struct, frozen=True):
     max_parallel_starts: int = 10
     external_cloud: bool = False
     """--cloud-provider=external: a cloud's controller finishes the Node and gives it its addresses."""
+
+    @property
+    def node_reference(self) -> core_v1.ObjectReference:
+        """What events about the node name; as upstream, its uid there is its name."""
+        return core_v1.ObjectReference(kind="Node", name=self.node_name, uid=self.node_name)
 
     @property
     def logs(self) -> Path:

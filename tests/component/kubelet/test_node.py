@@ -231,6 +231,7 @@ async def test_a_node_from_before_keeps_what_others_gave_it_and_tells_of_a_reboo
         assert node.status.capacity["example.com/dongle"] == "0"
         assert "hugepages-64Ki" not in node.status.capacity
         assert "KernelDeadlock" in [c.type for c in node.status.conditions]
+        assert {"NodeHasSufficientMemory", "NodeHasNoDiskPressure", "NodeHasSufficientPID"} <= set(await w.events())
         assert "Rebooted" in await w.events()
         # What clients add afterwards stays and can be used.
         grown = replace(node.status, capacity={**node.status.capacity, "example.com/dongle": "5"})
@@ -325,3 +326,31 @@ def test_a_node_that_waits_for_its_network_rests_and_is_ready_within_a_second(tm
             assert (await w.ready()).status == "True"
 
     waiting()
+
+
+def test_a_kubelet_tells_at_its_start_what_is_not_well(tmp_path: Path) -> None:
+    resolv_conf = tmp_path / "resolv.conf"
+    resolv_conf.write_text(f"search {' '.join(f'd{n}' for n in range(40))}")
+
+    @simulated
+    async def starting(api: ApiServer) -> None:
+        nodes = Client(direct(api.handler, ADMIN), clock=cast(SimulatedClock, api.clock)).of(core_v1.Node)
+        meta = meta_v1.ObjectMeta(name=NAME)
+        await nodes.create(core_v1.Node(metadata=meta, spec=core_v1.NodeSpec(unschedulable=True)))
+        async with running(api, Configuration(resolv_conf=str(resolv_conf))) as w:
+            await w.reporter.registered.wait()
+            await w.clock.sleep(1)
+            found = {e.reason: e for e in (await w.admin.of(core_v1.Event).list()).items}
+            assert found["CheckLimitsForResolvConf"].type == "Warning"
+            assert found["CheckLimitsForResolvConf"].involvedObject == core_v1.ObjectReference(
+                kind="Node", name=NAME, uid=NAME
+            )
+            assert "NodeNotSchedulable" in found
+            node = await w.node()
+            await w.admin.of(core_v1.Node).patch(node, replace(node, spec=core_v1.NodeSpec()))
+            w.reporter.wake()
+            w.reporter.pressures = lambda: {"DiskPressure"}
+            await w.clock.sleep(1)
+            assert "NodeSchedulable" in await w.events()
+
+    starting()

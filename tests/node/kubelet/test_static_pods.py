@@ -12,7 +12,9 @@ from tests.node.cri import until
 
 from pybernetes.api.objects import Key
 from pybernetes.api.types import core_v1
+from pybernetes.kubelet.cgroups import PodCgroups
 from pybernetes.kubelet.cri.model import State
+from pybernetes.kubelet.status.machine import read_machine
 from pybernetes.wire.http import Request, Response
 from pybernetes.wire.server import HttpServer
 
@@ -144,6 +146,7 @@ async def test_without_a_kubeconfig_static_pods_run_alone_from_files_and_from_a_
         "staticPodURL": f"http://127.0.0.1:{server.port}/pods?node=n1",
         "staticPodURLHeader": {"x-asked-by": ["kubelet"]},
         "httpCheckFrequency": "100ms",
+        "systemReserved": {"memory": "100Mi"},
     }
     async with serving(one):
         try:
@@ -154,6 +157,9 @@ async def test_without_a_kubeconfig_static_pods_run_alone_from_files_and_from_a_
                 return await names() == {"near-n1", "far-n1"}
 
             await until(both, "both Pods run")
+            assert "Node/n1 Normal NodeAllocatableEnforced: Updated Node Allocatable limit across pods" in one.log()
+            tree = PodCgroups(containerd.cgroup.path)
+            assert tree.memory_limit(tree.root) == read_machine(one.folder).memory - 100 * 2**20
             items.clear()
             file.unlink()
 

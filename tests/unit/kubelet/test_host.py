@@ -36,6 +36,16 @@ def test_cgroup_v1_is_refused_when_told_so(proc: Path, tmp_path: Path) -> None:
     assert host.problems_of(Configuration(fail_cgroup_v1=True), proc, tmp_path / "cgroup") == []
 
 
+def test_cgroup_v1_is_told_of_where_it_is_not_refused(tmp_path: Path) -> None:
+    config = Configuration(resolv_conf="")
+    text = "cgroup v1 support is in maintenance mode, please migrate to cgroup v2"
+    assert host.warnings_of(config, tmp_path) == [("CgroupV1", text)]
+    (tmp_path / "cgroup.controllers").write_text("cpu memory")
+    assert host.warnings_of(config, tmp_path) == []
+    gone = Configuration(resolv_conf=str(tmp_path / "none"))
+    assert [reason for reason, _ in host.warnings_of(gone, tmp_path)] == ["CheckLimitsForResolvConf"]
+
+
 def test_other_kernel_settings_are_refused_when_they_are_protected(proc: Path) -> None:
     config = Configuration(protect_kernel_defaults=True)
     assert host.problems_of(config, proc) == []

@@ -65,13 +65,17 @@ def test_what_cannot_be_limited_is_told_and_tried_again(monkeypatch: pytest.Monk
         tree: Any = Tree()
         pods: list[core_v1.Pod] = []
         groups = NodeGroups(tree, RESERVED, lambda: pods, tree, clock)
-        task = asyncio.create_task(groups.run("n1", CAPACITY))
+        task = asyncio.create_task(groups.run(core_v1.ObjectReference(kind="Node", name="n1"), CAPACITY))
         await clock.sleep(30)
         assert tree.limited == ["pods", "/system"]
-        assert tree.told[-1] == (
-            "FailedNodeAllocatableEnforcement",
-            "Failed to enforce kube-reserved-compressible Cgroup Limits on '/kube': cgroup '/kube' does not exist",
-        )
+        assert tree.told == [
+            ("NodeAllocatableEnforced", "Updated Node Allocatable limit across pods"),
+            ("NodeAllocatableEnforced", "Updated limits on system reserved cgroup /system"),
+            (
+                "FailedNodeAllocatableEnforcement",
+                "Failed to enforce Kube Reserved Compressible Cgroup Limits on \"/kube\": cgroup '/kube' does not exist",
+            ),
+        ]
         pods.append(pod())
         groups.wake()
         await clock.sleep(1)

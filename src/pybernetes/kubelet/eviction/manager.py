@@ -56,7 +56,7 @@ class EvictionManager:
         self.pressures: frozenset[str] = frozenset()
         self._around = around
         self._config = settings.config
-        self._about = core_v1.ObjectReference(kind="Node", name=settings.node_name, uid=settings.node_name)
+        self._about = settings.node_reference
         self._clock = clock
         self._state = signals.Pressure()
         self._images: str | None = None

@@ -13,7 +13,6 @@ from msgspec import Struct
 
 from pybernetes.aio.clock import Clock
 from pybernetes.api.quantity import BINARY, of_int
-from pybernetes.api.types import core_v1
 from pybernetes.client.events import EventRecorder
 from pybernetes.client.guard import Guard
 from pybernetes.kubelet.cri.model import Image, ImageRuntime, RuntimeRefused, RuntimeUnavailable, StorageRuntime
@@ -69,7 +68,7 @@ class ImageGarbage:
         self._runtime = runtime
         self._config = settings.config
         self._root = settings.root
-        self._about = core_v1.ObjectReference(kind="Node", name=settings.node_name, uid=settings.node_name)
+        self._about = settings.node_reference
         self._events = events
         self._clock = clock
         self._disk = disk
@@ -122,7 +121,7 @@ class ImageGarbage:
         if not disk.capacity:
             message = f"invalid capacity {disk.capacity} on image filesystem"
             self._events.event(self._about, "Warning", "InvalidDiskCapacity", message)
-            return
+            raise FreeDiskSpaceFailed(message)
         percent = 100 - disk.available * 100 // disk.capacity
         if percent < self._config.image_gc_high_threshold_percent:
             return

@@ -3,24 +3,28 @@
 See "DNS for Services and Pods". The limits are the resolver's: see resolv.conf(5).
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from pathlib import Path
 
 from msgspec import Struct
 
 from pybernetes.api.types import core_v1
+from pybernetes.kubelet.configuration import Configuration
 from pybernetes.kubelet.settings import Settings
 from pybernetes.kubelet.specs.names import full_name
 
 FORMING, MISSING = "DNSConfigForming", "MissingClusterDNS"
 _MOST_SERVERS, _MOST_SEARCHES = 3, 32
+_CLUSTER_SEARCHES = 3
 _MOST_CHARACTERS, _LONGEST_SEARCH = 2048, 253
 
 
 class Warned(Struct, frozen=True):
-    """An event of type Warning about the Pod."""
+    """An event of type Warning about the Pod, and one about its node where that has the fault."""
 
     reason: str
     message: str
+    of_node: str = ""
 
 
 class Dns(Struct, frozen=True):
@@ -68,10 +72,10 @@ def _by_policy(pod: core_v1.Pod, settings: Settings, resolv_conf: str) -> Dns:
             searches = (f"{pod.metadata.namespace}.svc.{zone}", f"svc.{zone}", zone) if zone else ()
             return Dns(tuple(config.cluster_dns), _once(searches, host.searches), ("ndots:5",))
         message = (
-            f'pod: "{full_name(pod)}". kubelet does not have ClusterDNS IP configured and cannot create Pod using'
-            ' "ClusterFirst" policy. Falling back to "Default" policy.'
+            'kubelet does not have ClusterDNS IP configured and cannot create Pod using "ClusterFirst" policy.'
+            ' Falling back to "Default" policy.'
         )
-        warnings = (Warned(MISSING, message),)
+        warnings = (Warned(MISSING, f'pod: "{full_name(pod)}". {message}', message),)
     if not config.resolv_conf:
         # Without a resolv.conf on the node Pods ask the machine itself, which is to say nobody.
         local = tuple("::1" if ":" in ip else "127.0.0.1" for ip in settings.node_ips) or ("127.0.0.1",)
@@ -120,6 +124,24 @@ def _within_limits(wanted: Dns) -> Dns:
             )
         )
     return Dns(servers, tuple(searches), wanted.options, tuple(warnings))
+
+
+def resolv_conf_warnings(config: Configuration, read: Callable[[Path], str] = Path.read_text) -> list[str]:
+    """What of the node's own resolv.conf no Pod can be given. Blocking."""
+    if not config.resolv_conf:
+        return []
+    file, most = config.resolv_conf, _MOST_SEARCHES - (_CLUSTER_SEARCHES if config.cluster_domain else 0)
+    try:
+        searches = parse_resolv_conf(read(Path(file))).searches
+    except OSError as error:
+        return [f"open {file}: {(error.strerror or str(error)).lower()}"]
+    found = []
+    if len(searches) > most:
+        found.append(f"Resolv.conf file '{file}' contains search line consisting of more than {most} domains!")
+    if len(" ".join(searches)) > _MOST_CHARACTERS:
+        length = f"search line which length is more than allowed {_MOST_CHARACTERS} chars!"
+        found.append(f"Resolv.conf file '{file}' contains {length}")
+    return found
 
 
 def _once(*lists: Iterable[str]) -> tuple[str, ...]:

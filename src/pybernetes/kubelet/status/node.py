@@ -16,6 +16,7 @@ from pybernetes.api.errors import AlreadyExists, ApiError, NotFound
 from pybernetes.api.types import core_v1, meta_v1
 from pybernetes.client.events import EventRecorder
 from pybernetes.client.rest import Client
+from pybernetes.kubelet import host
 from pybernetes.kubelet.cri.model import Handler, Image, Runtime, RuntimeRefused, RuntimeUnavailable
 from pybernetes.kubelet.settings import Settings
 from pybernetes.kubelet.status.capacity import DISK, HUGE, allocatable, capacity
@@ -100,7 +101,6 @@ class NodeReporter:
         self._config = settings.config
         self._clock = clock
         self._events = events
-        self._about = core_v1.ObjectReference(kind="Node", name=settings.node_name, uid=settings.node_name)
         self._machine: Machine | None = None
         self._images: tuple[core_v1.ContainerImage, ...] = ()
         self._listed = -_LIST_IMAGES
@@ -111,7 +111,7 @@ class NodeReporter:
         self._pause = _LOOK
         self._told = False
         """The API server knows the last status that was computed."""
-        self._schedulable: bool | None = None
+        self._schedulable = True
 
     def wake(self) -> None:
         """Something that the status shows has changed: report it now."""
@@ -121,7 +121,7 @@ class NodeReporter:
         self, taints: Sequence[core_v1.Taint], extra_labels: dict[str, str], changed: Callable[[], None]
     ) -> None:
         """Registers, then looks and reports until cancelled. `changed` is called when the runtime's health changes."""
-        self._tell("Normal", "Starting", "Starting kubelet.")
+        self._begin()
         await self._look(changed)
         wanted = self._wanted(taints, extra_labels)
         try:
@@ -141,6 +141,7 @@ class NodeReporter:
 
     async def watch(self, changed: Callable[[], None]) -> None:
         """Of a node without an API server: only looks."""
+        self._begin()
         try:
             while True:
                 self._woken.clear()
@@ -148,6 +149,11 @@ class NodeReporter:
                 await self._rest()
         finally:
             self._network.close()
+
+    def _begin(self) -> None:
+        self._tell("Normal", "Starting", "Starting kubelet.")
+        for reason, message in host.warnings_of(self._config):
+            self._tell("Warning", reason, message)
 
     async def _rest(self) -> None:
         """Until it is time to look again, the network's configuration changes, or somebody wakes it."""
@@ -172,7 +178,7 @@ class NodeReporter:
         return pause
 
     def _tell(self, kind: str, reason: str, message: str) -> None:
-        self._events.event(self._about, "Warning" if kind == "Warning" else "Normal", reason, message)
+        self._events.event(self._settings.node_reference, "Warning" if kind == "Warning" else "Normal", reason, message)
 
     # -- what there is -------------------------------------------------------------------------------------------------
 
@@ -299,12 +305,12 @@ class NodeReporter:
     async def _create(self, wanted: core_v1.Node) -> core_v1.Node:
         status, events = self.status(core_v1.NodeStatus())
         try:
-            created = await self._nodes.create(replace(wanted, status=status))
+            node = await self._nodes.create(replace(wanted, status=status))
+            log.info("registered node=%s", wanted.metadata.name)
         except AlreadyExists:
-            return await self._reconcile(wanted, await self._nodes.get(wanted.metadata.name))
-        log.info("registered node=%s", wanted.metadata.name)
-        self._tell_all(events)
-        return created
+            node = await self._reconcile(wanted, await self._nodes.get(wanted.metadata.name))
+        self._tell_all(events)  # also of a Node from before: each kubelet says once how it found its machine
+        return node
 
     async def _reconcile(self, wanted: core_v1.Node, there: core_v1.Node) -> core_v1.Node:
         """A Node from before: our default labels and annotations hold, and extended resources must be told anew."""
@@ -350,7 +356,7 @@ class NodeReporter:
         if before.status.nodeInfo.bootID not in ("", boot):
             self._tell("Warning", "Rebooted", f"Node {name} has been rebooted, boot id: {boot}")
         schedulable = not before.spec.unschedulable
-        if self._schedulable is not None and schedulable != self._schedulable:
+        if schedulable != self._schedulable:
             events = (*events, "NodeSchedulable" if schedulable else "NodeNotSchedulable")
         self._schedulable = schedulable
         self._tell_all(events)

@@ -20,6 +20,7 @@ class Store:
     def __init__(self, clock: SimulatedClock, config: Configuration) -> None:
         self.clock = clock
         self.other = 0
+        self.capacity = 100
         self.there: dict[str, Image] = {}
         self.used: set[str] = set()
         self.stuck: set[str] = set()
@@ -33,7 +34,7 @@ class Store:
     def disk(self, folder: Path) -> Disk:
         assert folder == Path("/images")
         used = self.other + 10 * len(self.there)
-        return Disk(capacity=100, available=100 - used, used=used, inodes=0, inodes_free=0)
+        return Disk(capacity=self.capacity, available=self.capacity - used, used=used, inodes=0, inodes_free=0)
 
     async def images(self) -> list[Image]:
         return list(self.there.values())
@@ -72,6 +73,18 @@ def test_above_the_high_threshold_the_longest_unused_go_down_to_the_low_one() ->
         store.other = 60
         await store.clock.sleep(300)
         assert set(store.there) == {"b", "d"}
+
+    with_images(story)
+
+
+def test_a_disk_without_a_capacity_is_told_and_as_a_failure_when_it_lasts() -> None:
+    async def story(store: Store) -> None:
+        store.capacity = 0
+        await store.clock.sleep(1)
+        invalid = "invalid capacity 0 on image filesystem"
+        assert store.told == [("InvalidDiskCapacity", invalid)]
+        await store.clock.sleep(300)
+        assert store.told[1:] == [("InvalidDiskCapacity", invalid), ("ImageGCFailed", invalid)]
 
     with_images(story)
 

@@ -1,5 +1,7 @@
 """resolv.conf of a Pod."""
 
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -8,7 +10,7 @@ from tests.unit.kubelet.pods import pod
 from pybernetes.api.types import core_v1
 from pybernetes.kubelet.configuration import Configuration
 from pybernetes.kubelet.settings import Settings
-from pybernetes.kubelet.specs.dns import FORMING, MISSING, dns, parse_resolv_conf
+from pybernetes.kubelet.specs.dns import FORMING, MISSING, dns, parse_resolv_conf, resolv_conf_warnings
 
 CONFIG = Configuration(cluster_dns=("10.96.0.10",), cluster_domain="cluster.local")
 NODE = Settings("n1", ("192.0.2.1",), config=CONFIG)
@@ -50,6 +52,26 @@ def test_without_a_cluster_dns_the_nodes_is_used_and_said_so() -> None:
         'pod: "web_default(uid-1)". kubelet does not have ClusterDNS IP configured and cannot create Pod using'
         ' "ClusterFirst" policy. Falling back to "Default" policy.'
     )
+    assert warning.message == f'pod: "web_default(uid-1)". {warning.of_node}'
+
+
+def test_a_resolv_conf_of_the_node_that_pods_cannot_be_given_is_told(tmp_path: Path) -> None:
+    file = tmp_path / "resolv.conf"
+
+    def told(searches: list[str], **config: object) -> list[str]:
+        file.write_text(f"search {' '.join(searches)}\n")
+        return resolv_conf_warnings(Configuration(resolv_conf=str(file), **config))  # type: ignore[arg-type]
+
+    short = [f"d{n}" for n in range(32)]
+    assert told(short[:29], cluster_domain="cluster.local") == []
+    assert told(short, cluster_domain="") == []
+    many = f"Resolv.conf file '{file}' contains search line consisting of more than 29 domains!"
+    assert told(short[:30], cluster_domain="cluster.local") == [many]
+    long = f"Resolv.conf file '{file}' contains search line which length is more than allowed 2048 chars!"
+    assert told(["x" * 200] * 11) == [long]
+    file.unlink()
+    assert resolv_conf_warnings(Configuration(resolv_conf=str(file))) == [f"open {file}: no such file or directory"]
+    assert resolv_conf_warnings(Configuration(resolv_conf="")) == []
 
 
 def test_without_a_resolv_conf_pods_ask_themselves() -> None:
