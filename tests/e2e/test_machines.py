@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from pybernetes.assembly.cluster import free_port
+from pybernetes.assembly.door import open_door, port_of
 from pybernetes.localcluster.errors import MissingRequirement
 from pybernetes.localcluster.sandbox import check_machine
 from pybernetes.localcluster.spec import STATE_DIR
@@ -150,7 +150,9 @@ def test_a_cluster_outlives_a_reboot_of_the_machine():
         taken.bind(("127.0.0.1", int(run("status", code=1).partition("127.0.0.1:")[2].split()[0])))
         taken.listen()
         assert "choose another with --api-port" in run("up", code=1)
-        assert "is up" in run("up", "--api-port", str(free_port()))
+        with open_door() as free:
+            port = port_of(free)
+        assert "is up" in run("up", "--api-port", str(port))
     assert "kept" in kubectl("get", "configmaps", "-o", "name")
     kubectl("wait", "nodes", "--all", "--for=condition=Ready", "--timeout=60s")
     assert not set(boots.split()) & set(

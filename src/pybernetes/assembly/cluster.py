@@ -20,6 +20,7 @@ from msgspec.structs import replace
 
 from pybernetes.aio.clock import Clock
 from pybernetes.api.types import core_v1
+from pybernetes.assembly.door import open_door, port_of
 from pybernetes.assembly.progress import Progress
 from pybernetes.client import kubeconfig
 from pybernetes.client.rest import Client
@@ -58,8 +59,8 @@ class ClusterRecord(Struct, frozen=True):
 
     name: str
     nodes: tuple[str, ...]
-    api_port: int
-    """Port of the API server on the machine's loopback."""
+    api_port: int = 0
+    """Port of the API server on the machine's loopback; 0 of a new cluster: one that is free, best 6443."""
     complete: bool = False
     """Whether `up` came to its end: what it left half made is taken away by the next one."""
 
@@ -74,6 +75,7 @@ class LocalCluster:
 
     def __init__(self, record: ClusterRecord, clock: Clock, state_dir: Path = STATE_DIR) -> None:
         self.record = record
+        self._door: socket.socket | None = None
         self.clock = clock
         self._state_dir = state_dir
         self.switch = Switch(record.name)
@@ -120,7 +122,12 @@ class LocalCluster:
     # -- machines ---------------------------------------------------------------------------------------------------
 
     async def machines_up(self, progress: Progress) -> None:
-        """Switch, registry and bare nodes with containerd. Raises LocalClusterError; nothing is left then."""
+        """Switch, registry and bare nodes with containerd. Raises LocalClusterError: down() then takes away what there is.
+
+        The record's api_port may be 0: any that is free. It is this cluster's from the first moment.
+        """
+        self._door = open_door(self.record.api_port)
+        self.record = replace(self.record, api_port=port_of(self._door))
         with progress.step("the machine is fit, nothing of an earlier cluster is left"):
             check_machine(existing(self._state_dir))
             check_space(existing(self._state_dir))
@@ -176,7 +183,8 @@ class LocalCluster:
         if node.name != MASTER:
             await node.start()
         else:
-            with _loopback_socket(self.record.api_port) as door:
+            door, self._door = self._door or open_door(self.record.api_port), None
+            with door:
                 await node.start(listen={API_SERVER: door.fileno()})
         await containerd.wait_ready(node)
 
@@ -248,6 +256,8 @@ class LocalCluster:
 
     async def down(self) -> None:
         """Takes everything away. Raises LocalClusterError when something stays."""
+        if self._door is not None:
+            self._door.close()
         if self.record.complete:
             with suppress(OSError):  # a full disk
                 self._note(complete=False)  # or one that is killed here would leave half a cluster to be switched on
@@ -347,21 +357,6 @@ def _all_ready(nodes: Sequence[core_v1.Node], names: Sequence[str]) -> bool:
     return set(names) <= {node.metadata.name for node in nodes if node_is_ready(node)}
 
 
-def _loopback_socket(port: int) -> socket.socket:
-    """The API server's door on this machine; its file descriptor is handed to the master."""
-    door = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-    door.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        door.bind(("127.0.0.1", port))
-    except OSError as error:
-        door.close()
-        raise LocalClusterError(
-            f"port {port} on 127.0.0.1 cannot be used: {error.strerror}; choose another with --api-port"
-        ) from error
-    door.listen(512)
-    return door
-
-
 @contextmanager
 def claimed(folder: Path) -> Iterator[None]:
     """Keeps other commands off a cluster that this one changes. Raises LocalClusterError where one works on it.
@@ -387,24 +382,6 @@ def check_space(folder: Path) -> None:
             f"{folder} has {free >> 20} MB free, a cluster needs {NEEDED_BYTES >> 20}: "
             "make space, or choose a folder on another disk with --state-dir"
         )
-
-
-def check_port(port: int) -> None:
-    """Raises LocalClusterError where the loopback's port cannot be listened on."""
-    _loopback_socket(port).close()
-
-
-def free_port() -> int:
-    """A free port on the loopback; 6443 where it is free."""
-    for port in (6443, 0):
-        with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-            return int(probe.getsockname()[1])
-    raise LocalClusterError("no free port on 127.0.0.1")
 
 
 def join_command(output: str) -> list[str]:

@@ -6,6 +6,7 @@ sockets. `pybernetes up --simulated-nodes` serves it over TLS; `pybernetes.testi
 
 import asyncio
 import logging
+import socket
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -15,12 +16,12 @@ from pybernetes.aio.clock import Clock
 from pybernetes.api.objects import User
 from pybernetes.apiserver.config import Config
 from pybernetes.apiserver.server import ApiServer
+from pybernetes.assembly.door import open_door, port_of
 from pybernetes.client import kubeconfig
 from pybernetes.client.rest import Client
 from pybernetes.client.transport import direct
 from pybernetes.controllers.runtime import Config as ControllerConfig
 from pybernetes.controllers.runtime import ControllerManager
-from pybernetes.localcluster.errors import LocalClusterError
 from pybernetes.localcluster.simulated import SimulatedNodes
 from pybernetes.localcluster.switch import POD_NETWORK
 from pybernetes.scheduler.loop import Scheduler
@@ -125,8 +126,16 @@ def admin_kubeconfig(authority: Authority, server: str, now: float) -> kubeconfi
 
 
 async def serve(folder: Path, nodes: int, port: int, clock: Clock) -> None:
-    """A cluster of simulated nodes over TLS on the loopback, until cancelled. Its admin.conf is written once it answers."""
-    now = clock.now()
+    """A cluster of simulated nodes over TLS on the loopback, until cancelled. Its admin.conf is written once it answers.
+
+    `port` 0: one that is free, best 6443. Raises LocalClusterError.
+    """
+    with open_door(port) as door:
+        await _serve(folder, nodes, door, clock)
+
+
+async def _serve(folder: Path, nodes: int, door: socket.socket, clock: Clock) -> None:
+    now, port = clock.now(), port_of(door)
     authority = write_pki(folder / "pki", "127.0.0.1", now)
     signing_key = parse_key((folder / "pki" / "sa.key").read_bytes())
     store = await factory("sqlite").open(str(folder / "store.db"))
@@ -138,25 +147,16 @@ async def serve(folder: Path, nodes: int, port: int, clock: Clock) -> None:
         plane.api.handler, ssl=server_context(identity, client_ca=folder / "pki" / "ca.crt"), clock=clock
     )
     try:
-        await _listen(server, port)
+        await server.start(sockets=[door])
         async with asyncio.TaskGroup() as group:
             running = group.create_task(plane.run(), name="control-plane")
             await plane.ready.wait()
-            config = admin_kubeconfig(authority, f"https://127.0.0.1:{server.port}", now)
+            config = admin_kubeconfig(authority, f"https://127.0.0.1:{port}", now)
             kubeconfig.write(folder / "admin.conf", config)
-            log.info("cluster is up folder=%s port=%d nodes=%d", folder, server.port, nodes)
+            log.info("cluster is up folder=%s port=%d nodes=%d", folder, port, nodes)
             await running
     finally:
         with suppress(FileNotFoundError):
             (folder / "admin.conf").unlink()
         await server.stop()
         await store.close()
-
-
-async def _listen(server: HttpServer, port: int) -> None:
-    try:
-        await server.start("127.0.0.1", port)
-    except OSError as error:
-        raise LocalClusterError(
-            f"cannot listen on 127.0.0.1:{port}: {error.strerror or error}; choose another port with --api-port"
-        ) from error

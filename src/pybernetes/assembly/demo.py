@@ -15,7 +15,6 @@ from pybernetes.assembly.cluster import (
     ClusterRecord,
     LocalCluster,
     claimed,
-    free_port,
     join_command,
     node_names,
     until,
@@ -43,8 +42,7 @@ class Demonstration:
     """One run. `examples` is the folder of the project's examples."""
 
     def __init__(self, examples: Path, progress: Progress, clock: Clock) -> None:
-        record = ClusterRecord(NAME, node_names(3), free_port())
-        self.cluster = LocalCluster(record, clock)
+        self.cluster = LocalCluster(ClusterRecord(NAME, node_names(3)), clock)
         self.clock = clock
         self.progress = progress
         self._examples = examples

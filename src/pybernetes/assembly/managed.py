@@ -18,10 +18,8 @@ from pybernetes.assembly.cluster import (
     MASTER,
     ClusterRecord,
     LocalCluster,
-    check_port,
     claimed,
     existing,
-    free_port,
     join_command,
     node_names,
     together,
@@ -125,33 +123,38 @@ def _check(settings: Settings) -> None:
 
 
 async def _up_nodes(settings: Settings, progress: Progress, clock: Clock) -> None:
-    record = ClusterRecord(settings.name, node_names(settings.nodes), settings.api_port or free_port())
-    check_port(record.api_port)
+    record = ClusterRecord(settings.name, node_names(settings.nodes), settings.api_port)
     cluster = LocalCluster(record, clock, settings.state_dir)
     try:
-        await cluster.machines_up(progress)
-        with progress.step("kubeadm init"):
-            command = join_command((await cluster.init()).out)
-        workers = record.nodes[1:]
-
-        async def node(name: str) -> None:
-            if name != MASTER:
-                await cluster.join(name, command)
-            await cluster.install_network_on(name)
-
-        with progress.step(f"kubeadm join of {', '.join(workers)}; pod network" if workers else "pod network"):
-            await together(*(node(name) for name in record.nodes))
-        with progress.step("nodes Ready"):
-            await cluster.wait_ready(record.nodes)
-            if not workers:
-                await cluster.untaint_master()
-        cluster.completed()
+        await _bring_up(cluster, progress)
     except BaseException:
         with progress.step("not up: taken away again"):
             await asyncio.shield(cluster.down())
         raise
     finally:
         cluster.switch.close()
+
+
+async def _bring_up(cluster: LocalCluster, progress: Progress) -> None:
+    """A new cluster, from bare machines to Ready nodes."""
+    await cluster.machines_up(progress)
+    with progress.step("kubeadm init"):
+        command = join_command((await cluster.init()).out)
+    names = cluster.record.nodes
+    workers = names[1:]
+
+    async def node(name: str) -> None:
+        if name != MASTER:
+            await cluster.join(name, command)
+        await cluster.install_network_on(name)
+
+    with progress.step(f"kubeadm join of {', '.join(workers)}; pod network" if workers else "pod network"):
+        await together(*(node(name) for name in names))
+    with progress.step("nodes Ready"):
+        await cluster.wait_ready(names)
+        if not workers:
+            await cluster.untaint_master()
+    cluster.completed()
 
 
 async def _switch_on(cluster: LocalCluster, progress: Progress, api_port: int) -> None:
@@ -185,7 +188,7 @@ def _launch_simulated(settings: Settings, folder: Path) -> "subprocess.Popen[byt
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "admin.conf").unlink(missing_ok=True)
     command = [sys.executable, "-m", "pybernetes.cmd.pybernetes", "--verbose", "serve", f"--folder={folder}"]
-    command += [f"--nodes={settings.simulated}", f"--api-port={settings.api_port or free_port()}"]
+    command += [f"--nodes={settings.simulated}", f"--api-port={settings.api_port}"]
     with (folder / "cluster.log").open("wb") as output:
         process = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True

@@ -87,7 +87,9 @@ def _parser() -> argparse.ArgumentParser:
     serve = command("serve", _serve, "run a cluster of simulated nodes in this process until interrupted")
     serve.add_argument("--nodes", type=int, default=1, help="number of simulated nodes")
     serve.add_argument("--folder", type=Path, required=True, help="where its store, keys and kubeconfig lie")
-    serve.add_argument("--api-port", type=int, default=0, help="port of the API server on 127.0.0.1")
+    serve.add_argument(
+        "--api-port", type=int, default=0, help="port of the API server on 127.0.0.1 (default: 6443 where free)"
+    )
     return parser
 
 

@@ -13,7 +13,6 @@ from pybernetes.api.types import core_v1
 from pybernetes.assembly.cluster import (
     ClusterRecord,
     LocalCluster,
-    free_port,
     join_command,
     node_names,
     together,
@@ -91,12 +90,6 @@ async def test_a_node_that_is_on_keeps_its_door_when_another_is_switched_on(
     cluster.switch.close()
     assert asked == [cluster.master]
     assert list(tmp_path.iterdir()) == []
-
-
-def test_a_free_port_is_free() -> None:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        probe.bind(("127.0.0.1", free_port()))
 
 
 def test_waiting_ends_with_what_was_waited_for() -> None:

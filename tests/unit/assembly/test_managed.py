@@ -61,7 +61,7 @@ async def test_a_taken_port_is_told_and_nothing_stays(tmp_path: Path) -> None:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         settings = managed.Settings("c", tmp_path, 0, 1, taken.getsockname()[1])
-        with pytest.raises(LocalClusterError, match="choose another port with --api-port"):
+        with pytest.raises(LocalClusterError, match="choose another with --api-port"):
             await managed.up(settings, QUIET, SystemClock())
     assert os.listdir(tmp_path) == []
 
