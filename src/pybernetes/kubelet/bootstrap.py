@@ -295,6 +295,8 @@ class ServingCertificate:
                     continue
                 except (ApiError, OSError, BootstrapError) as error:
                     log.warning("cannot get a serving certificate error=%s", error)
+                    if self.ready.is_set():
+                        metrics.SERVING_RENEW_ERRORS.add()
                     await self._clock.sleep(_RETRY)
                     continue
                 if self.ready.is_set():

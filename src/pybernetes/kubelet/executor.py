@@ -148,9 +148,12 @@ class Executor:
             self.tell(worker, "", "Normal", "SandboxChanged", message)
         spec = await self._sandbox_spec(worker, pod, attempt)
         async with self._starts.take(_SANDBOX):
+            began = self._clock.monotonic()
             try:
                 id = await let_finish(self._tools.runtime.run_sandbox(spec))
+                metrics.SANDBOX_SECONDS.observe(self._clock.monotonic() - began, spec.runtime_handler)
             except m.RuntimeRefused as refused:
+                metrics.SANDBOX_ERRORS.add(spec.runtime_handler)
                 raise self._no_sandbox(worker, refused.rpc) from None
         made = m.Sandbox(id, worker.ref, attempt, ready=True, created=self._clock.now())
         with suppress(m.RuntimeRefused, m.RuntimeUnavailable):  # then the worker looks at all there is

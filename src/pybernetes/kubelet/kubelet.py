@@ -151,12 +151,18 @@ class Kubelet:
         self.eviction = EvictionManager(self._around_eviction(cgroups), settings, clock)
         self.node.pressures = lambda: self.eviction.pressures
         self.shutdown = self._make_shutdown()
-        self.figures = Figures(
-            settings, runtime, cgroups, self.table.uses, lambda: tuple(self.table.workers.values()), clock
-        )
+        self.figures = self._make_figures(cgroups)
         self._watch = RuntimeWatch(self.table, runtime, cgroups, settings, clock)
         self.table.in_runtime = self._watch.may_have
         self._rotation = LogRotation(runtime, self.table.running_containers, settings.config, clock)
+
+    def _make_figures(self, cgroups: PodCgroups) -> Figures:
+        def workers() -> tuple[PodWorker, ...]:
+            return tuple(self.table.workers.values())
+
+        figures = Figures(self.settings, self.runtime, cgroups, self.table.uses, workers, self._clock)
+        figures.volumes = self._volumes.totals
+        return figures
 
     def _make_volumes(self) -> Volumes:
         volumes = Volumes(self.settings.root, self._sources, self._clock, self.facts, self._warn)

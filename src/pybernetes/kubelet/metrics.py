@@ -57,6 +57,23 @@ STARTED_CONTAINERS = Counter("kubelet_started_containers_total", "Containers who
 STARTED_CONTAINERS_ERRORS = Counter(
     "kubelet_started_containers_errors_total", "Containers that could not be started.", "container_type code"
 )
+SANDBOX_SECONDS = Distribution(
+    "kubelet_run_podsandbox_duration_seconds", "Seconds of a start of a sandbox.", "runtime_handler", bounds=_OPERATIONS
+)
+SANDBOX_ERRORS = Counter("kubelet_run_podsandbox_errors_total", "Starts of sandboxes that failed.", "runtime_handler")
+PULL_SECONDS = Distribution(
+    "kubelet_image_pull_duration_seconds",
+    "Seconds of a pull of an image.",
+    "image_size_in_bytes",
+    bounds=(1.0, 5.0, 10.0, 20.0, 30.0, 60.0, 180.0, 300.0, 600.0, 900.0, 1200.0, 1800.0, 2700.0, 3600.0),
+)
+REJECTIONS = Counter("kubelet_admission_rejections_total", "Pods that were refused.", "reason")
+VOLUME_SECONDS = Distribution(
+    "storage_operation_duration_seconds",
+    "Seconds of setting up a volume.",
+    "migrated operation_name status volume_plugin",
+    bounds=(0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 15.0, 25.0, 50.0, 120.0, 300.0, 600.0),
+)
 SHUTDOWN_BEGAN = Gauge("kubelet_graceful_shutdown_start_time_seconds", "When the last shutdown of the node began.")
 SHUTDOWN_ENDED = Gauge("kubelet_graceful_shutdown_end_time_seconds", "When it was over; 0 until then.")
 EVICTIONS = Counter("kubelet_evictions", "Pods evicted by the signal that told of pressure.", "eviction_signal")
@@ -84,6 +101,9 @@ SERVING_SECONDS = Gauge(
 RENEW_ERRORS = Counter(
     "kubelet_certificate_manager_client_expiration_renew_errors", "Renewals of the client certificate that failed."
 )
+SERVING_RENEW_ERRORS = Counter(
+    "kubelet_server_expiration_renew_errors", "Renewals of the serving certificate that failed."
+)
 
 # -- probes, which have a page of their own
 PROBES = Counter(
@@ -98,6 +118,7 @@ PROBE_SECONDS = Distribution(
 
 OF_PROBES: tuple[Family, ...] = (PROBES, PROBE_SECONDS)
 ALL: tuple[Family, ...] = (
+    *(SANDBOX_SECONDS, SANDBOX_ERRORS, PULL_SECONDS, REJECTIONS, VOLUME_SECONDS, SERVING_RENEW_ERRORS),
     *(CERTIFICATE_SECONDS, SERVING_SECONDS, RENEW_ERRORS, EVICTIONS, PREEMPTIONS, FALLBACKS),
     *(SHUTDOWN_BEGAN, SHUTDOWN_ENDED),
     *(HTTP_INFLIGHT, HTTP_SECONDS, HTTP_REQUESTS, STREAMS, RELIST_SECONDS, RELIST_INTERVAL),
@@ -106,6 +127,19 @@ ALL: tuple[Family, ...] = (
     *(STARTED_CONTAINERS, STARTED_CONTAINERS_ERRORS, RUNTIME_OPERATIONS, RUNTIME_ERRORS, RUNTIME_SECONDS),
 )
 """What /metrics shows, besides what is looked up when it is asked for."""
+
+
+_MEGABYTE = 1024 * 1024
+_SIZES = (
+    *((0, "0-10MB"), (10, "10MB-100MB"), (100, "100MB-500MB"), (500, "500MB-1GB"), (1024, "1GB-5GB")),
+    *((5120, "5GB-10GB"), (10240, "10GB-20GB"), (20480, "20GB-30GB"), (30720, "30GB-40GB"), (40960, "40GB-60GB")),
+    *((61440, "60GB-100GB"), (102400, "GT100GB")),
+)
+
+
+def size_of(image: int) -> str:
+    """The label of PULL_SECONDS for an image of so many bytes."""
+    return next(name for least, name in reversed(_SIZES) if image >= least * _MEGABYTE)
 
 
 def forget_probes(uid: str) -> None:

@@ -18,7 +18,7 @@ from pybernetes.kubelet.allocation import Allocations
 from pybernetes.kubelet.cgroups import PodCgroups
 from pybernetes.kubelet.cri.model import Container, PodRef, PodRuntime, State
 from pybernetes.kubelet.executor import Executor
-from pybernetes.kubelet.metrics import PREEMPTIONS
+from pybernetes.kubelet.metrics import PREEMPTIONS, REJECTIONS
 from pybernetes.kubelet.pod_actions import Verdict
 from pybernetes.kubelet.server.meter import PodUse
 from pybernetes.kubelet.settings import Settings
@@ -168,6 +168,7 @@ class Pods:
 
     def _refuse(self, pod: core_v1.Pod, worker: PodWorker, verdict: Verdict) -> None:
         log.warning("refused pod=%s reason=%s message=%s", worker.ref, verdict.reason, verdict.message)
+        REJECTIONS.add(verdict.reason)
         worker.verdict = verdict
         worker.last = pod
         self._parts.executor.tell(worker, "", "Warning", verdict.reason, verdict.message)

@@ -98,6 +98,11 @@ class VolumeType:
     late: bool = False
     """Set up for the first container, not before the sandbox: it takes long, and its errors are the container's."""
 
+    @property
+    def plugin(self) -> str:
+        """Its name in /metrics: `kubernetes.io/empty-dir`."""
+        return self.folder.replace("~", "/")
+
 
 def words(error: Exception, done: str = "") -> str:
     """What an event says of an error: of the system's as Go does, with what was `done` to the file."""

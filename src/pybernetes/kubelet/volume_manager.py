@@ -7,9 +7,11 @@ blocks. What is below a Pod's folder is removed only after it is unmounted, and 
 import asyncio
 import logging
 import os
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from time import monotonic
 
 from pybernetes.aio.clock import Clock
 from pybernetes.aio.discover import discover
@@ -20,6 +22,7 @@ from pybernetes.kernel.trees import remove_tree
 from pybernetes.kubelet.atomic_writer import Content, write_atomically
 from pybernetes.kubelet.downward import Facts
 from pybernetes.kubelet.images.puller import ImageError
+from pybernetes.kubelet.metrics import VOLUME_SECONDS
 from pybernetes.kubelet.ownership import own_directory
 from pybernetes.kubelet.sources import PodSources
 from pybernetes.kubelet.volume import (
@@ -56,6 +59,8 @@ class _PodVolumes:
     def __init__(self) -> None:
         self.lock = asyncio.Lock()
         self.mounted: dict[str, Mounted] = {}
+        self.plugins: dict[str, str] = {}
+        """What mounts each volume, by its name."""
         self.images: dict[str, str] = {}
         """Ids of images that are volumes, once they are pulled."""
         self.ips: tuple[str, ...] = ()
@@ -93,6 +98,7 @@ class Volumes:
         known = self._known.setdefault(pod.metadata.uid, _PodVolumes())
         async with known.lock:
             known.gone = False
+            known.plugins = {v.name: kind.plugin for v in pod.spec.volumes if (kind := self._type(v)) is not None}
             mounted, failed = await self._set_up(pod, self._early(pod), known.ips)
             known.mounted |= mounted
             for warning in filter(None, (one.warning for one in mounted.values())):
@@ -177,6 +183,15 @@ class Volumes:
                 await self.images.release(view_key(uid, name))
         await asyncio.to_thread(_remove, folder, parts[-1:])
 
+    def totals(self) -> Mapping[tuple[str, str], int]:
+        """How many volumes there are to be, and how many are, by plugin and state: for /metrics."""
+        found: Counter[tuple[str, str]] = Counter()
+        for known in self._known.values():
+            if not known.gone:
+                found.update((plugin, "desired_state_of_world") for plugin in known.plugins.values())
+                found.update((p, "actual_state_of_world") for name, p in known.plugins.items() if name in known.mounted)
+        return found
+
     def in_use(self) -> Sequence[str]:
         """Unique names of volumes that were attached to the node and are not to be detached: none before CSI."""
         return ()
@@ -232,10 +247,12 @@ class Volumes:
         )
         try:
             if kind.prepare is not None:
-                return await kind.prepare(request)
+                return _timed(kind.plugin, await kind.prepare(request))
             assert kind.content is not None
             content = await kind.content(request)
-            return partial(_write, request.folder, content, self._clock.now(), request.group, kind.memory)
+            return _timed(
+                kind.plugin, partial(_write, request.folder, content, self._clock.now(), request.group, kind.memory)
+            )
         except _FAILURES as error:
             return error
 
@@ -301,6 +318,21 @@ def _do(todo: Mapping[str, Work]) -> tuple[dict[str, Mounted], dict[str, Excepti
         except _FAILURES as error:
             failed[name] = error
     return mounted, failed
+
+
+def _timed(plugin: str, work: Work) -> Work:
+    """The same, measured for /metrics."""
+
+    def measured() -> Mounted:
+        began, status = monotonic(), "fail-unknown"
+        try:
+            mounted = work()
+            status = "success"
+            return mounted
+        finally:
+            VOLUME_SECONDS.observe(monotonic() - began, "false", "volume_mount", status, plugin)
+
+    return measured
 
 
 def _write(folder: Path, content: Content, now: float, group: int | None, memory: bool) -> Mounted:

@@ -11,6 +11,7 @@ from tests.unit.kubelet.pods import container, pod
 
 from pybernetes.aio.simulation import SimulatedClock
 from pybernetes.api.types import core_v1
+from pybernetes.kubelet import metrics
 from pybernetes.kubelet.admission import Host
 from pybernetes.kubelet.allocation import Allocations
 from pybernetes.kubelet.cri.model import Container, Sandbox
@@ -115,8 +116,10 @@ def test_a_pod_that_is_gone_or_refused_takes_no_room(tmp_path: Path) -> None:
     async def story(node: Node) -> None:
         first = named("first", "800m")
         node.table.changed(None, first)
+        before = metrics.REJECTIONS.values.get(("OutOfcpu",), 0)
         node.table.changed(None, named("refused", "300m"))
         assert node.verdict("refused") == "OutOfcpu"
+        assert metrics.REJECTIONS.values["OutOfcpu",] == before + 1
         node.table.changed(None, named("small", "200m"))
         assert node.verdict("small") == ""
         node.table.changed(first, None)

@@ -13,6 +13,7 @@ from pybernetes.aio.simulation import SimulatedClock, run_simulated
 from pybernetes.api.types import core_v1
 from pybernetes.kernel import mounts
 from pybernetes.kubelet.downward import Facts
+from pybernetes.kubelet.metrics import VOLUME_SECONDS
 from pybernetes.kubelet.volume import Mounted, VolumeError, VolumeType
 from pybernetes.kubelet.volume_manager import Volumes
 
@@ -61,6 +62,24 @@ async def test_each_volume_that_fails_is_told_and_the_others_are_there(volumes: 
         'MountVolume.SetUp failed for volume "b" : configmap "b" not found',
     )
     assert (volumes.pod_folder("uid-1") / "volumes/kubernetes.io~empty-dir/e").is_dir()
+
+
+async def test_metrics_tell_how_many_volumes_there_are_and_how_setting_them_up_went(volumes: Volumes) -> None:
+    def done(plugin: str, status: str) -> int:
+        found = VOLUME_SECONDS.values.get(("false", "volume_mount", status, f"kubernetes.io/{plugin}"))
+        return sum(found.counts) if found is not None else 0
+
+    good, bad = done("empty-dir", "success"), done("host-path", "fail-unknown")
+    nowhere = core_v1.HostPathVolumeSource(path="/nowhere", type="Directory")
+    await failure(volumes, volume("e", emptyDir=EMPTY), volume("h", hostPath=nowhere))
+    assert (done("empty-dir", "success"), done("host-path", "fail-unknown")) == (good + 1, bad + 1)
+    assert volumes.totals() == {
+        ("kubernetes.io/empty-dir", "desired_state_of_world"): 1,
+        ("kubernetes.io/empty-dir", "actual_state_of_world"): 1,
+        ("kubernetes.io/host-path", "desired_state_of_world"): 1,
+    }
+    await volumes.tear_down("uid-1")
+    assert volumes.totals() == {}
 
 
 def test_a_pod_that_waits_long_is_told_as_a_whole(tmp_path: Path) -> None:

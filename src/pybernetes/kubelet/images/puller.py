@@ -21,6 +21,7 @@ from pybernetes.kubelet.images.back_off import BackOffs
 from pybernetes.kubelet.images.credentials import Login, docker_folders, from_node, from_secrets
 from pybernetes.kubelet.images.pace import Pace
 from pybernetes.kubelet.images.records import PRELOADED, PullRecords
+from pybernetes.kubelet.metrics import PULL_SECONDS, size_of
 from pybernetes.kubelet.sources import Sources
 from pybernetes.rules.durations import text_of
 
@@ -176,6 +177,7 @@ class Puller:
         size = there.size if there is not None else 0
         waited = self._clock.monotonic() - asked
         alone = min(took, waited)  # less for whom joined another's pull
+        PULL_SECONDS.observe(alone, size_of(size))
         tell(
             "Normal",
             "Pulled",

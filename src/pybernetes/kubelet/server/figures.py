@@ -6,7 +6,7 @@ meter.py and disk_meter.py sample; summary.py and exposition.py write; kubelet/m
 import asyncio
 import os
 import platform
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from pybernetes.aio.clock import Clock, rfc3339
@@ -42,6 +42,8 @@ class Figures:
     ) -> None:
         self._settings = settings
         self._workers = workers
+        self.volumes: Callable[[], Mapping[tuple[str, str], int]] = dict
+        """How many there are by plugin and state."""
         self._began = clock.now()
         self._cgroups = cgroups
         self._meter = Meter(cgroups, uses, clock, runtime.pid)
@@ -114,6 +116,10 @@ class Figures:
              {labelled(("container_state",), (state,)): count for state, count in sorted(states.items())}),
             ("kubelet_active_pods", "[ALPHA] The number of pods the kubelet considers active and which are being"
              " considered when admitting new pods.", {"": len([w for w in workers if w.pod is not None])}),
+            ("kubelet_desired_pods", "[ALPHA] The number of pods the kubelet is being instructed to run. static is true if"
+             " the pod is not from the apiserver.", _by_source(w for w in workers if w.pod is not None)),
+            ("volume_manager_total_volumes", "[ALPHA] Number of volumes in Volume Manager",
+             {labelled(("plugin_name", "state"), named): count for named, count in sorted(self.volumes().items())}),
             ("kubernetes_build_info", "[BETA] A metric with a constant '1' value, labelled by what was built.",
              {labelled(("git_version", "major", "minor", "platform"),
                        (release, major, minor, f"linux/{platform.machine()}")): 1}),
@@ -122,6 +128,16 @@ class Figures:
                 yield from head(name, about, "gauge")
                 for labels, value in values.items():
                     yield series(name, labels, value)
+
+
+def _by_source(workers: Iterator[PodWorker]) -> dict[str, int]:
+    """How many of the Pods come from the API, and how many from this machine."""
+    found = {labelled(("static",), (static,)): 0 for static in ("", "true")}
+    for worker in workers:
+        assert worker.pod is not None
+        static = worker.pod.metadata.annotations.get("kubernetes.io/config.source", "api") != "api"
+        found[labelled(("static",), ("true" if static else "",))] += 1
+    return found
 
 
 def _exposition(body: str) -> Response:

@@ -14,6 +14,7 @@ from tests.unit.kubelet.pods import container, pod
 
 from pybernetes.aio.simulation import SimulatedClock, run_simulated
 from pybernetes.api.types import core_v1, meta_v1
+from pybernetes.kubelet import metrics
 from pybernetes.kubelet.cri.model import Credentials, Image, RuntimeRefused
 from pybernetes.kubelet.images.credentials import from_secrets, full_name
 from pybernetes.kubelet.images.puller import ImageError, Puller, PullRules, policy_of, shown_duration, tagged
@@ -90,6 +91,15 @@ def test_an_image_that_is_there_is_not_pulled() -> None:
     assert told == [
         ("Normal", "Pulled", 'Container image "busybox:1" already present on machine and can be accessed by the pod')
     ]
+
+
+def test_pulls_are_counted_by_the_size_of_the_image() -> None:
+    sizes = {0: "0-10MB", 1000: "0-10MB", 10 << 20: "10MB-100MB", 1 << 30: "1GB-5GB", 1 << 40: "GT100GB"}
+    assert {size: metrics.size_of(size) for size in sizes} == sizes
+    found = metrics.PULL_SECONDS.values.get(("0-10MB",))
+    before = sum(found.counts) if found is not None else 0
+    ensure(Images("busybox:latest"), container(image="busybox"))
+    assert sum(metrics.PULL_SECONDS.values["0-10MB",].counts) == before + 1
 
 
 def test_always_asks_the_registry_every_time() -> None:

@@ -315,7 +315,14 @@ def test_pages_are_those_of_upstream(machine: Machine, monkeypatch: pytest.Monke
         return {name: bytes(page.body).decode() for name, page in pages.items()}  # type: ignore[arg-type]
 
     pages = run_simulated(main())
-    for name in ("kubelet_node_name{", "kubelet_running_pods ", "kubernetes_build_info{", "process_open_fds "):
+    for name in (
+        "kubelet_node_name{",
+        'kubelet_desired_pods{static=""} 0',
+        'kubelet_desired_pods{static="true"} 0',
+        "kubelet_running_pods ",
+        "kubernetes_build_info{",
+        "process_open_fds ",
+    ):
         assert f"\n{name}" in pages[""], name
     assert "process_start_time_seconds" in pages["probes"]
     for page in pages.values():
