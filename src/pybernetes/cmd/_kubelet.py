@@ -5,7 +5,6 @@ Order: configuration, the runtime's socket (waited for, loudly), TLS bootstrap, 
 
 import argparse
 import asyncio
-import ipaddress
 import logging
 import os
 import signal
@@ -29,6 +28,8 @@ from pybernetes.kubelet.cri.events import EventSource
 from pybernetes.kubelet.cri.model import RuntimeRefused, RuntimeUnavailable
 from pybernetes.kubelet.cri.runtime import CriRuntime, socket_exists
 from pybernetes.kubelet.kubelet import Kubelet, Registration
+from pybernetes.kubelet.lock_file import locked, until_contended
+from pybernetes.kubelet.node_addresses import node_addresses
 from pybernetes.kubelet.server.access import Access, AccessError
 from pybernetes.kubelet.server.app import KubeletApi, health_of
 from pybernetes.kubelet.settings import Settings
@@ -63,17 +64,10 @@ def configuration_of(options: argparse.Namespace) -> Configuration:
 
 def node_ips(text: str) -> tuple[str, ...]:
     """Addresses of the node: given, or the one that the machine would leave by. Raises StartError."""
-    if text:
-        try:
-            return tuple(str(ipaddress.ip_address(part.strip())) for part in text.split(","))
-        except ValueError as error:
-            raise StartError(f"--node-ip: {error}") from None
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        try:
-            probe.connect(("192.0.2.1", 9))  # asks the routing table; sends nothing
-        except OSError:
-            raise StartError("cannot tell this machine's address: give it with --node-ip") from None
-        return (str(probe.getsockname()[0]),)
+    try:
+        return node_addresses(text)
+    except ValueError as error:
+        raise StartError(f'bad --node-ip "{text}": {error}') from None
 
 
 def labels_of(text: str) -> dict[str, str]:
@@ -134,10 +128,26 @@ async def wait_for_runtime(endpoint: str, clock: Clock) -> CriRuntime:
 
 
 async def run(options: argparse.Namespace) -> None:
-    """Runs a node until cancelled. Raises StartError."""
+    """Runs a node until cancelled, or until another kubelet wants --lock-file. Raises StartError."""
     if os.geteuid() != 0:
         raise StartError("the kubelet makes cgroups and mounts: run it as root")
     clock = SystemClock()
+    if not options.lock_file:
+        if options.exit_on_lock_contention:
+            raise StartError("cannot exit on lock file contention: no lock file specified")
+        return await _run(options, clock)
+    file = Path(options.lock_file)
+    try:
+        async with locked(file, clock):
+            work = asyncio.ensure_future(_run(options, clock))
+            await (until_contended(file, work) if options.exit_on_lock_contention else work)
+    except OSError as error:
+        if error.filename != str(file):
+            raise
+        raise StartError(f'unable to acquire file lock on "{file}": {error.strerror}') from None
+
+
+async def _run(options: argparse.Namespace, clock: Clock) -> None:
     config = configuration_of(options)
     if config.logging.verbosity >= _DEBUGGING:
         logging.getLogger().setLevel(logging.DEBUG)

@@ -4,6 +4,7 @@ _kubelet.py uses what they say.
 """
 
 import argparse
+import shutil
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NoReturn
@@ -12,6 +13,8 @@ from pybernetes.cmd._version import add_version
 from pybernetes.rules import durations
 
 Form = Callable[[str], Any]
+_WIDEST = 118
+"""Columns of --help, however wide the terminal is."""
 
 
 def _fault(text: str, why: str) -> argparse.ArgumentTypeError:
@@ -78,6 +81,20 @@ def _taints(text: str) -> list[dict[str, str]]:
             raise _fault(text, f"invalid taint spec: {part}")
         found.append({"key": key, "value": value, "effect": effect})
     return found
+
+
+def _provider(text: str) -> str:
+    if text not in ("", "external"):
+        raise _fault(text, "clouds are built in nowhere any more: it is external, or empty")
+    return text
+
+
+def _no_plugins(text: str) -> str:
+    if text:
+        raise _fault(
+            text, "there are no credential provider plugins: use imagePullSecrets, or config.json in --root-dir"
+        )
+    return text
 
 
 def _memory(text: str) -> list[dict[str, Any]]:
@@ -195,10 +212,15 @@ FIELDS: tuple[tuple[str, str, Form, str], ...] = (
     ("volume-plugin-dir", "volumePluginDir", str, "without effect"),
     ("volume-stats-agg-period", "volumeStatsAggPeriod", _duration, "how often local storage is measured"),
 )  # fmt: skip
+# Upstream's deprecation is about where a field is set; these are flags there for good.
+_NOT_DEPRECATED = frozenset({"fail-cgroupv1", "log-flush-frequency", "provider-id", "seccomp-default"})
+_DEPRECATED = (
+    "Flag --{} has been deprecated, This parameter should be set via the config file specified by the Kubelet's --config"
+    " flag. See https://kubernetes.io/docs/tasks/administer-cluster/kubelet-config-file/ for more information."
+)
 # Flags of upstream (and of units made for older ones) that mean nothing here.
 _WITHOUT_EFFECT = (
-    "container-runtime", "exit-on-lock-contention", "experimental-allocatable-ignore-eviction",
-    "experimental-mounter-path", "image-credential-provider-bin-dir", "image-credential-provider-config", "lock-file",
+    "container-runtime", "experimental-allocatable-ignore-eviction", "experimental-mounter-path",
     "maximum-dead-containers", "maximum-dead-containers-per-container", "minimum-container-ttl-duration",
     "pod-infra-container-image", "runtime-cgroups", "vmodule",
 )  # fmt: skip
@@ -217,6 +239,12 @@ class _Parser(argparse.ArgumentParser):
         sys.exit(1)
 
 
+def _help(prog: str) -> argparse.HelpFormatter:
+    return argparse.HelpFormatter(
+        prog, max_help_position=40, width=min(_WIDEST, shutil.get_terminal_size().columns - 2)
+    )
+
+
 def parser() -> argparse.ArgumentParser:
     """All flags. `overrides()` of the result are those that repeat fields of the configuration."""
     flags = _Parser(
@@ -225,6 +253,7 @@ def parser() -> argparse.ArgumentParser:
         description="The agent of a node: runs its Pods on a container runtime. Without --kubeconfig it runs static Pods"
         " only. What each field of the configuration does is in docs/reference/kubelet-configuration.md.",
         allow_abbrev=False,
+        formatter_class=_help,
     )
     _node_flags(flags)
     fields = flags.add_argument_group(
@@ -261,7 +290,25 @@ def _node_flags(flags: argparse.ArgumentParser) -> None:
     add("--hostname-override", default="", metavar="NAME", help="name of the node (default: the host's name)")
     add("--node-ip", default="", metavar="IP[,IP]", help="addresses of the node")
     add("--node-labels", default="", metavar="K=V,...", help="labels of the new Node")
-    add("--cloud-provider", default="", metavar="external", help="external: a cloud's controller finishes the Node")
+    add(
+        "--cloud-provider",
+        default="",
+        type=_provider,
+        metavar="external",
+        help="external: a cloud's controller finishes the Node",
+    )
+    add("--lock-file", default="", metavar="FILE", help="wait until no other kubelet has a lock on it")
+    add(
+        "--exit-on-lock-contention",
+        type=_bool,
+        nargs="?",
+        const=True,
+        default=False,
+        metavar="BOOL",
+        help="end when another one wants that lock",
+    )
+    for name in ("bin-dir", "config"):
+        add(f"--image-credential-provider-{name}", type=_no_plugins, metavar="...", help="not supported")
     add("--v", "-v", type=int, default=2, metavar="N", help="log verbosity; 4 and more for debugging")
     add_version(group)
 
@@ -277,6 +324,9 @@ class _Field(argparse.Action):
         option_string: str | None = None,
     ) -> None:
         found: dict[str, Any] = getattr(namespace, "fields", {})
+        name = (option_string or "").removeprefix("--")
+        if name not in _NOT_DEPRECATED:
+            print(_DEPRECATED.format(name), file=sys.stderr)
         path = self.dest.partition(":")[2]
         before = found.get(path)
         if isinstance(before, list):

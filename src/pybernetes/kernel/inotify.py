@@ -15,6 +15,8 @@ _MODIFY, _CLOSE_WRITE, _MOVED_FROM, _MOVED_TO = 0x2, 0x8, 0x40, 0x80
 _CREATE, _DELETE, _DELETE_SELF, _MOVE_SELF, _ONLYDIR = 0x100, 0x200, 0x400, 0x800, 0x0100_0000
 _WANTED = _MODIFY | _CLOSE_WRITE | _MOVED_FROM | _MOVED_TO | _CREATE | _DELETE | _DELETE_SELF | _MOVE_SELF | _ONLYDIR
 _IGNORED = 0x8000
+OPENED = 0x20 | _DELETE_SELF
+"""Of a file: somebody opens it, or it is deleted."""
 _BATCH = 1 << 16
 _HEAD = struct.Struct("iIII")
 
@@ -22,15 +24,15 @@ _HEAD = struct.Struct("iIII")
 class FolderWatch:
     """Sets `changed` whenever something in the folder changes. Belongs to the running event loop; close it."""
 
-    def __init__(self, folder: Path) -> None:
-        """Raises OSError: no such folder, or too many watches."""
+    def __init__(self, folder: Path, wanted: int = _WANTED) -> None:
+        """`wanted` is inotify's mask. Raises OSError: no such folder, or too many watches."""
         self.changed = asyncio.Event()
         self.gone = False
         """The folder itself was removed or moved: there is nothing to follow any more."""
         self._loop = asyncio.get_running_loop()
         self._fd = call("inotify_init1", _NONBLOCK | _CLOEXEC)
         try:
-            call("inotify_add_watch", self._fd, os.fsencode(folder), _WANTED, about=str(folder))
+            call("inotify_add_watch", self._fd, os.fsencode(folder), wanted, about=str(folder))
         except OSError:
             os.close(self._fd)
             raise

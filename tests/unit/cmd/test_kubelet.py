@@ -94,7 +94,8 @@ def test_flags_become_fields_in_their_own_form(file: Path) -> None:
      (["--max-pods=many"], 'argument --max-pods: invalid argument "many": strconv.ParseInt: parsing "many": invalid'),
      (["--sync-frequency=5"], 'time: missing unit in duration "5"'),
      (["--eviction-hard=memory.available=1Gi"], "malformed pair, expect string<string"),
-     (["--register-with-taints=x"], "invalid taint spec: x")],
+     (["--register-with-taints=x"], "invalid taint spec: x"),
+     (["--cloud-provider=aws"], "clouds are built in nowhere any more: it is external, or empty")],
 )  # fmt: skip
 def test_wrong_flags_end_the_command_with_one_line(
     words: list[str], why: str, capsys: pytest.CaptureFixture[str]
@@ -110,6 +111,34 @@ def test_wrong_flags_end_the_command_with_one_line(
 def test_every_field_of_a_flag_exists() -> None:
     for name, path, _, _ in FIELDS:
         assert path in EFFECTS, name
+
+
+def test_a_flag_that_belongs_into_the_file_says_so(capsys: pytest.CaptureFixture[str]) -> None:
+    kubelet.parser().parse_args(["--max-pods=3", "--provider-id=x", "--seccomp-default", "--hostname-override=n"])
+    assert capsys.readouterr().err == (
+        "Flag --max-pods has been deprecated, This parameter should be set via the config file specified by the Kubelet's"
+        " --config flag. See https://kubernetes.io/docs/tasks/administer-cluster/kubelet-config-file/ for more"
+        " information.\n"
+    )
+
+
+async def test_a_lock_is_needed_to_exit_for_another(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr("os.geteuid", lambda: 0)
+    with pytest.raises(StartError, match="cannot exit on lock file contention: no lock file specified"):
+        await kubelet.run(kubelet.parser().parse_args(["--exit-on-lock-contention"]))
+    file = tmp_path / "none/lock"
+    with pytest.raises(StartError, match=f'unable to acquire file lock on "{file}": No such file or directory'):
+        await kubelet.run(kubelet.parser().parse_args([f"--lock-file={file}"]))
+
+
+@pytest.mark.parametrize("columns", ["80", "120", "300"])
+def test_help_fits_the_terminal_and_is_never_wider_than_120_columns(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], columns: str
+) -> None:
+    monkeypatch.setenv("COLUMNS", columns)
+    with pytest.raises(SystemExit):
+        kubelet.main(["--help"])
+    assert max(map(len, capsys.readouterr().out.splitlines())) <= min(120, int(columns))
 
 
 def test_help_names_every_flag(capsys: pytest.CaptureFixture[str]) -> None:
