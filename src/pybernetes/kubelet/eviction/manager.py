@@ -5,7 +5,7 @@ kubelet.py runs it. What is short is decided in signals.py, who goes in ranking.
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from pybernetes.aio.clock import Clock
@@ -14,7 +14,7 @@ from pybernetes.client.events import EventRecorder
 from pybernetes.client.guard import Guard
 from pybernetes.kubelet.cri.model import RuntimeRefused, RuntimeUnavailable, State, StorageRuntime
 from pybernetes.kubelet.eviction import ranking, signals, storage
-from pybernetes.kubelet.eviction.ranking import PodUsage
+from pybernetes.kubelet.eviction.ranking import PodUsage, Space
 from pybernetes.kubelet.eviction.readings import PodPlaces, Readings
 from pybernetes.kubelet.metrics import EVICTIONS
 from pybernetes.kubelet.pod_actions import Verdict
@@ -26,7 +26,7 @@ from pybernetes.kubelet.worker import PodWorker
 log = logging.getLogger(__name__)
 
 _PERIOD = 10.0
-_LIMITS_PERIOD = 60.0
+_VOLUMES_PERIOD = 60.0
 _CLEANED = 30.0
 """Seconds that an evicted Pod gets to be gone before the next look."""
 _AT_ONCE = 1.0
@@ -62,6 +62,10 @@ class EvictionManager:
         self._images: str | None = None
         self._dedicated = False
         self._thresholds: tuple[Threshold, ...] = ()
+        period = settings.config.volume_stats_agg_period
+        self._volume_period = period if period > 0 else _VOLUMES_PERIOD
+        self._volumes: dict[str, tuple[float, Mapping[str, Space]]] = {}
+        """What Pods with limits had in their volumes, and when that was measured."""
 
     async def run(self) -> None:
         """Until cancelled."""
@@ -153,15 +157,17 @@ class EvictionManager:
         log.error("short of %s, and no Pod may be evicted", short)
         return None
 
-    async def _use(self, worker: PodWorker, *, disk: bool) -> PodUsage | None:
-        """None of a Pod of which nothing runs."""
+    async def _use(
+        self, worker: PodWorker, *, disk: bool, volumes: Mapping[str, Space] | None = None
+    ) -> PodUsage | None:
+        """None of a Pod of which nothing runs. `volumes`: what is known of them already."""
         if not any(s.ready for s in worker.observed.sandboxes):
             return None
         places, readings = self._around.places(worker), self._around.readings
         if not disk:
             return await asyncio.to_thread(readings.memory, places)
         layers = await self._around.runtime.layers(worker.ref.uid)
-        return await asyncio.to_thread(readings.disk, places, layers)
+        return await asyncio.to_thread(readings.disk, places, layers, volumes)
 
     def _end(self, pod: core_v1.Pod, verdict: Verdict, signal: str, notes: dict[str, str]) -> bool:
         if is_critical(pod):
@@ -177,13 +183,16 @@ class EvictionManager:
     # -- limits of single Pods -----------------------------------------------------------------------------------------
 
     async def _hold_to_limits(self) -> None:
-        """Measures Pods whose local storage is limited, and no others: it costs a walk through their folders."""
-        period = self._config.volume_stats_agg_period
+        """Measures Pods whose local storage is limited, and no others: it costs a walk through their folders. Those of
+        volumes may be large: they are measured once in volumeStatsAggPeriod."""
         while True:
-            await self._clock.sleep(period if period > 0 else _LIMITS_PERIOD)
-            for worker in self._around.workers():
+            await self._clock.sleep(min(_PERIOD, self._volume_period))
+            workers = self._around.workers()
+            for worker in workers:
                 with Guard(f"local storage of {worker.ref}", quiet=_away):
                     await self.check(worker)
+            there = {worker.ref.uid for worker in workers}
+            self._volumes = {uid: seen for uid, seen in self._volumes.items() if uid in there}
 
     async def check(self, worker: PodWorker) -> None:
         """Ends the Pod if it is over a limit of its own. Raises RuntimeRefused, RuntimeUnavailable."""
@@ -195,7 +204,12 @@ class EvictionManager:
         ):
             return
         await self._layout()
-        use = await self._use(worker, disk=True)
+        at, volumes = self._volumes.get(worker.ref.uid, (0.0, None))
+        now = self._clock.monotonic()
+        fresh = volumes is None or now - at >= self._volume_period
+        use = await self._use(worker, disk=True, volumes=None if fresh else volumes)
+        if use is not None and fresh:
+            self._volumes[worker.ref.uid] = now, use.volumes
         over = storage.excess(pod, use, dedicated=self._dedicated) if use is not None else None
         if over is not None:
             signal, said = over

@@ -71,11 +71,14 @@ class Readings:
         whole = self._cgroups.usage(group).working_set or 0
         return PodUsage(memory=whole, processes=self._cgroups.processes(group), containers=uses)
 
-    def disk(self, places: PodPlaces, layers: Mapping[str, Layer]) -> PodUsage:
-        """What a Pod has on disk; `layers` by container id."""
+    def disk(
+        self, places: PodPlaces, layers: Mapping[str, Layer], volumes: Mapping[str, Space] | None = None
+    ) -> PodUsage:
+        """What a Pod has on disk; `layers` by container id, `volumes` where they are known."""
         uses = {}
         for run in places.containers:
             layer = layers.get(run.id, Layer(0, 0))
             uses[run.name] = ContainerUse(root=Space(layer.size, layer.inodes), logs=measure(places.logs / run.name))
-        volumes = {v.name: measure(places.volumes[v.name]) for v in places.pod.spec.volumes if on_disk(v)}
+        if volumes is None:
+            volumes = {v.name: measure(places.volumes[v.name]) for v in places.pod.spec.volumes if on_disk(v)}
         return PodUsage(containers=uses, volumes=volumes)

@@ -38,7 +38,8 @@ def excess(pod: core_v1.Pod, use: PodUsage, *, dedicated: bool) -> tuple[str, st
             return EMPTY_DIR, f'Usage of EmptyDir volume "{volume.name}" exceeds the limit "{limit}". '
     most = pod_limits(pod).get(EPHEMERAL_STORAGE)
     if most is not None and use.disk().size > most:
-        shown = of_int(most, BINARY)
+        texts = (c.resources.limits.get(EPHEMERAL_STORAGE) for c in (*pod.spec.containers, *pod.spec.initContainers))
+        shown = of_int(most, next((parse(text).format for text in texts if text), BINARY))
         return POD, f"Pod ephemeral local storage usage exceeds the total limit of containers {shown}. "
     for container in pod.spec.containers:
         text, one = container.resources.limits.get(EPHEMERAL_STORAGE), use.containers.get(container.name)

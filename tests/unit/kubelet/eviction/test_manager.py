@@ -1,9 +1,10 @@
 """The eviction manager on virtual time, with a node and Pods in memory."""
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from typing import Any
 
+from msgspec.structs import replace
 from tests.unit.kubelet.fakes import simulate
 from tests.unit.kubelet.pods import container, pod, run, sandbox
 
@@ -49,6 +50,7 @@ class Node:
         self.reclaimed = 0
         self.reclaims = 0
         self.changes = 0
+        self.walks = 0
         self.tasks: set[asyncio.Task[None]] = set()
         around: Any = Around(
             runtime=self,
@@ -102,8 +104,10 @@ class Node:
     def memory(self, places: PodPlaces) -> PodUsage:
         return self.uses[places.pod.metadata.uid]
 
-    def disk(self, places: PodPlaces, layers: dict[str, Layer]) -> PodUsage:
-        return self.uses[places.pod.metadata.uid]
+    def disk(self, places: PodPlaces, layers: dict[str, Layer], volumes: Mapping[str, Space] | None = None) -> PodUsage:
+        use = self.uses[places.pod.metadata.uid]
+        self.walks += volumes is None
+        return use if volumes is None else replace(use, volumes=volumes)
 
 
 HARD = Configuration(eviction_hard={"memory.available": "100", "nodefs.available": "10%"}, enforce_node_allocatable=())
@@ -233,6 +237,26 @@ def test_a_pod_over_its_own_limit_goes_without_any_pressure_and_no_one_else_is_t
             ("over", 'Usage of EmptyDir volume "v" exceeds the limit "10". ', "")
         ]
         assert node.manager.pressures == frozenset()
+
+    on_a_node(HARD, story)
+
+
+def test_what_containers_write_is_seen_within_ten_seconds_and_volumes_are_walked_once_a_minute() -> None:
+    async def story(node: Node) -> None:
+        volume = core_v1.Volume(name="v", emptyDir=core_v1.EmptyDirVolumeSource(sizeLimit="10"))
+        limit = core_v1.ResourceRequirements(limits={"ephemeral-storage": "50"})
+        node.add("volume", PodUsage(volumes={"v": Space(1)}), volumes=(volume,))
+        node.add("log", PodUsage(), volumes=())
+        spec = replace(node.workers["log"].pod.spec, containers=(container(resources=limit),))
+        node.workers["log"].pod = replace(node.workers["log"].pod, spec=spec)
+        await node.clock.sleep(15)
+        assert node.walks == 2
+        node.uses["log"] = PodUsage(containers={"c": ContainerUse(logs=Space(51))})
+        node.uses["volume"] = PodUsage(volumes={"v": Space(11)})
+        await node.clock.sleep(10)
+        assert [uid for uid, _ in node.ended] == ["log"]
+        await node.clock.sleep(50)
+        assert [uid for uid, _ in node.ended] == ["log", "volume"]
 
     on_a_node(HARD, story)
 

@@ -41,6 +41,13 @@ def test_all_containers_and_volumes_count_for_the_pod() -> None:
     )
 
 
+def test_a_limit_is_told_in_the_units_it_was_given_in() -> None:
+    assert excess(with_limit("2M"), KEPT, dedicated=False) == (
+        "ephemeralpodfs.limit",
+        "Pod ephemeral local storage usage exceeds the total limit of containers 2M. ",
+    )
+
+
 def test_a_container_answers_for_its_own_limit() -> None:
     greedy = container("greedy", resources=core_v1.ResourceRequirements(limits={"ephemeral-storage": "1Mi"}))
     other = container("other", resources=core_v1.ResourceRequirements(limits={"ephemeral-storage": "1Gi"}))
