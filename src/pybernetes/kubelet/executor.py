@@ -273,11 +273,13 @@ class Executor:
                 self.tell(worker, action.container, "Warning", "Failed", f"Error: {refused.message}")
                 raise ActionFailed("CreateContainerError", refused.message, most=10.0) from None
         self.tell(worker, action.container, "Normal", "Created", "Container created")
-        worker.learn(self._created(worker, action, id, spec))
+        worker.learn(self._created(worker, action, id, spec.annotations))
         worker.actual.pop(action.container, None)
         await self._tools.resizer.applied(worker, pod, frozenset((action.container,)))
 
-    def _created(self, worker: PodWorker, action: act.CreateContainer, id: str, spec: m.ContainerSpec) -> m.Container:
+    def _created(
+        self, worker: PodWorker, action: act.CreateContainer, id: str, annotations: Mapping[str, str]
+    ) -> m.Container:
         return m.Container(
             id=id,
             sandbox=action.sandbox,
@@ -286,9 +288,8 @@ class Executor:
             attempt=action.attempt,
             state=m.State.CREATED,
             created=self._clock.now(),
-            image=spec.image,
             restart_delay=action.delay,
-            annotations=spec.annotations,
+            annotations=annotations,
         )
 
     async def _look_at(self, worker: PodWorker, id: str) -> None:

@@ -291,10 +291,13 @@ def _keep_running(
         if when > observed.now:
             yield WakeAt(when)
         else:
-            yield from _start_anew(observed, sandbox, wanted.name, seen)
+            yield from _start_anew(observed, sandbox, wanted.name, seen, another=changed(wanted, run))
 
 
-def _start_anew(observed: Observed, sandbox: Sandbox, name: str, seen: Seen) -> Iterator[Action]:
+def _start_anew(
+    observed: Observed, sandbox: Sandbox, name: str, seen: Seen, *, another: bool = False
+) -> Iterator[Action]:
+    """`another`: it is not what it was (a new image): what its runs before did counts no more."""
     if f"create/{name}" in observed.busy:
         return  # its number is taken, and nothing is seen of it yet
     attempt = _attempt(observed, name, seen)
@@ -304,7 +307,7 @@ def _start_anew(observed: Observed, sandbox: Sandbox, name: str, seen: Seen) -> 
         return
     runs = seen.get(name, ())
     delay = next_delay(runs[0], observed.longest_delay) if runs else observed.delays.get(name, 0.0)
-    yield CreateContainer(name, attempt, sandbox.id, delay)
+    yield CreateContainer(name, attempt, sandbox.id, 0.0 if another else delay)
 
 
 def _start_created(observed: Observed, run: Container, sandbox: Sandbox) -> Iterator[Action]:

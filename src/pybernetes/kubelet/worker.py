@@ -465,8 +465,12 @@ class PodWorker:
         """Events of back-off, once for each wait."""
         if self.pod is None or status is None:
             return
-        waits = {s.name: s.state.waiting for s in (*status.initContainerStatuses, *status.containerStatuses)}
-        for container in (*self.pod.spec.initContainers, *self.pod.spec.containers):
+        told = (*status.initContainerStatuses, *status.containerStatuses, *status.ephemeralContainerStatuses)
+        waits = {s.name: s.state.waiting for s in told}
+        spec = self.pod.spec
+        every: tuple[core_v1.Container | core_v1.EphemeralContainer, ...]
+        every = (*spec.initContainers, *spec.containers, *spec.ephemeralContainers)
+        for container in every:
             waiting = waits.get(container.name)  # none of a Pod that was refused
             if waiting is None or waiting.reason not in ("CrashLoopBackOff", "ImagePullBackOff"):
                 continue

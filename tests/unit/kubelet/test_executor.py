@@ -1,9 +1,10 @@
 """The executor's own rules; what it does to a machine is tried in tests/node/kubelet."""
 
 import asyncio
+from types import SimpleNamespace
 
 import pytest
-from tests.unit.kubelet.pods import container, pod, run
+from tests.unit.kubelet.pods import container, pod, run, sandbox
 
 from pybernetes.aio.clock import Clock, SystemClock
 from pybernetes.aio.simulation import SimulatedClock, run_simulated
@@ -87,6 +88,9 @@ class SlowRuntime:
     async def stop_container(self, container: str, grace: float) -> None:
         self.begun.append(f"stop {container} {grace:g}")
 
+    async def create_container(self, sandbox: str, spec: object, pod: object) -> str:
+        return "made"
+
     async def start_container(self, container: str) -> None:
         self.begun.append(f"start {container}")
 
@@ -97,6 +101,12 @@ class QuickMaker:
     async def sandbox(self, wanted: core_v1.Pod, attempt: int) -> tuple[m.SandboxSpec, Dns]:
         spec = m.SandboxSpec(pod_ref(wanted), attempt, "web", "", "", {}, {})
         return spec, Dns((), (), ())
+
+    async def same_sandbox(self, wanted: core_v1.Pod, attempt: int) -> m.SandboxSpec:
+        return (await self.sandbox(wanted, attempt))[0]
+
+    async def container(self, *about: object) -> SimpleNamespace:
+        return SimpleNamespace(annotations={"a": "b"}, image="sha256:1")
 
 
 class Quiet:
@@ -140,6 +150,19 @@ def worker_of(wanted: core_v1.Pod, executor: Executor, clock: Clock) -> PodWorke
     made = PodWorker(pod_ref(wanted), None, executor, None, clock)
     made.update(wanted)
     return made
+
+
+async def test_what_was_made_is_known_before_the_runtime_tells_of_it_but_not_by_its_images_id() -> None:
+    clock = SystemClock()
+    executor, quiet = executor_of(SlowRuntime(), clock)
+    worker = worker_of(pod(), executor, clock)
+    worker.observed = Observed(now=0.0, sandboxes=(sandbox(),))
+    worker.images["pull/c/0"] = "sha256:1"
+    await executor.perform(worker, act.CreateContainer("c", 0, "s0", 10.0))
+    made = worker.observed.containers[0]
+    assert (made.id, made.state, made.restart_delay, made.annotations) == ("made", m.State.CREATED, 10.0, {"a": "b"})
+    assert made.image == ""  # its status shows the name that the spec has
+    assert quiet.events == ["Created: Container created"]
 
 
 async def test_a_stop_does_not_wait_for_a_hundred_starts() -> None:

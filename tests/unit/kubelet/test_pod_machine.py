@@ -164,6 +164,14 @@ def test_a_new_image_restarts_its_container_at_once() -> None:
     assert acts(wanted, sandboxes=(sandbox(),), containers=(ended,)) == [act.PullImage("c", 1)]
 
 
+def test_a_new_image_has_not_crashed_yet() -> None:
+    hashed = {machine.CONTAINER_HASH: machine.container_hash(container(image="old"))}
+    crashed = run(attempt=4, state=State.EXITED, exit_code=1, restart_delay=80.0, finished=999.0, annotations=hashed)
+    done = frozenset({"pull/c/5"})
+    made = acts(pod(), sandboxes=(sandbox(),), containers=(crashed,), done=done)
+    assert made == [act.CreateContainer("c", 5, "s0", 0.0)]
+
+
 def test_deletion_stops_containers_then_the_sandbox_then_tells_the_api() -> None:
     wanted = pod(meta={"deletionTimestamp": "2026-01-01T00:00:00Z", "deletionGracePeriodSeconds": 5})
     found = acts(wanted, sandboxes=(sandbox(),), containers=(run(),))

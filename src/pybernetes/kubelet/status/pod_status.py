@@ -35,6 +35,11 @@ DISRUPTION = "DisruptionTarget"
 """Of a Pod that is ended for the node's sake or another Pod's, not its own. Others set it, too."""
 DEADLINE = act.Verdict("DeadlineExceeded", "Pod was active on the node longer than the specified deadline")
 OURS = (READY_TO_START, INITIALIZED, READY, CONTAINERS_READY, SCHEDULED, RESTARTING_ALL)
+_UNTOLD = core_v1.ContainerStateTerminated(
+    exitCode=0,
+    reason="Completed",
+    message="Unable to get init container status from container runtime and pod has been initialized, treat it as exited normally",
+)
 _ALL_MESSAGES = 12 * 1024
 """Bytes of all termination messages of a Pod together."""
 
@@ -243,6 +248,10 @@ def _never_ran(
     ):
         return replace(old, ready=False, started=False)
     gone = around.ended.get(spec.name)
+    if _initializing_is_over(pod, spec, observed):
+        known = old.state.terminated or (_terminated(gone, around) if gone is not None else _UNTOLD)
+        over = core_v1.ContainerState(terminated=known)
+        return replace(old if old.name else base, state=over, ready=known.exitCode == 0, started=False)
     if gone is not None and not machine.terminating(pod, observed):
         last = core_v1.ContainerState(terminated=_terminated(gone, around))
         base = replace(base, lastState=last, restartCount=gone.attempt)
@@ -263,6 +272,16 @@ def _never_ran(
     return replace(base, state=core_v1.ContainerState(waiting=_waiting(pod, spec, observed, None)))
 
 
+def _initializing_is_over(pod: core_v1.Pod, spec: core_v1.Container, observed: Observed) -> bool:
+    """Whether it is an init container whose work is done, or the main containers would not be there."""
+    mine = any(c.name == spec.name for c in pod.spec.initContainers) and not is_sidecar(spec)
+    return mine and _began(pod, machine.by_name(observed))
+
+
+def _began(pod: core_v1.Pod, seen: Mapping[str, Sequence[Container]]) -> bool:
+    return any(c.name in seen for c in pod.spec.containers)
+
+
 def _remembered(old: core_v1.ContainerStatus, run: Container) -> core_v1.ContainerState:
     """The last state in the API, of a run that the runtime no longer knows."""
     if old.containerID and not old.containerID.endswith(run.id):
@@ -275,7 +294,7 @@ def _state(
 ) -> core_v1.ContainerState:
     if run.state == State.RUNNING and not _in_post_start(spec, run, observed):
         return core_v1.ContainerState(running=core_v1.ContainerStateRunning(startedAt=rfc3339(run.started)))
-    if run.state == State.EXITED:
+    if run.state == State.EXITED and not _in_post_start(spec, run, observed):
         waiting = _will_restart(pod, spec, run, observed) or _changing(pod, spec, run, observed)
         if waiting is not None:
             return core_v1.ContainerState(waiting=waiting)
@@ -284,7 +303,8 @@ def _state(
 
 
 def _in_post_start(spec: core_v1.Container, run: Container, observed: Observed) -> bool:
-    """Whether its postStart hook still runs: until it ends the container does not count as running."""
+    """Whether its postStart hook still runs, or what follows from its failure: until then the container counts neither as
+    running nor as ended."""
     hook = spec.lifecycle.postStart if spec.lifecycle is not None else None
     return hook is not None and act.StartContainer(run.name, run.id).key in observed.busy
 
@@ -366,14 +386,14 @@ def _failed(spec: core_v1.Container, failure: act.Failure, now: float) -> core_v
 
 def _incomplete(pod: core_v1.Pod, seen: Mapping[str, Sequence[Container]], observed: Observed) -> list[str]:
     """Init containers that still stand in the way."""
-    began = any(c.name in seen for c in pod.spec.containers)
+    began = _began(pod, seen)
     left = []
     for container in pod.spec.initContainers:
         run = next(iter(seen.get(container.name, ())), None)
         if is_sidecar(container):
             done = began or (run is not None and run.state == State.RUNNING and machine.health(observed, run).started)
         else:
-            done = run is not None and run.state == State.EXITED and run.exit_code == 0
+            done = began if run is None else run.state == State.EXITED and run.exit_code == 0
         if not done:
             left.append(container.name)
     return left

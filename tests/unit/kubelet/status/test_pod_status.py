@@ -254,6 +254,9 @@ def test_a_container_does_not_count_as_running_before_its_post_start_hook_has_en
     assert found.containerStatuses[0].state.waiting == core_v1.ContainerStateWaiting(reason="ContainerCreating")
     assert found.phase == "Pending"
     assert status(pod(container(lifecycle=HOOK)), **seen).phase == "Running"
+    killed = {**seen, "containers": (run(state=State.EXITED, exit_code=137, finished=NOW, restart_delay=10.0),)}
+    found = status(pod(container(lifecycle=HOOK)), busy=frozenset({"start/c0"}), **killed)
+    assert found.containerStatuses[0].state.waiting == core_v1.ContainerStateWaiting(reason="ContainerCreating")
 
 
 def test_a_failed_post_start_hook_is_the_reason_until_back_off_is() -> None:
@@ -360,6 +363,19 @@ def test_a_container_that_waits_says_what_it_will_mount() -> None:
     mount = core_v1.VolumeMount(name="v", mountPath="/v")
     found = status(pod(container(volumeMounts=(mount,)))).containerStatuses[0]
     assert [(m.name, m.mountPath) for m in found.volumeMounts] == [("v", "/v")]
+
+
+def test_an_init_container_that_somebody_removed_has_done_its_work_where_the_others_have_begun() -> None:
+    wanted = pod(initContainers=(container("i"),))
+    seen = {"sandboxes": (sandbox(),)}
+    whole = status(wanted, containers=(run("i", state=State.EXITED, attempt=2), run()), **seen)
+    for before in (wanted, replace(wanted, status=whole)):
+        found = status(before, containers=(run(),), **seen)
+        one = found.initContainerStatuses[0]
+        assert (one.ready, one.state.terminated.exitCode, one.state.terminated.reason) == (True, 0, "Completed")
+        assert (found.phase, condition(found, "Initialized").status) == ("Running", "True")
+        assert one.state.terminated.message.startswith("Unable to get" if before is wanted else "")
+        assert one.restartCount == (0 if before is wanted else 2)
 
 
 def test_a_readiness_gate_says_what_is_missing() -> None:
