@@ -526,6 +526,7 @@ class PodWorker:
             ended=self._ended,
             conditions=self.conditions,
             resources=resources,
+            applied=self.allocations.before(self.pod) if self.allocations and self.pod else None,
             volume_images=self.volume_images,
         )
 

@@ -32,8 +32,9 @@ def pod_requests(pod: Pod, missing: Mapping[str, int] | None = None) -> Amounts:
     """What a Node must have free for the Pod: the most that its containers need at one time, plus its overhead.
 
     Init containers run one after the other, before the others; sidecars (restartPolicy Always) start among them and stay
-    (KEP-753). Pod-level requests stand in for the sum (KEP-2837). While a container is resized, the larger of what it
-    has and what it wants counts (KEP-1287). `missing` is assumed where a container requests nothing of a resource.
+    (KEP-753). Pod-level requests stand in for the sum (KEP-2837). While a container or the Pod is resized, the larger of
+    what it has and what it wants counts (KEP-1287, KEP-5419). `missing` is assumed where a container requests nothing of
+    a resource.
     """
     spec = pod.spec
     statuses = {s.name: s for s in (*pod.status.containerStatuses, *pod.status.initContainerStatuses)}
@@ -52,7 +53,7 @@ def pod_requests(pod: Pod, missing: Mapping[str, int] | None = None) -> Amounts:
             _raise_to(peak, _sum(sidecars, own))
     total = _sum(main, sidecars)
     _raise_to(total, peak)
-    total.update(_pod_level(spec.resources, "requests"))
+    total.update(_pod_requests(pod, refused))
     _add(total, amounts(spec.overhead))
     return total
 
@@ -115,6 +116,20 @@ def _container_requests(
     for name, value in missing.items():
         wanted.setdefault(name, value)
     return wanted
+
+
+def _pod_requests(pod: Pod, refused: bool) -> Amounts:
+    """Those that are said of the Pod as a whole."""
+    wanted = _pod_level(pod.spec.resources, "requests")
+    if not wanted:
+        return {}
+    named, status = set(wanted), pod.status
+    allocated = amounts(status.allocatedResources)
+    if refused and allocated:
+        wanted = {}
+    _raise_to(wanted, allocated)
+    _raise_to(wanted, amounts(status.resources.requests) if status.resources is not None else {})
+    return {name: value for name, value in wanted.items() if name in named}
 
 
 def _pod_level(resources: ResourceRequirements | None, which: str) -> Amounts:

@@ -120,6 +120,25 @@ async def test_requests_and_limits_change_in_running_containers(one: NodeUnderTe
     assert (await told(one, "web", "ResizeCompleted"))[0].endswith('"generation":2}')
 
 
+async def test_the_pod_as_a_whole_is_resized_and_its_status_follows(one: NodeUnderTest) -> None:
+    first = core_v1.ResourceRequirements(requests=amounts("200m", "64Mi"), limits=amounts("400m", "128Mi"))
+    second = core_v1.ResourceRequirements(requests=amounts("100m", "32Mi"), limits=amounts("300m", "96Mi"))
+    await one.create("web", containers=(container("c", {}, {}),), resources=first)
+    pod = await one.until("web", running)
+    assert (pod.status.allocatedResources, pod.status.resources) == (first.requests, first)
+    asked = msgspec.structs.replace(pod, spec=msgspec.structs.replace(pod.spec, resources=second))
+    await one.pods.patch(pod, asked, subresource="resize")
+    pod = await one.until("web", lambda p: p is not None and p.status.resources == second and not conditions(p))
+    assert pod.status.allocatedResources == second.requests
+    assert group(one, pod, MEMORY) == str(96 * MIB)
+    assert group(one, pod, QUOTA).split()[0] == "30000"
+    # Of a Pod that says nothing for itself it is the sum of its containers.
+    await one.create("sum", containers=(container("a", {"cpu": "50m"}, {}), container("b", {"cpu": "60m"}, {})))
+    pod = await one.until("sum", running)
+    both = {"cpu": "110m"}
+    assert (pod.status.allocatedResources, pod.status.resources) == (both, core_v1.ResourceRequirements(requests=both))
+
+
 async def test_equivalent_requests_are_shown_as_they_were_asked(one: NodeUnderTest) -> None:
     await one.create("web", containers=(container("c", {"cpu": "2m"}, {"cpu": "10m"}),))
     await one.until("web", running)

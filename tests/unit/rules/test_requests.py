@@ -56,6 +56,21 @@ def pod(text: str) -> Pod:
             "containerStatuses: [{name: a, allocatedResources: {cpu: '2'}}]}}",
             {"cpu": 2000},
         ),
+        (
+            "{spec: {resources: {requests: {cpu: '1'}}, overhead: {cpu: '1'}, containers: [{name: a}]},"
+            " status: {allocatedResources: {cpu: '2', memory: '9'}, resources: {requests: {cpu: '3'}}}}",
+            {"cpu": 4000},
+        ),
+        (
+            "{spec: {resources: {requests: {cpu: '9'}}, containers: [{name: a}]}, status: {"
+            "conditions: [{type: PodResizePending, status: 'True', reason: Infeasible}], allocatedResources: {cpu: '2'}}}",
+            {"cpu": 2000},
+        ),
+        (
+            "{spec: {containers: [{name: a, resources: {requests: {cpu: '1'}}}]},"
+            " status: {allocatedResources: {cpu: '2'}, resources: {requests: {cpu: '3'}}}}",
+            {"cpu": 1000},
+        ),
     ],
 )
 def test_requests_are_the_most_that_is_needed_at_one_time(text: str, wanted: dict[str, int]) -> None:

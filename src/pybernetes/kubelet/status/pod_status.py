@@ -17,7 +17,9 @@ from pybernetes.kubelet.cri.model import Container, State
 from pybernetes.kubelet.images.puller import BACK_OFF, ERR_PULL
 from pybernetes.kubelet.pod_actions import Observed
 from pybernetes.kubelet.restarts import RESTART_ALL, changed, is_sidecar, may_restart, restart_time, rule_for
+from pybernetes.kubelet.status import pod_resources
 from pybernetes.kubelet.status.at_end import at_end
+from pybernetes.kubelet.status.mounts import images_shown, mounts_shown
 from pybernetes.rules.qos import qos_class
 
 BACK_OFF_NOTICE = 1.0
@@ -59,6 +61,8 @@ class Surroundings(Struct, frozen=True):
     """By type, what other parts of the kubelet say; None takes a condition away."""
     resources: Mapping[str, core_v1.ResourceRequirements] = {}
     """By container name, what they have; the spec's where it is not said."""
+    applied: core_v1.Pod | None = None
+    """The Pod with what its cgroup was set for, where that may be something else than what it was given."""
     volume_images: Mapping[str, str] = {}
     """By volume, the id of the image that it shows, of those that this process has pulled."""
     most: int = 4096
@@ -99,6 +103,8 @@ def pod_status(pod: core_v1.Pod, observed: Observed, around: Surroundings) -> co
         containerStatuses=tuple(sorted(mains, key=_name)),
         ephemeralContainerStatuses=tuple(sorted(guests, key=_name)),
         qosClass=old.qosClass or qos_class(pod),
+        allocatedResources=pod_resources.allocated(pod),
+        resources=pod_resources.applied(around.applied or pod),
     )
     return replace(status, conditions=_conditions(pod, status, observed, around))
 
@@ -179,7 +185,9 @@ def _container(
         started=running and said.started,
         resources=around.resources.get(spec.name, spec.resources),  # `{}` where nothing is asked for, as upstream
         allocatedResources=spec.resources.requests,
-        volumeMounts=_mounts(spec, _images_shown(pod, around, old if old.containerID.endswith(run.id) else None)),
+        volumeMounts=mounts_shown(
+            spec, images_shown(pod, around.volume_images, old if old.containerID.endswith(run.id) else None)
+        ),
         user=_user(run),
         stopSignal=run.stop_signal or None,
     )
@@ -206,34 +214,6 @@ def _user(run: Container) -> core_v1.ContainerUser | None:
     return core_v1.ContainerUser(linux=linux)
 
 
-def _images_shown(
-    pod: core_v1.Pod, around: Surroundings, old: core_v1.ContainerStatus | None
-) -> Mapping[str, core_v1.VolumeStatus | None]:
-    """Of volumes that are images, which (KEP-5365): as an earlier kubelet reported where this one has not pulled it."""
-    told = {m.name: m.volumeStatus for m in old.volumeMounts} if old is not None else {}
-    shown = {v.name: told.get(v.name) for v in pod.spec.volumes if v.image is not None}
-    for name in shown.keys() & around.volume_images.keys():
-        image = core_v1.ImageVolumeStatus(imageRef=around.volume_images[name])
-        shown[name] = core_v1.VolumeStatus(image=image)
-    return shown
-
-
-def _mounts(
-    spec: core_v1.Container,
-    images: Mapping[str, core_v1.VolumeStatus | None] = {},  # never written to
-) -> tuple[core_v1.VolumeMountStatus, ...]:
-    return tuple(
-        core_v1.VolumeMountStatus(
-            name=m.name,
-            mountPath=m.mountPath,
-            readOnly=m.readOnly,
-            recursiveReadOnly="Disabled" if m.readOnly else None,
-            volumeStatus=images.get(m.name),
-        )
-        for m in spec.volumeMounts
-    )
-
-
 def _never_ran(
     pod: core_v1.Pod,
     spec: core_v1.Container,
@@ -242,7 +222,7 @@ def _never_ran(
     old: core_v1.ContainerStatus,
 ) -> core_v1.ContainerStatus:
     """Nothing of it is in the runtime: not yet, or no more (a node whose disk was emptied, a Pod long ended)."""
-    base = core_v1.ContainerStatus(name=spec.name, image=spec.image, started=False, volumeMounts=_mounts(spec))
+    base = core_v1.ContainerStatus(name=spec.name, image=spec.image, started=False, volumeMounts=mounts_shown(spec))
     if old.state.terminated is not None and (
         pod.status.phase in ("Succeeded", "Failed") or machine.terminating(pod, observed)
     ):

@@ -426,3 +426,13 @@ def test_a_mounted_image_is_told_also_by_a_kubelet_that_did_not_pull_it() -> Non
         pod_status(replace(wanted, status=first), other, AROUND).containerStatuses[0].volumeMounts[0].volumeStatus
         is None
     )
+
+
+def test_what_a_pod_was_given_is_told_and_what_its_cgroup_has_until_it_follows() -> None:
+    small = core_v1.ResourceRequirements(requests={"cpu": "1"})
+    before = pod(resources=small)
+    wanted = pod(resources=core_v1.ResourceRequirements(requests={"cpu": "2"}))
+    seen = Observed(now=NOW, started=NOW - 60, sandboxes=(sandbox(),), containers=(run(),))
+    found = pod_status(wanted, seen, replace(AROUND, applied=before))
+    assert (found.allocatedResources, found.resources) == ({"cpu": "2"}, small)
+    assert pod_status(wanted, seen, AROUND).resources == wanted.spec.resources
