@@ -27,6 +27,7 @@ from pybernetes.kubelet.configuration_file import ConfigurationError
 from pybernetes.kubelet.cri.events import EventSource
 from pybernetes.kubelet.cri.model import RuntimeRefused, RuntimeUnavailable
 from pybernetes.kubelet.cri.runtime import CriRuntime, socket_exists
+from pybernetes.kubelet.images.plugins import ProviderError, Providers, read_providers
 from pybernetes.kubelet.kubelet import Kubelet, Registration
 from pybernetes.kubelet.lock_file import locked, until_contended
 from pybernetes.kubelet.node_addresses import node_addresses
@@ -92,6 +93,19 @@ def labels_of(text: str) -> dict[str, str]:
     return found
 
 
+def providers_of(options: argparse.Namespace) -> Providers | None:
+    """Credential provider plugins; None where no flag names some. Raises StartError."""
+    config, folder = options.image_credential_provider_config, options.image_credential_provider_bin_dir
+    if not config and not folder:
+        return None
+    if not config or not folder:
+        raise StartError("--image-credential-provider-config and --image-credential-provider-bin-dir go together")
+    try:
+        return read_providers(Path(config), Path(folder))
+    except ProviderError as error:
+        raise StartError(f"failed to register CRI auth plugins: {error}") from None
+
+
 def settings_of(options: argparse.Namespace, config: Configuration) -> Settings:
     """The node's Settings. Raises StartError."""
     return Settings(
@@ -100,6 +114,7 @@ def settings_of(options: argparse.Namespace, config: Configuration) -> Settings:
         config=config,
         root=Path(options.root_dir),
         standalone=not (options.kubeconfig or options.bootstrap_kubeconfig),
+        credential_providers=providers_of(options),
         external_cloud=options.cloud_provider == "external",
     )
 

@@ -89,14 +89,6 @@ def _provider(text: str) -> str:
     return text
 
 
-def _no_plugins(text: str) -> str:
-    if text:
-        raise _fault(
-            text, "there are no credential provider plugins: use imagePullSecrets, or config.json in --root-dir"
-        )
-    return text
-
-
 def _memory(text: str) -> list[dict[str, Any]]:
     node, colon, limits = text.partition(":")
     if not colon or not node.isdigit():
@@ -307,8 +299,13 @@ def _node_flags(flags: argparse.ArgumentParser) -> None:
         metavar="BOOL",
         help="end when another one wants that lock",
     )
-    for name in ("bin-dir", "config"):
-        add(f"--image-credential-provider-{name}", type=_no_plugins, metavar="...", help="not supported")
+    add(
+        "--image-credential-provider-config",
+        default="",
+        metavar="PATH",
+        help="CredentialProviderConfig: plugins that say who pulls; a file or a folder of files",
+    )
+    add("--image-credential-provider-bin-dir", default="", metavar="FOLDER", help="the plugins' programs")
     add("--v", "-v", type=int, default=2, metavar="N", help="log verbosity; 4 and more for debugging")
     add_version(group)
 

@@ -371,4 +371,5 @@ def _pull_rules(settings: Settings) -> PullRules:
         burst=config.registry_burst,
         verification=config.image_pull_credentials_verification_policy or PRELOADED,
         allowlist=config.preloaded_images_verification_allowlist,
+        providers=settings.credential_providers,
     )

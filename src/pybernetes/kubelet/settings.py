@@ -6,6 +6,7 @@ from msgspec import Struct
 
 from pybernetes.api.types import core_v1
 from pybernetes.kubelet.configuration import Configuration
+from pybernetes.kubelet.images.plugins import Providers
 
 
 class Settings(Struct, frozen=True):
@@ -22,6 +23,8 @@ class Settings(Struct, frozen=True):
     """Bytes of the node."""
     cpus: int = 1
     max_parallel_starts: int = 10
+    credential_providers: Providers | None = None
+    """--image-credential-provider-config: plugins that say who pulls."""
     external_cloud: bool = False
     """--cloud-provider=external: a cloud's controller finishes the Node and gives it its addresses."""
 

@@ -122,6 +122,14 @@ def test_a_flag_that_belongs_into_the_file_says_so(capsys: pytest.CaptureFixture
     )
 
 
+def test_credential_providers_are_read_and_refused(tmp_path: Path) -> None:
+    with pytest.raises(StartError, match="go together"):
+        parsed("--node-ip=192.0.2.1", "--image-credential-provider-bin-dir=/bin")
+    flags = (f"--image-credential-provider-config={tmp_path}/none", "--image-credential-provider-bin-dir=/bin")
+    with pytest.raises(StartError, match="failed to register CRI auth plugins: error inspecting credential provider"):
+        parsed("--node-ip=192.0.2.1", *flags)
+
+
 async def test_a_lock_is_needed_to_exit_for_another(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr("os.geteuid", lambda: 0)
     with pytest.raises(StartError, match="cannot exit on lock file contention: no lock file specified"):

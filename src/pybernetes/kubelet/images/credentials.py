@@ -7,6 +7,7 @@ import base64
 import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
@@ -60,7 +61,7 @@ def docker_folders(root: Path) -> Sequence[Path]:
 
 
 def _matching(entries: Mapping[str, Any], image: str) -> list[tuple[str, Mapping[str, Any]]]:
-    return [(place, auth) for place, auth in entries.items() if isinstance(auth, dict) and _matches(place, image)]
+    return [(place, auth) for place, auth in entries.items() if isinstance(auth, dict) and matches(place, image)]
 
 
 def _hash(login: Credentials) -> str:
@@ -88,7 +89,8 @@ def _entries(secret: core_v1.Secret) -> Mapping[str, Any]:
     return entries if isinstance(entries, dict) else {}
 
 
-def _matches(place: str, image: str) -> bool:
+def matches(place: str, image: str) -> bool:
+    """Whether credentials of a place are for an image: a registry, also with `*` in parts of its name, and a path in it."""
     place = place.partition("://")[2] or place
     host, _, path = place.rstrip("/").partition("/")
     if host in _HUB_NAMES:
@@ -101,7 +103,7 @@ def _matches(place: str, image: str) -> bool:
 
 def _host_matches(pattern: str, host: str) -> bool:
     parts, wanted = host.split("."), pattern.split(".")
-    return len(parts) == len(wanted) and all(w in ("*", p) for w, p in zip(wanted, parts, strict=True))
+    return len(parts) == len(wanted) and all(map(fnmatchcase, parts, wanted))
 
 
 def _login(place: str, auth: Mapping[str, Any]) -> Credentials:

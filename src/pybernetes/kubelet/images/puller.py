@@ -20,6 +20,7 @@ from pybernetes.kubelet.cri.model import Credentials, Image, ImageRuntime, Runti
 from pybernetes.kubelet.images.back_off import BackOffs
 from pybernetes.kubelet.images.credentials import Login, docker_folders, from_node, from_secrets
 from pybernetes.kubelet.images.pace import Pace
+from pybernetes.kubelet.images.plugins import Plugins, Providers
 from pybernetes.kubelet.images.records import PRELOADED, PullRecords
 from pybernetes.kubelet.metrics import PULL_SECONDS, size_of
 from pybernetes.kubelet.sources import Sources
@@ -48,6 +49,7 @@ class PullRules(Struct, frozen=True):
     burst: int = 1
     verification: str = PRELOADED
     allowlist: tuple[str, ...] = ()
+    providers: Providers | None = None
 
 
 class ImageError(Exception):
@@ -114,6 +116,7 @@ class Puller:
         self._pace = Pace(clock, rules.parallel, rules.rate, rules.burst)
         self.records = PullRecords(rules.root / "image_manager", rules.verification, rules.allowlist)
         self._folders = docker_folders(rules.root)
+        self._plugins = Plugins(rules.providers, clock) if rules.providers is not None else None
 
     async def ensure(self, pod: core_v1.Pod, container: core_v1.Container, tell: Tell) -> str:
         """The id of the image to run. Raises ImageError, RuntimeUnavailable."""
@@ -233,7 +236,9 @@ class Puller:
                 f"Unable to retrieve some image pull secrets ({names}); attempting to pull the image may not succeed."
             )
             tell("Warning", "FailedToRetrieveImagePullSecret", message)
-        return [*from_secrets(found, image), *await self._blocking(from_node, self._folders, image)]
+        of_node: Sequence[Login] = await self._blocking(from_node, self._folders, image)
+        of_plugins = await self._plugins.logins(image) if self._plugins is not None else ()
+        return [*from_secrets(found, image), *of_node, *of_plugins]
 
     async def close(self) -> None:
         """Ends pulls that are under way."""
