@@ -219,8 +219,20 @@ _WITHOUT_EFFECT = (
 _METAVARS: Mapping[Any, str] = {_int: "N", _bool: "BOOL", _duration: "DURATION", _list: "A,B", _gates: "NAME=BOOL,..."}
 
 
+def _with_dashes(word: str) -> str:
+    name, equals, value = word.partition("=")
+    return f"{name.replace('_', '-')}{equals}{value}" if word.startswith("--") else word
+
+
 class _Parser(argparse.ArgumentParser):
     """Errors as upstream's command has them: one line, exit code 1."""
+
+    def parse_known_args(  # type: ignore[override]  # the overloads of typeshed differ in the namespace's type alone
+        self, args: Sequence[str] | None = None, namespace: Any = None
+    ) -> Any:
+        """As upstream's: `--node_ip` is `--node-ip`."""
+        words = sys.argv[1:] if args is None else args
+        return super().parse_known_args([_with_dashes(word) for word in words], namespace)
 
     def error(self, message: str) -> NoReturn:
         if message.startswith("unrecognized arguments: "):

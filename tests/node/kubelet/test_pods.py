@@ -42,6 +42,17 @@ def configured(name: str, **fields: object) -> core_v1.Container:
     return core_v1.Container(**{"name": name, "image": IMAGE, "command": ("sleep", "1000"), **fields})
 
 
+async def test_a_pod_that_wants_a_cluster_dns_where_there_is_none_is_told_and_its_node_too(one: NodeUnderTest) -> None:
+    await one.create("web", dnsPolicy="ClusterFirstWithHostNet")
+    await one.until("web", running)
+
+    async def told() -> bool:
+        found = (await one.client.of(core_v1.Event).list()).items
+        return {e.involvedObject.kind for e in found if e.reason == "MissingClusterDNS"} == {"Pod", "Node"}
+
+    await until(told, "MissingClusterDNS of the Pod and of the Node")
+
+
 async def test_a_pod_runs_and_leaves_nothing_when_deleted(one: NodeUnderTest) -> None:
     await one.create("web")
     pod = await one.until("web", running)

@@ -12,13 +12,14 @@ from urllib.parse import urlencode
 
 import pytest
 from bench._node import NodeUnderTest, running
+from msgspec.structs import replace
 from tests.node.kubelet.test_server import served, text
 
 from pybernetes.wire import channels, spdy
 from pybernetes.wire.client import HttpClient
 from pybernetes.wire.http import Headers, Request, Response, read_body
 from pybernetes.wire.spdy import SpdyConnection, SpdyStream
-from pybernetes.wire.websocket import MessageStream, WebSocket, connect
+from pybernetes.wire.websocket import MessageStream, WebSocket, WebSocketError, connect
 
 pytestmark = pytest.mark.root
 
@@ -91,6 +92,26 @@ async def test_every_websocket_protocol_gives_output_and_errors(target: HttpClie
     if "v4" in protocol or "v5" in protocol:
         status = json.loads(found[channels.ERROR])
         assert (status["reason"], status["details"]["causes"][0]["message"]) == ("NonZeroExitCode", "3")
+
+
+@pytest.mark.parametrize("protocol", ["v5.channel.k8s.io", "v4.channel.k8s.io"])
+async def test_streams_on_which_nothing_happens_end(
+    one: NodeUnderTest, target: HttpClient, protocol: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert one.kubelet is not None
+    config = replace(one.kubelet.settings.config, streaming_connection_idle_timeout=1.0)
+    monkeypatch.setattr(one.kubelet, "settings", replace(one.kubelet.settings, config=config))
+    command = "for i in 1 2 3 4; do sleep 0.5; echo $i; done; sleep 1000"
+    socket = await socket_to(target, exec_target("sh", "-c", command, output=True), protocol)
+    streams, found = channels.Channels(socket), bytearray()
+
+    async def until_cut() -> None:
+        while message := await streams.receive():
+            found.extend((message[1] or b"") if message[0] == channels.STDOUT else b"")
+
+    with pytest.raises(WebSocketError, match="went away"):
+        await asyncio.wait_for(until_cut(), 10)
+    assert bytes(found) == b"1\n2\n3\n4\n"
 
 
 async def test_stdin_can_end_where_the_protocol_has_a_word_for_it(target: HttpClient) -> None:

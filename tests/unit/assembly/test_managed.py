@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -167,3 +168,15 @@ def test_down_after_kill_leaves_nothing(shell: Shell) -> None:
     assert "its process has ended" in shell.run("status", code=1)
     shell.run("down")
     assert not (shell.folder / "t").exists()
+
+
+def test_two_clusters_come_up_at_once_with_ports_of_their_own(tmp_path: Path) -> None:
+    shells = [Shell(tmp_path / name) for name in ("one", "two")]
+    try:
+        with ThreadPoolExecutor() as pool:
+            list(pool.map(lambda shell: shell.run("up", "--simulated-nodes", "1"), shells))
+        servers = {shell.run("kubeconfig").partition("server: ")[2].split()[0] for shell in shells}
+        assert len(servers) == 2
+    finally:
+        for shell in shells:
+            shell.run("down")

@@ -113,6 +113,11 @@ def test_every_field_of_a_flag_exists() -> None:
         assert path in EFFECTS, name
 
 
+def test_words_of_a_flag_may_be_joined_by_underscores() -> None:
+    options = kubelet.parser().parse_args(["--node_ip=192.0.2.1", "--node-labels=a_b=c_d", "--root_dir", "/x_y"])
+    assert (options.node_ip, options.node_labels, options.root_dir) == ("192.0.2.1", "a_b=c_d", "/x_y")
+
+
 def test_a_flag_that_belongs_into_the_file_says_so(capsys: pytest.CaptureFixture[str]) -> None:
     kubelet.parser().parse_args(["--max-pods=3", "--provider-id=x", "--seccomp-default", "--hostname-override=n"])
     assert capsys.readouterr().err == (

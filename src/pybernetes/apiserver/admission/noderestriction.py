@@ -1,6 +1,7 @@
 """NodeRestriction: a kubelet writes its own Node, its lease, its Pods' status, and mirror Pods; nothing else.
 
-Who is a node: authz/node.py, which also says what a node may read.
+It asks for tokens and certificates of Pods that it runs (_pod_certificates.py). Who is a node: authz/node.py, which also
+says what a node may read.
 """
 
 import base64
