@@ -99,6 +99,7 @@ class ProcessNode(NodeUnderTest):
             "cgroupRoot": self.containerd.cgroup.path,
             "containerRuntimeEndpoint": self.endpoint,
             "podLogsDir": f"{self.folder}/pods",
+            "staticPodPath": str(self.manifests),
             **self.more,
         }
         self.folder.mkdir(parents=True, exist_ok=True)

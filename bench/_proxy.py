@@ -14,6 +14,8 @@ import grpc.aio
 from msgspec import Struct
 
 _LIMIT = (("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1))
+_NAMESPACE = "containerd-namespace"
+"""What calls of containerd's own API carry beside their message."""
 _STREAMS = ("/containerd.services.events.v1.Events/Subscribe",)
 
 
@@ -70,7 +72,8 @@ class FaultyRuntime:
             await context.abort(grpc.StatusCode.UNKNOWN, f"the proxy refuses {name}")
         passed = self._channel.unary_unary(method, request_serializer=bytes, response_deserializer=bytes)
         try:
-            answer = bytes(await passed(request, timeout=context.time_remaining()))
+            told = [pair for pair in context.invocation_metadata() or () if pair[0] == _NAMESPACE]
+            answer = bytes(await passed(request, timeout=context.time_remaining(), metadata=told))
         except grpc.aio.AioRpcError as error:
             await context.abort(error.code(), error.details() or "")
             raise

@@ -42,6 +42,15 @@ SHIMS_A_KILL = 2
 is called off in that moment (its caller has ended, or itself). Nothing runs in them, and nobody but containerd knows them."""
 MOST_DESCRIPTORS = 100
 """Of a kubelet whose Pods have gone."""
+_STATIC = f"""\
+apiVersion: v1
+kind: Pod
+metadata: {{name: static, namespace: default}}
+spec:
+  hostNetwork: true
+  terminationGracePeriodSeconds: 1
+  containers: [{{name: c, image: "{IMAGE}", command: [sleep, "1000"]}}]
+"""
 TROUBLE = Trouble(slow=0.3, refuse=0.1, lose=0.1)
 
 
@@ -52,6 +61,8 @@ class Options(Struct, frozen=True):
     number: int
     pods: int
     kill_containerd: bool
+    away: float
+    """Seconds for which the API server is away at the end of the churn, while a static Pod runs."""
 
 
 class Churn:
@@ -142,6 +153,8 @@ class Churn:
             await self.rng.choice(actions)()
             await asyncio.sleep(self.rng.choice((0.0, 0.0, 0.05, 0.3)))
         self.proxy.trouble = Trouble()
+        if self.options.away:
+            await self._without_api(self.options.away)
         await self.kill_kubelet()
         for name in self.names:
             await self.made.until(name, lambda pod: running(pod) or _done(pod), SETTLE)
@@ -154,6 +167,26 @@ class Churn:
         descriptors, memory = self._size()
         assert descriptors < MOST_DESCRIPTORS, f"the kubelet has {descriptors} file descriptors"
         return f"{self.count} pods, {self.restarts} kills, {len(self.calm)} undisturbed, kubelet {memory} MB"
+
+    async def _without_api(self, seconds: float) -> None:
+        """Pods go on, those that end do so unseen, and a static Pod is neither ended nor restarted; then all is told."""
+        manifest = self.made.manifests / "static.yaml"
+        manifest.write_text(_STATIC)
+        mirror = f"static-{NODE}"
+        before = await self.made.until(mirror, running, SETTLE)
+        ends = f"e{self.number}"
+        await self.made.create(ends, "sh", "-c", f"sleep {seconds / 2}; exit 3", restartPolicy="Never")
+        await self.made.until(ends, running, SETTLE)
+        await self.made.cut_api()
+        await asyncio.sleep(seconds)
+        await self.made.open_api()
+        ended = await self.made.until(ends, _done, SETTLE)
+        said = ended.status.containerStatuses[0].state.terminated or core_v1.ContainerStateTerminated()
+        assert said.exitCode == 3, f"{ends} ended unseen: {ended.status}"
+        after = await self.made.until(mirror, running, SETTLE)
+        assert _runs(after) == _runs(before), f"the static Pod was touched: {after.status}"
+        manifest.unlink()
+        self.names.append(ends)
 
     def _size(self) -> tuple[int, int]:
         """File descriptors and resident megabytes of the kubelet."""
@@ -187,6 +220,10 @@ class Churn:
         raise AssertionError(f"left on {NODE}: {difference}")
 
 
+def _runs(pod: core_v1.Pod) -> list[tuple[str, int]]:
+    return [(status.containerID, status.restartCount) for status in pod.status.containerStatuses]
+
+
 def _done(pod: core_v1.Pod | None) -> bool:
     return pod is not None and pod.status.phase in ("Succeeded", "Failed")
 
@@ -199,7 +236,7 @@ def _traceback(log: str) -> str:
 
 def _command(options: Options) -> str:
     """What runs that round again."""
-    more = " --kill-containerd" if options.kill_containerd else ""
+    more = (" --kill-containerd" if options.kill_containerd else "") + f" --away {options.away}" * bool(options.away)
     return f"python -m tools.soak.kubelet --rounds 1 --pods {options.pods} --seed {options.seed}{more}"
 
 
@@ -261,12 +298,14 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--pods", type=int, default=50, help="at most at once")
     parser.add_argument("--kill-containerd", action="store_true", help="kill -9 of containerd, too")
+    parser.add_argument("--away", type=float, default=0.0, help="seconds for which each round has no API server")
     options = parser.parse_args()
     if lacking := missing():
         print(f"the soak of the kubelet {lacking}", file=sys.stderr)
         return 2
     logging.getLogger().addHandler(logging.NullHandler())
-    return asyncio.run(soak(options.rounds, Options(options.seed, 0, options.pods, options.kill_containerd)))
+    given = Options(options.seed, 0, options.pods, options.kill_containerd, options.away)
+    return asyncio.run(soak(options.rounds, given))
 
 
 if __name__ == "__main__":
