@@ -206,7 +206,8 @@ class Kubelet:
             workers=table.living,
             places=places,
             evict=table.evict,
-            reclaim=(dead, self._garbage.remove_unused),
+            remove_dead=dead,
+            remove_images=self._garbage.remove_unused,
             changed=self.node.wake,
         )
 

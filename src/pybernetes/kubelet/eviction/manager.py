@@ -43,8 +43,10 @@ class Around:
     workers: Callable[[], Sequence[PodWorker]]
     places: Callable[[PodWorker], PodPlaces]
     evict: Callable[[str, Verdict], bool]
-    reclaim: Sequence[Callable[[], Awaitable[object]]]
-    """Frees disk without harm to any Pod: dead containers, unused images."""
+    remove_dead: Callable[[], Awaitable[object]]
+    """Frees disk without harm to any Pod: dead containers and their logs."""
+    remove_images: Callable[[], Awaitable[object]]
+    """The same: images that nobody uses."""
     changed: Callable[[], None]
     """The node's conditions have changed."""
 
@@ -127,14 +129,14 @@ class EvictionManager:
         return await self._evict_one(threshold, short)
 
     async def _reclaimed(self, threshold: Threshold) -> bool:
-        """Whether enough could be freed without ending a Pod. With images elsewhere, logs and volumes are all there is."""
+        """Whether enough could be freed without ending a Pod."""
         if signals.condition(threshold.signal) != signals.DISK_PRESSURE:
             return False
-        if self._dedicated and threshold.signal.startswith("nodefs."):
-            return False
-        for free in self._around.reclaim:
-            with Guard("reclaim"):
-                await free()
+        with Guard("removal of dead containers"):
+            await self._around.remove_dead()
+        if not self._dedicated or not threshold.signal.startswith("nodefs."):  # else images are elsewhere
+            with Guard("removal of unused images"):
+                await self._around.remove_images()
         return not signals.met(self._thresholds, await self._observe(), reclaim=True)
 
     async def _evict_one(self, threshold: Threshold, short: str) -> PodWorker | None:

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable, Coroutine, Mapping
 from typing import Any
 
+import pytest
 from msgspec.structs import replace
 from tests.unit.kubelet.fakes import simulate
 from tests.unit.kubelet.pods import container, pod, run, sandbox
@@ -48,6 +49,8 @@ class Node:
         self.workers: dict[str, Worker] = {}
         self.uses: dict[str, PodUsage] = {}
         self.reclaimed = 0
+        self.images_removed = 0
+        self.images_elsewhere = False
         self.reclaims = 0
         self.changes = 0
         self.walks = 0
@@ -59,7 +62,8 @@ class Node:
             workers=lambda: [w for w in self.workers.values() if w.verdict is None],  # type: ignore[misc]
             places=lambda w: PodPlaces(w.pod, w.ref.uid, None, {}, w.observed.containers),  # type: ignore[arg-type]
             evict=self.evict,
-            reclaim=(self.reclaim,),
+            remove_dead=self.reclaim,
+            remove_images=self.remove_images,
             changed=self.changed,
         )
         self.manager = EvictionManager(around, Settings("n1", (), config), clock)
@@ -89,6 +93,9 @@ class Node:
         self.reclaimed += 1
         self.free["nodefs.available"] += self.reclaims
 
+    async def remove_images(self) -> None:
+        self.images_removed += 1
+
     async def image_folder(self) -> str:
         return "/images"
 
@@ -96,7 +103,7 @@ class Node:
         return {}
 
     def dedicated(self, images: str) -> bool:
-        return False
+        return self.images_elsewhere
 
     def signals(self, images: str, now: float) -> dict[str, Observation]:
         return {name: Observation(free, 1000, now) for name, free in self.free.items()}
@@ -160,6 +167,19 @@ def test_critical_and_static_pods_stay_whatever_is_short() -> None:
         node.add("small", PodUsage(memory=1))
         await node.clock.sleep(20)
         assert [uid for uid, _ in node.ended] == ["small"]
+
+    on_a_node(HARD, story)
+
+
+@pytest.mark.parametrize("elsewhere", [False, True])
+def test_logs_of_the_dead_go_before_the_living_wherever_images_are(elsewhere: bool) -> None:
+    async def story(node: Node) -> None:
+        node.images_elsewhere = elsewhere
+        node.add("web", PodUsage(containers={"c": ContainerUse(logs=Space(10))}))
+        node.reclaims = 30
+        node.free["nodefs.available"] = 80
+        await node.clock.sleep(60)
+        assert (node.reclaimed, node.images_removed, node.ended) == (1, 0 if elsewhere else 1, [])
 
     on_a_node(HARD, story)
 
