@@ -15,6 +15,7 @@ from pybernetes.kubelet.pod_actions import Verdict
 from pybernetes.kubelet.preemption import Shortage, victims
 from pybernetes.kubelet.resources import BEST_EFFORT, is_critical
 from pybernetes.rules import affinity, taints
+from pybernetes.rules.nodefeatures import missing_features
 from pybernetes.rules.qos import qos_class
 from pybernetes.rules.requests import (
     CPU,
@@ -46,6 +47,7 @@ SAFE_SYSCTLS = frozenset(
 )
 """Kernel settings that a Pod may have: they count in its own namespaces alone and harm no other Pod."""
 NODE_AFFINITY = "NodeAffinity"
+CLAIMS = "DynamicResourceAllocation"
 OS_LABEL = "kubernetes.io/os"
 _IPC = ("kernel.shm", "kernel.msg", "kernel.sem", "fs.mqueue.")
 _OS = "linux"
@@ -67,6 +69,8 @@ class Host(Struct, frozen=True):
     """Whether Pods can be held to their huge pages."""
     strict_groups: bool = True
     """Whether the runtime knows supplementalGroupsPolicy Strict."""
+    features: Collection[str] = ()
+    """What the node declares in its status (KEP-5328)."""
 
 
 class Decision(Struct, frozen=True):
@@ -217,4 +221,22 @@ def _no_huge_pages(pod: core_v1.Pod, host: Host) -> Verdict | None:
     return Verdict("UnexpectedAdmissionError", said)
 
 
-_CHECKS: tuple[Check, ...] = (_under_pressure, _forbidden_sysctl, _wrong_system, _unknown_policy, _no_huge_pages)
+def _unsupported(pod: core_v1.Pod, host: Host) -> Verdict | None:
+    """Features that nodes declare, and devices of claims, which nobody prepares here whatever a node declares."""
+    missing = missing_features(pod, host.features)
+    if pod.spec.resourceClaims:
+        missing = tuple(sorted((*missing, CLAIMS)))
+    if not missing:
+        return None
+    said = f"Pod requires node features that are not available: {', '.join(missing)}"
+    return Verdict("PodFeatureUnsupported", said)
+
+
+_CHECKS: tuple[Check, ...] = (
+    _under_pressure,
+    _forbidden_sysctl,
+    _wrong_system,
+    _unknown_policy,
+    _no_huge_pages,
+    _unsupported,
+)

@@ -14,7 +14,7 @@ from pybernetes.api.types import core_v1
 from pybernetes.kernel import mounts
 from pybernetes.kubelet.ownership import Ownership, take_over
 from pybernetes.kubelet.volume import Mounted, MountFailed, NotProcessed, VolumeRequest, Work, words
-from pybernetes.kubelet.volumes import host_path
+from pybernetes.kubelet.volumes import csi, host_path
 from pybernetes.rules.affinity import selects
 from pybernetes.rules.ownership import controller_of
 
@@ -56,6 +56,11 @@ async def prepare_claim(request: VolumeRequest, name: str, *, read_only: bool) -
             )
         source = volume.spec.hostPath
         return partial(_host_path, volume.metadata.name, source.path, source.type or "", read_only)
+    if volume.spec.csi is not None:
+        why = f"attacher.MountDevice failed to create newCsiDriverClient: {csi.unregistered(volume.spec.csi.driver)}"
+        raise MountFailed(
+            f'MountVolume.MountDevice failed for volume "{volume.metadata.name}" : kubernetes.io/csi: {why}'
+        )
     own = request.volume.name
     raise NotProcessed(f'failed to get Plugin from volumeSpec for volume "{own}" err=no volume plugin matched')
 

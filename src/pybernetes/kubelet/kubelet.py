@@ -58,7 +58,7 @@ from pybernetes.kubelet.status.capacity import capacity
 from pybernetes.kubelet.status.labels import labels as node_labels
 from pybernetes.kubelet.status.lease import NodeLease
 from pybernetes.kubelet.status.machine import read_machine
-from pybernetes.kubelet.status.node import NodeReporter
+from pybernetes.kubelet.status.node import DECLARED, NodeReporter
 from pybernetes.kubelet.status.reporter import Reporter
 from pybernetes.kubelet.volume_manager import Volumes
 from pybernetes.kubelet.volume_refresh import VolumeRefresh
@@ -253,6 +253,7 @@ class Kubelet:
             strict_groups=self.node.groups_policy,
             pressures=self.eviction.pressures,
             huge_pages=self._huge_pages,
+            features=DECLARED,
         )
 
     async def _fresh_host(self) -> Host:

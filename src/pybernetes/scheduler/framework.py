@@ -25,6 +25,7 @@ class Happening(StrEnum):
     NODE_ALLOCATABLE = "node has other resources"
     NODE_LABELS = "node has other labels"
     NODE_TAINTS = "node has other taints"
+    NODE_FEATURES = "node declares other features"
     POD_FREED = "an assigned pod is gone"
     POD_ASSIGNED = "a pod was assigned or changed"
 

@@ -279,3 +279,5 @@ def _node_happenings(old: Node | None, new: Node) -> Iterable[Happening]:
         yield Happening.NODE_LABELS
     if old.spec.taints != new.spec.taints or old.spec.unschedulable != new.spec.unschedulable:
         yield Happening.NODE_TAINTS
+    if old.status.declaredFeatures != new.status.declaredFeatures:
+        yield Happening.NODE_FEATURES

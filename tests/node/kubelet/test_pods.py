@@ -198,6 +198,15 @@ async def test_a_volume_type_that_is_not_known_is_an_event(one: NodeUnderTest) -
     await one.until("odd", waiting("ContainerCreating"))
 
 
+async def test_a_pod_whose_devices_nobody_prepares_is_refused(one: NodeUnderTest) -> None:
+    claims = (core_v1.PodResourceClaim(name="gpu", resourceClaimName="mine"),)
+    await one.create("gpu", resourceClaims=claims)
+    pod = await one.until("gpu", lambda p: p is not None and p.status.phase == "Failed")
+    said = "Pod requires node features that are not available: DynamicResourceAllocation"
+    assert (pod.status.reason, pod.status.message) == ("PodFeatureUnsupported", f"Pod was rejected: {said}")
+    assert await events(one, "gpu", "PodFeatureUnsupported") == [said]
+
+
 async def test_what_does_not_fit_is_refused(one: NodeUnderTest) -> None:
     huge = core_v1.ResourceRequirements(requests={"cpu": "500"})
     await one.create("huge", containers=(configured("c", resources=huge),))

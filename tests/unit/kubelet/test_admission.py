@@ -8,6 +8,7 @@ from pybernetes.api.types import core_v1
 from pybernetes.kubelet.admission import Host
 from pybernetes.kubelet.admission import admit as decide
 from pybernetes.kubelet.pod_actions import Verdict
+from pybernetes.kubelet.status.node import DECLARED
 
 NODE = {"cpu": "2", "memory": "1Gi", "pods": "3", "ephemeral-storage": "1Gi", "hugepages-2Mi": "0"}
 HOST = Host("n1", NODE, labels={"kubernetes.io/os": "linux", "disk": "ssd"})
@@ -199,3 +200,26 @@ def test_critical_pods_do_not_preempt_each_other_at_the_same_priority() -> None:
     assert refused.message.endswith("no set of running pods found to reclaim resources: [(res: cpu, q: 1000), ]")
     higher = decide(named("b", 2_000_001_000, cpu="2"), [named("a", 2_000_000_000, cpu="1")], HOST)
     assert names(higher.preempted) == ["a"]
+
+
+def test_what_no_node_of_this_kind_can_do_is_refused_with_its_name() -> None:
+    rule = core_v1.ContainerRestartRule(
+        action="RestartAllContainers", exitCodes=core_v1.ContainerRestartRuleOnExitCodes(operator="In", values=(1,))
+    )
+    all_anew = pod(container(restartPolicyRules=(rule,)))
+    verdict = admit(all_anew, [])
+    assert verdict is not None
+    assert (verdict.reason, verdict.message) == (
+        "PodFeatureUnsupported",
+        "Pod requires node features that are not available: RestartAllContainersOnContainerExits",
+    )
+    assert admit(all_anew, [], replace(HOST, features=DECLARED)) is None
+    claims = (core_v1.PodResourceClaim(name="gpu", resourceClaimName="gpu"),)
+    mount = core_v1.VolumeMount(name="v", mountPath="/v", bindMountOptions=("noexec",))
+    wanted = pod(container(volumeMounts=(mount,)), resourceClaims=claims, hostNetwork=True, hostUsers=False)
+    verdict = admit(wanted, [], replace(HOST, features=DECLARED))
+    assert verdict is not None
+    assert verdict.message == (
+        "Pod requires node features that are not available:"
+        " DynamicResourceAllocation, UserNamespacesHostNetworkSupport, VolumeBindMountOptions"
+    )

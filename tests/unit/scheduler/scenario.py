@@ -86,11 +86,13 @@ def node(name: str, words: list[str]) -> Node:
             made["spec"]["taints"].append({"key": taint, "value": content, "effect": effect})
         elif key == "cordoned":
             made["spec"]["unschedulable"] = True
+        elif key == "declares":
+            made.setdefault("status", {})["declaredFeatures"] = [value]
         elif key == "zone":
             labels["topology.kubernetes.io/zone"] = value
         else:
             labels[key] = value
-    made["status"] = {"allocatable": allocatable}
+    made.setdefault("status", {})["allocatable"] = allocatable
     return msgspec.convert(made, Node)
 
 
@@ -126,6 +128,11 @@ def pod(group: str, number: int, words: list[str]) -> Pod:
                 metadata.setdefault("labels", {})[label] = content
             case "ns":
                 metadata["namespace"] = value
+            case "restarts":
+                codes = {"operator": "In", "values": [1]}
+                container["restartPolicyRules"] = [{"action": value, "exitCodes": codes}]
+            case "claims":
+                spec["resourceClaims"] = [{"name": value, "resourceClaimName": value}]
             case _:
                 relate(spec, key, value)
     return msgspec.convert({"metadata": metadata, "spec": spec}, Pod)

@@ -32,6 +32,28 @@ SCENARIOS = {
         pod next
         ---
         next: unschedulable (1 Too many pods)""",
+    "a feature must be declared": """
+        nodes 2
+        node new declares=RestartAllContainersOnContainerExits
+        node other declares=SomethingElse
+        pod plain restarts=Restart select=kubernetes.io/hostname=n1
+        pod needs restarts=RestartAllContainers x2
+        ---
+        plain: n1
+        needs: 2""",
+    "without the feature nowhere": """
+        nodes 2
+        pod needs restarts=RestartAllContainers
+        ---
+        needs: unschedulable (2 node declared features check failed"""
+    """ - unsatisfied requirements: RestartAllContainersOnContainerExits)""",
+    "nobody allocates devices": """
+        nodes 2
+        pod plain
+        pod asks claims=gpu
+        ---
+        plain: n1 or n2
+        asks: unschedulable (2 cannot allocate all claims)""",
     "without nodes": """
         pod lonely
         ---

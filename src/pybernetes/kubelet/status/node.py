@@ -24,6 +24,7 @@ from pybernetes.kubelet.status.conditions import conditions
 from pybernetes.kubelet.status.labels import LABELS, labels
 from pybernetes.kubelet.status.machine import Machine, read_machine
 from pybernetes.kubelet.status.network_folder import NetworkFolder
+from pybernetes.rules.nodefeatures import RESTART_ALL
 
 log = logging.getLogger(__name__)
 
@@ -34,12 +35,8 @@ _LOOK_BLIND = 1.0
 _LOOK_READY = 5.0
 _LIST_IMAGES = 10.0
 _MAX_NAMES = 5
-# What Pods and their updates may need of a node (KEP-5328), by upstream's names; sorted.
-_DECLARED = (
-    "GuaranteedQoSPodCPUResize",
-    "InPlacePodLevelResourcesVerticalScaling",
-    "RestartAllContainersOnContainerExits",
-)
+DECLARED = ("GuaranteedQoSPodCPUResize", "InPlacePodLevelResourcesVerticalScaling", RESTART_ALL)
+"""What Pods and their updates may need of a node and this one has (KEP-5328), by upstream's names; sorted."""
 _MANAGED_ATTACH = "volumes.kubernetes.io/controller-managed-attach-detach"
 _PROVIDED_IP = "alpha.kubernetes.io/provided-node-ip"
 _UNINITIALIZED = core_v1.Taint(
@@ -253,7 +250,7 @@ class NodeReporter:
             images=self._images,
             volumesInUse=tuple(self.volumes_in_use()),
             runtimeHandlers=tuple(_handler(handler) for handler in self.handlers),
-            declaredFeatures=_DECLARED,
+            declaredFeatures=DECLARED,
             features=core_v1.NodeFeatures(supplementalGroupsPolicy=self.groups_policy),
         )
         return status, changed.events

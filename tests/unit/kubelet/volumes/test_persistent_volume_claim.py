@@ -205,8 +205,8 @@ async def test_a_driver_that_is_not_there_is_said_so(bound: Any) -> None:
     bound.sources.volumes["pv"] = volume(csi=core_v1.CSIPersistentVolumeSource(driver="d", volumeHandle="h"))
     with pytest.raises(VolumeError) as caught:
         await bound.set_up(USED)
-    why = 'failed to get Plugin from volumeSpec for volume "v" err=no volume plugin matched'
-    assert caught.value.messages == (unable(why),)
+    why = "attacher.MountDevice failed to create newCsiDriverClient: driver name d not found in the list of registered CSI drivers"
+    assert caught.value.messages == (f'MountVolume.MountDevice failed for volume "pv" : kubernetes.io/csi: {why}',)
 
 
 async def test_an_ephemeral_claim_must_be_the_pods_own(bound: Any) -> None:
