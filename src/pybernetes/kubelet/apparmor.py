@@ -6,6 +6,7 @@ from pathlib import Path
 
 from pybernetes.api.types import core_v1
 from pybernetes.kubelet.pod_actions import Verdict
+from pybernetes.kubelet.pod_containers import containers_of
 from pybernetes.kubelet.specs.security import apparmor
 
 _ENABLED = "sys/module/apparmor/parameters/enabled"
@@ -14,7 +15,7 @@ _LOADED = "sys/kernel/security/apparmor/profiles"
 
 def refuse_apparmor(pod: core_v1.Pod, root: Path = Path("/")) -> Verdict | None:
     """A verdict where a profile other than Unconfined is wanted and cannot be had here. `root` has sys/ in it."""
-    containers = (*pod.spec.initContainers, *pod.spec.containers)
+    containers = containers_of(pod)
     wanted = [profile for c in containers if (profile := apparmor(pod, c)) is not None and profile.kind != "Unconfined"]
     if not wanted:
         return None

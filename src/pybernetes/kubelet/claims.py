@@ -13,6 +13,7 @@ from pybernetes.api.errors import ApiError
 from pybernetes.api.types import core_v1
 from pybernetes.kernel import mounts
 from pybernetes.kubelet.ownership import Ownership, take_over
+from pybernetes.kubelet.pod_containers import containers_of
 from pybernetes.kubelet.volume import Mounted, MountFailed, NotProcessed, VolumeRequest, Work, words
 from pybernetes.kubelet.volumes import csi, host_path
 from pybernetes.rules.affinity import selects
@@ -103,7 +104,7 @@ async def _its_volume(request: VolumeRequest, claim: core_v1.PersistentVolumeCla
 
 def _check_mode(request: VolumeRequest, volume: core_v1.PersistentVolume) -> None:
     mode, name = volume.spec.volumeMode or "Filesystem", request.volume.name
-    containers = (*request.pod.spec.initContainers, *request.pod.spec.containers)
+    containers = containers_of(request.pod)
     said = f"volume {name} has volumeMode {mode}, but"
     if mode != "Filesystem" and any(mount.name == name for c in containers for mount in c.volumeMounts):
         raise NotProcessed(f"{said} is specified in volumeMounts")

@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from pybernetes.api.quantity import parse
 from pybernetes.api.types import core_v1
-from pybernetes.kubelet.resources import containers_of
+from pybernetes.kubelet.pod_containers import containers_of
 
 _ASCII, _BASIC = 0x80, 0xFFFF
 _SUBSCRIPT = re.compile(r"metadata\.(labels|annotations)\['(.+)'\]")

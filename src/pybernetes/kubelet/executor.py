@@ -31,6 +31,7 @@ from pybernetes.kubelet.images.puller import ERR_PULL, ImageError, Puller, Tell
 from pybernetes.kubelet.log_links import link_of, make_link, remove_run
 from pybernetes.kubelet.maker import Maker, Place, message_file
 from pybernetes.kubelet.messages import read_message
+from pybernetes.kubelet.pod_containers import field_of, find_container
 from pybernetes.kubelet.probes.prober import Prober, Target, has_probes
 from pybernetes.kubelet.resizer import Resizer
 from pybernetes.kubelet.settings import Settings
@@ -53,6 +54,12 @@ _PATIENCE = 5.0
 _START, _CREATE, _SANDBOX = 0, 1, 2
 """Who goes first where starts wait: a Pod that is begun is finished before the next one begins."""
 _PULL_FIRST, _PULL_MOST = 10.0, 300.0
+_TYPES = {
+    "initContainers": "init_container",
+    "containers": "container",
+    "ephemeralContainers": "ephemeral_container",
+}
+"""How metrics call the containers of each list."""
 
 
 class Events(Protocol):
@@ -351,7 +358,7 @@ class Executor:
     async def _before_stop(self, worker: PodWorker, action: act.StopContainer) -> float:
         """Runs the preStop hook and waits for the container's turn; what is left of the grace. Without grace neither."""
         pod = worker.last
-        container = next((c for c in _all(pod) if c.name == action.container), None) if pod is not None else None
+        container = find_container(pod, action.container)
         hook = container.lifecycle.preStop if container is not None and container.lifecycle is not None else None
         if action.id in worker.hooked or not action.hook:
             hook = None
@@ -395,7 +402,7 @@ class Executor:
     def probes(self, worker: PodWorker, run: m.Container) -> Awaitable[None] | None:
         """The probes of a running container as one piece of work; None where it has none."""
         pod = worker.pod
-        container = next((c for c in _all(pod) if c.name == run.name), None) if pod is not None else None
+        container = find_container(pod, run.name)
         if pod is None or container is None or not has_probes(container):
             return None
 
@@ -428,12 +435,7 @@ class Executor:
             return
         about = reference(pod)
         if container:
-            field = "containers"
-            if any(c.name == container for c in pod.spec.initContainers):
-                field = "initContainers"
-            elif any(c.name == container for c in pod.spec.ephemeralContainers):
-                field = "ephemeralContainers"
-            about = replace(about, fieldPath=f"spec.{field}{{{container}}}")
+            about = replace(about, fieldPath=f"spec.{field_of(pod, container)}{{{container}}}")
         self._tools.events.event(about, cast(Kind, kind), reason, message)
 
 
@@ -467,7 +469,9 @@ def _remove_logs(logs: Path, uid: str) -> None:
 @contextmanager
 def _counted(worker: PodWorker, action: act.Action) -> Iterator[None]:
     """Starts, for /metrics."""
-    kind = _type_of(worker.last, action.container) if isinstance(action, act.StartContainer) else ""
+    kind = ""
+    if isinstance(action, act.StartContainer):
+        kind = _TYPES[field_of(worker.last, action.container)] if worker.last is not None else "container"
     if isinstance(action, act.RunSandbox):
         metrics.STARTED_PODS.add()
     elif kind:
@@ -482,13 +486,6 @@ def _counted(worker: PodWorker, action: act.Action) -> Iterator[None]:
         raise
 
 
-def _type_of(pod: core_v1.Pod | None, name: str) -> str:
-    if pod is not None and any(c.name == name for c in pod.spec.initContainers):
-        return "init_container"
-    ephemeral = pod is not None and any(c.name == name for c in pod.spec.ephemeralContainers)
-    return "ephemeral_container" if ephemeral else "container"
-
-
 def _pod(worker: PodWorker) -> core_v1.Pod:
     pod = worker.last
     if pod is None:
@@ -496,20 +493,8 @@ def _pod(worker: PodWorker) -> core_v1.Pod:
     return pod
 
 
-def _all(pod: core_v1.Pod | None) -> tuple[core_v1.Container, ...]:
-    if pod is None:
-        return ()
-    return (*pod.spec.initContainers, *pod.spec.containers, *(_plain(c) for c in pod.spec.ephemeralContainers))
-
-
-def _plain(container: core_v1.EphemeralContainer) -> core_v1.Container:
-    """An ephemeral container as an ordinary one; it has the same fields and one more."""
-    shared = {name: getattr(container, name) for name in core_v1.Container.__struct_fields__}
-    return core_v1.Container(**shared)
-
-
 def _spec_of(pod: core_v1.Pod, name: str) -> core_v1.Container:
-    for container in _all(pod):
-        if container.name == name:
-            return container
-    raise ActionFailed("CreateContainerConfigError", f"container {name} is not in the Pod")
+    found = find_container(pod, name)
+    if found is None:
+        raise ActionFailed("CreateContainerConfigError", f"container {name} is not in the Pod")
+    return found

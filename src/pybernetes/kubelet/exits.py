@@ -12,6 +12,7 @@ from msgspec.structs import replace
 from pybernetes.api.types import core_v1
 from pybernetes.kubelet.cri.events import Exit
 from pybernetes.kubelet.cri.model import MESSAGE_POLICY, OOM_HEARD, OOM_KILLED, Container, State
+from pybernetes.kubelet.pod_containers import containers_of
 
 SOON = 2.0
 """Seconds after an end in which the runtime is expected to show it."""
@@ -73,7 +74,7 @@ def unsure(runs: Iterable[Container], pod: core_v1.Pod | None, now: float) -> bo
 
 def memory_limited(pod: core_v1.Pod, name: str) -> bool:
     """Whether a container, or its Pod as a whole, has a limit of memory."""
-    every = (*pod.spec.initContainers, *pod.spec.containers)
+    every = containers_of(pod)
     own = any("memory" in c.resources.limits for c in every if c.name == name)
     return own or (pod.spec.resources is not None and "memory" in pod.spec.resources.limits)
 

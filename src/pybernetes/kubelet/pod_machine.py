@@ -29,6 +29,7 @@ from pybernetes.kubelet.pod_actions import (
     TearDown,
     WakeAt,
 )
+from pybernetes.kubelet.pod_containers import containers_of
 from pybernetes.kubelet.restarts import (
     CONTAINER_HASH,
     RESTART_ALL,
@@ -133,7 +134,7 @@ def _interrupted(pod: core_v1.Pod, observed: Observed, seen: Seen) -> bool:
     asked = [run.finished for run in restarting_all(pod, observed)]
     if not asked:
         return False
-    lasting = {c.name for c in (*pod.spec.initContainers, *pod.spec.containers) if not is_sidecar(c)}
+    lasting = {c.name for c in containers_of(pod) if not is_sidecar(c)}
     return min(asked) <= max((runs[0].finished for name, runs in seen.items() if name in lasting), default=0.0)
 
 
@@ -157,7 +158,7 @@ def restarting_all(pod: core_v1.Pod, observed: Observed) -> tuple[Container, ...
     sandbox = current_sandbox(observed)
     seen = by_name(observed)
     found = []
-    for container in (*pod.spec.initContainers, *pod.spec.containers):
+    for container in containers_of(pod):
         run = next(iter(seen.get(container.name, ())), None)
         if run is None or run.state != State.EXITED or sandbox is None or run.sandbox != sandbox.id:
             continue
@@ -192,7 +193,7 @@ def _run(pod: core_v1.Pod, observed: Observed) -> Iterator[Action]:
 def _reset(pod: core_v1.Pod, observed: Observed, triggers: Sequence[Container]) -> Iterator[Action]:
     """Ends all but ephemeral containers at once and forgets them; those that asked for it last, so that it is finished
     whatever comes between. Back-off of the container that asked holds here, too."""
-    own = {c.name for c in (*pod.spec.initContainers, *pod.spec.containers)}
+    own = {c.name for c in containers_of(pod)}
     runs = [run for run in observed.containers if run.name in own]
     living = [run for run in runs if run.lives]
     for run in living:
@@ -219,7 +220,7 @@ def _begin(pod: core_v1.Pod, observed: Observed) -> Iterator[Action]:
         yield from (StopSandbox(s.id) for s in unstopped)
         if Prepare.name in observed.done and not unstopped:
             yield RunSandbox(1 + max((s.attempt for s in observed.sandboxes), default=-1))
-    first = next(iter((*pod.spec.initContainers, *pod.spec.containers)), None)
+    first = next(iter(containers_of(pod)), None)
     starting = pod.spec.containers if not pod.spec.initContainers else (first,) if first else ()
     for wanted in starting:
         runs = seen.get(wanted.name, ())
@@ -338,7 +339,7 @@ def health(observed: Observed, run: Container) -> Health:
 
 def _stop_unwanted(pod: core_v1.Pod, observed: Observed, sandbox: Sandbox) -> Iterator[Action]:
     """Runs that may not go on: unhealthy, of an older sandbox, of another image, unknown to the runtime itself."""
-    wanted = {c.name: c for c in (*pod.spec.initContainers, *pod.spec.containers)}
+    wanted = {c.name: c for c in containers_of(pod)}
     newest = {name: runs[0].id for name, runs in by_name(observed).items()}
     for run in observed.containers:
         if not run.lives:

@@ -12,6 +12,7 @@ from pybernetes.api.types import core_v1
 from pybernetes.kubelet.allocation import GROUP, Allocations, resizable
 from pybernetes.kubelet.cgroups import PodCgroups
 from pybernetes.kubelet.cri.model import Container, PodRuntime, Resources, RuntimeRefused, State
+from pybernetes.kubelet.pod_containers import containers_of
 from pybernetes.kubelet.resize import Resizes, shown
 from pybernetes.kubelet.resources import Limits, container_resources, cpu_rules, pod_limits
 from pybernetes.kubelet.settings import Settings
@@ -48,7 +49,7 @@ class Resizer:
         running = {n: newest[n] for n in names if n in newest and newest[n].state == State.RUNNING}
         wanted = {
             c.name: container_resources(pod, c, self._memory, self._rules)
-            for c in (*pod.spec.initContainers, *pod.spec.containers)
+            for c in containers_of(pod)
             if c.name in running
         }
         old, new = (pod_limits(p, self._rules) for p in (self._allocations.before(pod), pod))
@@ -70,7 +71,7 @@ class Resizer:
             raise self._failed(worker, pod, message) from None
         except MemoryInUse as error:
             raise self._failed(worker, pod, str(error)) from None
-        for container in (*pod.spec.initContainers, *pod.spec.containers):
+        for container in containers_of(pod):
             if container.name in running:
                 actual = await asyncio.to_thread(self._cgroups.actual, f"{group}/{running[container.name].id}")
                 worker.actual[container.name] = shown(container.resources, actual)

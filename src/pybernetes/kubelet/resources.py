@@ -5,7 +5,7 @@ Service for Pods" and "Resource Management for Pods and Containers".
 """
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 from msgspec import Struct
 
@@ -13,6 +13,7 @@ from pybernetes.api.quantity import Quantity, parse
 from pybernetes.api.types import core_v1
 from pybernetes.kubelet.configuration import Configuration
 from pybernetes.kubelet.cri.model import Resources
+from pybernetes.kubelet.pod_containers import containers_of
 from pybernetes.rules.qos import qos_class
 from pybernetes.rules.requests import CPU, MEMORY, pod_requests
 from pybernetes.rules.requests import pod_limits as limits_of
@@ -67,11 +68,6 @@ def amount(resources: Mapping[str, str], name: str) -> Quantity:
     """A quantity in a map of them, zero where it is not there."""
     text = resources.get(name)
     return parse(text) if text else Quantity()
-
-
-def containers_of(pod: core_v1.Pod) -> Iterable[core_v1.Container]:
-    """Init and ordinary containers."""
-    return (*pod.spec.initContainers, *pod.spec.containers)
 
 
 def shares(milli: int) -> int:
@@ -164,7 +160,7 @@ def _unspent(pod: core_v1.Pod) -> int:
     own = pod.spec.resources
     if own is None or not own.requests:
         return 0
-    everyone = tuple(containers_of(pod))
+    everyone = containers_of(pod)
     taken = sum(_memory_request(c) for c in everyone)
     return max(0, amount(own.requests, MEMORY).value() - taken) // len(everyone)
 

@@ -31,6 +31,7 @@ from pybernetes.kubelet.cri.model import (
 from pybernetes.kubelet.exits import Exits, unsure
 from pybernetes.kubelet.images.puller import ERR_PULL
 from pybernetes.kubelet.pod_actions import Action, Failure, Health, Observed
+from pybernetes.kubelet.pod_containers import containers_of
 from pybernetes.kubelet.restarts import next_delay
 from pybernetes.kubelet.status.pod_status import BACK_OFF_NOTICE, DEADLINE, OURS, Surroundings, pod_status
 from pybernetes.kubelet.status.reporter import Reports

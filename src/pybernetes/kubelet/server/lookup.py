@@ -6,6 +6,7 @@ from pybernetes.api.errors import BadRequest, InternalError, NotFound
 from pybernetes.api.types import core_v1
 from pybernetes.kubelet import pod_machine as machine
 from pybernetes.kubelet.cri.model import Container, State
+from pybernetes.kubelet.pod_containers import find_container
 from pybernetes.kubelet.worker import PodWorker
 
 Find = Callable[[str, str, str], PodWorker | None]
@@ -42,9 +43,7 @@ def run_to_read(find: Find, rest: list[str], *, previous: bool) -> tuple[PodWork
     worker = find(namespace, name, "")
     if worker is None or worker.pod is None:
         raise NotFound(f'pod "{name}" does not exist')
-    spec = worker.pod.spec
-    names = {c.name for c in (*spec.initContainers, *spec.containers)} | {c.name for c in spec.ephemeralContainers}
-    if container not in names:
+    if find_container(worker.pod, container) is None:
         raise NotFound(f'container "{container}" not found in pod "{name}"')
     status = worker.status() or core_v1.PodStatus()
     every = (*status.initContainerStatuses, *status.containerStatuses, *status.ephemeralContainerStatuses)

@@ -4,6 +4,7 @@ from pybernetes.api.types import core_v1
 from pybernetes.kubelet.admission import dotted
 from pybernetes.kubelet.cri import model as m
 from pybernetes.kubelet.environment import ConfigError
+from pybernetes.kubelet.pod_containers import containers_of
 from pybernetes.kubelet.resources import amount, quota, shares
 from pybernetes.kubelet.settings import Settings
 from pybernetes.kubelet.specs.dns import Dns
@@ -17,7 +18,7 @@ def sandbox_spec(
 ) -> m.SandboxSpec:
     """What RunPodSandbox is asked for. Raises ConfigError where the spec cannot be met."""
     context = pod_context(pod)
-    containers = (*pod.spec.initContainers, *pod.spec.containers)
+    containers = containers_of(pod)
     return m.SandboxSpec(
         pod=pod_ref(pod),
         attempt=attempt,
@@ -59,7 +60,7 @@ def _ports(pod: core_v1.Pod) -> tuple[m.Port, ...]:
         return ()
     return tuple(
         m.Port(port.protocol or "TCP", port.containerPort, port.hostPort, port.hostIP)
-        for container in (*pod.spec.initContainers, *pod.spec.containers)
+        for container in containers_of(pod)
         for port in container.ports
         if port.hostPort
     )

@@ -16,6 +16,7 @@ from pybernetes.kubelet import pod_machine as machine
 from pybernetes.kubelet.cri.model import Container, State
 from pybernetes.kubelet.images.puller import BACK_OFF, ERR_PULL
 from pybernetes.kubelet.pod_actions import Observed
+from pybernetes.kubelet.pod_containers import containers_of
 from pybernetes.kubelet.restarts import RESTART_ALL, changed, is_sidecar, may_restart, restart_time, rule_for
 from pybernetes.kubelet.status import pod_resources
 from pybernetes.kubelet.status.at_end import at_end
@@ -446,7 +447,7 @@ def _conditions(
 
 
 def _may_restart_all(pod: core_v1.Pod) -> bool:
-    every = (*pod.spec.initContainers, *pod.spec.containers)
+    every = containers_of(pod)
     return any(r.action == RESTART_ALL for c in every for r in c.restartPolicyRules)
 
 

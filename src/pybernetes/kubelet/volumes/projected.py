@@ -9,6 +9,7 @@ from pybernetes.api.errors import ApiError
 from pybernetes.api.types import core_v1
 from pybernetes.kubelet.atomic_writer import Content, File
 from pybernetes.kubelet.pod_certificates import NotIssued
+from pybernetes.kubelet.pod_containers import containers_of
 from pybernetes.kubelet.sources import Token
 from pybernetes.kubelet.trust_bundles import anchors
 from pybernetes.kubelet.volume import VolumeRequest, VolumeType, usual_file
@@ -103,7 +104,7 @@ def _only_user(pod: core_v1.Pod) -> int | None:
     """The user that all containers are told to run as; None where one is not told, or they differ."""
     general = pod.spec.securityContext.runAsUser if pod.spec.securityContext is not None else None
     users = set()
-    for container in (*pod.spec.initContainers, *pod.spec.containers):
+    for container in containers_of(pod):
         own = container.securityContext.runAsUser if container.securityContext is not None else None
         users.add(general if own is None else own)
     return users.pop() if len(users) == 1 else None
