@@ -7,6 +7,7 @@ the one before; probes, back-off and retries are timers of this worker alone. ex
 import asyncio
 import logging
 from collections.abc import Awaitable, Coroutine, Sequence
+from contextlib import suppress
 from typing import Any, Protocol, TypeVar
 
 from msgspec.structs import replace
@@ -31,17 +32,14 @@ from pybernetes.kubelet.cri.model import (
 from pybernetes.kubelet.exits import Exits, unsure
 from pybernetes.kubelet.images.puller import ERR_PULL
 from pybernetes.kubelet.pod_actions import Action, Failure, Health, Observed
-from pybernetes.kubelet.pod_containers import containers_of
 from pybernetes.kubelet.restarts import next_delay
-from pybernetes.kubelet.status.pod_status import BACK_OFF_NOTICE, DEADLINE, OURS, Surroundings, pod_status
+from pybernetes.kubelet.status.pod_status import BACK_OFF_NOTICE, DEADLINE, Surroundings, pod_status
+from pybernetes.kubelet.status.report import PodReport
 from pybernetes.kubelet.status.reporter import Reports
 
 log = logging.getLogger(__name__)
 
 _RUNTIME_RETRY = 1.0
-_REPORT_RETRY = 2.0
-_RECONCILE = 10.0
-_HOLD = 0.2
 _ENDING_LOOK = 0.03
 T = TypeVar("T")
 _OOM_LOOK = 0.1
@@ -124,19 +122,13 @@ class PodWorker:
         self._probing: dict[str, asyncio.Task[None]] = {}
         self._told: set[str] = set()
         self._started: float | None = None
-        self._seen = clock.monotonic()
         self._exits = Exits()
         self._learned = 0
         self._coming_delays: dict[str, float] = {}
         self._ended: dict[str, Container] = {}
         self._news = asyncio.Event()
         self._forgotten = False
-        self._reported: core_v1.PodStatus | None = None
-        """What was sent last: transition times go by it, not by what others made of the status since."""
-        self._memory = 0
-        """How often that was replaced by what an earlier kubelet has sent; what is on its way from before is not sent."""
-        self._reported_at = 0.0
-        self._held_until: float | None = None
+        self._statuses = PodReport(reporter, clock)
 
     def __repr__(self) -> str:
         return f"PodWorker({self.ref}, {self.ref.uid})"
@@ -161,7 +153,7 @@ class PodWorker:
             return
         self.pod = self.last = self._given(self._reporter.known(self.pod))  # also for a pass that is under way
         self._remember(self.pod.status)
-        self._reported, self._memory = None, self._memory + 1
+        self._statuses.forget()
         for id in [id for id in self._probing if not self.health[id].answered]:
             self._probing.pop(id).cancel()
         self.wake(look=False)
@@ -235,12 +227,10 @@ class PodWorker:
 
     async def all_ended(self, names: tuple[str, ...], seconds: float) -> None:
         """Until none of these containers runs any more, or so many seconds are over."""
-        until = self.clock.monotonic() + seconds
-        while any(c.name in names and c.lives for c in self.observed.containers):
-            left = until - self.clock.monotonic()
-            if left <= 0:
-                return
-            await self._first(self._news.wait(), self.clock.sleep(left))
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                while any(c.name in names and c.lives for c in self.observed.containers):
+                    await self._news.wait()
 
     async def unless_ending(self, work: Coroutine[Any, Any, T]) -> T:
         """Does something that is of no use to a Pod that ends. Raises ActionFailed when it was given up."""
@@ -255,16 +245,6 @@ class PodWorker:
         if task.cancelled():
             raise ActionFailed("PodEnding", "the Pod is being stopped")
         return task.result()
-
-    @staticmethod
-    async def _first(*works: Awaitable[object]) -> None:
-        """Until the first of them is done; the others are called off."""
-        tasks = [asyncio.ensure_future(work) for work in works]
-        try:
-            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for task in tasks:
-                task.cancel()
 
     async def run(self) -> None:
         """Works until nothing is left of the Pod here and the API does not know it."""
@@ -533,51 +513,24 @@ class PodWorker:
 
     def status(self) -> core_v1.PodStatus | None:
         """The Pod's status as of the last observation; None of a Pod that has gone."""
-        return None if self.pod is None else pod_status(self._remembered(self.pod), self.observed, self._around())
-
-    def _remembered(self, pod: core_v1.Pod) -> core_v1.Pod:
-        """The Pod with our own last status, and what others have added to it."""
-        if self._reported is None:
-            return pod
-        own = tuple(c for c in self._reported.conditions if c.type in OURS)
-        foreign = tuple(c for c in pod.status.conditions if c.type not in OURS)
-        return replace(pod, status=replace(self._reported, conditions=own + foreign))
+        return (
+            None if self.pod is None else pod_status(self._statuses.remembered(self.pod), self.observed, self._around())
+        )
 
     def _report(self, group: asyncio.TaskGroup, status: core_v1.PodStatus | None) -> list[float]:
         """Sends the status where it differs from the API's; when to look again where it must wait."""
         if status is None or self.pod is None or status == self.pod.status or "report" in self._busy:
             return []
-        # Others may write our conditions (a node that is lost): that is put right, but never in a hot quarrel.
-        wait = self._reported_at + _RECONCILE - self.clock.monotonic()
-        if status == self._reported and wait > 0:
+        wait = self._statuses.wait(status, starting=self.starting and not self._failures)
+        if wait > 0:
             return [wait]
-        held = self._hold(status)
-        if held > 0:
-            return [held]
-        self._busy["report"] = group.create_task(self._send(self.pod, status, self._memory), name=f"{self.ref} report")
+        work = self._send(self.pod, status, self._statuses.memory)
+        self._busy["report"] = group.create_task(work, name=f"{self.ref} report")
         return []
-
-    def _hold(self, status: core_v1.PodStatus) -> float:
-        """Seconds to wait with a status that only tells of a step on the way: what is being started soon tells more."""
-        on_the_way = status.phase == "Pending" and self._reported is not None and self._reported.phase == "Pending"
-        if not (on_the_way and self.starting and self._failures == {}):
-            self._held_until = None
-            return 0.0
-        now = self.clock.monotonic()
-        if self._held_until is None:
-            self._held_until = now + _HOLD
-        return self._held_until - now
 
     async def _send(self, pod: core_v1.Pod, status: core_v1.PodStatus, memory: int) -> None:
         try:
-            if memory != self._memory:
-                return
-            if await self._reporter.report(pod, status):
-                if status.phase == "Running" and pod.status.phase == "Pending":
-                    metrics.POD_START_SECONDS.observe(self.clock.monotonic() - self._seen)
-                self._reported, self._reported_at = status, self.clock.monotonic()
-            else:
-                await self.clock.sleep(_REPORT_RETRY)
+            await self._statuses.send(pod, status, memory)
         finally:
             self._busy.pop("report", None)
             self.wake(look=False)
@@ -588,7 +541,7 @@ class PodWorker:
             return
         pod = self._reporter.known(self.pod)
         observed = replace(self.observed, now=self.clock.now())
-        status = pod_status(self._remembered(pod), observed, self._around())
+        status = pod_status(self._statuses.remembered(pod), observed, self._around())
         if status != pod.status and not await self._reporter.report(pod, status):
             raise ActionFailed("StatusNotSent", "the API server did not take the final status", most=10.0)
 

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from pybernetes.api.quantity import of_int, of_milli
 from pybernetes.api.types import core_v1
-from pybernetes.kubelet.resources import containers_of
+from pybernetes.kubelet.pod_containers import containers_of
 from pybernetes.rules.requests import CPU, MEMORY, amount, pod_limits, pod_requests
 
 
