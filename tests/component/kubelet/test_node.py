@@ -40,8 +40,10 @@ class FakeRuntime:
         self.network = True
         self.folder = "/nowhere"
         self.looks = 0
+        self.asked = 0
 
     async def network_folder(self) -> str:
+        self.asked += 1
         return self.folder
 
     async def status(self) -> m.RuntimeStatus:
@@ -318,6 +320,7 @@ def test_a_node_that_waits_for_its_network_rests_and_is_ready_within_a_second(tm
             before = w.runtime.looks
             await w.clock.sleep(60)
             assert w.runtime.looks - before <= (13 if there else 61)
+            assert w.runtime.asked == 1
             folder.mkdir(exist_ok=True)
             (folder / "10-net.conflist").touch()
             await w.clock.sleep(0.2)  # the runtime reads it, too

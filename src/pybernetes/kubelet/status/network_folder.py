@@ -26,6 +26,8 @@ class NetworkFolder:
 
     def __init__(self, runtime: _Runtime) -> None:
         self._runtime = runtime
+        self._folder = ""
+        """As the runtime last said; asked anew whenever there was a network."""
         self._watch: FolderWatch | None = None
 
     @property
@@ -37,10 +39,10 @@ class NetworkFolder:
         """Begins to, unless it is followed already or cannot be now: there is no such folder, or it cannot be asked for."""
         if self.followed:
             return
-        self.close()
+        self._end()
         try:
-            folder = await self._runtime.network_folder() or _DEFAULT
-            self._watch = FolderWatch(Path(folder))
+            self._folder = self._folder or await self._runtime.network_folder() or _DEFAULT
+            self._watch = FolderWatch(Path(self._folder))
         except (RuntimeUnavailable, RuntimeRefused, OSError) as error:
             log.debug("cannot follow the network's configuration error=%s", error)
 
@@ -54,6 +56,10 @@ class NetworkFolder:
 
     def close(self) -> None:
         """Follows it no more."""
+        self._folder = ""
+        self._end()
+
+    def _end(self) -> None:
         if self._watch is not None:
             self._watch.close()
             self._watch = None
