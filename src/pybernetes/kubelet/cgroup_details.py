@@ -19,7 +19,7 @@ class DeviceIo(Struct, frozen=True):
     """What a group has read from and written to one disk, below the page cache."""
 
     device: str
-    """`/dev/sda`; its numbers, `8:0`, where it has no name."""
+    """`8:0`."""
     read_bytes: int = 0
     written_bytes: int = 0
     reads: int = 0
@@ -47,12 +47,20 @@ class Details(Struct, frozen=True):
     reservation: int | None = None
     swap_limit: int | None = None
     threads_max: int | None = None
+    descriptors: int | None = None
+    """Open files of its processes, of which `sockets` are sockets; None of a group that has no process itself."""
+    sockets: int | None = None
+    open_files: int | None = None
+    """How many its first process may open; -1: without limit."""
+    own_processes: int | None = None
     io: tuple[DeviceIo, ...] = ()
 
 
-def read_details(folders: Iterable[Path]) -> Details:
-    """Details of the group whose folders in each hierarchy are given."""
+def read_details(folders: Iterable[Path], *, processes: bool = True, proc: Path = Path("/proc")) -> Details:
+    """Details of the group whose folders in each hierarchy are given; of its `processes` only where they are wanted."""
     places = tuple(folders)
+    pids = _pids(places) if processes else []
+    files = [_files(proc / pid) for pid in pids]
 
     def number(*names: str) -> int | None:
         found = (read_number(place / name) for place in places for name in names)
@@ -88,8 +96,42 @@ def read_details(folders: Iterable[Path]) -> Details:
         reservation=_bound(number("memory.soft_limit_in_bytes", "memory.low")),
         swap_limit=_bound(number("memory.memsw.limit_in_bytes", "memory.swap.max")),
         threads_max=number("pids.max"),
+        descriptors=sum(count for count, _ in files) if files else None,
+        sockets=sum(count for _, count in files) if files else None,
+        open_files=_open_files(proc / pids[0]) if pids else None,
+        own_processes=len(pids) or None,
         io=tuple(_io(places)),
     )
+
+
+def _pids(places: Iterable[Path]) -> list[str]:
+    for place in places:
+        try:
+            return (place / "cgroup.procs").read_text().split()
+        except OSError:
+            continue
+    return []
+
+
+def _files(process: Path) -> tuple[int, int]:
+    """How many files a process has open, and how many of them are sockets; nothing of one that has ended."""
+    count = sockets = 0
+    try:
+        for descriptor in os.scandir(process / "fd"):
+            count += 1
+            sockets += os.readlink(descriptor).startswith("socket:")
+    except OSError:
+        pass  # it ends now, or a file was closed meanwhile
+    return count, sockets
+
+
+def _open_files(process: Path) -> int | None:
+    try:
+        lines = (process / "limits").read_text().splitlines()
+    except OSError:
+        return None
+    soft = next((line.split()[3] for line in lines if line.startswith("Max open files")), None)
+    return None if soft is None else int(soft) if soft.isdigit() else -1
 
 
 def _time(spent: Mapping[str, int], ticks: str, micros: str) -> int | None:
@@ -140,7 +182,7 @@ def _io(places: Iterable[Path]) -> Iterable[DeviceIo]:
             found.setdefault(line[0], {}).update({names[k]: int(v) for k, v in fields.items() if k in names})
     for device, counts in found.items():
         yield DeviceIo(
-            _named(device),
+            device,
             counts.get("Readbytes", 0),
             counts.get("Writebytes", 0),
             counts.get("Readcount", 0),
@@ -148,9 +190,16 @@ def _io(places: Iterable[Path]) -> Iterable[DeviceIo]:
         )
 
 
-def _named(device: str) -> str:
+def name_of(device: str) -> str:
+    """`/dev/sda` for `8:0`; its numbers where it has no name."""
     block = Path("/sys/dev/block", device)
     return f"/dev/{block.resolve().name}" if block.exists() else device
+
+
+def device_of(folder: Path) -> str:
+    """The numbers of the device that a folder lies on. Raises OSError."""
+    found = folder.stat().st_dev
+    return f"{os.major(found)}:{os.minor(found)}"
 
 
 def _lines(file: Path) -> list[list[str]]:

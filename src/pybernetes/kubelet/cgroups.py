@@ -153,7 +153,7 @@ class PodCgroups:
 
     def details(self, path: str) -> Details:
         """What dashboards show of the group of that path besides."""
-        return read_details(Cgroup(path, self._within).folders())
+        return read_details(Cgroup(path, self._within).folders(), processes=path != "/")
 
     def some_process(self, path: str) -> int | None:
         """A process of the group of that path; None where it has none."""

@@ -80,3 +80,18 @@ def test_files_of_v2_lie_in_one_folder(tmp_path: Path) -> None:
 
 def test_what_is_not_there_is_not_known(tmp_path: Path) -> None:
     assert read_details([tmp_path / "gone"]) == Details(reservation=0, swap_limit=0)
+
+
+def test_its_processes_are_looked_at_where_they_are_wanted(tmp_path: Path) -> None:
+    group = write(tmp_path / "g", cgroup__procs="7\n8\n9\n")
+    proc = tmp_path / "proc"
+    for pid, targets in {"7": ("socket:[1]", "/dev/null"), "8": ("pipe:[2]",)}.items():
+        (proc / pid / "fd").mkdir(parents=True)
+        for number, target in enumerate(targets):
+            (proc / pid / "fd" / str(number)).symlink_to(target)
+    (proc / "7" / "limits").write_text("Limit  Soft Limit  Hard Limit  Units\nMax open files  1024  4096  files\n")
+    found = read_details([group], proc=proc)
+    assert (found.own_processes, found.descriptors, found.sockets, found.open_files) == (3, 3, 1, 1024)
+    (proc / "7" / "limits").write_text("Max open files  unlimited  unlimited  files\n")
+    assert read_details([group], proc=proc).open_files == -1
+    assert read_details([group], processes=False, proc=proc).descriptors is None

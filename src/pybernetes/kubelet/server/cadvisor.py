@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping
 
-from pybernetes.kubelet.cgroup_details import Details, DeviceIo
+from pybernetes.kubelet.cgroup_details import Details, DeviceIo, name_of
 from pybernetes.kubelet.server.exposition import Values, family, rows
 from pybernetes.kubelet.server.meter import Sample
 from pybernetes.kubelet.usage import Usage
@@ -20,8 +20,8 @@ def groups(sample: Sample) -> list[str]:
     ]
 
 
-def detail_metrics(sample: Sample, details: Mapping[str, Details], swap: int) -> Iterator[str]:
-    """`details` by group; `swap` is the machine's, in bytes."""
+def detail_metrics(sample: Sample, details: Mapping[str, Details], disk: str) -> Iterator[str]:
+    """`details` by group; `disk` is the device (`8:0`) that containers write to, also where they have not yet."""
     shown: list[_Row] = [
         (labels, usage, details.get(path, Details()))
         for path, (labels, usage, _) in zip(groups(sample), rows(sample), strict=True)
@@ -64,19 +64,32 @@ def detail_metrics(sample: Sample, details: Mapping[str, Details], swap: int) ->
           for fault, count in (("pgfault", usage.faults), ("pgmajfault", usage.major_faults))]),
     ):  # fmt: skip
         yield from family(name, about, kind, each, at)
-    yield from _disks(shown, at)
-    yield from family(
-        "machine_swap_bytes", "Amount of swap memory available on the machine.", "gauge", [("", swap)], None
-    )
+    yield from _processes(shown, at)
+    yield from _disks(shown, disk, at)
+    about = "Amount of swap memory available on the machine."
+    yield from family("machine_swap_bytes", about, "gauge", [("", sample.swap_capacity)], None)
 
 
-def _disks(shown: list[_Row], at: float) -> Iterator[str]:
+def _processes(shown: list[_Row], at: float) -> Iterator[str]:
+    """Of groups that have processes themselves: containers."""
+    for name, about, values in (
+        ("container_processes", "Number of processes running inside the container.",
+         [(labels, found.own_processes) for labels, _, found in shown]),
+        ("container_file_descriptors", "Number of open file descriptors for the container.",
+         [(labels, found.descriptors) for labels, _, found in shown]),
+        ("container_sockets", "Number of open sockets for the container.",
+         [(labels, found.sockets) for labels, _, found in shown]),
+        ("container_ulimits_soft", "Soft ulimit values for the container root process. Unlimited if -1, except priority"
+         " and nice", [(f'{labels},ulimit="max_open_files"', found.open_files) for labels, _, found in shown]),
+    ):  # fmt: skip
+        yield from family(name, about, "gauge", values, at)
+
+
+def _disks(shown: list[_Row], disk: str, at: float) -> Iterator[str]:
+    rows = [(labels, io) for labels, _, found in shown for io in found.io or (DeviceIo(disk),)]
+
     def each(field: Callable[[DeviceIo], int]) -> Values:
-        return [
-            (f"{labels},{labelled(('device',), (io.device,))}", field(io))
-            for labels, _, found in shown
-            for io in found.io
-        ]
+        return [(f"{labels},{labelled(('device',), (name_of(io.device),))}", field(io)) for labels, io in rows]
 
     for name, about, values in (
         ("container_fs_reads_bytes_total", "Cumulative count of bytes read", each(lambda io: io.read_bytes)),
@@ -85,6 +98,13 @@ def _disks(shown: list[_Row], at: float) -> Iterator[str]:
         ("container_fs_writes_total", "Cumulative count of writes completed", each(lambda io: io.writes)),
     ):
         yield from family(name, about, "counter", values, at)
+    names = ("device", "major", "minor", "operation")
+    used = [
+        (f"{labels},{labelled(names, (name_of(io.device), *io.device.split(':'), way))}", size)
+        for labels, io in rows
+        for way, size in (("Read", io.read_bytes), ("Write", io.written_bytes))
+    ]
+    yield from family("container_blkio_device_usage_total", "Blkio Device bytes usage", "counter", used, at)
 
 
 def _seconds(nanos: int | None) -> float | None:

@@ -45,7 +45,6 @@ def scrape_errors(failed: int) -> Iterator[str]:
     """The end of /metrics/resource; all of it where nothing could be read."""
     text = "1 if there was an error while getting container metrics, 0 otherwise"
     yield from family("resource_scrape_error", f"[STABLE] {text}", "gauge", [("", failed)], None)
-    yield from family("scrape_error", f"[ALPHA] (Deprecated since 1.29.0) {text}", "gauge", [("", failed)], None)
 
 
 def cadvisor_metrics(sample: Sample, disks: DiskSample | None, cpus: int, memory: int) -> Iterator[str]:
@@ -66,8 +65,6 @@ def cadvisor_metrics(sample: Sample, disks: DiskSample | None, cpus: int, memory
          [(labels, u.swap) for labels, u, _ in shown]),
         ("container_spec_memory_limit_bytes", "Memory limit for the container.", "gauge",
          [(labels, u.limit or 0) for labels, u, run in shown if run is not None]),
-        ("container_processes", "Number of processes running inside the container.", "gauge",
-         [(labels, u.processes) for labels, u, _ in shown]),
         ("container_start_time_seconds", "Start time of the container since unix epoch in seconds.", "gauge",
          [(labels, run.started) for labels, _, run in shown if run is not None]),
         ("container_last_seen", "Last time a container was seen by the exporter", "gauge",

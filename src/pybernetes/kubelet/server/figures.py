@@ -14,7 +14,7 @@ from pybernetes.api import facts
 from pybernetes.api.errors import NotFound
 from pybernetes.kubelet import metrics
 from pybernetes.kubelet import pod_machine as machine
-from pybernetes.kubelet.cgroup_details import Details
+from pybernetes.kubelet.cgroup_details import Details, device_of
 from pybernetes.kubelet.cgroups import PodCgroups
 from pybernetes.kubelet.cri.model import Runtime
 from pybernetes.kubelet.server.cadvisor import detail_metrics, groups
@@ -71,7 +71,7 @@ class Figures:
             details = await asyncio.to_thread(self._details, sample)
             lines = [
                 *cadvisor_metrics(sample, disks, os.cpu_count() or 1, self._settings.memory),
-                *detail_metrics(sample, details, sample.swap_capacity),
+                *detail_metrics(sample, details, await asyncio.to_thread(device_of, self._settings.root)),
             ]
         elif page == "probes":
             lines = [*head("process_start_time_seconds", "Start time of the process since unix epoch in seconds.", "gauge"),

@@ -204,9 +204,9 @@ def test_resource_metrics_have_upstreams_names_and_times(machine: Machine) -> No
         f'pod_cpu_usage_seconds_total{{namespace="default",pod="web"}} 1 {at}',
         f"node_memory_working_set_bytes {400 * 1024} {at}",
         "resource_scrape_error 0",
-        "scrape_error 0",
     ):
         assert line in text.splitlines(), line
+    assert "\nscrape_error" not in text  # hidden since 1.30
 
 
 def test_cadvisors_rows_name_containers_pods_and_the_node(machine: Machine) -> None:
@@ -228,13 +228,23 @@ def test_cadvisors_rows_name_containers_pods_and_the_node(machine: Machine) -> N
 
 def test_dashboards_find_throttling_kills_and_disks_of_each_group(machine: Machine) -> None:
     sample, _ = both(machine)
-    io = (DeviceIo("/dev/sda", 10, 20, 1, 2),)
+    io = (DeviceIo("999:1", 10, 20, 1, 2),)
     details = {
         f"{GROUP}/c0": Details(
-            user=500_000_000, periods=9, throttled=3, throttled_time=2_000_000_000, oom_kills=1, io=io
+            user=500_000_000,
+            periods=9,
+            throttled=3,
+            throttled_time=2_000_000_000,
+            oom_kills=1,
+            own_processes=2,
+            descriptors=7,
+            sockets=1,
+            open_files=1024,
+            io=io,
         )
     }
-    lines = [line.rpartition(" ")[0] for line in detail_metrics(sample, details, 4096)]
+    lines = [line.rpartition(" ")[0] for line in detail_metrics(sample, details, "999:0")]
+    whole = f'container="",id="{GROUP}",image="",name="",namespace="default",pod="web"'
     inside = f'container="c",id="{GROUP}/c0",image="",name="c0",namespace="default",pod="web"'
     for line in (
         f"container_cpu_user_seconds_total{{{inside}}} 0.5",
@@ -243,8 +253,14 @@ def test_dashboards_find_throttling_kills_and_disks_of_each_group(machine: Machi
         f"container_cpu_cfs_throttled_seconds_total{{{inside}}} 2",
         f"container_oom_events_total{{{inside}}} 1",
         f"container_threads{{{inside}}} 3",
-        f'container_fs_reads_bytes_total{{{inside},device="/dev/sda"}} 10',
-        f'container_fs_writes_total{{{inside},device="/dev/sda"}} 2',
+        f'container_fs_reads_bytes_total{{{inside},device="999:1"}} 10',
+        f'container_fs_writes_total{{{inside},device="999:1"}} 2',
+        f'container_blkio_device_usage_total{{{inside},device="999:1",major="999",minor="1",operation="Write"}} 20',
+        f'container_fs_writes_bytes_total{{{whole},device="999:0"}} 0',
+        f"container_processes{{{inside}}} 2",
+        f"container_file_descriptors{{{inside}}} 7",
+        f"container_sockets{{{inside}}} 1",
+        f'container_ulimits_soft{{{inside},ulimit="max_open_files"}} 1024',
     ):
         assert line in lines, line
     assert len([line for line in lines if line.startswith("container_cpu_cfs_periods_total{")]) == 1
