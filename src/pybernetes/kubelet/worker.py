@@ -457,7 +457,8 @@ class PodWorker:
                 continue
             run = next((r for r in self.observed.containers if r.name == container.name), None)
             own = f"pull/{container.name}/"
-            since = max((f.since for k, f in self._failures.items() if k.startswith(own)), default=0.0)
+            failed = [f for k, f in self._failures.items() if k.startswith(own)]
+            since = max((f.since for f in failed), default=0.0)
             mark = f"{waiting.reason}/{container.name}/{run.id if run else ''}/{since}"
             if mark in self._told:
                 continue
@@ -467,7 +468,8 @@ class PodWorker:
                 message = f"Back-off restarting failed container {container.name} in pod {where}"
                 self._performer.tell(self, container.name, "Warning", "BackOff", message)
             else:
-                message = f'Back-off pulling image "{container.image}"'
+                image = next((f.image for f in failed if f.image), container.image)
+                message = f'Back-off pulling image "{image}"'
                 self._performer.tell(self, container.name, "Normal", "BackOff", message)
                 self._performer.tell(self, container.name, "Warning", "Failed", f"Error: {waiting.reason}")
 

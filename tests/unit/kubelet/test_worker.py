@@ -222,6 +222,36 @@ def test_a_sidecar_waits_for_the_others_but_no_longer_than_it_may() -> None:
     run_simulated(main())
 
 
+class LacksImages(Node):
+    """No image can be pulled; `image` is of a volume."""
+
+    image = ""
+
+    async def perform(self, worker: PodWorker, action: act.Action) -> None:
+        if not isinstance(action, act.PullImage):
+            await super().perform(worker, action)
+            return
+        failed = ActionFailed("ErrImagePull", "no such image", first=10.0)
+        failed.image = self.image
+        raise failed
+
+
+@pytest.mark.parametrize(("of_volume", "told"), [("", "busybox:1"), ("data:2", "data:2")])
+def test_back_off_names_the_image_that_lacks(of_volume: str, told: str) -> None:
+    async def main() -> None:
+        clock = SimulatedClock(asyncio.get_running_loop(), seed=1)
+        node = LacksImages(clock, 0.01)
+        node.image = of_volume
+        worker = PodWorker(REF, node, node, node, clock)
+        worker.update(node.in_api)
+        task = asyncio.create_task(worker.run())
+        await clock.sleep(5)
+        assert ("c", "Normal", "BackOff", f'Back-off pulling image "{told}"') in node.told
+        await end(task)
+
+    run_simulated(main())
+
+
 def ended_by_event(code: int, wanted: core_v1.Pod) -> core_v1.PodStatus:
     """What is told right after the runtime's event, while its list still says that the container runs."""
     told: list[core_v1.PodStatus] = []
