@@ -212,6 +212,7 @@ async def test_what_does_not_fit_is_refused(one: NodeUnderTest) -> None:
     await one.create("huge", containers=(configured("c", resources=huge),))
     pod = await one.until("huge", lambda p: p is not None and p.status.phase == "Failed")
     assert pod.status.reason == "OutOfcpu"
+    assert (pod.status.hostIP, pod.status.conditions) == ("", ())
     assert "Node didn't have enough resource: cpu, requested: 500000, used: 0, capacity:" in pod.status.message
 
 

@@ -75,7 +75,7 @@ def pod_status(pod: core_v1.Pod, observed: Observed, around: Surroundings) -> co
     old = pod.status
     if not observed.containers and not observed.sandboxes and not old.containerStatuses:
         if observed.verdict is not None:
-            return _refused(pod, observed, observed.verdict, around)
+            return _refused(pod, observed, observed.verdict)
         if old.phase == "Failed":
             return old
     spec = pod.spec
@@ -114,18 +114,16 @@ def _name(status: core_v1.ContainerStatus) -> str:
     return status.name
 
 
-def _refused(pod: core_v1.Pod, observed: Observed, verdict: act.Verdict, around: Surroundings) -> core_v1.PodStatus:
-    """Of a Pod that the node did not take."""
-    return replace(
-        pod.status,
+def _refused(pod: core_v1.Pod, observed: Observed, verdict: act.Verdict) -> core_v1.PodStatus:
+    """Of a Pod that the node did not take: why, and nothing of the node's, not even that it was scheduled, as upstream."""
+    return core_v1.PodStatus(
         observedGeneration=pod.metadata.generation,
         phase="Failed",
         reason=verdict.reason,
         message=f"Pod was rejected: {verdict.message}",
         startTime=pod.status.startTime or (rfc3339(observed.started) if observed.started is not None else None),
-        hostIP=around.host_ips[0] if around.host_ips else "",
-        hostIPs=tuple(core_v1.HostIP(ip=ip) for ip in around.host_ips),
         qosClass=pod.status.qosClass or qos_class(pod),
+        conditions=tuple(c for c in pod.status.conditions if c.type not in OURS),
     )
 
 

@@ -155,6 +155,21 @@ def test_a_refused_pod_has_no_container_statuses() -> None:
     assert found.containerStatuses == ()
 
 
+def test_a_refused_pod_has_nothing_of_the_node_and_keeps_what_others_say() -> None:
+    scheduled = core_v1.PodCondition(type="PodScheduled", status="True")
+    foreign = core_v1.PodCondition(type="example.com/Approved", status="True")
+    wanted = replace(pod(), status=core_v1.PodStatus(phase="Pending", conditions=(scheduled, foreign)))
+    assert status(wanted, verdict=Verdict("OutOfcpu", "too much")) == core_v1.PodStatus(
+        observedGeneration=1,
+        phase="Failed",
+        reason="OutOfcpu",
+        message="Pod was rejected: too much",
+        startTime=rfc3339(NOW - 60),
+        qosClass="BestEffort",
+        conditions=(foreign,),
+    )
+
+
 def test_a_pod_past_its_deadline_is_failed_once_nothing_runs() -> None:
     wanted = pod(activeDeadlineSeconds=30)
     assert status(wanted, sandboxes=(sandbox(),), containers=(run(),)).phase == "Running"
