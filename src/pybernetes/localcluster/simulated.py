@@ -18,6 +18,7 @@ from pybernetes.api.objects import Key
 from pybernetes.api.types import coordination_v1, core_v1, meta_v1
 from pybernetes.client.informer import Informers
 from pybernetes.client.rest import Client, key_of
+from pybernetes.rules.nodefeatures import RESTART_ALL
 
 log = logging.getLogger(__name__)
 
@@ -173,6 +174,7 @@ class SimulatedNodes:
             conditions=tuple(conditions),
             addresses=addresses,
             nodeInfo=info,
+            declaredFeatures=(RESTART_ALL,),  # no container ever ends here
         )
 
     async def _renew(self, name: str) -> None:

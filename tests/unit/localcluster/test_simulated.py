@@ -89,6 +89,7 @@ async def test_nodes_register_ready_and_say_that_they_are_simulated(w: World) ->
         assert node.metadata.labels[LABEL] == "true"
         assert node.status.nodeInfo is not None
         assert node.status.nodeInfo.containerRuntimeVersion == "simulated://1"
+        assert node.status.declaredFeatures == ("RestartAllContainersOnContainerExits",)
         assert {c.type for c in node.status.conditions if c.status == "True"} == {"Ready"}
     addresses = {a.address for node in nodes for a in node.status.addresses if a.type == "InternalIP"}
     assert addresses == {"198.18.0.1", "198.18.0.2"}
