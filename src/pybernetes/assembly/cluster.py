@@ -18,7 +18,7 @@ import yaml
 from msgspec import Struct
 from msgspec.structs import replace
 
-from pybernetes.aio.clock import Clock
+from pybernetes.aio.clock import Clock, seconds_of
 from pybernetes.api.types import core_v1
 from pybernetes.assembly.door import open_door, port_of
 from pybernetes.assembly.progress import Progress
@@ -147,10 +147,12 @@ class LocalCluster:
         if api_port and not self.master.running:
             self.record = replace(self.record, api_port=api_port)
             self._write_record()
+        began, off = self.clock.now(), [name for name, node in self.nodes.items() if not node.running]
         await HostRoutes().add()
         await self._all_on(progress)
         await asyncio.to_thread(self._write_kubeconfig)
         with progress.step("nodes Ready"):
+            await self.wait_ready(off, since=began)
             await self.wait_ready(self.record.nodes)
 
     async def _all_on(self, progress: Progress) -> None:
@@ -245,10 +247,10 @@ class LocalCluster:
         finally:
             await transport.aclose()
 
-    async def wait_ready(self, names: Sequence[str]) -> None:
-        """Waits until these nodes are Ready. Raises LocalClusterError."""
+    async def wait_ready(self, names: Sequence[str], *, since: float = 0.0) -> None:
+        """Waits until these nodes are Ready, and have said so since a time. Raises LocalClusterError."""
         async with self.client() as client:
-            await until(client, core_v1.Node, lambda nodes: _all_ready(nodes, names), "nodes Ready")
+            await until(client, core_v1.Node, lambda nodes: all_ready(nodes, names, since), "nodes Ready")
 
     async def push(self, built: Built) -> str:
         """Pushes an image to the cluster's registry; its digest there."""
@@ -353,8 +355,14 @@ def existing(folder: Path) -> Path:
     return next(place for place in (folder.absolute(), *folder.absolute().parents) if place.exists())
 
 
-def _all_ready(nodes: Sequence[core_v1.Node], names: Sequence[str]) -> bool:
-    return set(names) <= {node.metadata.name for node in nodes if node_is_ready(node)}
+def all_ready(nodes: Sequence[core_v1.Node], names: Sequence[str], since: float = 0.0) -> bool:
+    """Whether these are Ready. What a node said before `since`, in whole seconds, does not count: it was off meanwhile."""
+    return set(names) <= {node.metadata.name for node in nodes if node_is_ready(node) and _heard(node) >= int(since)}
+
+
+def _heard(node: core_v1.Node) -> float:
+    ready = (c for c in node.status.conditions if c.type == "Ready")
+    return max((seconds_of(c.lastHeartbeatTime or "") for c in ready), default=0.0)
 
 
 @contextmanager

@@ -9,10 +9,11 @@ import pytest
 
 from pybernetes.aio.clock import SystemClock
 from pybernetes.aio.simulation import SimulatedClock, run_simulated
-from pybernetes.api.types import core_v1
+from pybernetes.api.types import core_v1, meta_v1
 from pybernetes.assembly.cluster import (
     ClusterRecord,
     LocalCluster,
+    all_ready,
     join_command,
     node_names,
     together,
@@ -90,6 +91,20 @@ async def test_a_node_that_is_on_keeps_its_door_when_another_is_switched_on(
     cluster.switch.close()
     assert asked == [cluster.master]
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_a_node_said_before_it_was_switched_off_does_not_make_it_ready() -> None:
+    def node(name: str, status: str, heard: str) -> core_v1.Node:
+        ready = core_v1.NodeCondition(type="Ready", status=status, lastHeartbeatTime=heard)
+        return core_v1.Node(metadata=meta_v1.ObjectMeta(name=name), status=core_v1.NodeStatus(conditions=(ready,)))
+
+    nodes = [node("old", "True", "2026-01-01T00:00:00Z"), node("new", "True", "2026-01-01T00:01:00Z")]
+    switched_on = 1767225660.7  # 00:01:00.7: heartbeats have whole seconds
+    assert all_ready(nodes, ["old", "new"])
+    assert all_ready(nodes, ["new"], switched_on)
+    assert not all_ready(nodes, ["old", "new"], switched_on)
+    assert not all_ready([node("new", "False", "2026-01-01T00:02:00Z")], ["new"])
+    assert not all_ready(nodes, ["none"])
 
 
 def test_waiting_ends_with_what_was_waited_for() -> None:
