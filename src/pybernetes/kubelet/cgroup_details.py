@@ -9,7 +9,7 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from pybernetes.kubelet.usage import NO_LIMIT, read_number, read_table
+from pybernetes.kubelet.usage import NO_LIMIT
 
 _NANO = 1_000_000_000
 _NO_QUOTA = ("max", "-1")
@@ -58,27 +58,21 @@ class Details(Struct, frozen=True):
 
 def read_details(folders: Iterable[Path], *, processes: bool = True, proc: Path = Path("/proc")) -> Details:
     """Details of the group whose folders in each hierarchy are given; of its `processes` only where they are wanted."""
-    places = tuple(folders)
-    pids = _pids(places) if processes else []
-    files = [_files(proc / pid) for pid in pids]
+    files = _index(folders)
+    pids = _read(files, "cgroup.procs").split() if processes else []
+    opened = [_files(proc / pid) for pid in pids]
 
     def number(*names: str) -> int | None:
-        found = (read_number(place / name) for place in places for name in names)
-        return next((value for value in found if value is not None), None)
+        found = (int(text) for name in names if (text := _read(files, name).strip()).isdigit())
+        return next(found, None)
 
     def table(*names: str) -> Mapping[str, int]:
-        merged: dict[str, int] = {}
-        for place in places:
-            for name in names:
-                merged |= read_table(place / name)
-        return merged
+        lines = (line.split() for name in names for line in _read(files, name).splitlines())
+        return {line[0]: int(line[1]) for line in lines if len(line) == 2 and line[1].isdigit()}
 
-    spent, memory, hits = (
-        table("cpuacct.stat", "cpu.stat"),
-        table("memory.stat"),
-        table("memory.oom_control", "memory.events"),
-    )
-    quota, period = _quota(places)
+    spent, memory = table("cpuacct.stat", "cpu.stat"), table("memory.stat")
+    hits = table("memory.oom_control", "memory.events")
+    quota, period = _quota(files)
     limited = quota is not None
     return Details(
         user=_time(spent, "user", "user_usec"),
@@ -96,21 +90,32 @@ def read_details(folders: Iterable[Path], *, processes: bool = True, proc: Path 
         reservation=_bound(number("memory.soft_limit_in_bytes", "memory.low")),
         swap_limit=_bound(number("memory.memsw.limit_in_bytes", "memory.swap.max")),
         threads_max=number("pids.max"),
-        descriptors=sum(count for count, _ in files) if files else None,
-        sockets=sum(count for _, count in files) if files else None,
+        descriptors=sum(count for count, _ in opened) if opened else None,
+        sockets=sum(count for _, count in opened) if opened else None,
         open_files=_open_files(proc / pids[0]) if pids else None,
         own_processes=len(pids) or None,
-        io=tuple(_io(places)),
+        io=tuple(_io(files)),
     )
 
 
-def _pids(places: Iterable[Path]) -> list[str]:
-    for place in places:
+def _index(folders: Iterable[Path]) -> Mapping[str, str]:
+    """Which file is where: nine hierarchies of v1 have one place for each, and asking all of them for all takes long."""
+    found: dict[str, str] = {}
+    for folder in folders:
         try:
-            return (place / "cgroup.procs").read_text().split()
+            for name in os.listdir(folder):
+                found.setdefault(name, f"{folder}/{name}")
         except OSError:
             continue
-    return []
+    return found
+
+
+def _read(files: Mapping[str, str], name: str) -> str:
+    """The text of a file; empty where there is none."""
+    try:
+        return Path(files[name]).read_text()
+    except (OSError, KeyError):
+        return ""
 
 
 def _files(process: Path) -> tuple[int, int]:
@@ -150,36 +155,33 @@ def _shares(shares: int | None, weight: int | None) -> int | None:
     return shares if weight is None or shares is not None else 2 + (weight - 1) * 262142 // 9999
 
 
-def _quota(places: Iterable[Path]) -> tuple[int | None, int | None]:
-    for place in places:
-        try:
-            if (place / "cpu.max").exists():
-                quota, period = (place / "cpu.max").read_text().split()
-            else:
-                quota = (place / "cpu.cfs_quota_us").read_text().strip()
-                period = (place / "cpu.cfs_period_us").read_text().strip()
-        except (OSError, ValueError):
-            continue
-        return None if quota in _NO_QUOTA else int(quota), int(period)
-    return None, None
+def _quota(files: Mapping[str, str]) -> tuple[int | None, int | None]:
+    words = _read(files, "cpu.max").split() or [
+        *_read(files, "cpu.cfs_quota_us").split(),
+        *_read(files, "cpu.cfs_period_us").split(),
+    ]
+    if len(words) != 2:
+        return None, None
+    return None if words[0] in _NO_QUOTA else int(words[0]), int(words[1])
 
 
 def _bound(value: int | None) -> int:
     return 0 if value is None or value >= NO_LIMIT else value
 
 
-def _io(places: Iterable[Path]) -> Iterable[DeviceIo]:
+def _io(files: Mapping[str, str]) -> Iterable[DeviceIo]:
     """blkio (`8:0 Read 4096`) or io.stat (`8:0 rbytes=4096 ...`)."""
     found: dict[str, dict[str, int]] = {}
-    for place in places:
-        for name, unit in (("io_service_bytes", "bytes"), ("io_serviced", "count")):
-            for line in _lines(place / f"blkio.throttle.{name}_recursive"):
-                if len(line) == 3 and line[1] in ("Read", "Write"):
-                    found.setdefault(line[0], {})[f"{line[1]}{unit}"] = int(line[2])
-        for line in _lines(place / "io.stat"):
-            fields = dict(pair.split("=", 1) for pair in line[1:] if "=" in pair)
-            names = {"rbytes": "Readbytes", "wbytes": "Writebytes", "rios": "Readcount", "wios": "Writecount"}
-            found.setdefault(line[0], {}).update({names[k]: int(v) for k, v in fields.items() if k in names})
+    for name, unit in (("io_service_bytes", "bytes"), ("io_serviced", "count")):
+        for line in _read(files, f"blkio.throttle.{name}_recursive").splitlines():
+            words = line.split()
+            if len(words) == 3 and words[1] in ("Read", "Write"):
+                found.setdefault(words[0], {})[f"{words[1]}{unit}"] = int(words[2])
+    names = {"rbytes": "Readbytes", "wbytes": "Writebytes", "rios": "Readcount", "wios": "Writecount"}
+    for line in _read(files, "io.stat").splitlines():
+        device, *pairs = line.split()
+        fields = dict(pair.split("=", 1) for pair in pairs if "=" in pair)
+        found.setdefault(device, {}).update({names[k]: int(v) for k, v in fields.items() if k in names})
     for device, counts in found.items():
         yield DeviceIo(
             device,
@@ -200,10 +202,3 @@ def device_of(folder: Path) -> str:
     """The numbers of the device that a folder lies on. Raises OSError."""
     found = folder.stat().st_dev
     return f"{os.major(found)}:{os.minor(found)}"
-
-
-def _lines(file: Path) -> list[list[str]]:
-    try:
-        return [line.split() for line in file.read_text().splitlines() if line]
-    except OSError:
-        return []

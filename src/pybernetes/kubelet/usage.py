@@ -62,16 +62,16 @@ def read_usage(folders: Iterable[Path]) -> Usage:
     stat: Mapping[str, int] = {}
     for folder in folders:
         if cpu is None:
-            cpu = read_number(folder / "cpuacct.usage")
+            cpu = _number(folder / "cpuacct.usage")
         if cpu is None:
-            spent = read_table(folder / "cpu.stat").get("usage_usec")
+            spent = _table(folder / "cpu.stat").get("usage_usec")
             cpu = None if spent is None else spent * 1000
         for usage, most in (("memory.usage_in_bytes", "memory.limit_in_bytes"), ("memory.current", "memory.max")):
-            if memory is None and (memory := read_number(folder / usage)) is not None:
-                stat, limit = read_table(folder / "memory.stat"), read_number(folder / most)
-                swap = read_number(folder / "memory.swap.current")
+            if memory is None and (memory := _number(folder / usage)) is not None:
+                stat, limit = _table(folder / "memory.stat"), _number(folder / most)
+                swap = _number(folder / "memory.swap.current")
         if processes is None:
-            processes = read_number(folder / "pids.current")
+            processes = _number(folder / "pids.current")
     droppable = stat.get("total_inactive_file", stat.get("inactive_file", 0))
     return Usage(
         cpu=cpu,
@@ -172,8 +172,7 @@ def read_disk(path: Path) -> Disk:
     )
 
 
-def read_number(file: Path) -> int | None:
-    """The number that is all of a file; None where there is no such file, or something else in it."""
+def _number(file: Path) -> int | None:
     try:
         text = file.read_text().strip()
     except OSError:
@@ -181,7 +180,7 @@ def read_number(file: Path) -> int | None:
     return int(text) if text.isdigit() else None
 
 
-def read_table(file: Path) -> dict[str, int]:
+def _table(file: Path) -> dict[str, int]:
     """A file of lines `name number`."""
     try:
         lines = file.read_text().splitlines()
