@@ -39,7 +39,7 @@ from pybernetes.kubelet.sources import Sources
 from pybernetes.kubelet.specs.names import full_name, log_folder
 from pybernetes.kubelet.status.reporter import Reports
 from pybernetes.kubelet.turns import Turns
-from pybernetes.kubelet.volume import VolumeError
+from pybernetes.kubelet.volume import VolumeError, words
 from pybernetes.kubelet.volume_manager import Volumes
 from pybernetes.kubelet.worker import ActionFailed, PodWorker
 
@@ -124,17 +124,26 @@ class Executor:
         pod = _pod(worker)
         try:
             await asyncio.to_thread(self._make_folders, pod)
+        except OSError as error:
+            message = f"error making pod data directories: {words(error, 'mkdir')}"
+            raise self._unprepared(worker, "FailedToMakePodDataDirectories", message) from None
+        try:
             await asyncio.to_thread(self._tools.cgroups.create, pod)
             await self._tools.resizer.applied(worker, pod, frozenset((GROUP,)))
             await asyncio.to_thread(self._tools.allocations.save, pod.metadata.uid)
         except OSError as error:
-            raise ActionFailed("FailedCreatePodContainer", str(error)) from None
+            message = f"unable to ensure pod container exists: {words(error)}"
+            raise self._unprepared(worker, "FailedCreatePodContainer", message) from None
         try:
             await self._tools.volumes.set_up(pod)
         except VolumeError as error:
             for message in error.messages:
                 self.tell(worker, "", "Warning", "FailedMount", message)
             raise ActionFailed("ContainerCreating", "", most=error.most) from None
+
+    def _unprepared(self, worker: PodWorker, reason: str, message: str) -> ActionFailed:
+        self.tell(worker, "", "Warning", reason, message)
+        return ActionFailed(reason, message)
 
     async def _resize(self, worker: PodWorker, _: act.Action) -> None:
         await self._tools.resizer.apply(worker, _pod(worker))

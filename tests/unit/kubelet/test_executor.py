@@ -20,7 +20,7 @@ from pybernetes.kubelet.resizer import Resizer
 from pybernetes.kubelet.settings import Settings
 from pybernetes.kubelet.specs.dns import Dns
 from pybernetes.kubelet.specs.names import pod_ref
-from pybernetes.kubelet.worker import PodWorker
+from pybernetes.kubelet.worker import ActionFailed, PodWorker
 
 
 async def test_a_call_that_is_called_off_ends_first():
@@ -163,6 +163,27 @@ async def test_what_was_made_is_known_before_the_runtime_tells_of_it_but_not_by_
     assert (made.id, made.state, made.restart_delay, made.annotations) == ("made", m.State.CREATED, 10.0, {"a": "b"})
     assert made.image == ""  # its status shows the name that the spec has
     assert quiet.events == ["Created: Container created"]
+
+
+@pytest.mark.parametrize("lacks", ["folders", "group"])
+async def test_a_full_disk_is_told_before_anything_of_a_pod_is_there(
+    lacks: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = SystemClock()
+    executor, quiet = executor_of(SlowRuntime(), clock)
+
+    def full(pod: core_v1.Pod) -> None:
+        raise OSError(28, "No space left on device", "/var/lib/kubelet/pods/1")
+
+    monkeypatch.setattr(executor, "_make_folders", full if lacks == "folders" else lambda pod: None)
+    monkeypatch.setattr(executor._tools.cgroups, "create", full)
+    with pytest.raises(ActionFailed):
+        await executor.perform(worker_of(pod(), executor, clock), act.Prepare())
+    told = {
+        "folders": "FailedToMakePodDataDirectories: error making pod data directories: mkdir /var/lib/kubelet/pods/1",
+        "group": "FailedCreatePodContainer: unable to ensure pod container exists: /var/lib/kubelet/pods/1",
+    }
+    assert quiet.events == [f"{told[lacks]}: no space left on device"]
 
 
 async def test_a_stop_does_not_wait_for_a_hundred_starts() -> None:
