@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import re
 import sys
 
 from pybernetes.api.objects import Object
@@ -94,7 +95,7 @@ async def _copy(session: Session, options: argparse.Namespace, pod: Object, cont
 def _write(chunk: bytes, prefix: bytes, at_start: bool) -> bool:
     """Writes with the prefix before each line; returns whether the next chunk begins a line."""
     if prefix and chunk:
-        lines = chunk.splitlines(keepends=True)
+        lines = re.findall(rb"[^\n]*\n|[^\n]+", chunk)  # a carriage return ends none
         chunk = b"".join((prefix if index or at_start else b"") + line for index, line in enumerate(lines))
     sys.stdout.buffer.write(chunk)
     sys.stdout.buffer.flush()

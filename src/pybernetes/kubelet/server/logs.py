@@ -189,7 +189,8 @@ class _Writer:
 
     def render(self, lines: bytes) -> bytes:
         """The text of whole lines of the file."""
-        return b"".join(self._line(line) for line in lines.splitlines(keepends=True))
+        # Not splitlines(), for which a carriage return ends a line, too: progress bars have many in one.
+        return b"".join(self._line(line) for line in lines.split(b"\n") if line)
 
     def _line(self, line: bytes) -> bytes:
         record = parse(line)

@@ -88,6 +88,15 @@ async def test_times_are_shown_with_all_digits(tmp_path: Path, written: str, sho
     assert await read(file, LogOptions(timestamps=True)) == f"{shown} x\n"
 
 
+async def test_a_carriage_return_ends_no_line(tmp_path: Path) -> None:
+    file = tmp_path / "0.log"
+    file.write_bytes(f"{TIMES[0]} stdout F 10%\r20%\r30%\n{TIMES[1]} stdout F end\r\n{TIMES[2]} stdout F \n".encode())
+    assert await read(file, LogOptions()) == "10%\r20%\r30%\nend\r\n\n"
+    assert await read(file, LogOptions(tail=3, timestamps=True)) == (
+        f"{TIMES[0]} 10%\r20%\r30%\n{TIMES[1]} end\r\n{TIMES[2]} \n"
+    )
+
+
 async def test_a_limit_cuts_bytes_and_a_stream_can_be_chosen(tmp_path: Path, log: Path) -> None:
     assert await read(log, LogOptions(limit=9)) == "line 0\nli"
     file = tmp_path / "1.log"
