@@ -38,28 +38,27 @@ def tail_offset(file: Path, lines: int) -> int:
         if lines <= 0:
             return end
         found = 0
-        rest = b""
+        rest = b""  # of a line that begins further ahead
         while at > 0:
             size = min(_CHUNK, at)
             at -= size
             opened.seek(at)
-            rest = opened.read(size) + rest
-            starts = _starts(rest, whole=at == 0)
-            for start, stop in reversed(starts):
-                record = parse(rest[start:stop])
+            data = opened.read(size) + rest
+            spans = _spans(data, whole=at == 0)
+            for start, stop in reversed(spans):
+                record = parse(data[start:stop])
                 if record is None or record.partial:
                     continue
                 found += 1
                 if found > lines:
                     return at + stop
-            if at > 0:
-                found = 0  # counted anew over the longer piece
+            rest = data[: spans[0][0]] if spans else data
     return 0
 
 
-def _starts(data: bytes, *, whole: bool) -> list[tuple[int, int]]:
+def _spans(data: bytes, *, whole: bool) -> list[tuple[int, int]]:
     """Start and end of each line that is complete in `data`."""
-    begin = 0 if whole else data.find(b"\n") + 1
+    begin = 0 if whole else data.find(b"\n") + 1 or len(data)
     spans = []
     while begin < len(data):
         end = data.find(b"\n", begin)

@@ -5,9 +5,12 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from pybernetes.aio.clock import parse_time
 from pybernetes.api.errors import BadRequest, Invalid
+from pybernetes.kubelet.server import log_format
 from pybernetes.kubelet.server.log_format import parse, tail, tail_offset
 from pybernetes.kubelet.server.logs import LogOptions, options_of, read_log
 
@@ -67,6 +70,52 @@ def test_a_long_tail_spans_chunks(tmp_path: Path) -> None:
     file.write_text("".join(f"{TIMES[0]} stdout F {n:0100}\n" for n in range(3000)))
     assert tail(file, 2000).count(b"\n") == 2000
     assert tail_offset(file, 5000) == 0
+
+
+def offset_by_reading_all(lines: list[bytes], wanted: int) -> int:
+    at, found = sum(map(len, lines)), 0
+    for line in reversed(lines if wanted else []):
+        record = parse(line)
+        assert record is not None
+        found += not record.partial
+        if found > wanted:
+            break
+        at -= len(line)
+    return at
+
+
+RECORDS = st.builds(
+    lambda tag, size: f"{TIMES[0]} stdout {tag} ".encode() + b"x" * size + b"\n",
+    st.sampled_from("PFF"),
+    st.sampled_from([0, 1, 5, 90]),
+)
+
+
+@given(st.lists(RECORDS, max_size=12), st.booleans(), st.integers(0, 13))
+@settings(deadline=None, max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_a_tail_is_the_same_however_the_file_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lines: list[bytes], unended: bool, wanted: int
+) -> None:
+    monkeypatch.setattr(log_format, "_CHUNK", 37)
+    lines = [*lines, f"{TIMES[0]} stdout F not ended yet".encode()] if unended else lines
+    file = tmp_path / "0.log"
+    file.write_bytes(b"".join(lines))
+    assert tail_offset(file, wanted) == offset_by_reading_all(lines, wanted)
+
+
+def test_a_long_tail_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A hundred thousand lines took fifteen seconds: every piece was looked at again with each before it."""
+    file, parsed = tmp_path / "0.log", 0
+    file.write_text("".join(f"{TIMES[0]} stdout F {n:0100}\n" for n in range(3000)))
+
+    def counted(line: bytes) -> object:
+        nonlocal parsed
+        parsed += 1
+        return parse(line)
+
+    monkeypatch.setattr(log_format, "parse", counted)
+    assert tail_offset(file, 5000) == 0
+    assert parsed == 3000
 
 
 async def test_times_choose_and_are_shown(log: Path) -> None:
