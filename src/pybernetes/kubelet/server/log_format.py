@@ -31,13 +31,16 @@ def parse(line: bytes) -> LogLine | None:
 
 
 def tail_offset(file: Path, lines: int) -> int:
-    """Where the last `lines` whole lines of the container begin (partial records are parts of one line). Blocking."""
+    """Where the last `lines` lines of the container begin. Blocking.
+
+    Partial records are parts of one line, also of one that its writer has not ended.
+    """
     with file.open("rb") as opened:
         opened.seek(0, 2)
         end = at = opened.tell()
         if lines <= 0:
             return end
-        found = 0
+        found, last = 0, True
         rest = b""  # of a line that begins further ahead
         while at > 0:
             size = min(_CHUNK, at)
@@ -47,9 +50,10 @@ def tail_offset(file: Path, lines: int) -> int:
             spans = _spans(data, whole=at == 0)
             for start, stop in reversed(spans):
                 record = parse(data[start:stop])
-                if record is None or record.partial:
+                if record is None:
                     continue
-                found += 1
+                found += last or not record.partial
+                last = False
                 if found > lines:
                     return at + stop
             rest = data[: spans[0][0]] if spans else data

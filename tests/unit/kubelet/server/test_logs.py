@@ -56,6 +56,13 @@ async def test_the_tail_counts_lines(log: Path) -> None:
     assert (await read(log, LogOptions(tail=99))).count("\n") == 5
 
 
+async def test_a_line_that_is_not_ended_is_the_last_one(tmp_path: Path) -> None:
+    file = tmp_path / "0.log"
+    file.write_text(f"{TIMES[0]} stdout F first\n{TIMES[0]} stdout P not \n{TIMES[0]} stdout P ended\n")
+    assert await read(file, LogOptions(tail=1)) == "not ended"
+    assert await read(file, LogOptions(tail=2)) == "first\nnot ended"
+
+
 async def test_partial_records_are_one_line(tmp_path: Path) -> None:
     file = tmp_path / "0.log"
     time = TIMES[0]
@@ -74,10 +81,10 @@ def test_a_long_tail_spans_chunks(tmp_path: Path) -> None:
 
 def offset_by_reading_all(lines: list[bytes], wanted: int) -> int:
     at, found = sum(map(len, lines)), 0
-    for line in reversed(lines if wanted else []):
+    for index, line in enumerate(reversed(lines if wanted else [])):
         record = parse(line)
         assert record is not None
-        found += not record.partial
+        found += index == 0 or not record.partial
         if found > wanted:
             break
         at -= len(line)
