@@ -14,7 +14,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from pybernetes.api.types import core_v1
-from pybernetes.kubelet.restarts import is_sidecar, restarts_for
+from pybernetes.kubelet.restarts import restarts_for
 from pybernetes.rules.requests import CPU, MEMORY
 
 log = logging.getLogger(__name__)
@@ -47,8 +47,8 @@ def share_of(pod: core_v1.Pod) -> Share:
 
 
 def resizable(pod: core_v1.Pod) -> Iterable[core_v1.Container]:
-    """Containers whose resources may change: those that go on running."""
-    return (*pod.spec.containers, *(c for c in pod.spec.initContainers if is_sidecar(c)))
+    """Containers whose resources may change: all but ephemeral ones, which have none."""
+    return (*pod.spec.containers, *pod.spec.initContainers)
 
 
 def given(pod: core_v1.Pod, share: Share) -> core_v1.Pod:

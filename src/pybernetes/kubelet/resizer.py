@@ -75,6 +75,8 @@ class Resizer:
             if container.name in running:
                 actual = await asyncio.to_thread(self._cgroups.actual, f"{group}/{running[container.name].id}")
                 worker.actual[container.name] = shown(container.resources, actual)
+            elif container.name in names:
+                worker.actual.pop(container.name, None)  # it has ended: what it had says nothing any more
         await self.applied(worker, pod, names)
 
     async def applied(self, worker: PodWorker, pod: core_v1.Pod, names: frozenset[str]) -> None:

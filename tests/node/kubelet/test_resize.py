@@ -27,7 +27,8 @@ def group(one: NodeUnderTest, pod: core_v1.Pod, file: tuple[str, str], name: str
     """What a file of the Pod's cgroup says, or of one of its containers: v1's name of it, and v2's."""
     run = ""
     if name:
-        status = next(s for s in pod.status.containerStatuses if s.name == name)
+        every = (*pod.status.initContainerStatuses, *pod.status.containerStatuses)
+        status = next(s for s in every if s.name == name)
         run = status.containerID.rpartition("/")[2]
     for folder in one.containerd.cgroup.folders():
         for parent in ("kubepods", "kubepods/burstable", "kubepods/besteffort"):
@@ -137,6 +138,31 @@ async def test_the_pod_as_a_whole_is_resized_and_its_status_follows(one: NodeUnd
     pod = await one.until("sum", running)
     both = {"cpu": "110m"}
     assert (pod.status.allocatedResources, pod.status.resources) == (both, core_v1.ResourceRequirements(requests=both))
+
+
+async def test_an_init_container_is_resized_while_it_runs_and_only_told_of_when_it_has_ended(
+    one: NodeUnderTest,
+) -> None:
+    first = container("i", amounts("50m", "32Mi"), amounts("100m", "64Mi"))
+    first = msgspec.structs.replace(first, command=("sh", "-c", "until test -e /tmp/go; do sleep 0.1; done"))
+    await one.create("web", containers=(container("c", {}, {}),), initContainers=(first,))
+
+    def initializing(pod: core_v1.Pod | None) -> bool:
+        return bool(pod and pod.status.initContainerStatuses and pod.status.initContainerStatuses[0].state.running)
+
+    before = await one.until("web", initializing)
+    run = before.status.initContainerStatuses[0].containerID.rpartition("/")[2]
+    assert group(one, before, MEMORY, "i") == str(64 * MIB)
+    larger = {"i": (amounts("60m", "48Mi"), amounts("200m", "128Mi"))}
+    await resize(one, "web", larger)
+    await one.until("web", done(larger, 2))
+    assert group(one, before, MEMORY, "i") == str(128 * MIB)
+    await one.runtime.exec(run, ("touch", "/tmp/go"), 5.0)
+    await one.until("web", running)
+    smaller = {"i": (amounts("50m", "32Mi"), amounts("100m", "64Mi"))}
+    await resize(one, "web", smaller)
+    pod = await one.until("web", done(smaller, 3))
+    assert pod.status.initContainerStatuses[0].restartCount == 0
 
 
 async def test_equivalent_requests_are_shown_as_they_were_asked(one: NodeUnderTest) -> None:

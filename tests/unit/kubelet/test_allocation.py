@@ -27,8 +27,7 @@ def test_a_pod_keeps_what_it_was_given_whatever_it_asks_for(tmp_path: Path) -> N
     allocations.take_up(asking(NOW))
     more = asking(MORE)
     assert allocations.asks_for_more(more)
-    # An init container that ends is no more than it was.
-    assert requests(allocations.of(more)) == {"c": NOW, "s": NOW, "init": MORE}
+    assert requests(allocations.of(more)) == {"c": NOW, "s": NOW, "init": NOW}
     allocations.allocate(more)
     assert allocations.of(more) is more
     assert not allocations.asks_for_more(more)
@@ -42,11 +41,11 @@ def test_what_was_given_is_had_when_it_was_applied(tmp_path: Path) -> None:
     more = asking(MORE)
     assert allocations.unapplied("uid-1") == frozenset()
     allocations.allocate(more)
-    assert allocations.unapplied("uid-1") == allocations.in_place(more) == {"c", "s", GROUP}
+    assert allocations.unapplied("uid-1") == allocations.in_place(more) == {"c", "s", "init", GROUP}
     assert allocations.running("uid-1")["c"].requests == NOW
     assert allocations.applied(more, {"c", GROUP})
     assert not allocations.applied(more, {"c"})
-    assert allocations.unapplied("uid-1") == {"s"}
+    assert allocations.unapplied("uid-1") == {"s", "init"}
     assert allocations.running("uid-1")["c"].requests == MORE
     assert requests(allocations.before(more))["c"] == MORE
 
@@ -57,10 +56,10 @@ def test_a_container_that_restarts_for_a_resource_is_not_changed_in_place(tmp_pa
     allocations.take_up(asking(NOW, policy))
     more = asking(MORE, policy)
     allocations.allocate(more)
-    assert allocations.in_place(more) == {"s", GROUP}
+    assert allocations.in_place(more) == {"s", "init", GROUP}
     with_memory = asking({**NOW, "memory": "1Mi"}, policy)
     allocations.allocate(with_memory)
-    assert allocations.in_place(with_memory) == {"c", "s", GROUP}
+    assert allocations.in_place(with_memory) == {"c", "s", "init", GROUP}
 
 
 def test_a_kubelet_that_comes_back_knows_what_was_given(tmp_path: Path) -> None:
@@ -77,6 +76,6 @@ def test_a_kubelet_that_comes_back_knows_what_was_given(tmp_path: Path) -> None:
     again.load()
     again.take_up(asking({"cpu": "5"}))
     assert requests(again.of(asking({"cpu": "5"})))["c"] == MORE
-    assert again.unapplied("uid-1") == {"c", "s", GROUP}
+    assert again.unapplied("uid-1") == {"c", "s", "init", GROUP}
     again.forget("uid-1")
     assert again.unapplied("uid-1") == frozenset()

@@ -35,7 +35,12 @@ _LOOK_BLIND = 1.0
 _LOOK_READY = 5.0
 _LIST_IMAGES = 10.0
 _MAX_NAMES = 5
-DECLARED = ("GuaranteedQoSPodCPUResize", "InPlacePodLevelResourcesVerticalScaling", RESTART_ALL)
+DECLARED = (
+    "GuaranteedQoSPodCPUResize",
+    "InPlacePodLevelResourcesVerticalScaling",
+    "InPlacePodVerticalScalingInitContainers",
+    RESTART_ALL,
+)
 """What Pods and their updates may need of a node and this one has (KEP-5328), by upstream's names; sorted."""
 _MANAGED_ATTACH = "volumes.kubernetes.io/controller-managed-attach-detach"
 _PROVIDED_IP = "alpha.kubernetes.io/provided-node-ip"
