@@ -5,7 +5,6 @@ Starts are bounded so that a node which comes back does not start a hundred Pods
 
 import asyncio
 import logging
-import shutil
 from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -26,9 +25,10 @@ from pybernetes.kubelet.allocation import GROUP, Allocations
 from pybernetes.kubelet.cgroups import PodCgroups
 from pybernetes.kubelet.cri import model as m
 from pybernetes.kubelet.environment import ConfigError
+from pybernetes.kubelet.failures import ActionFailed
 from pybernetes.kubelet.hooks import HookFailed, Hooks
 from pybernetes.kubelet.images.puller import ERR_PULL, ImageError, Puller, Tell
-from pybernetes.kubelet.log_links import link_of, make_link, remove_run
+from pybernetes.kubelet.log_links import link_of, make_link, remove_logs, remove_run
 from pybernetes.kubelet.maker import Maker, Place, message_file
 from pybernetes.kubelet.messages import read_message
 from pybernetes.kubelet.pod_containers import field_of, find_container
@@ -41,7 +41,7 @@ from pybernetes.kubelet.status.reporter import Reports
 from pybernetes.kubelet.turns import Turns
 from pybernetes.kubelet.volume import VolumeError, words
 from pybernetes.kubelet.volume_manager import Volumes
-from pybernetes.kubelet.worker import ActionFailed, PodWorker
+from pybernetes.kubelet.worker import PodWorker
 
 log = logging.getLogger(__name__)
 
@@ -223,7 +223,7 @@ class Executor:
         uid = worker.ref.uid
         try:
             await self._tools.volumes.forget(uid)
-            await asyncio.to_thread(_remove_logs, self._settings.logs, uid)
+            await asyncio.to_thread(remove_logs, self._settings.logs, uid)
         except OSError as error:
             raise ActionFailed("FailedTearDown", str(error)) from None
 
@@ -468,11 +468,6 @@ def _no_image(error: ImageError) -> ActionFailed:
     failed = ActionFailed(error.reason, error.message, first=_PULL_FIRST, most=_PULL_MOST)
     failed.image, failed.wait = error.image, error.wait
     return failed
-
-
-def _remove_logs(logs: Path, uid: str) -> None:
-    for folder in logs.glob(f"*_{uid}"):
-        shutil.rmtree(folder)
 
 
 @contextmanager

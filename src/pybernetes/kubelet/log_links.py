@@ -3,6 +3,7 @@
 Collectors of logs read that folder. executor.py makes a link when a container has started; kubelet.py sweeps dead ones.
 """
 
+import shutil
 from pathlib import Path
 
 from pybernetes.api.types import core_v1
@@ -35,3 +36,9 @@ def remove_dead(folder: Path) -> None:
     for link in folder.glob(f"*{_SUFFIX}"):
         if link.is_symlink() and not link.exists():
             link.unlink(missing_ok=True)
+
+
+def remove_logs(logs: Path, uid: str) -> None:
+    """Removes the folder of a Pod's logs. Raises OSError."""
+    for folder in logs.glob(f"*_{uid}"):
+        shutil.rmtree(folder)

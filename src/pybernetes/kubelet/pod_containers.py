@@ -12,12 +12,12 @@ def find_container(pod: core_v1.Pod | None, name: str) -> core_v1.Container | No
     """The container of that name; an ephemeral one, too, as an ordinary one."""
     if pod is None:
         return None
-    guests = (_plain(c) for c in pod.spec.ephemeralContainers if c.name == name)
+    guests = (plain(c) for c in pod.spec.ephemeralContainers if c.name == name)
     return next((c for c in containers_of(pod) if c.name == name), None) or next(guests, None)
 
 
-def _plain(container: core_v1.EphemeralContainer) -> core_v1.Container:
-    """It has the same fields and one more."""
+def plain(container: core_v1.EphemeralContainer) -> core_v1.Container:
+    """An ephemeral container as an ordinary one: it has the same fields and one more."""
     shared = {name: getattr(container, name) for name in core_v1.Container.__struct_fields__}
     return core_v1.Container(**shared)
 

@@ -12,11 +12,12 @@ from pybernetes.api.types import core_v1
 from pybernetes.kubelet.allocation import GROUP, Allocations, resizable
 from pybernetes.kubelet.cgroups import PodCgroups
 from pybernetes.kubelet.cri.model import Container, PodRuntime, Resources, RuntimeRefused, State
+from pybernetes.kubelet.failures import ActionFailed
 from pybernetes.kubelet.pod_containers import containers_of
 from pybernetes.kubelet.resize import Resizes, shown
 from pybernetes.kubelet.resources import Limits, container_resources, cpu_rules, pod_limits
 from pybernetes.kubelet.settings import Settings
-from pybernetes.kubelet.worker import ActionFailed, PodWorker
+from pybernetes.kubelet.worker import PodWorker
 
 log = logging.getLogger(__name__)
 

@@ -8,6 +8,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Coroutine, Sequence
 from contextlib import suppress
+from functools import partial
 from typing import Any, Protocol, TypeVar
 
 from msgspec.structs import replace
@@ -30,10 +31,11 @@ from pybernetes.kubelet.cri.model import (
     State,
 )
 from pybernetes.kubelet.exits import Exits, unsure
-from pybernetes.kubelet.images.puller import ERR_PULL
-from pybernetes.kubelet.pod_actions import Action, Failure, Health, Observed
+from pybernetes.kubelet.failures import ActionFailed, Failures
+from pybernetes.kubelet.pod_actions import Action, Health, Observed
+from pybernetes.kubelet.pod_events import PodEvents
 from pybernetes.kubelet.restarts import next_delay
-from pybernetes.kubelet.status.pod_status import BACK_OFF_NOTICE, DEADLINE, Surroundings, pod_status
+from pybernetes.kubelet.status.pod_status import Surroundings, pod_status
 from pybernetes.kubelet.status.report import PodReport
 from pybernetes.kubelet.status.reporter import Reports
 
@@ -55,21 +57,6 @@ class Performer(Protocol):
     async def termination_message(self, worker: "PodWorker", run: Container) -> str: ...
     def tell(self, worker: "PodWorker", container: str, kind: str, reason: str, message: str) -> None: ...
     def probes(self, worker: "PodWorker", run: Container) -> Awaitable[None] | None: ...
-
-
-class ActionFailed(Exception):
-    """An action did not work. It is tried again after `first` seconds, then twice as long each time up to `most`."""
-
-    def __init__(self, reason: str, message: str, *, first: float = 1.0, most: float = 30.0) -> None:
-        super().__init__(message)
-        self.image = ""
-        """Of an image that could not be pulled and is not the container's own."""
-        self.wait: float | None = None
-        """Seconds until the next try, where they are counted elsewhere."""
-        self.reason = reason
-        self.message = message
-        self.first = first
-        self.most = most
 
 
 class PodWorker:
@@ -115,12 +102,11 @@ class PodWorker:
         self._look = True
         self._busy: dict[str, asyncio.Task[None]] = {}
         self._done: set[str] = set()
-        self._failures: dict[str, Failure] = {}
-        self._delays: dict[str, float] = {}
+        self._failures = Failures(ref, clock)
         self._restarts: dict[str, int] = {}
         self._messages: dict[str, str] = {}
         self._probing: dict[str, asyncio.Task[None]] = {}
-        self._told: set[str] = set()
+        self._events = PodEvents(ref, partial(performer.tell, self))
         self._started: float | None = None
         self._exits = Exits()
         self._learned = 0
@@ -297,9 +283,9 @@ class PodWorker:
             if not isinstance(action, act.WakeAt):
                 self._begin(group, action)
         status = self.status()
-        self._tell_deadline()
-        self._tell_back_offs(status)
-        delays += self._notices() + self._endings() + self._report(group, status)
+        if self.pod is not None and status is not None:
+            self._events.tell(self.pod, status, self.observed)
+        delays += self._failures.notices(self.observed.now) + self._endings() + self._report(group, status)
         return max(0.0, min(delays)) if delays else None
 
     async def _observe(self) -> Observed:
@@ -308,7 +294,7 @@ class PodWorker:
             if self._started is None:
                 self._started = self.clock.now()
         # Before the runtime is asked: an action that ends while it answers must not look as if it had never been.
-        busy, done, failures = frozenset(self._busy), frozenset(self._done), dict(self._failures)
+        busy, done, failures = frozenset(self._busy), frozenset(self._done), self._failures.all()
         sandboxes, containers = await self._in_runtime()
         for run in reversed(containers):  # of each name the newest last
             self._coming_delays[run.name] = next_delay(run, self.longest_delay)
@@ -373,17 +359,16 @@ class PodWorker:
                 log.warning("runtime is away pod=%s action=%s error=%s", self.ref, key, guard.error)
                 await self.clock.sleep(_RUNTIME_RETRY)
             elif isinstance(guard.error, ActionFailed):
-                self._failed(key, guard.error)
+                self._failures.add(key, guard.error)
             else:
-                self._failed(key, ActionFailed("InternalError", str(guard.error)))
+                self._failures.add(key, ActionFailed("InternalError", str(guard.error)))
         finally:
             self._busy.pop(key, None)
             self.wake(look=look)
 
     def _succeeded(self, action: Action) -> None:
         key = action.key
-        self._failures.pop(key, None)
-        self._delays.pop(key, None)
+        self._failures.forget(key)
         if isinstance(action, _TRACELESS):
             self._done.add(key)
         if isinstance(action, act.FinalDelete):
@@ -395,26 +380,10 @@ class PodWorker:
 
     def retry(self, key: str) -> bool:
         """Forgets that an action has failed, so that it is tried again at once; False where it has not."""
-        failed = self._failures.pop(key, None) is not None
-        self._delays.pop(key, None)
+        failed = self._failures.forget(key)
         if failed:
             self.wake(look=False)
         return failed
-
-    def _failed(self, key: str, failed: ActionFailed) -> None:
-        delay = failed.wait
-        if delay is None:
-            delay = min(failed.most, 2 * self._delays[key]) if key in self._delays else failed.first
-            self._delays[key] = delay
-        now = self.clock.now()
-        before = self._failures.get(key)
-        self._failures[key] = Failure(failed.reason, failed.message, now + delay, now, failed.image)
-        again = before is not None and before.message == failed.message
-        log.log(
-            logging.DEBUG if again else logging.WARNING,
-            "action failed pod=%s action=%s reason=%s error=%s retry_in=%gs",
-            self.ref, key, failed.reason, failed.message, delay,
-        )  # fmt: skip
 
     def _health_of(self, containers: Sequence[Container]) -> dict[str, act.Health]:
         return {run.id: self.health[run.id] for run in containers if run.id in self.health}
@@ -433,52 +402,6 @@ class PodWorker:
                 work = self._performer.probes(self, run)
                 if work is not None:
                     self._probing[id] = group.create_task(_finish(work), name=f"{self.ref} probes {run.name}")
-
-    def _tell_deadline(self) -> None:
-        if self.pod is None or self.pod.status.phase in ("Succeeded", "Failed") or DEADLINE.reason in self._told:
-            return
-        ends = machine.deadline(self.pod, self.observed)
-        if self.verdict is None and ends is not None and ends <= self.observed.now:
-            self._told = self._told | {DEADLINE.reason}
-            self._performer.tell(self, "", "Normal", DEADLINE.reason, DEADLINE.message)
-
-    def _tell_back_offs(self, status: core_v1.PodStatus | None) -> None:
-        """Events of back-off, once for each wait."""
-        if self.pod is None or status is None:
-            return
-        told = (*status.initContainerStatuses, *status.containerStatuses, *status.ephemeralContainerStatuses)
-        waits = {s.name: s.state.waiting for s in told}
-        spec = self.pod.spec
-        every: tuple[core_v1.Container | core_v1.EphemeralContainer, ...]
-        every = (*spec.initContainers, *spec.containers, *spec.ephemeralContainers)
-        for container in every:
-            waiting = waits.get(container.name)  # none of a Pod that was refused
-            if waiting is None or waiting.reason not in ("CrashLoopBackOff", "ImagePullBackOff"):
-                continue
-            run = next((r for r in self.observed.containers if r.name == container.name), None)
-            own = f"pull/{container.name}/"
-            failed = [f for k, f in self._failures.items() if k.startswith(own)]
-            since = max((f.since for f in failed), default=0.0)
-            mark = f"{waiting.reason}/{container.name}/{run.id if run else ''}/{since}"
-            if mark in self._told:
-                continue
-            self._told = {m for m in self._told if not m.startswith(f"{waiting.reason}/{container.name}/")} | {mark}
-            if waiting.reason == "CrashLoopBackOff":
-                where = f"{self.ref.name}_{self.ref.namespace}({self.ref.uid})"
-                message = f"Back-off restarting failed container {container.name} in pod {where}"
-                self._performer.tell(self, container.name, "Warning", "BackOff", message)
-            else:
-                image = next((f.image for f in failed if f.image), container.image)
-                message = f'Back-off pulling image "{image}"'
-                self._performer.tell(self, container.name, "Normal", "BackOff", message)
-                self._performer.tell(self, container.name, "Warning", "Failed", f"Error: {waiting.reason}")
-
-    def _notices(self) -> list[float]:
-        """When ErrImagePull becomes ImagePullBackOff, and a failed start CrashLoopBackOff."""
-        now = self.observed.now
-        shown = (f for key, f in self._failures.items() if f.reason == ERR_PULL or key.startswith("start/"))
-        ends = (f.since + BACK_OFF_NOTICE - now for f in shown)
-        return [delay for delay in ends if delay > 0]
 
     def _endings(self) -> list[float]:
         """When to look again at containers whose end was announced, where the runtime's word is waited for."""

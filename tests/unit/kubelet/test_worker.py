@@ -13,7 +13,8 @@ from pybernetes.api.types import core_v1
 from pybernetes.kubelet import pod_actions as act
 from pybernetes.kubelet.cri.events import Exit
 from pybernetes.kubelet.cri.model import Container, Sandbox, State
-from pybernetes.kubelet.worker import ActionFailed, PodWorker
+from pybernetes.kubelet.failures import ActionFailed
+from pybernetes.kubelet.worker import PodWorker
 
 
 class Node:
