@@ -34,6 +34,15 @@ class GroupVersionKind(Struct, frozen=True, order=True):
         return f"{self.group}/{self.version}" if self.group else self.version
 
 
+def overlaid(below: Mapping[str, Any], above: Mapping[str, Any]) -> Object:
+    """`below` with what `above` says in its place; maps in both are joined, everything else is replaced as a whole."""
+    merged = dict(below)
+    for name, value in above.items():
+        before = merged.get(name)
+        merged[name] = overlaid(before, value) if isinstance(before, dict) and isinstance(value, dict) else value
+    return merged
+
+
 class GroupResource(Struct, frozen=True, order=True):
     """A resource in any version; `group` is empty for core."""
 

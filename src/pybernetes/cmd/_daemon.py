@@ -34,6 +34,11 @@ def boolean(text: str) -> bool:
     return text.lower() in ("true", "1", "t")
 
 
+def comma_list(text: str) -> list[str]:
+    """A flag's list: parts between commas."""
+    return [part.strip() for part in text.split(",") if part.strip()]
+
+
 def duration(text: str) -> float:
     """A flag's Go duration in seconds; none is negative."""
     try:

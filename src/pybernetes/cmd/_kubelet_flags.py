@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NoReturn
 
+from pybernetes.cmd._daemon import comma_list
 from pybernetes.cmd._version import add_version
 from pybernetes.rules import durations
 
@@ -41,14 +42,10 @@ def _duration(text: str) -> str:
         raise _fault(text, str(error)) from None
 
 
-def _list(text: str) -> list[str]:
-    return [part.strip() for part in text.split(",") if part.strip()]
-
-
 def _pairs(sign: str) -> Form:
     def read(text: str) -> dict[str, str]:
         found = {}
-        for part in _list(text):
+        for part in comma_list(text):
             key, at, value = part.partition(sign)
             if not at or not key.strip():
                 raise _fault(text, f"malformed pair, expect string{sign}string")
@@ -64,7 +61,7 @@ def _gates(text: str) -> dict[str, bool]:
 
 def _headers(text: str) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
-    for part in _list(text):
+    for part in comma_list(text):
         name, colon, value = part.partition(":")
         if not colon:
             raise _fault(text, "malformed pair, expect string:string")
@@ -74,7 +71,7 @@ def _headers(text: str) -> dict[str, list[str]]:
 
 def _taints(text: str) -> list[dict[str, str]]:
     found = []
-    for part in _list(text):
+    for part in comma_list(text):
         pair, colon, effect = part.rpartition(":")
         key, _, value = pair.partition("=")
         if not colon or not key:
@@ -100,7 +97,7 @@ _BOOL: Form = _bool
 # Flag, the field that it repeats, how it is written, help.
 FIELDS: tuple[tuple[str, str, Form, str], ...] = (
     ("address", "address", str, "IP address to serve on"),
-    ("allowed-unsafe-sysctls", "allowedUnsafeSysctls", _list, "unsafe sysctls, or patterns ending in *, that Pods may set"),
+    ("allowed-unsafe-sysctls", "allowedUnsafeSysctls", comma_list, "unsafe sysctls, or patterns ending in *, that Pods may set"),
     ("anonymous-auth", "authentication.anonymous.enabled", _bool, "take requests without credentials as system:anonymous"),
     ("authentication-token-webhook", "authentication.webhook.enabled", _bool, "check bearer tokens by TokenReview"),
     ("authentication-token-webhook-cache-ttl", "authentication.webhook.cacheTTL", _duration, "how long the answer counts"),
@@ -111,7 +108,7 @@ FIELDS: tuple[tuple[str, str, Form, str], ...] = (
     ("cgroup-root", "cgroupRoot", str, "parent of the kubepods cgroup"),
     ("cgroups-per-qos", "cgroupsPerQOS", _bool, "a tree of cgroups by QoS class"),
     ("client-ca-file", "authentication.x509.clientCAFile", str, "CA of client certificates on the kubelet's API"),
-    ("cluster-dns", "clusterDNS", _list, "addresses of the cluster DNS"),
+    ("cluster-dns", "clusterDNS", comma_list, "addresses of the cluster DNS"),
     ("cluster-domain", "clusterDomain", str, "DNS domain of the cluster"),
     ("container-log-max-files", "containerLogMaxFiles", _int, "files of a container's log"),
     ("container-log-max-size", "containerLogMaxSize", str, "size at which a container's log is rotated"),
@@ -125,7 +122,7 @@ FIELDS: tuple[tuple[str, str, Form, str], ...] = (
     ("enable-controller-attach-detach", "enableControllerAttachDetach", _bool, "volumes are attached by the controller"),
     ("enable-debugging-handlers", "enableDebuggingHandlers", _bool, "serve exec, attach, port-forward and logs"),
     ("enable-server", "enableServer", _bool, "serve the kubelet's API"),
-    ("enforce-node-allocatable", "enforceNodeAllocatable", _list, "pods, system-reserved, kube-reserved, or none"),
+    ("enforce-node-allocatable", "enforceNodeAllocatable", comma_list, "pods, system-reserved, kube-reserved, or none"),
     ("event-burst", "eventBurst", _int, "without effect"),
     ("event-qps", "eventRecordQPS", _int, "without effect"),
     ("eviction-hard", "evictionHard", _pairs("<"), "thresholds of eviction, such as memory.available<1Gi"),
@@ -195,7 +192,7 @@ FIELDS: tuple[tuple[str, str, Form, str], ...] = (
     ("system-reserved", "systemReserved", _pairs("="), "kept off Pods, such as cpu=200m,memory=500Mi"),
     ("system-reserved-cgroup", "systemReservedCgroup", str, "the group that --system-reserved is enforced on"),
     ("tls-cert-file", "tlsCertFile", str, "the serving certificate"),
-    ("tls-cipher-suites", "tlsCipherSuites", _list, "of TLS 1.2, by Go's names"),
+    ("tls-cipher-suites", "tlsCipherSuites", comma_list, "of TLS 1.2, by Go's names"),
     ("tls-min-version", "tlsMinVersion", str, "VersionTLS12 or VersionTLS13"),
     ("tls-private-key-file", "tlsPrivateKeyFile", str, "its key"),
     ("topology-manager-policy", "topologyManagerPolicy", str, "none (others are not supported)"),
@@ -216,7 +213,13 @@ _WITHOUT_EFFECT = (
     "maximum-dead-containers", "maximum-dead-containers-per-container", "minimum-container-ttl-duration",
     "pod-infra-container-image", "runtime-cgroups", "vmodule",
 )  # fmt: skip
-_METAVARS: Mapping[Any, str] = {_int: "N", _bool: "BOOL", _duration: "DURATION", _list: "A,B", _gates: "NAME=BOOL,..."}
+_METAVARS: Mapping[Any, str] = {
+    _int: "N",
+    _bool: "BOOL",
+    _duration: "DURATION",
+    comma_list: "A,B",
+    _gates: "NAME=BOOL,...",
+}
 
 
 def _with_dashes(word: str) -> str:

@@ -16,7 +16,7 @@ import orjson
 from pybernetes import KUBERNETES_VERSION
 from pybernetes.aio.clock import SystemClock
 from pybernetes.api import version
-from pybernetes.cmd._daemon import duration
+from pybernetes.cmd._daemon import comma_list, duration
 from pybernetes.kubeadm import commands, configfile, tokens
 from pybernetes.kubeadm import config as c
 from pybernetes.kubeadm.config import Checks, InitConfig, JoinConfig, Networking, Node, Paths
@@ -118,7 +118,7 @@ def _subcommands(parser: argparse.ArgumentParser) -> Any:
 
 def _add_checks(parser: argparse.ArgumentParser) -> None:
     names = "A list of checks whose errors will be shown as warnings. Example: 'IsPrivilegedUser,Swap'. 'all' is all"
-    parser.add_argument("--ignore-preflight-errors", type=_list, default=[], action="extend", help=names)
+    parser.add_argument("--ignore-preflight-errors", type=comma_list, default=[], action="extend", help=names)
     parser.add_argument("--phase", default=None, help=argparse.SUPPRESS)
     parser.add_argument("--cri-socket", default=c.CRI_SOCKET, metavar="URL", help="the container runtime's socket")
 
@@ -155,7 +155,7 @@ def _add_init(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("--apiserver-advertise-address", default="", metavar="IP", help="the address of the API server")
     add("--apiserver-bind-port", type=int, default=6443, metavar="PORT", help="the port of the API server")
-    add("--apiserver-cert-extra-sans", type=_list, default=[], action="extend", metavar="NAMES", help="more names")
+    add("--apiserver-cert-extra-sans", type=comma_list, default=[], action="extend", metavar="NAMES", help="more names")
     add("--control-plane-endpoint", default="", metavar="HOST:PORT", help="a stable name for the control plane")
     add("--pod-network-cidr", default="", metavar="CIDR", help="the range of Pod addresses; each node gets a part")
     add("--service-cidr", default=c.SERVICE_CIDR, metavar="CIDR", help="the range of Service addresses")
@@ -164,7 +164,7 @@ def _add_init(parser: argparse.ArgumentParser) -> None:
     add("--token", default="", help="the token for joining; generated when it is not given")
     add("--token-ttl", type=duration, default=24 * 3600.0, metavar="DURATION", help="how long it lasts; 0 is for ever")
     add("--skip-token-print", action="store_true", help="do not print the token")
-    add("--skip-phases", type=_list, default=[], action="extend", metavar="NAMES", help="phases to leave out")
+    add("--skip-phases", type=comma_list, default=[], action="extend", metavar="NAMES", help="phases to leave out")
     add("--dry-run", action="store_true", help="check and show, change nothing")
     _add_checks(parser)
     _add_config(parser)
@@ -178,7 +178,7 @@ def _add_join(parser: argparse.ArgumentParser) -> None:
     add("--discovery-token", default="", help="a token of its own for discovery")
     add(
         "--discovery-token-ca-cert-hash",
-        type=_list,
+        type=comma_list,
         default=[],
         action="extend",
         metavar="sha256:HEX",
@@ -186,7 +186,7 @@ def _add_join(parser: argparse.ArgumentParser) -> None:
     )
     add("--discovery-token-unsafe-skip-ca-verification", action="store_true", help="join without that hash")
     add("--node-name", default="", metavar="NAME", help="this node's name")
-    add("--skip-phases", type=_list, default=[], action="extend", metavar="NAMES", help="phases to leave out")
+    add("--skip-phases", type=comma_list, default=[], action="extend", metavar="NAMES", help="phases to leave out")
     add("--dry-run", action="store_true", help="check and show, change nothing")
     _add_checks(parser)
     _add_config(parser)
@@ -201,7 +201,7 @@ def _add_token(parser: argparse.ArgumentParser, common: _Parser) -> None:
     create.add_argument("token", nargs="?", default="")
     create.add_argument("--ttl", type=duration, default=24 * 3600.0, metavar="DURATION", help="0 is for ever")
     create.add_argument("--description", default="")
-    create.add_argument("--groups", type=_list, default=[], action="extend", help=f"default {tokens.GROUP}")
+    create.add_argument("--groups", type=comma_list, default=[], action="extend", help=f"default {tokens.GROUP}")
     create.add_argument("--print-join-command", action="store_true", help="print the whole `kubeadm join`")
     create.set_defaults(action=_token_create)
     listed = verbs.add_parser("list", parents=[common, admin], help="List the tokens on the server")
@@ -363,10 +363,6 @@ def _address_of_own_name() -> str:
         return ""
     addresses = [str(item[4][0]) for item in found]
     return next((address for address in addresses if not address.startswith("127.")), "")
-
-
-def _list(text: str) -> list[str]:
-    return [part.strip() for part in text.split(",") if part.strip()]
 
 
 if __name__ == "__main__":

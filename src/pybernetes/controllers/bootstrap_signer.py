@@ -4,7 +4,6 @@ The ConfigMap kube-public/cluster-info gets one `jws-kubeconfig-<token id>` a to
 kubeconfig, HS256 with the token's secret.
 """
 
-import base64
 import hashlib
 import hmac
 from collections.abc import Iterable
@@ -16,6 +15,7 @@ from pybernetes.api.objects import Key
 from pybernetes.api.types import core_v1
 from pybernetes.controllers._tokens import FIELDS, token_of
 from pybernetes.controllers.runtime import Context, Controller, Done, Outcome, Watch, allow
+from pybernetes.wire.pki.jwks import base64url
 
 CLUSTER_INFO = Key("kube-public", "cluster-info")
 SIGNATURE = "jws-kubeconfig-"
@@ -28,13 +28,9 @@ def _cluster_info(obj: object, ctx: Context) -> Iterable[Key]:
 
 def signature(content: str, token_id: str, secret: str) -> str:
     """The detached JWS: `<header>..<signature>`."""
-    header = _encoded(msgspec.json.encode({"alg": "HS256", "kid": token_id}))
-    signed = f"{header}.{_encoded(content.encode())}".encode()
-    return f"{header}..{_encoded(hmac.new(secret.encode(), signed, hashlib.sha256).digest())}"
-
-
-def _encoded(data: bytes) -> str:
-    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
+    header = base64url(msgspec.json.encode({"alg": "HS256", "kid": token_id}))
+    signed = f"{header}.{base64url(content.encode())}".encode()
+    return f"{header}..{base64url(hmac.new(secret.encode(), signed, hashlib.sha256).digest())}"
 
 
 async def reconcile(key: Key, ctx: Context) -> Outcome:

@@ -13,15 +13,15 @@ from pybernetes.aio.clock import rfc3339
 from pybernetes.api.errors import Conflict, NotFound
 from pybernetes.api.objects import Key
 from pybernetes.api.types import coordination_v1, core_v1
+from pybernetes.controllers._nodes import ON_NODE, by_node
 from pybernetes.controllers.runtime import EVENTS, Again, Context, Controller, Done, Outcome, Watch, allow
 from pybernetes.rules import taints
-from pybernetes.rules.readiness import condition, is_finished, node_condition
+from pybernetes.rules.readiness import condition, is_finished, node_condition, node_is_ready
 
 LEASES = "kube-node-lease"
 WATCHED = ("Ready", "MemoryPressure", "DiskPressure", "PIDPressure")
 SILENT = "Kubelet stopped posting node status."
 NEVER = "Kubelet never posted node status."
-ON_NODE = "node"
 """Index of Pods by node."""
 
 _TAINT_OF = {
@@ -33,11 +33,6 @@ _TAINT_OF = {
     ("NetworkUnavailable", "True"): taints.NETWORK_UNAVAILABLE,
 }
 _MANAGED = frozenset({*_TAINT_OF.values(), taints.UNSCHEDULABLE})
-
-
-def by_node(pod: core_v1.Pod) -> Iterable[str]:
-    """Index function of Pods."""
-    return (pod.spec.nodeName,) if pod.spec.nodeName else ()
 
 
 @dataclass(slots=True)
@@ -105,14 +100,9 @@ def _time_left(node: core_v1.Node, ctx: Context, signs: _Signs) -> float:
     return sign.at + ctx.config.node_monitor_grace_period - now
 
 
-def _is_ready(node: core_v1.Node) -> bool:
-    ready = node_condition(node, "Ready")
-    return ready is not None and ready.status == "True"
-
-
 def _somebody_ready(ctx: Context) -> bool:
     """When no node at all is Ready, it is more likely us who cannot see: nobody is evicted then."""
-    return any(_is_ready(node) for node in ctx.cache(core_v1.Node))
+    return any(node_is_ready(node) for node in ctx.cache(core_v1.Node))
 
 
 async def _mark_silent(node: core_v1.Node, ctx: Context) -> core_v1.Node:

@@ -12,11 +12,11 @@ from pybernetes.api.errors import NotFound
 from pybernetes.api.objects import Key
 from pybernetes.api.types import core_v1
 from pybernetes.client.rest import key_of
+from pybernetes.controllers._nodes import ON_NODE, by_node, pods_on
 from pybernetes.controllers.runtime import Again, Context, Controller, Done, Outcome, Watch, allow
 from pybernetes.rules.readiness import is_finished, node_is_ready
 from pybernetes.rules.taints import OUT_OF_SERVICE
 
-ON_NODE = "node"
 FINISHED = "finished"
 THRESHOLD = Key("", "finished Pods")
 """The key that looks at the number of ended Pods."""
@@ -29,10 +29,6 @@ class _Missing:
 
     def __init__(self) -> None:
         self.since: dict[str, float] = {}
-
-
-def _by_node(pod: core_v1.Pod) -> Iterable[str]:
-    return (pod.spec.nodeName,) if pod.spec.nodeName else ()
 
 
 def _by_end(pod: core_v1.Pod) -> Iterable[str]:
@@ -49,10 +45,6 @@ def _pod_matters(old: core_v1.Pod, new: core_v1.Pod) -> bool:
 
 def _facts(pod: core_v1.Pod) -> tuple[object, ...]:
     return (pod.spec.nodeName, is_finished(pod), pod.metadata.deletionTimestamp, pod.metadata.uid)
-
-
-def _of_node(node: core_v1.Node, ctx: Context) -> Iterable[Key]:
-    return [key_of(pod) for pod in ctx.cache(core_v1.Pod).by(ON_NODE, node.metadata.name)]
 
 
 def _node_matters(old: core_v1.Node, new: core_v1.Node) -> bool:
@@ -142,8 +134,8 @@ async def _remove(pod: core_v1.Pod, ctx: Context) -> None:
 CONTROLLER = Controller(
     name="pod-garbage-collector-controller",
     watches=(
-        Watch(kind=core_v1.Pod, keys=_of_pod, changed=_pod_matters, indexes={ON_NODE: _by_node, FINISHED: _by_end}),
-        Watch(kind=core_v1.Node, keys=_of_node, changed=_node_matters),
+        Watch(kind=core_v1.Pod, keys=_of_pod, changed=_pod_matters, indexes={ON_NODE: by_node, FINISHED: _by_end}),
+        Watch(kind=core_v1.Node, keys=pods_on, changed=_node_matters),
     ),
     reconcile=reconcile,
     rules=(

@@ -9,11 +9,11 @@ from pybernetes.api.errors import NotFound
 from pybernetes.api.objects import Key
 from pybernetes.api.types import core_v1
 from pybernetes.client.rest import key_of
+from pybernetes.controllers._nodes import ON_NODE, by_node, pods_on
 from pybernetes.controllers.runtime import EVENTS, Again, Context, Controller, Done, Outcome, Watch, allow
 from pybernetes.rules.readiness import POD_SCHEDULED, condition
 from pybernetes.rules.taints import NO_EXECUTE, eviction_seconds
 
-ON_NODE = "node"
 MESSAGE = "Taint manager: deleting due to NoExecute taint"
 
 
@@ -24,18 +24,10 @@ class _Seen:
         self.at: dict[str, float] = {}
 
 
-def _by_node(pod: core_v1.Pod) -> Iterable[str]:
-    return (pod.spec.nodeName,) if pod.spec.nodeName else ()
-
-
 def _of_pod(pod: core_v1.Pod, ctx: Context) -> Iterable[Key]:
     """Taints that come later bring all Pods of their node."""
     node = ctx.cache(core_v1.Node).get(Key("", pod.spec.nodeName))
     return (key_of(pod),) if node is not None and _executing(node) else ()
-
-
-def _of_node(node: core_v1.Node, ctx: Context) -> Iterable[Key]:
-    return [key_of(pod) for pod in ctx.cache(core_v1.Pod).by(ON_NODE, node.metadata.name)]
 
 
 def _taints_changed(old: core_v1.Node, new: core_v1.Node) -> bool:
@@ -106,8 +98,8 @@ async def _evict(pod: core_v1.Pod, ctx: Context) -> None:
 CONTROLLER = Controller(
     name="taint-eviction-controller",
     watches=(
-        Watch(kind=core_v1.Pod, keys=_of_pod, changed=_pod_matters, indexes={ON_NODE: _by_node}),
-        Watch(kind=core_v1.Node, keys=_of_node, changed=_taints_changed),
+        Watch(kind=core_v1.Pod, keys=_of_pod, changed=_pod_matters, indexes={ON_NODE: by_node}),
+        Watch(kind=core_v1.Node, keys=pods_on, changed=_taints_changed),
     ),
     reconcile=reconcile,
     rules=(

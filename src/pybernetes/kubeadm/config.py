@@ -11,6 +11,7 @@ from pybernetes import KUBERNETES_VERSION
 from pybernetes.api.names import dns1123_subdomain
 from pybernetes.kubeadm.errors import InvalidConfigError
 from pybernetes.kubeadm.tokens import Token
+from pybernetes.wire.http import join_host_port
 
 CRI_SOCKET = "unix:///var/run/containerd/containerd.sock"
 DNS_DOMAIN = "cluster.local"
@@ -93,15 +94,15 @@ class InitConfig(Struct, frozen=True, kw_only=True):
     @property
     def local_endpoint(self) -> str:
         """URL of the API server on this machine."""
-        return f"https://{join_host(self.node.address, self.bind_port)}"
+        return f"https://{join_host_port(self.node.address, self.bind_port)}"
 
     @property
     def endpoint(self) -> str:
         """host:port under which the cluster is known."""
         if not self.control_plane_endpoint:
-            return join_host(self.node.address, self.bind_port)
+            return join_host_port(self.node.address, self.bind_port)
         host, port = split_host(self.control_plane_endpoint)
-        return join_host(host, port or self.bind_port)
+        return join_host_port(host, port or self.bind_port)
 
 
 class JoinConfig(Struct, frozen=True, kw_only=True):
@@ -221,11 +222,6 @@ def _is_address(text: str) -> bool:
     except ValueError:
         return False
     return True
-
-
-def join_host(host: str, port: int) -> str:
-    """host:port, with brackets around an IPv6 address."""
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def split_host(endpoint: str) -> tuple[str, int | None]:

@@ -10,6 +10,7 @@ from msgspec import Struct
 from pybernetes.api.objects import Object
 from pybernetes.kubeadm import config as c
 from pybernetes.kubeadm.config import HostPathMount, InitConfig, Networking, Paths
+from pybernetes.wire.http import join_host_port
 from pybernetes.wire.pki.files import write_private
 
 IMAGES = "registry.k8s.io"
@@ -93,7 +94,7 @@ def _api_server(config: InitConfig) -> Object:
         "tls-private-key-file": f"{pki}/apiserver.key",
     }
     endpoint = {
-        "kubeadm.kubernetes.io/kube-apiserver.advertise-address.endpoint": c.join_host(
+        "kubeadm.kubernetes.io/kube-apiserver.advertise-address.endpoint": join_host_port(
             config.node.address, config.bind_port
         )
     }

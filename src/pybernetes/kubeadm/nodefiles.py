@@ -7,7 +7,7 @@ from typing import Any
 import orjson
 import yaml
 
-from pybernetes.api.objects import Object
+from pybernetes.api.objects import Object, overlaid
 from pybernetes.kubeadm import config as c
 from pybernetes.kubeadm.config import Networking, Node, Paths
 from pybernetes.wire.pki.files import write_public
@@ -44,15 +44,7 @@ def kubelet_configuration(networking: Networking, cri_socket: str, own: Mapping[
         "serverTLSBootstrap": True,
         "staticPodPath": c.MANIFESTS,
     }
-    return _over(defaults, own or {})
-
-
-def _over(below: Mapping[str, Any], above: Mapping[str, Any]) -> Object:
-    merged = dict(below)
-    for name, value in above.items():
-        before = merged.get(name)
-        merged[name] = _over(before, value) if isinstance(before, dict) and isinstance(value, dict) else value
-    return merged
+    return overlaid(defaults, own or {})
 
 
 def write_kubelet_files(paths: Paths, node: Node, configuration: Object) -> None:

@@ -16,6 +16,7 @@ from msgspec import Struct
 from pybernetes.aio.clock import parse_time, rfc3339
 from pybernetes.api.objects import Object
 from pybernetes.kubeadm.errors import InvalidConfigError
+from pybernetes.wire.pki.jwks import base64url
 
 PATTERN = r"\A([a-z0-9]{6})\.([a-z0-9]{16})\z"
 ID_PATTERN = r"\A([a-z0-9]{6})\z"
@@ -122,12 +123,6 @@ def short_duration(seconds: float) -> str:
     return f"{max(0, int(seconds))}s"
 
 
-def signature(token: Token, content: str) -> str:
-    """The detached JWS of a content: what the bootstrap signer puts into cluster-info."""
-    header = _b64(orjson.dumps({"alg": "HS256", "kid": token.id}))
-    return f"{header}..{_mac(token, header, content)}"
-
-
 def verify(token: Token, content: str, detached: str) -> bool:
     """Whether a detached JWS was made with the token over exactly this content."""
     parts = detached.split(".")
@@ -143,9 +138,5 @@ def verify(token: Token, content: str, detached: str) -> bool:
 
 
 def _mac(token: Token, header: str, content: str) -> str:
-    signed = f"{header}.{_b64(content.encode())}".encode()
-    return _b64(hmac.digest(token.secret.encode(), signed, hashlib.sha256))
-
-
-def _b64(data: bytes) -> str:
-    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
+    signed = f"{header}.{base64url(content.encode())}".encode()
+    return base64url(hmac.digest(token.secret.encode(), signed, hashlib.sha256))

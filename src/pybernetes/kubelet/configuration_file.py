@@ -13,6 +13,7 @@ from msgspec import Struct, inspect
 from msgspec.structs import replace
 
 from pybernetes.api import quantity
+from pybernetes.api.objects import overlaid
 from pybernetes.kubelet.configuration import API_VERSION, EVICTION_HARD, KIND, Configuration
 from pybernetes.kubelet.configuration_rules import problems_of
 from pybernetes.rules import durations
@@ -77,7 +78,7 @@ def configuration_of(documents: Iterable[Document], overrides: Mapping[str, Any]
     """
     merged: Document = {}
     for document in documents:
-        merged = _over(merged, document)
+        merged = overlaid(merged, document)
     for path, value in (overrides or {}).items():
         *parents, name = path.split(".")
         within = merged
@@ -91,14 +92,6 @@ def configuration_of(documents: Iterable[Document], overrides: Mapping[str, Any]
     if problems:
         raise ConfigurationError("\n".join(problems))
     return config
-
-
-def _over(below: Document, above: Document) -> Document:
-    merged = dict(below)
-    for name, value in above.items():
-        before = merged.get(name)
-        merged[name] = _over(before, value) if isinstance(before, dict) and isinstance(value, dict) else value
-    return merged
 
 
 # -- decoding ----------------------------------------------------------------------------------------------------------

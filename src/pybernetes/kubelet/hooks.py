@@ -19,7 +19,8 @@ from pybernetes.api.types import core_v1
 from pybernetes.kubelet import metrics
 from pybernetes.kubelet.cri.model import ExecResult, RuntimeRefused, RuntimeUnavailable
 from pybernetes.kubelet.environment import expand
-from pybernetes.kubelet.http_get import BODY_LIMIT, Asked, HttpGet, PlainAnswer, dial_error, join, request_for
+from pybernetes.kubelet.http_get import BODY_LIMIT, Asked, HttpGet, PlainAnswer, dial_error, request_for
+from pybernetes.wire.http import join_host_port
 
 _HEALTH = "/grpc.health.v1.Health/Check"
 _SERVING = b"\x08\x01"
@@ -165,9 +166,9 @@ class Hooks:
             async with asyncio.timeout(timeout):
                 _, writer = await asyncio.open_connection(host, port)
         except TimeoutError:
-            return Answer(False, f"dial tcp {join(host, port)}: i/o timeout")
+            return Answer(False, f"dial tcp {join_host_port(host, port)}: i/o timeout")
         except OSError as error:
-            return Answer(False, dial_error(error, join(host, port)))
+            return Answer(False, dial_error(error, join_host_port(host, port)))
         writer.close()
         with suppress(OSError):
             await writer.wait_closed()
@@ -175,7 +176,7 @@ class Hooks:
 
     async def grpc(self, action: core_v1.GRPCAction, ip: str, timeout: float = 1.0) -> Answer:
         """A health check (grpc.health.v1) that answers SERVING."""
-        where = join(ip, action.port)
+        where = join_host_port(ip, action.port)
         service = (action.service or "").encode()
         request = b"\x0a" + _varint(len(service)) + service if service else b""
         options = (("grpc.primary_user_agent", "kube-probe/1.37"), ("grpc.enable_http_proxy", 0))

@@ -9,6 +9,8 @@ from urllib.parse import urljoin, urlsplit
 from msgspec import Struct
 from msgspec.structs import replace
 
+from pybernetes.wire.http import join_host_port
+
 BODY_LIMIT = 10 * 1024
 _HEAD_LIMIT = 64 * 1024
 _MOST_REDIRECTS = 10
@@ -32,7 +34,7 @@ class Asked(Struct, frozen=True):
     @property
     def where(self) -> str:
         """Host and port."""
-        return join(self.host, self.port)
+        return join_host_port(self.host, self.port)
 
     @property
     def url(self) -> str:
@@ -53,7 +55,7 @@ def request_for(scheme: str, host: str, port: int, path: str, headers: Sequence[
     """With the headers of upstream's kubelet where the action has none of its own; an empty one is left out."""
     target = path if path.startswith("/") else f"/{path}"
     given = {name.lower() for name, _ in headers}
-    own = [("Host", join(host, port)), ("User-Agent", agent), ("Accept", "*/*"), ("Connection", "close")]
+    own = [("Host", join_host_port(host, port)), ("User-Agent", agent), ("Accept", "*/*"), ("Connection", "close")]
     chosen = [(k, v) for k, v in own if k.lower() not in given]
     chosen += [(k, v) for k, v in headers if v or k.lower() not in ("accept", "user-agent", "host")]
     return Asked(scheme, host, port, target, tuple(chosen))
@@ -81,7 +83,7 @@ class HttpGet:
             target = (new.path or "/") + (f"?{new.query}" if new.query else "")
             port = new.port or _PORTS[new.scheme]
             kept = tuple((k, v) for k, v in asked.headers if k != "Host")
-            headers = (("Host", join(first, port)), *kept) if len(kept) < len(asked.headers) else kept
+            headers = (("Host", join_host_port(first, port)), *kept) if len(kept) < len(asked.headers) else kept
             asked = Asked(new.scheme, first, port, target, headers)
         return status, body
 
@@ -130,11 +132,6 @@ async def _read_head(reader: asyncio.StreamReader) -> tuple[int, str]:
         if name.strip().lower() == b"location":
             location = value.strip().decode("latin-1")
     return int(parts[1]), location
-
-
-def join(host: str, port: int) -> str:
-    """`10.0.0.1:80`, `[fd00::1]:80`."""
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def dial_error(error: BaseException, where: str) -> str:

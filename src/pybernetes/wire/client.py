@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 
 import httptools
 
-from pybernetes.wire.http import Headers, Request, Response
+from pybernetes.wire.http import Headers, Request, Response, join_host_port
 from pybernetes.wire.streams import READ_AHEAD, Connection, ConnectionStream
 
 WHOLE_BODY = 32 * 1024 * 1024
@@ -175,9 +175,9 @@ class HttpClient:
                     self._open.add(made)
                     return made
                 failure: OSError | None = None
-                where = f"dial tcp {_join(self._host, self._port)}"
+                where = f"dial tcp {join_host_port(self._host, self._port)}"
                 for address in await self._resolve():
-                    where = f"dial tcp {_join(address, self._port)}"
+                    where = f"dial tcp {join_host_port(address, self._port)}"
                     try:
                         _, made = await loop.create_connection(
                             lambda: _ClientConnection(self), address, self._port, ssl=self._ssl, server_hostname=name
@@ -460,10 +460,6 @@ class _ClientConnection(Connection):
     def abort(self) -> None:
         """Cuts the connection."""
         self.transport.abort()
-
-
-def _join(host: str, port: int) -> str:
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 _TEXTS = {

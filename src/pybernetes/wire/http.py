@@ -164,6 +164,11 @@ Handler: TypeAlias = Callable[[Request], Awaitable[Response]]
 Transport: TypeAlias = Handler
 
 
+def join_host_port(host: str, port: int) -> str:
+    """`10.0.0.1:80`, `[fd00::1]:80` (Go's net.JoinHostPort)."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
 async def read_body(response: Response) -> bytes:
     """The whole body, whichever form it has."""
     if isinstance(response.body, bytes):

@@ -18,11 +18,12 @@ import yaml
 from pybernetes.api.errors import ApiError, Forbidden, Unauthorized
 from pybernetes.client import kubeconfig
 from pybernetes.cmd import kube_apiserver
+from pybernetes.controllers.bootstrap_signer import signature
 from pybernetes.kubeadm import commands
 from pybernetes.kubeadm.cluster import Cluster
 from pybernetes.kubeadm.commands import Machine
 from pybernetes.kubeadm.config import Checks, InitConfig, JoinConfig, Networking, Node, Paths
-from pybernetes.kubeadm.tokens import Token, signature
+from pybernetes.kubeadm.tokens import Token
 from pybernetes.wire.pki import certificates, keys
 
 TOKEN = Token("abcdef", "0123456789abcdef")
@@ -154,7 +155,7 @@ async def test_join_with_the_token_may_ask_for_a_certificate_and_little_else(sit
     admin = site.cluster("/etc/kubernetes/admin.conf")
     info = await admin.client.raw("GET", INFO)
     # what the bootstrap signer does
-    info["data"]["jws-kubeconfig-abcdef"] = signature(TOKEN, info["data"]["kubeconfig"])
+    info["data"]["jws-kubeconfig-abcdef"] = signature(info["data"]["kubeconfig"], TOKEN.id, TOKEN.secret)
     await admin.client.raw("PUT", INFO, info)
     worker = Site(tmp_path / "worker")
     asked: list[dict[str, Any]] = []

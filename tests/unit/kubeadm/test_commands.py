@@ -13,13 +13,14 @@ import pytest_asyncio
 import yaml
 from msgspec.structs import replace
 
+from pybernetes.controllers.bootstrap_signer import signature
 from pybernetes.kubeadm import commands, tokens
 from pybernetes.kubeadm.commands import NewToken
 from pybernetes.kubeadm.config import Checks, InitConfig, JoinConfig, Networking, Node
 from pybernetes.kubeadm.discovery import DiscoveryFailedError, discover
 from pybernetes.kubeadm.errors import KubeadmError
 from pybernetes.kubeadm.phases.init.bootstrap_token import cluster_info
-from pybernetes.kubeadm.tokens import Token, signature
+from pybernetes.kubeadm.tokens import Token
 from pybernetes.wire.pki import certificates
 from pybernetes.wire.pki.certificates import public_key_hash
 from pybernetes.wire.server import HttpServer
@@ -164,7 +165,7 @@ def join_of(plane: ControlPlane, spoken: Any, **changes: Any) -> JoinConfig:
 def sign(plane: ControlPlane) -> None:
     """What the bootstrap signer does."""
     data = plane.api.objects["/api/v1/namespaces/kube-public/configmaps/cluster-info"]["data"]
-    data["jws-kubeconfig-abcdef"] = signature(TOKEN, data["kubeconfig"])
+    data["jws-kubeconfig-abcdef"] = signature(data["kubeconfig"], TOKEN.id, TOKEN.secret)
 
 
 @pytest_asyncio.fixture

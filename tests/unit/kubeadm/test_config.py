@@ -10,11 +10,11 @@ from pybernetes.kubeadm.config import (
     Node,
     check_init,
     check_join,
-    join_host,
     split_host,
 )
 from pybernetes.kubeadm.errors import InvalidConfigError
 from pybernetes.kubeadm.tokens import Token
+from pybernetes.wire.http import join_host_port
 
 TOKEN = Token("abcdef", "0123456789abcdef")
 NODE = Node(name="m1", address="10.0.0.1")
@@ -82,6 +82,6 @@ def test_the_pin_can_be_given_up_on_purpose() -> None:
 
 def test_hosts_and_ports_of_both_families() -> None:
     for host in ("10.0.0.1", "fd00::1", "api.example.com"):
-        assert split_host(join_host(host, 6443)) == (host, 6443)
+        assert split_host(join_host_port(host, 6443)) == (host, 6443)
     assert split_host("fd00::1") == ("fd00::1", None)
     assert split_host("a:x") == ("a", None)

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pybernetes.controllers.bootstrap_signer import signature
 from pybernetes.kubeadm import tokens
 from pybernetes.kubeadm.errors import InvalidConfigError
 from pybernetes.kubeadm.tokens import Token
@@ -52,7 +53,7 @@ def test_secret_has_the_form_that_the_api_server_authenticates() -> None:
 
 
 def test_signature_is_a_detached_jws_that_others_read() -> None:
-    header, middle, mac = tokens.signature(TOKEN, "content").split(".")
+    header, middle, mac = signature("content", TOKEN.id, TOKEN.secret).split(".")
     assert middle == ""
     whole = f"{header}.{base64.urlsafe_b64encode(b'content').decode().rstrip('=')}.{mac}"
     options = jwt.api_jws.PyJWS()
@@ -65,7 +66,7 @@ def test_signature_is_a_detached_jws_that_others_read() -> None:
 @settings(max_examples=50, deadline=None)
 @given(st.text(max_size=50), st.text(max_size=50))
 def test_signature_fits_its_content_and_no_other(content: str, other: str) -> None:
-    signed = tokens.signature(TOKEN, content)
+    signed = signature(content, TOKEN.id, TOKEN.secret)
     assert tokens.verify(TOKEN, content, signed)
     assert tokens.verify(TOKEN, other, signed) is (other == content)
     assert not tokens.verify(Token("abcdef", "f" * 16), content, signed)

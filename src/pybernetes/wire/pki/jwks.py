@@ -14,7 +14,7 @@ from pybernetes.wire.pki.keys import PublicKey
 def key_id(key: PublicKey) -> str:
     """The `kid` upstream gives a key: unpadded base64url of the SHA-256 of its SubjectPublicKeyInfo."""
     der = key.public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
-    return _b64(hashlib.sha256(der).digest())
+    return base64url(hashlib.sha256(der).digest())
 
 
 def algorithm(key: PublicKey) -> str:
@@ -33,12 +33,12 @@ def _jwk(key: PublicKey) -> dict[str, Any]:
     head = {"use": "sig", "kid": key_id(key), "alg": algorithm(key)}
     if isinstance(key, rsa.RSAPublicKey):
         numbers = key.public_numbers()
-        return head | {"kty": "RSA", "n": _b64(_bytes(numbers.n)), "e": _b64(_bytes(numbers.e))}
+        return head | {"kty": "RSA", "n": base64url(_bytes(numbers.n)), "e": base64url(_bytes(numbers.e))}
     assert isinstance(key, ec.EllipticCurvePublicKey)
     point = key.public_numbers()
     size = (key.curve.key_size + 7) // 8
     curve = f"P-{key.curve.key_size}"
-    x, y = _b64(point.x.to_bytes(size, "big")), _b64(point.y.to_bytes(size, "big"))
+    x, y = base64url(point.x.to_bytes(size, "big")), base64url(point.y.to_bytes(size, "big"))
     return head | {"kty": "EC", "crv": curve, "x": x, "y": y}
 
 
@@ -46,5 +46,6 @@ def _bytes(number: int) -> bytes:
     return number.to_bytes((number.bit_length() + 7) // 8, "big")
 
 
-def _b64(data: bytes) -> str:
+def base64url(data: bytes) -> str:
+    """Without padding, as JOSE has it (RFC 7515)."""
     return base64.urlsafe_b64encode(data).rstrip(b"=").decode()

@@ -10,6 +10,7 @@ from pybernetes.apiserver.resource import Column, Resource
 from pybernetes.apiserver.resources._columns import AGE, NONE
 from pybernetes.apiserver.validation.addresses import address_warning, endpoint_rule, sloppy
 from pybernetes.apiserver.validation.fields import FieldErrors, check, each, one_of
+from pybernetes.wire.http import join_host_port
 
 _SHOWN = 3
 _ADDRESSES = ("addresses", "notReadyAddresses")
@@ -117,13 +118,9 @@ def _shown(obj: Object) -> str:
         if not subset.get("ports"):
             found += addresses
         for port in subset.get("ports") or ():
-            found += [_joined(address, port.get("port") or 0) for address in addresses]
+            found += [join_host_port(address, port.get("port") or 0) for address in addresses]
     more = f" + {len(found) - _SHOWN} more..." if len(found) > _SHOWN else ""
     return ",".join(found[:_SHOWN]) + more
-
-
-def _joined(ip: str, port: int) -> str:
-    return f"[{ip}]:{port}" if ":" in ip else f"{ip}:{port}"
 
 
 RESOURCE = Resource(

@@ -14,7 +14,7 @@ from pybernetes.kubeadm.objects import cluster_role_binding
 from pybernetes.kubeadm.phases.init.certs import CLUSTER_ADMINS
 from pybernetes.kubeadm.workflow import Context, Phase
 from pybernetes.wire.client import HttpClient
-from pybernetes.wire.http import Request
+from pybernetes.wire.http import Request, join_host_port
 from pybernetes.wire.tls import client_context
 
 _PORTS = {CONTROLLER_MANAGER: "10257", SCHEDULER: "10259"}
@@ -90,7 +90,7 @@ def _health(pod: Object, path: str) -> str:
     words = (word.removeprefix("--").partition("=") for word in pod["spec"]["containers"][0]["command"][1:])
     flags = {name: value for name, _, value in words}
     port = int(flags.get("secure-port", _PORTS[pod["metadata"]["name"]]))
-    return f"https://{c.join_host(flags.get('bind-address', '127.0.0.1'), port)}{path}"
+    return f"https://{join_host_port(flags.get('bind-address', '127.0.0.1'), port)}{path}"
 
 
 async def _wait_other(context: Context[InitConfig], name: str, url: str, begin: float) -> None:
