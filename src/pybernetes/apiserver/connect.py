@@ -20,7 +20,8 @@ from pybernetes.apiserver.options import Query, integer
 from pybernetes.apiserver.requestinfo import is_true
 from pybernetes.apiserver.resource import Call
 from pybernetes.wire import websocket
-from pybernetes.wire.client import HttpClient, WireError
+from pybernetes.wire.client import HttpClient
+from pybernetes.wire.dial import WireError
 from pybernetes.wire.http import Headers, Request, Response, Transport, read_body
 from pybernetes.wire.tls import client_context
 from pybernetes.wire.tunnel import proxy_upgrade

@@ -13,7 +13,7 @@ from pybernetes.api import errors
 from pybernetes.api.objects import GroupResource, Object
 from pybernetes.apiserver.connect import KUBELET_PORT, NODES, PODS, kubelet_address
 from pybernetes.apiserver.resource import Call
-from pybernetes.wire.client import WireError
+from pybernetes.wire.dial import WireError
 from pybernetes.wire.http import Headers, Request, Response, Transport, read_body
 from pybernetes.wire.tunnel import proxy_upgrade
 

@@ -1,16 +1,9 @@
-"""HTTP/1.1 client to one server: a Transport over pooled sockets. streams.py has the socket below, tls.py the contexts.
+"""HTTP/1.1 client to one server: a Transport over pooled sockets. dial.py makes them, streams.py has the socket below.
 
-Errors are ConnectionErrors whose text is what users of Kubernetes know:
-
-WireError (ConnectionError)
-├── DialError      no connection: refused, no route, no such host, TLS verification
-├── TimedOutError  no connection or no answer in time (a TimeoutError too)
-└── BrokenError    the connection ended, or spoke no HTTP, before the answer was whole
+Its errors are those of dial.py.
 """
 
 import asyncio
-import errno
-import os
 import socket
 import ssl
 import zlib
@@ -19,7 +12,8 @@ from urllib.parse import urlsplit
 
 import httptools
 
-from pybernetes.wire.http import Headers, Request, Response, join_host_port
+from pybernetes.wire.dial import BrokenError, Dialer, DialError, TimedOutError, WireError, errno_text, tls_text
+from pybernetes.wire.http import Headers, Request, Response
 from pybernetes.wire.streams import READ_AHEAD, Connection, ConnectionStream
 
 WHOLE_BODY = 32 * 1024 * 1024
@@ -33,27 +27,6 @@ MAX_IDLE = 32
 
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 _FRAMING = frozenset({"connection", "transfer-encoding", "content-length", "keep-alive", "host"})
-
-
-class WireError(ConnectionError):
-    """The request got no whole answer."""
-
-
-class DialError(WireError):
-    """No connection could be made; nothing was sent."""
-
-
-class TimedOutError(WireError, TimeoutError):
-    """The server did not answer in time."""
-
-
-class BrokenError(WireError):
-    """The connection ended before the answer was whole."""
-
-    def __init__(self, why: str, *, answered: bool = True) -> None:
-        super().__init__(why)
-        self.answered = answered
-        """Part of the answer had come."""
 
 
 class HttpClient:
@@ -80,15 +53,17 @@ class HttpClient:
         if url.scheme == "https" and ssl is None:
             raise ValueError("an https URL needs a TLS context")
         self.base_url = base_url.rstrip("/")
-        self._host = url.hostname
-        self._port = url.port or (443 if url.scheme == "https" else 80)
         self._authority = url.netloc.rpartition("@")[2]
         self._prefix = url.path.rstrip("/")
-        self._ssl = ssl if url.scheme == "https" else None
-        self._server_name = server_name or url.hostname
-        self._unix_path = unix_path
+        self._dialer = Dialer(
+            url.hostname,
+            url.port or (443 if url.scheme == "https" else 80),
+            ssl=ssl if url.scheme == "https" else None,
+            server_name=server_name or url.hostname,
+            unix_path=unix_path,
+            timeout=dial_timeout,
+        )
         self._timeout = timeout
-        self._dial_timeout = dial_timeout
         self._idle: deque[_ClientConnection] = deque()
         self._open: set[_ClientConnection] = set()
         self._closed = False
@@ -145,7 +120,8 @@ class HttpClient:
             connection.abort()
         if self._closed:
             raise DialError("the client is closed")
-        connection = await self._dial()
+        connection = await self._dialer.dial(lambda: _ClientConnection(self))
+        self._open.add(connection)
         return connection, False
 
     def release(self, connection: "_ClientConnection") -> None:
@@ -161,57 +137,6 @@ class HttpClient:
         self._open.discard(connection)
         if connection in self._idle:
             self._idle.remove(connection)
-
-    async def _dial(self) -> "_ClientConnection":
-        loop = asyncio.get_running_loop()
-        name = self._server_name if self._ssl else None
-        try:
-            async with asyncio.timeout(self._dial_timeout):
-                if self._unix_path is not None:
-                    where = f"dial unix {self._unix_path}"
-                    _, made = await loop.create_unix_connection(
-                        lambda: _ClientConnection(self), self._unix_path, ssl=self._ssl, server_hostname=name
-                    )
-                    self._open.add(made)
-                    return made
-                failure: OSError | None = None
-                where = f"dial tcp {join_host_port(self._host, self._port)}"
-                for address in await self._resolve():
-                    where = f"dial tcp {join_host_port(address, self._port)}"
-                    try:
-                        _, made = await loop.create_connection(
-                            lambda: _ClientConnection(self), address, self._port, ssl=self._ssl, server_hostname=name
-                        )
-                    except ssl.SSLError:
-                        raise
-                    except OSError as error:
-                        failure = failure or error
-                        continue
-                    self._open.add(made)
-                    return made
-                raise failure or OSError("no address")
-        except TimeoutError as error:
-            raise TimedOutError(f"{where}: i/o timeout") from error
-        except ssl.SSLError as error:
-            raise DialError(tls_text(error, self._server_name)) from error
-        except OSError as error:
-            raise DialError(f"{where}: connect: {_errno_text(error)}") from error
-
-    async def _resolve(self) -> list[str]:
-        try:
-            socket.inet_pton(socket.AF_INET6 if ":" in self._host else socket.AF_INET, self._host)
-        except OSError:
-            pass
-        else:
-            return [self._host]
-        try:
-            loop = asyncio.get_running_loop()
-            found = await loop.getaddrinfo(self._host, self._port, type=socket.SOCK_STREAM)
-        except socket.gaierror as error:
-            raise DialError(f"dial tcp: lookup {self._host}: no such host") from error
-        # IPv4 first: what this project listens on; the other family is tried where it fails.
-        addresses = dict.fromkeys(str(item[4][0]) for item in sorted(found, key=lambda i: i[0] != socket.AF_INET))
-        return list(addresses)
 
 
 class _Body:
@@ -304,7 +229,7 @@ class _ClientConnection(Connection):
         if isinstance(exc, ssl.SSLError):
             why = tls_text(exc, "")
         elif isinstance(exc, OSError):
-            why = f"read: {_errno_text(exc)}"
+            why = f"read: {errno_text(exc)}"
         self._fail(why)
 
     def eof_received(self) -> bool:
@@ -460,39 +385,3 @@ class _ClientConnection(Connection):
     def abort(self) -> None:
         """Cuts the connection."""
         self.transport.abort()
-
-
-_TEXTS = {
-    errno.ECONNREFUSED: "connection refused",
-    errno.ENOENT: "no such file or directory",
-    errno.EHOSTUNREACH: "no route to host",
-    errno.ENETUNREACH: "network is unreachable",
-    errno.ETIMEDOUT: "connection timed out",
-    errno.ECONNRESET: "connection reset by peer",
-    errno.EPIPE: "broken pipe",
-    errno.EACCES: "permission denied",
-}
-
-
-def _errno_text(error: OSError) -> str:
-    number = error.errno or 0
-    return _TEXTS.get(number) or (os.strerror(number).lower() if number else str(error))
-
-
-def tls_text(error: ssl.SSLError, server_name: str) -> str:
-    """What a failed handshake means, in the words that users of Kubernetes know."""
-    if isinstance(error, ssl.SSLCertVerificationError):
-        why = {
-            10: "certificate has expired or is not yet valid",
-            9: "certificate has expired or is not yet valid",
-            62: f"certificate is valid for other names, not {server_name}",
-            64: f"certificate is valid for other addresses, not {server_name}",
-        }.get(error.verify_code, "certificate signed by unknown authority")
-        return f"tls: failed to verify certificate: x509: {why}"
-    reason = (error.reason or str(error)).replace("_", " ").lower()
-    _, alert, rest = reason.partition("alert ")
-    if alert:
-        return f"remote error: tls: {rest}"
-    if reason in ("wrong version number", "record layer failure", "http request"):
-        return "http: server gave HTTP response to HTTPS client"
-    return f"tls: {reason}"

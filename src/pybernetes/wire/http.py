@@ -65,16 +65,6 @@ class Headers:
         return f"Headers({self._items!r})"
 
 
-def takes_gzip(headers: Headers) -> bool:
-    """Whether Accept-Encoding names gzip, and not to refuse it."""
-    for value in headers.all("accept-encoding"):
-        for item in value.split(","):
-            name, _, parameters = item.partition(";")
-            if name.strip().lower() == "gzip" and parameters.replace(" ", "").rstrip("0.") != "q=":
-                return True
-    return False
-
-
 class ByteStream(Protocol):
     """An upgraded connection: bytes both ways."""
 

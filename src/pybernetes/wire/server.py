@@ -9,17 +9,17 @@ import contextlib
 import logging
 import socket
 import ssl
-import zlib
 from collections import deque
 from collections.abc import AsyncIterator, Iterable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from email.utils import formatdate
 from http import HTTPStatus
+from typing import Any
 
 from pybernetes.aio.clock import Clock, SystemClock
 from pybernetes.api.errors import ApiError, InternalError
-from pybernetes.wire.http import Handler, Peer, Request, Response, takes_gzip
+from pybernetes.wire.gzip import Compressor, takes_gzip
+from pybernetes.wire.http import Handler, Peer, Request, Response
 from pybernetes.wire.parsing import Parsed, RefusedError, RequestParser, State, status_response
 from pybernetes.wire.streams import Connection, ConnectionClosedError, ConnectionStream
 
@@ -32,7 +32,6 @@ _FRAMING = frozenset({"connection", "transfer-encoding", "content-length", "keep
 _GZIP_FROM = 128 * 1024
 _SLICE = 256 * 1024
 """Of a body that is written at once: a copy for each step through TLS costs less when it is small."""
-_GZIP_IN_THREAD_FROM = 1024 * 1024
 _PIPELINE = 16
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 _FAULT = "an error on the server has prevented the request from succeeding"
@@ -74,11 +73,11 @@ class HttpServer:
         self.clock = clock or SystemClock()
         self.connections: set[_ServerConnection] = set()
         self.stopping = False
+        self.gzip = Compressor()
         self._ssl = ssl
         self._tasks: set[asyncio.Task[None]] = set()
         self._servers: list[asyncio.Server] = []
         self._sweeper: asyncio.TimerHandle | None = None
-        self._gzip: ThreadPoolExecutor | None = None
         self._date = (-1, "")
         self.loop: asyncio.AbstractEventLoop
 
@@ -94,23 +93,16 @@ class HttpServer:
     async def start(self, host: str = "127.0.0.1", port: int = 0, *, sockets: Iterable[socket.socket] = ()) -> None:
         """Listens on `sockets` (bound; the server closes them), or on host and port. Raises OSError when it cannot."""
         self.loop = asyncio.get_running_loop()
-        given = list(sockets)
-        for sock in given:
+        how: dict[str, Any] = {"backlog": 1024, "ssl": self._ssl}
+        if self._ssl is not None:
+            how["ssl_handshake_timeout"] = self.limits.handshake_seconds
+            how["ssl_shutdown_timeout"] = self.limits.linger_seconds
+        for sock in sockets:
             sock.setblocking(False)
-            self._servers.append(await self._listen(sock))
-        if not given:
-            handshake, shutdown = self._tls_timeouts()
-            self._servers.append(
-                await self.loop.create_server(
-                    self._connection,
-                    host,
-                    port,
-                    backlog=1024,
-                    ssl=self._ssl,
-                    ssl_handshake_timeout=handshake,
-                    ssl_shutdown_timeout=shutdown,
-                )
-            )
+            create = self.loop.create_unix_server if sock.family == socket.AF_UNIX else self.loop.create_server
+            self._servers.append(await create(self._connection, sock=sock, **how))
+        if not self._servers:
+            self._servers.append(await self.loop.create_server(self._connection, host, port, **how))
         self._sweep()
 
     async def stop(self, grace: float = 0.0) -> None:
@@ -137,25 +129,7 @@ class HttpServer:
             await server.wait_closed()
         if self._sweeper is not None:
             self._sweeper.cancel()
-        if self._gzip is not None:
-            self._gzip.shutdown(wait=True)
-
-    async def _listen(self, sock: socket.socket) -> asyncio.Server:
-        handshake, shutdown = self._tls_timeouts()
-        create = self.loop.create_unix_server if sock.family == socket.AF_UNIX else self.loop.create_server
-        return await create(
-            self._connection,
-            sock=sock,
-            backlog=1024,
-            ssl=self._ssl,
-            ssl_handshake_timeout=handshake,
-            ssl_shutdown_timeout=shutdown,
-        )
-
-    def _tls_timeouts(self) -> tuple[float | None, float | None]:
-        if self._ssl is None:
-            return None, None
-        return self.limits.handshake_seconds, self.limits.linger_seconds
+        self.gzip.close()
 
     def spawn(self, connection: "_ServerConnection") -> asyncio.Task[None]:
         """Starts the task that answers a connection's waiting requests; this server is its parent."""
@@ -170,14 +144,6 @@ class HttpServer:
         if self._date[0] != now:
             self._date = (now, formatdate(now, usegmt=True))
         return self._date[1]
-
-    async def compress(self, body: bytes) -> bytes:
-        """gzip, level 1: on a local network more costs more than it saves. Large bodies do not hold up the loop."""
-        if len(body) < _GZIP_IN_THREAD_FROM:
-            return _gzip(body)
-        if self._gzip is None:
-            self._gzip = ThreadPoolExecutor(1, thread_name_prefix="wire-gzip")
-        return await self.loop.run_in_executor(self._gzip, _gzip, body)
 
     def _connection(self) -> "_ServerConnection":
         return _ServerConnection(self)
@@ -410,7 +376,7 @@ class _ServerConnection(Connection):
         if isinstance(response.body, bytes):
             body = response.body
             if len(body) >= _GZIP_FROM and _wants_gzip(request, response):
-                body = await self._server.compress(body)
+                body = await self._server.gzip.compress(body)
                 response.headers.set("content-encoding", "gzip")
                 response.headers.add("vary", "Accept-Encoding")
             rest = self._write_whole(request.method, response, body, keep)
@@ -520,8 +486,3 @@ def _wants_gzip(request: Request, response: Response) -> bool:
     if response.status != 200 or request.method == "HEAD" or "content-encoding" in response.headers:
         return False
     return takes_gzip(request.headers)
-
-
-def _gzip(body: bytes) -> bytes:
-    packer = zlib.compressobj(1, zlib.DEFLATED, 31)
-    return packer.compress(body) + packer.flush()

@@ -8,7 +8,7 @@ from pybernetes.aio.clock import SystemClock
 from pybernetes.apiserver.config import Config
 from pybernetes.apiserver.server import ApiServer
 from pybernetes.store.memory import MemoryStore
-from pybernetes.wire.client import DialError
+from pybernetes.wire.dial import DialError
 from pybernetes.wire.http import Headers, Response, read_body
 
 CORE = "/api/v1/namespaces/default"

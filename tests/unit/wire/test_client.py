@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from pybernetes.wire.client import BrokenError, DialError, HttpClient, TimedOutError
+from pybernetes.wire.client import HttpClient
+from pybernetes.wire.dial import BrokenError, DialError, TimedOutError
 from pybernetes.wire.http import ByteStream, Headers, Request, Response, read_body
 from pybernetes.wire.pki.certificates import Leaf, user_of
 from pybernetes.wire.server import HttpServer

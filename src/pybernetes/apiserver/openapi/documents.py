@@ -21,8 +21,9 @@ from pybernetes.apiserver.openapi.operations import Kind, Operations
 from pybernetes.apiserver.openapi.schemas import Schemas
 from pybernetes.apiserver.options import Query
 from pybernetes.apiserver.pages import Page
+from pybernetes.wire.gzip import takes_gzip
 from pybernetes.wire.healthz import plain
-from pybernetes.wire.http import Headers, Request, Response, takes_gzip
+from pybernetes.wire.http import Headers, Request, Response
 
 _PROTO_V2 = "application/com.github.proto-openapi.spec.v2"
 _INFO = {"title": "Kubernetes", "version": f"v{facts.RELEASE}.0"}

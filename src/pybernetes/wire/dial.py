@@ -1,0 +1,149 @@
+"""Connections to a server: TCP or unix sockets, TLS, and what goes wrong with them. client.py speaks HTTP over these.
+
+Errors are ConnectionErrors whose text is what users of Kubernetes know:
+
+WireError (ConnectionError)
+├── DialError      no connection: refused, no route, no such host, TLS verification
+├── TimedOutError  no connection or no answer in time (a TimeoutError too)
+└── BrokenError    the connection ended, or spoke no HTTP, before the answer was whole
+"""
+
+import asyncio
+import errno
+import os
+import socket
+import ssl
+from collections.abc import Callable
+from typing import TypeVar
+
+from pybernetes.wire.http import join_host_port
+
+C = TypeVar("C", bound=asyncio.Protocol)
+
+
+class WireError(ConnectionError):
+    """The request got no whole answer."""
+
+
+class DialError(WireError):
+    """No connection could be made; nothing was sent."""
+
+
+class TimedOutError(WireError, TimeoutError):
+    """The server did not answer in time."""
+
+
+class BrokenError(WireError):
+    """The connection ended before the answer was whole."""
+
+    def __init__(self, why: str, *, answered: bool = True) -> None:
+        super().__init__(why)
+        self.answered = answered
+        """Part of the answer had come."""
+
+
+class Dialer:
+    """Dials one server: each address of its name in turn, or a unix socket. `timeout` in seconds."""
+
+    def __init__(
+        self,
+        host: str,
+        port: int,
+        *,
+        ssl: ssl.SSLContext | None,
+        server_name: str,
+        unix_path: str | None,
+        timeout: float,
+    ) -> None:
+        self._host = host
+        self._port = port
+        self._ssl = ssl
+        self._server_name = server_name
+        self._unix_path = unix_path
+        self._timeout = timeout
+
+    async def dial(self, protocol: Callable[[], C]) -> C:
+        """A connection, TLS handshake included. Raises DialError, TimedOutError."""
+        loop = asyncio.get_running_loop()
+        name = self._server_name if self._ssl else None
+        where = f"dial unix {self._unix_path}"
+        try:
+            async with asyncio.timeout(self._timeout):
+                if self._unix_path is not None:
+                    _, made = await loop.create_unix_connection(
+                        protocol, self._unix_path, ssl=self._ssl, server_hostname=name
+                    )
+                    return made
+                failure: OSError | None = None
+                where = f"dial tcp {join_host_port(self._host, self._port)}"
+                for address in await self._resolve():
+                    where = f"dial tcp {join_host_port(address, self._port)}"
+                    try:
+                        _, made = await loop.create_connection(
+                            protocol, address, self._port, ssl=self._ssl, server_hostname=name
+                        )
+                        return made
+                    except ssl.SSLError:
+                        raise
+                    except OSError as error:
+                        failure = failure or error
+                raise failure or OSError("no address")
+        except TimeoutError as error:
+            raise TimedOutError(f"{where}: i/o timeout") from error
+        except ssl.SSLError as error:
+            raise DialError(tls_text(error, self._server_name)) from error
+        except OSError as error:
+            raise DialError(f"{where}: connect: {errno_text(error)}") from error
+
+    async def _resolve(self) -> list[str]:
+        try:
+            socket.inet_pton(socket.AF_INET6 if ":" in self._host else socket.AF_INET, self._host)
+        except OSError:
+            pass
+        else:
+            return [self._host]
+        try:
+            loop = asyncio.get_running_loop()
+            found = await loop.getaddrinfo(self._host, self._port, type=socket.SOCK_STREAM)
+        except socket.gaierror as error:
+            raise DialError(f"dial tcp: lookup {self._host}: no such host") from error
+        # IPv4 first: what this project listens on; the other family is tried where it fails.
+        addresses = dict.fromkeys(str(item[4][0]) for item in sorted(found, key=lambda i: i[0] != socket.AF_INET))
+        return list(addresses)
+
+
+_TEXTS = {
+    errno.ECONNREFUSED: "connection refused",
+    errno.ENOENT: "no such file or directory",
+    errno.EHOSTUNREACH: "no route to host",
+    errno.ENETUNREACH: "network is unreachable",
+    errno.ETIMEDOUT: "connection timed out",
+    errno.ECONNRESET: "connection reset by peer",
+    errno.EPIPE: "broken pipe",
+    errno.EACCES: "permission denied",
+}
+
+
+def errno_text(error: OSError) -> str:
+    """What Go says of the error."""
+    number = error.errno or 0
+    return _TEXTS.get(number) or (os.strerror(number).lower() if number else str(error))
+
+
+def tls_text(error: ssl.SSLError, server_name: str) -> str:
+    """What a failed handshake means, in the words that users of Kubernetes know."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        why = {
+            10: "certificate has expired or is not yet valid",
+            9: "certificate has expired or is not yet valid",
+            62: f"certificate is valid for other names, not {server_name}",
+            64: f"certificate is valid for other addresses, not {server_name}",
+        }.get(error.verify_code, "certificate signed by unknown authority")
+        return f"tls: failed to verify certificate: x509: {why}"
+    reason = (error.reason or str(error)).replace("_", " ").lower()
+    _, alert, rest = reason.partition("alert ")
+    if alert:
+        return f"remote error: tls: {rest}"
+    if reason in ("wrong version number", "record layer failure", "http request"):
+        return "http: server gave HTTP response to HTTPS client"
+    return f"tls: {reason}"
