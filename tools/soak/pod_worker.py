@@ -162,7 +162,7 @@ class MemoryRuntime:
 
     async def status(self) -> m.RuntimeStatus:
         await self._answer()
-        return m.RuntimeStatus(True, "", "", True, "", "")
+        return m.RuntimeStatus(True, "", True, "", "")
 
     async def sandboxes(self, uid: str = "") -> Sequence[m.Sandbox]:
         await self._answer()

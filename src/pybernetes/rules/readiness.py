@@ -2,7 +2,7 @@
 
 from pybernetes.api.types.core_v1 import Node, NodeCondition, Pod, PodCondition
 
-POD_READY, POD_SCHEDULED, CONTAINERS_READY, POD_INITIALIZED = "Ready", "PodScheduled", "ContainersReady", "Initialized"
+POD_READY, POD_SCHEDULED, CONTAINERS_READY = "Ready", "PodScheduled", "ContainersReady"
 SUCCEEDED, FAILED = "Succeeded", "Failed"
 
 

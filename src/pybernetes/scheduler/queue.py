@@ -52,11 +52,6 @@ class PodQueue:
     def __len__(self) -> int:
         return len(self._pods)
 
-    def place_of(self, key: Key) -> Place | None:
-        """Where a Pod waits."""
-        found = self._pods.get(key)
-        return found.place if found else None
-
     def put(self, info: PodInfo, now: float) -> None:
         """A Pod came or changed. A change of what it wants ends its waiting for events, not its backoff."""
         queued = self._pods.get(info.key)

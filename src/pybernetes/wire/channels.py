@@ -13,8 +13,6 @@ _CLOSE = 255
 V5 = "v5.channel.k8s.io"
 V4 = "v4.channel.k8s.io"
 V4_BASE64 = "v4.base64.channel.k8s.io"
-PROTOCOLS = (V5, V4, V4_BASE64, "channel.k8s.io", "base64.channel.k8s.io", "")
-"""What exec and attach accept; the empty one is a client that offers none (as `channel.k8s.io`)."""
 
 CHUNK = 32 * 1024
 """Longest data sent in one message: readers of older clients have buffers of this size."""

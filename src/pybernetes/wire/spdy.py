@@ -316,11 +316,6 @@ class SpdyConnection:
         return headers
 
 
-def is_spdy(request: Request) -> bool:
-    """The request asks for SPDY/3.1."""
-    return request.headers.get("upgrade").lower() == PROTOCOL.lower()
-
-
 def accept(request: Request, known: Sequence[str], serve: Callable[[SpdyConnection, str], Awaitable[None]]) -> Response:
     """The 101 that turns a request into SPDY; the first stream protocol the client offers that is `known` is chosen.
 

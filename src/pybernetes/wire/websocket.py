@@ -14,7 +14,7 @@ MAX_MESSAGE = 1024 * 1024
 _GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 _CONTINUATION, TEXT, BINARY, _CLOSE, _PING, _PONG = 0, 1, 2, 8, 9, 10
 
-NORMAL, PROTOCOL_ERROR, TOO_BIG, INTERNAL = 1000, 1002, 1009, 1011
+NORMAL, PROTOCOL_ERROR, TOO_BIG = 1000, 1002, 1009
 NO_STATUS = 1005
 
 
@@ -32,7 +32,6 @@ class WebSocket:
     def __init__(self, stream: ByteStream, protocol: str, *, client: bool) -> None:
         self.protocol = protocol
         self.close_code = NO_STATUS
-        self.close_reason = ""
         self._stream = stream
         self._client = client
         self._buffer = bytearray()
@@ -80,7 +79,6 @@ class WebSocket:
         self._ended = True
         if len(data) >= 2:
             self.close_code = int.from_bytes(data[:2], "big")
-            self.close_reason = data[2:].decode(errors="replace")
 
     async def _frame(self) -> tuple[bool, int, bytes]:
         first, second = await self._take(2)

@@ -50,7 +50,7 @@ class FakeRuntime:
         self.looks += 1
         if self.away:
             raise m.RuntimeUnavailable("away")
-        return m.RuntimeStatus(True, "", "", self.network, "NetworkPluginNotReady", "cni plugin not initialized")
+        return m.RuntimeStatus(True, "", self.network, "NetworkPluginNotReady", "cni plugin not initialized")
 
     async def version(self) -> m.Version:
         return m.Version("containerd", "1.6.20", "v1")

@@ -52,7 +52,6 @@ def test_a_rejected_pod_waits_for_an_event_and_for_its_backoff() -> None:
     assert queue.happened(lambda info, by: by == ANY, 100.0)
     rejected(queue, 100.0)
     queue.happened(lambda info, by: True, 100.5)
-    assert queue.place_of(Key("d", "a")) == "backoff"
     assert queue.pop(101.0) is None
     assert queue.next_wake() == 102.0
     assert names(queue, 102.0) == ["a"]

@@ -149,7 +149,6 @@ class RuntimeStatus(Struct, frozen=True):
     """Health of the runtime (CRI Status): of itself, and of the pod network."""
 
     ready: bool
-    ready_reason: str
     ready_message: str
     network_ready: bool
     network_reason: str

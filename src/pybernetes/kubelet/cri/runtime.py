@@ -144,7 +144,6 @@ class CriRuntime:
         runtime, network = found.get("RuntimeReady"), found.get("NetworkReady")
         return m.RuntimeStatus(
             ready=bool(runtime and runtime.status),
-            ready_reason=runtime.reason if runtime else "",
             ready_message=runtime.message if runtime else "",
             network_ready=bool(network and network.status),
             network_reason=network.reason if network else "",

@@ -44,14 +44,6 @@ def has(fields: FieldSet, path: Sequence[str]) -> bool:
     return is_member(node)
 
 
-def of_path(path: Sequence[str]) -> FieldSet:
-    """The set of one path."""
-    node: FieldSet = {}
-    for element in reversed(path):
-        node = {element: node}
-    return node
-
-
 def union(one: FieldSet, other: FieldSet) -> FieldSet:
     """What is in either."""
     if not one or one is other:

@@ -83,12 +83,6 @@ class Node:
 
 
 STRING = Node("leaf", "string")
-NUMERIC = Node("leaf", "numeric")
-BOOLEAN = Node("leaf", "boolean")
-SCALAR = Node("leaf", "scalar")
-"""Quantities, IntOrString: strings or numbers."""
-ATOMIC_MAP = Node("leaf", "map")
-ATOMIC_LIST = Node("leaf", "list")
 ATOMIC = Node("leaf")
 """Any JSON, owned whole."""
 UNTYPED: Node = Node("untyped", "any", item=lambda: UNTYPED)

@@ -12,8 +12,6 @@ import orjson
 
 from pybernetes.api.errors import BadRequest
 
-CONTENT_TYPE = "application/json"
-
 _SPACE = " \t\r\n"
 _NUMBER = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][-+]?[0-9]+)?")
 _ESCAPES = '"\\/bfnrt'

@@ -15,8 +15,6 @@ from pybernetes.wire.codecs import messages
 from pybernetes.wire.codecs.messages import MAGIC, blocks
 from pybernetes.wire.codecs.varint import Malformed, block, field_tag, varint
 
-CONTENT_TYPE = "application/vnd.kubernetes.protobuf"
-
 
 class Envelope(msgspec.Struct, frozen=True):
     """runtime.Unknown: whose object `raw` is."""

@@ -14,8 +14,6 @@ from msgspec import Struct
 
 from pybernetes.api.errors import BadRequest
 
-CONTENT_TYPE = "application/yaml"
-
 
 class Document(Struct, frozen=True):
     """One document of a stream. `line` counts from 1."""
