@@ -20,7 +20,7 @@ from pybernetes.client.rest import Client, key_of
 from pybernetes.client.workqueue import WorkQueue
 from pybernetes.kubelet.static_pods import Name, StaticPods, name_of
 from pybernetes.kubelet.status.node import NodeReporter
-from pybernetes.kubelet.status.pod_status import OURS
+from pybernetes.kubelet.status.pod_conditions import OURS
 from pybernetes.kubelet.status.reporter import Reporter
 from pybernetes.rules.staticpods import CONFIG_HASH, CONFIG_MIRROR, is_mirror, is_static, mirrors
 

@@ -7,6 +7,7 @@ import hashlib
 
 from pybernetes.api.types import core_v1
 from pybernetes.kubelet.cri.model import Container
+from pybernetes.kubelet.pod_containers import containers_of
 
 CONTAINER_HASH = "io.kubernetes.container.hash"
 RESTART_ALL = "RestartAllContainers"
@@ -40,6 +41,11 @@ def rule_for(container: core_v1.Container, exit_code: int) -> core_v1.ContainerR
         if codes is not None and (exit_code in codes.values) == (codes.operator == "In"):
             return rule
     return None
+
+
+def may_restart_all(pod: core_v1.Pod) -> bool:
+    """Whether a rule could restart all containers (KEP-5532)."""
+    return any(r.action == RESTART_ALL for c in containers_of(pod) for r in c.restartPolicyRules)
 
 
 def container_hash(container: core_v1.Container) -> str:

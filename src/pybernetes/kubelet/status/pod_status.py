@@ -16,28 +16,17 @@ from pybernetes.kubelet import pod_machine as machine
 from pybernetes.kubelet.cri.model import Container, State
 from pybernetes.kubelet.images.puller import BACK_OFF, ERR_PULL
 from pybernetes.kubelet.pod_actions import Observed
-from pybernetes.kubelet.pod_containers import containers_of
-from pybernetes.kubelet.restarts import RESTART_ALL, changed, is_sidecar, may_restart, restart_time, rule_for
+from pybernetes.kubelet.restarts import changed, is_sidecar, may_restart, may_restart_all, restart_time, rule_for
 from pybernetes.kubelet.status import pod_resources
 from pybernetes.kubelet.status.at_end import at_end
 from pybernetes.kubelet.status.mounts import images_shown, mounts_shown
+from pybernetes.kubelet.status.pod_conditions import OURS, began, conditions
 from pybernetes.rules.qos import qos_class
 
 BACK_OFF_NOTICE = 1.0
 """So long a failed pull is ErrImagePull, then ImagePullBackOff until the next try; and so long a failed start is told before
 CrashLoopBackOff."""
-READY_TO_START, INITIALIZED, CONTAINERS_READY, READY, SCHEDULED = (
-    "PodReadyToStartContainers",
-    "Initialized",
-    "ContainersReady",
-    "Ready",
-    "PodScheduled",
-)
-RESTARTING_ALL = "AllContainersRestarting"
-DISRUPTION = "DisruptionTarget"
-"""Of a Pod that is ended for the node's sake or another Pod's, not its own. Others set it, too."""
 DEADLINE = act.Verdict("DeadlineExceeded", "Pod was active on the node longer than the specified deadline")
-OURS = (READY_TO_START, INITIALIZED, READY, CONTAINERS_READY, SCHEDULED, RESTARTING_ALL)
 _UNTOLD = core_v1.ContainerStateTerminated(
     exitCode=0,
     reason="Completed",
@@ -107,7 +96,7 @@ def pod_status(pod: core_v1.Pod, observed: Observed, around: Surroundings) -> co
         allocatedResources=pod_resources.allocated(pod),
         resources=pod_resources.applied(around.applied or pod),
     )
-    return replace(status, conditions=_conditions(pod, status, observed, around))
+    return replace(status, conditions=conditions(pod, status, observed, around.conditions))
 
 
 def _name(status: core_v1.ContainerStatus) -> str:
@@ -198,7 +187,7 @@ def _ended_for_good(pod: core_v1.Pod, spec: core_v1.Container, old: core_v1.Cont
     A run may follow all the same, of a container whose spec has changed.
     """
     ended = old.state.terminated
-    if ended is None or rule_for(spec, ended.exitCode) is not None or _may_restart_all(pod):
+    if ended is None or rule_for(spec, ended.exitCode) is not None or may_restart_all(pod):
         return False
     policy = spec.restartPolicy or pod.spec.restartPolicy or "Always"
     return policy == "Never" or (policy == "OnFailure" and ended.exitCode == 0)
@@ -254,11 +243,7 @@ def _never_ran(
 def _initializing_is_over(pod: core_v1.Pod, spec: core_v1.Container, observed: Observed) -> bool:
     """Whether it is an init container whose work is done, or the main containers would not be there."""
     mine = any(c.name == spec.name for c in pod.spec.initContainers) and not is_sidecar(spec)
-    return mine and _began(pod, machine.by_name(observed))
-
-
-def _began(pod: core_v1.Pod, seen: Mapping[str, Sequence[Container]]) -> bool:
-    return any(c.name in seen for c in pod.spec.containers)
+    return mine and began(pod, machine.by_name(observed))
 
 
 def _remembered(old: core_v1.ContainerStatus, run: Container) -> core_v1.ContainerState:
@@ -363,21 +348,6 @@ def _failed(spec: core_v1.Container, failure: act.Failure, now: float) -> core_v
     return core_v1.ContainerStateWaiting(reason=failure.reason, message=failure.message)
 
 
-def _incomplete(pod: core_v1.Pod, seen: Mapping[str, Sequence[Container]], observed: Observed) -> list[str]:
-    """Init containers that still stand in the way."""
-    began = _began(pod, seen)
-    left = []
-    for container in pod.spec.initContainers:
-        run = next(iter(seen.get(container.name, ())), None)
-        if is_sidecar(container):
-            done = began or (run is not None and run.state == State.RUNNING and machine.health(observed, run).started)
-        else:
-            done = began if run is None else run.state == State.EXITED and run.exit_code == 0
-        if not done:
-            left.append(container.name)
-    return left
-
-
 def _living(observed: Observed) -> bool:
     return machine.starting(observed) or any(c.state == State.RUNNING for c in observed.containers)
 
@@ -411,97 +381,3 @@ def _phase(
         )
     began = all(s.state.waiting is None or s.lastState.terminated is not None for s in mains)
     return "Running" if began or (old.phase == "Running") else "Pending", "", ""
-
-
-def _conditions(
-    pod: core_v1.Pod, status: core_v1.PodStatus, observed: Observed, around: Surroundings
-) -> tuple[core_v1.PodCondition, ...]:
-    """Ours computed, those of others kept."""
-    now = rfc3339(observed.now)
-    seen = machine.by_name(observed)
-    network = machine.current_sandbox(observed) is not None and not machine.terminating(pod, observed)
-    wanted = [
-        _condition(READY_TO_START, network),
-        _initialized_condition(pod, status, seen, observed),
-        _ready_condition(pod, status, gates=True),
-        _ready_condition(pod, status, gates=False),
-        _condition(SCHEDULED, True),
-        *_restarting_all_condition(pod, status, observed),
-    ]
-    told = {kind: condition for kind, condition in around.conditions.items() if condition is not None}
-    if observed.verdict is not None and observed.verdict.disruption:
-        told[DISRUPTION] = _condition(DISRUPTION, True, "TerminationByKubelet", observed.verdict.disruption)
-    wanted += told.values()
-    old = {c.type: c for c in pod.status.conditions}
-    found = []
-    for condition in wanted:
-        before = old.get(condition.type)
-        same = before is not None and before.status == condition.status
-        since = before.lastTransitionTime if same and before else now
-        generation = condition.observedGeneration or pod.metadata.generation
-        found.append(replace(condition, lastTransitionTime=since, observedGeneration=generation))
-    written = {*OURS, *around.conditions, *told}
-    return (*found, *(c for c in pod.status.conditions if c.type not in written))
-
-
-def _may_restart_all(pod: core_v1.Pod) -> bool:
-    every = containers_of(pod)
-    return any(r.action == RESTART_ALL for c in every for r in c.restartPolicyRules)
-
-
-def _restarting_all_condition(
-    pod: core_v1.Pod, status: core_v1.PodStatus, observed: Observed
-) -> Iterable[core_v1.PodCondition]:
-    """Only of Pods with a rule that could make it true (KEP-5532)."""
-    if not _may_restart_all(pod):
-        return
-    if status.phase in ("Succeeded", "Failed"):
-        yield _condition(RESTARTING_ALL, False, "PodCompleted" if status.phase == "Succeeded" else "PodFailed")
-    elif machine.restarting_all(pod, observed) and not machine.terminating(pod, observed):
-        reason = "RestartAllContainersStarted"
-        yield _condition(RESTARTING_ALL, True, reason, "container exited with restart policy rule")
-    else:
-        yield _condition(RESTARTING_ALL, False)
-
-
-def _condition(kind: str, status: bool, reason: str = "", message: str = "") -> core_v1.PodCondition:
-    return core_v1.PodCondition(type=kind, status="True" if status else "False", reason=reason, message=message)
-
-
-def _initialized_condition(
-    pod: core_v1.Pod, status: core_v1.PodStatus, seen: Mapping[str, Sequence[Container]], observed: Observed
-) -> core_v1.PodCondition:
-    if status.phase == "Succeeded":
-        return _condition(INITIALIZED, True, "PodCompleted")
-    left = _incomplete(pod, seen, observed)
-    before = {c.type: c.status for c in pod.status.conditions}
-    again = any(c.type == RESTARTING_ALL for c in pod.status.conditions) and before.get(INITIALIZED) == "True"
-    if left and not again:
-        message = f"containers with incomplete status: [{' '.join(left)}]"
-        return _condition(INITIALIZED, False, "ContainersNotInitialized", message)
-    return _condition(INITIALIZED, True)
-
-
-def _ready_condition(pod: core_v1.Pod, status: core_v1.PodStatus, *, gates: bool) -> core_v1.PodCondition:
-    kind = READY if gates else CONTAINERS_READY
-    if status.phase == "Succeeded":
-        return _condition(kind, False, "PodCompleted")
-    if status.phase == "Failed":
-        return _condition(kind, False, "PodFailed")
-    ready = {s.name for s in (*status.initContainerStatuses, *status.containerStatuses) if s.ready}
-    counted = (*(c for c in pod.spec.initContainers if is_sidecar(c)), *pod.spec.containers)
-    unready = [c.name for c in counted if c.name not in ready]
-    if unready:
-        return _condition(kind, False, "ContainersNotReady", f"containers with unready status: [{' '.join(unready)}]")
-    if gates:
-        held = {c.type: c.status for c in pod.status.conditions}
-        missing = [g.conditionType for g in pod.spec.readinessGates if held.get(g.conditionType) != "True"]
-        if missing:
-            shown = ", ".join(
-                f'the status of pod readiness gate "{g}" is not "True", but {held[g]}'
-                if g in held
-                else f'corresponding condition of pod readiness gate "{g}" does not exist.'
-                for g in missing
-            )
-            return _condition(kind, False, "ReadinessGatesNotReady", shown)
-    return _condition(kind, True)

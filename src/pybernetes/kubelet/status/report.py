@@ -5,7 +5,7 @@ from msgspec.structs import replace
 from pybernetes.aio.clock import Clock
 from pybernetes.api.types import core_v1
 from pybernetes.kubelet import metrics
-from pybernetes.kubelet.status.pod_status import OURS
+from pybernetes.kubelet.status.pod_conditions import OURS
 from pybernetes.kubelet.status.reporter import Reports
 
 _RECONCILE = 10.0
