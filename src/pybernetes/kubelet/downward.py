@@ -11,8 +11,8 @@ from msgspec import Struct
 from pybernetes.api.quantity import parse
 from pybernetes.api.types import core_v1
 from pybernetes.kubelet.pod_containers import containers_of
+from pybernetes.rules.goquote import quoted
 
-_ASCII, _BASIC = 0x80, 0xFFFF
 _SUBSCRIPT = re.compile(r"metadata\.(labels|annotations)\['(.+)'\]")
 
 
@@ -32,7 +32,7 @@ def field_value(pod: core_v1.Pod, path: str, ips: tuple[str, ...], node: Facts) 
         return values.get(found.group(2), "")
     if path in ("metadata.labels", "metadata.annotations"):
         values = meta.labels if path == "metadata.labels" else meta.annotations
-        return "\n".join(f"{name}={_quoted(value)}" for name, value in sorted(values.items()))
+        return "\n".join(f"{name}={quoted(value)}" for name, value in sorted(values.items()))
     plain = {
         "metadata.name": meta.name,
         "metadata.namespace": meta.namespace,
@@ -47,35 +47,6 @@ def field_value(pod: core_v1.Pod, path: str, ips: tuple[str, ...], node: Facts) 
     if path not in plain:
         raise ValueError(f"unsupported fieldPath: {path}")
     return plain[path]
-
-
-_ESCAPES = {
-    "\a": "\\a",
-    "\b": "\\b",
-    "\f": "\\f",
-    "\n": "\\n",
-    "\r": "\\r",
-    "\t": "\\t",
-    "\v": "\\v",
-    "\\": "\\\\",
-    '"': '\\"',
-}
-
-
-def _quoted(value: str) -> str:
-    """As Go's %q, which upstream writes labels with."""
-    return f'"{"".join(_escaped(sign) for sign in value)}"'
-
-
-def _escaped(sign: str) -> str:
-    if sign in _ESCAPES:
-        return _ESCAPES[sign]
-    if sign.isprintable():
-        return sign
-    number = ord(sign)
-    if number < _ASCII:
-        return f"\\x{number:02x}"
-    return f"\\u{number:04x}" if number <= _BASIC else f"\\U{number:08x}"
 
 
 def resource_value(

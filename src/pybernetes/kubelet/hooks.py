@@ -5,7 +5,6 @@ counts the answers.
 """
 
 import asyncio
-import json
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Protocol
@@ -20,6 +19,7 @@ from pybernetes.kubelet import metrics
 from pybernetes.kubelet.cri.model import ExecResult, RuntimeRefused, RuntimeUnavailable
 from pybernetes.kubelet.environment import expand
 from pybernetes.kubelet.http_get import BODY_LIMIT, Asked, HttpGet, PlainAnswer, dial_error, request_for
+from pybernetes.rules.goquote import quoted
 from pybernetes.wire.http import join_host_port
 
 _HEALTH = "/grpc.health.v1.Health/Check"
@@ -217,11 +217,6 @@ def _asked(action: core_v1.HTTPGetAction, container: core_v1.Container, ip: str,
         return None
     headers = [(h.name, h.value) for h in action.httpHeaders]
     return request_for((action.scheme or "HTTP").lower(), action.host or ip, port, action.path or "", headers, agent)
-
-
-def quoted(text: str) -> str:
-    """As Go's %q prints it."""
-    return json.dumps(text, ensure_ascii=False)
 
 
 def port_number(port: int | str, container: core_v1.Container) -> int | None:

@@ -27,7 +27,7 @@ from pybernetes.kubelet.admission import Host
 from pybernetes.kubelet.allocation import Allocations
 from pybernetes.kubelet.apparmor import refuse_apparmor
 from pybernetes.kubelet.cgroups import PodCgroups, tree_rules
-from pybernetes.kubelet.cri.model import Runtime, State
+from pybernetes.kubelet.cri.model import Runtime
 from pybernetes.kubelet.dead_containers import remove_dead
 from pybernetes.kubelet.downward import Facts
 from pybernetes.kubelet.eviction.manager import Around, EvictionManager
@@ -192,9 +192,8 @@ class Kubelet:
         def places(worker: PodWorker) -> PodPlaces:
             pod = worker.pod
             assert pod is not None
-            running = tuple(c for c in worker.observed.containers if c.state == State.RUNNING)
             volumes = {v.name: self._volumes.path(pod, v) for v in pod.spec.volumes if on_disk(v)}
-            return PodPlaces(pod, cgroups.parent(pod), log_folder(settings, pod), volumes, running)
+            return PodPlaces(pod, cgroups.parent(pod), log_folder(settings, pod), volumes, worker.observed.running)
 
         async def dead() -> None:
             await remove_dead(table.workers.values(), self.runtime, settings.container_logs)

@@ -5,7 +5,7 @@ from typing import ClassVar
 
 from msgspec import Struct
 
-from pybernetes.kubelet.cri.model import Container, Sandbox
+from pybernetes.kubelet.cri.model import Container, Sandbox, State
 
 
 class Failure(Struct, frozen=True):
@@ -71,6 +71,11 @@ class Observed(Struct, frozen=True):
     """By container name: what its next run would wait, of runs that the runtime may have forgotten."""
     longest_delay: float = 300.0
     """crashLoopBackOff.maxContainerRestartPeriod, in seconds."""
+
+    @property
+    def running(self) -> tuple[Container, ...]:
+        """Containers that run."""
+        return tuple(c for c in self.containers if c.state == State.RUNNING)
 
 
 class Action(Struct, frozen=True):

@@ -16,7 +16,7 @@ from pybernetes.kubelet import preemption
 from pybernetes.kubelet.admission import NODE_AFFINITY, Decision, Host, admit
 from pybernetes.kubelet.allocation import Allocations
 from pybernetes.kubelet.cgroups import PodCgroups
-from pybernetes.kubelet.cri.model import Container, PodRef, PodRuntime, State
+from pybernetes.kubelet.cri.model import Container, PodRef, PodRuntime
 from pybernetes.kubelet.executor import Executor
 from pybernetes.kubelet.metrics import PREEMPTIONS, REJECTIONS
 from pybernetes.kubelet.pod_actions import Verdict
@@ -274,13 +274,13 @@ class Pods:
 
     def running_containers(self) -> Iterable[Container]:
         """Every container that runs, as last observed."""
-        return [c for w in self.workers.values() for c in w.observed.containers if c.state == State.RUNNING]
+        return [c for w in self.workers.values() for c in w.observed.running]
 
     def uses(self) -> Sequence[PodUse]:
         """Running Pods, for what they use."""
         found = []
         for worker in self.workers.values():
-            runs = tuple(c for c in worker.observed.containers if c.state == State.RUNNING)
+            runs = worker.observed.running
             if worker.pod is not None and runs:
                 pod = self._parts.reporter.known(worker.pod)
                 found.append(PodUse(worker.ref, self._parts.cgroups.parent(pod), pod, runs))

@@ -67,11 +67,9 @@ class Resizer:
                 raise ActionFailed("ResizeWaits", "containers restart for the resize", first=0.5, most=5.0)
             if GROUP in names:
                 await asyncio.to_thread(self._cgroups.resize, group, new)
-        except (OSError, RuntimeRefused) as error:
+        except (OSError, RuntimeRefused, MemoryInUse) as error:
             message = error.message if isinstance(error, RuntimeRefused) else str(error)
             raise self._failed(worker, pod, message) from None
-        except MemoryInUse as error:
-            raise self._failed(worker, pod, str(error)) from None
         for container in containers_of(pod):
             if container.name in running:
                 actual = await asyncio.to_thread(self._cgroups.actual, f"{group}/{running[container.name].id}")

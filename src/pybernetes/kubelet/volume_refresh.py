@@ -10,7 +10,6 @@ from collections.abc import Callable, Mapping
 from pybernetes.aio.clock import Clock
 from pybernetes.api.types import core_v1
 from pybernetes.client.guard import Guard
-from pybernetes.kubelet.cri.model import State
 from pybernetes.kubelet.pod_actions import Prepare
 from pybernetes.kubelet.sources import ApiSources
 from pybernetes.kubelet.volume import VolumeError
@@ -69,7 +68,7 @@ class VolumeRefresh:
         await self._clock.sleep(_FIRST)
         while True:
             for uid, worker in tuple(self._workers.items()):
-                if any(run.state == State.RUNNING for run in worker.observed.containers):
+                if worker.observed.running:
                     self.mark(uid)
             self._sources.sweep()
             await self._clock.sleep(_EVERY)
@@ -90,8 +89,7 @@ class VolumeRefresh:
             return
         if worker.retry(Prepare.name):
             return  # its volumes lacked something, and perhaps it is there now
-        running = any(run.state == State.RUNNING for run in worker.observed.containers)
-        if not running and not self._volumes.has(uid):
+        if not worker.observed.running and not self._volumes.has(uid):
             return
         try:
             await self._volumes.refresh(pod, tuple(ip.ip for ip in pod.status.podIPs))

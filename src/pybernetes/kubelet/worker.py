@@ -393,7 +393,7 @@ class PodWorker:
     def _probe(self, group: asyncio.TaskGroup) -> None:
         """Probes exactly the containers that run, to their end: the prober knows what goes on while the Pod ends."""
         gone = self.pod is None
-        running = {} if gone else {r.id: r for r in self.observed.containers if r.state == State.RUNNING}
+        running = {} if gone else {r.id: r for r in self.observed.running}
         for id in [id for id in self._probing if id not in running]:
             self._probing.pop(id).cancel()
             self.health.pop(id, None)

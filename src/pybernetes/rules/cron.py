@@ -3,7 +3,6 @@
 The dialect and the words of refusals are those of robfig/cron v3's standard parser.
 """
 
-import json
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta, tzinfo
@@ -12,6 +11,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from msgspec import Struct
 
 from pybernetes.rules import durations
+from pybernetes.rules.goquote import quoted
 
 _MACROS = {
     "@yearly": "0 0 1 1 *",
@@ -186,9 +186,9 @@ def _number(text: str, names: Mapping[str, int] | None = None) -> int:
     if known is not None:
         return known
     if not re.fullmatch("[+-]?[0-9]+", text, re.ASCII):
-        raise ValueError(f"failed to parse int from {text}: strconv.Atoi: parsing {_quoted(text)}: invalid syntax")
+        raise ValueError(f"failed to parse int from {text}: strconv.Atoi: parsing {quoted(text)}: invalid syntax")
     if len(text) > 20 or not -(2**63) <= int(text) < 2**63:
-        raise ValueError(f"failed to parse int from {text}: strconv.Atoi: parsing {_quoted(text)}: value out of range")
+        raise ValueError(f"failed to parse int from {text}: strconv.Atoi: parsing {quoted(text)}: value out of range")
     if int(text) < 0:
         raise ValueError(f"negative number ({int(text)}) not allowed: {text}")
     return int(text)
@@ -201,7 +201,3 @@ def _every(text: str) -> timedelta:
     except ValueError as error:
         raise ValueError(f"failed to parse duration {text}: {error}") from None
     return timedelta(seconds=max(1, int(seconds)))
-
-
-def _quoted(text: str) -> str:
-    return json.dumps(text, ensure_ascii=False)

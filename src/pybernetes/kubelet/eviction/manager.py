@@ -12,7 +12,7 @@ from pybernetes.aio.clock import Clock
 from pybernetes.api.types import core_v1
 from pybernetes.client.events import EventRecorder
 from pybernetes.client.guard import Guard
-from pybernetes.kubelet.cri.model import RuntimeRefused, RuntimeUnavailable, State, StorageRuntime
+from pybernetes.kubelet.cri.model import RuntimeRefused, RuntimeUnavailable, StorageRuntime
 from pybernetes.kubelet.eviction import ranking, signals, storage
 from pybernetes.kubelet.eviction.ranking import PodUsage, Space
 from pybernetes.kubelet.eviction.readings import PodPlaces, Readings
@@ -199,11 +199,7 @@ class EvictionManager:
     async def check(self, worker: PodWorker) -> None:
         """Ends the Pod if it is over a limit of its own. Raises RuntimeRefused, RuntimeUnavailable."""
         pod = worker.pod
-        if (
-            pod is None
-            or not storage.limited(pod)
-            or not any(c.state == State.RUNNING for c in worker.observed.containers)
-        ):
+        if pod is None or not storage.limited(pod) or not worker.observed.running:
             return
         await self._layout()
         at, volumes = self._volumes.get(worker.ref.uid, (0.0, None))

@@ -149,7 +149,7 @@ class KubeletApi:
         items = []
         for pod in self._node.pods():
             worker = self._node.find(pod.metadata.namespace, pod.metadata.name, pod.metadata.uid)
-            running = [c for c in worker.observed.containers if c.state == State.RUNNING] if worker else []
+            running = worker.observed.running if worker else ()
             if running:
                 meta = pod.metadata
                 containers = [{"name": c.name, "image": c.image or c.image_ref, "resources": {}} for c in running]

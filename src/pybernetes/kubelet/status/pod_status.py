@@ -349,7 +349,7 @@ def _failed(spec: core_v1.Container, failure: act.Failure, now: float) -> core_v
 
 
 def _living(observed: Observed) -> bool:
-    return machine.starting(observed) or any(c.state == State.RUNNING for c in observed.containers)
+    return machine.starting(observed) or bool(observed.running)
 
 
 def _phase(
