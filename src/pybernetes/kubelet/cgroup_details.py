@@ -5,6 +5,7 @@ Read only where somebody asks for /metrics/cadvisor (server/cadvisor.py); usage.
 
 import os
 from collections.abc import Iterable, Mapping
+from functools import cache
 from pathlib import Path
 
 from msgspec import Struct
@@ -192,6 +193,7 @@ def _io(files: Mapping[str, str]) -> Iterable[DeviceIo]:
         )
 
 
+@cache
 def name_of(device: str) -> str:
     """`/dev/sda` for `8:0`; its numbers where it has no name."""
     block = Path("/sys/dev/block", device)
