@@ -289,6 +289,9 @@ class MemoryRuntime:
     async def reopen_log(self, container: str) -> None:
         raise m.RuntimeRefused("UNIMPLEMENTED", "logs")
 
+    async def checkpoint(self, container: str, location: str, timeout: int) -> None:
+        raise m.RuntimeRefused("UNIMPLEMENTED", "checkpoints")
+
 
 class World:
     """One round."""

@@ -342,6 +342,9 @@ class StreamRuntime(Protocol):
     async def port_forward_url(self, sandbox: str, ports: Sequence[int]) -> str: ...
     async def reopen_log(self, container: str) -> None: ...
 
+    async def checkpoint(self, container: str, location: str, timeout: int) -> None:
+        """Writes what a running container is into a file; within `timeout` seconds, where that is not 0."""
+
 
 class Layer(Struct, frozen=True):
     """What a container has written into its own file system, in bytes and inodes."""

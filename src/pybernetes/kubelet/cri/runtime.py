@@ -358,6 +358,10 @@ class CriRuntime:
         request = pb.PortForwardRequest(pod_sandbox_id=sandbox, port=ports)
         return str((await _ask(self._pods.PortForward(request, timeout=CALL_TIMEOUT))).url)
 
+    async def checkpoint(self, container: str, location: str, timeout: int) -> None:
+        request = pb.CheckpointContainerRequest(container_id=container, location=location, timeout=timeout)
+        await _ask(self._pods.CheckpointContainer(request, timeout=timeout if timeout > 0 else CALL_TIMEOUT))
+
     async def reopen_log(self, container: str) -> None:
         await _ask(
             self._pods.ReopenContainerLog(pb.ReopenContainerLogRequest(container_id=container), timeout=CALL_TIMEOUT)

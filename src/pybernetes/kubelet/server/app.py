@@ -19,6 +19,7 @@ from pybernetes.kubelet import pod_machine as machine
 from pybernetes.kubelet.cri.model import Runtime, RuntimeRefused, RuntimeUnavailable, State
 from pybernetes.kubelet.server import logs, streams
 from pybernetes.kubelet.server.access import Access
+from pybernetes.kubelet.server.checkpoint import checkpoint
 from pybernetes.kubelet.server.figures import Figures
 from pybernetes.kubelet.server.idle import ends_when_idle
 from pybernetes.kubelet.server.lookup import run_to_read, running_container, worker_of
@@ -86,6 +87,7 @@ class KubeletApi:
             "containerLogs": (get, self._logs),
             "logs": (get, self._system_logs),
             "debug": (both, self._debug),
+            "checkpoint": (post, self._checkpoint),
             "run": (post, self._run),
             "exec": (both, self._exec),
             "attach": (both, self._attach),
@@ -207,6 +209,11 @@ class KubeletApi:
             text = output.decode(errors="replace")
             return plain(f"command '{' '.join(command)}' exited with {result.exit_code}: {text}", 500)
         return Response(200, Headers([("content-type", "application/json")]), output)
+
+    async def _checkpoint(self, request: Request, rest: list[str]) -> Response:
+        node, now = self._node, self._clock.now()
+        made = await checkpoint(node.find, node.runtime, node.settings.root, rest, request.query(), now)
+        return _json(made)
 
     async def _exec(self, request: Request, rest: list[str]) -> Response:
         options = streams.stream_options(request.query())

@@ -7,6 +7,7 @@ from typing import Any
 
 import orjson
 import pytest
+from msgspec.structs import replace
 from tests.unit.kubelet.pods import container, pod, run, sandbox
 
 from pybernetes.aio.clock import SystemClock
@@ -74,6 +75,13 @@ class Node:
             raise RuntimeRefused("UNKNOWN", "cannot")
         return ExecResult(0 if command[0] == "echo" else 3, b"out", b"err")
 
+    async def checkpoint(self, container: str, location: str, timeout: int) -> None:
+        self.asked.append((container, location, timeout))
+        if timeout == 7:
+            raise RuntimeRefused(
+                "UNIMPLEMENTED", "unknown method CheckpointContainer for service runtime.v1.RuntimeService"
+            )
+
     async def exec_url(self, container: str, command: list[str], options: StreamOptions) -> str:
         self.asked.append((container, command, options))
         return f"http://127.0.0.1:{self.far.port}/exec/token"
@@ -120,6 +128,29 @@ async def test_health_is_told_check_by_check(api: Api) -> None:
     api.node.seen -= 121
     assert await api("/healthz/syncloop") == (500, "internal server error: sync Loop took longer than expected\n")
     assert (await api("/healthz"))[0] == 500
+
+
+async def test_a_checkpoint_is_the_runtimes_to_make(api: Api, tmp_path: Path) -> None:
+    api.node.settings = replace(api.node.settings, root=tmp_path)
+    code, text = await api("/checkpoint/default/web/c?timeout=5", "POST")
+    (file,) = orjson.loads(text)["items"]
+    assert (code, api.node.asked) == (200, [("c0", file, 5)])
+    assert file.startswith(f"{tmp_path}/checkpoints/checkpoint-web_default-c-20")
+    assert (tmp_path / "checkpoints").stat().st_mode & 0o777 == 0o700
+    why = "rpc error: code = Unimplemented desc = unknown method CheckpointContainer for service runtime.v1.RuntimeService"
+    assert await api("/checkpoint/default/web/c?timeout=7", "POST") == (
+        500,
+        f"checkpointing of default/web/c failed ({why})",
+    )
+    assert await api("/checkpoint/default/web/c?timeout=x", "POST") == (404, "cannot parse value of timeout parameter")
+    assert await api("/checkpoint/default/web/none", "POST") == (404, "container none does not exist")
+    assert await api("/checkpoint/default/none/c", "POST") == (404, "pod does not exist")
+    assert (await api("/checkpoint/default/web/c"))[0] == 405
+    api.node.worker = Worker(run(state=State.EXITED))
+    assert await api("/checkpoint/default/web/c", "POST") == (
+        500,
+        "checkpointing of default/web/c failed (container c not found)",
+    )
 
 
 async def test_pods_and_configuration_are_shown(api: Api) -> None:
