@@ -12,7 +12,6 @@ from typing import Protocol
 from msgspec import Struct
 
 from pybernetes.aio.clock import Clock
-from pybernetes.api.quantity import BINARY, of_int
 from pybernetes.client.events import EventRecorder
 from pybernetes.client.guard import Guard
 from pybernetes.kubelet.cri.model import Image, ImageRuntime, RuntimeRefused, RuntimeUnavailable, StorageRuntime
@@ -130,9 +129,9 @@ class ImageGarbage:
         freed = await self._remove(oldest_first(free, now, self._config.image_minimum_gc_age), wanted, "space")
         if freed < wanted:
             message = (
-                f"Insufficient free disk space on the node's image filesystem ({percent:.1f}% of"
-                f" {of_int(disk.capacity, BINARY)} used). Failed to free sufficient space by deleting unused images"
-                f" (freed {freed} bytes). Consider resizing the disk or deleting unused files."
+                f"Insufficient free disk space on the node's image filesystem ({percent}% of {_shown(disk.capacity)}"
+                f" used). Failed to free sufficient space by deleting unused images (freed {freed} bytes). Investigate"
+                " disk usage, as it could be used by active images, logs, volumes, or other data."
             )
             self._events.event(self._about, "Warning", "FreeDiskSpaceFailed", message)
             raise FreeDiskSpaceFailed(message)
@@ -157,6 +156,14 @@ class ImageGarbage:
             self.removed[why] += 1
             freed += image.size
         return freed
+
+
+def _shown(size: int) -> str:
+    """`114.7 GiB`."""
+    if size < 1024:
+        return f"{size} B"
+    power = min((size.bit_length() - 1) // 10, 6)
+    return f"{size / 1024**power:.1f} {' KMGTPE'[power]}iB"
 
 
 def _told(error: Exception) -> bool:

@@ -4,11 +4,13 @@ from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
+import pytest
 from tests.unit.kubelet.fakes import simulate
 
 from pybernetes.aio.simulation import SimulatedClock
 from pybernetes.kubelet.configuration import Configuration
 from pybernetes.kubelet.cri.model import Image, RuntimeRefused
+from pybernetes.kubelet.images import garbage
 from pybernetes.kubelet.images.garbage import ImageGarbage
 from pybernetes.kubelet.settings import Settings
 from pybernetes.kubelet.usage import Disk
@@ -123,15 +125,22 @@ def test_a_disk_that_others_fill_is_told_at_once_and_as_a_failure_when_it_lasts(
         await store.clock.sleep(1)
         assert store.there == {}
         message = (
-            "Insufficient free disk space on the node's image filesystem (98.0% of 100 used). Failed to free"
-            " sufficient space by deleting unused images (freed 10 bytes). Consider resizing the disk or deleting"
-            " unused files."
+            "Insufficient free disk space on the node's image filesystem (98% of 100 B used). Failed to free sufficient"
+            " space by deleting unused images (freed 10 bytes). Investigate disk usage, as it could be used by active"
+            " images, logs, volumes, or other data."
         )
         assert store.told == [("FreeDiskSpaceFailed", message)]
         await store.clock.sleep(300)
         assert [reason for reason, _ in store.told[1:]] == ["FreeDiskSpaceFailed", "ImageGCFailed"]
 
     with_images(story)
+
+
+@pytest.mark.parametrize(
+    ("size", "shown"), [(1023, "1023 B"), (1024, "1.0 KiB"), (10 << 30, "10.0 GiB"), (123_157_000_000, "114.7 GiB")]
+)
+def test_a_disks_size_is_told_as_upstream_does(size: int, shown: str) -> None:
+    assert garbage._shown(size) == shown
 
 
 def test_what_cannot_be_removed_does_not_keep_the_others() -> None:
