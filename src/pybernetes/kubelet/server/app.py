@@ -34,6 +34,8 @@ log = logging.getLogger(__name__)
 Handle: TypeAlias = Callable[[Request, list[str]], Awaitable[Response]]
 _LATE = 120.0
 """Seconds without a look at the runtime after which the kubelet calls itself unwell."""
+_WRITTEN, _GLANCE = 10.0, 0.02
+"""Seconds at most until the log of an ended container is whole, and between two looks whether it is."""
 _DISABLED = ("run", "exec", "attach", "portForward", "containerLogs", "runningpods", "debug", "logs")
 """What enableDebuggingHandlers switches off."""
 _LONG = ("exec", "attach", "portforward", "debug")
@@ -180,9 +182,14 @@ class KubeletApi:
         worker, run = run_to_read(self._node.find, rest, previous=options.previous)
 
         def running() -> bool:
-            seen = worker.observed.containers
-            return worker.pod is not None and any(c.id == run.id and c.state == State.RUNNING for c in seen)
+            seen = worker.observed
+            alive = any(c.id == run.id and c.state == State.RUNNING for c in seen.containers)
+            return worker.pod is not None and (alive or run.id in seen.late)
 
+        # An end that was announced may be known before the runtime has written the last of the log.
+        patience = self._clock.monotonic() + _WRITTEN
+        while run.id in worker.observed.late and not options.follow and self._clock.monotonic() < patience:
+            await self._clock.sleep(_GLANCE)
         body = logs.read_log(Path(run.log_path), options, self._clock, running)
         return Response(200, Headers([("content-type", "text/plain")]), body)
 

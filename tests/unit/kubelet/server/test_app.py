@@ -130,6 +130,24 @@ async def test_health_is_told_check_by_check(api: Api) -> None:
     assert (await api("/healthz"))[0] == 500
 
 
+@pytest.mark.parametrize("follow", ["", "?follow=true"])
+async def test_a_log_is_read_when_its_runtime_has_written_all_of_it(api: Api, tmp_path: Path, follow: str) -> None:
+    """The end is announced before the runtime's list shows it, and it may still be writing then."""
+    file = tmp_path / "0.log"
+    file.write_text("2026-01-01T00:00:00Z stdout F first\n")
+    ended = run(state=State.EXITED, log_path=str(file))
+    said = status(state=core_v1.ContainerState(terminated=ENDED))
+    worker = api.node.worker = Worker(ended, said=said)
+    worker.observed = replace(worker.observed, late=frozenset({"c0"}))
+    reading = asyncio.create_task(api(f"/containerLogs/default/web/c{follow}"))
+    await asyncio.wait({reading}, timeout=0.1)
+    assert not reading.done()
+    with file.open("a") as log:
+        log.write("2026-01-01T00:00:01Z stdout F last\n")
+    worker.observed = replace(worker.observed, late=frozenset())
+    assert await reading == (200, "first\nlast\n")
+
+
 async def test_a_checkpoint_is_the_runtimes_to_make(api: Api, tmp_path: Path) -> None:
     api.node.settings = replace(api.node.settings, root=tmp_path)
     code, text = await api("/checkpoint/default/web/c?timeout=5", "POST")
