@@ -170,6 +170,8 @@ class StopContainer(Action, frozen=True):
     after: tuple[str, ...] = ()
     hook: bool = True
     """Whether preStop runs: not for a Pod that was taken out of the API by force."""
+    replaced: bool = False
+    """Whether another takes its place, for its spec has changed."""
 
     @property
     def key(self) -> str:

@@ -5,8 +5,10 @@ and what it would touch is left alone. Performing what decide() says, in any ord
 comes to rest: Running and nothing to do, or finished and cleaned (the laws in tests/unit/kubelet/test_pod_machine.py).
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from typing import TypeAlias
+
+from msgspec.structs import replace
 
 from pybernetes.api.types import core_v1
 from pybernetes.kubelet.cri.model import Container, Sandbox, State
@@ -238,18 +240,8 @@ def _advance(pod: core_v1.Pod, observed: Observed, sandbox: Sandbox) -> Iterator
             yield from _start_anew(observed, sandbox, guest.name, seen)
         elif runs:
             yield from _start_created(observed, runs[0], sandbox)
-    mains_began = any(
-        c.sandbox == sandbox.id and any(c.name == m.name for m in pod.spec.containers) for c in observed.containers
-    )
-    for wanted in pod.spec.initContainers:
-        run = next((r for r in seen.get(wanted.name, ()) if r.sandbox == sandbox.id), None)
-        if is_sidecar(wanted):
-            yield from _keep_running(pod, observed, sandbox, wanted)
-            if not mains_began and not (run and _up(observed, run)):
-                return
-        elif not mains_began and not (run is not None and run.state == State.EXITED and run.exit_code == 0):
-            yield from _keep_running(pod, observed, sandbox, wanted)
-            return
+    if not (yield from _initialize(pod, observed, sandbox)):
+        return
     held = False
     for wanted in pod.spec.containers:
         run = next(iter(seen.get(wanted.name, ())), None)
@@ -259,6 +251,30 @@ def _advance(pod: core_v1.Pod, observed: Observed, sandbox: Sandbox) -> Iterator
         if wanted.lifecycle is not None and wanted.lifecycle.postStart is not None:
             up = run is not None and (run.state == State.EXITED or _up(observed, run))
             held = held or not (up or _failed(observed, wanted, run))
+
+
+def _initialize(pod: core_v1.Pod, observed: Observed, sandbox: Sandbox) -> Generator[Action, None, bool]:
+    """One init container after another; answers whether the main ones may start.
+
+    The last one that has begun says how far things are. Those before it have had their turn, whatever has become of them
+    since: a sidecar that is down delays nobody, and one that somebody has removed from the runtime does not run again.
+    """
+    seen, inits = by_name(observed), pod.spec.initContainers
+    runs = [next((r for r in seen.get(c.name, ()) if r.sandbox == sandbox.id), None) for c in inits]
+    reached = max((n for n, run in enumerate(runs) if run is not None), default=0)
+    if any(
+        c.sandbox == sandbox.id and c.name == main.name for c in observed.containers for main in pod.spec.containers
+    ):
+        reached = len(inits)
+    for n, (wanted, run) in enumerate(zip(inits, runs, strict=True)):
+        if is_sidecar(wanted):
+            yield from _keep_running(pod, observed, sandbox, wanted)
+            if n >= reached and not (run is not None and _up(observed, run)):
+                return False
+        elif n >= reached and not (run is not None and run.state == State.EXITED and run.exit_code == 0):
+            yield from _keep_running(pod, observed, sandbox, wanted)
+            return False
+    return True
 
 
 def _up(observed: Observed, run: Container) -> bool:
@@ -340,6 +356,7 @@ def health(observed: Observed, run: Container) -> Health:
 def _stop_unwanted(pod: core_v1.Pod, observed: Observed, sandbox: Sandbox) -> Iterator[Action]:
     """Runs that may not go on: unhealthy, of an older sandbox, of another image, unknown to the runtime itself."""
     wanted = {c.name: c for c in containers_of(pod)}
+    lasting = {c.name for c in (*pod.spec.containers, *filter(is_sidecar, pod.spec.initContainers))}
     newest = {name: runs[0].id for name, runs in by_name(observed).items()}
     for run in observed.containers:
         if not run.lives:
@@ -351,10 +368,11 @@ def _stop_unwanted(pod: core_v1.Pod, observed: Observed, sandbox: Sandbox) -> It
             again = spec is not None and (is_sidecar(spec) or policy_of(pod, spec) != "Never")
             why = f"{said.unhealthy}, will be restarted" if again else said.unhealthy
             yield from _stop(observed, run, pod_grace(pod) if said.grace is None else said.grace, why)
-        elif spec is not None and changed(spec, run):
+        elif spec is not None and run.name in lasting and changed(spec, run):  # what only initializes does so once
             same = run.annotations[CONTAINER_HASH].split("-")[0] == container_hash(spec).split("-")[0]
             why = "resize requires restart" if same else "definition changed, will be restarted"
-            yield from _stop(observed, run, pod_grace(pod), f"Container {run.name} {why}")
+            stops = _stop(observed, run, pod_grace(pod), f"Container {run.name} {why}")
+            yield from (replace(stop, replaced=True) for stop in stops)
 
 
 def _collect(pod: core_v1.Pod, observed: Observed, sandbox: Sandbox) -> Iterator[Action]:
@@ -384,7 +402,7 @@ def pod_grace(pod: core_v1.Pod) -> float:
 
 def _stop(
     observed: Observed, run: Container, grace: float, why: str = "", after: tuple[str, ...] = (), *, hook: bool = True
-) -> Iterator[Action]:
+) -> Iterator[StopContainer]:
     """Unless a stop with no longer grace is under way."""
     prefix = f"stop/{run.id}/"
     under_way = [float(key.removeprefix(prefix)) for key in observed.busy if key.startswith(prefix)]

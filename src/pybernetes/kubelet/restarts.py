@@ -20,8 +20,11 @@ _SKEW = 1.0
 
 
 def may_restart(pod: core_v1.Pod, container: core_v1.Container, ended: Container) -> bool:
-    """Whether an ended run may have a successor: rules outrank the container's policy, and that the Pod's."""
-    if is_sidecar(container) or changed(container, ended) or rule_for(container, ended.exit_code) is not None:
+    """Whether an ended run may have a successor: rules outrank the container's policy, and that the Pod's.
+
+    A run that was stopped for a new spec has one whatever they say; one that had ended by itself does not for that alone.
+    """
+    if is_sidecar(container) or ended.replaced or rule_for(container, ended.exit_code) is not None:
         return True
     policy = policy_of(pod, container)
     if any(c.name == container.name for c in pod.spec.initContainers):

@@ -71,6 +71,8 @@ class PodWorker:
     verdict: act.Verdict | None = None
     host_ips: tuple[str, ...] = ()
     longest_delay = 300.0
+    _replaced: frozenset[str] = frozenset()
+    """Containers that were stopped for a new spec. A kubelet that comes back takes those that ended meanwhile for ended."""
 
     def __init__(self, ref: PodRef, runtime: PodRuntime, performer: Performer, reporter: Reports, clock: Clock) -> None:
         self.ref = ref
@@ -296,6 +298,7 @@ class PodWorker:
         # Before the runtime is asked: an action that ends while it answers must not look as if it had never been.
         busy, done, failures = frozenset(self._busy), frozenset(self._done), self._failures.all()
         sandboxes, containers = await self._in_runtime()
+        containers = tuple(replace(run, replaced=run.id in self._replaced) for run in containers)
         for run in reversed(containers):  # of each name the newest last
             self._coming_delays[run.name] = next_delay(run, self.longest_delay)
             if run.state == State.EXITED:
@@ -343,6 +346,8 @@ class PodWorker:
     def _begin(self, group: asyncio.TaskGroup, action: Action) -> None:
         key = action.key
         log.debug("begin pod=%s action=%s", self.ref, key)
+        if isinstance(action, act.StopContainer) and action.replaced:
+            self._replaced |= {action.id}
         self._busy[key] = group.create_task(self._perform(action), name=f"{self.ref} {key}")
 
     async def _perform(self, action: Action) -> None:

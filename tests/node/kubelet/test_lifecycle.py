@@ -51,6 +51,71 @@ async def test_sidecars_start_before_the_others_and_end_after_them(one: NodeUnde
     assert notes(tmp_path) == ["one up", "two up", "main up", "main down", "two down", "one down"]
 
 
+async def test_a_sidecar_in_back_off_delays_nobody(one: NodeUnderTest, tmp_path: Path) -> None:
+    side = noting("side", "say up; sleep 0.3; exit 1", restartPolicy="Always")
+    init = noting("init", "say up; until [ $(grep -c side /n/log) = 2 ]; do sleep 0.1; done; sleep 1")
+    main = noting("main", "say up; exec sleep 1000")
+    await one.create("p", initContainers=(side, init), containers=(main,), volumes=shared(tmp_path))
+    pod = await one.until("p", lambda p: bool(p and p.status.phase == "Running" and "main up" in notes(tmp_path)))
+    assert notes(tmp_path) == ["side up", "init up", "side up", "main up"]
+    waiting = pod.status.initContainerStatuses[0].state.waiting
+    assert waiting is not None
+    assert waiting.reason == "CrashLoopBackOff"
+
+
+async def test_a_new_image_is_for_what_runs_and_lasts(one: NodeUnderTest, tmp_path: Path) -> None:
+    other = "docker.io/library/busybox:other"
+    one.containerd.ctr("images", "tag", "--force", IMAGE, other)
+    side = noting("side", "say up; exec sleep 1000", restartPolicy="Always")
+    await one.create(
+        "p",
+        initContainers=(noting("init", "say up"), side),
+        containers=(noting("done", "say up"), noting("main", "say up; exec sleep 1000")),
+        volumes=shared(tmp_path),
+        restartPolicy="Never",
+    )
+    pod = await one.until("p", lambda p: ended(p, "done") and len(notes(tmp_path)) == 4)
+    spec = replace(
+        pod.spec,
+        initContainers=tuple(replace(c, image=other) for c in pod.spec.initContainers),
+        containers=tuple(replace(c, image=other) for c in pod.spec.containers),
+    )
+    await one.pods.patch(pod, replace(pod, spec=spec))
+
+    def again(pod: core_v1.Pod | None) -> bool:
+        found = {s.name: s for s in (*pod.status.initContainerStatuses, *pod.status.containerStatuses)} if pod else {}
+        return all(found[n].restartCount == 1 and found[n].state.running is not None for n in ("side", "main"))
+
+    pod = await one.until("p", again)
+    assert sorted(notes(tmp_path)) == ["done up", "init up", "main up", "main up", "side up", "side up"]
+    assert ended(pod, "init")
+    assert ended(pod, "done")
+
+
+def ended(pod: core_v1.Pod | None, name: str) -> bool:
+    """A container has succeeded, and only once."""
+    every = (*pod.status.initContainerStatuses, *pod.status.containerStatuses) if pod else ()
+    found = next((s for s in every if s.name == name), core_v1.ContainerStatus())
+    return bool(found.state.terminated and found.state.terminated.exitCode == 0 and found.restartCount == 0)
+
+
+async def test_init_containers_that_were_removed_do_not_run_again(one: NodeUnderTest, tmp_path: Path) -> None:
+    first, second = noting("first", "say up"), noting("second", "say up; exec sleep 1000")
+    await one.create("p", initContainers=(first, second), volumes=shared(tmp_path))
+    pod = await one.until("p", lambda p: ended(p, "first") and notes(tmp_path) == ["first up", "second up"])
+    await one.stop_kubelet()
+    await one.runtime.remove_container(pod.status.initContainerStatuses[0].containerID.removeprefix("containerd://"))
+    await one.start_kubelet()
+    guest = core_v1.EphemeralContainer(name="debug", image=IMAGE, command=("true",))
+    wanted = replace(pod, spec=replace(pod.spec, ephemeralContainers=(guest,)))
+    await one.pods.patch(pod, wanted, subresource="ephemeralcontainers")
+    pod = await one.until(  # by then the new kubelet has done whatever it wanted to
+        "p", lambda p: bool(p and any(s.state.terminated for s in p.status.ephemeralContainerStatuses))
+    )
+    assert ended(pod, "first")
+    assert notes(tmp_path) == ["first up", "second up"]
+
+
 async def test_a_pod_that_has_done_its_work_ends_its_sidecars(one: NodeUnderTest, tmp_path: Path) -> None:
     await one.create(
         "job",

@@ -133,6 +133,24 @@ def test_a_sidecar_starts_first_and_is_kept_running() -> None:
     ]
 
 
+def test_a_sidecar_that_is_down_delays_nobody_once_it_was_up() -> None:
+    wanted = pod(initContainers=(container("side", restartPolicy="Always"), container("i")))
+    down = run("side", state=State.EXITED, exit_code=1, started=998.0, finished=999.0, restart_delay=40.0)
+    seen = {"sandboxes": (sandbox(),), "done": frozenset({"pull/i/0", "pull/c/0"})}
+    assert acts(wanted, containers=(down,), **seen) == []  # the next one has not begun: perhaps it never was up
+    assert acts(wanted, containers=(down, run("i")), **seen) == []
+    over = run("i", state=State.EXITED)
+    assert acts(wanted, containers=(down, over), **seen) == [act.CreateContainer("c", 0, "s0", 0.0)]
+    assert wakes(wanted, containers=(down, over), **seen) == [1039.0]
+
+
+def test_an_init_container_that_was_removed_does_not_run_again_once_the_next_has_begun() -> None:
+    wanted = pod(initContainers=(container("i"), container("j")))
+    assert acts(wanted, sandboxes=(sandbox(),), containers=(run("j"),)) == []
+    over = run("j", state=State.EXITED)
+    assert acts(wanted, sandboxes=(sandbox(),), containers=(over,)) == [act.PullImage("c", 0)]
+
+
 def test_a_dead_sandbox_is_replaced_and_all_containers_start_anew() -> None:
     dead = sandbox(ready=False)
     ended = run(state=State.EXITED, exit_code=255)
@@ -158,14 +176,30 @@ def test_a_new_image_restarts_its_container_at_once() -> None:
     old = container_hash(container(image="busybox:0"))
     ended = run(state=State.EXITED, annotations={CONTAINER_HASH: old}, restart_delay=300.0, finished=999.0)
     running = run(annotations={CONTAINER_HASH: old})
-    stopped = acts(pod(), sandboxes=(sandbox(),), containers=(running,))
-    assert [type(a) for a in stopped] == [act.StopContainer]
+    (stopped,) = acts(pod(), sandboxes=(sandbox(),), containers=(running,))
+    assert isinstance(stopped, act.StopContainer)
+    assert stopped.replaced
     wanted = pod(policy="Never")
-    assert acts(wanted, sandboxes=(sandbox(),), containers=(ended,)) == [act.PullImage("c", 1)]
+    for_it = replace(ended, replaced=True)
+    assert acts(wanted, sandboxes=(sandbox(),), containers=(for_it,)) == [act.PullImage("c", 1)]
+    by_itself = acts(wanted, sandboxes=(sandbox(),), containers=(ended,))
+    assert by_itself == [act.StopSandbox("s0")]
+
+
+def test_a_new_image_concerns_no_init_container_but_a_sidecar() -> None:
+    old = {CONTAINER_HASH: container_hash(container("i", image="busybox:0"))}
+    begun = run("i", annotations=old)
+    wanted = pod(initContainers=(container("i"),))
+    assert acts(wanted, sandboxes=(sandbox(),), containers=(begun,)) == []
+    over = replace(begun, state=State.EXITED)
+    assert acts(wanted, sandboxes=(sandbox(),), containers=(over, run())) == []
+    side = pod(initContainers=(container("i", restartPolicy="Always"),))
+    (stopped,) = acts(side, sandboxes=(sandbox(),), containers=(begun, run()))
+    assert isinstance(stopped, act.StopContainer)
 
 
 def test_a_new_image_has_not_crashed_yet() -> None:
-    hashed = {machine.CONTAINER_HASH: machine.container_hash(container(image="old"))}
+    hashed = {CONTAINER_HASH: container_hash(container(image="old"))}
     crashed = run(attempt=4, state=State.EXITED, exit_code=1, restart_delay=80.0, finished=999.0, annotations=hashed)
     done = frozenset({"pull/c/5"})
     made = acts(pod(), sandboxes=(sandbox(),), containers=(crashed,), done=done)
@@ -612,6 +646,7 @@ def test_a_container_that_must_restart_for_its_memory_does_so_at_once_whatever_t
     (stop,) = machine.decide(wanted, observed)
     assert isinstance(stop, act.StopContainer)
     assert stop.why == "Container c resize requires restart"
-    ended = replace(running, state=State.EXITED, finished=99.0)
+    assert stop.replaced
+    ended = replace(running, state=State.EXITED, finished=99.0, replaced=True)
     (again,) = machine.decide(wanted, Observed(now=100.0, sandboxes=(sandbox(),), containers=(ended,)))
     assert isinstance(again, act.PullImage)

@@ -107,6 +107,8 @@ class Container(Struct, frozen=True):
     user: User | None = None
     stop_signal: str = ""
     """As the runtime says it, `SIGTERM`; empty where it says none."""
+    replaced: bool = False
+    """The kubelet stopped it to put another in its place: its spec had changed."""
 
     @property
     def lives(self) -> bool:

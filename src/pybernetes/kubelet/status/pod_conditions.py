@@ -9,6 +9,7 @@ from pybernetes.api.types import core_v1
 from pybernetes.kubelet import pod_machine as machine
 from pybernetes.kubelet.cri.model import Container, State
 from pybernetes.kubelet.pod_actions import Observed
+from pybernetes.kubelet.pod_containers import containers_of
 from pybernetes.kubelet.restarts import is_sidecar, may_restart_all
 
 READY_TO_START, INITIALIZED, CONTAINERS_READY, READY, SCHEDULED = (
@@ -118,19 +119,21 @@ def _ready_condition(pod: core_v1.Pod, status: core_v1.PodStatus, *, gates: bool
 
 def _incomplete(pod: core_v1.Pod, seen: Mapping[str, Sequence[Container]], observed: Observed) -> list[str]:
     """Init containers that still stand in the way."""
-    mains = began(pod, seen)
+    began = any(c.name in seen for c in pod.spec.containers)
     left = []
     for container in pod.spec.initContainers:
         run = next(iter(seen.get(container.name, ())), None)
         if is_sidecar(container):
-            done = mains or (run is not None and run.state == State.RUNNING and machine.health(observed, run).started)
+            done = began or (run is not None and run.state == State.RUNNING and machine.health(observed, run).started)
         else:
-            done = mains if run is None else run.state == State.EXITED and run.exit_code == 0
+            ended = run is not None and run.state == State.EXITED and run.exit_code == 0
+            done = ended or (run is None and passed(pod, container.name, seen))
         if not done:
             left.append(container.name)
     return left
 
 
-def began(pod: core_v1.Pod, seen: Mapping[str, Sequence[Container]]) -> bool:
-    """Whether a main container has been made: the init containers are behind it."""
-    return any(c.name in seen for c in pod.spec.containers)
+def passed(pod: core_v1.Pod, name: str, seen: Mapping[str, Sequence[Container]]) -> bool:
+    """Whether something that starts after an init container has begun."""
+    names = [c.name for c in containers_of(pod)]
+    return any(later in seen for later in names[names.index(name) + 1 :])

@@ -16,11 +16,11 @@ from pybernetes.kubelet import pod_machine as machine
 from pybernetes.kubelet.cri.model import Container, State
 from pybernetes.kubelet.images.puller import BACK_OFF, ERR_PULL
 from pybernetes.kubelet.pod_actions import Observed
-from pybernetes.kubelet.restarts import changed, is_sidecar, may_restart, may_restart_all, restart_time, rule_for
+from pybernetes.kubelet.restarts import is_sidecar, may_restart, may_restart_all, restart_time, rule_for
 from pybernetes.kubelet.status import pod_resources
 from pybernetes.kubelet.status.at_end import at_end
 from pybernetes.kubelet.status.mounts import images_shown, mounts_shown
-from pybernetes.kubelet.status.pod_conditions import OURS, began, conditions
+from pybernetes.kubelet.status.pod_conditions import OURS, conditions, passed
 from pybernetes.rules.qos import qos_class
 
 BACK_OFF_NOTICE = 1.0
@@ -241,9 +241,9 @@ def _never_ran(
 
 
 def _initializing_is_over(pod: core_v1.Pod, spec: core_v1.Container, observed: Observed) -> bool:
-    """Whether it is an init container whose work is done, or the main containers would not be there."""
+    """Whether it is an init container whose work is done, or what comes after it would not be there."""
     mine = any(c.name == spec.name for c in pod.spec.initContainers) and not is_sidecar(spec)
-    return mine and began(pod, machine.by_name(observed))
+    return mine and passed(pod, spec.name, machine.by_name(observed))
 
 
 def _remembered(old: core_v1.ContainerStatus, run: Container) -> core_v1.ContainerState:
@@ -306,7 +306,7 @@ def _changing(
     """Of a run that was stopped because its spec has changed: not an end in the sense of the policy."""
     if machine.terminating(pod, observed) or pod.status.phase in ("Succeeded", "Failed"):
         return None
-    return core_v1.ContainerStateWaiting(reason="ContainerCreating") if changed(spec, run) else None
+    return core_v1.ContainerStateWaiting(reason="ContainerCreating") if run.replaced else None
 
 
 def _terminated(run: Container, around: Surroundings) -> core_v1.ContainerStateTerminated:

@@ -391,6 +391,10 @@ def test_an_init_container_that_somebody_removed_has_done_its_work_where_the_oth
         assert (found.phase, condition(found, "Initialized").status) == ("Running", "True")
         assert one.state.terminated.message.startswith("Unable to get" if before is wanted else "")
         assert one.restartCount == (0 if before is wanted else 2)
+    two = pod(initContainers=(container("i"), container("j")))
+    half = status(two, containers=(run("j"),), **seen)
+    assert half.initContainerStatuses[0].ready
+    assert condition(half, "Initialized").message == "containers with incomplete status: [j]"
 
 
 def test_a_readiness_gate_says_what_is_missing() -> None:
@@ -419,11 +423,18 @@ def test_a_run_that_follows_an_end_for_good_is_not_told() -> None:
 
 
 def test_a_run_that_is_stopped_for_another_spec_has_not_ended_for_good() -> None:
-    old = run(state=State.EXITED, exit_code=137, annotations={CONTAINER_HASH: "of another spec"})
+    old = run(state=State.EXITED, exit_code=137, annotations={CONTAINER_HASH: "of another spec"}, replaced=True)
     found = status(pod(policy="Never"), sandboxes=(sandbox(),), containers=(old,))
     assert found.containerStatuses[0].state.waiting is not None
     assert found.containerStatuses[0].lastState.terminated is not None
     assert found.phase == "Running"
+
+
+def test_an_init_container_that_has_done_its_work_is_not_disturbed_by_a_new_spec() -> None:
+    old = run("i", state=State.EXITED, annotations={CONTAINER_HASH: "of another spec"})
+    found = status(pod(initContainers=(container("i"),)), sandboxes=(sandbox(),), containers=(old, run()))
+    assert found.initContainerStatuses[0].state.terminated is not None
+    assert found.initContainerStatuses[0].ready
 
 
 def test_a_mounted_image_is_told_also_by_a_kubelet_that_did_not_pull_it() -> None:
