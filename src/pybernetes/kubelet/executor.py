@@ -5,8 +5,8 @@ Starts are bounded so that a node which comes back does not start a hundred Pods
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -360,33 +360,57 @@ class Executor:
     async def _stop(self, worker: PodWorker, action: act.Action) -> None:
         action = cast(act.StopContainer, action)
         self.tell(worker, action.container, "Normal", "Killing", action.why or f"Stopping container {action.container}")
-        grace = await self._before_stop(worker, action)
-        await self._tools.runtime.stop_container(action.id, grace)
+        async with self._before_stop(worker, action) as grace:
+            await self._tools.runtime.stop_container(action.id, grace)
         await self._look_at(worker, action.id)
 
-    async def _before_stop(self, worker: PodWorker, action: act.StopContainer) -> float:
-        """Runs the preStop hook and waits for the container's turn; what is left of the grace. Without grace neither."""
-        pod = worker.last
-        container = find_container(pod, action.container)
-        hook = container.lifecycle.preStop if container is not None and container.lifecycle is not None else None
-        if action.id in worker.hooked or not action.hook:
-            hook = None
-        if action.grace <= 0 or (hook is None and not action.after):
-            return action.grace
+    @asynccontextmanager
+    async def _before_stop(self, worker: PodWorker, action: act.StopContainer) -> AsyncIterator[float]:
+        """The preStop hook and the container's turn; what is left of the grace. Without grace neither.
+
+        A hook that takes longer than the grace is not called off: it goes on as long as the container does.
+        """
+        hook = self._pre_stop(worker, action) if action.grace > 0 else None
+        if hook is None and not (action.after and action.grace > 0):
+            yield action.grace
+            return
         began = self._clock.monotonic()
-        if hook is not None and container is not None:
-            worker.hooked.add(action.id)
-            tell = partial(self.tell, worker, action.container, "Warning")
+        running = asyncio.create_task(hook, name=f"preStop {action.id}") if hook is not None else None
+        try:
+            if running is not None and not (await asyncio.wait({running}, timeout=action.grace))[0]:
+                self._no_pre_stop(worker, action, "it takes longer than the grace")
+            left = action.grace - (self._clock.monotonic() - began)
+            if action.after and left > 0:
+                await worker.all_ended(action.after, left)
+            yield max(_LEAST_STOP, action.grace - (self._clock.monotonic() - began))
+        finally:
+            if running is not None:
+                running.cancel()
+                await asyncio.wait({running})
+
+    def _pre_stop(self, worker: PodWorker, action: act.StopContainer) -> Coroutine[Any, Any, None] | None:
+        """The work of a container's preStop hook; None where it has none, or it was begun before."""
+        container = find_container(worker.last, action.container)
+        hook = container.lifecycle.preStop if container is not None and container.lifecycle is not None else None
+        if container is None or hook is None or not action.hook or action.id in worker.hooked:
+            return None
+        worker.hooked.add(action.id)
+        tell = partial(self.tell, worker, action.container, "Warning")
+        work = self._tools.hooks.run(hook, container, action.id, self._ip(worker), tell)
+
+        async def run() -> None:
+            began = self._clock.monotonic()
             try:
-                async with asyncio.timeout(action.grace):
-                    await self._tools.hooks.run(hook, container, action.id, self._ip(worker), tell)
-            except (HookFailed, TimeoutError) as failed:
-                log.info("preStop hook failed pod=%s container=%s error=%r", worker.ref, action.container, failed)
-                tell("FailedPreStopHook", "PreStopHook failed")
-        left = action.grace - (self._clock.monotonic() - began)
-        if action.after and left > 0:
-            await worker.all_ended(action.after, left)
-        return max(_LEAST_STOP, action.grace - (self._clock.monotonic() - began))
+                await work
+            except HookFailed as failed:
+                if self._clock.monotonic() < began + action.grace:  # else it was told already
+                    self._no_pre_stop(worker, action, str(failed))
+
+        return run()
+
+    def _no_pre_stop(self, worker: PodWorker, action: act.StopContainer, why: str) -> None:
+        log.info("preStop hook failed pod=%s container=%s error=%s", worker.ref, action.container, why)
+        self.tell(worker, action.container, "Warning", "FailedPreStopHook", "PreStopHook failed")
 
     async def _remove(self, worker: PodWorker, action: act.Action) -> None:
         id = cast(act.RemoveContainer, action).id

@@ -254,6 +254,28 @@ async def test_prestop_runs_before_the_end_and_within_the_grace(one: NodeUnderTe
     assert (out / "file").read_text() == "stopped\n"
 
 
+async def test_a_prestop_that_does_not_end_lives_as_long_as_its_container(one: NodeUnderTest, tmp_path: Path) -> None:
+    hook = core_v1.LifecycleHandler(
+        exec=core_v1.ExecAction(command=("sh", "-c", "while :; do date +%s >> /out/file; sleep 0.1; done"))
+    )
+    out = tmp_path / "out"
+    out.mkdir(mode=0o777)
+    container = configured(
+        "c",
+        lifecycle=core_v1.Lifecycle(preStop=hook),
+        volumeMounts=(core_v1.VolumeMount(name="out", mountPath="/out"),),
+    )
+    volume = core_v1.Volume(name="out", hostPath=core_v1.HostPathVolumeSource(path=str(out)))
+    await one.create("hooked", containers=(container,), volumes=(volume,))
+    await one.until("hooked", running)
+    await one.pods.delete(Key("default", "hooked"), grace=3)
+    await one.until("hooked", gone)
+    ticks = [int(line) for line in (out / "file").read_text().split()]
+    # Three seconds of grace, and the two that TERM gets at least, which this container (a first process) does not hear
+    assert ticks[-1] - ticks[0] >= 4
+    assert await events(one, "hooked", "FailedPreStopHook") == ["PreStopHook failed"]
+
+
 async def test_every_containers_log_has_a_link_in_one_folder(one: NodeUnderTest) -> None:
     await one.create("web", "sh", "-c", "echo hello; sleep 1000")
     pod = await one.until("web", running)

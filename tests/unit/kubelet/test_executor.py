@@ -116,13 +116,17 @@ class Quiet:
         self.clock = clock
         self.events: list[str] = []
         self.hooks = 0
+        self.over: list[str] = []
 
     def event(self, about: core_v1.ObjectReference, kind: str, reason: str, message: str) -> None:
         self.events.append(f"{reason}: {message}")
 
     async def run(self, hook: core_v1.LifecycleHandler, *about: object) -> None:
         self.hooks += 1
-        await self.clock.sleep(hook.sleep.seconds if hook.sleep is not None else 0)
+        try:
+            await self.clock.sleep(hook.sleep.seconds if hook.sleep is not None else 0)
+        finally:
+            self.over.append("hook over")
 
 
 def executor_of(runtime: SlowRuntime, clock: Clock) -> tuple[Executor, Quiet]:
@@ -242,6 +246,26 @@ def test_a_hook_that_uses_up_the_grace_fails_and_term_gets_two_seconds() -> None
     took, quiet, runtime = stopped(with_pre_stop(80), act.StopContainer("c", "c0", 10.0))
     assert (took, runtime.begun) == (10.0, ["stop c0 2"])
     assert quiet.events[1:] == ["FailedPreStopHook: PreStopHook failed"]
+
+
+def test_a_hook_that_takes_longer_than_the_grace_goes_on_until_the_container_has_ended() -> None:
+    class Watching(SlowRuntime):
+        over_at_stop: list[str] | None = None
+
+        async def stop_container(self, container: str, grace: float) -> None:
+            self.over_at_stop = list(quiet.over)
+
+    runtime = Watching()
+
+    async def main() -> None:
+        nonlocal quiet
+        clock = SimulatedClock(asyncio.get_running_loop(), seed=1)
+        executor, quiet = executor_of(runtime, clock)
+        await executor.perform(worker_of(with_pre_stop(80), executor, clock), act.StopContainer("c", "c0", 10.0))
+
+    quiet: Quiet
+    run_simulated(main())
+    assert (runtime.over_at_stop, quiet.over) == ([], ["hook over"])
 
 
 def test_without_grace_and_by_force_no_hook_is_run() -> None:
