@@ -116,6 +116,27 @@ async def test_init_containers_that_were_removed_do_not_run_again(one: NodeUnder
     assert notes(tmp_path) == ["first up", "second up"]
 
 
+async def test_after_a_reboot_a_pod_is_pending_until_it_is_initialized_again(
+    one: NodeUnderTest, tmp_path: Path
+) -> None:
+    init, main = noting("init", "say up; sleep 1"), noting("main", "say up; exec sleep 1000")
+    await one.create("p", initContainers=(init, sidecar("side")), containers=(main,), volumes=shared(tmp_path))
+    pod = await one.until("p", running)
+    await one.stop_kubelet()
+    for made in await one.runtime.sandboxes(pod.metadata.uid):
+        await one.runtime.stop_sandbox(made.id)
+    (tmp_path / "side").unlink()  # by which the sidecar tells that it is up
+    await one.start_kubelet()
+
+    def again(pod: core_v1.Pod | None) -> bool:
+        return bool(pod and pod.status.initContainerStatuses[0].restartCount == 1 and pod.status.phase == "Pending")
+
+    await one.until("p", again)
+    pod = await one.until("p", running)
+    assert [s.restartCount for s in (*pod.status.initContainerStatuses, *pod.status.containerStatuses)] == [1, 1, 1]
+    assert [line for line in notes(tmp_path) if line.endswith("up")] == ["init up", "side up", "main up"] * 2
+
+
 async def test_a_pod_that_has_done_its_work_ends_its_sidecars(one: NodeUnderTest, tmp_path: Path) -> None:
     await one.create(
         "job",

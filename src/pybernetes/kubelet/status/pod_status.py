@@ -287,8 +287,9 @@ def _will_restart(
     failure = observed.failures.get(act.StartContainer(run.name, run.id).key)
     if failure is not None and may_restart(pod, spec, run) and observed.now < failure.since + BACK_OFF_NOTICE:
         return _failed(spec, failure, observed.now)
-    until = restart_time(run, observed.now)
-    if may_restart(pod, spec, run) and until > observed.now and until > run.finished:
+    until, sandbox = restart_time(run, observed.now), machine.current_sandbox(observed)
+    here = sandbox is not None and run.sandbox == sandbox.id  # in a new sandbox everything starts without back-off
+    if here and may_restart(pod, spec, run) and until > observed.now and until > run.finished:
         seconds = round(until - run.finished)
         shown = f"{seconds // 60}m{seconds % 60}s" if seconds >= 60 else f"{seconds}s"
         meta = pod.metadata
@@ -367,8 +368,9 @@ def _phase(
     ends = machine.deadline(pod, observed)
     if verdict is None and ends is not None and ends <= observed.now:
         verdict = DEADLINE
+    begun = "Pending" if _pending(pod, observed, inits, mains) else "Running"
     if verdict is not None:
-        return "Running" if living else "Failed", verdict.reason, verdict.message
+        return begun if living else "Failed", verdict.reason, verdict.message
     if machine.finished(pod, observed) and not living:
         regular = (s for s, c in zip(inits, pod.spec.initContainers, strict=True) if not is_sidecar(c))
         failed = any(s.state.terminated and s.state.terminated.exitCode for s in (*mains, *regular))
@@ -379,5 +381,28 @@ def _phase(
             "",
             "",
         )
-    began = all(s.state.waiting is None or s.lastState.terminated is not None for s in mains)
-    return "Running" if began or (old.phase == "Running") else "Pending", "", ""
+    return begun, "", ""
+
+
+def _pending(
+    pod: core_v1.Pod,
+    observed: Observed,
+    inits: Sequence[core_v1.ContainerStatus],
+    mains: Sequence[core_v1.ContainerStatus],
+) -> bool:
+    """Whether something is still to start for the first time, or the Pod is being initialized: once more, after a reboot."""
+    sandbox = machine.current_sandbox(observed)
+    names = {c.name for c in pod.spec.containers}
+    began = any(
+        c.name in names and c.state != State.CREATED and sandbox and c.sandbox == sandbox.id
+        for c in observed.containers
+    )
+    for spec, status in zip(pod.spec.initContainers, inits, strict=True):
+        if _new(status) or (status.state.running and not (is_sidecar(spec) and (began or status.started))):
+            return True
+    return any(_new(status) for status in mains)
+
+
+def _new(status: core_v1.ContainerStatus) -> bool:
+    """Whether a container has never run."""
+    return status.state.waiting is not None and status.lastState.terminated is None

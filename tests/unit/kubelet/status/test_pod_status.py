@@ -148,6 +148,25 @@ def test_a_pod_that_a_reboot_has_ended_keeps_its_address() -> None:
     assert status(replace(wanted, spec=pod().spec), sandboxes=(sandbox(ready=False),)).podIP == ""
 
 
+def test_a_pod_that_is_initialized_once_more_after_a_reboot_is_pending() -> None:
+    wanted = pod(initContainers=(container("i"), container("side", restartPolicy="Always")))
+    old = (
+        run("i", state=State.EXITED),
+        run("side", state=State.EXITED, exit_code=255),
+        run(state=State.EXITED, exit_code=255, finished=NOW, restart_delay=40.0),
+    )
+    seen = {"sandboxes": (sandbox(1), sandbox(ready=False))}
+    before = replace(wanted, status=core_v1.PodStatus(phase="Running"))
+    begun = status(before, containers=(run("i", 1, sandbox="s1"), *old), **seen)
+    assert begun.phase == "Pending"
+    assert begun.containerStatuses[0].state.terminated is not None  # it waits for its turn, not for back-off
+    over = run("i", 1, state=State.EXITED, sandbox="s1")
+    slow = {"side1": Health(started=False)}
+    assert status(before, containers=(over, run("side", 1, sandbox="s1"), *old), health=slow, **seen).phase == "Pending"
+    again = (over, run("side", 1, sandbox="s1"), run(attempt=1, sandbox="s1"), *old)
+    assert status(before, containers=again, health=slow, **seen).phase == "Running"  # the sidecar has restarted
+
+
 def test_a_refused_pod_has_no_container_statuses() -> None:
     found = status(pod(), verdict=Verdict("OutOfcpu", "too much"))
     assert (found.phase, found.reason, found.message) == ("Failed", "OutOfcpu", "Pod was rejected: too much")
@@ -173,7 +192,7 @@ def test_a_refused_pod_has_nothing_of_the_node_and_keeps_what_others_say() -> No
 def test_a_pod_past_its_deadline_is_failed_once_nothing_runs() -> None:
     wanted = pod(activeDeadlineSeconds=30)
     assert status(wanted, sandboxes=(sandbox(),), containers=(run(),)).phase == "Running"
-    assert status(wanted, busy=frozenset({"start/c0"})).phase == "Running"
+    assert status(wanted, busy=frozenset({"start/c0"})).phase == "Pending"
     found = status(wanted, sandboxes=(sandbox(),), containers=(run(state=State.EXITED),))
     assert (found.phase, found.reason) == ("Failed", "DeadlineExceeded")
 
