@@ -368,7 +368,7 @@ class Executor:
     async def _before_stop(self, worker: PodWorker, action: act.StopContainer) -> AsyncIterator[float]:
         """The preStop hook and the container's turn; what is left of the grace. Without grace neither.
 
-        A hook that takes longer than the grace is not called off: it goes on as long as the container does.
+        A hook that takes longer than the grace is not called off: it goes on as long as the container does, and no longer.
         """
         hook = self._pre_stop(worker, action) if action.grace > 0 else None
         if hook is None and not (action.after and action.grace > 0):
@@ -377,7 +377,7 @@ class Executor:
         began = self._clock.monotonic()
         running = asyncio.create_task(hook, name=f"preStop {action.id}") if hook is not None else None
         try:
-            if running is not None and not (await asyncio.wait({running}, timeout=action.grace))[0]:
+            if running is not None and not await self._in_time(running, worker.has_ended(action.id), action.grace):
                 self._no_pre_stop(worker, action, "it takes longer than the grace")
             left = action.grace - (self._clock.monotonic() - began)
             if action.after and left > 0:
@@ -387,6 +387,16 @@ class Executor:
             if running is not None:
                 running.cancel()
                 await asyncio.wait({running})
+
+    @staticmethod
+    async def _in_time(hook: asyncio.Task[None], end: Coroutine[Any, Any, None], grace: float) -> bool:
+        """Whether a hook, or its container, came to its end within the grace."""
+        ended = asyncio.create_task(end, name="end of a container")
+        try:
+            done, _ = await asyncio.wait({hook, ended}, timeout=grace, return_when=asyncio.FIRST_COMPLETED)
+            return bool(done)
+        finally:
+            ended.cancel()
 
     def _pre_stop(self, worker: PodWorker, action: act.StopContainer) -> Coroutine[Any, Any, None] | None:
         """The work of a container's preStop hook; None where it has none, or it was begun before."""

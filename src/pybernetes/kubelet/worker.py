@@ -220,6 +220,11 @@ class PodWorker:
                 while any(c.name in names and c.lives for c in self.observed.containers):
                     await self._news.wait()
 
+    async def has_ended(self, id: str) -> None:
+        """Until a container has ended: somebody else, or it itself, was quicker."""
+        while not any(c.id == id and c.state == State.EXITED for c in self.observed.containers):
+            await self._news.wait()
+
     async def unless_ending(self, work: Coroutine[Any, Any, T]) -> T:
         """Does something that is of no use to a Pod that ends. Raises ActionFailed when it was given up."""
         task, end = asyncio.ensure_future(work), asyncio.ensure_future(self.ending.wait())

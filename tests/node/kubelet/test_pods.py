@@ -276,6 +276,20 @@ async def test_a_prestop_that_does_not_end_lives_as_long_as_its_container(one: N
     assert await events(one, "hooked", "FailedPreStopHook") == ["PreStopHook failed"]
 
 
+async def test_a_prestop_that_sleeps_ends_with_a_pod_that_is_removed_by_force(one: NodeUnderTest) -> None:
+    hook = core_v1.LifecycleHandler(sleep=core_v1.SleepAction(seconds=999))
+    container = configured("c", lifecycle=core_v1.Lifecycle(preStop=hook))
+    pod = await one.create("hooked", containers=(container,), terminationGracePeriodSeconds=1000)
+    await one.until("hooked", running)
+    await one.pods.delete(Key("default", "hooked"))
+    assert await events(one, "hooked", "Killing")
+    await one.pods.delete(Key("default", "hooked"), grace=0)
+    await one.emptied()
+    assert one.kubelet is not None
+    folder = one.folder / "kubelet" / "pods" / pod.metadata.uid
+    await until(lambda: not folder.exists(), "the Pod is forgotten")
+
+
 async def test_every_containers_log_has_a_link_in_one_folder(one: NodeUnderTest) -> None:
     await one.create("web", "sh", "-c", "echo hello; sleep 1000")
     pod = await one.until("web", running)
