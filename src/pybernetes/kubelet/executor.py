@@ -42,6 +42,7 @@ from pybernetes.kubelet.turns import Turns
 from pybernetes.kubelet.volume import VolumeError, words
 from pybernetes.kubelet.volume_manager import Volumes
 from pybernetes.kubelet.worker import PodWorker
+from pybernetes.rules.goquote import quoted
 
 log = logging.getLogger(__name__)
 
@@ -193,7 +194,10 @@ class Executor:
 
     async def _stop_sandbox(self, worker: PodWorker, action: act.Action) -> None:
         id = cast(act.StopSandbox, action).sandbox
-        await self._tools.runtime.stop_sandbox(id)
+        try:
+            await self._tools.runtime.stop_sandbox(id)
+        except m.RuntimeRefused as refused:
+            raise self._not_killed(worker, "KillPodSandbox", worker.ref.uid, refused) from None
         known = next((s for s in worker.observed.sandboxes if s.id == id), None)
         if known is not None:
             worker.learn(replace(known, ready=False))
@@ -361,8 +365,17 @@ class Executor:
         action = cast(act.StopContainer, action)
         self.tell(worker, action.container, "Normal", "Killing", action.why or f"Stopping container {action.container}")
         async with self._before_stop(worker, action) as grace:
-            await self._tools.runtime.stop_container(action.id, grace)
+            try:
+                await self._tools.runtime.stop_container(action.id, grace)
+            except m.RuntimeRefused as refused:
+                raise self._not_killed(worker, "KillContainer", action.container, refused) from None
         await self._look_at(worker, action.id)
+
+    def _not_killed(self, worker: PodWorker, what: str, whom: str, refused: m.RuntimeRefused) -> ActionFailed:
+        """Told, or nobody would know why a Pod does not end."""
+        message = f"failed to {quoted(what)} for {quoted(whom)} with {what}Error: {quoted(refused.rpc)}"
+        self.tell(worker, "", "Warning", "FailedKillPod", f"error killing pod: {message}")
+        return ActionFailed(f"{what}Error", refused.rpc)
 
     @asynccontextmanager
     async def _before_stop(self, worker: PodWorker, action: act.StopContainer) -> AsyncIterator[float]:

@@ -15,12 +15,13 @@ from pybernetes.kubelet.cgroups import PodCgroups
 from pybernetes.kubelet.configuration import Configuration
 from pybernetes.kubelet.cri import model as m
 from pybernetes.kubelet.executor import Executor, Tools, let_finish
+from pybernetes.kubelet.failures import ActionFailed
 from pybernetes.kubelet.pod_actions import Observed
 from pybernetes.kubelet.resizer import Resizer
 from pybernetes.kubelet.settings import Settings
 from pybernetes.kubelet.specs.dns import Dns
 from pybernetes.kubelet.specs.names import pod_ref
-from pybernetes.kubelet.worker import ActionFailed, PodWorker
+from pybernetes.kubelet.worker import PodWorker
 
 
 async def test_a_call_that_is_called_off_ends_first():
@@ -188,6 +189,29 @@ async def test_a_full_disk_is_told_before_anything_of_a_pod_is_there(
         "group": "FailedCreatePodContainer: unable to ensure pod container exists: /var/lib/kubelet/pods/1",
     }
     assert quiet.events == [f"{told[lacks]}: no space left on device"]
+
+
+async def test_what_cannot_be_stopped_is_an_event() -> None:
+    class Refusing(SlowRuntime):
+        async def stop_container(self, container: str, grace: float) -> None:
+            raise m.RuntimeRefused("UNKNOWN", "it hangs")
+
+        async def stop_sandbox(self, sandbox: str) -> None:
+            raise m.RuntimeRefused("UNKNOWN", 'failed to destroy network for sandbox "s0"')
+
+    clock = SystemClock()
+    executor, quiet = executor_of(Refusing(), clock)
+    worker = worker_of(pod(), executor, clock)
+    with pytest.raises(ActionFailed):
+        await executor.perform(worker, act.StopContainer("c", "c0", 0.0))
+    with pytest.raises(ActionFailed):
+        await executor.perform(worker, act.StopSandbox("s0"))
+    said = "FailedKillPod: error killing pod: failed to"
+    assert quiet.events[1:] == [
+        f'{said} "KillContainer" for "c" with KillContainerError: "rpc error: code = Unknown desc = it hangs"',
+        f'{said} "KillPodSandbox" for "uid-1" with KillPodSandboxError: "rpc error: code = Unknown desc = '
+        'failed to destroy network for sandbox \\"s0\\""',
+    ]
 
 
 async def test_a_stop_does_not_wait_for_a_hundred_starts() -> None:
