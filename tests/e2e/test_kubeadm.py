@@ -8,7 +8,7 @@ import pytest
 import pytest_asyncio
 
 from pybernetes.aio.clock import SystemClock
-from pybernetes.assembly.cluster import ClusterRecord, LocalCluster, free_port, join_command
+from pybernetes.assembly.cluster import ClusterRecord, LocalCluster, join_command
 from pybernetes.assembly.progress import Progress
 from pybernetes.localcluster.errors import MissingRequirement
 from pybernetes.localcluster.sandbox import Result, check_machine
@@ -66,7 +66,7 @@ async def machines() -> AsyncIterator[Machines]:
     except MissingRequirement as error:
         pytest.skip(str(error))
     clock = SystemClock()
-    cluster = LocalCluster(ClusterRecord(NAME, ("master", "worker-1"), free_port()), clock)
+    cluster = LocalCluster(ClusterRecord(NAME, ("master", "worker-1")), clock)
     try:
         await cluster.machines_up(Progress(clock, quiet=True))
         cluster.master.path("/root/kubeadm.yaml").write_text(CONFIG)
