@@ -1,13 +1,17 @@
 """The shared suite of every Store: what store/protocol.py promises. Faults of the disk are in tests/unit/store."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import ExitStack
+from functools import partial
+from itertools import count
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.etcd_servers import Servers, etcd, needs_etcd
 
 from pybernetes.store import factory, names
 from pybernetes.store.protocol import (
@@ -23,15 +27,42 @@ from pybernetes.store.protocol import (
     Watch,
 )
 
-STORES = [name for name in names() if name != "etcd"]
-"""etcd needs a server; its own tests run this suite where there is one."""
+STORES = [pytest.param(name, marks=needs_etcd) if name == "etcd" else name for name in names()]
+_NUMBERS = count(1)
+
+
+@pytest.fixture(scope="module")
+def servers() -> Iterator[Callable[[], Servers]]:
+    """One etcd for all tests, started by the first that wants it."""
+    running: list[Servers] = []
+    with ExitStack() as stack:
+
+        def started() -> Servers:
+            if not running:
+                running.append(stack.enter_context(etcd()))
+            return running[0]
+
+        yield started
+
+
+def new_store(name: str, folder: str | Path, servers: Callable[[], Servers]) -> Awaitable[Store]:
+    """An empty one; of etcd a part that nobody else has."""
+    if name == "etcd":
+        return factory(name).open(servers().location(root="", prefix=f"/{next(_NUMBERS)}"))
+    return factory(name).open(f"{folder}/store")
 
 
 @pytest.fixture(params=STORES)
-async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Store]:
-    opened = await factory(request.param).open(str(tmp_path / "store"))
+async def store(request: pytest.FixtureRequest, tmp_path: Path, servers: Callable[[], Servers]) -> AsyncIterator[Store]:
+    opened = await new_store(request.param, tmp_path, servers)
     yield opened
     await opened.close()
+
+
+@pytest.fixture
+async def begin(store: Store) -> Revision:
+    """The store's revision before the test's first write: etcd has served other tests."""
+    return await store.revision()
 
 
 async def read(watch: Watch, count: int) -> list[Event]:
@@ -44,17 +75,17 @@ async def read(watch: Watch, count: int) -> list[Event]:
     return events
 
 
-async def test_a_created_key_reads_back_at_its_revision(store: Store) -> None:
+async def test_a_created_key_reads_back_at_its_revision(store: Store, begin: Revision) -> None:
     revision = await store.create("/a", b"1")
     assert await store.get("/a") == Stored("/a", b"1", revision, revision)
-    assert revision == await store.revision() == 1
+    assert revision == await store.revision() == begin + 1
 
 
 async def test_an_update_keeps_the_revision_of_creation(store: Store) -> None:
     first = await store.create("/a", b"1")
     second = await store.update("/a", b"2", first)
     assert await store.get("/a") == Stored("/a", b"2", first, second)
-    assert second == 2
+    assert second == first + 1
 
 
 async def test_creating_twice_is_refused(store: Store) -> None:
@@ -108,13 +139,13 @@ async def test_acknowledged_writes_are_read_at_once(store: Store) -> None:
     await asyncio.gather(*(own(n) for n in range(20)))
 
 
-async def test_ranges_are_in_byte_order_and_of_the_prefix(store: Store) -> None:
+async def test_ranges_are_in_byte_order_and_of_the_prefix(store: Store, begin: Revision) -> None:
     for key in ("/b/2", "/b/10", "/b/é", "/b/Z", "/a/1", "/c", "/b", "/b/\U0001f600", "/b/\ufffd"):
         await store.create(key, b"")
     page = await store.range("/b/")
     wanted = sorted(["/b/2", "/b/10", "/b/é", "/b/Z", "/b/\U0001f600", "/b/\ufffd"], key=str.encode)
     assert [s.key for s in page.items] == wanted
-    assert (page.more, page.remaining, page.revision) == (False, 0, 9)
+    assert (page.more, page.remaining, page.revision) == (False, 0, begin + 9)
 
 
 async def test_pages_of_one_revision_ignore_later_writes(store: Store) -> None:
@@ -125,7 +156,10 @@ async def test_pages_of_one_revision_ignore_later_writes(store: Store) -> None:
     await store.delete("/3", revisions[3])
     await store.create("/30", b"new")
     second = await store.range("/", after="/1", limit=2, at=first.revision)
-    assert [(s.key, s.value, s.revision) for s in second.items] == [("/2", b"old", 3), ("/3", b"old", 4)]
+    assert [(s.key, s.value, s.revision) for s in second.items] == [
+        ("/2", b"old", revisions[2]),
+        ("/3", b"old", revisions[3]),
+    ]
     assert (second.more, second.remaining, second.revision) == (True, 1, first.revision)
     third = await store.range("/", after="/3", limit=2, at=first.revision)
     assert ([s.key for s in third.items], third.more, third.remaining) == (["/4"], False, 0)
@@ -142,10 +176,10 @@ async def test_a_page_that_fits_exactly_has_nothing_after_it(store: Store) -> No
     assert (len(page.items), page.more, page.remaining) == (2, False, 0)
 
 
-async def test_a_watch_replays_and_goes_on_without_gap(store: Store) -> None:
+async def test_a_watch_replays_and_goes_on_without_gap(store: Store, begin: Revision) -> None:
     first = await store.create("/a/1", b"1")
     await store.create("/b/1", b"x")
-    watch = await store.watch("/a/", Revision(0))
+    watch = await store.watch("/a/", begin)
     second = await store.update("/a/1", b"2", first)
     third = await store.delete("/a/1", second)
     assert await read(watch, 3) == [
@@ -157,17 +191,17 @@ async def test_a_watch_replays_and_goes_on_without_gap(store: Store) -> None:
     assert [e.revision for e in await read(later, 1)] == [third]
 
 
-async def test_concurrent_writes_arrive_once_each_in_order(store: Store) -> None:
-    watch = await store.watch("/", Revision(0))
+async def test_concurrent_writes_arrive_once_each_in_order(store: Store, begin: Revision) -> None:
+    watch = await store.watch("/", begin)
     await asyncio.gather(*(store.create(f"/{n}", b"") for n in range(300)))
     live = await read(watch, 300)
-    assert [e.revision for e in live] == list(range(1, 301))
-    replayed = await store.watch("/", Revision(100))
-    assert [e.revision for e in await read(replayed, 200)] == list(range(101, 301))
+    assert [e.revision for e in live] == list(range(begin + 1, begin + 301))
+    replayed = await store.watch("/", Revision(begin + 100))
+    assert [e.revision for e in await read(replayed, 200)] == list(range(begin + 101, begin + 301))
 
 
-async def test_a_watch_sees_a_write_no_later_than_its_writer(store: Store) -> None:
-    watch = await store.watch("/", Revision(0))
+async def test_a_watch_sees_a_write_no_later_than_its_writer(store: Store, begin: Revision) -> None:
+    watch = await store.watch("/", begin)
     await store.create("/a", b"")
     reading = asyncio.ensure_future(anext(watch))
     await asyncio.sleep(0)
@@ -175,8 +209,8 @@ async def test_a_watch_sees_a_write_no_later_than_its_writer(store: Store) -> No
     assert [e.key for e in reading.result()] == ["/a"]
 
 
-async def test_a_read_wait_that_is_given_up_loses_no_event(store: Store) -> None:
-    watch = await store.watch("/", Revision(0))
+async def test_a_read_wait_that_is_given_up_loses_no_event(store: Store, begin: Revision) -> None:
+    watch = await store.watch("/", begin)
     waiting = asyncio.ensure_future(anext(watch))
     await asyncio.sleep(0)
     waiting.cancel()
@@ -185,8 +219,8 @@ async def test_a_read_wait_that_is_given_up_loses_no_event(store: Store) -> None
     assert len(await read(watch, 1)) == 1
 
 
-async def test_a_closed_watch_ends(store: Store) -> None:
-    watch = await store.watch("/", Revision(0))
+async def test_a_closed_watch_ends(store: Store, begin: Revision) -> None:
+    watch = await store.watch("/", begin)
     await watch.aclose()
     await store.create("/a", b"")
     assert [batch async for batch in watch] == []
@@ -213,19 +247,20 @@ async def test_compaction_forgets_history_and_keeps_the_living(store: Store) -> 
     assert await store.revision() == fourth
 
 
-async def test_the_future_cannot_be_asked_for(store: Store) -> None:
+async def test_the_future_cannot_be_asked_for(store: Store, begin: Revision) -> None:
+    future = Revision(begin + 1)
     for ask in (
-        store.get("/a", at=Revision(1)),
-        store.range("/", at=Revision(1)),
-        store.watch("/", Revision(1)),
-        store.compact(Revision(1)),
+        store.get("/a", at=future),
+        store.range("/", at=future),
+        store.watch("/", future),
+        store.compact(future),
     ):
         with pytest.raises(FutureRevision):
             await ask
 
 
-async def test_a_closed_store_answers_nothing_and_its_watches_end(store: Store) -> None:
-    watch = await store.watch("/", Revision(0))
+async def test_a_closed_store_answers_nothing_and_its_watches_end(store: Store, begin: Revision) -> None:
+    watch = await store.watch("/", begin)
     waiting = asyncio.ensure_future(anext(watch, None))
     await asyncio.sleep(0)
     await store.close()
@@ -237,34 +272,41 @@ async def test_a_closed_store_answers_nothing_and_its_watches_end(store: Store) 
 
 
 class Model:
-    """The reference: every state there ever was."""
+    """The reference: every state there ever was, by the revision that made it."""
 
-    def __init__(self) -> None:
-        self.states: list[dict[str, Stored]] = [{}]
-        self.compacted = 0
+    def __init__(self, begin: Revision) -> None:
+        self.begin = self.compacted = self.newest = begin
+        self.states: dict[int, dict[str, Stored]] = {begin: {}}
+
+    @property
+    def now(self) -> dict[str, Stored]:
+        return self.states[self.newest]
+
+    def _make(self, state: dict[str, Stored]) -> Revision:
+        self.newest = Revision(self.newest + 1)
+        self.states[self.newest] = state
+        return self.newest
 
     def put(self, key: str, value: bytes, expected: int | None) -> object:
-        now = self.states[-1]
+        now = self.now
         if expected is None and key in now:
             return KeyExists
         if expected is not None and (key not in now or now[key].revision != expected):
             return Mismatch
-        revision = Revision(len(self.states))
+        revision = Revision(self.newest + 1)
         created = now[key].created if key in now else revision
-        self.states.append({**now, key: Stored(key, value, created, revision)})
-        return revision
+        return self._make({**now, key: Stored(key, value, created, revision)})
 
     def delete(self, key: str, expected: int) -> object:
-        now = self.states[-1]
+        now = self.now
         if key not in now or now[key].revision != expected:
             return Mismatch
-        self.states.append({k: s for k, s in now.items() if k != key})
-        return Revision(len(self.states) - 1)
+        return self._make({k: s for k, s in now.items() if k != key})
 
     def page(self, prefix: str, after: str, limit: int, at: int) -> object:
         if at < self.compacted:
             return Compacted
-        if at >= len(self.states):
+        if at > self.newest:
             return FutureRevision
         keys = sorted(k for k in self.states[at] if k.startswith(prefix) and k > after)
         return [self.states[at][k] for k in keys[: limit or None]], len(keys[limit:]) if limit else 0
@@ -288,8 +330,7 @@ async def _outcome(call: Awaitable[object]) -> object:
 
 
 async def _step(store: Store, model: Model, operation: tuple[object, ...]) -> None:
-    now = model.states[-1]
-    newest = len(model.states) - 1
+    now, newest = model.now, model.newest
     match operation:
         case ("create", str(key)):
             value = str(newest).encode()
@@ -302,43 +343,46 @@ async def _step(store: Store, model: Model, operation: tuple[object, ...]) -> No
             wanted = Revision((now[key].revision if key in now else 0) + off // 2)
             assert await _outcome(store.delete(key, wanted)) == model.delete(key, wanted)
         case ("get", str(key), int(back)):
-            at = Revision(max(0, newest - back))
+            at = Revision(max(model.begin, newest - back))
             found = await _outcome(store.get(key, at))
             page = model.page(key, "", 0, at)
             assert found == (model.states[at].get(key) if isinstance(page, tuple) else page)
         case ("range", str(prefix), str(after), int(limit), int(back)):
-            at = Revision(max(0, newest - back))
+            at = Revision(max(model.begin, newest - back))
             found = await _outcome(store.range(prefix, after=after, limit=limit, at=at))
             if not isinstance(found, type):
                 found = (list(found.items), found.remaining)  # type: ignore[attr-defined]  # a Range
             assert found == model.page(prefix, after, limit, at)
         case ("compact", int(back)):
-            before = Revision(max(0, newest - back))
+            before = Revision(max(model.begin, newest - back))
             await store.compact(before)
             model.compacted = max(model.compacted, before)
 
 
 async def _follow(open_store: Callable[[], Awaitable[Store]], operations: list[tuple[object, ...]]) -> None:
-    store, model = await open_store(), Model()
-    watch = await store.watch("/", Revision(0))
+    store = await open_store()
+    model = Model(await store.revision())
+    watch = await store.watch("/", model.begin)
     for operation in operations:
         await _step(store, model, operation)
     seen: dict[str, Stored] = {}
-    for event in await read(watch, len(model.states) - 1):
+    for event in await read(watch, model.newest - model.begin):
         if event.type == "PUT":
             seen[event.key] = Stored(event.key, event.value, event.created, event.revision)
         else:
             assert seen.pop(event.key) == event.previous
         assert seen == model.states[event.revision]
     late = await store.watch("/", Revision(model.compacted))
-    count = len(model.states) - 1 - model.compacted
-    assert [e.revision for e in await read(late, count)] == list(range(model.compacted + 1, len(model.states)))
+    later = await read(late, model.newest - model.compacted)
+    assert [e.revision for e in later] == list(range(model.compacted + 1, model.newest + 1))
     await store.close()
 
 
 @pytest.mark.parametrize("name", STORES)
 @settings(max_examples=20, deadline=None)
 @given(operations=st.lists(OPERATIONS, max_size=40))
-def test_a_store_does_what_the_model_does(name: str, operations: list[tuple[object, ...]]) -> None:
+def test_a_store_does_what_the_model_does(
+    name: str, servers: Callable[[], Servers], operations: list[tuple[object, ...]]
+) -> None:
     with TemporaryDirectory() as folder:
-        asyncio.run(_follow(lambda: factory(name).open(f"{folder}/store"), operations))
+        asyncio.run(_follow(partial(new_store, name, folder, servers), operations))

@@ -114,7 +114,7 @@ class ApiServer:
             },
             ready={
                 "etcd-readiness": self._store_fault,
-                "informer-sync": self._store_fault,
+                "informer-sync": lambda: "" if self.cache.revision else "the store is not loaded",
                 "shutdown": lambda: "process is shutting down" if self._leaving else "",
             },
         )
@@ -200,7 +200,7 @@ class ApiServer:
         return self.storage.look(resource, namespace, name)
 
     def _store_fault(self) -> str:
-        return "" if self.cache.revision else "the store is not loaded"
+        return self.storage.store.fault() if self.cache.revision else "the store is not loaded"
 
     def _start_fault(self, hook: str) -> str:
         return "" if hook in self.started else "not finished"

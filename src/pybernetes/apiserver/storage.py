@@ -20,7 +20,7 @@ from pybernetes.apiserver.service_addresses import ServiceAddresses
 from pybernetes.apiserver.validation.meta import validate_object_meta
 from pybernetes.apiserver.watchcache.cache import WatchCache
 from pybernetes.apiserver.watchcache.entry import Entry, stored_bytes
-from pybernetes.store.protocol import KeyExists, Mismatch, Revision, Store, Unavailable
+from pybernetes.store.protocol import KeyExists, Mismatch, OutcomeUnknown, Revision, Store, TooLarge, Unavailable
 
 MODIFIED = "the object has been modified; please apply your changes to the latest version and try again"
 OBJECT_LIMIT = 1536 * 1024
@@ -225,6 +225,11 @@ def refusals() -> Iterator[None]:
     """A store that cannot answer is a 503 to the client: nothing was acknowledged, it may try again."""
     try:
         yield
+    except OutcomeUnknown as error:
+        # No time to retry after: clients would repeat it by themselves, and take their own object for another's.
+        raise errors.GatewayTimeout(f"the write may have been done, read before you repeat it: {error}") from error
+    except TooLarge as error:
+        raise errors.RequestEntityTooLarge(f"Request entity too large: {error}") from error
     except Unavailable as error:
         raise errors.ServiceUnavailable(
             f"the store cannot answer: {error}", details={"retryAfterSeconds": 1}

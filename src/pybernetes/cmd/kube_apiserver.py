@@ -10,6 +10,7 @@ import sys
 from collections.abc import Sequence
 from contextlib import AsyncExitStack, suppress
 from pathlib import Path
+from urllib.parse import urlencode
 
 from pybernetes.aio.clock import SystemClock
 from pybernetes.api.errors import ApiError
@@ -35,9 +36,6 @@ _STOP_SECONDS = 5.0
 _RELOAD_SECONDS = 30.0
 # What kubeadm and the CIS benchmark pass besides; accepted, so that such manifests start, and without effect here.
 _ACCEPTED = (
-    "etcd-cafile",
-    "etcd-certfile",
-    "etcd-keyfile",
     "proxy-client-cert-file",
     "proxy-client-key-file",
     "kubelet-preferred-address-types",
@@ -110,10 +108,13 @@ def parser() -> argparse.ArgumentParser:
     add("--kubelet-client-certificate", type=Path, help="certificate shown to kubelets")
     add("--kubelet-client-key", type=Path, help="its key")
     add("--kubelet-certificate-authority", type=Path, help="bundle that kubelets' certificates are checked with")
-    add("--storage-backend", default="sqlite", help="sqlite, memory, or etcd3 where that is installed")
+    add("--storage-backend", default="sqlite", help="sqlite, memory, or etcd3 (pip install pybernetes[etcd])")
     add("--storage-path", default="/var/lib/pybernetes/store.db", help="file of the sqlite store")
-    add("--etcd-servers", default="", help="endpoints of etcd")
-    add("--etcd-prefix", default="/registry", help=argparse.SUPPRESS)
+    add("--etcd-servers", default="", help="servers of one etcd cluster: https://HOST:2379,...")
+    add("--etcd-prefix", default="/registry", help="what all keys in etcd begin with")
+    add("--etcd-cafile", default="", metavar="PATH", help="CA that the certificates of etcd's servers are checked with")
+    add("--etcd-certfile", default="", metavar="PATH", help="client certificate shown to etcd")
+    add("--etcd-keyfile", default="", metavar="PATH", help="its key")
     times = Times()
     for name, seconds, text in (
         ("request-timeout", times.request, "how long a request that is no stream may take"),
@@ -277,11 +278,25 @@ def _tls(options: argparse.Namespace) -> ServerTls:
 
 async def _open_store(options: argparse.Namespace) -> Store:
     name = "etcd" if options.storage_backend == "etcd3" else options.storage_backend
-    location = options.etcd_servers if name == "etcd" else options.storage_path
+    location = _etcd(options) if name == "etcd" else options.storage_path
     try:
         return await factory(name).open(location)
+    except ModuleNotFoundError as error:
+        raise StartError(f"cannot use the store {name}: {error}; install it with `pip install pybernetes[{name}]`") from error
     except (Unavailable, OSError, ImportError) as error:
-        raise StartError(f"cannot open the store {location}: {error}") from error
+        place = options.etcd_servers if name == "etcd" else location
+        raise StartError(f"cannot open the store {place}: {error}") from error
+
+
+def _etcd(options: argparse.Namespace) -> str:
+    """The location that the store `etcd` is opened at."""
+    given = {
+        "prefix": options.etcd_prefix,
+        "cafile": options.etcd_cafile,
+        "certfile": options.etcd_certfile,
+        "keyfile": options.etcd_keyfile,
+    }
+    return f"{options.etcd_servers}?{urlencode({name: value for name, value in given.items() if value})}"
 
 
 async def serve(options: argparse.Namespace) -> None:

@@ -1,4 +1,4 @@
-"""Fan-out of a store's writes to its watches, on the event loop. Shared by memory.py and sqlite.py."""
+"""Fan-out of a store's writes to its watches, on the event loop. Shared by all stores."""
 
 import asyncio
 from collections import deque
@@ -31,6 +31,9 @@ class Hub:
         self.revision = events[-1].revision
         for watch in tuple(self._watches):
             watch.offer(events, self._backlog)
+        self._tell()
+
+    def _tell(self) -> None:
         waiters, self._waiters = self._waiters, []
         for waiter in waiters:
             if not waiter.done():
@@ -54,6 +57,13 @@ class Hub:
     def forget(self, watch: "HubWatch") -> None:
         """Called by a watch that ends."""
         self._watches.pop(watch, None)
+
+    def lose(self, failure: StoreError, revision: Revision) -> None:
+        """Events are missing: ends every watch with that failure and goes on from a revision."""
+        self.revision = revision
+        for watch in tuple(self._watches):
+            watch.fail(failure)
+        self._tell()
 
     def close(self) -> None:
         """Ends every watch and every wait."""
@@ -85,10 +95,14 @@ class HubWatch:
         prefix = self._prefix
         self._queue.extend(event for event in events if event.key.startswith(prefix))
         if len(self._queue) > backlog:
-            self._failure = SlowWatcher(f"{len(self._queue)} events of {prefix} were left unread")
-            self.end()
+            self.fail(SlowWatcher(f"{len(self._queue)} events of {prefix} were left unread"))
         elif self._queue:
             self._wake()
+
+    def fail(self, failure: StoreError) -> None:
+        """No further events; the reader is told why."""
+        self._failure = failure
+        self.end()
 
     def end(self) -> None:
         """No further events."""

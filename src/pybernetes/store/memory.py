@@ -92,6 +92,9 @@ class MemoryStore:
         self._check(None)
         return self._hub.revision
 
+    def fault(self) -> str:
+        return "the store is closed" if self._hub.closed else ""
+
     async def close(self) -> None:
         self._hub.close()
 

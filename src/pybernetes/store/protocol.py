@@ -91,6 +91,14 @@ class Unavailable(StoreError):
     """The store cannot answer now (full disk, no quorum, closed). Nothing was acknowledged."""
 
 
+class OutcomeUnknown(Unavailable):
+    """The store was lost while it had a write in hand: it may have been done, or may still be. Only reading tells."""
+
+
+class TooLarge(StoreError):
+    """The store takes no value of this size."""
+
+
 class Store(Protocol):
     """Revisioned keys. A write that returned survives kill -9 and power loss (memory.py excepted)."""
 
@@ -113,7 +121,11 @@ class Store(Protocol):
         ...
 
     async def watch(self, prefix: str, after: Revision) -> Watch:
-        """Every event of `prefix` after that revision. Raises Compacted, FutureRevision; the watch may, too."""
+        """Every event of `prefix` after that revision. Raises Compacted, FutureRevision; the watch may, too.
+
+        With an empty prefix every revision is told of, in a store that is shared also by an event without a key: a
+        write to what is not ours.
+        """
         ...
 
     async def compact(self, before: Revision) -> None:
@@ -125,7 +137,11 @@ class Store(Protocol):
         ...
 
     async def revision(self) -> Revision:
-        """The newest revision."""
+        """The newest revision: of all writes that anybody was told of before the call."""
+        ...
+
+    def fault(self) -> str:
+        """Why the store cannot answer now, as far as it is known without asking; empty when it can."""
         ...
 
     async def close(self) -> None:

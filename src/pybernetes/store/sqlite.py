@@ -141,6 +141,9 @@ class SqliteStore:
         self._check()
         return self._hub.revision
 
+    def fault(self) -> str:
+        return "the store is closed" if self._hub.closed else ""
+
     async def close(self) -> None:
         if self._hub.closed:
             return

@@ -19,7 +19,7 @@ from pybernetes.apiserver.catalog import ROOT, Served
 from pybernetes.apiserver.registry import Listener
 from pybernetes.apiserver.watchcache.entry import Entry, entry_of
 from pybernetes.apiserver.watchcache.watcher import Change, Scope, Watcher, scopes_of
-from pybernetes.store.protocol import Compacted, Event, Revision, SlowWatcher, Store
+from pybernetes.store.protocol import Compacted, Event, Revision, SlowWatcher, Store, Unavailable
 
 log = logging.getLogger(__name__)
 
@@ -27,6 +27,7 @@ HISTORY = 4096
 """Changes a resource remembers for watches that resume."""
 WAIT_SECONDS = 3.0
 """How long a read waits for a revision that has not come (upstream's blockTimeout)."""
+_REOPEN_SECONDS = 0.5
 _PAGE = 2000
 
 
@@ -235,7 +236,8 @@ class WatchCache:
         while True:
             watch = None
             try:
-                watch = await self._store.watch(ROOT, Revision(self.revision))
+                # Of every key: a revision that is told of nowhere would be waited for.
+                watch = await self._store.watch("", Revision(self.revision))
                 async for events in watch:
                     self._take(events)
                 return
@@ -244,9 +246,19 @@ class WatchCache:
             finally:
                 if watch is not None:
                     await watch.aclose()
-            await self.open()
+            while not await self._open_again():
+                await asyncio.sleep(_REOPEN_SECONDS)
             for watcher in self._watchers():
                 watcher.fail(Expired("too old resource version: the history was lost").status())
+
+    async def _open_again(self) -> bool:
+        """False when the store cannot be read now: what is cached is old, and the server goes on being asked."""
+        try:
+            await self.open()
+        except (Unavailable, Compacted) as error:
+            log.warning("watch cache is not reloaded cause=%s", error)
+            return False
+        return True
 
     def end(self) -> None:
         """Ends every watch, and what may still begin; what is queued is still sent. Clients resume elsewhere or later."""
