@@ -76,7 +76,8 @@ class Storage:
 
     async def list(self, resource: GroupResource, namespace: str = "") -> list[Object]:
         served = self._served(resource)
-        await self.cache.fresh()
+        with refusals():
+            await self.cache.fresh()
         return [entry.object() for entry in self.cache.of(served).select(namespace)]
 
     async def create(self, resource: GroupResource, obj: Object) -> Object:

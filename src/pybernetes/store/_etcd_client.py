@@ -6,11 +6,15 @@ twice is harmless. So a write is sent once.
 
 import asyncio
 import logging
+import os
 import ssl
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
+
+# What it tells on standard error is in the errors that it raises. It looks only once, when it is imported.
+os.environ.setdefault("GRPC_VERBOSITY", "NONE")
 
 import grpc
 import grpc.aio
@@ -25,6 +29,10 @@ CALL_SECONDS = 10.0
 """How long a call may take with all its attempts: etcd elects a leader in one or two, and gives up a write after seven."""
 _ATTEMPT_SECONDS = 4.0
 _CONNECT_SECONDS = 2.0
+_LISTEN_SECONDS = 0.5
+_PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\4\0\0\0\0\0"
+"""What a client of HTTP/2 says first, and a frame of no settings."""
+_SETTINGS = b"\4"
 _PAUSE, _LONGEST_PAUSE = 0.05, 1.0
 _LEADER_NEEDED = (("hasleader", "true"),)
 """A server that has lost its leader refuses at once, and ends its watches, rather than keep us waiting (etcd's
@@ -49,7 +57,8 @@ _NOT_DONE = (
 )
 _ELSEWHERE = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.CANCELLED)
 _EOF = grpc.aio.EOF  # type: ignore[attr-defined]  # the stubs lack it
-_READY, _FAILED = grpc.ChannelConnectivity.READY, grpc.ChannelConnectivity.TRANSIENT_FAILURE
+_READY = grpc.ChannelConnectivity.READY
+_FAILED = (grpc.ChannelConnectivity.TRANSIENT_FAILURE, grpc.ChannelConnectivity.SHUTDOWN)
 
 
 class Location(Struct, frozen=True):
@@ -147,10 +156,10 @@ class _Server:
         until = min(until, asyncio.get_running_loop().time() + _CONNECT_SECONDS)
         try:
             async with asyncio.timeout_at(until):
-                while state not in (_READY, _FAILED):
+                while state not in (_READY, *_FAILED):
                     await self.channel.wait_for_state_change(state)
                     state = self.channel.get_state(try_to_connect=True)
-        except TimeoutError:
+        except (TimeoutError, grpc.aio.UsageError):  # in vain, or closed
             return False
         return state is _READY
 
@@ -158,13 +167,14 @@ class _Server:
 class Client:
     """Asks one server, and the next one when that does not answer. `close()` when done."""
 
-    def __init__(self, location: Location, seconds: float = CALL_SECONDS) -> None:
+    def __init__(self, location: Location, seconds: float | None = None) -> None:
         self._location = location
-        self._seconds = seconds
+        self._seconds = CALL_SECONDS if seconds is None else seconds
         self._loop = asyncio.get_running_loop()
         self._files: Sequence[bytes] = ()
         self._servers: list[_Server] = []
         self._closing: set[asyncio.Task[None]] = set()
+        self._streams: dict[Any, str] = {}
         self._current = 0
         self._closed = False
         self._connect()
@@ -209,6 +219,7 @@ class Client:
         """The answers to one WatchCreateRequest, its creation first. Raises Unavailable when the stream breaks."""
         server = await self._connected(self._loop.time() + self._seconds)
         stream = server.watch()
+        self._streams[stream] = server.url
         try:
             await stream.write(WatchRequest(create_request=start))
             while (response := await stream.read()) is not _EOF:
@@ -221,14 +232,20 @@ class Client:
         except (asyncio.CancelledError, grpc.aio.UsageError):
             details = self._broken_off()
         finally:
+            del self._streams[stream]
             stream.cancel()
         self.leave(server.url)
         raise Unavailable(f"etcd at {server.url} does not answer: {details}")
 
     def leave(self, url: str) -> None:
-        """Goes on with the next server, if it is still that one which is in use; with new certificates if there are."""
+        """Goes on with the next server, if it is still that one which is in use; with new certificates if there are.
+
+        Its watches are broken off: a server that does not answer does not tell of changes either.
+        """
         if url != self.server:
             return
+        for stream in [stream for stream, of in self._streams.items() if of == url]:
+            stream.cancel()
         self._current = (self._current + 1) % len(self._servers)
         if self._location.cafile and self._read_files() != self._files:
             log.info("certificates for etcd have changed and are read again")
@@ -302,21 +319,22 @@ async def diagnosis(location: Location) -> str:
 
 async def _fault(location: Location, url: str) -> str:
     parts = urlsplit(url)
+    tls = parts.scheme == "https"
     try:
-        context = None
-        if parts.scheme == "https":
-            context = ssl.create_default_context(cafile=location.cafile or None)
-            context.set_alpn_protocols(["h2"])
-            if location.certfile:
-                context.load_cert_chain(location.certfile, location.keyfile)
         async with asyncio.timeout(_CONNECT_SECONDS):
-            reader, writer = await asyncio.open_connection(parts.hostname, parts.port, ssl=context)
-            try:
-                # HTTP/2's preface and empty settings; TLS 1.3 tells of a refused certificate only afterwards.
-                writer.write(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\4\0\0\0\0\0")
+            reader, writer = await asyncio.open_connection(
+                parts.hostname, parts.port, ssl=_context(location) if tls else None
+            )
+        try:
+            if not tls:
+                writer.write(_PREFACE)
+            # With TLS 1.3 a client hears of its refused certificate only after the handshake.
+            async with asyncio.timeout(_LISTEN_SECONDS):
                 answer = await reader.read(9)
-            finally:
-                writer.transport.abort()
+        except TimeoutError:
+            return "it can be connected to, but does not answer; look whether a majority of its members runs"
+        finally:
+            writer.transport.abort()
     except ssl.SSLCertVerificationError as error:
         return (
             f"its certificate is not trusted ({error.verify_message}); --etcd-cafile must be the CA that etcd's "
@@ -330,7 +348,15 @@ async def _fault(location: Location, url: str) -> str:
     except TimeoutError:
         return "no answer; look whether the machine is up and a firewall is between"
     except OSError as error:
-        return f"{error.strerror or error}; look whether etcd runs there"
-    if not answer:
-        return f"it hangs up; it may want {'a client certificate' if context else 'https'}"
-    return "it can be connected to, but does not answer; look whether a majority of its members runs"
+        return f"{os.strerror(error.errno) if error.errno else error}; look whether etcd runs there"
+    if not tls and answer[3:4] != _SETTINGS:
+        return "it does not speak HTTP/2 without TLS; give --etcd-servers=https://... and the certificates"
+    return "it is there now"
+
+
+def _context(location: Location) -> ssl.SSLContext:
+    context = ssl.create_default_context(cafile=location.cafile or None)
+    context.set_alpn_protocols(["h2"])
+    if location.certfile:
+        context.load_cert_chain(location.certfile, location.keyfile)
+    return context

@@ -246,19 +246,18 @@ class WatchCache:
             finally:
                 if watch is not None:
                     await watch.aclose()
-            while not await self._open_again():
-                await asyncio.sleep(_REOPEN_SECONDS)
+            await self._open_again()
             for watcher in self._watchers():
                 watcher.fail(Expired("too old resource version: the history was lost").status())
 
-    async def _open_again(self) -> bool:
-        """False when the store cannot be read now: what is cached is old, and the server goes on being asked."""
-        try:
-            await self.open()
-        except (Unavailable, Compacted) as error:
-            log.warning("watch cache is not reloaded cause=%s", error)
-            return False
-        return True
+    async def _open_again(self) -> None:
+        """As soon as the store can be read."""
+        while True:
+            try:
+                return await self.open()
+            except (Unavailable, Compacted) as error:
+                log.warning("watch cache is not reloaded yet cause=%s", error)
+                await asyncio.sleep(_REOPEN_SECONDS)
 
     def end(self) -> None:
         """Ends every watch, and what may still begin; what is queued is still sent. Clients resume elsewhere or later."""
