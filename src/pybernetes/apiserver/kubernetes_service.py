@@ -6,7 +6,7 @@ bootstrap.py makes it before the server says it is ready; `keep` repairs it whil
 import logging
 from collections.abc import Callable
 
-from pybernetes.api.errors import ApiError, NotFound
+from pybernetes.api.errors import AlreadyExists, ApiError, NotFound
 from pybernetes.api.objects import GroupResource, Object
 from pybernetes.apiserver.config import Config
 from pybernetes.apiserver.storage import Storage
@@ -77,4 +77,7 @@ async def _apply(storage: Storage, resource: GroupResource, change: Callable[[Ob
     except NotFound:
         obj: Object = {"metadata": {"name": NAME, "namespace": NAMESPACE}}
         change(obj)
-        await storage.create(resource, obj)
+        try:
+            await storage.create(resource, obj)
+        except AlreadyExists:  # another server of the same cluster was faster
+            await storage.update(resource, NAMESPACE, NAME, changed)

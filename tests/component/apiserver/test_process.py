@@ -11,6 +11,7 @@ from contextlib import suppress
 
 import orjson
 import pytest
+from tests.etcd_servers import etcd, needs_etcd
 
 from pybernetes.wire.client import HttpClient
 from pybernetes.wire.http import Headers, Request, read_body
@@ -81,19 +82,21 @@ def cluster(tmp_path):
     made.close()
 
 
-async def ask(client, method, target, body=None):
-    raw = orjson.dumps(body) if body is not None else b""
-    response = await client(Request(method, target, Headers([("content-type", "application/json")]), raw))
-    return response.status, orjson.loads(await read_body(response))
+async def ask(client, method, target, body=None, *, raw=False):
+    sent = orjson.dumps(body) if body is not None else b""
+    response = await client(Request(method, target, Headers([("content-type", "application/json")]), sent))
+    answer = await read_body(response)
+    return response.status, answer if raw else orjson.loads(answer)
 
 
 async def ready(client):
+    await becomes(client, "/readyz", 200)
+
+
+async def becomes(client, page, status):
     async with asyncio.timeout(20):
-        while True:
-            response = await client(Request("GET", "/readyz"))
-            await read_body(response)
-            if response.status == 200:
-                return
+        while (await ask(client, "GET", page, raw=True))[0] != status:
+            pass
 
 
 async def write(client, worker, noted):
@@ -180,3 +183,47 @@ async def test_a_server_that_is_told_to_stop_fails_readyz_and_answers_what_it_ha
         process.kill()
         process.communicate()
         await client.aclose()
+
+
+@needs_etcd
+async def test_a_server_on_etcd_tells_when_etcd_is_away_and_goes_on_when_it_is_back(cluster):
+    with etcd() as servers:
+        files = servers.files()
+        flags = [f"--etcd-{name}={files[name]}" for name in ("cafile", "certfile", "keyfile")]
+        flags += ["--storage-backend=etcd3", f"--etcd-servers={servers.members[0].url}", "--etcd-prefix=/mine"]
+        process = cluster.start(*flags)
+        client = cluster.client()
+        try:
+            await ready(client)
+            assert (await ask(client, "POST", MAPS, {"metadata": {"name": "a"}}))[0] == 201
+            servers.members[0].kill()
+            await becomes(client, "/readyz/etcd-readiness", 500)
+            assert (await ask(client, "GET", "/healthz/etcd", raw=True))[0] == 500
+            assert (await ask(client, "GET", "/healthz/ping", raw=True))[0] == 200
+            servers.members[0].start()
+            await ready(client)
+            assert (await ask(client, "GET", f"{MAPS}/a"))[0] == 200
+            keys = await asyncio.to_thread(servers.ctl, "get", "--prefix", "--keys-only", "/")
+            assert "/mine/configmaps/default/a" in keys.split()
+            assert not [key for key in keys.split() if not key.startswith("/mine/")]
+        finally:
+            process.terminate()
+            _, log = process.communicate(timeout=20)
+            await client.aclose()
+        assert (process.returncode, b"Traceback" in log) == (0, False), log.decode()
+
+
+@needs_etcd
+def test_an_etcd_that_refuses_the_certificate_is_one_clear_line(cluster):
+    with etcd() as servers:
+        files = servers.files()
+        flags = [
+            "--storage-backend=etcd3",
+            f"--etcd-servers={servers.members[0].url}",
+            f"--etcd-cafile={files['cafile']}",
+        ]
+        process = cluster.start(*flags)
+        _, log = process.communicate(timeout=40)
+        assert process.returncode == 1
+        assert b"Traceback" not in log
+        assert b"--etcd-certfile and --etcd-keyfile must be a client certificate" in log

@@ -1,0 +1,173 @@
+"""Two API servers on one etcd: each sees what the other writes, in order, and neither gives away what the other has."""
+
+import asyncio
+import ipaddress
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+from tests.component.api import Api
+from tests.etcd_servers import Servers, etcd, needs_etcd
+
+from pybernetes.aio.clock import SystemClock
+from pybernetes.apiserver.config import Config, Times
+from pybernetes.apiserver.server import ApiServer
+from pybernetes.store import factory
+from pybernetes.store.protocol import Revision, Store
+from pybernetes.wire.pki.keys import new_rsa_key
+
+pytestmark = needs_etcd
+MAPS = "/api/v1/namespaces/default/configmaps"
+SERVICES = "/api/v1/namespaces/default/services"
+_KEY = new_rsa_key()
+
+
+@pytest.fixture
+def servers() -> Iterator[Servers]:
+    with etcd() as running:
+        yield running
+
+
+@asynccontextmanager
+async def two(servers: Servers, **config: Any) -> AsyncIterator[tuple[Api, Api]]:
+    """Both are started at the same moment, on an empty etcd."""
+    stores = [await factory("etcd").open(servers.location()) for _ in range(2)]
+    made = [
+        ApiServer(
+            Config(**{"signing_key": _KEY, "advertise_address": f"192.0.2.{n}", **config}), store, SystemClock(seed=n)
+        )
+        for n, store in enumerate(stores, 1)
+    ]
+    try:
+        async with asyncio.TaskGroup() as group:
+            running = [group.create_task(server.run()) for server in made]
+            for server in made:
+                await server.ready.wait()
+            yield Api(made[0]), Api(made[1])
+            for task in running:
+                task.cancel()
+    finally:
+        for store in stores:
+            await store.close()
+
+
+async def test_each_sees_the_writes_of_the_other_in_order(servers: Servers) -> None:
+    async with two(servers) as (one, other):
+        begin = (await one.ok("GET", MAPS))["metadata"]["resourceVersion"]
+        watches = [await api.watch(f"{MAPS}?watch=1&resourceVersion={begin}") for api in (one, other)]
+
+        async def write(api: Api, near: Api, who: str) -> None:
+            for number in range(40):
+                made = await api.made(MAPS, {"metadata": {"name": f"{who}-{number}"}})
+                # Who was answered by one server finds it at the other, at once, by every road.
+                assert await near.ok("GET", f"{MAPS}/{who}-{number}") == made
+                listed = await near.ok("GET", MAPS)
+                assert f"{who}-{number}" in {item["metadata"]["name"] for item in listed["items"]}
+                await near.ok("DELETE", f"{MAPS}/{who}-{number}")
+
+        await asyncio.gather(write(one, other, "a"), write(other, one, "b"))
+        async with asyncio.timeout(10):
+            seen = [[await watch.next() for _ in range(160)] for watch in watches]
+        assert seen[0] == seen[1]
+        revisions = [int(obj["metadata"]["resourceVersion"]) for _, obj in seen[0]]
+        assert revisions == sorted(set(revisions))
+        for watch in watches:
+            await watch.close()
+
+
+async def test_what_both_change_only_one_of_them_may(servers: Servers) -> None:
+    async with two(servers) as (one, other):
+        await one.made(MAPS, {"metadata": {"name": "a"}, "data": {"n": "0"}})
+        for turn in range(10):
+            old = await one.ok("GET", f"{MAPS}/a")
+            answers = await asyncio.gather(
+                one("PUT", f"{MAPS}/a", {**old, "data": {"n": f"{turn}-one"}}),
+                other("PUT", f"{MAPS}/a", {**old, "data": {"n": f"{turn}-other"}}),
+            )
+            assert sorted(code for code, _ in answers) == [200, 409]
+            assert next(answer for code, answer in answers if code == 409)["reason"] == "Conflict"
+        answers = await asyncio.gather(*(api("POST", MAPS, {"metadata": {"name": "b"}}) for api in (one, other)))
+        assert sorted(code for code, _ in answers) == [201, 409]
+
+
+async def test_no_cluster_ip_and_no_node_port_is_given_twice(servers: Servers) -> None:
+    tight = {"service_networks": (ipaddress.ip_network("10.96.0.0/28"),), "node_ports": range(30000, 30012)}
+    async with two(servers, **tight) as (one, other):
+
+        async def make(api: Api, name: str) -> Any:
+            return await api.made(
+                SERVICES, {"metadata": {"name": name}, "spec": {"type": "NodePort", "ports": [{"port": 80}]}}
+            )
+
+        made = await asyncio.gather(
+            *(make(api, f"s{n}-{who}") for n in range(5) for who, api in (("a", one), ("b", other)))
+        )
+        assert len({service["spec"]["clusterIP"] for service in made}) == 10
+        assert len({service["spec"]["ports"][0]["nodePort"] for service in made}) == 10
+        taken = made[0]["spec"]["ports"][0]["nodePort"]
+        wanted = {"type": "NodePort", "ports": [{"port": 80, "nodePort": taken}]}
+        for api in (one, other):
+            faults = await api.faults("POST", SERVICES, {"metadata": {"name": "again"}, "spec": wanted})
+            assert "provided port is already allocated" in faults[0]
+
+
+async def test_a_list_begun_at_one_goes_on_at_the_other(servers: Servers) -> None:
+    async with two(servers) as (one, other):
+        for number in range(5):
+            await one.made(MAPS, {"metadata": {"name": f"m{number}"}})
+        first = await one.ok("GET", f"{MAPS}?limit=3")
+        await other.ok("DELETE", f"{MAPS}/m4")
+        second = await other.ok("GET", f"{MAPS}?limit=3&continue={first['metadata']['continue']}")
+        names = [item["metadata"]["name"] for page in (first, second) for item in page["items"]]
+        assert [name for name in names if name.startswith("m")] == ["m0", "m1", "m2", "m3", "m4"]
+
+
+async def test_neither_compacts_what_the_other_still_needs(servers: Servers) -> None:
+    every = 0.4
+    clock = asyncio.get_running_loop().time
+    acknowledged: list[tuple[float, int]] = []
+    compacted: list[tuple[float, int]] = []
+
+    def noting(store: Store) -> None:
+        compact = store.compact
+
+        async def noted(before: Revision) -> None:
+            compacted.append((clock(), before))
+            await compact(before)
+
+        store.compact = noted  # type: ignore[method-assign]
+
+    async with two(servers, times=Times(compaction=every)) as (one, other):
+        for api in (one, other):
+            noting(api.server.storage.store)
+        watches = [await api.watch(f"{MAPS}?watch=1") for api in (one, other)]
+        began = await one.made(MAPS, {"metadata": {"name": "first"}})
+        number = 0
+        while len(compacted) < 10:
+            number += 1
+            made = await (one, other)[number % 2].made(MAPS, {"metadata": {"name": f"m{number}"}})
+            acknowledged.append((clock(), int(made["metadata"]["resourceVersion"])))
+        for when, before in compacted:
+            young = [revision for at, revision in acknowledged if when - every < at < when]
+            assert all(revision > before for revision in young)
+        for watch in watches:
+            async with asyncio.timeout(10):
+                while (await watch.next())[1]["metadata"]["name"] != f"m{number}":
+                    pass
+            await watch.close()
+        for api in (one, other):
+            exact = f"{MAPS}?resourceVersionMatch=Exact&resourceVersion="
+            await api.ok("GET", exact + str(acknowledged[-1][1]))
+            code, answer = await api("GET", exact + began["metadata"]["resourceVersion"])
+            assert (code, answer["reason"]) == (410, "Expired")
+
+
+async def test_writes_of_others_to_this_etcd_hold_nobody_up(servers: Servers) -> None:
+    async with two(servers) as (one, other):
+        for number in range(3):
+            await asyncio.to_thread(servers.ctl, "put", "/elsewhere", str(number))
+            async with asyncio.timeout(5):
+                listed = await one.ok("GET", MAPS)
+                at = listed["metadata"]["resourceVersion"]
+                assert (await other.ok("GET", f"{MAPS}?resourceVersion={at}"))["items"] == listed["items"]
