@@ -6,6 +6,7 @@ cd "$(dirname "$0")/.."
 
 python=${PYTHON:-python3}
 debian="containerd runc nftables libnftables1 docker-registry busybox-static iproute2 kmod procps python3-venv"
+debian="$debian etcd-server etcd-client"
 
 missing=""
 for package in $debian; do

@@ -168,7 +168,7 @@ def _add_init(parser: argparse.ArgumentParser) -> None:
     add("--dry-run", action="store_true", help="check and show, change nothing")
     _add_checks(parser)
     _add_config(parser)
-    parser.set_defaults(action=_init, extra_args={}, extra_volumes={}, kubelet_configuration={})
+    parser.set_defaults(action=_init, extra_args={}, extra_volumes={}, kubelet_configuration={}, etcd=None)
 
 
 def _add_join(parser: argparse.ArgumentParser) -> None:
@@ -243,6 +243,7 @@ async def _init(flags: argparse.Namespace, machine: commands.Machine) -> None:
         extra_args=flags.extra_args,
         extra_volumes=flags.extra_volumes,
         kubelet=flags.kubelet_configuration,
+        etcd=flags.etcd,
     )
     c.check_init(config)
     if flags.phase is None:

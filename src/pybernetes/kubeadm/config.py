@@ -4,6 +4,7 @@ import ipaddress
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from msgspec import Struct
 
@@ -66,6 +67,15 @@ class HostPathMount(Struct, frozen=True):
     path_type: str = ""
 
 
+class ExternalEtcd(Struct, frozen=True):
+    """etcd servers that somebody else runs; files are paths on the master."""
+
+    endpoints: tuple[str, ...]
+    ca_file: str = ""
+    cert_file: str = ""
+    key_file: str = ""
+
+
 class InitConfig(Struct, frozen=True, kw_only=True):
     """`kubeadm init`."""
 
@@ -90,6 +100,8 @@ class InitConfig(Struct, frozen=True, kw_only=True):
     """More of the machine's paths by component."""
     kubelet: Mapping[str, Any] = {}
     """Fields of KubeletConfiguration, over kubeadm's own."""
+    etcd: ExternalEtcd | None = None
+    """None: the API server keeps its store in a file."""
 
     @property
     def local_endpoint(self) -> str:
@@ -171,7 +183,28 @@ def check_init(config: InitConfig) -> None:
             faults.append(f'apiServer.certSANs: Invalid value: "{name}": altname is not a valid IP address or DNS name')
     if config.token_ttl < 0:
         faults.append("token TTL must not be negative")
+    if config.etcd is not None:
+        faults += _etcd_faults(config.etcd)
     _raise(faults)
+
+
+def _etcd_faults(etcd: ExternalEtcd) -> list[str]:
+    place, faults = "etcd.external", []
+    if not etcd.endpoints:
+        faults.append(f'{place}.endpoints: Invalid value: "": at least one endpoint must be defined')
+    secure = bool(etcd.ca_file or etcd.cert_file or etcd.key_file)
+    for endpoint in etcd.endpoints:
+        parts = urlsplit(endpoint)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            faults.append(f'{place}.endpoints: Invalid value: "{endpoint}": URL must be http(s)://host:port')
+        elif secure and parts.scheme != "https":
+            faults.append(f'{place}.endpoints: Invalid value: "{endpoint}": the URL must be using the HTTPS scheme')
+    if bool(etcd.cert_file) != bool(etcd.key_file):
+        faults.append(f"{place}: certFile and keyFile must be given together")
+    for name, path in (("caFile", etcd.ca_file), ("certFile", etcd.cert_file), ("keyFile", etcd.key_file)):
+        if path and not path.startswith("/"):
+            faults.append(f'{place}.{name}: Invalid value: "{path}": not an absolute path')
+    return faults
 
 
 def check_join(config: JoinConfig, *, unsafe: bool) -> None:

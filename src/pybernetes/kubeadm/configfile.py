@@ -101,6 +101,21 @@ class Component(_Strict, frozen=True, forbid_unknown_fields=True, rename="camel"
     extra_volumes: list[HostPathMount] = []
 
 
+class ExternalEtcd(_Strict, frozen=True, forbid_unknown_fields=True, rename="camel"):
+    """etcd.external: servers that somebody else runs."""
+
+    endpoints: list[str] = []
+    ca_file: str = ""
+    cert_file: str = ""
+    key_file: str = ""
+
+
+class Etcd(_Strict, frozen=True, forbid_unknown_fields=True, rename="camel"):
+    """etcd. There is no `local`: without `external` the API server keeps its store itself."""
+
+    external: ExternalEtcd | None = None
+
+
 class ClusterConfiguration(_Strict, frozen=True, forbid_unknown_fields=True, rename="camel"):
     """ClusterConfiguration. The version is always this program's own."""
 
@@ -109,6 +124,7 @@ class ClusterConfiguration(_Strict, frozen=True, forbid_unknown_fields=True, ren
     api_server: ApiServer = ApiServer()
     controller_manager: Component = Component()
     scheduler: Component = Component()
+    etcd: Etcd = Etcd()
     cluster_name: str | None = None
     kubernetes_version: str | None = None
 
@@ -160,6 +176,7 @@ def init_values(path: Path) -> dict[str, Any]:
             "token": token.token,
             "token_ttl": token.ttl,
             "skip_phases": init.skip_phases,
+            "etcd": _etcd(cluster.etcd.external),
             "extra_args": {name: _arguments(part.extra_args) for name, part in components.items()},
             "extra_volumes": {name: _volumes(part.extra_volumes) for name, part in components.items()},
             "kubelet_configuration": documents.get("KubeletConfiguration"),
@@ -197,6 +214,12 @@ def _arguments(given: Arguments) -> tuple[tuple[str, str], ...]:
     if isinstance(given, dict):
         return tuple(given.items())
     return tuple((argument.name, argument.value) for argument in given)
+
+
+def _etcd(given: ExternalEtcd | None) -> c.ExternalEtcd | None:
+    if given is None:
+        return None
+    return c.ExternalEtcd(tuple(given.endpoints), given.ca_file, given.cert_file, given.key_file)
 
 
 def _volumes(given: list[HostPathMount]) -> tuple[c.HostPathMount, ...]:

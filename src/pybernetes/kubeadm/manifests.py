@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from pybernetes.api.objects import Object
 from pybernetes.kubeadm import config as c
-from pybernetes.kubeadm.config import HostPathMount, InitConfig, Networking, Paths
+from pybernetes.kubeadm.config import ExternalEtcd, HostPathMount, InitConfig, Networking, Paths
 from pybernetes.wire.http import join_host_port
 from pybernetes.wire.pki.files import write_private
 
@@ -88,8 +88,7 @@ def _api_server(config: InitConfig) -> Object:
         "service-account-key-file": f"{pki}/sa.pub",
         "service-account-signing-key-file": f"{pki}/sa.key",
         "service-cluster-ip-range": config.networking.service_cidr,
-        "storage-backend": "sqlite",
-        "storage-path": c.STORE_PATH,
+        **_store(config.etcd),
         "tls-cert-file": f"{pki}/apiserver.crt",
         "tls-private-key-file": f"{pki}/apiserver.key",
     }
@@ -106,11 +105,28 @@ def _api_server(config: InitConfig) -> Object:
             extra=config.extra_args.get(API_SERVER, ()),
             volumes=config.extra_volumes.get(API_SERVER, ()),
             cpu="250m",
-            mounts=(pki, c.STORE_DIR),
+            mounts=(pki, *_store_folders(config.etcd)),
             probe=Probe(config.node.address, config.bind_port, ready="/readyz"),
             annotations=endpoint,
         )
     )
+
+
+def _store(etcd: ExternalEtcd | None) -> dict[str, str]:
+    """Flags."""
+    if etcd is None:
+        return {"storage-backend": "sqlite", "storage-path": c.STORE_PATH}
+    files = {"etcd-cafile": etcd.ca_file, "etcd-certfile": etcd.cert_file, "etcd-keyfile": etcd.key_file}
+    given = {name: path for name, path in files.items() if path}
+    return {"storage-backend": "etcd3", "etcd-servers": ",".join(etcd.endpoints), **given}
+
+
+def _store_folders(etcd: ExternalEtcd | None) -> list[str]:
+    """What the API server needs of the machine for its store; the folder of the PKI it has anyway."""
+    if etcd is None:
+        return [c.STORE_DIR]
+    folders = {os.path.dirname(path) for path in (etcd.ca_file, etcd.cert_file, etcd.key_file) if path}
+    return sorted(folder for folder in folders if not f"{folder}/".startswith(f"{c.PKI}/"))
 
 
 def _controller_manager(config: InitConfig) -> Object:

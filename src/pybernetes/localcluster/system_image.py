@@ -43,9 +43,9 @@ NAMES = (
 """What the image is called."""
 COMMANDS = ("kube-apiserver", "kube-controller-manager", "kube-scheduler", "kube-proxy", "pybernetes", "kubectl")
 _DISTRIBUTION = "pybernetes"
-_EXTRAS = ("node",)
-_KUBELETS_ALONE = frozenset({"grpcio", "container-runtime-interface-api"})
-"""Of the extra `node`: only the kubelet speaks CRI, and it is no container."""
+_EXTRAS = ("node", "etcd")
+_KUBELETS_ALONE = frozenset({"container-runtime-interface-api"})
+"""Of the extra `node`: only the kubelet speaks CRI, and it is no container. The API server's etcd speaks gRPC, too."""
 _LIBRARIES = ("libnftables.so.1",)
 """Libraries that are opened by name; there they are missing where they are missing on this machine."""
 _LOADER_CACHE = Path("/etc/ld.so.cache")

@@ -4,6 +4,7 @@ import pytest
 from msgspec.structs import replace
 
 from pybernetes.kubeadm.config import (
+    ExternalEtcd,
     InitConfig,
     JoinConfig,
     Networking,
@@ -53,6 +54,21 @@ def test_control_plane_endpoint_gets_the_port_where_it_has_none() -> None:
 def test_what_cannot_be_is_refused_with_its_field(change: dict[str, object], text: str) -> None:
     with pytest.raises(InvalidConfigError, match=text):
         check_init(replace(INIT, **change))
+
+
+@pytest.mark.parametrize(
+    ("etcd", "text"),
+    [
+        (ExternalEtcd(()), "at least one endpoint"),
+        (ExternalEtcd(("10.0.0.5:2379",)), "must be http"),
+        (ExternalEtcd(("http://e:2379",), "/ca.crt"), "must be using the HTTPS scheme"),
+        (ExternalEtcd(("https://e:2379",), "/ca.crt", "/c.crt"), "certFile and keyFile must be given together"),
+        (ExternalEtcd(("https://e:2379",), "ca.crt"), "caFile: Invalid value: .* not an absolute path"),
+    ],
+)
+def test_an_etcd_that_cannot_be_meant_is_refused(etcd: ExternalEtcd, text: str) -> None:
+    with pytest.raises(InvalidConfigError, match=text):
+        check_init(replace(INIT, etcd=etcd))
 
 
 def test_all_faults_are_said_at_once() -> None:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from pybernetes.kubeadm.config import HostPathMount
+from pybernetes.kubeadm.config import ExternalEtcd, HostPathMount
 from pybernetes.kubeadm.configfile import init_values, join_values
 from pybernetes.kubeadm.errors import InvalidConfigError
 
@@ -25,6 +25,7 @@ networking: {podSubnet: 10.244.0.0/16, serviceSubnet: 10.96.0.0/16, dnsDomain: e
 apiServer: {certSANs: [api.example.com], extraArgs: [{name: v, value: "4"}, {name: v, value: "5"}],
   extraVolumes: [{name: l, hostPath: /run/l, mountPath: /l, readOnly: true, pathType: Directory}]}
 controllerManager: {extraArgs: {node-monitor-grace-period: 20s}}
+etcd: {external: {endpoints: ["https://10.0.0.5:2379"], caFile: /e/ca.crt, certFile: /e/c.crt, keyFile: /e/c.key}}
 ---
 apiVersion: kubelet.config.k8s.io/v1beta1
 kind: KubeletConfiguration
@@ -52,6 +53,7 @@ def test_init_file_gives_the_values_of_flags(tmp_path: Path) -> None:
         "node_name": "m1",
         "cri_socket": "unix:///run/x.sock",
         "ignore_preflight_errors": ["Swap"],
+        "etcd": ExternalEtcd(("https://10.0.0.5:2379",), "/e/ca.crt", "/e/c.crt", "/e/c.key"),
         "extra_args": {
             "kube-apiserver": (("v", "4"), ("v", "5")),
             "kube-controller-manager": (("node-monitor-grace-period", "20s"),),
@@ -94,6 +96,10 @@ skipPhases: [addon-kube-proxy]
             r"Expected `int \| null`, got `str` - at `\$.localAPIEndpoint.bindPort`",
         ),
         ("apiVersion: kubeadm.k8s.io/v1beta4\nkind: InitConfiguration\n---\n" * 2, "specified twice"),
+        (
+            "apiVersion: kubeadm.k8s.io/v1beta4\nkind: ClusterConfiguration\netcd: {local: {dataDir: /x}}",
+            r"unknown field `local` - at `\$.etcd`",
+        ),
     ],
 )
 def test_faulty_files_are_refused_with_the_place(tmp_path: Path, text: str, fault: str) -> None:

@@ -10,7 +10,7 @@ import yaml
 from pybernetes.api.types.core_v1 import Pod
 from pybernetes.assembly.podrules import ManifestRules
 from pybernetes.kubeadm import manifests
-from pybernetes.kubeadm.config import HostPathMount, InitConfig, Networking, Node
+from pybernetes.kubeadm.config import ExternalEtcd, HostPathMount, InitConfig, Networking, Node
 from pybernetes.kubeadm.tokens import Token
 from pybernetes.kubelet.manifests import Reader
 from pybernetes.localcluster.image import full_reference
@@ -46,6 +46,26 @@ def test_api_server_is_secure_and_keeps_its_store_on_disk() -> None:
     assert given["storage-path"] == "/var/lib/pybernetes/apiserver/store.db"
     assert given["advertise-address"] == "10.0.0.1"
     assert given["secure-port"] == "6443"
+
+
+def test_api_server_on_an_etcd_of_others_gets_its_servers_and_the_folders_of_its_certificates() -> None:
+    etcd = ExternalEtcd(
+        ("https://10.0.0.5:2379", "https://10.0.0.6:2379"),
+        "/etc/etcd/ca.crt",
+        "/etc/kubernetes/pki/etcd/client.crt",
+        "/etc/kubernetes/pki/etcd/client.key",
+    )
+    pod = manifests.control_plane(msgspec.structs.replace(CONFIG, etcd=etcd))["kube-apiserver"]
+    given = flags(pod)
+    assert {name: value for name, value in given.items() if name.startswith(("etcd-", "storage-"))} == {
+        "storage-backend": "etcd3",
+        "etcd-servers": "https://10.0.0.5:2379,https://10.0.0.6:2379",
+        "etcd-cafile": "/etc/etcd/ca.crt",
+        "etcd-certfile": "/etc/kubernetes/pki/etcd/client.crt",
+        "etcd-keyfile": "/etc/kubernetes/pki/etcd/client.key",
+    }
+    assert [volume["hostPath"]["path"] for volume in pod["spec"]["volumes"]] == ["/etc/kubernetes/pki", "/etc/etcd"]
+    assert all(mount["readOnly"] for mount in pod["spec"]["containers"][0]["volumeMounts"])
 
 
 def test_node_ranges_are_given_out_only_when_there_is_a_pod_range() -> None:

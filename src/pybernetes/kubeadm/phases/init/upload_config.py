@@ -5,7 +5,7 @@ import yaml
 from pybernetes.api.objects import Object
 from pybernetes.kubeadm import config as c
 from pybernetes.kubeadm import manifests, nodefiles
-from pybernetes.kubeadm.config import HostPathMount, InitConfig
+from pybernetes.kubeadm.config import ExternalEtcd, HostPathMount, InitConfig
 from pybernetes.kubeadm.objects import config_map, readers
 from pybernetes.kubeadm.tokens import GROUP
 from pybernetes.kubeadm.workflow import Context, Phase
@@ -23,6 +23,25 @@ async def _run(context: Context[InitConfig]) -> None:
     context.say(
         '[upload-config] Storing the configuration used in ConfigMap "kubeadm-config" in the "kube-system" Namespace'
     )
+    groups = ("system:nodes", GROUP)
+    await api.put(
+        config_map(NAMESPACE, "kubeadm-config", {"ClusterConfiguration": yaml.safe_dump(cluster_configuration(config))})
+    )
+    for obj in readers(NAMESPACE, "kubeadm:nodes-kubeadm-config", "kubeadm-config", groups=groups):
+        await api.put(obj)
+    context.say(
+        '[kubelet] Creating a ConfigMap "kubelet-config" in namespace kube-system with the configuration for the '
+        "kubelets in the cluster"
+    )
+    kubelet = nodefiles.kubelet_configuration(config.networking, "", config.kubelet)
+    del kubelet["containerRuntimeEndpoint"]
+    await api.put(config_map(NAMESPACE, "kubelet-config", {"kubelet": yaml.safe_dump(kubelet)}))
+    for obj in readers(NAMESPACE, "kubeadm:kubelet-config", "kubelet-config", groups=groups):
+        await api.put(obj)
+
+
+def cluster_configuration(config: InitConfig) -> Object:
+    """What is kept of it in the cluster."""
     cluster: Object = {
         "apiVersion": "kubeadm.k8s.io/v1beta4",
         "kind": "ClusterConfiguration",
@@ -43,19 +62,18 @@ async def _run(context: Context[InitConfig]) -> None:
         own = {key: value for key, value in (("extraArgs", arguments), ("extraVolumes", volumes)) if value}
         if own:
             cluster[field] = own
-    groups = ("system:nodes", GROUP)
-    await api.put(config_map(NAMESPACE, "kubeadm-config", {"ClusterConfiguration": yaml.safe_dump(cluster)}))
-    for obj in readers(NAMESPACE, "kubeadm:nodes-kubeadm-config", "kubeadm-config", groups=groups):
-        await api.put(obj)
-    context.say(
-        '[kubelet] Creating a ConfigMap "kubelet-config" in namespace kube-system with the configuration for the '
-        "kubelets in the cluster"
-    )
-    kubelet = nodefiles.kubelet_configuration(config.networking, "", config.kubelet)
-    del kubelet["containerRuntimeEndpoint"]
-    await api.put(config_map(NAMESPACE, "kubelet-config", {"kubelet": yaml.safe_dump(kubelet)}))
-    for obj in readers(NAMESPACE, "kubeadm:kubelet-config", "kubelet-config", groups=groups):
-        await api.put(obj)
+    if config.etcd is not None:
+        cluster["etcd"] = {"external": _etcd(config.etcd)}
+    return cluster
+
+
+def _etcd(etcd: ExternalEtcd) -> Object:
+    return {
+        "endpoints": list(etcd.endpoints),
+        "caFile": etcd.ca_file,
+        "certFile": etcd.cert_file,
+        "keyFile": etcd.key_file,
+    }
 
 
 def _volume(volume: HostPathMount) -> Object:
