@@ -109,10 +109,21 @@ class Servers:
     def ready(self) -> None:
         """Waits until a majority answers."""
         end = time.monotonic() + _START_SECONDS
-        while self.ctl("get", "-w", "json", "x", check=False) is None:
+        while not self._listening() or self.ctl("get", "x", check=False) is None:
             if time.monotonic() > end or not any(member.running for member in self.members):
                 logs = [path.read_text()[-2000:] for path in self.folder.glob("*.log")]
                 raise AssertionError("etcd does not answer:\n" + "\n".join(logs))
+
+    def _listening(self) -> bool:
+        """Of each that runs; etcdctl would wait long before it tries again."""
+        for member in self.members:
+            if member.running:
+                try:
+                    socket.create_connection(("127.0.0.1", member.port)).close()
+                except OSError:
+                    time.sleep(0.02)
+                    return False
+        return True
 
     def location(self, *, members: Sequence[Member] | None = None, client: str = "client", **more: str) -> str:
         """Where they are, for the store `etcd`."""

@@ -34,6 +34,10 @@ _PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\4\0\0\0\0\0"
 """What a client of HTTP/2 says first, and a frame of no settings."""
 _SETTINGS = b"\4"
 _PAUSE, _LONGEST_PAUSE = 0.05, 1.0
+_NO_SPACE = (
+    "etcd is out of space and takes no writes (alarm NOSPACE): compact and defragment it (etcdctl defrag) or start it "
+    "with a larger --quota-backend-bytes, then take the alarm back (etcdctl alarm disarm)"
+)
 _LEADER_NEEDED = (("hasleader", "true"),)
 """A server that has lost its leader refuses at once, and ends its watches, rather than keep us waiting (etcd's
 WithRequireLeader)."""
@@ -114,6 +118,10 @@ class Refused(Exception):
     def space(self) -> bool:
         """The alarm NOSPACE. etcd sets it while it does a write, too: that one it has done, and still refuses."""
         return "database space exceeded" in self.details
+
+    def explained(self) -> str:
+        """For whoever runs etcd."""
+        return _NO_SPACE if self.space else f"etcd refuses: {self.details}"
 
 
 class _Server:

@@ -5,8 +5,9 @@ import math
 
 from msgspec import Struct
 
-from pybernetes.store._etcd_client import Client
+from pybernetes.store._etcd_client import Client, Refused
 from pybernetes.store._etcd_messages import LEASE_GRANT, LeaseGrantRequest
+from pybernetes.store.protocol import Unavailable
 
 REUSE_SECONDS = 60.0
 """Keys may stay this much longer than they were told, so that they share a lease; at most a twentieth of their time."""
@@ -38,7 +39,10 @@ class Leases:
             if lease is None or lease.until < now + ttl or lease.keys >= REUSE_KEYS:
                 seconds = math.ceil(ttl + min(REUSE_SECONDS, ttl * REUSE_PART))
                 # Granted twice by mistake, one of them has no keys and goes by itself.
-                answer = await self._client.ask(LEASE_GRANT, LeaseGrantRequest(TTL=seconds), repeat=True)
+                try:
+                    answer = await self._client.ask(LEASE_GRANT, LeaseGrantRequest(TTL=seconds), repeat=True)
+                except Refused as refused:
+                    raise Unavailable(refused.explained()) from None
                 lease = self._newest[ttl] = _Lease(answer.ID, now + answer.TTL)
             lease.keys += 1
             return lease.id

@@ -22,7 +22,7 @@ class Hub:
         self.closed = False
         self._backlog = backlog
         self._watches: dict[HubWatch, None] = {}  # in order of arrival, so that a seed repeats a run
-        self._waiters: list[asyncio.Future[None]] = []
+        self._waiters: list[tuple[Revision, asyncio.Future[None]]] = []
 
     def publish(self, events: Sequence[Event]) -> None:
         """Hands over a batch in revision order; call it only once its writes are safe."""
@@ -34,16 +34,20 @@ class Hub:
         self._tell()
 
     def _tell(self) -> None:
-        waiters, self._waiters = self._waiters, []
-        for waiter in waiters:
-            if not waiter.done():
-                waiter.set_result(None)
+        waiting, self._waiters = self._waiters, []
+        for pair in waiting:
+            if pair[1].done():
+                continue  # given up
+            if pair[0] > self.revision:
+                self._waiters.append(pair)
+            else:
+                pair[1].set_result(None)
 
     async def reached(self, revision: Revision) -> None:
         """Waits until `revision` is published: a reader may see a commit a moment before the loop hears of it."""
         while self.revision < revision and not self.closed:
             waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-            self._waiters.append(waiter)
+            self._waiters.append((revision, waiter))
             await waiter
 
     def watch(self, prefix: str, after: Revision, replay: Replay) -> "HubWatch":
@@ -71,13 +75,13 @@ class Hub:
         for watch in tuple(self._watches):
             watch.end()
         waiters, self._waiters = self._waiters, []
-        for waiter in waiters:
+        for _, waiter in waiters:
             if not waiter.done():
                 waiter.set_exception(Unavailable("the store is closed"))
 
 
 class HubWatch:
-    """The Watch of both stores. Iteration stops after aclose() and after the store closed."""
+    """The Watch of every store. Iteration stops after aclose() and after the store closed."""
 
     def __init__(self, hub: Hub, prefix: str, after: Revision, replay: Replay) -> None:
         self._hub = hub

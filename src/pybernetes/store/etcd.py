@@ -51,10 +51,6 @@ SEEN_SECONDS = 10.0
 """How long a reader waits for the watch to come to a revision."""
 _REPLAY_PAGE = 2000
 _PAUSE, _LONGEST_PAUSE = 0.05, 1.0
-_NO_SPACE = (
-    "etcd is out of space and takes no writes (alarm NOSPACE): compact and defragment it (etcdctl defrag) or start it "
-    "with a larger --quota-backend-bytes, then take the alarm back (etcdctl alarm disarm)"
-)
 _FIRST = b"\0"
 
 
@@ -177,7 +173,7 @@ class EtcdStore:
             await self._client.ask(COMPACT, CompactionRequest(revision=before), repeat=True)
         except Refused as refused:
             if "compacted" not in refused.details:  # another server was faster
-                raise Unavailable(f"etcd refuses to compact: {refused.details}") from None
+                raise Unavailable(refused.explained()) from None
         self._compacted = max(self._compacted, before)
 
     # --- watch
@@ -215,7 +211,7 @@ class EtcdStore:
                 raise Compacted(await self._oldest(at)) from None
             if at is not None and "future revision" in refused.details:
                 raise FutureRevision(f"revision {at} has not happened, the newest is {self._hub.revision}") from None
-            raise Unavailable(f"etcd refuses to read: {refused.details}") from None
+            raise Unavailable(refused.explained()) from None
 
     async def _oldest(self, at: Revision) -> Revision:
         """What another has compacted to: etcd tells those who watch from before that."""
@@ -267,14 +263,14 @@ class EtcdStore:
         if "too large" in details or "larger than max" in details:
             raise TooLarge(f"etcd takes no request of {operation.ByteSize()} bytes (its --max-request-bytes)")
         if not refused.space:
-            raise Unavailable(f"etcd refuses to write: {details}")
+            raise Unavailable(refused.explained())
         # The alarm is set by a write that crosses the limit, and that one is done.
         try:
             found = await self.get(key)
         except Unavailable as error:
-            raise OutcomeUnknown(f"{_NO_SPACE}; the last write may have been done ({error})") from error
+            raise OutcomeUnknown(f"{refused.explained()}; the last write may have been done ({error})") from error
         if found is None or found.revision <= expected or found.value != operation.request_put.value:
-            raise Unavailable(_NO_SPACE)
+            raise Unavailable(refused.explained())
         return found.revision
 
     async def _ask_revision(self) -> Revision:

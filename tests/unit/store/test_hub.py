@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import pytest
 
 from pybernetes.store._hub import Hub
-from pybernetes.store.protocol import Event, Revision, SlowWatcher
+from pybernetes.store.protocol import Compacted, Event, Revision, SlowWatcher
 
 
 async def nothing(prefix: str, after: Revision, until: Revision) -> tuple[Sequence[Event], Revision]:
@@ -26,6 +26,19 @@ async def test_a_watcher_that_does_not_read_is_cut_off_and_the_others_go_on() ->
     for _ in range(2):
         with pytest.raises(SlowWatcher):
             await anext(slow)
+
+
+async def test_lost_events_end_every_watch_and_new_ones_begin_where_it_goes_on() -> None:
+    hub = Hub(Revision(5))
+    old, waiting = hub.watch("/", Revision(5), nothing), asyncio.ensure_future(hub.reached(Revision(7)))
+    await asyncio.sleep(0)
+    hub.lose(Compacted(Revision(7)), Revision(8))
+    await waiting
+    with pytest.raises(Compacted):
+        await anext(old)
+    new = hub.watch("/", Revision(8), nothing)
+    hub.publish([put(9)])
+    assert [e.revision for e in await anext(new)] == [9]
 
 
 async def test_a_read_that_overtook_its_publication_waits_for_it() -> None:
