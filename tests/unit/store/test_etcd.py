@@ -11,7 +11,7 @@ import pytest
 from tests.etcd_servers import Servers, etcd, free_ports, needs_etcd
 
 from pybernetes.store._etcd_client import Client, parsed
-from pybernetes.store.etcd import EtcdStore, Keys, _Shared, open_etcd
+from pybernetes.store.etcd import SEEN_SECONDS, EtcdStore, Keys, _Shared, open_etcd
 from pybernetes.store.protocol import (
     Compacted,
     Event,
@@ -215,8 +215,10 @@ async def test_a_server_that_says_nothing_is_passed_over(three: Servers) -> None
     store = await open_etcd(three.location())
     first = await store.create("/registry/a", b"")
     three.members[0].pause(on=True)
+    began = time.monotonic()
     assert await store.revision() >= first
     await store.create("/registry/b", b"")
+    assert time.monotonic() - began < SEEN_SECONDS, "the watch stayed where nobody answers"
     three.members[0].pause(on=False)
     await store.close()
 
@@ -365,11 +367,11 @@ async def test_data_that_went_back_end_all_watches(servers: Servers) -> None:
 
 
 async def test_out_of_space_refuses_writes_and_says_what_to_do() -> None:
-    with etcd(1, "--quota-backend-bytes=3000000") as servers:
+    with etcd(1, "--quota-backend-bytes=10000000") as servers:
         async with opened(servers.location()) as store:
             watch = await store.watch("", await store.revision())
             # So many, that several cross the limit together: etcd does those and refuses them all the same.
-            load = Load(store, writers=64, size=50_000)
+            load = Load(store, writers=32, size=200_000)
             async with asyncio.timeout(60):
                 while not load.refused:
                     await asyncio.sleep(0.01)
