@@ -1,19 +1,17 @@
 """The shared suite of every Store: what store/protocol.py promises. Faults of the disk are in tests/unit/store."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import ExitStack
+from collections.abc import AsyncIterator, Awaitable, Callable
 from functools import partial
-from itertools import count
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.etcd_servers import Servers, etcd, needs_etcd
+from tests.etcd_servers import Servers
+from tests.suites.opening import STORES, new_store
 
-from pybernetes.store import factory, names
 from pybernetes.store.protocol import (
     Compacted,
     Event,
@@ -26,30 +24,6 @@ from pybernetes.store.protocol import (
     Unavailable,
     Watch,
 )
-
-STORES = [pytest.param(name, marks=needs_etcd) if name == "etcd" else name for name in names()]
-_NUMBERS = count(1)
-
-
-@pytest.fixture(scope="module")
-def servers() -> Iterator[Callable[[], Servers]]:
-    """One etcd for all tests, started by the first that wants it."""
-    running: list[Servers] = []
-    with ExitStack() as stack:
-
-        def started() -> Servers:
-            if not running:
-                running.append(stack.enter_context(etcd()))
-            return running[0]
-
-        yield started
-
-
-def new_store(name: str, folder: str | Path, servers: Callable[[], Servers]) -> Awaitable[Store]:
-    """An empty one; of etcd a part that nobody else has."""
-    if name == "etcd":
-        return factory(name).open(servers().location(root="", prefix=f"/{next(_NUMBERS)}"))
-    return factory(name).open(f"{folder}/store")
 
 
 @pytest.fixture(params=STORES)
