@@ -283,7 +283,7 @@ async def _open_store(options: argparse.Namespace) -> Store:
         return await factory(name).open(location)
     except ModuleNotFoundError as error:
         raise StartError(
-            f"cannot use the store {name}: {error}; install it with `pip install pybernetes[{name}]`"
+            f"cannot use the store {name}: {error}; install it with `pip install 'pybernetes[{name}]'`"
         ) from error
     except (Unavailable, OSError, ImportError) as error:
         place = options.etcd_servers if name == "etcd" else location

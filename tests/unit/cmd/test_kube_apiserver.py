@@ -2,6 +2,8 @@
 
 import asyncio
 import socket
+import subprocess
+import sys
 import time
 
 import pytest
@@ -65,6 +67,25 @@ def test_a_store_that_cannot_be_opened_is_named(flags, tmp_path, refused):
         store = runner.run(open_sqlite(str(tmp_path / "store.db")))
         assert f"cannot open the store {tmp_path / 'store.db'}" in refused(flags)
         runner.run(store.close())
+
+
+def test_etcd_is_chosen_by_the_name_that_upstream_has_for_it(flags, refused, monkeypatch):
+    etcd = [*flags, "--storage-backend", "etcd3"]
+    assert "give --etcd-servers=https://HOST:2379" in refused(etcd)
+    assert '"10.0.0.5" is no server; wanted is http://HOST:PORT' in refused([*etcd, "--etcd-servers", "10.0.0.5"])
+    servers = [*etcd, "--etcd-servers", "https://10.0.0.5:2379"]
+    assert "give both --etcd-certfile and --etcd-keyfile" in refused([*servers, "--etcd-keyfile", "x"])
+    assert "cannot read /missing/ca.crt: No such file" in refused([*servers, "--etcd-cafile", "/missing/ca.crt"])
+    for name in [name for name in sys.modules if name.startswith("pybernetes.store.")]:
+        if "etcd" in name:
+            monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "grpc", None)
+    assert "install it with `pip install 'pybernetes[etcd]'`" in refused(servers)
+
+
+def test_grpc_is_imported_only_where_etcd_is_chosen():
+    code = "import sys; from pybernetes.cmd.kube_apiserver import main; print('grpc' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "False\n"
 
 
 def test_bad_values_of_flags_are_named(flags, tmp_path, refused):
