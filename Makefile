@@ -15,7 +15,7 @@ help:
 	@echo "make fmt              format and mend what lint can mend"
 	@echo "make gen              generate api/types, api/schema, api/facts"
 	@echo "make bench ONLY=name  benchmarks: ratios against a floor measured in the same run"
-	@echo "make soak KIND=store|kubelet|pod_worker|controllers|api ROUNDS=n"
+	@echo "make soak KIND=store|etcd|kubelet|pod_worker|controllers|api ROUNDS=n"
 
 setup:
 	@PYTHON=$(PYTHON) tools/setup.sh

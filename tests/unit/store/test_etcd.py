@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Iterator
 from contextlib import asynccontextmanager, suppress
 
 import pytest
+from tests.etcd_load import Load, check, read_to
 from tests.etcd_servers import Servers, etcd, free_ports, needs_etcd
 
 from pybernetes.store._etcd_client import Client, parsed
@@ -17,11 +18,9 @@ from pybernetes.store.protocol import (
     Event,
     OutcomeUnknown,
     Revision,
-    Store,
     Stored,
     TooLarge,
     Unavailable,
-    Watch,
 )
 from pybernetes.wire.pki.certificates import Leaf, new_authority
 
@@ -96,61 +95,6 @@ async def door(servers: Servers) -> AsyncIterator[tuple[Door, str]]:
         await made.shut()
 
 
-async def read_to(watch: Watch, revision: Revision) -> list[Event]:
-    """All events up to a revision."""
-    events: list[Event] = []
-    async with asyncio.timeout(20):
-        while not events or events[-1].revision < revision:
-            events.extend(await anext(watch))
-    return events
-
-
-class Load:
-    """Writers, each on its own keys, and what they were told."""
-
-    def __init__(self, store: Store, writers: int = 8, size: int = 400) -> None:
-        self._store = store
-        self._value = b"x" * size
-        self.written: dict[str, Revision] = {}
-        self.refused: set[str] = set()
-        self.unknown: set[str] = set()
-        self._stop = False
-        self._tasks = [asyncio.ensure_future(self._write(worker)) for worker in range(writers)]
-
-    async def _write(self, worker: int) -> None:
-        number = 0
-        while not self._stop:
-            number += 1
-            key = f"/registry/load/{worker}-{number}"
-            try:
-                self.written[key] = await self._store.create(key, self._value)
-            except OutcomeUnknown:
-                self.unknown.add(key)
-            except Unavailable:
-                self.refused.add(key)
-
-    async def more(self, count: int = 100) -> None:
-        """Until so many more are acknowledged."""
-        wanted = len(self.written) + count
-        async with asyncio.timeout(30):
-            while len(self.written) < wanted:
-                await asyncio.sleep(0.01)
-
-    async def end(self) -> None:
-        self._stop = True
-        await asyncio.gather(*self._tasks)
-
-    async def check(self, events: list[Event]) -> None:
-        """What was acknowledged is there, what was refused is not, and every revision was told of once, in order."""
-        page = await self._store.range("/registry/load/")
-        there = {stored.key: stored.revision for stored in page.items}
-        assert self.written.items() <= there.items()
-        assert not self.refused & set(there)
-        assert set(there) <= set(self.written) | self.unknown
-        assert [e.revision for e in events] == list(range(events[0].revision, events[-1].revision + 1))
-        assert {e.key: e.revision for e in events} == there
-
-
 async def test_kill_9_and_restart_under_load_loses_nothing_acknowledged(servers: Servers) -> None:
     async with opened(servers.location()) as store:
         watch = await store.watch("", await store.revision())
@@ -162,7 +106,7 @@ async def test_kill_9_and_restart_under_load_loses_nothing_acknowledged(servers:
             servers.members[0].start()
         await load.more()
         await load.end()
-        await load.check(await read_to(watch, await store.revision()))
+        await check(store, [load], await read_to(watch, await store.revision()))
         assert store.fault() == ""
 
 
@@ -177,7 +121,7 @@ async def test_the_loss_of_the_leader_is_survived(three: Servers) -> None:
         leader.start()
         await load.more()
         await load.end()
-        await load.check(await read_to(watch, await store.revision()))
+        await check(store, [load], await read_to(watch, await store.revision()))
 
 
 async def test_without_a_majority_the_answer_comes_in_bounded_time(three: Servers) -> None:
@@ -382,10 +326,10 @@ async def test_out_of_space_refuses_writes_and_says_what_to_do() -> None:
                 await store.create("/registry/x", b"x" * 1000)
             with pytest.raises(Unavailable, match="alarm NOSPACE"):
                 await store.create("/registry/x", b"x" * 1000, ttl=60)
-            await load.check(await read_to(watch, await store.revision()))
-            assert not load.unknown
-            for key, revision in load.written.items():
-                last = await store.delete(key, revision)
+            await check(store, [load], await read_to(watch, await store.revision()))
+            assert not load.maybe
+            for stored in (await store.range("/registry/")).items:
+                last = await store.delete(stored.key, stored.revision)
             await store.compact(last)
             await asyncio.to_thread(servers.ctl, "defrag")
             await asyncio.to_thread(servers.ctl, "alarm", "disarm")
