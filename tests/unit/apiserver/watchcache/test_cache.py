@@ -14,6 +14,7 @@ from pybernetes.apiserver.watchcache.cache import WatchCache
 from pybernetes.apiserver.watchcache.entry import Entry, entry_of, stored_bytes
 from pybernetes.apiserver.watchcache.watcher import Watcher
 from pybernetes.store.memory import MemoryStore
+from pybernetes.store.protocol import Unavailable
 
 CATALOG = Catalog([Resource(group="", plural="configmaps")])
 SERVED = CATALOG.find("", "v1", "configmaps")
@@ -160,6 +161,35 @@ def test_a_lost_store_watch_reloads_and_ends_watches_with_410():
         event = orjson.loads(await anext(watcher))
         assert (event["type"], event["object"]["code"]) == ("ERROR", 410)
         assert list(resource.entries) == ["n/a"]
+        following.cancel()
+
+    run_simulated(scenario())
+
+
+class Away(MemoryStore):
+    """Cannot be read a few times: its servers elect a leader."""
+
+    failures = 0
+
+    async def range(self, *words, **more):
+        if self.failures:
+            self.failures -= 1
+            raise Unavailable("no leader")
+        return await super().range(*words, **more)
+
+
+def test_a_store_that_is_away_while_the_cache_reloads_is_asked_again():
+    async def scenario():
+        store = Away()
+        cache = WatchCache(store, CATALOG)
+        await cache.open()
+        for number in range(5):
+            await write(store, "a", "label", number)
+        await store.compact(await store.revision())
+        store.failures = 3
+        following = asyncio.create_task(cache.run())
+        await cache.taken_in(await store.revision())
+        assert (store.failures, list(cache.of(SERVED).entries)) == (0, ["n/a"])
         following.cancel()
 
     run_simulated(scenario())
