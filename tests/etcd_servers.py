@@ -56,10 +56,10 @@ class Member:
         for kind in ("", "peer-"):
             flags += [f"--{kind}cert-file=server.crt", f"--{kind}key-file=server.key"]
             flags += [f"--{kind}trusted-ca-file=ca.crt", f"--{kind}client-cert-auth"]
+        # It must not outlive a test run that is killed itself; a thread that ends counts as one, so start none in a thread.
+        command = ["setpriv", "--pdeathsig=KILL", BINARY, *flags, *self.flags, *more]
         with (self.folder / f"{self.name}.log").open("ab") as log:
-            self._process = subprocess.Popen(
-                [BINARY, *flags, *self.flags, *more], cwd=self.folder, stdout=log, stderr=log, start_new_session=True
-            )
+            self._process = subprocess.Popen(command, cwd=self.folder, stdout=log, stderr=log, start_new_session=True)
 
     def kill(self) -> None:
         """kill -9; nothing if it does not run."""

@@ -9,6 +9,7 @@ import logging
 import os
 import ssl
 from collections.abc import AsyncIterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -135,6 +136,7 @@ class _Server:
         else:
             self.channel = grpc.aio.secure_channel(target, credentials, options=_OPTIONS)
         self._calls: dict[str, Any] = {}
+        self._change: asyncio.Task[None] | None = None
 
     def call(self, method: Method) -> Any:
         """The callable of a method."""
@@ -161,15 +163,29 @@ class _Server:
         state = self.channel.get_state(try_to_connect=True)
         if state is _READY:
             return True
-        until = min(until, asyncio.get_running_loop().time() + _CONNECT_SECONDS)
-        try:
-            async with asyncio.timeout_at(until):
-                while state not in (_READY, *_FAILED):
-                    await self.channel.wait_for_state_change(state)
-                    state = self.channel.get_state(try_to_connect=True)
-        except (TimeoutError, grpc.aio.UsageError):  # in vain, or closed
-            return False
+        loop = asyncio.get_running_loop()
+        until = min(until, loop.time() + _CONNECT_SECONDS)
+        while state not in (_READY, *_FAILED):
+            change = self._change
+            if change is None:
+                change = self._change = loop.create_task(self._changed(state), name="etcd.connecting")
+            await asyncio.wait([change], timeout=until - loop.time())
+            if not change.done():
+                return False
+            state = self.channel.get_state(try_to_connect=True)
         return state is _READY
+
+    async def _changed(self, state: grpc.ChannelConnectivity) -> None:
+        """Never cancelled: gRPC would go on waiting, and tell a loop that may be gone by then."""
+        with suppress(grpc.aio.UsageError, AssertionError):  # closed
+            await self.channel.wait_for_state_change(state)
+        self._change = None
+
+    async def close(self, grace: float | None = None) -> None:
+        """Ends what is under way, after `grace` seconds."""
+        await self.channel.close(grace)
+        if self._change is not None:
+            await asyncio.wait([self._change])
 
 
 class Client:
@@ -263,7 +279,7 @@ class Client:
         """Breaks off what is under way: those who wait get Unavailable."""
         self._closed = True
         for server in self._servers:
-            await server.channel.close(None)
+            await server.close()
         await asyncio.gather(*self._closing)
 
     def _check_closed(self) -> None:
@@ -305,7 +321,7 @@ class Client:
             authority, certificate, key = self._files
             credentials = grpc.ssl_channel_credentials(authority or None, key or None, certificate or None)
         for server in self._servers:
-            task = self._loop.create_task(server.channel.close(self._seconds), name="etcd.close")
+            task = self._loop.create_task(server.close(self._seconds), name="etcd.close")
             self._closing.add(task)
             task.add_done_callback(self._closing.discard)
         self._servers = [_Server(url, credentials) for url in location.servers]
