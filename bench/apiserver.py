@@ -1,15 +1,18 @@
 """What a request costs the API server: every verb on Pods of 6 KB, in JSON and protobuf, over TLS, on the SQLite store.
 
-Custom resources as well, whose schema is their own.
+Sixteen connections of a user whom RBAC judges, among the roles of a cluster with several teams; all that is on by
+default is on. Custom resources as well, whose schema is their own.
 
-The figure is CPU time of the server's process a request; the floor is that of a handler which answers the same bytes
-on the same HTTP server.
+The figure is CPU time of the server's process a request. The floor of a read is that of a handler which answers the
+same bytes on the same HTTP server; the floor of a write is that of raw SQLite which commits the same bytes, as many
+rows at once as there are connections.
 """
 
 import asyncio
 import contextlib
 import gc
 import multiprocessing
+import sqlite3
 import tempfile
 import time
 from collections.abc import AsyncIterator, Sequence
@@ -36,6 +39,10 @@ from pybernetes.wire.tls import Identity, client_context, server_context
 PODS = "/api/v1/namespaces/default/pods"
 ROUNDS = 1000
 LISTED = 500
+WIDTH = 16
+"""Connections, each with one request at a time."""
+NAMESPACES = 30
+"""Others than the one that is measured; each has roles and bindings of its own."""
 LISTS = 20
 JSON, PROTOBUF = "application/json", "application/vnd.kubernetes.protobuf"
 MERGE = "application/merge-patch+json"
@@ -77,6 +84,7 @@ class Files:
         hosts = ("127.0.0.1",)
         self.server = self._issue(folder, authority, "server", Leaf("server", hosts=hosts, usages=("server auth",)))
         self.client = self._issue(folder, authority, "client", Leaf("admin", groups=("system:masters",)))
+        self.user = self._issue(folder, authority, "user", Leaf("ann", groups=("developers", "team-3", "on-call")))
 
     def _issue(self, folder: Path, authority: Any, name: str, leaf: Leaf) -> Identity:
         certificate, key = issue(authority, leaf, time.time())
@@ -135,13 +143,15 @@ def _process(pipe: Connection, files: Files, kind: str, argument: Any) -> None:
 class Server:
     """One server process under measurement."""
 
-    def __init__(self, files: Files, kind: str, argument: Any) -> None:
+    def __init__(self, files: Files, kind: str, argument: Any, user: Identity | None = None) -> None:
+        """`client` speaks for the user, `admin` for the administrator, whom nothing is refused; they are one by default."""
         self._pipe, theirs = multiprocessing.Pipe()
         context = multiprocessing.get_context("spawn")
         self._process = context.Process(target=_process, args=(theirs, files, kind, argument))
         self._process.start()
-        tls = client_context(ca=files.ca, identity=files.client)
-        self.client = HttpClient(f"https://127.0.0.1:{self._pipe.recv()}", ssl=tls)
+        url = f"https://127.0.0.1:{self._pipe.recv()}"
+        self.admin = HttpClient(url, ssl=client_context(ca=files.ca, identity=files.client))
+        self.client = HttpClient(url, ssl=client_context(ca=files.ca, identity=user or files.client))
 
     def cpu(self) -> float:
         """CPU seconds so far."""
@@ -149,30 +159,32 @@ class Server:
         return float(self._pipe.recv())
 
     async def close(self) -> None:
+        await self.admin.aclose()
         await self.client.aclose()
         self._pipe.send("stop")
         self._process.join(10)
 
-    async def ask(self, ask: Ask) -> bytes:
+    async def ask(self, ask: Ask, client: HttpClient | None = None) -> bytes:
+        """The answer to `client`, or to another. Raises RuntimeError for a refusal."""
         headers = Headers([("content-type", ask.media), ("accept", ask.accept)])
-        response = await self.client(Request(ask.method, ask.target, headers, ask.body))
+        response = await (client or self.client)(Request(ask.method, ask.target, headers, ask.body))
         answer = await read_body(response)
         if response.status >= 300:
             raise RuntimeError(f"{ask.method} {ask.target}: {response.status} {answer[:200]!r}")
         return answer
 
-    async def measure(self, requests: Sequence[Ask], width: int = 8) -> float:
-        """The server's CPU microseconds a request; the first is not counted."""
-        await self.ask(requests[0])
+    async def measure(self, requests: Sequence[Ask], width: int = WIDTH) -> float:
+        """The server's CPU microseconds a request; the first of each connection is not counted."""
+        await asyncio.gather(*(self.ask(ask) for ask in requests[:width]))
         started = self.cpu()
-        waiting = iter(requests[1:])
+        waiting = iter(requests[width:])
 
         async def worker() -> None:
             for ask in waiting:
                 await self.ask(ask)
 
         await asyncio.gather(*(worker() for _ in range(width)))
-        return (self.cpu() - started) / (len(requests) - 1) * 1e6
+        return (self.cpu() - started) / (len(requests) - width) * 1e6
 
 
 def _whole(name: str) -> dict[str, Any]:
@@ -202,10 +214,48 @@ async def _updates(api: Server, form: str) -> list[Ask]:
     return found
 
 
+def _rules(*resources: str) -> list[dict[str, Any]]:
+    verbs = ["get", "list", "watch", "create", "update", "patch", "delete"]
+    return [{"apiGroups": ["", "apps"], "resources": list(resources), "verbs": verbs}]
+
+
+def _binding(kind: str, role: str, group: str) -> bytes:
+    subject = {"kind": "Group", "name": group, "apiGroup": "rbac.authorization.k8s.io"}
+    reference = {"kind": kind, "name": role, "apiGroup": "rbac.authorization.k8s.io"}
+    return orjson.dumps({"metadata": {"name": f"{role}-{group}"}, "roleRef": reference, "subjects": [subject]})
+
+
+async def _roles(api: Server) -> None:
+    """What RBAC has to do in a cluster of several teams: the user's rights come from the last binding of many."""
+    rbac = "/apis/rbac.authorization.k8s.io/v1"
+
+    async def make(place: str, body: bytes) -> None:
+        await api.ask(Ask("POST", place, body), api.admin)
+
+    for number in range(NAMESPACES):
+        role = orjson.dumps({"metadata": {"name": f"reader-{number}"}, "rules": _rules(f"things{number}", "nodes")})
+        await make(f"{rbac}/clusterroles", role)
+        await make(f"{rbac}/clusterrolebindings", _binding("ClusterRole", f"reader-{number}", f"team-{number}"))
+        await make("/api/v1/namespaces", orjson.dumps({"metadata": {"name": f"ns-{number}"}}))
+    for namespace in ("default", *(f"ns-{number}" for number in range(NAMESPACES))):
+        for number, resources in enumerate((["secrets"], ["configmaps", "services"], ["deployments"], ["pods"])):
+            place, name = f"{rbac}/namespaces/{namespace}", f"r{number}"
+            role = orjson.dumps({"metadata": {"name": name}, "rules": _rules(*resources)})
+            await make(f"{place}/roles", role)
+            await make(f"{place}/rolebindings", _binding("Role", name, "developers"))
+    await make(f"{rbac}/clusterroles", orjson.dumps({"metadata": {"name": "widgets"}, "rules": _widgets()}))
+    await make(f"{rbac}/clusterrolebindings", _binding("ClusterRole", "widgets", "developers"))
+
+
+def _widgets() -> list[dict[str, Any]]:
+    return [{"apiGroups": ["bench.example.com"], "resources": ["widgets"], "verbs": ["*"]}]
+
+
 async def _figures(api: Server) -> tuple[dict[str, float], bytes, bytes]:
     """Microseconds by kind of work, and the answers of a get and of a list."""
     account = orjson.dumps({"metadata": {"name": "default"}})
-    await api.ask(Ask("POST", "/api/v1/namespaces/default/serviceaccounts", account))
+    await api.ask(Ask("POST", "/api/v1/namespaces/default/serviceaccounts", account), api.admin)
+    await _roles(api)
     found: dict[str, float] = {}
     for form, short in ((JSON, "json"), (PROTOBUF, "protobuf")):
         bodies = [_whole(f"{short}-{n}") for n in range(LISTED)]
@@ -253,7 +303,7 @@ def _definition() -> bytes:
 
 
 async def _custom(api: Server) -> dict[str, float]:
-    await api.ask(Ask("POST", "/apis/apiextensions.k8s.io/v1/customresourcedefinitions", _definition()))
+    await api.ask(Ask("POST", "/apis/apiextensions.k8s.io/v1/customresourcedefinitions", _definition()), api.admin)
     place = "/apis/bench.example.com/v1/namespaces/default/widgets"
     for _ in range(100):
         with contextlib.suppress(RuntimeError):
@@ -269,23 +319,41 @@ async def _custom(api: Server) -> dict[str, float]:
     }
 
 
+def _raw_commits(path: Path, value: bytes) -> float:
+    """CPU microseconds a row of raw SQLite: a write-ahead log as durable as the store's, a commit for all connections."""
+    connection = sqlite3.connect(path, isolation_level=None)
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("PRAGMA synchronous = FULL")
+    connection.execute("CREATE TABLE kv (revision INTEGER PRIMARY KEY, key TEXT NOT NULL, value BLOB) STRICT")
+    began = time.process_time()
+    for start in range(0, ROUNDS, WIDTH):
+        connection.execute("BEGIN")
+        rows = [(f"/registry/pods/default/{start + n}", value) for n in range(WIDTH)]
+        connection.executemany("INSERT INTO kv (key, value) VALUES (?, ?)", rows)
+        connection.execute("COMMIT")
+    spent = time.process_time() - began
+    connection.close()
+    return spent / ROUNDS * 1e6
+
+
 async def _rows() -> Sequence[Row]:
     with tempfile.TemporaryDirectory() as name:
         files = Files(Path(name))
-        api = Server(files, "api", ("sqlite", Path(name)))
+        trivial: dict[str, float] = {}
+        api = Server(files, "api", ("sqlite", Path(name)), files.user)
         figures, one, many = await _figures(api)
         figures |= await _custom(api)
         await api.close()
-        trivial = Server(files, "trivial", one)
-        floor = await trivial.measure([Ask("GET", "/x")] * ROUNDS)
-        body = orjson.dumps(_whole("x"))
-        floor_write = await trivial.measure([Ask("POST", "/x", body)] * ROUNDS)
-        await trivial.close()
-        bulk = Server(files, "trivial", many)
-        floor_list = await bulk.measure([Ask("GET", "/x")] * LISTS, 1)
-        await bulk.close()
-    floors = {"get": floor, "list": floor_list}
-    return [Row(name, figure, floors.get(name.partition(" ")[0], floor_write)) for name, figure in figures.items()]
+        for what, body, rounds, width in (("get", one, ROUNDS, WIDTH), ("list", many, LISTS, 1)):
+            floor = Server(files, "trivial", body)
+            trivial[what] = await floor.measure([Ask("GET", "/x")] * rounds, width)
+            if what == "get":
+                sent = orjson.dumps(_whole("x"))
+                trivial["POST"] = await floor.measure([Ask("POST", "/x", sent)] * ROUNDS)
+            await floor.close()
+        commit = _raw_commits(Path(name) / "raw.db", one)
+    rows = [Row(what, figure, trivial.get(what.partition(" ")[0], commit)) for what, figure in figures.items()]
+    return [*rows, Row("raw SQLite and trivial POST", commit + trivial["POST"], commit)]
 
 
 def run() -> Sequence[Row]:
@@ -293,4 +361,8 @@ def run() -> Sequence[Row]:
     return uvloop.run(_rows())
 
 
-BENCHMARK = Benchmark("apiserver", "CPU of requests over TLS; floor: a handler that answers the same bytes", run)
+BENCHMARK = Benchmark(
+    "apiserver",
+    "CPU of requests over TLS; floors: a handler that answers the same bytes (reads), raw SQLite (writes)",
+    run,
+)
