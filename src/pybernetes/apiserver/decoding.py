@@ -29,6 +29,8 @@ class Document(Struct, frozen=True):
     problems: tuple[str, ...] = ()
     body: bytes = b""
     """The JSON that it was, where that tells in which order its problems are."""
+    canonical: bool = False
+    """A reader of protobuf makes nothing else."""
 
 
 def canonical(served: Served, obj: Object, old: Object | None = None) -> Object:
@@ -55,7 +57,7 @@ def decode(request: Request, form: Form) -> Document:
         if media in (YAML, "application/x-yaml", "text/yaml"):
             return _identified(Document(*yaml.decode_strictly(request.body)))
         if media == PROTOBUF and form.type_name:
-            return Document(protobuf.decode_object(request.body, form.gvk))
+            return Document(protobuf.decode_object(request.body, form.gvk), canonical=True)
     except BadRequest as error:
         if "cannot be handled as" in error.message:
             raise  # its kind is known, so the refusal names it
@@ -120,6 +122,9 @@ def accept(document: Document, form: Form, validation: Validation, warnings: lis
         _check_kind(value, form.gvk)
     else:
         _check_custom_kind(value, form.gvk)
+    if document.canonical:
+        made: Object = value
+        return made
     metadata = value.get("metadata")
     if isinstance(metadata, dict) and metadata.get("managedFields") == []:
         # The canonical form has no empty list, but this one means something: forget who owns what.

@@ -5,6 +5,7 @@ object when first asked for; what does not depend on the client or the time of d
 """
 
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from typing import Protocol
 
 import orjson
@@ -25,6 +26,8 @@ JSON, YAML, PROTOBUF = "application/json", "application/yaml", "application/vnd.
 _ACCEPTED = (JSON, YAML, PROTOBUF)
 _META_VERSIONS = ("v1", "v1beta1")
 _ITEM = field_tag(2, 2)
+_LONG = 500
+"""An Accept header that is longer is not remembered."""
 _INITIAL_END = {"k8s.io/initial-events-end": "true"}
 
 
@@ -359,7 +362,7 @@ def choose(accept: str, served: Served | None, clock: Clock, *, include: Include
 
     `served` None is an answer that is no object of a resource: then only plain forms are possible.
     """
-    for media in accepted(accept):
+    for media in _accepted(accept) if len(accept) < _LONG else accepted(accept):
         found = _encoding(media, served, clock, include, streaming)
         if found is not None:
             return found
@@ -403,6 +406,10 @@ def accepted(accept: str) -> list[Media]:
             found.append(Media(name.lower(), facts, quality))
     found.sort(key=lambda media: -media.quality)
     return found
+
+
+_accepted = lru_cache(maxsize=1024)(accepted)
+"""A client says the same in each of its requests."""
 
 
 def _encoding(media: Media, served: Served | None, clock: Clock, include: Include, streaming: bool) -> Encoding | None:

@@ -7,7 +7,9 @@ they will be steps of `_judged` like the others.
 import asyncio
 import logging
 import re
-from collections.abc import Callable, Mapping
+import types
+from collections.abc import Callable, Coroutine, Generator, Mapping
+from typing import Any
 
 import orjson
 from msgspec.structs import replace
@@ -99,8 +101,8 @@ class Pipeline:
         inflight = self._metrics.inflight
         inflight[kind] += 1
         try:
-            async with asyncio.timeout(_timeout(query, self._request_seconds)):
-                return await self._routed(request, info, query, user)
+            seconds = _timeout(query, self._request_seconds) if query else self._request_seconds
+            return await within(seconds, self._routed(request, info, query, user))
         except TimeoutError:
             raise errors.GatewayTimeout(
                 "Timeout: request did not complete within the allotted timeout", details={"kind": info.resource}
@@ -128,6 +130,36 @@ class Pipeline:
         if request.method not in ("GET", "HEAD"):
             raise errors.MethodNotAllowed("the server does not allow this method on the requested resource")
         return await page(request, query)
+
+
+async def within(seconds: float, work: Coroutine[Any, Any, Response]) -> Response:
+    """Awaits an answer. Raises TimeoutError after so many seconds. One that waits for nothing needs no timer."""
+    try:
+        waited = work.send(None)
+    except StopIteration as done:
+        answer: Response = done.value
+        return answer
+    async with asyncio.timeout(seconds):
+        return await _rest(work, waited)
+
+
+@types.coroutine
+def _rest(work: Coroutine[Any, Any, Response], waited: Any) -> Generator[Any, Any, Response]:
+    """A coroutine that has run up to its first await, from there on."""
+    try:
+        while True:
+            try:
+                sent = yield waited
+            except GeneratorExit:
+                work.close()
+                raise
+            except BaseException as error:  # noqa: BLE001  # whatever is thrown in is for the coroutine to judge
+                waited = work.throw(error)
+            else:
+                waited = work.send(sent)
+    except StopIteration as done:
+        answer: Response = done.value
+        return answer
 
 
 def _refusal(request: Request, error: errors.ApiError) -> Response:

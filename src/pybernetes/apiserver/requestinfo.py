@@ -39,9 +39,11 @@ class RequestInfo(Struct, frozen=True):
 
 def parse_request(request: Request, query: dict[str, list[str]]) -> RequestInfo:
     """The RequestInfo of a request. Raises BadRequest for a path that names half a watch."""
-    path = request.path
+    path = raw = request.raw_path
     verb = request.method.lower()
-    parts = [unquote(part) for part in request.raw_path.strip("/").split("/")]
+    parts = raw.strip("/").split("/")
+    if "%" in raw:
+        path, parts = unquote(raw), [unquote(part) for part in parts]
     if parts[0] == "api" and len(parts) >= 3:
         group, version, rest = "", parts[1], parts[2:]
     elif parts[0] == "apis" and len(parts) >= 4:

@@ -111,7 +111,8 @@ class Request:
     @property
     def path(self) -> str:
         """The decoded path."""
-        return unquote(self.raw_path)
+        path = self.raw_path
+        return unquote(path) if "%" in path else path
 
     @property
     def raw_query(self) -> str:

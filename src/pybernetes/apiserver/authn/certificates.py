@@ -3,6 +3,7 @@
 from pybernetes.aio.clock import Clock
 from pybernetes.api.errors import Unauthorized
 from pybernetes.api.objects import User
+from pybernetes.apiserver.authn.chain import authenticated
 from pybernetes.wire.http import Request
 from pybernetes.wire.pki.certificates import user_of
 from pybernetes.wire.pki.keys import PkiError
@@ -25,7 +26,7 @@ class CertificateAuthenticator:
         user = self._known.get(certificate)
         if user is None:
             try:
-                user = user_of(certificate)
+                user = authenticated(user_of(certificate))
             except PkiError:
                 raise Unauthorized() from None
             if len(self._known) >= _KEPT:

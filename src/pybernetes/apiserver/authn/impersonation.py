@@ -19,6 +19,8 @@ _UNAUTHENTICATED = "system:unauthenticated"
 def impersonated(request: Request, user: User, authorize: Callable[[Attributes], None]) -> User:
     """Who the request is to be judged as. Raises Forbidden, BadRequest."""
     headers = request.headers
+    if not any(header.startswith("impersonate-") for header, _ in headers):
+        return user
     name, uid = headers.get("impersonate-user"), headers.get("impersonate-uid")
     groups = tuple(headers.all("impersonate-group"))
     extra: dict[str, tuple[str, ...]] = {}

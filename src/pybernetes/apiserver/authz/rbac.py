@@ -17,6 +17,8 @@ GROUP = "rbac.authorization.k8s.io"
 MASTERS = "system:masters"
 _KEPT = 4096
 
+_Question = tuple[str, tuple[str, ...], str, str, str, str, str]
+
 Change = Literal["ADDED", "MODIFIED", "DELETED"]
 
 
@@ -55,6 +57,8 @@ class Rbac:
         """Namespace to subject to names of bindings."""
         self._versions: dict[str, int] = {}
         self._kept: dict[tuple[str, tuple[str, ...], str], _Grants] = {}
+        self._allowed: dict[_Question, str] = {}
+        """What is allowed whatever the name of the object, and why; forgotten when any role or binding changes."""
 
     def follow(self, registry: Registry) -> None:
         """Subscribes to roles and bindings."""
@@ -69,6 +73,10 @@ class Rbac:
         if MASTERS in user.groups:
             return Decision.ALLOW, ""
         resource, sub = attributes.resource, attributes.subresource
+        asked = (user.name, user.groups, attributes.verb, attributes.group, resource, sub, attributes.namespace)
+        known = self._allowed.get(asked)
+        if known is not None:
+            return Decision.ALLOW, known
         full = f"{resource}/{sub}" if sub else resource
         missing: list[str] = []
         for namespace in _spaces(attributes.namespace if resource else ""):
@@ -76,7 +84,10 @@ class Rbac:
             if resource:
                 for rule, source in granted.for_resource(resource, sub):
                     if rule.allows(attributes.verb, attributes.group, full, attributes.name):
-                        return Decision.ALLOW, f"RBAC: allowed by {source}"
+                        why = f"RBAC: allowed by {source}"
+                        if not rule.names:
+                            self._remember(asked, why)
+                        return Decision.ALLOW, why
             else:
                 for rule, source in granted.urls:
                     if rule.allows_url(attributes.verb, attributes.path):
@@ -125,7 +136,13 @@ class Rbac:
                 by_subject.setdefault(subject, set()).add(name)
         self._touch(namespace)
 
+    def _remember(self, asked: _Question, why: str) -> None:
+        if len(self._allowed) >= _KEPT:
+            self._allowed.clear()
+        self._allowed[asked] = why
+
     def _touch(self, namespace: str) -> None:
+        self._allowed.clear()
         self._versions[namespace] = self._versions.get(namespace, 0) + 1
 
     # --- what follows from it

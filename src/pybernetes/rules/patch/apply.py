@@ -46,8 +46,15 @@ def _sound(value: Any, node: Node) -> bool:
             return False
         if node.open:
             return True
-        children = [(node.child(name), inner) for name, inner in value.items()]
-        return all(child is not None and _sound(inner, child) for child, inner in children)
+        declared, free = node.fields, node.item
+        for name, inner in value.items():
+            child = declared.get(name) or free
+            if child is None:
+                return False
+            text = child.expects == "string"  # most are: a test is cheaper than a call
+            if inner.__class__ is not str if text and inner is not None else not _sound(inner, child):
+                return False
+        return True
     if node.expects == "list":
         if not isinstance(value, list):
             return False

@@ -6,6 +6,7 @@ Sets are never changed once they are made, so they share what is alike.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
 from typing import Any, NamedTuple, TypeAlias
 
 import orjson
@@ -19,6 +20,11 @@ _ABSENT = object()
 _MEMBER: FieldSet = {}
 DEEPEST = 100
 """Levels of a set: what is deeper is owned whole, and a deeper set that a client sends is refused."""
+
+
+_LONG = 300
+"""Names that are longer are not remembered: they would fill the memory."""
+_SHAPES = 1000
 
 
 class BadItem(ValueError):
@@ -172,7 +178,8 @@ def _read(value: Any, levels: int) -> FieldSet:
             if levels < DEEPEST:  # the object itself is nobody's field
                 result[_SELF] = _MEMBER
         else:
-            result[_element(element)] = _read(below, levels - 1)
+            known = _known_element(element) if len(element) < _LONG else _element(element)
+            result[known] = _read(below, levels - 1)
     return _MEMBER if result.keys() == {_SELF} else result
 
 
@@ -192,6 +199,9 @@ def _element(text: str) -> str:
     if kind == "k" and isinstance(value, dict) and value:
         return f"k:{_json(value)}"
     raise ValueError(f"unknown path element: {text!r}")
+
+
+_known_element = lru_cache(maxsize=16384)(_element)
 
 
 def _json(value: Any) -> str:
@@ -224,7 +234,7 @@ def identity(item: Any, node: Node) -> str:
         name = node.keys[0]
         value = item.get(name)
         if value.__class__ is str:
-            return f"k:{orjson.dumps({name: value}).decode()}"
+            return _named(name, value) if len(value) < _LONG else f"k:{_json({name: value})}"
     if item is None:
         raise BadItem("associative list with keys may not have a null element")
     if not isinstance(item, dict):
@@ -242,6 +252,12 @@ def identity(item: Any, node: Node) -> str:
             " (and doesn't have default values for any key fields)"
         )
     return f"k:{_json(named)}"
+
+
+@lru_cache(maxsize=16384)
+def _named(name: str, value: str) -> str:
+    """The element of an item with one key: containers, variables and ports are called the same again and again."""
+    return f"k:{_json({name: value})}"
 
 
 def _identity_of_value(item: Any) -> str:
@@ -280,6 +296,9 @@ def _owned(value: Any, node: Node, levels: int) -> FieldSet:
     if not levels:
         return _MEMBER
     if node.kind == "map" and isinstance(value, dict):
+        shape = _shape(value, node)
+        if shape is not None:
+            return shape[0]
         known, free = node.elements, node.item or ATOMIC
         for name, inner in value.items():
             declared = known.get(name)
@@ -294,6 +313,27 @@ def _owned(value: Any, node: Node, levels: int) -> FieldSet:
             single = len(found) == 1 and node.kind == "keyed"
             result[element] = _as_member(_owned(found[0], node.item or ATOMIC, levels - 1)) if single else _MEMBER
     return result
+
+
+def _shape(value: Mapping[str, Any], node: Node) -> tuple[FieldSet, FieldSet] | None:
+    """Of an object whose fields are all declared leaves: what is owned of it, and that with itself. Else None.
+
+    It depends on nothing but which fields there are: most items of lists have one of a few shapes.
+    """
+    known = node.elements
+    if not known:
+        return None
+    names = tuple(value)
+    found = node.shapes.get(names, ())
+    if found is None or found:
+        return found
+    if any(name not in known for name in names):
+        return None  # what is not declared is not remembered: there is no end of it
+    leaves = {known[name][0]: _MEMBER for name in names} if all(known[name][1] is None for name in names) else None
+    if len(node.shapes) >= _SHAPES:
+        node.shapes.clear()
+    made = node.shapes[names] = None if leaves is None else (leaves, {_SELF: _MEMBER, **leaves})
+    return made
 
 
 def seen(value: Any, node: Node) -> Node:
@@ -402,6 +442,9 @@ def whole(value: Any, node: Node, levels: int = DEEPEST) -> FieldSet:
     node = seen(value, node)
     result: FieldSet = {_SELF: _MEMBER}
     if node.kind == "map" and isinstance(value, dict):
+        shape = _shape(value, node)
+        if shape is not None:
+            return shape[1]
         known, free, below = node.elements, node.item, levels - 1
         for name, inner in value.items():
             element, child = known.get(name) or (f"f:{name}", free)

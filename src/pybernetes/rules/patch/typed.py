@@ -42,6 +42,8 @@ class Node:
         self.declared_keys = tuple(keys)
         self._fields = fields
         self._item = item
+        self.shapes: dict[tuple[str, ...], tuple[dict[str, Any], dict[str, Any]] | None] = {}
+        """What fields.py has found of objects that have just these declared fields."""
         self.default: Any = None
         """Of a scalar: what it is when a key field leaves it out; None: nothing."""
 

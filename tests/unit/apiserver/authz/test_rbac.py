@@ -165,3 +165,30 @@ def test_a_refusal_names_the_roles_that_are_not_there(rbac, registry):
     registry.role(name="gone")
     registry.role(name="lost", namespace="x")
     assert rbac.authorize(asks())[1] == ""
+
+
+def test_what_was_allowed_once_is_refused_when_the_role_or_the_binding_has_gone(rbac, registry):
+    registry.role(PODS)
+    for gone in ("role", "binding"):
+        registry.bind(USER)
+        assert all(allowed(rbac, name=name) for name in ("a", "b", "a"))
+        assert not allowed(rbac, verb="delete", name="a")
+        if gone == "role":
+            registry.role(PODS, change="DELETED")
+        else:
+            registry.bind(USER, change="DELETED")
+        assert not allowed(rbac, name="a")
+        registry.role(PODS)
+
+
+def test_a_rule_of_one_name_is_not_remembered_for_others(rbac, registry):
+    registry.role({**PODS, "resourceNames": ["a"]})
+    registry.bind(USER)
+    assert [allowed(rbac, name=name) for name in ("a", "b", "a", "")] == [True, False, True, False]
+
+
+def test_who_has_left_a_group_is_judged_anew(rbac, registry):
+    registry.role(PODS)
+    registry.bind(STAFF)
+    assert allowed(rbac)
+    assert not allowed(rbac, User("bob", groups=("visitors",)))

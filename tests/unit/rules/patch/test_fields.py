@@ -1,5 +1,6 @@
 """Sets of fields: the laws of sets, upstream's JSON, and the sets of values."""
 
+import orjson
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -161,3 +162,32 @@ def test_an_item_without_identity_is_refused(item, path, message):
         node = node.child(name)
     with pytest.raises(BadItem, match=message):
         fields.identity(item, node)
+
+
+def test_items_of_one_shape_share_their_set_and_others_do_not():
+    def env(*variables):
+        return {"spec": {"containers": [{"name": "a", "env": list(variables)}]}}
+
+    def sets(obj):
+        removed, changed = fields.compare({}, obj, POD)
+        assert removed == {}
+        named = 'k:{"name":"a"}'
+        return [found["f:spec"]["f:containers"][named]["f:env"] for found in (changed, fields.of_object(obj, POD))]
+
+    plain, source = {"name": "x", "value": "1"}, {"name": "y", "valueFrom": {"fieldRef": {"fieldPath": "spec"}}}
+    strange = {"name": "z", "value": "1", "unheardOf": {"a": 1}}
+    both = {"f:name": {}, "f:value": {}}
+    whole, owned = sets(env(plain, {**plain, "name": "w"}, source, strange))
+    assert whole['k:{"name":"x"}'] == whole['k:{"name":"w"}'] == {".": {}, **both}
+    assert whole['k:{"name":"y"}']["f:valueFrom"] == {".": {}, "f:fieldRef": {}}
+    assert owned['k:{"name":"x"}'] == {".": {}, **both}
+    assert owned['k:{"name":"y"}']["f:valueFrom"] == {"f:fieldRef": {}}
+    assert "f:unheardOf" in whole['k:{"name":"z"}']
+    assert "f:unheardOf" in owned['k:{"name":"z"}']
+    assert sets(env(plain, {**plain, "name": "w"}, source, strange)) == [whole, owned]
+
+
+@pytest.mark.parametrize("name", ["a", "x" * 299, "x" * 300, 'ä"\\', ""])
+def test_an_item_is_named_the_same_however_long_its_name_is(name):
+    node = POD.fields["spec"].fields["containers"]
+    assert fields.identity({"name": name}, node) == "k:" + orjson.dumps({"name": name}).decode()

@@ -200,3 +200,19 @@ def _outcome(obj: dict[str, Any], name: str) -> tuple[dict[str, Any], str]:
         return canonicalize(obj, name).object, ""
     except BadRequest as refused:
         return {}, refused.message
+
+
+@given(st.data())
+@settings(max_examples=200, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+def test_whatever_protobuf_can_be_read_is_canonical(data: st.DataObject) -> None:
+    """So that nobody need make it so again: of objects as they come, and of bytes that have been tampered with."""
+    name = data.draw(st.sampled_from([n for n in NAMES if protobuf.supported(n)]))
+    sent = bytearray(protobuf.encode(_on_the_wire(canonicalize(drawn(data.draw, name), name).object, name), name))
+    for place in data.draw(st.lists(st.integers(0, 2**16), max_size=3)):
+        if sent:
+            sent[place % len(sent)] = data.draw(st.integers(0, 255))
+    try:
+        found = protobuf.decode(bytes(sent), name)
+    except BadRequest:
+        return
+    assert orjson.dumps(canonicalize(found, name).object) == orjson.dumps(found)
