@@ -358,6 +358,9 @@ class EtcdStore:
         return (), until
 
     async def _page(self, prefix: str, after: Revision, until: Revision) -> tuple[Sequence[Event], Revision]:
+        newest = await self._ask_revision()
+        if newest < until:
+            raise Compacted(newest)  # etcd has gone back: that will never come
         found: list[Event] = []
         reached = after
         async with aclosing(self._changes(after)) as changes:

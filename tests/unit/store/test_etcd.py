@@ -299,13 +299,16 @@ async def test_data_that_went_back_end_all_watches(servers: Servers) -> None:
         watch = await store.watch("/registry/", first)
         for number in range(5):
             last = await store.create(f"/registry/{number}", b"")
+        await read_to(watch, last)
         member.kill()
+        reading = asyncio.ensure_future(anext(await store.watch("/registry/", first)))  # of history that will not be
+        await asyncio.sleep(0)
         shutil.rmtree(folder / member.name)
         (folder / "copy").rename(folder / member.name)
         member.start()
-        await read_to(watch, last)
-        with pytest.raises(Compacted):
-            await asyncio.wait_for(anext(watch), 10)
+        for waiting in (anext(watch), reading):
+            with pytest.raises(Compacted):
+                await asyncio.wait_for(waiting, 10)
         assert await store.revision() == first
         assert await store.create("/registry/b", b"") == first + 1
 
