@@ -149,9 +149,9 @@ class Server:
         context = multiprocessing.get_context("spawn")
         self._process = context.Process(target=_process, args=(theirs, files, kind, argument))
         self._process.start()
-        url = f"https://127.0.0.1:{self._pipe.recv()}"
-        self.admin = HttpClient(url, ssl=client_context(ca=files.ca, identity=files.client))
-        self.client = HttpClient(url, ssl=client_context(ca=files.ca, identity=user or files.client))
+        self.url = f"https://127.0.0.1:{self._pipe.recv()}"
+        self.admin = HttpClient(self.url, ssl=client_context(ca=files.ca, identity=files.client))
+        self.client = HttpClient(self.url, ssl=client_context(ca=files.ca, identity=user or files.client))
 
     def cpu(self) -> float:
         """CPU seconds so far."""

@@ -4,8 +4,9 @@ JSON of stored objects is joined bytes. The other forms (Table, PartialObjectMet
 object when first asked for; what does not depend on the client or the time of day is kept with the Entry.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import lru_cache
+from itertools import pairwise
 from typing import Protocol
 
 import orjson
@@ -15,9 +16,10 @@ from pybernetes.aio.clock import Clock
 from pybernetes.api import schema
 from pybernetes.api.errors import NotAcceptable
 from pybernetes.api.objects import GroupVersionKind, Object, split_api_version
+from pybernetes.apiserver.bulk import SLICE, joined
 from pybernetes.apiserver.catalog import Served
 from pybernetes.apiserver.tables import Include, cells, definitions
-from pybernetes.apiserver.watchcache.entry import Entry
+from pybernetes.apiserver.watchcache.entry import FORMS, Entry
 from pybernetes.apiserver.watchcache.watcher import json_error
 from pybernetes.wire.codecs import protobuf, yaml
 from pybernetes.wire.codecs.varint import block, field_tag, varint
@@ -28,6 +30,8 @@ _META_VERSIONS = ("v1", "v1beta1")
 _ITEM = field_tag(2, 2)
 _LONG = 500
 """An Accept header that is longer is not remembered."""
+_MADE_AT_ONCE = 32
+"""Messages of protobuf made in one turn of the loop."""
 _INITIAL_END = {"k8s.io/initial-events-end": "true"}
 
 
@@ -39,6 +43,10 @@ class Page(Struct, frozen=True):
     next: str = ""
     """The continue token; empty at the end."""
     remaining: int | None = None
+
+    def shown(self, served: Served) -> Iterable[Entry]:
+        """The entries in a version of their resource, each made when its turn comes."""
+        return self.entries if served.source is None else (entry.shown(served) for entry in self.entries)
 
     def metadata(self) -> Object:
         """ListMeta."""
@@ -62,7 +70,8 @@ class Encoding(Protocol):
 
     def entry(self, entry: Entry) -> bytes: ...
 
-    def page(self, served: Served, page: Page) -> bytes: ...
+    def page(self, served: Served, page: Page) -> Iterator[bytes]:
+        """A list in slices, made when they are asked for; an empty one only lets others have their turn."""
 
     def frame(self, kind: str, entry: Entry, *, first: bool = False) -> bytes: ...
 
@@ -87,20 +96,17 @@ class JsonEncoding:
     def entry(self, entry: Entry) -> bytes:
         return entry.json
 
-    def page(self, served: Served, page: Page) -> bytes:
+    def page(self, served: Served, page: Page) -> Iterator[bytes]:
         known = served.facts
         head = f'{{"kind":"{served.listed}","apiVersion":"{known.api_version}","metadata":'.encode()
         head += orjson.dumps(page.metadata()) + b',"items":['
+        if not page.entries:
+            return iter((head + b"]}",))
+        entries = page.shown(served)
         if served.own_form:  # custom resources say of each what it is
-            separator, bodies = b",", [entry.json for entry in page.entries]
-        else:  # items of a typed list carry no kind: the list's own says it
-            separator, bodies = b",{", [entry.body for entry in page.entries]
-        if not bodies:
-            return head + b"]}"
-        # Once over what may be many megabytes: the ends go into the first and the last.
-        bodies[0] = head + separator[1:] + bodies[0]
-        bodies[-1] += b"]}"
-        return separator.join(bodies)
+            return joined(head, b",", (entry.json for entry in entries), b"]}")
+        # items of a typed list carry no kind: the list's own says it
+        return joined(head + b"{", b",{", (entry.body for entry in entries), b"]}")
 
     def frame(self, kind: str, entry: Entry, *, first: bool = False) -> bytes:
         return b'{"type":"%b","object":%b%b}\n' % (kind.encode(), entry.served.head, entry.body)
@@ -126,17 +132,12 @@ class PartialEncoding(JsonEncoding):
         return orjson.dumps(partial(obj, self.api_version))
 
     def entry(self, entry: Entry) -> bytes:
-        kept = entry.encoded.get(self.name) if entry.encoded else None
-        if kept is None:
-            kept = self.value(entry.object())
-            entry.encoded = {**(entry.encoded or {}), self.name: kept}
-        found: bytes = kept
-        return found
+        return _kept(entry, self.name, self.value)
 
-    def page(self, served: Served, page: Page) -> bytes:
+    def page(self, served: Served, page: Page) -> Iterator[bytes]:
         head = {"kind": "PartialObjectMetadataList", "apiVersion": self.api_version, "metadata": page.metadata()}
-        items = b",".join([self.entry(entry) for entry in page.entries])
-        return orjson.dumps(head)[:-1] + b',"items":[' + items + b"]}"
+        items = (self.entry(entry) for entry in page.shown(served))
+        return joined(orjson.dumps(head)[:-1] + b',"items":[', b",", items, b"]}")
 
     def frame(self, kind: str, entry: Entry, *, first: bool = False) -> bytes:
         return b'{"type":"%b","object":%b}\n' % (kind.encode(), self.entry(entry))
@@ -156,15 +157,14 @@ class PartialYaml(PartialEncoding):
     def entry(self, entry: Entry) -> bytes:
         return self.value(entry.object())
 
-    def page(self, served: Served, page: Page) -> bytes:
-        return yaml.encode(
-            {
-                "kind": "PartialObjectMetadataList",
-                "apiVersion": self.api_version,
-                "metadata": page.metadata(),
-                "items": [partial(entry.object(), self.api_version) for entry in page.entries],
-            }
-        )
+    def page(self, served: Served, page: Page) -> Iterator[bytes]:
+        listed = {
+            "kind": "PartialObjectMetadataList",
+            "apiVersion": self.api_version,
+            "metadata": page.metadata(),
+            "items": [partial(entry.object(), self.api_version) for entry in page.shown(served)],
+        }
+        yield yaml.encode(listed)
 
 
 class PartialProtobuf(PartialEncoding):
@@ -187,16 +187,11 @@ class PartialProtobuf(PartialEncoding):
         return self._wrapped(self._message(entry))
 
     def _message(self, entry: Entry) -> bytes:
-        kept = entry.encoded.get(self.name) if entry.encoded else None
-        if kept is None:
-            kept = _partial_message(entry.object())
-            entry.encoded = {**(entry.encoded or {}), self.name: kept}
-        found: bytes = kept
-        return found
+        return _kept(entry, self.name, _partial_message)
 
-    def page(self, served: Served, page: Page) -> bytes:
-        raw = _protobuf_list(page, [self._message(entry) for entry in page.entries])
-        return self._wrapped(raw, "PartialObjectMetadataList")
+    def page(self, served: Served, page: Page) -> Iterator[bytes]:
+        entries = page.shown(served)
+        return _protobuf_list(page, entries, self._message, self.api_version, "PartialObjectMetadataList")
 
     def frame(self, kind: str, entry: Entry, *, first: bool = False) -> bytes:
         return protobuf.watch_event(kind, self.entry(entry))
@@ -230,11 +225,14 @@ class TableEncoding(JsonEncoding):
     def entry(self, entry: Entry) -> bytes:
         return self._table([entry.object()], {"resourceVersion": str(entry.revision)}, definitions(self._table_of))
 
-    def page(self, served: Served, page: Page) -> bytes:
-        objects: Iterable[Object] = (entry.object() for entry in page.entries)
+    def page(self, served: Served, page: Page) -> Iterator[bytes]:
+        objects: Iterable[Object] = (entry.object() for entry in page.shown(served))
         order = self._table_of.resource.row_order
         shown = objects if order is None else sorted(objects, key=order)
-        return self._table(shown, page.metadata(), definitions(self._table_of))
+        head = orjson.dumps(self._whole(page.metadata(), definitions(self._table_of), []))
+        now = self._clock.now()
+        rows = (orjson.dumps(self._row(obj, now)) for obj in shown)
+        return joined(head.removesuffix(b"]}"), b",", rows, b"]}")
 
     def frame(self, kind: str, entry: Entry, *, first: bool = False) -> bytes:
         columns = definitions(self._table_of) if first else None
@@ -254,22 +252,24 @@ class TableEncoding(JsonEncoding):
 
     def _table(self, objects: Iterable[Object], metadata: Object, columns: list[Object] | None) -> bytes:
         now = self._clock.now()
-        rows = []
-        for obj in objects:
-            row: Object = {"cells": cells(self._table_of, obj, now)}
-            if self._include == "Object":
-                row["object"] = obj
-            elif self._include == "Metadata":
-                row["object"] = partial(obj, self.api_version)
-            rows.append(row)
-        body = {
+        return orjson.dumps(self._whole(metadata, columns, [self._row(obj, now) for obj in objects]))
+
+    def _row(self, obj: Object, now: float) -> Object:
+        row: Object = {"cells": cells(self._table_of, obj, now)}
+        if self._include == "Object":
+            row["object"] = obj
+        elif self._include == "Metadata":
+            row["object"] = partial(obj, self.api_version)
+        return row
+
+    def _whole(self, metadata: Object, columns: list[Object] | None, rows: list[Object]) -> Object:
+        return {
             "kind": "Table",
             "apiVersion": self.api_version,
             "metadata": metadata,
             "columnDefinitions": columns,
             "rows": rows,
         }
-        return orjson.dumps(body)
 
 
 class YamlEncoding(JsonEncoding):
@@ -284,8 +284,8 @@ class YamlEncoding(JsonEncoding):
     def entry(self, entry: Entry) -> bytes:
         return self.value(entry.object())
 
-    def page(self, served: Served, page: Page) -> bytes:
-        return self.value(orjson.loads(super().page(served, page)))
+    def page(self, served: Served, page: Page) -> Iterator[bytes]:
+        yield self.value(orjson.loads(b"".join(super().page(served, page))))
 
 
 class ProtobufEncoding:
@@ -305,9 +305,9 @@ class ProtobufEncoding:
         known = entry.served.facts
         return protobuf.wrap(_message(entry), known.api_version, known.kind)
 
-    def page(self, served: Served, page: Page) -> bytes:
-        raw = _protobuf_list(page, [_message(entry) for entry in page.entries])
-        return protobuf.wrap(raw, served.facts.api_version, f"{served.facts.kind}List")
+    def page(self, served: Served, page: Page) -> Iterator[bytes]:
+        entries = page.shown(served)
+        return _protobuf_list(page, entries, _message, served.facts.api_version, f"{served.facts.kind}List")
 
     def frame(self, kind: str, entry: Entry, *, first: bool = False) -> bytes:
         return protobuf.watch_event(kind, self.entry(entry))
@@ -323,20 +323,47 @@ class ProtobufEncoding:
         return protobuf.watch_event("ERROR", self.value(status))
 
 
-def _protobuf_list(page: Page, messages: Iterable[bytes]) -> bytes:
-    parts = [block(1, protobuf.encode(page.metadata(), schema.LIST_META))]
-    for message in messages:
-        parts += (_ITEM, varint(len(message)), message)
-    return b"".join(parts)
+def _protobuf_list(
+    page: Page, entries: Iterable[Entry], message: Callable[[Entry], bytes], api_version: str, kind: str
+) -> Iterator[bytes]:
+    """The list's size stands before it, so all messages are made first; what others wait for goes between."""
+    meta = block(1, protobuf.encode(page.metadata(), schema.LIST_META))
+    parts, size, made = [meta], len(meta), 0
+    ends, slice_end = list[int](), SLICE
+    for entry in entries:
+        if entry.encoded is None:
+            made += 1
+            if not made % _MADE_AT_ONCE:
+                yield b""
+        body = message(entry)
+        head = _ITEM + varint(len(body))
+        parts.append(head)
+        parts.append(body)
+        size += len(head) + len(body)
+        if size >= slice_end:
+            ends.append(len(parts))
+            slice_end = size + SLICE
+    head, end = protobuf.envelope(size, api_version, kind)
+    parts[0] = head + meta
+    parts.append(end)
+    for begin, finish in pairwise((0, *ends, len(parts))):
+        yield b"".join(parts[begin:finish])
 
 
 def _message(entry: Entry) -> bytes:
-    kept = entry.encoded.get("protobuf") if entry.encoded else None
-    if kept is None:
-        obj = entry.object()
-        kept = protobuf.encode(obj, _type_of(obj))
-        entry.encoded = {**(entry.encoded or {}), "protobuf": kept}
-    found: bytes = kept
+    return _kept(entry, "protobuf", _full_message)
+
+
+def _full_message(obj: Object) -> bytes:
+    return protobuf.encode(obj, _type_of(obj))
+
+
+def _kept(entry: Entry, name: str, make: Callable[[Object], bytes]) -> bytes:
+    """A form that is made once and kept while there is room for it."""
+    found: bytes | None = entry.encoded.get(name) if entry.encoded else None
+    if found is None:
+        found = make(entry.object())
+        FORMS.keep(entry, name, found, len(found))
     return found
 
 

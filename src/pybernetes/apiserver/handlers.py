@@ -8,12 +8,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Literal
 
-from msgspec.structs import replace as replace_field
-
+from pybernetes.aio.turns import Turns
 from pybernetes.api import errors
 from pybernetes.api.objects import Object, User
 from pybernetes.apiserver import applying
 from pybernetes.apiserver.admit import AdmissionChain
+from pybernetes.apiserver.bulk import Bulk, gathered
 from pybernetes.apiserver.catalog import Catalog, Served
 from pybernetes.apiserver.decoding import canonical, decode_object
 from pybernetes.apiserver.deletes import Deletes, delete_options
@@ -32,6 +32,7 @@ from pybernetes.apiserver.tables import Include
 from pybernetes.apiserver.tokens import ContinueTokens
 from pybernetes.apiserver.watchcache.entry import Entry, stored_bytes
 from pybernetes.apiserver.writes import Result, Writes, must_name, place
+from pybernetes.wire.gzip import Compressor, takes_gzip
 from pybernetes.wire.http import Headers, Request, Response
 
 _INCLUDES: Mapping[str, Include] = {"": "Metadata", "None": "None", "Metadata": "Metadata", "Object": "Object"}
@@ -71,7 +72,9 @@ class Handlers:
         self._storage = storage
         self.clock = storage.clock
         self._admission = admission
-        self.reads = Reads(storage, tokens, watch_seconds)
+        self._turns = Turns()
+        self._gzip = Compressor()
+        self.reads = Reads(storage, tokens, watch_seconds, self._turns)
         self._writes = Writes(storage, admission)
         self._deletes = Deletes(storage, admission)
 
@@ -105,6 +108,10 @@ class Handlers:
         for text in call.warnings:
             response.headers.add("warning", f'299 - "{_quoted(text)}"')
         return response
+
+    def close(self) -> None:
+        """Waits for what is being packed."""
+        self._gzip.close()
 
     def _found(self, info: RequestInfo) -> Served:
         served = self._catalog.find(info.group, info.version, info.resource)
@@ -142,7 +149,7 @@ class Handlers:
                 return _entry(asked, await self.reads.get(served, asked.call.namespace, asked.call.name, version))
             case "list":
                 options = list_options(asked.query, watch=False)
-                return _page(asked, await self.reads.list(served, asked.call.namespace, options))
+                return await self._page(asked, await self.reads.list(served, asked.call.namespace, options))
             case "watch":
                 query = asked.query
                 if asked.info.name:
@@ -173,7 +180,7 @@ class Handlers:
                 raise errors.not_found(served.gr, asked.call.name)
             return _entry(asked, found)
         match = matcher(served, list_options(asked.query, watch=False))
-        return _page(asked, Page([entry for entry in entries if match is None or match(entry)], 0))
+        return await self._page(asked, Page([entry for entry in entries if match is None or match(entry)], 0))
 
     async def _create(self, asked: Asked) -> Response:
         call, served = asked.call, asked.served
@@ -249,7 +256,16 @@ class Handlers:
             for outcome in await asyncio.gather(*(delete(entry) for entry in chunk), return_exceptions=True):
                 if isinstance(outcome, BaseException):
                     raise outcome
-        return _page(asked, Page(deleted, page.resource_version, page.next, page.remaining))
+        return await self._page(asked, Page(deleted, page.resource_version, page.next, page.remaining))
+
+    async def _page(self, asked: Asked, page: Page) -> Response:
+        body = await gathered(asked.encoding.page(asked.served, page), self._turns)
+        response = Response(200, Headers.lowered([("content-type", asked.encoding.media_type)]), body)
+        if isinstance(body, Bulk) and takes_gzip(asked.request.headers):
+            body.pack(self._gzip.stream())
+            response.headers.set("content-encoding", "gzip")
+            response.headers.add("vary", "Accept-Encoding")
+        return response
 
     # --- subresources
 
@@ -393,13 +409,6 @@ def _answer(asked: Asked, body: bytes, status: int = 200) -> Response:
 
 def _entry(asked: Asked, entry: Entry, status: int = 200) -> Response:
     return _answer(asked, asked.encoding.entry(entry.shown(asked.served)), status)
-
-
-def _page(asked: Asked, page: Page) -> Response:
-    served = asked.served
-    if served.source is not None:
-        page = replace_field(page, entries=[entry.shown(served) for entry in page.entries])
-    return _answer(asked, asked.encoding.page(served, page))
 
 
 def _value(asked: Asked, obj: Object, status: int) -> Response:

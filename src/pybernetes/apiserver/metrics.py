@@ -43,8 +43,16 @@ class Metrics:
         self._seconds: dict[Labels, Histogram] = {}
         self._sizes: dict[Labels, Histogram] = {}
 
-    def observe(self, info: RequestInfo, request: Request, query: Query, response: Response, seconds: float) -> None:
-        """One answered request; a stream counts when it begins."""
+    def observe(
+        self,
+        info: RequestInfo,
+        request: Request,
+        query: Query,
+        response: Response,
+        seconds: float,
+        size: int | None = None,
+    ) -> None:
+        """One answered request; a stream counts when it begins. `size`: bytes of a body that went out in slices."""
         code = response.status
         labels = _labels(info, request, code)
         key = (labels, code, "All" if query.get("dryRun") else "")
@@ -55,11 +63,13 @@ class Metrics:
         if histogram is None:
             histogram = self._seconds[labels] = Histogram(_SECONDS)
         histogram.add(seconds)
-        if labels[0] in _READING and type(response.body) is bytes:
+        if type(response.body) is bytes:
+            size = len(response.body)
+        if labels[0] in _READING and size is not None:
             sizes = self._sizes.get(labels)
             if sizes is None:
                 sizes = self._sizes[labels] = Histogram(_BYTES)
-            sizes.add(len(response.body))
+            sizes.add(size)
 
     def text(self) -> str:
         """The exposition."""

@@ -9,6 +9,7 @@ import logging
 import re
 import types
 from collections.abc import Callable, Coroutine, Generator, Mapping
+from functools import partial
 from typing import Any
 
 import orjson
@@ -19,6 +20,7 @@ from pybernetes.api.objects import GroupResource, User
 from pybernetes.api.selectors import parse_fields
 from pybernetes.apiserver.authn.chain import AuthenticatorChain
 from pybernetes.apiserver.authn.impersonation import impersonated
+from pybernetes.apiserver.bulk import Bulk
 from pybernetes.apiserver.encodings import JSON, PROTOBUF, YAML, plainly
 from pybernetes.apiserver.extension import Attributes, Authorizer, Decision
 from pybernetes.apiserver.handlers import Handlers, unknown_path
@@ -80,12 +82,20 @@ class Pipeline:
             response = _refusal(request, errors.InternalError(text))
         _indent(request, query, response)
         seconds = self._clock.monotonic() - started
-        self._metrics.observe(info, request, query, response, seconds)
+        if isinstance(response.body, Bulk):
+            response.body.at_end(partial(self._sent, info, request, query, response, started))
+        else:
+            self._metrics.observe(info, request, query, response, seconds)
         if log.isEnabledFor(logging.DEBUG):
             agent = request.headers.get("user-agent")
             place = (request.method, request.target, response.status, seconds * 1e3, agent)
             log.debug("answered method=%s target=%s code=%d ms=%.1f agent=%s", *place)
         return response
+
+    def _sent(
+        self, info: RequestInfo, request: Request, query: Query, response: Response, started: float, size: int
+    ) -> None:
+        self._metrics.observe(info, request, query, response, self._clock.monotonic() - started, size)
 
     async def _judged(self, request: Request, info: RequestInfo, query: Query) -> Response:
         user = await self._authenticator.authenticate(request)
@@ -100,15 +110,23 @@ class Pipeline:
         kind = "readOnly" if info.verb in _READING else "mutating"
         inflight = self._metrics.inflight
         inflight[kind] += 1
+        response = None
         try:
             seconds = _timeout(query, self._request_seconds) if query else self._request_seconds
-            return await within(seconds, self._routed(request, info, query, user))
+            response = await within(seconds, self._routed(request, info, query, user))
+            return response
         except TimeoutError:
             raise errors.GatewayTimeout(
                 "Timeout: request did not complete within the allotted timeout", details={"kind": info.resource}
             ) from None
         finally:
-            inflight[kind] -= 1
+            if response is not None and isinstance(response.body, Bulk):
+                response.body.at_end(partial(self._left, kind))
+            else:
+                self._left(kind)
+
+    def _left(self, kind: str, _: int = 0) -> None:
+        self._metrics.inflight[kind] -= 1
 
     def authorize(self, attributes: Attributes) -> None:
         """Raises Forbidden with upstream's words."""
@@ -176,8 +194,12 @@ def _indent(request: Request, query: Query, response: Response) -> None:
     """Answers for people are indented: whoever asks for it, and browsers and curl."""
     asked = query.get("pretty")
     wanted = asked[0] in TRUE if asked and asked[0] else request.headers.get("user-agent").startswith(_BY_HAND)
-    if wanted and type(response.body) is bytes and response.headers.get("content-type") == JSON:
+    if not wanted or response.headers.get("content-type") != JSON:
+        return
+    if type(response.body) is bytes:
         response.body = orjson.dumps(orjson.loads(response.body), option=orjson.OPT_INDENT_2)
+    elif isinstance(response.body, Bulk):
+        response.body.indent()
 
 
 def forbidden(attributes: Attributes, reason: str) -> errors.Forbidden:

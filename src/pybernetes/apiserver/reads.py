@@ -7,6 +7,7 @@ is here, N not older, Exact the state at N from the store's history.
 import asyncio
 from collections.abc import Sequence
 
+from pybernetes.aio.turns import Turns
 from pybernetes.api import errors
 from pybernetes.api.objects import Object
 from pybernetes.apiserver.catalog import Served
@@ -14,13 +15,16 @@ from pybernetes.apiserver.encodings import Encoding, Page
 from pybernetes.apiserver.options import ListOptions, revision, watched_revision
 from pybernetes.apiserver.storage import Storage, refusals
 from pybernetes.apiserver.tokens import ContinueTokens, Position
-from pybernetes.apiserver.watchcache.cache import too_large
+from pybernetes.apiserver.watchcache.cache import NOW, Past, too_large
 from pybernetes.apiserver.watchcache.entry import Entry
 from pybernetes.apiserver.watchcache.watcher import INDEXED_FIELD, LateWatcher, Match, Scope, Watcher
 from pybernetes.store.protocol import Compacted, FutureRevision, Revision
 from pybernetes.wire.http import Headers, Response
 
-_CHUNK = 500
+_CHUNK = 200
+"""Objects of the store's history that are read in one turn of the loop."""
+_LOOKED_AT = 2000
+"""Entries that a selector is asked about in one turn."""
 _INCONSISTENT = -1
 EXPIRED = (
     "The provided continue parameter is too old to display a consistent list result. You can start a new list without "
@@ -44,11 +48,12 @@ class TokenExpired(errors.Expired):
 class Reads:
     """The reading verbs."""
 
-    def __init__(self, storage: Storage, tokens: ContinueTokens, watch_seconds: float) -> None:
+    def __init__(self, storage: Storage, tokens: ContinueTokens, watch_seconds: float, turns: Turns) -> None:
         self._storage = storage
         self._cache = storage.cache
         self._tokens = tokens
         self._watch_seconds = watch_seconds
+        self._turns = turns
 
     async def get(self, served: Served, namespace: str, name: str, version: str) -> Entry:
         """Raises NotFound. `version` is the resourceVersion of the query."""
@@ -82,43 +87,55 @@ class Reads:
             await self._cache.fresh()
         elif self._cache.revision < wanted:
             await self._cache.reached(wanted)
-        if exact and exact != self._cache.revision:
-            return await self._at(served, namespace, options, Position("", exact), match)
-        return self._now(served, namespace, options, "", match)
+        return await self._from(served, namespace, options, Position("", exact or self._cache.revision), match)
 
     async def _continued(
         self, served: Served, namespace: str, options: ListOptions, position: Position, match: Match | None
     ) -> Page:
         await self._cache.fresh()
-        if position.revision in (_INCONSISTENT, self._cache.revision):
-            return self._now(served, namespace, options, position.after, match)
-        return await self._at(served, namespace, options, position, match)
+        if position.revision == _INCONSISTENT:
+            position = Position(position.after, self._cache.revision)
+        return await self._from(served, namespace, options, position, match)
 
-    def _now(self, served: Served, namespace: str, options: ListOptions, after: str, match: Match | None) -> Page:
-        current = self._cache.revision
-        entries = self._candidates(served, namespace, options, after)
-        if not options.limit or options.limit < 0:
-            found = entries if match is None else [entry for entry in entries if match(entry)]
-            return Page(found, current)
+    async def _from(
+        self, served: Served, namespace: str, options: ListOptions, position: Position, match: Match | None
+    ) -> Page:
+        """From the cache, which knows what has changed since that revision, or from the store's history."""
+        at = position.revision
+        past = self._cache.past(served, at) if at != self._cache.revision else NOW
+        if past is None:
+            return await self._at(served, namespace, options, position, match)
+        limit = max(options.limit, 0)
+        if limit and match is None:
+            page, left = self._cache.of(served).page(namespace, position.after, limit, past)
+            return self._page(served, namespace, page, at, left > 0, left)
+        # Here the state is taken; what is looked for in it, and sent of it, may wait for turns.
+        entries = self._candidates(served, namespace, options, position.after, past)
         if match is None:
-            page = entries[: options.limit]
-            left = len(entries) - len(page)
-            return self._page(served, namespace, page, current, left > 0, left)
-        page = []
-        for entry in entries:
-            if match(entry):
-                if len(page) == options.limit:
-                    return self._page(served, namespace, page, current, True, None)
-                page.append(entry)
-        return Page(page, current)
+            return Page(entries, at)
+        found, more = await self._matching(entries, match, limit)
+        return self._page(served, namespace, found, at, more, None)
 
-    def _candidates(self, served: Served, namespace: str, options: ListOptions, after: str) -> Sequence[Entry]:
-        cache = self._cache.of(served)
+    async def _matching(self, entries: Sequence[Entry], match: Match, limit: int) -> tuple[Sequence[Entry], bool]:
+        """The first that match (limit 0: all), and whether there are more."""
+        found = []
+        for start in range(0, len(entries), _LOOKED_AT):
+            if start:
+                await self._turns.take()
+            found += [entry for entry in entries[start : start + _LOOKED_AT] if match(entry)]
+            if limit and len(found) > limit:
+                return found[:limit], True
+        return found, False
+
+    def _candidates(
+        self, served: Served, namespace: str, options: ListOptions, after: str, past: Past
+    ) -> Sequence[Entry]:
+        """Everything that may match at that time, found by the indexes."""
         name = options.fields.exact("metadata.name")
-        if name is not None and not after and (namespace or not served.facts.namespaced):
+        if name is not None and not after and not past and (namespace or not served.facts.namespaced):
             entry = self._storage.peek(served, namespace, name)
             return [entry] if entry is not None else []
-        return cache.select(namespace, after)
+        return self._cache.of(served).select(namespace, after, node=options.fields.exact(INDEXED_FIELD), past=past)
 
     async def _at(
         self, served: Served, namespace: str, options: ListOptions, position: Position, match: Match | None
@@ -127,11 +144,13 @@ class Reads:
         prefix = served.prefix + (f"{namespace}/" if namespace else "")
         after = served.prefix + position.after if position.after else ""
         page: list[Entry] = []
-        size = options.limit if options.limit > 0 else 0
+        size = max(options.limit, 0)
         while True:
+            wanted = size if size and match is None else _CHUNK
+            await self._turns.take()
             try:
                 found = await self._storage.store.range(
-                    prefix, after=after, limit=max(size, _CHUNK) if match else size, at=Revision(position.revision)
+                    prefix, after=after, limit=wanted, at=Revision(position.revision)
                 )
             except Compacted:
                 raise self._expired(served, namespace, position) from None
@@ -189,7 +208,7 @@ class Reads:
             return Response(200, headers, watcher)
         # From here to add() nothing waits: the state and what follows it fit together.
         if initial or (initial is None and not wanted):
-            entries = self._candidates(served, namespace, options, "")
+            entries = self._candidates(served, namespace, options, "", NOW)
             watcher.begin(entries if match is None else [entry for entry in entries if match(entry)])
             cache.add(watcher)
             if initial and options.bookmarks:

@@ -185,6 +185,7 @@ class ApiServer:
         finally:
             self.ready.clear()
             self.cache.end()
+            self.handlers.close()
             await self._kubelets.aclose()
 
     def leave(self) -> None:

@@ -23,7 +23,7 @@ async def compact(storage: Storage, every: float) -> None:
         await storage.clock.sleep(every)
         now = storage.cache.revision
         try:
-            await storage.store.compact(Revision(before))
+            await storage.cache.compact(Revision(before))
         except StoreError as error:
             log.warning("history is not compacted revision=%d cause=%s", before, error)
         before = now

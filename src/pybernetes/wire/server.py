@@ -32,6 +32,8 @@ _FRAMING = frozenset({"connection", "transfer-encoding", "content-length", "keep
 _GZIP_FROM = 128 * 1024
 _SLICE = 256 * 1024
 """Of a body that is written at once: a copy for each step through TLS costs less when it is small."""
+_UNCOPIED = 64 * 1024
+"""A chunk of a stream that is put between its frame without being copied."""
 _PIPELINE = 16
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 _FAULT = "an error on the server has prevented the request from succeeding"
@@ -440,11 +442,16 @@ class _ServerConnection(Connection):
             self.write(self._head(response, "transfer-encoding: chunked\r\n" if chunked else "", keep))
             if pending.request.method == "HEAD":
                 return keep
+            self._whole = getattr(body, "whole", False)
             async for chunk in body:
                 if chunk:
-                    self.write(b"%x\r\n%b\r\n" % (len(chunk), chunk) if chunked else chunk)
+                    if chunked and len(chunk) >= _UNCOPIED:
+                        self.writelines((b"%x\r\n" % len(chunk), chunk, b"\r\n"))
+                    else:
+                        self.write(b"%x\r\n%b\r\n" % (len(chunk), chunk) if chunked else chunk)
                     if not self._writable.is_set() or self.lost:
                         await self.drain()
+                        self._unsent = 0
             if chunked:
                 self.write(b"0\r\n\r\n")
             return keep
@@ -456,6 +463,7 @@ class _ServerConnection(Connection):
             self.transport.abort()
             return False
         finally:
+            self._whole = False
             aclose = getattr(body, "aclose", None)
             if aclose is not None:
                 await aclose()

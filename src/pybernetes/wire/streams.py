@@ -4,6 +4,7 @@ server.py and client.py derive their protocols from Connection.
 """
 
 import asyncio
+from collections.abc import Iterable
 from typing import cast
 
 READ_AHEAD = 256 * 1024
@@ -66,6 +67,11 @@ class Connection(asyncio.Protocol):
         """Sends; nothing happens on a socket that is closing."""
         if not self.transport.is_closing():
             self.transport.write(data)
+
+    def writelines(self, data: Iterable[bytes]) -> None:
+        """As write(), of several pieces."""
+        if not self.transport.is_closing():
+            self.transport.writelines(data)
 
     def write_eof(self) -> None:
         """Ends our half; TLS connections have no halves here and are closed, once all is sent."""

@@ -42,7 +42,7 @@ async def test_a_compacted_chunk_is_410_with_a_token_for_the_rest(api):
     await make(api, "a", "b", "c")
     _, first = await api("GET", f"{MAPS}?limit=1")
     await make(api, "d")
-    await api.store.compact(await api.store.revision())
+    await api.server.cache.compact(await api.store.revision())
     status, expired = await api("GET", f"{MAPS}?limit=9&continue={first['metadata']['continue']}")
     assert (status, expired["reason"]) == (410, "Expired")
     _, rest = await api("GET", f"{MAPS}?limit=9&continue={expired['metadata']['continue']}")
@@ -146,7 +146,7 @@ async def test_streaming_lists_end_with_a_marked_bookmark(api):
 
 async def test_forgotten_history_is_410_in_the_stream(api):
     await make(api, "a")
-    await api.store.compact(await api.store.revision())
+    await api.server.cache.compact(await api.store.revision())
     api.server.cache.of(api.server.catalog.find("", "v1", "configmaps")).since = 10_000
     events = await api.watch(f"{MAPS}?watch=1&resourceVersion=1")
     kind, status = await events.next()

@@ -51,7 +51,7 @@ async def test_a_compacted_token_is_answered_with_one_for_the_rest(api):
         "POST", TEMPLATES, {"metadata": {"name": "template-9999"}, "template": {"spec": {"containers": [container]}}}
     )
     storage = api.server.storage
-    await storage.store.compact(Revision(storage.cache.revision))
+    await storage.cache.compact(Revision(storage.cache.revision))
     code, status = await api("GET", f"{TEMPLATES}?limit={LIMIT}&continue={first['metadata']['continue']}")
     assert (code, status["reason"]) == (410, "Expired")
     page = await api.ok("GET", f"{TEMPLATES}?limit={LIMIT}&continue={status['metadata']['continue']}")

@@ -558,6 +558,29 @@ def test_peer_that_pauses_in_a_stream_may() -> None:
     _timed(scenario, handler, Limits(write_seconds=30))
 
 
+def test_peer_that_pauses_in_a_stream_of_what_is_whole_is_cut_off() -> None:
+    class Whole:
+        whole = True
+
+        def __aiter__(self) -> AsyncIterator[bytes]:
+            return self
+
+        async def __anext__(self) -> bytes:
+            return b"x" * 65536
+
+    async def handler(request: Request) -> Response:
+        return Response(200, body=Whole())
+
+    async def scenario(server: HttpServer) -> None:
+        with socket.create_connection(("127.0.0.1", server.port)) as sock:
+            sock.sendall(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+            await asyncio.sleep(15)
+            (connection,) = server.connections
+            await connection.gone()
+
+    _timed(scenario, handler, Limits(write_seconds=30))
+
+
 async def test_many_large_requests_at_once_wait_in_the_kernel(serve: Serve) -> None:
     go = asyncio.Event()
     served: list[int] = []

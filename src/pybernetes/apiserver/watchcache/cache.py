@@ -9,16 +9,16 @@ import asyncio
 import logging
 from bisect import bisect_left, insort
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Literal
+from typing import Literal, TypeAlias
 
 from pybernetes.api.errors import Expired, GatewayTimeout, NotFound
 from pybernetes.api.objects import Object
 from pybernetes.apiserver.catalog import ROOT, Served
 from pybernetes.apiserver.registry import Listener
-from pybernetes.apiserver.watchcache.entry import Entry, entry_of
-from pybernetes.apiserver.watchcache.watcher import Change, Scope, Watcher, scopes_of
+from pybernetes.apiserver.watchcache.entry import FORMS, Entry, entry_of
+from pybernetes.apiserver.watchcache.watcher import INDEXED_FIELD, Change, Scope, Watcher, scopes_of
 from pybernetes.store.protocol import Compacted, Event, Revision, SlowWatcher, Store, Unavailable
 
 log = logging.getLogger(__name__)
@@ -29,6 +29,18 @@ WAIT_SECONDS = 3.0
 """How long a read waits for a revision that has not come (upstream's blockTimeout)."""
 _REOPEN_SECONDS = 0.5
 _PAGE = 2000
+Past: TypeAlias = Mapping[str, Entry | None]
+"""How a resource was at an earlier revision, where that differs from now; None is what was not there then."""
+NOW: Past = {}
+
+
+def _bounds(namespace: str, after: str) -> tuple[str, str]:
+    """The first key, and the first one beyond."""
+    begin = max(namespace + "/" if namespace else "", after + "\0" if after else "")
+    return begin, namespace + "0" if namespace else _BEYOND
+
+
+_BEYOND = "\U0010ffff"
 
 
 class ResourceCache:
@@ -43,13 +55,20 @@ class ResourceCache:
         """Every change after this revision is in `changes`."""
         self.watchers: dict[Scope, dict[Watcher, None]] = {}  # in order of arrival, so that a seed repeats a run
         self._watched = 0
+        self._nodes: dict[str, set[str]] | None = {} if INDEXED_FIELD in served.fields else None
+        """Keys by spec.nodeName, where objects have one."""
         self._listeners: list[Listener] = []
 
     def replace(self, entries: Iterable[Entry], revision: int) -> None:
         """Starts over from a state of the store."""
         before = self.entries
+        self.forget()
         self.entries = {entry.key: entry for entry in entries}
         self.keys = sorted(self.entries)
+        if self._nodes is not None:
+            self._nodes = {}
+            for entry in self.entries.values():
+                self._nodes.setdefault(entry.fields[INDEXED_FIELD], set()).add(entry.key)
         self.changes.clear()
         self.since = revision
         for listener in self._listeners:
@@ -63,23 +82,67 @@ class ResourceCache:
         """Takes the place of another: who listened to that one goes on here."""
         self.entries, self._listeners = before.entries, before._listeners
 
+    def forget(self) -> None:
+        """Lets go of what is kept beside the entries."""
+        for entry in self.entries.values():
+            FORMS.drop(entry)
+
     def subscribe(self, listener: Listener) -> None:
         """Tells `listener` of every object there is, then of every change, in the step in which it is taken in."""
         self._listeners.append(listener)
         for entry in self.entries.values():
             listener("ADDED", entry.object())
 
-    def select(self, namespace: str = "", after: str = "") -> Sequence[Entry]:
-        """The entries of a namespace (empty: all) that sort after a key."""
+    def select(self, namespace: str = "", after: str = "", *, node: str | None = None, past: Past = NOW) -> list[Entry]:
+        """The entries of a namespace (empty: all) that sort after a key: those of a node, those of the past."""
+        entries = self.entries
+        keys = self._of_node(node, namespace, after, past) if node is not None else self._keys(namespace, after, past)
+        if not past:
+            return [entries[key] for key in keys]
+        found = (past[key] if key in past else entries[key] for key in keys)
+        return [entry for entry in found if entry is not None]
+
+    def page(self, namespace: str, after: str, limit: int, past: Past) -> tuple[list[Entry], int]:
+        """The first of what select() gives, and how many more there are."""
+        keys, entries, found = self._keys(namespace, after, past), self.entries, list[Entry]()
+        for number, key in enumerate(keys):
+            entry = past[key] if key in past else entries[key]
+            if entry is None:
+                continue
+            if len(found) == limit:
+                end = _bounds(namespace, after)[1]
+                created = sum(key < other < end and past[other] is None and other in entries for other in past)
+                return found, len(keys) - number - created
+            found.append(entry)
+        return found, 0
+
+    def past(self, revision: int) -> Past | None:
+        """What was different at a revision: key to state, None for what was not there. None: that is forgotten."""
+        if revision < self.since:
+            return None
+        found: dict[str, Entry | None] = {}
+        for change in self.changes_after(revision):
+            known = change.entry or change.previous
+            assert known is not None
+            found.setdefault(known.key, change.previous)
+        return found
+
+    def _keys(self, namespace: str, after: str, past: Past) -> list[str]:
+        """In order; those of the past that are no more, too."""
+        begin, end = _bounds(namespace, after)
         keys = self.keys
-        if not namespace and not after:
-            return [self.entries[key] for key in keys]
-        start, end = 0, len(keys)
-        if namespace:
-            start, end = bisect_left(keys, namespace + "/"), bisect_left(keys, namespace + "0")
-        if after:
-            start = max(start, bisect_left(keys, after + "\0"))
-        return [self.entries[key] for key in keys[start:end]]
+        found = keys[bisect_left(keys, begin) : bisect_left(keys, end)]
+        gone = [key for key, entry in past.items() if entry is not None and key not in self.entries]
+        gone = [key for key in gone if begin <= key < end]
+        return sorted(found + gone) if gone else found
+
+    def _of_node(self, node: str, namespace: str, after: str, past: Past) -> list[str]:
+        if self._nodes is None:
+            return self._keys(namespace, after, past)
+        begin, end = _bounds(namespace, after)
+        found = {key for key in self._nodes.get(node, ()) if key not in past}
+        found |= {key for key, entry in past.items() if entry is not None and entry.fields[INDEXED_FIELD] == node}
+        return sorted(key for key in found if begin <= key < end)
 
     def apply(self, key: str, entry: Entry | None, revision: int, obj: Object | None = None) -> None:
         """One write of the store; `entry` None is a deletion. `obj` is what the entry holds, where it is known."""
@@ -93,6 +156,7 @@ class ResourceCache:
         else:
             del self.entries[key]
             del self.keys[bisect_left(self.keys, key)]
+        self._placed(key, previous, entry)
         change = Change(entry, previous, revision)
         if len(self.changes) >= HISTORY:
             self.since = self.changes.popleft().revision
@@ -112,6 +176,25 @@ class ResourceCache:
                 for watcher in tuple(self.watchers.get(scope, ())):
                     watcher.offer(change)
             change.frames.clear()  # all who watch have theirs; the history keeps objects, not frames
+
+    def _placed(self, key: str, previous: Entry | None, entry: Entry | None) -> None:
+        """Keeps the index, and lets go of what nobody will ask of the old state."""
+        if previous is not None:
+            FORMS.drop(previous)
+        nodes = self._nodes
+        if nodes is None:
+            return
+        before = None if previous is None else previous.fields[INDEXED_FIELD]
+        now = None if entry is None else entry.fields[INDEXED_FIELD]
+        if before == now:
+            return
+        if before is not None:
+            group = nodes[before]
+            group.discard(key)
+            if not group:
+                del nodes[before]
+        if now is not None:
+            nodes.setdefault(now, set()).add(key)
 
     def changes_after(self, revision: int) -> Sequence[Change]:
         """Raises Expired when some of them are forgotten."""
@@ -151,6 +234,8 @@ class WatchCache:
         self._handed: dict[bytes, Object] = {}
         self.revision = 0
         self.ended = False
+        self.compacted = 0
+        """Older states are no longer shown to those who list."""
         self._opened = 0
         """Counts how often everything was read: each time events may have been passed over."""
         self.wait_seconds = WAIT_SECONDS
@@ -228,6 +313,7 @@ class WatchCache:
         """Caches a resource no longer; ends its watches."""
         cache = self._by_prefix.pop(served.prefix, None)
         if cache is not None:
+            cache.forget()
             for watcher in [one for group in cache.watchers.values() for one in group]:
                 watcher.end()
 
@@ -282,6 +368,15 @@ class WatchCache:
                 await self.taken_in(revision)
         except TimeoutError:
             raise too_large(revision, self.revision) from None
+
+    def past(self, served: Served, revision: int) -> Past | None:
+        """How a resource differed at a revision that has been here; None: only the store knows, if anybody."""
+        return self.of(served).past(revision) if self.compacted <= revision <= self.revision else None
+
+    async def compact(self, before: Revision) -> None:
+        """Forgets history, here and in the store. Raises StoreError."""
+        await self._store.compact(before)
+        self.compacted = before
 
     async def taken_in(self, revision: int) -> None:
         """Waits for a revision that the store has acknowledged: it comes, however slow the machine is."""

@@ -33,7 +33,7 @@ class Entry:
         self.fields = fields_of(served, obj)
         self.body = spliced(tail, revision)
         self.encoded: dict[str, Any] | None = None
-        """Other forms of this object, by encoding, made when first asked for."""
+        """Other forms of this object, by encoding, made when first asked for; FORMS gives and takes them."""
 
     @property
     def json(self) -> bytes:
@@ -54,7 +54,7 @@ class Entry:
             obj = served.shown(self.object())
             tail = stored_bytes(served, obj)[len(served.head) + len(_METADATA) :]
             kept = Entry(served, obj, tail, self.revision)
-            self.encoded = {**(self.encoded or {}), served.facts.api_version: kept}
+            FORMS.keep(self, served.facts.api_version, kept, len(tail))
         found: Entry = kept
         return found
 
@@ -68,6 +68,34 @@ class Entry:
         end = self.body.index(b'",', len(_METADATA)) + 2
         copy.body = spliced(self.body[end:], revision)
         return copy
+
+
+class Forms:
+    """Bounds what all entries keep in other forms than the store's; who got them first loses them first."""
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self.size = 0
+        """Bytes kept now."""
+        self._sizes: dict[Entry, int] = {}
+
+    def keep(self, entry: Entry, name: str, form: bytes | Entry, size: int) -> None:
+        """`size`: bytes of the form."""
+        entry.encoded = {**(entry.encoded or {}), name: form}
+        self._sizes[entry] = self._sizes.get(entry, 0) + size
+        self.size += size
+        while self.size > self.limit:
+            self.drop(next(iter(self._sizes)))
+
+    def drop(self, entry: Entry) -> None:
+        """Forgets the forms of an entry: nobody will ask for it again."""
+        if entry.encoded is not None:
+            entry.encoded = None
+            self.size -= self._sizes.pop(entry, 0)
+
+
+FORMS = Forms(192 * 1024 * 1024)
+"""Of this process."""
 
 
 def spliced(tail: bytes, revision: int) -> bytes:

@@ -31,8 +31,14 @@ class Envelope(msgspec.Struct, frozen=True):
 
 def wrap(raw: bytes, api_version: str, kind: str) -> bytes:
     """The message of an object in its envelope: the body of a request or an answer."""
+    head, end = envelope(len(raw), api_version, kind)
+    return b"".join((head, raw, end))
+
+
+def envelope(size: int, api_version: str, kind: str) -> tuple[bytes, bytes]:
+    """What stands before and after a message of that size."""
     type_meta = block(1, api_version.encode()) + block(2, kind.encode())
-    return b"".join((MAGIC, block(1, type_meta), field_tag(2, 2), varint(len(raw)), raw, b"\x1a\x00\x22\x00"))
+    return b"".join((MAGIC, block(1, type_meta), field_tag(2, 2), varint(size))), b"\x1a\x00\x22\x00"
 
 
 def unwrap(data: bytes) -> Envelope:

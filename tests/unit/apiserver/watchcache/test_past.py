@@ -1,0 +1,96 @@
+"""The law of the past: what a resource's cache says of an earlier revision is what was there then."""
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pybernetes.apiserver.catalog import discovered
+from pybernetes.apiserver.watchcache import cache as caches
+from pybernetes.apiserver.watchcache.cache import NOW, ResourceCache
+from pybernetes.apiserver.watchcache.entry import FORMS, Entry, Forms
+from pybernetes.apiserver.watchcache.watcher import INDEXED_FIELD
+
+SERVED = discovered().find("", "v1", "pods")
+assert SERVED is not None
+
+WRITES = st.lists(
+    st.tuples(st.sampled_from(["a/x", "a/y", "a/z", "b/x", "b/y"]), st.sampled_from(["n1", "n2", "", None])),
+    max_size=25,
+)
+
+
+def pod(key, node, revision):
+    namespace, _, name = key.partition("/")
+    obj = {"metadata": {"namespace": namespace, "name": name, "uid": key}, "spec": {"nodeName": node}}
+    return Entry(SERVED, obj, b'"uid":"%b"}}' % key.encode(), revision)
+
+
+def shown(entries):
+    return [(entry.key, entry.revision) for entry in entries]
+
+
+@settings(deadline=None)
+@given(WRITES, st.sampled_from(["", "a", "b"]), st.sampled_from(["", "a/x", "a/y", "b/x"]), st.integers(1, 3))
+def test_lists_of_the_past_are_what_was_there(writes, namespace, after, limit):
+    cache = ResourceCache(SERVED)
+    states: list[dict[str, Entry]] = [{}]
+    for revision, (key, node) in enumerate(writes, 1):
+        entry = None if node is None else pod(key, node, revision)
+        cache.apply(key, entry, revision)
+        state = {known: one for known, one in states[-1].items() if known != key}
+        states.append(state if entry is None else {**state, key: entry})
+    for revision, state in enumerate(states):
+        past = NOW if revision == len(writes) else cache.past(revision)
+        assert past is not None
+        there = [state[key] for key in sorted(state) if key > after and key.startswith(namespace)]
+        assert shown(cache.select(namespace, after, past=past)) == shown(there)
+        for node in ("n1", "n2"):
+            on_node = [entry for entry in there if entry.fields[INDEXED_FIELD] == node]
+            assert shown(cache.select(namespace, after, node=node, past=past)) == shown(on_node)
+        page, left = cache.page(namespace, after, limit, past)
+        assert (shown(page), left) == (shown(there[:limit]), max(len(there) - limit, 0))
+
+
+def test_a_past_that_is_forgotten_is_not_made_up(monkeypatch):
+    monkeypatch.setattr(caches, "HISTORY", 2)
+    cache = ResourceCache(SERVED)
+    for revision in range(1, 5):
+        cache.apply("a/x", pod("a/x", "n1", revision), revision)
+    assert cache.past(1) is None
+    assert shown(cache.select(past=cache.past(2))) == [("a/x", 2)]
+
+
+def test_a_node_of_which_nothing_is_left_is_forgotten():
+    cache = ResourceCache(SERVED)
+    cache.replace([pod("a/x", "n1", 1)], 1)
+    assert shown(cache.select(node="n1")) == [("a/x", 1)]
+    cache.apply("a/x", pod("a/x", "n2", 2), 2)
+    assert cache.select(node="n1") == []
+    cache.apply("a/x", None, 3)
+    assert cache.select(node="n2") == []
+
+
+def test_forms_are_bounded_and_the_oldest_go_first():
+    forms = Forms(100)
+    entries = [pod(f"a/{name}", "n", 1) for name in "xyz"]
+    for entry in entries:
+        forms.keep(entry, "protobuf", b"", 40)
+    assert [entry.encoded is None for entry in entries] == [True, False, False]
+    assert forms.size == 80
+    forms.drop(entries[2])
+    forms.drop(entries[2])
+    assert forms.size == 40
+
+
+@pytest.mark.parametrize("end", ["changed", "deleted", "read anew"])
+def test_the_forms_of_an_old_state_go_with_it(end):
+    cache, entry = ResourceCache(SERVED), pod("a/x", "n1", 1)
+    cache.replace([entry], 1)
+    before = FORMS.size
+    FORMS.keep(entry, "protobuf", b"12345", 5)
+    if end == "read anew":
+        cache.replace([], 2)
+    else:
+        cache.apply("a/x", pod("a/x", "n1", 2) if end == "changed" else None, 2)
+    assert entry.encoded is None
+    assert FORMS.size == before
