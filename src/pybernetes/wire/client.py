@@ -15,6 +15,7 @@ import httptools
 from pybernetes.wire.dial import BrokenError, Dialer, DialError, TimedOutError, WireError, errno_text, tls_text
 from pybernetes.wire.http import Headers, Request, Response
 from pybernetes.wire.streams import READ_AHEAD, Connection, ConnectionStream
+from pybernetes.wire.tls import ClientContext
 
 WHOLE_BODY = 32 * 1024 * 1024
 """Bodies of a known length up to this many bytes come as bytes; longer ones and chunked ones as an iterator."""
@@ -198,6 +199,7 @@ class _ClientConnection(Connection):
         self._in_use = True  # until whoever reads the answer has seen its end: only then may the next one begin
         self._paused = False
         self._keep_alive = True
+        self._known = False  # the TLS session is remembered, for the next connection
         self._wake = asyncio.Event()
 
     @property
@@ -272,6 +274,11 @@ class _ClientConnection(Connection):
             self._headers = []
             return
         self._head_done = True
+        if not self._known:
+            self._known = True
+            tls = self.transport.get_extra_info("ssl_object")
+            if tls is not None and isinstance(tls.context, ClientContext):
+                tls.context.remember(tls)
         for name, value in self._headers:
             if name == "content-length":
                 self._length = int(value)

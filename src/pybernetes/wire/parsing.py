@@ -4,9 +4,11 @@ httptools parses in its strict mode: both Content-Length and Transfer-Encoding, 
 bare line feeds end there. Here come the rules above it, the limits, and what each refusal says.
 """
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum
+from functools import lru_cache
 
 import httptools
 import orjson
@@ -14,6 +16,9 @@ import orjson
 from pybernetes.api.errors import ApiError, BadRequest, RequestEntityTooLarge
 from pybernetes.wire.http import Headers, Peer, Request, Response
 
+_VERSIONS = ("1.1", "1.0")
+_HOST = re.compile(r"[A-Za-z0-9!$%&'()*+,\-.:;=\[\]_~]*")
+"""What a Host header may hold, as Go's server has it."""
 _CHUNK_OVERHEAD = 8
 """Bytes of framing that a byte of a chunked body may cost: the smallest chunk has 6."""
 
@@ -56,6 +61,8 @@ class _Draft:
     length: int = 0
     hosts: int = 0
     chunked: bool = False
+    expects: str = ""
+    version: str = ""
 
 
 class RequestParser:
@@ -78,12 +85,13 @@ class RequestParser:
         self._expect = expect
         self._draft = _Draft()
         self._raw = 0  # bytes of the message at hand, counted from the first read that it has for itself
-        self._began = False  # a message began or ended in the read at hand
+        self.began = False
+        """A message began or ended in the read at hand."""
         self._parser = httptools.HttpRequestParser(self)
 
     def feed(self, data: bytes) -> bytes | None:
         """Takes bytes. After a request that asks for an upgrade, the bytes behind it; else None. Raises RefusedError."""
-        self._began = False
+        self.began = False
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade as upgrade:
@@ -104,7 +112,7 @@ class RequestParser:
     def _bound(self, count: int) -> None:
         # The parser reports whole headers only, and trailers are headers: reads are counted, so that one that never
         # ends is bounded too.
-        self._raw = 0 if self._began else self._raw + count
+        self._raw = 0 if self.began else self._raw + count
         size = self._draft.size
         if self.state is State.HEAD and self._raw > self._head_limit:
             raise RefusedError(_too_large_head())
@@ -115,7 +123,7 @@ class RequestParser:
 
     def on_message_begin(self) -> None:
         self._draft = _Draft()
-        self._began = True
+        self.began = True
         self.state = State.HEAD
 
     def on_url(self, url: bytes) -> None:
@@ -130,12 +138,16 @@ class RequestParser:
         draft.size += len(name) + len(value)
         if lower == "host":
             draft.hosts += 1
+            if len(value) > _LONGEST_HOST or not _good_host(value):
+                raise RefusedError(_bad_request("malformed Host header"))
         elif lower == "content-length":
             draft.length = int(value)
         elif lower == "transfer-encoding":
             if value.strip().lower() != b"chunked":
                 raise RefusedError(plain(501, "only chunked transfer encoding is known here"))
             draft.chunked = True
+        elif lower == "expect":
+            draft.expects = value.strip().lower().decode("latin-1")
 
     def on_headers_complete(self) -> None:
         draft = self._draft
@@ -143,16 +155,21 @@ class RequestParser:
         if draft.size + len(draft.target) > self._head_limit:
             raise RefusedError(_too_large_head())
         draft.size = 0
-        if draft.hosts > 1 or (draft.hosts == 0 and self._parser.get_http_version() != "1.0"):
+        draft.version = self._parser.get_http_version()
+        if draft.version not in _VERSIONS:
+            raise RefusedError(plain(505, "unsupported protocol version"))
+        if draft.hosts > 1 or (draft.hosts == 0 and draft.version != "1.0"):
             raise RefusedError(_bad_request("a request needs one Host header"))
         if not draft.target.startswith(b"/"):
             draft.target = _origin_form(draft.target)
         if draft.length > self._body_limit:
             raise RefusedError(_too_large_body(self._body_limit))
+        if draft.expects not in ("", "100-continue"):
+            raise RefusedError(plain(417, "only 100-continue can be expected"))
         if draft.length or draft.chunked:
             if self._parser.should_upgrade():
                 raise RefusedError(_bad_request("a request that asks for an upgrade cannot have a body"))
-            if any(name == "expect" and value.lower() == "100-continue" for name, value in draft.items):
+            if draft.expects and draft.version != "1.0":
                 self._expect()
 
     def on_body(self, body: bytes) -> None:
@@ -172,9 +189,9 @@ class RequestParser:
             self._peer,
         )
         self._draft = _Draft()
-        self._began = True
+        self.began = True
         self.state = State.IDLE
-        self._take(Parsed(request, parser.should_keep_alive(), parser.get_http_version()))
+        self._take(Parsed(request, parser.should_keep_alive(), draft.version))
 
 
 def status_response(error: ApiError) -> Response:
@@ -190,12 +207,21 @@ def plain(status: int, text: str) -> Response:
     return Response(status, Headers.lowered([("content-type", "text/plain; charset=utf-8")]), text.encode() + b"\n")
 
 
+_LONGEST_HOST = 300
+
+
+@lru_cache(maxsize=1024)
+def _good_host(value: bytes) -> bool:
+    return _HOST.fullmatch(value.decode("latin-1").strip(" \t")) is not None
+
+
 def _origin_form(target: bytes) -> bytes:
     """Path and query of an absolute URL (RFC 9112, section 3.2.2); refuses what is neither."""
     scheme, found, rest = target.partition(b"://")
     if found and scheme.lower() in (b"http", b"https"):
-        slash = rest.find(b"/")
-        return rest[slash:] if slash >= 0 else b"/"
+        authority, query, after = rest.partition(b"?")
+        slash = authority.find(b"/")
+        return (authority[slash:] if slash >= 0 else b"/") + query + after
     if target == b"*":
         return target
     raise RefusedError(_bad_request("the request target must be a path"))

@@ -49,6 +49,8 @@ class Limits:
     """Request line and headers together; more is answered 431."""
     head_seconds: float = 32.0
     """From the first byte of a request to the end of its headers, and from the last byte of its body to the next."""
+    body_seconds: float = 60.0
+    """From the end of the headers to the last byte of the body, however it drips: upstream's time for a whole request."""
     idle_seconds: float = 120.0
     """An unused connection. Longer than our clients keep theirs, so that they close first and no request is lost."""
     write_seconds: float = 60.0
@@ -156,7 +158,8 @@ class HttpServer:
         for connection in tuple(self.connections):
             connection.check(now)
         limits = self.limits
-        shortest = min(limits.head_seconds, limits.idle_seconds, limits.write_seconds, limits.linger_seconds)
+        shortest = min(limits.head_seconds, limits.body_seconds, limits.idle_seconds, limits.write_seconds)
+        shortest = min(shortest, limits.linger_seconds)
         self._sweeper = self.loop.call_later(shortest / 4, self._sweep)
 
 
@@ -170,6 +173,7 @@ class _ServerConnection(Connection):
         self._queue: deque[Parsed] = deque()
         self._task: asyncio.Task[None] | None = None
         self._deadline = 0.0
+        self._body_deadline = 0.0
         self._unsent = 0
         self._whole = False  # a body that is whole in memory is being sent
         self._held = False  # reading is paused, because enough requests wait
@@ -247,7 +251,8 @@ class _ServerConnection(Connection):
                 self.transport.abort()
             return
         self._unsent = 0
-        if self._task is None and now > self._deadline:
+        late = now > self._deadline or (now > self._body_deadline and self._parser.state is State.BODY)
+        if self._task is None and late:
             if self._lingering:
                 self.transport.abort()
             else:
@@ -284,6 +289,8 @@ class _ServerConnection(Connection):
                 self._keep_early(rest)
             return
         now = self._parser.state
+        if now is State.BODY and (before is not State.BODY or self._parser.began):
+            self._body_deadline = self._server.loop.time() + self._limits.body_seconds
         # a head has its time from its first byte on, a body from its last
         if self._task is None and (now is State.BODY or (now is State.HEAD and before is not State.HEAD)):
             self._deadline = self._server.loop.time() + self._limits.head_seconds
@@ -342,6 +349,7 @@ class _ServerConnection(Connection):
             limits = self._limits
             waiting = limits.idle_seconds if self._parser.state is State.IDLE else limits.head_seconds
             self._deadline = self._server.loop.time() + waiting
+            self._body_deadline = self._server.loop.time() + limits.body_seconds  # it may have had to wait
             if self._ended:
                 self.transport.close()
         except ConnectionClosedError:

@@ -4,7 +4,10 @@ import ssl
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+_SESSIONS = 64
+"""Servers whose sessions one client remembers."""
 _SUITES = "ECDHE+AESGCM:ECDHE+CHACHA20"
 _SUITES_13 = ("TLS_AES_128_GCM_SHA256", "TLS_AES_256_GCM_SHA384", "TLS_CHACHA20_POLY1305_SHA256")
 _SUITES_12 = tuple(
@@ -98,6 +101,40 @@ def server_context(
     return ServerTls(identity, client_ca=client_ca, require_client=require_client).context
 
 
+class ClientContext(ssl.SSLContext):
+    """A client's context that takes up the last session with a server: a reconnect costs both ends no signature.
+
+    asyncio and uvloop know nothing of sessions; both make their connections by wrap_bio().
+    """
+
+    def __init__(self, protocol: int) -> None:  # made by __new__, which takes the protocol
+        self._sessions: dict[str | bytes | None, ssl.SSLSession] = {}
+
+    def wrap_bio(
+        self,
+        incoming: ssl.MemoryBIO,
+        outgoing: ssl.MemoryBIO,
+        server_side: bool = False,
+        server_hostname: str | bytes | None = None,
+        session: ssl.SSLSession | None = None,
+    ) -> ssl.SSLObject:
+        """As SSLContext's. A server that does not know the session any more makes a whole handshake."""
+        session = session or self._sessions.get(server_hostname)
+        return super().wrap_bio(incoming, outgoing, server_side, server_hostname, session)
+
+    def remember(self, connection: ssl.SSLObject) -> None:
+        """Takes up the session of a connection from now on; called once the server has answered: tickets come late."""
+        if connection.session is not None and connection.session.has_ticket:
+            if len(self._sessions) >= _SESSIONS:
+                self._sessions.clear()
+            self._sessions[connection.server_hostname] = connection.session
+
+    def load_cert_chain(self, *given: Any, **named: Any) -> None:
+        """As SSLContext's. A session speaks for the certificate it began with, so all are forgotten."""
+        super().load_cert_chain(*given, **named)
+        self._sessions.clear()
+
+
 def client_context(
     *,
     ca: Path | None = None,
@@ -106,7 +143,7 @@ def client_context(
     verify: bool = True,
 ) -> ssl.SSLContext:
     """The context of a client. Without a CA the system's bundle counts. Raises OSError, ssl.SSLError, ValueError."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context = ClientContext(ssl.PROTOCOL_TLS_CLIENT)
     _harden(context)
     if not verify:
         context.check_hostname = False

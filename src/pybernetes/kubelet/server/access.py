@@ -18,7 +18,7 @@ from pybernetes.api.types import authorization_v1 as authz
 from pybernetes.client.rest import Client
 from pybernetes.kubelet.configuration import Configuration
 from pybernetes.wire.http import Request
-from pybernetes.wire.pki.certificates import user_of
+from pybernetes.wire.pki.certificates import expiry_of, user_of
 from pybernetes.wire.pki.keys import PkiError
 
 log = logging.getLogger(__name__)
@@ -83,6 +83,8 @@ class Access:
             return request.peer.user
         if request.peer.certificate is not None:
             try:
+                if self._clock.now() > expiry_of(request.peer.certificate):
+                    raise Unauthorized()  # TLS has looked at it when the session began
                 found = user_of(request.peer.certificate)
                 return replace(found, groups=(*found.groups, _AUTHENTICATED))
             except PkiError as error:

@@ -134,6 +134,14 @@ def user_of(der: bytes) -> User:
     return _user(certificate)
 
 
+def expiry_of(der: bytes) -> float:
+    """When a certificate (DER) ends, in seconds since 1970. Raises PkiError."""
+    try:
+        return x509.load_der_x509_certificate(der).not_valid_after_utc.timestamp()
+    except ValueError as error:
+        raise PkiError(f"not a certificate: {error}") from error
+
+
 def public_key_hash(certificate: x509.Certificate) -> str:
     """`sha256:<hex>` of the certificate's SubjectPublicKeyInfo, as kubeadm pins an authority."""
     return "sha256:" + hashlib.sha256(_spki(certificate.public_key())).hexdigest()

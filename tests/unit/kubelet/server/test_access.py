@@ -203,6 +203,14 @@ async def test_client_certificates_are_names_and_groups() -> None:
                 await door.check(asked)
 
 
+async def test_a_client_certificate_that_has_expired_since_the_handshake_is_refused() -> None:
+    long_ago = SystemClock().now() - 400 * 86400
+    certificate, _ = issue(new_authority("ca", long_ago), Leaf("ann", usages=("client auth",)), long_ago)
+    der = parse_certificate(certificate).public_bytes(Encoding.DER)
+    with pytest.raises(Unauthorized):
+        await access(Reviews("metrics")).check(Request("GET", "/metrics", Headers(), peer=Peer(certificate=der)))
+
+
 def test_a_configuration_that_cannot_be_followed_is_refused() -> None:
     clock = SystemClock()
     for config, text in (
