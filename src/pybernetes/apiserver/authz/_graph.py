@@ -5,7 +5,8 @@ there by their claims.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from sys import intern
 from typing import Literal
 
 from pybernetes.api.objects import GroupResource, Object
@@ -17,11 +18,19 @@ Edges = Iterator[tuple[Thing, Thing]]
 
 
 class Graph:
-    """Edges between things; each is owned by the object that says so and goes with it."""
+    """Edges between things; each is owned by the object that says so and goes with it.
+
+    There are as many as Pods and what they refer to, so that they are kept small: each source once, and an object's own
+    edges (most lead from a Pod to its Node) only with the object.
+    """
 
     def __init__(self) -> None:
         self._targets: dict[Thing, Counter[Thing]] = {}
-        self._owned: dict[Thing, frozenset[tuple[Thing, Thing]]] = {}
+        """Where edges lead that are not of the object that says so."""
+        self._owned: dict[Thing, tuple[Thing, ...]] = {}
+        """The edges of an object, source and target in turn."""
+        self._sources: dict[Thing, Thing] = {}
+        """The keys of `_targets`, to be shared by the edges of many objects."""
 
     def follow(self, registry: Registry) -> None:
         """Subscribes to what is served."""
@@ -35,46 +44,62 @@ class Graph:
         todo, seen = [(plural, namespace, name)], set[Thing]()
         while todo:
             thing = todo.pop()
-            targets = self._targets.get(thing)
-            if thing in seen or not targets:
+            if thing in seen:
                 continue
+            targets = [*self._targets.get(thing, ()), *self._own(thing)]
             if goal in targets:
                 return True
             seen.add(thing)
             todo += targets
         return False
 
+    def _own(self, thing: Thing) -> Iterator[Thing]:
+        edges = self._owned.get(thing, ())
+        return (target for source, target in zip(edges[::2], edges[1::2], strict=True) if source == thing)
+
     def _listener(self, plural: str, edges: Callable[[Object], Edges]) -> Callable[[Change, Object], None]:
         def listen(change: Change, obj: Object) -> None:
             meta = obj["metadata"]
-            owner = (plural, meta.get("namespace", ""), meta["name"])
-            old = self._owned.get(owner, frozenset())
-            new = frozenset(edges(obj)) if change != "DELETED" else frozenset()
+            owner = (plural, intern(meta.get("namespace", "")), meta["name"])
+            old = self._owned.get(owner, ())
+            found = dict.fromkeys(edges(obj)) if change != "DELETED" else {}
+            new = tuple(
+                thing
+                for source, target in found
+                for thing in (owner if source == owner else self._sources.setdefault(source, source), target)
+            )
             if old == new:
                 return
-            self._remove(old - new)
-            for source, target in new - old:
-                self._targets.setdefault(source, Counter())[target] += 1
             if new:
                 self._owned[owner] = new
             else:
                 del self._owned[owner]
+            self._add(owner, new)
+            self._remove(owner, old)
 
         return listen
 
-    def _remove(self, edges: Iterable[tuple[Thing, Thing]]) -> None:
-        for source, target in edges:
+    def _add(self, owner: Thing, edges: Sequence[Thing]) -> None:
+        for source, target in zip(edges[::2], edges[1::2], strict=True):
+            if source != owner:
+                self._targets.setdefault(source, Counter())[target] += 1
+
+    def _remove(self, owner: Thing, edges: Sequence[Thing]) -> None:
+        for source, target in zip(edges[::2], edges[1::2], strict=True):
+            if source == owner:
+                continue
             targets = self._targets[source]
             targets[target] -= 1
             if not targets[target]:
                 del targets[target]
             if not targets:
                 del self._targets[source]
+                del self._sources[source]
 
 
 def _node(obj: Object) -> Thing | None:
     name = (obj.get("spec") or {}).get("nodeName")
-    return ("nodes", "", name) if name else None
+    return ("nodes", "", intern(name)) if name else None
 
 
 def _pod(pod: Object) -> Edges:

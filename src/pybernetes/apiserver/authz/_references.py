@@ -53,9 +53,10 @@ def _names(pod: Mapping[str, Any], spec: Mapping[str, Any]) -> Iterator[tuple[st
 
 def _of_container(container: Mapping[str, Any]) -> Iterator[tuple[str, str | None]]:
     for variable in container.get("env") or ():
-        source = variable.get("valueFrom") or {}
-        yield "secrets", (source.get("secretKeyRef") or {}).get("name")
-        yield "configmaps", (source.get("configMapKeyRef") or {}).get("name")
+        source = variable.get("valueFrom")
+        if source:
+            yield "secrets", (source.get("secretKeyRef") or {}).get("name")
+            yield "configmaps", (source.get("configMapKeyRef") or {}).get("name")
     for source in container.get("envFrom") or ():
         yield "secrets", (source.get("secretRef") or {}).get("name")
         yield "configmaps", (source.get("configMapRef") or {}).get("name")

@@ -7,6 +7,7 @@ readings, which are a few seconds apart.
 import asyncio
 import logging
 from collections.abc import Mapping
+from sys import intern
 
 from msgspec import Struct
 
@@ -28,9 +29,10 @@ PATIENCE = 6.0
 TIMEOUT = 10.0
 TOGETHER = 32
 """Kubelets that are read at once."""
+_NONE: Mapping[str, str] = {}
 
 
-class Known(Struct, frozen=True):
+class Known(Struct, frozen=True, gc=False):
     """Of a Pod, what answers need."""
 
     node: str
@@ -65,12 +67,13 @@ class Scraper:
 
     def _pod_changed(self, kind: str, pod: Object) -> None:
         metadata = pod["metadata"]
-        owner = (metadata["namespace"], metadata["name"])
+        owner = (intern(metadata["namespace"]), metadata["name"])
         if kind == "DELETED":
             self.pods.pop(owner, None)
             return
         running = (pod.get("status") or {}).get("phase") == "Running"
-        self.pods[owner] = Known((pod.get("spec") or {}).get("nodeName") or "", running, metadata.get("labels") or {})
+        node = intern((pod.get("spec") or {}).get("nodeName") or "")
+        self.pods[owner] = Known(node, running, metadata.get("labels") or _NONE)
 
     async def asked(self) -> None:
         """Somebody wants figures: they are read from now on. Waits for the first ones, for PATIENCE at most."""

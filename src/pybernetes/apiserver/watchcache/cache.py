@@ -9,7 +9,7 @@ import asyncio
 import logging
 from bisect import bisect_left, insort
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Literal, TypeAlias
 
@@ -59,8 +59,13 @@ class ResourceCache:
         """Keys by spec.nodeName, where objects have one."""
         self._listeners: list[Listener] = []
 
-    def replace(self, entries: Iterable[Entry], revision: int) -> None:
-        """Starts over from a state of the store."""
+    def tell(self, obj: Object) -> None:
+        """Tells who listens of an object that is there; replace() brings its entry."""
+        for listener in self._listeners:
+            listener("ADDED", obj)
+
+    def replace(self, entries: Iterable[Entry], revision: int, *, told: bool = False) -> None:
+        """Starts over from a state of the store; who listens is `told` already where there was none before."""
         before = self.entries
         self.forget()
         self.entries = {entry.key: entry for entry in entries}
@@ -71,12 +76,17 @@ class ResourceCache:
                 self._nodes.setdefault(entry.fields[INDEXED_FIELD], set()).add(entry.key)
         self.changes.clear()
         self.since = revision
-        for listener in self._listeners:
-            for key, entry in before.items():
-                if key not in self.entries:
-                    listener("DELETED", entry.object())
-            for key, entry in self.entries.items():
-                listener("MODIFIED" if key in before else "ADDED", entry.object())
+        if told or not self._listeners:
+            return
+        for key, entry in before.items():
+            if key not in self.entries:
+                obj = entry.object()
+                for listener in self._listeners:
+                    listener("DELETED", obj)
+        for key, entry in self.entries.items():
+            obj = entry.object()
+            for listener in self._listeners:
+                listener("MODIFIED" if key in before else "ADDED", obj)
 
     def follow(self, before: "ResourceCache") -> None:
         """Takes the place of another: who listened to that one goes on here."""
@@ -168,7 +178,7 @@ class ResourceCache:
             elif obj is None:
                 obj = entry.object()
             else:
-                obj = {**obj, "metadata": {**obj["metadata"], "resourceVersion": str(revision)}}
+                obj = _at_revision(obj, revision)
             for listener in self._listeners:
                 listener(kind, obj)
         if self.watchers:
@@ -255,21 +265,13 @@ class WatchCache:
     async def open(self) -> None:
         """Reads the whole store. Everything that is served answers from here afterwards."""
         revision = await self._store.revision()
-        found: dict[str, list[Entry]] = {prefix: [] for prefix in self._by_prefix}
-        after = ""
-        while True:
-            page = await self._store.range(ROOT, after=after, limit=_PAGE, at=revision)
-            for stored in page.items:
-                cache = self._cache_of(stored.key)
-                entry = self._read(cache, stored.key, stored.value, stored.revision) if cache else None
-                if cache is not None and entry is not None:
-                    found[cache.served.prefix].append(entry)
-            if not page.more:
-                break
-            after = page.items[-1].key
+        found = {}
+        for prefix, cache in tuple(self._by_prefix.items()):
+            # A first state is told while it is read, when objects are at hand: to decode them again would take longer.
+            found[prefix] = await self._load(cache, revision, None if self._opened else cache.tell)
         for prefix, entries in found.items():
             if prefix in self._by_prefix:  # it may have gone meanwhile
-                self._by_prefix[prefix].replace(entries, revision)
+                self._by_prefix[prefix].replace(entries, revision, told=not self._opened)
         self._opened += 1
         self._advance(revision)
 
@@ -280,19 +282,12 @@ class WatchCache:
 
     async def _put(self, served: Served) -> bool:
         """False when the watch was lost while this read: then events may be missing."""
-        prefix, found, opened = served.prefix, list[Entry](), self._opened
+        prefix, opened = served.prefix, self._opened
         cache = ResourceCache(served)
         self._loading[prefix] = []
         try:
             revision = await self._store.revision()
-            after = ""
-            while True:
-                page = await self._store.range(prefix, after=after, limit=_PAGE, at=revision)
-                read = (self._read(cache, stored.key, stored.value, stored.revision) for stored in page.items)
-                found += [entry for entry in read if entry is not None]
-                if not page.more:
-                    break
-                after = page.items[-1].key
+            found = await self._load(cache, revision)
             await self.taken_in(revision)
         finally:
             missed = self._loading.pop(prefix)
@@ -308,6 +303,23 @@ class WatchCache:
                 self._apply(cache, event)
         self._by_prefix[prefix] = cache
         return True
+
+    async def _load(
+        self, cache: ResourceCache, revision: Revision, tell: Callable[[Object], None] | None = None
+    ) -> list[Entry]:
+        """Reads the objects of one resource, page by page so that the loop is not held up for long."""
+        found, after = list[Entry](), ""
+        while True:
+            page = await self._store.range(cache.served.prefix, after=after, limit=_PAGE, at=revision)
+            for stored in page.items:
+                read = self._read(cache, stored.key, stored.value, stored.revision)
+                if read is not None:
+                    found.append(read[0])
+                    if tell is not None:
+                        tell(_at_revision(read[1], stored.revision))
+            if not page.more:
+                return found
+            after = page.items[-1].key
 
     def drop(self, served: Served) -> None:
         """Caches a resource no longer; ends its watches."""
@@ -396,7 +408,7 @@ class WatchCache:
 
     def entry(self, served: Served, value: bytes, revision: int) -> Entry:
         """The Entry of stored bytes. Raises ValueError for bytes that are not ours."""
-        return entry_of(served, value, revision, self._handed.get(value))
+        return entry_of(served, value, revision, self._handed.get(value))[0]
 
     def _take(self, events: Sequence[Event]) -> None:
         for event in events:
@@ -410,10 +422,11 @@ class WatchCache:
         self._advance(events[-1].revision)
 
     def _apply(self, cache: ResourceCache, event: Event) -> None:
-        entry = None
+        read = None
         if event.type == "PUT":
-            entry = self._read(cache, event.key, event.value, event.revision)
-        cache.apply(event.key[len(cache.served.prefix) :], entry, event.revision, self._handed.get(event.value))
+            read = self._read(cache, event.key, event.value, event.revision)
+        entry, obj = read or (None, None)
+        cache.apply(event.key[len(cache.served.prefix) :], entry, event.revision, obj)
 
     def _advance(self, revision: int) -> None:
         self.revision = revision
@@ -435,12 +448,16 @@ class WatchCache:
             found = self._by_prefix.get(key[: slash + 1])
         return found
 
-    def _read(self, cache: ResourceCache, key: str, value: bytes, revision: int) -> Entry | None:
+    def _read(self, cache: ResourceCache, key: str, value: bytes, revision: int) -> tuple[Entry, Object] | None:
         try:
-            return self.entry(cache.served, value, revision)
+            return entry_of(cache.served, value, revision, self._handed.get(value))
         except (ValueError, KeyError, TypeError) as error:
             log.error("stored object is unreadable and left out key=%s cause=%s", key, error)
             return None
+
+
+def _at_revision(obj: Object, revision: int) -> Object:
+    return {**obj, "metadata": {**obj["metadata"], "resourceVersion": str(revision)}}
 
 
 def too_large(revision: int, current: int) -> GatewayTimeout:

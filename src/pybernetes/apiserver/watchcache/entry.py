@@ -5,35 +5,45 @@ it goes right there. So an object, an item of a list and a watch event are made 
 """
 
 from collections.abc import Mapping
+from sys import intern
 from typing import Any
 
 import orjson
+from msgspec import Struct, structs
 
 from pybernetes.api.errors import BadRequest
 from pybernetes.api.objects import Object
 from pybernetes.apiserver.catalog import Served
 
 _METADATA = b'"metadata":{'
+_NONE: dict[str, str] = {}
 
 
-class Entry:
-    """An object at a revision. `body` is its JSON after the head: `"metadata":{"resourceVersion":"7",...}...}`."""
+class Entry(Struct, gc=False, eq=False):
+    """An object at a revision; made by entry_of(). It leads to nothing that leads back, so the collector need not walk it."""
 
-    __slots__ = ("body", "encoded", "fields", "key", "labels", "name", "namespace", "revision", "served", "uid")
+    served: Served
+    key: str
+    namespace: str
+    name: str
+    uid: str
+    revision: int
+    labels: Mapping[str, str]
+    values: tuple[str, ...]
+    """Of the resource's selectable fields, in their order."""
+    body: bytes
+    """Its JSON after the head: `"metadata":{"resourceVersion":"7",...}...}`."""
+    encoded: dict[str, Any] | None = None
+    """Other forms of this object, by encoding, made when first asked for; FORMS gives and takes them."""
 
-    def __init__(self, served: Served, obj: Object, tail: bytes, revision: int) -> None:
-        metadata = obj["metadata"]
-        self.served = served
-        self.namespace: str = metadata.get("namespace", "")
-        self.name: str = metadata["name"]
-        self.key = f"{self.namespace}/{self.name}" if served.facts.namespaced else self.name
-        self.uid: str = metadata.get("uid", "")
-        self.revision = revision
-        self.labels: Mapping[str, str] = metadata.get("labels") or {}
-        self.fields = fields_of(served, obj)
-        self.body = spliced(tail, revision)
-        self.encoded: dict[str, Any] | None = None
-        """Other forms of this object, by encoding, made when first asked for; FORMS gives and takes them."""
+    @property
+    def fields(self) -> dict[str, str]:
+        """What field selectors can ask for."""
+        found = {"metadata.name": self.name}
+        if self.served.facts.namespaced:
+            found["metadata.namespace"] = self.namespace
+        found.update(zip(self.served.fields, self.values, strict=True))
+        return found
 
     @property
     def json(self) -> bytes:
@@ -53,21 +63,15 @@ class Entry:
         if kept is None:
             obj = served.shown(self.object())
             tail = stored_bytes(served, obj)[len(served.head) + len(_METADATA) :]
-            kept = Entry(served, obj, tail, self.revision)
+            kept = _entry(served, obj, tail, self.revision)
             FORMS.keep(self, served.facts.api_version, kept, len(tail))
         found: Entry = kept
         return found
 
     def at(self, revision: int) -> "Entry":
         """The same state at another revision: what a DELETED event carries."""
-        copy: Entry = Entry.__new__(Entry)
-        for slot in ("fields", "key", "labels", "name", "namespace", "served", "uid"):
-            setattr(copy, slot, getattr(self, slot))
-        copy.revision = revision
-        copy.encoded = None
         end = self.body.index(b'",', len(_METADATA)) + 2
-        copy.body = spliced(self.body[end:], revision)
-        return copy
+        return structs.replace(self, revision=revision, encoded=None, body=spliced(self.body[end:], revision))
 
 
 class Forms:
@@ -103,17 +107,6 @@ def spliced(tail: bytes, revision: int) -> bytes:
     return b'"metadata":{"resourceVersion":"%d",%b' % (revision, tail)
 
 
-def fields_of(served: Served, obj: Object) -> Mapping[str, str]:
-    """The values that field selectors of this resource can ask for."""
-    metadata = obj["metadata"]
-    fields = {"metadata.name": metadata["name"]}
-    if served.facts.namespaced:
-        fields["metadata.namespace"] = metadata.get("namespace", "")
-    for path, value in served.fields.items():
-        fields[path] = value(obj)
-    return fields
-
-
 def stored_bytes(served: Served, obj: Object) -> bytes:
     """What the store keeps of an object. Raises BadRequest for what JSON cannot hold."""
     metadata = {name: value for name, value in obj["metadata"].items() if name != "resourceVersion"}
@@ -125,8 +118,8 @@ def stored_bytes(served: Served, obj: Object) -> bytes:
         raise BadRequest(f"the object cannot be written as JSON: {error}") from error
 
 
-def entry_of(served: Served, value: bytes, revision: int, obj: Object | None = None) -> Entry:
-    """The Entry of stored bytes; `obj` is their content where it is known. Raises ValueError for bytes not ours."""
+def entry_of(served: Served, value: bytes, revision: int, obj: Object | None = None) -> tuple[Entry, Object]:
+    """The Entry of stored bytes, and their content, `obj` where it is known. Raises ValueError for bytes not ours."""
     if obj is None:
         obj = orjson.loads(value)
         if served.restore is not None:
@@ -135,4 +128,28 @@ def entry_of(served: Served, value: bytes, revision: int, obj: Object | None = N
     start = len(served.head) + len(_METADATA)
     if value[len(served.head) : start] != _METADATA:
         raise ValueError("stored bytes do not begin as they should")
-    return Entry(served, obj, value[start:], revision)
+    return _entry(served, obj, value[start:], revision), obj
+
+
+def _entry(served: Served, obj: Object, tail: bytes, revision: int) -> Entry:
+    metadata = obj["metadata"]
+    name, namespace = metadata["name"], _shared(metadata.get("namespace", ""))
+    labels = metadata.get("labels") or _NONE
+    for label, value in labels.items():
+        labels[label] = _shared(value)
+    return Entry(
+        served,
+        f"{namespace}/{name}" if served.facts.namespaced else name,
+        namespace,
+        name,
+        metadata.get("uid", ""),
+        revision,
+        labels,
+        tuple([_shared(value(obj)) for value in served.fields.values()]),
+        spliced(tail, revision),
+    )
+
+
+def _shared(text: str) -> str:
+    """One copy of a text for all objects that have it: most values of labels and fields are those of many others."""
+    return intern(text) if type(text) is str else text

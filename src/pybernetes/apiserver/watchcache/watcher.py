@@ -72,8 +72,9 @@ def scopes_of(change: Change) -> Iterable[Scope]:
             found["name", entry.key] = None
             if entry.namespace:
                 found["namespace", entry.namespace] = None
-            if INDEXED_FIELD in entry.fields:
-                found[INDEXED_FIELD, entry.fields[INDEXED_FIELD]] = None
+            node = entry.fields.get(INDEXED_FIELD)
+            if node is not None:
+                found[INDEXED_FIELD, node] = None
     return found
 
 

@@ -1,6 +1,7 @@
 """The law of the watch cache: a list and the watch that follows it are the store, whatever happened in between."""
 
 import asyncio
+import gc
 
 import orjson
 from hypothesis import given, settings
@@ -109,7 +110,7 @@ def apply(known, event, last):
 
 def test_an_entry_is_its_bytes_with_the_revision_in_its_place():
     obj = config_map("a", {})
-    entry = entry_of(SERVED, stored_bytes(SERVED, obj), 7)
+    entry, _ = entry_of(SERVED, stored_bytes(SERVED, obj), 7)
     assert entry.object() == {**obj, "metadata": {**obj["metadata"], "resourceVersion": "7"}}
     later = entry.at(1234)
     assert later.object()["metadata"]["resourceVersion"] == "1234"
@@ -191,5 +192,35 @@ def test_a_store_that_is_away_while_the_cache_reloads_is_asked_again():
         await cache.taken_in(await store.revision())
         assert (store.failures, list(cache.of(SERVED).entries)) == (0, ["n/a"])
         following.cancel()
+
+    run_simulated(scenario())
+
+
+def test_entries_share_what_is_alike_and_are_none_of_the_collectors_business():
+    made = [stored_bytes(SERVED, config_map(name, {"on": "y" * 40})) for name in "ab"]
+    (one, _), (two, _) = (entry_of(SERVED, value, 7) for value in made)
+    assert one.namespace is two.namespace
+    assert one.labels["on"] is two.labels["on"]
+    assert not gc.is_tracked(one)
+    assert one != two
+
+
+def test_who_listens_from_the_start_is_told_once_of_what_is_there():
+    async def scenario():
+        store = MemoryStore()
+        for name in "ab":
+            await write(store, name, "put", 0)
+        cache = WatchCache(store, CATALOG)
+        told = []
+        cache.of(SERVED).subscribe(lambda kind, obj: told.append((kind, obj)))
+        await cache.open()
+        seen = [(kind, obj["metadata"]["name"], obj["metadata"]["resourceVersion"]) for kind, obj in told]
+        assert seen == [("ADDED", "a", "1"), ("ADDED", "b", "2")]
+        assert [obj for _, obj in told] == [entry.object() for entry in cache.of(SERVED).select()]
+
+        await write(store, "a", "delete", 0)
+        await cache.open()  # as after a lost watch
+        seen = [(kind, obj["metadata"]["name"]) for kind, obj in told[2:]]
+        assert seen == [("DELETED", "a"), ("MODIFIED", "b")]
 
     run_simulated(scenario())

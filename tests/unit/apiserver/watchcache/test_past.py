@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from pybernetes.apiserver.catalog import discovered
 from pybernetes.apiserver.watchcache import cache as caches
 from pybernetes.apiserver.watchcache.cache import NOW, ResourceCache
-from pybernetes.apiserver.watchcache.entry import FORMS, Entry, Forms
+from pybernetes.apiserver.watchcache.entry import FORMS, Entry, Forms, entry_of
 from pybernetes.apiserver.watchcache.watcher import INDEXED_FIELD
 
 SERVED = discovered().find("", "v1", "pods")
@@ -22,7 +22,7 @@ WRITES = st.lists(
 def pod(key, node, revision):
     namespace, _, name = key.partition("/")
     obj = {"metadata": {"namespace": namespace, "name": name, "uid": key}, "spec": {"nodeName": node}}
-    return Entry(SERVED, obj, b'"uid":"%b"}}' % key.encode(), revision)
+    return entry_of(SERVED, SERVED.head + b'"metadata":{"uid":"%b"}}' % key.encode(), revision, obj)[0]
 
 
 def shown(entries):
