@@ -25,6 +25,9 @@ from pybernetes.store.protocol import (
     Watch,
 )
 
+TTL = 0.3
+"""Seconds of a key that is to go."""
+
 
 @pytest.fixture(params=STORES)
 async def store(request: pytest.FixtureRequest, tmp_path: Path, servers: Callable[[], Servers]) -> AsyncIterator[Store]:
@@ -219,6 +222,41 @@ async def test_compaction_forgets_history_and_keeps_the_living(store: Store) -> 
     await store.compact(first)
     assert await store.get("/a") == Stored("/a", b"2", first, second)
     assert await store.revision() == fourth
+
+
+async def test_a_key_with_a_time_goes_when_it_is_over_and_not_before(store: Store) -> None:
+    loop = asyncio.get_running_loop()
+    began = loop.time()
+    first = await store.create("/a", b"1", ttl=TTL)
+    watch = await store.watch("/", first)
+    gone = Event("DELETE", "/a", Revision(first + 1), previous=Stored("/a", b"1", first, first))
+    assert await read(watch, 1) == [gone]
+    assert loop.time() - began > TTL - 0.01
+    assert await store.get("/a") is None
+    assert await store.get("/a", at=first) == Stored("/a", b"1", first, first)
+    assert await store.create("/a", b"2") == first + 2
+
+
+async def test_an_update_gives_a_key_a_new_time_or_none(store: Store) -> None:
+    loop = asyncio.get_running_loop()
+    stays = await store.create("/stays", b"", ttl=TTL)
+    longer = await store.create("/longer", b"", ttl=TTL)
+    await store.update("/stays", b"", stays)
+    began = loop.time()
+    last = await store.update("/longer", b"", longer, ttl=2 * TTL)
+    watch = await store.watch("/", last)
+    assert [(e.type, e.key) for e in await read(watch, 1)] == [("DELETE", "/longer")]
+    assert loop.time() - began > 2 * TTL - 0.01
+    assert [s.key for s in (await store.range("/")).items] == ["/stays"]
+
+
+async def test_a_deleted_key_takes_its_time_with_it(store: Store) -> None:
+    await store.delete("/a", await store.create("/a", b"", ttl=TTL))
+    again = await store.create("/a", b"")
+    last = await store.create("/b", b"", ttl=TTL)
+    watch = await store.watch("/", last)
+    assert [e.key for e in await read(watch, 1)] == ["/b"]
+    assert await store.get("/a") == Stored("/a", b"", again, again)
 
 
 async def test_the_future_cannot_be_asked_for(store: Store, begin: Revision) -> None:

@@ -60,6 +60,7 @@ log = logging.getLogger(__name__)
 
 _DEFINITIONS = "crd-informer-synced"
 _HOOKS = (_DEFINITIONS, *bootstrap.STEPS)
+_EVENTS = (GroupResource("", "events"), GroupResource("events.k8s.io", "events"))
 START_SECONDS = 10.0
 """How long a request waits for a server that is still loading its store."""
 _ALWAYS = ("/healthz", "/livez", "/readyz", "/metrics", "/version")
@@ -87,7 +88,8 @@ class ApiServer:
             self._authenticators(audiences), anonymous=config.anonymous, audiences=audiences
         )
         authorizer = AuthorizerChain(_authorizers(config, rbac, node))
-        tools = Tools(addresses, signer, config.kubelets or self._kubelets, authenticator, authorizer, rbac)
+        lifetimes = {gr: config.times.event for gr in _EVENTS}
+        tools = Tools(addresses, signer, config.kubelets or self._kubelets, authenticator, authorizer, rbac, lifetimes)
         self.storage = Storage(self.catalog, store, self.cache, clock, tools)
         self._definitions = Definitions(self.storage)
         self._definitions.follow()
@@ -178,7 +180,6 @@ class ApiServer:
                 group.create_task(local_apiservices.keep(self.storage, self.catalog), name="apiserver.apiservices")
                 group.create_task(self._usage.run(), name="apiserver.usage")
                 group.create_task(upkeep.compact(self.storage, self.config.times.compaction), name="apiserver.compact")
-                group.create_task(upkeep.expire_events(self.storage, self.config.times.event), name="apiserver.events")
                 self._loaded.set()
                 self.ready.set()
                 log.info("api server is ready revision=%d", self.cache.revision)

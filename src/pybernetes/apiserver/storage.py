@@ -6,7 +6,7 @@ Every write waits until the cache has taken it in, so whoever was answered reads
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from pybernetes.aio.clock import Clock, rfc3339
 from pybernetes.api import errors
@@ -39,6 +39,8 @@ class Tools:
     authenticator: Reviewer
     authorizer: Authorizer
     rules: RuleResolver
+    lifetimes: Mapping[GroupResource, float] = field(default_factory=dict)
+    """Seconds after its last write that an object of a resource goes by itself (--event-ttl)."""
 
 
 class Storage:
@@ -63,6 +65,7 @@ class Storage:
         self.authenticator = tools.authenticator
         self.authorizer = tools.authorizer
         self.rules = tools.rules
+        self._lifetimes = tools.lifetimes
 
     # --- Registry
 
@@ -151,7 +154,7 @@ class Storage:
         value = _small_enough(stored_bytes(served.stored, obj))
         with refusals(), self.cache.handing_over(value, obj):
             try:
-                revision = await self.store.create(key, value)
+                revision = await self.store.create(key, value, ttl=self._lifetimes.get(served.gr))
             except KeyExists:
                 raise errors.already_exists(served.gr, metadata["name"]) from None
             await self.cache.taken_in(revision)
@@ -164,7 +167,8 @@ class Storage:
         key = served.key(old.namespace, old.name)
         with refusals(), self.cache.handing_over(value, obj):
             try:
-                revision = await self.store.update(key, value, Revision(old.revision))
+                ttl = self._lifetimes.get(served.gr)
+                revision = await self.store.update(key, value, Revision(old.revision), ttl=ttl)
             except Mismatch as error:
                 raise self._lost(served, old, error) from None
             await self.cache.taken_in(revision)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from pybernetes.store.protocol import Unavailable
 
-_FORMAT = 1
+_FORMAT = 2
 _SCHEMA = f"""
 BEGIN IMMEDIATE;
 CREATE TABLE IF NOT EXISTS history (
@@ -17,16 +17,21 @@ CREATE TABLE IF NOT EXISTS history (
     deleted INTEGER NOT NULL, value BLOB NOT NULL);
 CREATE TABLE IF NOT EXISTS live (key TEXT PRIMARY KEY, revision INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS expiry (revision INTEGER PRIMARY KEY, deadline REAL NOT NULL, ttl REAL NOT NULL);
 INSERT OR IGNORE INTO meta VALUES ('revision', 0), ('compacted', 0), ('swept', 0);
 PRAGMA user_version = {_FORMAT};
 COMMIT;
 """
+_EVENT_TTL = 3600.0
+_EVENTS_OF_FORMAT_1 = """INSERT OR IGNORE INTO expiry SELECT revision, ?, ? FROM live
+    WHERE key >= '/registry/events/' AND key < '/registry/events0'"""
+"""Format 1 left it to the API server to look for old Events."""
 
 
 class SqliteFile:
     """A connection for writes, on the writer thread, and one for reads on each reader thread."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, now: float) -> None:
         self.path = path
         self._lock = _locked(path)
         self._local = threading.local()
@@ -34,7 +39,7 @@ class SqliteFile:
         try:
             with self.explained("open"):
                 self.writer = self._connect()
-                self._prepare()
+                self._prepare(now)
         except Unavailable:
             os.close(self._lock)
             raise
@@ -67,12 +72,14 @@ class SqliteFile:
         connection.execute("PRAGMA cache_size = -16384")
         return connection
 
-    def _prepare(self) -> None:
+    def _prepare(self, now: float) -> None:
         version = self.writer.execute("PRAGMA user_version").fetchone()[0]
         if version > _FORMAT:
             raise Unavailable(f"the store at {self.path} was written by a newer version (format {version}); upgrade")
         if version < _FORMAT:
             self.writer.executescript(_SCHEMA)
+        if version == 1:
+            self.writer.execute(_EVENTS_OF_FORMAT_1, (now + _EVENT_TTL, _EVENT_TTL))
 
 
 class _Explained:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 from msgspec import Struct
 
+from pybernetes.store._expiry import Expiry
 from pybernetes.store._hub import Hub
 from pybernetes.store.protocol import (
     Compacted,
@@ -38,6 +39,7 @@ class MemoryStore:
         self._log: list[_Record] = []
         self._compacted = Revision(0)
         self._hub = Hub(Revision(0))
+        self._expiry = Expiry(self._expire)
 
     async def get(self, key: str, at: Revision | None = None) -> Stored | None:
         self._check(at)
@@ -59,20 +61,17 @@ class MemoryStore:
         left = max(0, end - stop)
         return Range(tuple(values[key] for key in keys[start:stop]), at, left > 0, left)
 
-    async def create(self, key: str, value: bytes) -> Revision:
+    async def create(self, key: str, value: bytes, *, ttl: float | None = None) -> Revision:
         self._check(None)
         if key in self._live:
             raise KeyExists(key)
-        return self._put(key, value, None)
+        return self._put(key, value, None, ttl)
 
-    async def update(self, key: str, value: bytes, expected: Revision) -> Revision:
-        return self._put(key, value, self._expect(key, expected))
+    async def update(self, key: str, value: bytes, expected: Revision, *, ttl: float | None = None) -> Revision:
+        return self._put(key, value, self._expect(key, expected), ttl)
 
     async def delete(self, key: str, expected: Revision) -> Revision:
-        previous = self._expect(key, expected)
-        del self._live[key]
-        del self._keys[bisect_left(self._keys, key)]
-        return self._record(Event("DELETE", key, self._next(), previous=previous), previous)
+        return self._remove(key, self._expect(key, expected))
 
     async def watch(self, prefix: str, after: Revision) -> Watch:
         self._check(None)
@@ -96,6 +95,7 @@ class MemoryStore:
         return "the store is closed" if self._hub.closed else ""
 
     async def close(self) -> None:
+        self._expiry.close()
         self._hub.close()
 
     def _check(self, at: Revision | None) -> None:
@@ -118,12 +118,25 @@ class MemoryStore:
     def _next(self) -> Revision:
         return Revision(self._hub.revision + 1)
 
-    def _put(self, key: str, value: bytes, previous: Stored | None) -> Revision:
+    def _remove(self, key: str, previous: Stored) -> Revision:
+        del self._live[key]
+        del self._keys[bisect_left(self._keys, key)]
+        return self._record(Event("DELETE", key, self._next(), previous=previous), previous)
+
+    def _expire(self, due: Sequence[tuple[str, Revision]]) -> None:
+        for key, revision in due:
+            current = self._live.get(key)
+            if current is not None and current.revision == revision:
+                self._remove(key, current)
+
+    def _put(self, key: str, value: bytes, previous: Stored | None, ttl: float | None) -> Revision:
         revision = self._next()
         if previous is None:
             insort(self._keys, key)
         created = previous.created if previous else revision
         self._live[key] = Stored(key, value, created, revision)
+        if ttl is not None:
+            self._expiry.add(key, revision, ttl)
         return self._record(Event("PUT", key, revision, value, created=created), previous)
 
     def _record(self, event: Event, previous: Stored | None) -> Revision:

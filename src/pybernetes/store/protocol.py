@@ -108,12 +108,12 @@ class Store(Protocol):
         """Keys that start with `prefix` and sort after `after`; `limit` 0 is all. Raises Compacted, FutureRevision."""
         ...
 
-    async def create(self, key: str, value: bytes) -> Revision:
-        """Raises KeyExists."""
+    async def create(self, key: str, value: bytes, *, ttl: float | None = None) -> Revision:
+        """With `ttl` the key goes so many seconds later, or a little after that, as a DELETE event. Raises KeyExists."""
         ...
 
-    async def update(self, key: str, value: bytes, expected: Revision) -> Revision:
-        """Raises Mismatch."""
+    async def update(self, key: str, value: bytes, expected: Revision, *, ttl: float | None = None) -> Revision:
+        """`ttl` counts from now on; without it the key stays, whatever it was given before. Raises Mismatch."""
         ...
 
     async def delete(self, key: str, expected: Revision) -> Revision:

@@ -6,7 +6,7 @@ import pytest
 
 from pybernetes.aio.clock import rfc3339
 from pybernetes.aio.simulation import SimulatedClock, run_simulated
-from pybernetes.apiserver.config import Config
+from pybernetes.apiserver.config import Config, Times
 from pybernetes.apiserver.server import ApiServer
 from pybernetes.store.memory import MemoryStore
 from pybernetes.store.protocol import Compacted, Revision
@@ -18,10 +18,10 @@ MAPS = "/api/v1/namespaces/default/configmaps"
 def simulated(make_api):
     """Runs a scenario (api, clock, store) against a server on simulated time."""
 
-    def run(scenario):
+    def run(scenario, config=None):
         async def main():
             store, clock = MemoryStore(), SimulatedClock(asyncio.get_running_loop(), seed=1)
-            server = ApiServer(Config(), store, clock)
+            server = ApiServer(config or Config(), store, clock)
             async with asyncio.TaskGroup() as group:
                 running = group.create_task(server.run())
                 await server.ready.wait()
@@ -50,31 +50,58 @@ def test_a_quiet_watch_learns_how_far_it_is_within_a_minute(simulated):
     simulated(scenario)
 
 
+ABOUT = {"kind": "Pod", "name": "p", "namespace": "default"}
+
+
 def test_events_live_an_hour_after_they_were_last_written(simulated):
     async def scenario(api, clock, store):
         events = "/api/v1/namespaces/default/events"
-        about = {"kind": "Pod", "name": "p", "namespace": "default"}
-        for name in ("once", "again"):
+        for name in ("once", "again", "renewed"):
             body = {
                 "metadata": {"name": name},
-                "involvedObject": about,
+                "involvedObject": ABOUT,
                 "reason": "R",
                 "message": "m",
                 "type": "Normal",
             }
             status, answer = await api("POST", events, body)
             assert status == 201, answer
+        watch = await api.watch(
+            f"{events}?watch=1&timeoutSeconds=9000&resourceVersion={answer['metadata']['resourceVersion']}"
+        )
         await clock.sleep(3000)
         patch = {"count": 2, "lastTimestamp": rfc3339(clock.now())}
         await api("PATCH", f"{events}/again", patch, content_type="application/merge-patch+json")
-        await clock.sleep(700)
+        newer = f"/apis/events.k8s.io/v1{events.removeprefix('/api/v1')}/renewed"
+        status, answer = await api("PATCH", newer, {"metadata": {"labels": {"a": "b"}}})
+        assert status == 200, answer
+        assert await watch.names(2) == ["MODIFIED again", "MODIFIED renewed"]
+        await clock.sleep(599)
+        assert len((await api("GET", events))[1]["items"]) == 3
+        await clock.sleep(3)
         _, listed = await api("GET", events)
-        assert [item["metadata"]["name"] for item in listed["items"]] == ["again"]
-        await clock.sleep(3600)
-        _, listed = await api("GET", events)
-        assert listed["items"] == []
+        assert [item["metadata"]["name"] for item in listed["items"]] == ["again", "renewed"]
+        kind, gone = await watch.next()
+        assert (kind, gone["metadata"]["name"], gone["message"]) == ("DELETED", "once", "m")
+        assert int(gone["metadata"]["resourceVersion"]) == await store.revision()
+        await clock.sleep(3000)
+        assert await watch.names(2) == ["DELETED again", "DELETED renewed"]
+        await watch.close()
 
     simulated(scenario)
+
+
+def test_the_time_of_events_is_a_flag(simulated):
+    async def scenario(api, clock, store):
+        events = "/api/v1/namespaces/default/events"
+        body = {"metadata": {"name": "e"}, "involvedObject": ABOUT, "reason": "R", "message": "m", "type": "Normal"}
+        await api("POST", events, body)
+        await clock.sleep(119)
+        assert (await api("GET", f"{events}/e"))[0] == 200
+        await clock.sleep(3)
+        assert (await api("GET", f"{events}/e"))[0] == 404
+
+    simulated(scenario, Config(times=Times(event=120.0)))
 
 
 def test_history_older_than_ten_minutes_is_compacted(simulated):

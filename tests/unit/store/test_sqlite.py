@@ -3,6 +3,7 @@
 import asyncio
 import resource
 import shutil
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from pybernetes.aio.clock import SystemClock
 from pybernetes.store.protocol import KeyExists, Mismatch, Revision, Store, Unavailable
 from pybernetes.store.sqlite import open_sqlite
 
@@ -128,6 +130,105 @@ async def test_everything_is_there_after_a_restart(path: Path) -> None:
     await again.close()
 
 
+class WallClock(SystemClock):
+    """The machine's clock, set wrong by some seconds."""
+
+    def __init__(self, off: float = 0.0) -> None:
+        super().__init__()
+        self.off = off
+
+    def now(self) -> float:
+        return super().now() + self.off
+
+
+async def life(path: Path, *jumps: float) -> float | None:
+    """Seconds that /a with its hour has yet after the clock jumped while the store was closed; None: it is gone."""
+    store = await open_sqlite(str(path), WallClock())
+    await store.create("/a", b"1", ttl=3600)
+    await store.close()
+    for jump in jumps:
+        store = await open_sqlite(str(path), WallClock(jump))
+        watch = await store.watch("/", Revision(1))
+        due = store._expiry._heap  # type: ignore[attr-defined]  # looks inside
+        remaining = due[0][0] - asyncio.get_running_loop().time() if due else 0
+        if remaining < 2:
+            async with asyncio.timeout(10):
+                gone = await anext(watch)
+            assert [(e.type, e.key, e.previous.value) for e in gone] == [("DELETE", "/a", b"1")]
+            assert await store.get("/a") is None
+        else:
+            assert await store.get("/a") is not None
+        await store.close()
+    return remaining if remaining >= 2 else None
+
+
+@pytest.mark.parametrize(
+    ("jumps", "remaining"),
+    [
+        ((0.0,), 3600),
+        ((1000.0,), 2600),
+        ((-1e6,), 3600),
+        ((-1e6, 1000.0), 2600),
+        ((4000.0,), None),
+        ((1e9,), None),
+    ],
+)
+async def test_a_key_with_a_time_goes_by_the_wall_clock_across_restarts(
+    path: Path, jumps: tuple[float, ...], remaining: float | None
+) -> None:
+    found = await life(path, *jumps)
+    assert found is None if remaining is None else found == pytest.approx(remaining, abs=5)
+
+
+async def test_a_jump_of_the_clock_does_not_touch_a_running_store(path: Path) -> None:
+    clock = WallClock()
+    store = await open_sqlite(str(path), clock)
+    await store.create("/long", b"", ttl=3600)
+    await store.create("/short", b"", ttl=0.2)
+    watch = await store.watch("/", Revision(2))
+    clock.off = 1e6
+    async with asyncio.timeout(10):
+        assert [e.key for e in await anext(watch)] == ["/short"]
+    assert [s.key for s in (await store.range("/")).items] == ["/long"]
+    await store.close()
+
+
+async def test_a_key_whose_time_is_over_goes_once_there_is_space_to_say_so(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pybernetes.store.sqlite._EXPIRE_AGAIN", 0.05)
+    store = await open_sqlite(str(path))
+    await store.create("/a", b"", ttl=0.2)
+    [(first, *_)] = store._expiry._heap  # type: ignore[attr-defined]  # looks inside
+    size = Path(f"{path}-wal").stat().st_size
+    with files_no_larger_than(size):
+        async with asyncio.timeout(10):
+            while (due := [at for at, *_ in store._expiry._heap]) == [first]:  # type: ignore[attr-defined]  # looks inside
+                await asyncio.sleep(0.01)
+            while not due:  # being tried
+                due = store._expiry._heap  # type: ignore[attr-defined]  # looks inside
+                await asyncio.sleep(0.01)
+        assert await store.get("/a") is not None
+    watch = await store.watch("/", Revision(1))
+    async with asyncio.timeout(10):
+        assert [e.type for e in await anext(watch)] == ["DELETE"]
+    await store.close()
+
+
+async def test_a_store_of_the_first_format_is_taken_over_with_its_events(path: Path) -> None:
+    store = await open_sqlite(str(path))
+    await store.create("/registry/events/n/a", b"1")
+    await store.create("/registry/pods/n/a", b"1")
+    await store.close()
+    with sqlite3.connect(path) as file:
+        file.execute("DROP TABLE expiry")
+        file.execute("PRAGMA user_version = 1")
+    file.close()
+    again = await open_sqlite(str(path))
+    assert [key for *_, key in again._expiry._heap] == ["/registry/events/n/a"]  # type: ignore[attr-defined]  # looks inside
+    await again.close()
+
+
 async def test_revisions_never_return_after_the_last_row_is_compacted(path: Path) -> None:
     store = await open_sqlite(str(path))
     await store.delete("/a", await store.create("/a", b""))
@@ -139,7 +240,7 @@ async def test_revisions_never_return_after_the_last_row_is_compacted(path: Path
 
 
 async def test_compaction_in_pages_keeps_the_living_alone(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pybernetes.store.sqlite._SWEEP_PAGE", 3)
+    monkeypatch.setattr("pybernetes.store._sqlite_writer._SWEEP_PAGE", 3)
     store = await open_sqlite(str(path))
     revisions = {n: await store.create(f"/{n}", b"") for n in range(4)}
     for _ in range(3):
