@@ -1,4 +1,8 @@
-"""The file of sqlite.py: its tables, its lock, its connections, and the words for what goes wrong with it."""
+"""The file of sqlite.py: its lock, its connections, and the words for what goes wrong with it. Next: _sqlite_format.py.
+
+Beside the file lies `<file>.acknowledged` with the newest revision that callers were told of. A file that ends before it
+has lost writes (a torn or missing log, an old copy): it is refused instead of being served.
+"""
 
 import fcntl
 import os
@@ -7,41 +11,29 @@ import threading
 from contextlib import suppress
 from pathlib import Path
 
-from pybernetes.store.protocol import Unavailable
+from pybernetes.store._sqlite_format import FORMAT, DamagedError, prepare, verify
+from pybernetes.store.protocol import Revision, Unavailable
 
-_FORMAT = 2
-_SCHEMA = f"""
-BEGIN IMMEDIATE;
-CREATE TABLE IF NOT EXISTS history (
-    revision INTEGER PRIMARY KEY, key TEXT NOT NULL, created INTEGER NOT NULL, previous INTEGER NOT NULL,
-    deleted INTEGER NOT NULL, value BLOB NOT NULL);
-CREATE TABLE IF NOT EXISTS live (key TEXT PRIMARY KEY, revision INTEGER NOT NULL) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS expiry (revision INTEGER PRIMARY KEY, deadline REAL NOT NULL, ttl REAL NOT NULL);
-INSERT OR IGNORE INTO meta VALUES ('revision', 0), ('compacted', 0), ('swept', 0);
-PRAGMA user_version = {_FORMAT};
-COMMIT;
-"""
-_EVENT_TTL = 3600.0
-_EVENTS_OF_FORMAT_1 = """INSERT OR IGNORE INTO expiry SELECT revision, ?, ? FROM live
-    WHERE key >= '/registry/events/' AND key < '/registry/events0'"""
-"""Format 1 left it to the API server to look for old Events."""
+_IDENTITY = b"%020d "
+_IDENTITY_SIZE = 21
 
 
 class SqliteFile:
-    """A connection for writes, on the writer thread, and one for reads on each reader thread."""
+    """A connection for writes, on the writer thread, one for reads on each reader thread, one for the log's upkeep."""
 
     def __init__(self, path: Path, now: float) -> None:
         self.path = path
-        self._lock = _locked(path)
+        self._lock = FileLock(path)
         self._local = threading.local()
-        self._readers: list[sqlite3.Connection] = []
+        self._others: list[sqlite3.Connection] = []
+        self._acknowledged = -1
         try:
             with self.explained("open"):
                 self.writer = self._connect()
                 self._prepare(now)
+                self._acknowledged = self._mark()
         except Unavailable:
-            os.close(self._lock)
+            self.close()
             raise
 
     def reader(self) -> sqlite3.Connection:
@@ -49,40 +41,68 @@ class SqliteFile:
         found: sqlite3.Connection | None = getattr(self._local, "connection", None)
         if found is None:
             found = self._local.connection = self._connect()
-            self._readers.append(found)
+            self._others.append(found)
         return found
+
+    def acknowledge(self, revision: Revision) -> None:
+        """Notes that callers are about to be told of `revision`, which is safe. Not synced: too low does no harm."""
+        os.pwrite(self._acknowledged, b"%020d\n" % revision, _IDENTITY_SIZE)
 
     def close(self) -> None:
         """The last to close folds the log into the file."""
-        for connection in (*self._readers, self.writer):
+        for connection in (*self._others, *([self.writer] if hasattr(self, "writer") else [])):
             with suppress(sqlite3.Error):
                 connection.close()
-        os.close(self._lock)
+        if self._acknowledged >= 0:
+            os.close(self._acknowledged)
+        self._lock.release()
 
-    def explained(self, doing: str) -> "_Explained":
+    def explained(self, doing: str) -> "Explained":
         """Turns SQLite's errors into Unavailable with what to do next."""
-        return _Explained(self.path, doing)
+        return Explained(self.path, doing)
 
     def _connect(self) -> sqlite3.Connection:
         connection = sqlite3.connect(self.path, isolation_level=None, check_same_thread=False, timeout=10.0)
         connection.execute("PRAGMA journal_mode = WAL").fetchone()
         connection.execute("PRAGMA synchronous = FULL")
-        connection.execute("PRAGMA wal_autocheckpoint = 4000")
+        connection.execute("PRAGMA wal_autocheckpoint = 0")  # _sqlite_log.py does it, beside the writes
         connection.execute("PRAGMA journal_size_limit = 67108864")
         connection.execute("PRAGMA cache_size = -16384")
+        connection.execute("PRAGMA secure_delete = FAST")
         return connection
 
     def _prepare(self, now: float) -> None:
         version = self.writer.execute("PRAGMA user_version").fetchone()[0]
-        if version > _FORMAT:
+        if version > FORMAT:
             raise Unavailable(f"the store at {self.path} was written by a newer version (format {version}); upgrade")
-        if version < _FORMAT:
-            self.writer.executescript(_SCHEMA)
-        if version == 1:
-            self.writer.execute(_EVENTS_OF_FORMAT_1, (now + _EVENT_TTL, _EVENT_TTL))
+        if version < FORMAT:
+            prepare(self.writer, version, now)
+        verify(self.writer)
+
+    def _mark(self) -> int:
+        """Opens the note of what was acknowledged; compares it. A note of another file's is written anew."""
+        meta = dict(self.writer.execute("SELECT name, value FROM meta"))
+        identity, note = _IDENTITY % meta["identity"], Path(f"{self.path}.acknowledged")
+        try:
+            descriptor = os.open(note, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+            said = os.pread(descriptor, 64, 0)
+            reached = said[_IDENTITY_SIZE:].strip()
+            if said.startswith(identity) and reached.isdigit() and int(reached) > meta["revision"]:
+                os.close(descriptor)
+                raise DamagedError(
+                    f"it ends at revision {meta['revision']}, but revision {int(reached)} was acknowledged: its log "
+                    f"({self.path.name}-wal) is torn or missing, or it is an old copy; to go on with what it has, "
+                    f"and lose what came after, delete {note}"
+                )
+            os.pwrite(descriptor, identity + b"%020d\n" % meta["revision"], 0)
+        except OSError as error:
+            raise Unavailable(f"cannot write {note}: {error.strerror}; check its folder") from None
+        return descriptor
 
 
-class _Explained:
+class Explained:
+    """A context that turns SQLite's errors into Unavailable with what to do next."""
+
     def __init__(self, path: Path, doing: str) -> None:
         self._path = path
         self._doing = doing
@@ -91,44 +111,66 @@ class _Explained:
         return None
 
     def __exit__(self, kind: object, error: object, trace: object) -> None:
-        if not isinstance(error, sqlite3.Error):
-            return
-        code = (getattr(error, "sqlite_errorcode", None) or 0) & 0xFF
-        if code == sqlite3.SQLITE_FULL:
-            why = "the disk is full; free some space and try again"
-        elif code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
-            why = f"the file is damaged ({error}); put back a copy of it"
-        elif code in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM):
-            why = f"{error}; check that its folder exists and may be written"
-        else:
-            why = f"{error}; check the disk's free space and health"
-        raise Unavailable(f"cannot {self._doing} the store at {self._path}: {why}") from None
+        if isinstance(error, sqlite3.Error):
+            raise Unavailable(f"cannot {self._doing} the store at {self._path}: {why(error, self._path)}") from None
 
 
-def _locked(path: Path) -> int:
-    """Takes the store for this process: an flock, released by the kernel whatever ends us."""
+def why(error: sqlite3.Error, path: Path) -> str:
+    """What is wrong, and what to do next."""
+    code = (getattr(error, "sqlite_errorcode", None) or 0) & 0xFF
+    if code == sqlite3.SQLITE_FULL:
+        return "the disk is full; free some space and try again"
+    if isinstance(error, DamagedError) or code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+        return (
+            f"the file is damaged ({error}); stop what uses it and put back a snapshot with "
+            f"`pybernetes store snapshot restore --storage-path {path}`, or a dump with `pybernetes store restore`"
+        )
+    if code in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM):
+        return f"{error}; check that its folder exists and may be written"
+    return f"{error}; check the disk's free space and health"
+
+
+def acknowledged(path: Path) -> int:
+    """The newest revision that callers were told of by the store at `path`; 0 where nothing says so."""
     try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if not path.exists():
-            os.close(os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
-            _keep_names(path.parent)
-        lock = os.open(f"{path}.lock", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
-    except OSError as error:
-        raise Unavailable(f"cannot open the store at {path}: {error.strerror}; check its folder") from None
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        said = Path(f"{path}.acknowledged").read_bytes()[_IDENTITY_SIZE:].strip()
     except OSError:
-        owner = os.pread(lock, 32, 0).decode("ascii", "replace").strip()
-        os.close(lock)
-        holder = f"process {owner}" if owner else "another process"
-        raise Unavailable(f"the store at {path} is in use by {holder}; stop it first, or name another file") from None
-    with suppress(OSError):
-        os.ftruncate(lock, 0)
-        os.pwrite(lock, f"{os.getpid()}\n".encode(), 0)
-    return lock
+        return 0
+    return int(said) if said.isdigit() else 0
 
 
-def _keep_names(folder: Path) -> None:
+class FileLock:
+    """A store is one process's: an flock on `<file>.lock`, released by the kernel whatever ends us. Raises Unavailable."""
+
+    def __init__(self, path: Path) -> None:
+        try:
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            if not path.exists():
+                os.close(os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
+                keep_names(path.parent)
+            lock = os.open(f"{path}.lock", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise Unavailable(f"cannot open the store at {path}: {error.strerror}; check its folder") from None
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            owner = os.pread(lock, 32, 0).decode("ascii", "replace").strip()
+            os.close(lock)
+            holder = f"process {owner}" if owner else "another process"
+            raise Unavailable(
+                f"the store at {path} is in use by {holder}; stop it first, or name another file"
+            ) from None
+        with suppress(OSError):
+            os.ftruncate(lock, 0)
+            os.pwrite(lock, f"{os.getpid()}\n".encode(), 0)
+        self._descriptor = lock
+
+    def release(self) -> None:
+        """Another may take it."""
+        os.close(self._descriptor)
+
+
+def keep_names(folder: Path) -> None:
     """Makes a new file's name survive power loss; SQLite does so only for files that it makes itself."""
     for place in (folder, folder.parent):
         descriptor = os.open(place, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)

@@ -1,4 +1,8 @@
-"""The writer thread of sqlite.py: takes jobs, commits them in batches, delivers the outcome."""
+"""The writer thread of sqlite.py: takes jobs, commits them in batches, delivers the outcome; tidies up in between.
+
+Tidying (compaction, giving free pages back to the disk) is done in steps of a few milliseconds. Steps are not synced:
+the next batch of writes syncs them with itself, and one that power loss takes is done again.
+"""
 
 import asyncio
 import sqlite3
@@ -9,15 +13,25 @@ from typing import Any, Literal, TypeAlias
 
 from msgspec import Struct
 
-from pybernetes.store._sqlite_file import SqliteFile
-from pybernetes.store._sqlite_read import CURRENT, stored
+from pybernetes.aio.clock import Clock
+from pybernetes.store._sqlite_file import SqliteFile, why
+from pybernetes.store._sqlite_format import ADD_ROW, DamagedError, new_row
+from pybernetes.store._sqlite_log import LogKeeper
+from pybernetes.store._sqlite_read import current
 from pybernetes.store.protocol import Event, KeyExists, Mismatch, Revision, StoreError, Unavailable
 
 BATCH = 512
 """Writes that share one fsync, at most."""
 _BATCH_BYTES = 8 << 20
-_SWEEP_PAGE = 2000
-
+_OVERHEAD = 8 << 10
+"""What a write adds to the log besides its value."""
+SWEEP_PAGE = 250
+STEP_SECONDS = 0.004
+"""How long a step of giving pages back is to take."""
+STEP_PAUSE = 0.04
+"""Between two such steps while writes wait in line."""
+FREE_PAGES = 512
+"""Free pages that are kept for the next writes, at least; besides those an eighth of the file."""
 
 Kind: TypeAlias = Literal["create", "update", "delete"]
 
@@ -47,13 +61,17 @@ class Sweep(Struct):
     done: "asyncio.Future[None]"
 
 
+class Restart(Struct):
+    """The log is to begin anew; see _sqlite_log.py."""
+
+
 class Stop(Struct):
     """The thread ends."""
 
     done: "asyncio.Future[None]"
 
 
-Job: TypeAlias = Write | Sweep | Stop
+Job: TypeAlias = Write | Sweep | Restart | Stop
 
 
 class Outcome(Struct):
@@ -67,25 +85,28 @@ class Outcome(Struct):
 
 
 class Writer:
-    """The writer thread: takes jobs, commits them in batches, delivers the outcome."""
+    """Owns the connection for writes. run() is the thread."""
 
     def __init__(
-        self,
-        database: SqliteFile,
-        queue: "SimpleQueue[Job]",
-        revision: Revision,
-        deliver: Callable[[Outcome], None],
+        self, database: SqliteFile, revision: Revision, deliver: Callable[[Outcome], None], clock: Clock
     ) -> None:
         self._db = database
         self._connection = database.writer
-        self._queue = queue
+        self.queue: SimpleQueue[Job] = SimpleQueue()
         self._revision = revision
         self._deliver = deliver
+        self._clock = clock
+        self.log = LogKeeper(database, lambda: self.queue.put(Restart()))
+        self._keys = self._sum = 0
+        """What the batch adds to both."""
+        self._shrinking = True
+        self._step_pages = 16
+        self._stepped = clock.monotonic()
 
     def run(self) -> None:
         """Until Stop."""
         while True:
-            job: Job | None = self._queue.get()
+            job: Job | None = self._next()
             writes: list[Write] = []
             size = 0
             while isinstance(job, Write):
@@ -94,21 +115,37 @@ class Writer:
                 job = self._waiting() if len(writes) < BATCH and size < _BATCH_BYTES else None
             if writes:
                 self._commit(writes)
+                self.log.written(size + len(writes) * _OVERHEAD)
             if isinstance(job, Sweep):
                 self._sweep(job)
+            elif isinstance(job, Restart):
+                with suppress(sqlite3.Error):
+                    self.log.restart()
             elif isinstance(job, Stop):
                 self._deliver(Outcome([(job.done, None)]))
                 return
 
+    def _next(self) -> Job:
+        """Waits for a job; gives free pages back meanwhile, and now and then while jobs never cease."""
+        if self._shrinking and self._clock.monotonic() - self._stepped > STEP_PAUSE:
+            self._shrink()
+        while self._shrinking:
+            job = self._waiting()
+            if job is not None:
+                return job
+            self._shrink()
+        return self.queue.get()
+
     def _waiting(self) -> Job | None:
         try:
-            return self._queue.get_nowait()
+            return self.queue.get_nowait()
         except Empty:
             return None
 
     def _commit(self, writes: Sequence[Write]) -> None:
         answers: list[tuple[asyncio.Future[Any], Any]] = []
         events: list[Event] = []
+        self._keys = self._sum = 0
         try:
             with self._db.explained("write to"):
                 self._execute("BEGIN IMMEDIATE")
@@ -116,6 +153,8 @@ class Writer:
                     answers.append((write.done, self._apply(write, Revision(self._revision + len(events) + 1), events)))
                 if events:
                     self._execute("UPDATE meta SET value = ? WHERE name = 'revision'", (events[-1].revision,))
+                    self._execute("UPDATE meta SET value = value + ? WHERE name = 'keys'", (self._keys,))
+                    self._execute("UPDATE meta SET value = value + ? WHERE name = 'sum'", (self._sum,))
                 self._execute("COMMIT")
         except Unavailable as error:
             self._roll_back()
@@ -123,6 +162,7 @@ class Writer:
             return
         if events:
             self._revision = events[-1].revision
+            self._db.acknowledge(self._revision)
         mortal = [
             (write.key, Revision(answer), write.life.ttl)
             for write, (_, answer) in zip(writes, answers, strict=True)
@@ -132,25 +172,30 @@ class Writer:
 
     def _apply(self, write: Write, revision: Revision, events: list[Event]) -> Revision | StoreError:
         """Decides one write against what the batch has done so far."""
-        current = stored(self._connection.execute(CURRENT, (write.key,)).fetchone())
+        try:
+            there = current(self._connection, write.key)
+        except DamagedError as error:  # the others of the batch go on
+            return Unavailable(f"cannot write to the store at {self._db.path}: {why(error, self._db.path)}")
         if write.kind == "create":
-            if current is not None:
+            if there is not None:
                 return KeyExists(write.key)
-        elif current is None or current.revision != write.expected:
-            return Mismatch(write.key, current)
-        created, previous = (current.created, current.revision) if current else (revision, 0)
+        elif there is None or there.revision != write.expected:
+            return Mismatch(write.key, there)
+        created, previous = (there.created, there.revision) if there else (revision, 0)
         deleted = write.kind == "delete"
-        row = (revision, write.key, created, previous, deleted, write.value)
-        self._execute("INSERT INTO history VALUES (?, ?, ?, ?, ?, ?)", row)
+        self._execute(ADD_ROW, new_row(write.key, write.value, created, revision, previous, int(deleted)))
         if previous:
             self._execute("DELETE FROM expiry WHERE revision = ?", (previous,))
         if write.life is not None:
-            life = (revision, write.life.deadline, write.life.ttl)
-            self._execute("INSERT INTO expiry VALUES (?, ?, ?)", life)
+            self._execute("INSERT INTO expiry VALUES (?, ?, ?)", (revision, write.life.deadline, write.life.ttl))
+        self._sum -= previous
         if deleted:
+            self._keys -= 1
             self._execute("DELETE FROM live WHERE key = ?", (write.key,))
-            events.append(Event("DELETE", write.key, revision, previous=current))
+            events.append(Event("DELETE", write.key, revision, previous=there))
         else:
+            self._keys += not previous
+            self._sum += revision
             self._execute("INSERT OR REPLACE INTO live VALUES (?, ?)", (write.key, revision))
             events.append(Event("PUT", write.key, revision, write.value, created=created))
         return revision
@@ -158,13 +203,13 @@ class Writer:
     def _sweep(self, job: Sweep) -> None:
         """One page of a compaction: rows that a row in it replaced, and its deletions; then queues the next page."""
         try:
-            with self._db.explained("compact"):
+            with self._db.explained("compact"), self._unsynced():
                 self._execute("BEGIN IMMEDIATE")
                 self._execute("UPDATE meta SET value = max(value, ?) WHERE name = 'compacted'", (job.before,))
                 swept = self._connection.execute("SELECT value FROM meta WHERE name = 'swept'").fetchone()[0]
                 page = "SELECT revision FROM history WHERE revision > ? AND revision <= ? ORDER BY revision LIMIT ?"
-                rows = self._connection.execute(page, (swept, job.before, _SWEEP_PAGE)).fetchall()
-                reached = rows[-1][0] if len(rows) == _SWEEP_PAGE else max(swept, job.before)
+                rows = self._connection.execute(page, (swept, job.before, SWEEP_PAGE)).fetchall()
+                reached = rows[-1][0] if len(rows) == SWEEP_PAGE else max(swept, job.before)
                 replaced = "SELECT previous FROM history WHERE revision > ? AND revision <= ? AND previous > 0"
                 self._execute(f"DELETE FROM history WHERE revision IN ({replaced})", (swept, reached))
                 self._execute("DELETE FROM history WHERE revision > ? AND revision <= ? AND deleted", (swept, reached))
@@ -174,10 +219,35 @@ class Writer:
             self._roll_back()
             self._deliver(Outcome([(job.done, error)]))
             return
+        self.log.written(len(rows) * _OVERHEAD)
         if reached < job.before:
-            self._queue.put(job)
+            self.queue.put(job)
         else:
+            self._shrinking = True
             self._deliver(Outcome([(job.done, None)]))
+
+    def _shrink(self) -> None:
+        """One step: the last pages of the file move into free ones, and the file ends earlier."""
+        began = self._clock.monotonic()
+        try:
+            free = self._connection.execute("PRAGMA freelist_count").fetchone()[0]
+            pages = self._connection.execute("PRAGMA page_count").fetchone()[0]
+            spare = free - max(FREE_PAGES, (pages - free) // 8)
+            if spare > 0:
+                with self._unsynced():
+                    self._connection.executescript(f"PRAGMA incremental_vacuum ({min(spare, self._step_pages)})")
+                left = self._connection.execute("PRAGMA freelist_count").fetchone()[0]
+                self.log.written((free - left) * 2 * 4096)
+                spare = 0 if left == free else spare  # a file of before incremental vacuum
+        except sqlite3.Error:
+            spare = 0  # a full disk: after the next compaction it is tried again
+        self._stepped = self._clock.monotonic()
+        self._shrinking = spare > 0
+        took = self._stepped - began
+        self._step_pages = max(4, self._step_pages // 2) if took > STEP_SECONDS else min(1024, self._step_pages + 4)
+
+    def _unsynced(self) -> "_Unsynced":
+        return _Unsynced(self._connection)
 
     def _execute(self, sql: str, values: tuple[object, ...] = ()) -> None:
         self._connection.execute(sql, values)
@@ -187,3 +257,19 @@ class Writer:
         if self._connection.in_transaction:
             with suppress(sqlite3.Error):
                 self._connection.rollback()
+
+
+class _Unsynced:
+    """What is committed inside is safe against kill -9 at once, and against power loss from the next batch on."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+
+    def __enter__(self) -> None:
+        self._connection.execute("PRAGMA synchronous = NORMAL")
+
+    def __exit__(self, kind: object, error: object, trace: object) -> None:
+        if self._connection.in_transaction:
+            with suppress(sqlite3.Error):
+                self._connection.rollback()  # the pragma does nothing inside a transaction
+        self._connection.execute("PRAGMA synchronous = FULL")

@@ -1,4 +1,4 @@
-"""The embedded store: one SQLite file, safe against kill -9 and power loss. Next: _sqlite_file.py, _hub.py.
+"""The embedded store: one SQLite file, safe against kill -9 and power loss. Next: _sqlite_writer.py, _sqlite_file.py, _hub.py.
 
 Callers queue writes; one thread takes all that wait, decides and applies them in one transaction and commits with one
 fsync (group commit). Only then does the event loop hear of them, in revision order. Compare-and-set is decided inside
@@ -16,15 +16,14 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from queue import SimpleQueue
 from typing import TypeVar
 
 from pybernetes.aio.clock import Clock, SystemClock
 from pybernetes.store._expiry import Expiry, left
 from pybernetes.store._hub import Hub
 from pybernetes.store._sqlite_file import SqliteFile
-from pybernetes.store._sqlite_read import CURRENT, MORTAL, range_at, replay, stored
-from pybernetes.store._sqlite_writer import Job, Kind, Life, Outcome, Stop, Sweep, Write, Writer
+from pybernetes.store._sqlite_read import MORTAL, current, range_at, replay
+from pybernetes.store._sqlite_writer import Kind, Life, Outcome, Stop, Sweep, Write, Writer
 from pybernetes.store.protocol import (
     Compacted,
     Event,
@@ -55,23 +54,23 @@ class SqliteStore:
         meta = dict(database.writer.execute("SELECT name, value FROM meta"))
         self._hub = Hub(Revision(meta["revision"]))
         self._compacted = Revision(meta["compacted"])
-        self._queue: SimpleQueue[Job] = SimpleQueue()
         self._expiry = Expiry(self._expire)
         now = clock.now()
         for key, revision, deadline, ttl in database.writer.execute(MORTAL):
             self._expiry.add(key, Revision(revision), left(deadline, ttl, now))
         self._pool = ThreadPoolExecutor(2, thread_name_prefix="sqlite-reader")
-        self._writer = Writer(database, self._queue, self._hub.revision, self._deliver)
+        self._writer = Writer(database, self._hub.revision, self._deliver, clock)
+        self._queue = self._writer.queue
         threading.Thread(target=self._writer.run, name="sqlite-writer", daemon=True).start()
 
     async def get(self, key: str, at: Revision | None = None) -> Stored | None:
         if at is not None and at != self._hub.revision:
             found = await self._read(lambda c: range_at(c, key, key + "\0", at, 0))
             return found.items[0] if found.items else None
-        current = await self._read(lambda c: stored(c.execute(CURRENT, (key,)).fetchone()))
-        if current is not None and current.revision > self._hub.revision:
-            await self._hub.reached(current.revision)
-        return current
+        now = await self._read(lambda c: current(c, key))
+        if now is not None and now.revision > self._hub.revision:
+            await self._hub.reached(now.revision)
+        return now
 
     async def range(self, prefix: str, *, after: str = "", limit: int = 0, at: Revision | None = None) -> Range:
         low = after + "\0" if after >= prefix else prefix
@@ -124,6 +123,7 @@ class SqliteStore:
         await asyncio.to_thread(self._release)
 
     def _release(self) -> None:
+        self._writer.log.stop()
         self._pool.shutdown()
         self._db.close()
 
@@ -153,7 +153,7 @@ class SqliteStore:
         self._check()
 
         def run() -> T:
-            with self._db.explained("read"):
+            with self._db.explained("read"), self._writer.log.reading():
                 return query(self._db.reader())
 
         return await self._loop.run_in_executor(self._pool, run)

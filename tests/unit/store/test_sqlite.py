@@ -215,18 +215,33 @@ async def test_a_key_whose_time_is_over_goes_once_there_is_space_to_say_so(
     await store.close()
 
 
+FIRST_FORMAT = """
+CREATE TABLE history (
+    revision INTEGER PRIMARY KEY, key TEXT NOT NULL, created INTEGER NOT NULL, previous INTEGER NOT NULL,
+    deleted INTEGER NOT NULL, value BLOB NOT NULL);
+CREATE TABLE live (key TEXT PRIMARY KEY, revision INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE meta (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
+INSERT INTO meta VALUES ('revision', 4), ('compacted', 1), ('swept', 1);
+INSERT INTO history VALUES (1, '/registry/events/n/a', 1, 0, 0, x'31'), (2, '/registry/pods/n/a', 2, 0, 0, x'32'),
+    (3, '/registry/pods/n/a', 2, 2, 0, x'33'), (4, '/registry/pods/n/b', 4, 0, 0, x'34');
+INSERT INTO live VALUES ('/registry/events/n/a', 1), ('/registry/pods/n/a', 3), ('/registry/pods/n/b', 4);
+PRAGMA user_version = 1;
+"""
+
+
 async def test_a_store_of_the_first_format_is_taken_over_with_its_events(path: Path) -> None:
-    store = await open_sqlite(str(path))
-    await store.create("/registry/events/n/a", b"1")
-    await store.create("/registry/pods/n/a", b"1")
-    await store.close()
-    with sqlite3.connect(path) as file:
-        file.execute("DROP TABLE expiry")
-        file.execute("PRAGMA user_version = 1")
+    path.parent.mkdir()
+    file = sqlite3.connect(path)
+    file.executescript(FIRST_FORMAT)
     file.close()
-    again = await open_sqlite(str(path))
-    assert [key for *_, key in again._expiry._heap] == ["/registry/events/n/a"]  # type: ignore[attr-defined]  # looks inside
-    await again.close()
+    for _ in range(2):
+        store = await open_sqlite(str(path))
+        assert [key for *_, key in store._expiry._heap] == ["/registry/events/n/a"]  # type: ignore[attr-defined]  # looks inside
+        found = [(s.key, s.value, s.created, s.revision) for s in (await store.range("/registry/pods/")).items]
+        assert found == [("/registry/pods/n/a", b"3", 2, 3), ("/registry/pods/n/b", b"4", 4, 4)]
+        assert (await store.get("/registry/pods/n/a", at=Revision(2))).value == b"2"  # type: ignore[union-attr]  # there
+        assert store._db.writer.execute("PRAGMA auto_vacuum").fetchone() == (2,)  # type: ignore[attr-defined]  # looks inside
+        await store.close()
 
 
 async def test_revisions_never_return_after_the_last_row_is_compacted(path: Path) -> None:
@@ -240,7 +255,7 @@ async def test_revisions_never_return_after_the_last_row_is_compacted(path: Path
 
 
 async def test_compaction_in_pages_keeps_the_living_alone(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pybernetes.store._sqlite_writer._SWEEP_PAGE", 3)
+    monkeypatch.setattr("pybernetes.store._sqlite_writer.SWEEP_PAGE", 3)
     store = await open_sqlite(str(path))
     revisions = {n: await store.create(f"/{n}", b"") for n in range(4)}
     for _ in range(3):
@@ -292,6 +307,7 @@ async def test_the_files_are_for_their_owner_alone(path: Path) -> None:
         "store.db-wal": 0,
         "store.db-shm": 0,
         "store.db.lock": 0,
+        "store.db.acknowledged": 0,
     }
     await store.close()
 
