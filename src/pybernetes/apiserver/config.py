@@ -10,6 +10,7 @@ from pybernetes.apiserver.registry import KubeletDialer
 from pybernetes.apiserver.service_addresses import Network
 from pybernetes.wire.pki.keys import PrivateKey, PublicKey
 
+HISTORY_LIMIT = 100_000
 ISSUER = "https://kubernetes.default.svc.cluster.local"
 
 
@@ -36,7 +37,7 @@ class Times:
     event: float = 3600.0
     """--event-ttl: an Event after it was last written."""
     compaction: float = 300.0
-    """--etcd-compaction-interval: history is kept for between one and two of these."""
+    """--etcd-compaction-interval: history is kept for between one and two of these; 0: for ever."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,6 +71,8 @@ class Config:
     admission_configuration: Mapping[str, Object] = field(default_factory=dict)
     """--admission-control-config-file: the configuration of each plugin that has one, by its name."""
     times: Times = Times()
+    history_limit: int = HISTORY_LIMIT
+    """--storage-history-limit: so many revisions are kept at most; 0: only their age counts."""
     kubelet_tls: SSLContext | None = None
     """How logs, exec, attach and port-forward reach kubelets; None: they are refused."""
     kubelets: KubeletDialer | None = None

@@ -179,7 +179,10 @@ class ApiServer:
                 group.create_task(flowcontrol_objects.keep(self.storage), name="apiserver.flowcontrol")
                 group.create_task(local_apiservices.keep(self.storage, self.catalog), name="apiserver.apiservices")
                 group.create_task(self._usage.run(), name="apiserver.usage")
-                group.create_task(upkeep.compact(self.storage, self.config.times.compaction), name="apiserver.compact")
+                group.create_task(
+                    upkeep.compact(self.storage, self.config.times.compaction, self.config.history_limit),
+                    name="apiserver.compact",
+                )
                 self._loaded.set()
                 self.ready.set()
                 log.info("api server is ready revision=%d", self.cache.revision)

@@ -7,7 +7,7 @@ import logging
 import socket
 import ssl
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 from urllib.parse import urlencode
@@ -19,12 +19,14 @@ from pybernetes.apiserver.admission._configuration import read_configuration
 from pybernetes.apiserver.admission.defaulttolerationseconds import SECONDS
 from pybernetes.apiserver.admit import AdmissionPluginError
 from pybernetes.apiserver.authn.tokens import read_token_file
-from pybernetes.apiserver.config import ISSUER, Config, FrontProxy, Times
+from pybernetes.apiserver.config import HISTORY_LIMIT, ISSUER, Config, FrontProxy, Times
 from pybernetes.apiserver.server import ApiServer, UnknownModeError
 from pybernetes.cmd._daemon import StartError, boolean, duration, run
+from pybernetes.cmd._snapshots import Schedule, keep_snapshots
 from pybernetes.cmd._version import add_version
 from pybernetes.store import factory
 from pybernetes.store.protocol import Store, Unavailable
+from pybernetes.store.snapshots import folder_of
 from pybernetes.wire.pki.keys import PkiError, PublicKey, parse_key, parse_public_key
 from pybernetes.wire.server import HttpServer
 from pybernetes.wire.tls import Identity, ServerTls, client_context
@@ -108,18 +110,11 @@ def parser() -> argparse.ArgumentParser:
     add("--kubelet-client-certificate", type=Path, help="certificate shown to kubelets")
     add("--kubelet-client-key", type=Path, help="its key")
     add("--kubelet-certificate-authority", type=Path, help="bundle that kubelets' certificates are checked with")
-    add("--storage-backend", default="sqlite", help="sqlite, memory, or etcd3 (pip install pybernetes[etcd])")
-    add("--storage-path", default="/var/lib/pybernetes/store.db", help="file of the sqlite store")
-    add("--etcd-servers", default="", help="servers of one etcd cluster: https://HOST:2379,...")
-    add("--etcd-prefix", default="/registry", help="what all keys in etcd begin with")
-    add("--etcd-cafile", default="", metavar="PATH", help="CA that the certificates of etcd's servers are checked with")
-    add("--etcd-certfile", default="", metavar="PATH", help="client certificate shown to etcd")
-    add("--etcd-keyfile", default="", metavar="PATH", help="its key")
+    _storage_flags(add)
     times = Times()
     for name, seconds, text in (
         ("request-timeout", times.request, "how long a request that is no stream may take"),
         ("event-ttl", times.event, "how long an Event is kept after it was last written"),
-        ("etcd-compaction-interval", times.compaction, "history is kept for between one and two of these"),
     ):
         add(f"--{name}", type=_seconds, default=seconds, metavar="DURATION", help=text)
     add(
@@ -141,11 +136,52 @@ def parser() -> argparse.ArgumentParser:
     return flags
 
 
+def _storage_flags(add: Callable[..., object]) -> None:
+    add("--storage-backend", default="sqlite", help="sqlite, memory, or etcd3 (pip install pybernetes[etcd])")
+    add("--storage-path", default="/var/lib/pybernetes/store.db", help="file of the sqlite store")
+    add(
+        "--storage-snapshot-interval",
+        type=duration,
+        default=43_200.0,
+        metavar="DURATION",
+        help="how often (12h) a snapshot of the sqlite store is taken; 0: never (see pybernetes store snapshot)",
+    )
+    add(
+        "--storage-snapshot-keep", type=_count, default=4, metavar="N", help="how many of the newest snapshots stay (4)"
+    )
+    add("--storage-snapshot-dir", type=Path, help="where they lie (default: snapshots, beside the store)")
+    add("--etcd-servers", default="", help="servers of one etcd cluster: https://HOST:2379,...")
+    add("--etcd-prefix", default="/registry", help="what all keys in etcd begin with")
+    add("--etcd-cafile", default="", metavar="PATH", help="CA that the certificates of etcd's servers are checked with")
+    add("--etcd-certfile", default="", metavar="PATH", help="client certificate shown to etcd")
+    add("--etcd-keyfile", default="", metavar="PATH", help="its key")
+    add(
+        "--etcd-compaction-interval",
+        type=duration,
+        default=Times().compaction,
+        metavar="DURATION",
+        help="the store's history is kept for between one and two of these; 0: for ever",
+    )
+    add(
+        "--storage-history-limit",
+        type=_count,
+        default=HISTORY_LIMIT,
+        metavar="REVISIONS",
+        help="the store's history is kept for so many revisions at most; 0: only its age counts",
+    )
+
+
 def _seconds(text: str) -> float:
     found = duration(text)
     if not found:
         raise argparse.ArgumentTypeError("it must be more than nothing")
     return found
+
+
+def _count(text: str) -> int:
+    if not text.isascii() or not text.isdigit():
+        raise argparse.ArgumentTypeError(f'"{text}" is not a number of them')
+    return int(text)
 
 
 def config_of(options: argparse.Namespace) -> Config:
@@ -182,6 +218,7 @@ def config_of(options: argparse.Namespace) -> Config:
                 event=options.event_ttl,
                 compaction=options.etcd_compaction_interval,
             ),
+            history_limit=options.storage_history_limit,
             kubelet_tls=kubelet_tls,
         )
     except (OSError, PkiError, ssl.SSLError, ValueError) as error:
@@ -301,6 +338,12 @@ def _etcd(options: argparse.Namespace) -> str:
     return f"{options.etcd_servers}?{urlencode({name: value for name, value in given.items() if value})}"
 
 
+def _schedule(options: argparse.Namespace) -> Schedule:
+    store = Path(options.storage_path)
+    folder = options.storage_snapshot_dir or folder_of(store)
+    return Schedule(store, folder, options.storage_snapshot_interval, max(1, options.storage_snapshot_keep))
+
+
 async def serve(options: argparse.Namespace) -> None:
     """Runs until cancelled. Raises StartError."""
     tls = _tls(options)
@@ -322,6 +365,8 @@ async def serve(options: argparse.Namespace) -> None:
         async with asyncio.TaskGroup() as group:
             group.create_task(server.run(), name="apiserver")
             group.create_task(_reload(tls, clock), name="apiserver.certificates")
+            if options.storage_backend == "sqlite" and options.storage_snapshot_interval:
+                group.create_task(keep_snapshots(_schedule(options), clock), name="apiserver.snapshots")
             try:
                 await asyncio.get_running_loop().create_future()  # until TERM, or until one of them fails
             finally:

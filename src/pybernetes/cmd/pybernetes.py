@@ -14,6 +14,7 @@ from pybernetes import KUBERNETES_VERSION, __version__
 from pybernetes.aio.clock import SystemClock
 from pybernetes.api.errors import ApiError
 from pybernetes.assembly.progress import Progress
+from pybernetes.cmd._store import add_store
 from pybernetes.localcluster.errors import LocalClusterError
 
 EXAMPLES = Path(__file__).resolve().parents[3] / "examples"
@@ -49,7 +50,7 @@ async def _interruptible(work: Awaitable[int]) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="pybernetes",
-        description="A real Kubernetes on this machine: up, down, status, kubeconfig; images; the demonstration.",
+        description="A real Kubernetes on this machine: up, down, status, kubeconfig; images; its store; the demonstration.",
     )
     parser.add_argument(
         "--version", action="version", version=f"pybernetes {__version__} (Kubernetes {KUBERNETES_VERSION})"
@@ -84,6 +85,7 @@ def _parser() -> argparse.ArgumentParser:
     demo.add_argument("--examples", type=Path, default=EXAMPLES, help=argparse.SUPPRESS)
     _image_commands(command("image", _help, "build and push images"))
     _network_commands(command("network", _help, "the pod network of a node"))
+    add_store(commands)
     serve = command("serve", _serve, "run a cluster of simulated nodes in this process until interrupted")
     serve.add_argument("--nodes", type=int, default=1, help="number of simulated nodes")
     serve.add_argument("--folder", type=Path, required=True, help="where its store, keys and kubeconfig lie")

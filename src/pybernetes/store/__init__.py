@@ -6,7 +6,7 @@ from pkgutil import iter_modules
 
 from pybernetes.store.protocol import StoreFactory, Unavailable
 
-_NOT_STORES = {"protocol"}
+_NOT_STORES = {"dump", "protocol", "snapshots"}
 
 
 def names() -> list[str]:

@@ -117,6 +117,33 @@ def test_history_older_than_ten_minutes_is_compacted(simulated):
     simulated(scenario)
 
 
+def test_history_is_kept_whole_where_the_interval_is_zero(simulated):
+    async def scenario(api, clock, store):
+        await api("POST", MAPS, {"metadata": {"name": "a"}})
+        await clock.sleep(100_000)
+        assert (await store.range("/registry/", at=Revision(1))).revision == 1
+
+    simulated(scenario, Config(times=Times(compaction=0.0)))
+
+
+def test_no_more_history_is_kept_than_the_limit_says(simulated):
+    async def scenario(api, clock, store):
+        for _ in range(5):
+            for n in range(60):
+                await api("PUT", f"{MAPS}/a", {"metadata": {"name": "a"}, "data": {"n": str(n)}})
+            await clock.sleep(11)
+            newest = await store.revision()
+            assert (await store.range("/registry/", at=Revision(newest - 40))).revision == newest - 40
+            with pytest.raises(Compacted):
+                await store.range("/registry/", at=Revision(newest - 60))
+
+    async def main(api, clock, store):
+        await api("POST", MAPS, {"metadata": {"name": "a"}})
+        await scenario(api, clock, store)
+
+    simulated(main, Config(history_limit=50))
+
+
 def test_the_kubernetes_service_is_repaired_and_else_left_alone(simulated):
     async def scenario(api, clock, store):
         one = "/apis/discovery.k8s.io/v1/namespaces/default/endpointslices/kubernetes"

@@ -113,3 +113,13 @@ def test_durations_of_flags_count(flags):
     words = ["--request-timeout=1m30s", "--event-ttl=2h", "--etcd-compaction-interval=10m", "--min-request-timeout=600"]
     times = config_of(parser().parse_args([*flags, *words])).times
     assert (times.request, times.event, times.compaction, times.watch) == (90, 7200, 600, 600)
+
+
+def test_history_is_bounded_by_flags_that_may_be_zero(flags):
+    found = config_of(parser().parse_args(flags))
+    assert (found.times.compaction, found.history_limit) == (300, 100_000)
+    words = ["--etcd-compaction-interval=0", "--storage-history-limit=0"]
+    found = config_of(parser().parse_args([*flags, *words]))
+    assert (found.times.compaction, found.history_limit) == (0, 0)
+    with pytest.raises(SystemExit):
+        parser().parse_args([*flags, "--storage-history-limit=-1"])

@@ -1,0 +1,133 @@
+"""Puts a SQLite store in place of another, all at once, and keeps the one before beside it. snapshots.py, cmd use it."""
+
+import os
+import sqlite3
+from collections.abc import AsyncIterator, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from msgspec import Struct
+
+from pybernetes.aio.clock import rfc3339
+from pybernetes.store._sqlite_file import Explained, FileLock, acknowledged, keep_names
+from pybernetes.store._sqlite_format import ADD_ROW, count, new_row, prepare, verify
+from pybernetes.store.dump import Lifetime
+from pybernetes.store.protocol import Revision, Stored
+
+BUMP = 1_000_000_000
+"""How far revisions are moved on by default when an older state is put back: beyond all that clients may have seen."""
+
+
+class Restored(Struct, frozen=True):
+    """What was put in place."""
+
+    keys: int
+    revision: Revision
+    """Where the store goes on; watches of before are told to list anew."""
+    kept: Path | None
+    """Where the store of before is now."""
+    renumbered: int = 0
+    """Keys that shared their revision with another one and were given one of their own."""
+
+
+class Replacement:
+    """A new file for `path`: fill `connection`, then put(). The lock is held meanwhile. Raises Unavailable."""
+
+    def __init__(self, path: Path, now: float) -> None:
+        self.path = path
+        self._now = now
+        self._lock = FileLock(path)
+        self.new = Path(f"{path}.restoring")
+        for end in ("", "-wal", "-shm", "-journal"):
+            Path(f"{self.new}{end}").unlink(missing_ok=True)
+
+    def __enter__(self) -> "Replacement":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.new.unlink(missing_ok=True)
+        self._lock.release()
+
+    def connect(self) -> sqlite3.Connection:
+        """To the new file, which is nobody's yet: nothing is synced before put()."""
+        os.close(os.open(self.new, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
+        connection = sqlite3.connect(self.new, isolation_level=None, check_same_thread=False)
+        connection.execute("PRAGMA synchronous = OFF")
+        return connection
+
+    def put(self, connection: sqlite3.Connection, bump: int) -> tuple[Revision, Path | None]:
+        """Proves the new file and puts it in place; where it goes on, and where the old one is."""
+        count(connection)
+        # History is not taken over: whoever watched before lists anew, and so cannot miss what was lost.
+        newest = connection.execute("SELECT value FROM meta WHERE name = 'revision'").fetchone()[0]
+        if bump:
+            newest = max(newest, acknowledged(self.path)) + bump
+        connection.execute("UPDATE meta SET value = ? WHERE name IN ('revision', 'compacted', 'swept')", (newest,))
+        connection.execute("UPDATE meta SET value = abs(random() / 4) WHERE name = 'identity'")
+        verify(connection, values=True)
+        connection.execute("PRAGMA journal_mode = DELETE").fetchone()
+        connection.close()
+        _sync(self.new)
+        kept = self._keep() if self.path.stat().st_size else None
+        os.replace(self.new, self.path)
+        Path(f"{self.path}.acknowledged").unlink(missing_ok=True)
+        keep_names(self.path.parent)
+        return Revision(newest), kept
+
+    def _keep(self) -> Path:
+        """The log goes first: a file without it is refused, should we end here."""
+        stamp = rfc3339(self._now).replace("-", "").replace(":", "")
+        kept = Path(f"{self.path}.before-{stamp}")
+        for number in range(1, 1000):
+            if not kept.exists():
+                break
+            kept = Path(f"{self.path}.before-{stamp}-{number}")
+        for end in ("-wal", "-shm"):
+            with suppress(FileNotFoundError):
+                os.rename(f"{self.path}{end}", f"{kept}{end}")
+        os.link(self.path, kept)
+        return kept
+
+
+async def restore_keys(
+    path: Path, keys: AsyncIterator[Sequence[Stored]], revision: Revision, life: Lifetime, *, bump: int, now: float
+) -> Restored:
+    """A store with these keys at their own revisions, in place of what is at `path`. Raises Unavailable."""
+    keys_put, renumbered = 0, 0
+    with Replacement(path, now) as replacement, Explained(replacement.new, "write"):
+        connection = replacement.connect()
+        try:
+            prepare(connection, 0, now)
+            connection.execute("BEGIN")
+            seen: set[int] = set()
+            async for page in keys:
+                for stored in page:
+                    number = int(stored.revision)
+                    if number in seen:  # etcd writes several keys at one revision if it is told to; a row has its own
+                        renumbered += 1
+                        number = revision + renumbered
+                    seen.add(number)
+                    _add(connection, stored, number, life(stored.key), now)
+                keys_put += len(page)
+            newest = revision + renumbered
+            connection.execute("UPDATE meta SET value = ? WHERE name = 'revision'", (newest,))
+            connection.execute("COMMIT")
+            reached, kept = replacement.put(connection, bump)
+        finally:
+            connection.close()
+    return Restored(keys_put, reached, kept, renumbered)
+
+
+def _add(connection: sqlite3.Connection, stored: Stored, revision: int, ttl: float | None, now: float) -> None:
+    connection.execute(ADD_ROW, new_row(stored.key, stored.value, stored.created, revision, 0, 0))
+    connection.execute("INSERT INTO live VALUES (?, ?)", (stored.key, revision))
+    if ttl is not None:
+        connection.execute("INSERT INTO expiry VALUES (?, ?, ?)", (revision, now + ttl, ttl))
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

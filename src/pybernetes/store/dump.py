@@ -1,0 +1,171 @@
+"""Dumps: all keys of a store as lines of JSON, and from one store into another. cmd/_store.py is the command.
+
+The file (docs/reference/store-dump.md): a line that says what it is, a line a key in byte order, and a last line with
+the number of keys and the SHA-256 of everything before it. Nothing is taken from a file whose last line does not fit.
+"""
+
+import asyncio
+import hashlib
+from base64 import b64decode, b64encode
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import orjson
+from msgspec import Struct
+
+from pybernetes.store.protocol import Compacted, KeyExists, Revision, Store, Stored, StoreError
+
+FORMAT = "pybernetes-store-dump"
+VERSION = 1
+ROOT = "/registry/"
+"""Where a cluster's keys are; others in an etcd are somebody else's."""
+EVENTS = "/registry/events/"
+_PAGE = 500
+_LONGEST_LINE = 64 << 20
+
+Lifetime = Callable[[str], float | None]
+"""Seconds that a key is given where it is put back; None: it stays."""
+
+
+class DumpError(Exception):
+    """A file that is no dump, or not a whole one; or a store that cannot take one. Says what to do."""
+
+
+class Head(Struct, frozen=True):
+    """What a dump says of itself."""
+
+    revision: Revision
+    """Of the store when it was taken: all keys are as they were then."""
+    source: str
+    """The kind of store it is from."""
+
+
+async def keys_of(store: Store, at: Revision) -> AsyncIterator[Sequence[Stored]]:
+    """Every key of the cluster as of a revision, in pages, in byte order. Raises DumpError."""
+    after = ""
+    while True:
+        try:
+            page = await store.range(ROOT, after=after, limit=_PAGE, at=at)
+        except Compacted:
+            raise DumpError("the store forgot its history while it was read; try again when less is written") from None
+        yield page.items
+        if not page.more:
+            return
+        after = page.items[-1].key
+
+
+async def write(store: Store, source: str, out: BinaryIO) -> tuple[Revision, int]:
+    """Dumps a store; its revision and the number of keys."""
+    revision, count, digest = await store.revision(), 0, hashlib.sha256()
+
+    def put(data: bytes) -> None:
+        digest.update(data)
+        out.write(data)
+
+    head = {"format": FORMAT, "version": VERSION, "revision": revision, "source": source}
+    put(orjson.dumps(head) + b"\n")
+    async for page in keys_of(store, revision):
+        lines = b"".join(_line(stored) for stored in page)
+        await asyncio.to_thread(put, lines)
+        count += len(page)
+    out.write(orjson.dumps({"keys": count, "sha256": digest.hexdigest()}) + b"\n")
+    out.flush()
+    return revision, count
+
+
+def _line(stored: Stored) -> bytes:
+    line: dict[str, Any] = {"key": stored.key, "created": stored.created, "revision": stored.revision}
+    try:
+        line["value"] = stored.value.decode()
+    except UnicodeDecodeError:
+        line["base64"] = b64encode(stored.value).decode()
+    return orjson.dumps(line) + b"\n"
+
+
+class Dump:
+    """A dump in a file. Making one reads all of it once, so that no half of a file is ever put back. Raises DumpError."""
+
+    def __init__(self, path: Path, name: str = "") -> None:
+        self._path = path
+        self._name = name or str(path)
+        try:
+            self.head, self.keys = self._proven()
+        except OSError as error:
+            raise DumpError(f"cannot read {self._name}: {error.strerror}") from None
+
+    def __iter__(self) -> Iterator[Stored]:
+        with self._path.open("rb") as file:
+            file.readline(_LONGEST_LINE)
+            for _ in range(self.keys):
+                yield _stored(file.readline(_LONGEST_LINE))
+
+    def _proven(self) -> tuple[Head, int]:
+        digest, count, last = hashlib.sha256(), 0, b""
+        with self._path.open("rb") as file:
+            first = file.readline(_LONGEST_LINE)
+            head = self._head(first)
+            for line in iter(lambda: file.readline(_LONGEST_LINE), b""):
+                digest.update(last or first)
+                count, last = count + 1, line
+        try:
+            end = orjson.loads(last)
+            whole = last.endswith(b"\n") and end == {"keys": count - 1, "sha256": digest.hexdigest()}
+        except orjson.JSONDecodeError:
+            whole = False
+        if not whole:
+            raise DumpError(f"{self._name} is damaged, or not all of it is there; take another copy or another dump")
+        return head, count - 1
+
+    def _head(self, line: bytes) -> Head:
+        try:
+            said = orjson.loads(line)
+            if said["format"] != FORMAT:
+                raise ValueError(said)
+            version = said["version"]
+            head = Head(Revision(int(said["revision"])), str(said["source"]))
+        except (ValueError, KeyError, TypeError):
+            raise DumpError(f"{self._name} is no dump of a store; `pybernetes store dump` writes one") from None
+        if version != VERSION:
+            raise DumpError(f"{self._name} was written by a newer version (format {version}); upgrade")
+        return head
+
+
+def _stored(line: bytes) -> Stored:
+    said = orjson.loads(line)
+    value = said["value"].encode() if "value" in said else b64decode(said["base64"])
+    return Stored(said["key"], value, said["created"], said["revision"])
+
+
+def lifetime(events: float) -> Lifetime:
+    """Events go so many seconds after they were put back; everything else stays."""
+    return lambda key: events if key.startswith(EVENTS) else None
+
+
+async def pages(records: Iterable[Stored]) -> AsyncIterator[Sequence[Stored]]:
+    """A dump as keys_of() gives a store."""
+    page: list[Stored] = []
+    for stored in records:
+        page.append(stored)
+        if len(page) == _PAGE:
+            yield page
+            page = []
+    yield page
+
+
+async def put_back(store: Store, keys: AsyncIterator[Sequence[Stored]], life: Lifetime) -> int:
+    """Creates all keys in an empty store, at revisions of its own; how many. Raises DumpError."""
+    count = 0
+    if (await store.range(ROOT, limit=1)).items:
+        raise DumpError("the store is not empty; name an empty one, or remove what it has under /registry/ first")
+    async for page in keys:
+        writes = (store.create(stored.key, stored.value, ttl=life(stored.key)) for stored in page)
+        for outcome in await asyncio.gather(*writes, return_exceptions=True):
+            if isinstance(outcome, KeyExists):
+                raise DumpError("somebody else writes to the store; stop the API server, empty the store and try again")
+            if isinstance(outcome, StoreError):
+                raise DumpError(f"{outcome}; then empty the store and try again")
+            if isinstance(outcome, BaseException):
+                raise outcome
+        count += len(page)
+    return count

@@ -1,0 +1,154 @@
+"""Snapshots of a SQLite store: whole files, taken from a running server, proven, listed, put back. cmd/_store.py.
+
+One is taken in one read transaction (VACUUM INTO), so it is consistent, and writers do not wait for it. All calls block.
+"""
+
+import os
+import re
+import sqlite3
+from pathlib import Path
+
+from msgspec import Struct
+
+from pybernetes.aio.clock import parse_time, rfc3339
+from pybernetes.store._sqlite_file import Explained, keep_names, why
+from pybernetes.store._sqlite_format import FORMAT, DamagedError, verify
+from pybernetes.store._sqlite_restore import BUMP, Replacement, Restored
+from pybernetes.store.protocol import Revision, Unavailable
+
+_NAME = re.compile(r"(.+)-(\d{4}-\d\d-\d\dT)(\d\d)-(\d\d)-(\d\dZ)-r(\d+)\.db")
+_PARTIAL = ".partial-"
+
+
+class Snapshot(Struct, frozen=True):
+    """A snapshot in its folder."""
+
+    path: Path
+    taken: float
+    """Seconds since 1970, from its name."""
+    revision: Revision
+    size: int
+
+    @property
+    def name(self) -> str:
+        """What restore is told."""
+        return self.path.name
+
+
+def folder_of(store: Path) -> Path:
+    """Where a store's snapshots are unless a flag says otherwise."""
+    return store.parent / "snapshots"
+
+
+def save(store: Path, folder: Path, now: float) -> Snapshot:
+    """Takes a snapshot, of a running server's store as well. Raises Unavailable."""
+    if not store.is_file():
+        raise Unavailable(f"there is no store at {store}; name it with --storage-path")
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        partial = folder / f"{_PARTIAL}{os.getpid()}"
+        partial.unlink(missing_ok=True)
+        try:
+            revision = _copied(store, partial)
+            stamp = rfc3339(now).replace(":", "-")
+            path = folder / f"{store.stem}-{stamp}-r{revision}.db"
+            os.replace(partial, path)
+            keep_names(folder)
+        finally:
+            partial.unlink(missing_ok=True)
+        return Snapshot(path, float(int(now)), revision, path.stat().st_size)
+    except OSError as error:
+        raise Unavailable(f"cannot write a snapshot to {folder}: {error.strerror}; check the folder") from None
+
+
+def _copied(store: Path, partial: Path) -> Revision:
+    os.close(os.open(partial, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
+    with Explained(store, "copy"):
+        source = sqlite3.connect(f"{store.absolute().as_uri()}?mode=rw", uri=True, isolation_level=None, timeout=10.0)
+        try:
+            version = source.execute("PRAGMA user_version").fetchone()[0]
+            if version != FORMAT:
+                raise Unavailable(
+                    f"{store} is no store of this version; start its API server once, which takes it over"
+                )
+            source.execute("VACUUM INTO ?", (str(partial),))
+        finally:
+            source.close()
+    with Explained(store, "copy"):
+        copy = sqlite3.connect(partial, isolation_level=None)
+        try:
+            verify(copy, values=True)
+            revision = Revision(copy.execute("SELECT value FROM meta WHERE name = 'revision'").fetchone()[0])
+        finally:
+            copy.close()
+    descriptor = os.open(partial, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+    return revision
+
+
+def listed(folder: Path) -> list[Snapshot]:
+    """The snapshots of a folder, the newest first."""
+    found = []
+    for path in folder.glob("*.db"):
+        match = _NAME.fullmatch(path.name)
+        if match:
+            _, day, hour, minute, second, revision = match.groups()
+            taken = parse_time(f"{day}{hour}:{minute}:{second}")
+            found.append(Snapshot(path, taken, Revision(int(revision)), path.stat().st_size))
+    return sorted(found, key=lambda one: (one.taken, one.revision), reverse=True)
+
+
+def prune(folder: Path, keep: int) -> list[Snapshot]:
+    """Deletes all but the newest `keep`; those that went."""
+    gone = listed(folder)[keep:]
+    for one in gone:
+        one.path.unlink(missing_ok=True)
+    return gone
+
+
+def fault(path: Path) -> str:
+    """What is wrong with a snapshot, every row of it read; empty if nothing."""
+    try:
+        connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro&immutable=1", uri=True, isolation_level=None)
+        try:
+            version = connection.execute("PRAGMA user_version").fetchone()[0]
+            if version != FORMAT:
+                return f"it has format {version}, wanted {FORMAT}"
+            verify(connection, values=True)
+        finally:
+            connection.close()
+    except DamagedError as error:
+        return str(error)
+    except sqlite3.Error as error:
+        return f"it is damaged: {error}"
+    return ""
+
+
+def restore(snapshot: Path, store: Path, now: float, *, bump: int = BUMP) -> Restored:
+    """Puts a snapshot in place of the store, which nobody may have open. Raises Unavailable, then nothing has changed."""
+    if not snapshot.is_file():
+        raise Unavailable(f"there is no snapshot {snapshot}; see `pybernetes store snapshot list`")
+    wrong = fault(snapshot)
+    if wrong:
+        raise Unavailable(f"the snapshot {snapshot} cannot be used: {wrong}; choose another one")
+    with Replacement(store, now) as replacement:
+        connection = replacement.connect()
+        try:
+            source = sqlite3.connect(f"{snapshot.absolute().as_uri()}?mode=ro&immutable=1", uri=True)
+            try:
+                source.backup(connection)
+            finally:
+                source.close()
+            keys = connection.execute("SELECT count(*) FROM live").fetchone()[0]
+            connection.execute("DELETE FROM history WHERE revision NOT IN (SELECT revision FROM live)")
+            revision, kept = replacement.put(connection, bump)
+        except sqlite3.Error as error:
+            raise Unavailable(f"cannot restore to {store}: {why(error, store)}") from None
+        except OSError as error:
+            raise Unavailable(f"cannot restore to {store}: {error.strerror}; check its folder") from None
+        finally:
+            connection.close()
+    return Restored(keys, revision, kept)
