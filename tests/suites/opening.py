@@ -1,6 +1,7 @@
 """The stores there are, and how a test gets an empty one of each."""
 
 from collections.abc import Awaitable, Callable
+from functools import partial
 from itertools import count
 from pathlib import Path
 
@@ -16,6 +17,10 @@ _NUMBERS = count(1)
 
 def new_store(name: str, folder: str | Path, servers: Callable[[], Servers]) -> Awaitable[Store]:
     """An empty one: of etcd a part that nobody else has, whose revisions go on where others have stopped."""
-    if name == "etcd":
-        return factory(name).open(servers().location(root="", prefix=f"/{next(_NUMBERS)}"))
-    return factory(name).open(f"{folder}/store")
+    return opener(name, folder, servers)()
+
+
+def opener(name: str, folder: str | Path, servers: Callable[[], Servers]) -> Callable[[], Awaitable[Store]]:
+    """Opens an empty one, and the same one again each time after (of memory another one)."""
+    location = servers().location(root="", prefix=f"/{next(_NUMBERS)}") if name == "etcd" else f"{folder}/store"
+    return partial(factory(name).open, location)

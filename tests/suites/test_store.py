@@ -1,14 +1,10 @@
-"""The shared suite of every Store: what store/protocol.py promises. Faults of the disk are in tests/unit/store."""
+"""The shared suite of every Store: what store/protocol.py promises, claim by claim; test_store_model.py has all at once."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
-from functools import partial
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from tests.etcd_servers import Servers
 from tests.suites.opening import STORES, new_store
 
@@ -281,120 +277,3 @@ async def test_a_closed_store_answers_nothing_and_its_watches_end(store: Store, 
         with pytest.raises(Unavailable, match="closed"):
             await call
     await store.close()
-
-
-class Model:
-    """The reference: every state there ever was, by the revision that made it."""
-
-    def __init__(self, begin: Revision) -> None:
-        self.begin = self.compacted = self.newest = begin
-        self.states: dict[int, dict[str, Stored]] = {begin: {}}
-
-    @property
-    def now(self) -> dict[str, Stored]:
-        return self.states[self.newest]
-
-    def _make(self, state: dict[str, Stored]) -> Revision:
-        self.newest = Revision(self.newest + 1)
-        self.states[self.newest] = state
-        return self.newest
-
-    def put(self, key: str, value: bytes, expected: int | None) -> object:
-        now = self.now
-        if expected is None and key in now:
-            return KeyExists
-        if expected is not None and (key not in now or now[key].revision != expected):
-            return Mismatch
-        revision = Revision(self.newest + 1)
-        created = now[key].created if key in now else revision
-        return self._make({**now, key: Stored(key, value, created, revision)})
-
-    def delete(self, key: str, expected: int) -> object:
-        now = self.now
-        if key not in now or now[key].revision != expected:
-            return Mismatch
-        return self._make({k: s for k, s in now.items() if k != key})
-
-    def page(self, prefix: str, after: str, limit: int, at: int) -> object:
-        if at < self.compacted:
-            return Compacted
-        if at > self.newest:
-            return FutureRevision
-        keys = sorted(k for k in self.states[at] if k.startswith(prefix) and k > after)
-        return [self.states[at][k] for k in keys[: limit or None]], len(keys[limit:]) if limit else 0
-
-
-KEYS = st.sampled_from(["/a", "/a/", "/a/1", "/a/2", "/b", "/b/1", "/é"])
-OPERATIONS = st.one_of(
-    st.tuples(st.just("create"), KEYS),
-    st.tuples(st.sampled_from(["update", "delete"]), KEYS, st.integers(0, 2)),
-    st.tuples(st.just("get"), KEYS, st.integers(-1, 6)),
-    st.tuples(st.just("range"), st.sampled_from(["/", "/a", "/a/"]), KEYS, st.integers(0, 3), st.integers(-1, 6)),
-    st.tuples(st.just("compact"), st.integers(0, 6)),
-)
-
-
-async def _outcome(call: Awaitable[object]) -> object:
-    try:
-        return await call
-    except (KeyExists, Mismatch, Compacted, FutureRevision) as refused:
-        return type(refused)
-
-
-async def _step(store: Store, model: Model, operation: tuple[object, ...]) -> None:
-    now, newest = model.now, model.newest
-    match operation:
-        case ("create", str(key)):
-            value = str(newest).encode()
-            assert await _outcome(store.create(key, value)) == model.put(key, value, None)
-        case ("update", str(key), int(off)):
-            wanted = Revision((now[key].revision if key in now else 0) + off // 2)
-            value = str(newest).encode()
-            assert await _outcome(store.update(key, value, wanted)) == model.put(key, value, wanted)
-        case ("delete", str(key), int(off)):
-            wanted = Revision((now[key].revision if key in now else 0) + off // 2)
-            assert await _outcome(store.delete(key, wanted)) == model.delete(key, wanted)
-        case ("get", str(key), int(back)):
-            at = Revision(max(model.begin, newest - back))
-            found = await _outcome(store.get(key, at))
-            page = model.page(key, "", 0, at)
-            assert found == (model.states[at].get(key) if isinstance(page, tuple) else page)
-        case ("range", str(prefix), str(after), int(limit), int(back)):
-            at = Revision(max(model.begin, newest - back))
-            found = await _outcome(store.range(prefix, after=after, limit=limit, at=at))
-            if not isinstance(found, type):
-                found = (list(found.items), found.remaining)  # type: ignore[attr-defined]  # a Range
-            assert found == model.page(prefix, after, limit, at)
-        case ("compact", int(back)):
-            before = Revision(max(model.begin, newest - back))
-            await store.compact(before)
-            model.compacted = max(model.compacted, before)
-
-
-async def _follow(open_store: Callable[[], Awaitable[Store]], operations: list[tuple[object, ...]]) -> None:
-    store = await open_store()
-    model = Model(await store.revision())
-    watch = await store.watch("/", model.begin)
-    for operation in operations:
-        await _step(store, model, operation)
-    seen: dict[str, Stored] = {}
-    for event in await read(watch, model.newest - model.begin):
-        if event.type == "PUT":
-            seen[event.key] = Stored(event.key, event.value, event.created, event.revision)
-        else:
-            assert seen.pop(event.key) == event.previous
-        assert seen == model.states[event.revision]
-    late = await store.watch("/", Revision(model.compacted))
-    later = await read(late, model.newest - model.compacted)
-    assert [e.revision for e in later] == list(range(model.compacted + 1, model.newest + 1))
-    await store.close()
-
-
-@pytest.mark.parametrize("name", STORES)
-@settings(max_examples=20, deadline=None)
-@given(operations=st.lists(OPERATIONS, max_size=40))
-def test_a_store_does_what_the_model_does(
-    name: str, servers: Callable[[], Servers], operations: list[tuple[object, ...]]
-) -> None:
-    with TemporaryDirectory() as folder:
-        asyncio.run(_follow(partial(new_store, name, folder, servers), operations))

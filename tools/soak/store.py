@@ -2,7 +2,9 @@
 
 `python -m tools.soak.store --rounds N`. Each round starts a child that writes, watches and compacts the same file, and
 prints every acknowledgement and every watched event; the child is killed at a random moment. Then the file must have
-every acknowledged write, one history without gaps, and the watch must have seen exactly that history, in order.
+every acknowledged write, one history without gaps, and the watch must have seen exactly that history, in order; a watch
+that resumes where it was gets the rest. Some keys have a time: they go when it is over and not before, across kills and
+with a wall clock that is wrong, and no other key goes by itself.
 """
 
 import argparse
@@ -13,14 +15,31 @@ import signal
 import subprocess
 import sys
 import time
+from itertools import count
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from pybernetes.store.protocol import Compacted, Event, KeyExists, Mismatch, Revision, Store
+from pybernetes.aio.clock import SystemClock
+from pybernetes.store.protocol import Compacted, Event, KeyExists, Mismatch, Revision, Store, Stored
 from pybernetes.store.sqlite import open_sqlite
 
 WORKERS = 12
 KEYS = 40
+TTLS = (0.3, 0.6)
+"""Seconds of keys that have a time, from, to."""
+LATE = 0.25
+"""Seconds between what happens and what is said of it on a busy machine."""
+
+
+class WrongClock(SystemClock):
+    """A wall clock that is off by so many seconds."""
+
+    def __init__(self, off: float) -> None:
+        super().__init__()
+        self._off = off
+
+    def now(self) -> float:
+        return super().now() + self._off
 
 
 def say(line: str) -> None:
@@ -31,27 +50,32 @@ def say(line: str) -> None:
 async def work(store: Store, worker: int, seed: int) -> None:
     """Creates, updates and deletes for ever; says what was acknowledged."""
     rng = random.Random(f"{seed}/{worker}")
-    while True:
-        key = f"/registry/{rng.randrange(KEYS)}"
+    for number in count():
+        # Keys of their own live long enough to go by themselves.
+        short = rng.random() < 0.03
+        key = f"/registry/short/{seed}/{worker}/{number}" if short else f"/registry/{rng.randrange(KEYS)}"
         value = f"{worker}:{rng.random()}:".encode() + b"x" * rng.choice([0, 100, 3000, 20_000])
         current = await store.get(key)
+        ttl = rng.uniform(*TTLS) if short or rng.random() < 0.2 else None
         try:
             if current is None:
-                revision, kind = await store.create(key, value), "PUT"
+                revision, kind = await store.create(key, value, ttl=ttl), "PUT"
             elif rng.random() < 0.3:
                 revision, kind = await store.delete(key, current.revision), "DELETE"
             else:
-                revision, kind = await store.update(key, value, current.revision), "PUT"
+                revision, kind = await store.update(key, value, current.revision, ttl=ttl), "PUT"
         except (KeyExists, Mismatch):
             continue
-        say(f"ack {revision} {kind} {key} {value[:40].decode() if kind == 'PUT' else '-'}")
+        said = value[:40].decode() if kind == "PUT" else "-"
+        say(f"ack {revision} {kind} {key} {said} {ttl if kind == 'PUT' else None} {time.monotonic()}")
 
 
 async def follow(store: Store, after: Revision) -> None:
     """Says what a watch delivers."""
     async for batch in await store.watch("/registry/", after):
         for event in batch:
-            say(f"saw {event.revision} {event.type} {event.key}")
+            before = event.previous.revision if event.previous else 0
+            say(f"saw {event.revision} {event.type} {event.key} {before} {time.monotonic()}")
 
 
 async def compact(store: Store, seed: int) -> None:
@@ -64,7 +88,7 @@ async def compact(store: Store, seed: int) -> None:
 
 async def child(path: str, seed: int) -> None:
     """What gets killed."""
-    store = await open_sqlite(path)
+    store = await open_sqlite(path, WrongClock(random.Random(seed).choice((0.0, 0.0, -1e6, 1e6))))
     start = await store.revision()
     async with asyncio.TaskGroup() as group:
         group.create_task(follow(store, start))
@@ -114,39 +138,89 @@ async def oldest_kept(store: Store, newest: Revision) -> Revision:
     return Revision(0)
 
 
-async def check(path: Path, said: list[list[str]], start: Revision) -> str:
+class Said:
+    """What a child said before it was killed."""
+
+    def __init__(self, lines: list[list[str]]) -> None:
+        self.acknowledged = [line for line in lines if line[0] == "ack"]
+        self.seen = [line for line in lines if line[0] == "saw"]
+        self.told = {int(line[1]): line for line in self.acknowledged}
+        self.ttls = {int(line[1]): float(line[5]) for line in self.acknowledged if line[5] != "None"}
+
+
+async def check(path: Path, lines: list[list[str]], start: Revision) -> str:
     """Compares what was said with what is there; returns figures, raises AssertionError."""
-    store = await open_sqlite(str(path))
+    said, store = Said(lines), await open_sqlite(str(path))
     try:
         events, oldest = await history(store)
-        newest = await store.revision()
-        assert [e.revision for e in events] == list(range(oldest + 1, newest + 1)), "history has a gap or a double"
-        by_revision = {e.revision: e for e in events}
-        live = {s.key: s for s in (await store.range("/registry/")).items}
-        acknowledged = [line for line in said if line[0] == "ack"]
-        seen = [line for line in said if line[0] == "saw"]
-        for _, revision, kind, key, value in acknowledged:
-            event = by_revision.get(Revision(int(revision)))
-            if event is None:
-                assert int(revision) <= oldest, f"acknowledged revision {revision} is lost"
-                continue
-            assert (event.type, event.key) == (kind, key), f"revision {revision} is another write"
-            assert kind == "DELETE" or event.value[:40].decode() == value, f"revision {revision} has another value"
-        assert [int(line[1]) for line in seen] == list(range(start + 1, start + 1 + len(seen))), (
-            "the watch is not in order"
-        )
-        for _, revision, kind, key in seen:
-            event = by_revision.get(Revision(int(revision)))
-            assert event is None or (event.type, event.key) == (kind, key), (
-                f"the watch told another revision {revision}"
-            )
-        last = {e.key: e for e in events}
-        for key, event in last.items():
+        newest = Revision(oldest + len(events))
+        assert [e.revision for e in events] == list(range(oldest + 1, oldest + 1 + len(events))), "a gap or a double"
+        check_writes(said, {e.revision: e for e in events}, oldest)
+        check_watch(said, {e.revision: e for e in events}, start)
+        deaths = check_deaths(said)
+        live = {s.key: s for s in (await store.range("/registry/", at=newest)).items}
+        for key, event in {e.key: e for e in events if e.revision <= newest}.items():
             there = live.get(key)
             assert (there.revision if there else None) == (event.revision if event.type == "PUT" else None), key
-        return f"{len(acknowledged)} acknowledged, {len(seen)} watched, {newest} revisions, {oldest} compacted"
+        last = Revision(int(said.seen[-1][1])) if said.seen else start
+        if oldest <= last < newest:
+            watch = await store.watch("/registry/", last)
+            assert (await anext(watch))[0].revision == last + 1, "a resumed watch has a gap"
+            await watch.aclose()
+        left = await wait_for_deaths(store, said, live, newest)
+        return (
+            f"{len(said.acknowledged)} acknowledged, {len(said.seen)} watched, {newest} revisions, {oldest} compacted, "
+            f"{deaths} went by themselves, {left} after the restart"
+        )
     finally:
         await store.close()
+
+
+def check_writes(said: Said, by_revision: dict[Revision, Event], oldest: Revision) -> None:
+    """Every acknowledged write is there, as it was acknowledged."""
+    for _, revision, kind, key, value, *_ in said.acknowledged:
+        event = by_revision.get(Revision(int(revision)))
+        if event is None:
+            assert int(revision) <= oldest, f"acknowledged revision {revision} is lost"
+            continue
+        assert (event.type, event.key) == (kind, key), f"revision {revision} is another write"
+        assert kind == "DELETE" or event.value[:40].decode() == value, f"revision {revision} has another value"
+
+
+def check_watch(said: Said, by_revision: dict[Revision, Event], start: Revision) -> None:
+    """The watch told every revision once, in order, and what it was."""
+    revisions = [int(line[1]) for line in said.seen]
+    assert revisions == list(range(start + 1, start + 1 + len(revisions))), "the watch is not in order"
+    for _, revision, kind, key, *_ in said.seen:
+        event = by_revision.get(Revision(int(revision)))
+        assert event is None or (event.type, event.key) == (kind, key), f"the watch told another revision {revision}"
+
+
+def check_deaths(said: Said) -> int:
+    """Deletions that nobody asked for: of keys with a time, after that time. How many."""
+    unasked = [line for line in said.seen if line[2] == "DELETE" and int(line[1]) not in said.told]
+    mortal = [line for line in unasked if int(line[4]) in said.ttls]
+    for _, revision, _, key, before, when in mortal:
+        lived = float(when) - float(said.told[int(before)][6])
+        assert lived > said.ttls[int(before)] - LATE, f"{key} went after {lived:.3f} s at revision {revision}"
+    immortal = [line for line in unasked if int(line[4]) in said.told and int(line[4]) not in said.ttls]
+    assert len(immortal) <= WORKERS, f"{immortal[0][3]} went by itself at revision {immortal[0][1]}"
+    return len(mortal)
+
+
+async def wait_for_deaths(store: Store, said: Said, live: dict[str, Stored], newest: Revision) -> int:
+    """Keys with a time go after the restart, whatever the clock says; those without stay. How many went."""
+    mortal = {key for key, stored in live.items() if stored.revision in said.ttls}
+    waiting, watch = set(mortal), await store.watch("/registry/", newest)
+    async with asyncio.timeout(TTLS[1] + 5):
+        while waiting:
+            waiting -= {event.key for event in await anext(watch) if event.type == "DELETE"}
+    await watch.aclose()
+    there = {s.key: s.revision for s in (await store.range("/registry/")).items}
+    for key, stored in live.items():
+        if stored.revision in said.told and key not in mortal:
+            assert there.get(key) == stored.revision, f"{key} went by itself after the restart"
+    return len(mortal)
 
 
 async def newest_revision(path: Path) -> Revision:
@@ -176,8 +250,8 @@ def main() -> int:
             said = kill_in_the_middle(path, options.seed + number, rng.uniform(0.05, 0.8))
             try:
                 figures = asyncio.run(check(path, said, start))
-            except AssertionError as fault:
-                print(f"round {number} of seed {options.seed}: {fault}", file=sys.stderr)
+            except (AssertionError, TimeoutError) as fault:
+                print(f"round {number} of seed {options.seed}: {fault or 'keys with a time stay'}", file=sys.stderr)
                 return 1
             print(f"store round {number}/{options.rounds}: {figures}", flush=True)
     return 0
