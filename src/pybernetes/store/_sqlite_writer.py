@@ -29,7 +29,9 @@ SWEEP_PAGE = 250
 STEP_SECONDS = 0.004
 """How long a step of giving pages back is to take."""
 STEP_PAUSE = 0.04
-"""Between two such steps while writes wait in line."""
+"""Between two such steps while there are writes."""
+QUIET_SECONDS = 0.25
+"""After this time without a write nobody is waited for."""
 FREE_PAGES = 512
 """Free pages that are kept for the next writes, at least; besides those an eighth of the file."""
 
@@ -101,7 +103,7 @@ class Writer:
         """What the batch adds to both."""
         self._shrinking = True
         self._step_pages = 16
-        self._stepped = clock.monotonic()
+        self._stepped = self._wrote = clock.monotonic()
 
     def run(self) -> None:
         """Until Stop."""
@@ -115,6 +117,7 @@ class Writer:
                 job = self._waiting() if len(writes) < BATCH and size < _BATCH_BYTES else None
             if writes:
                 self._commit(writes)
+                self._wrote = self._clock.monotonic()
                 self.log.written(size + len(writes) * _OVERHEAD)
             if isinstance(job, Sweep):
                 self._sweep(job)
@@ -126,14 +129,18 @@ class Writer:
                 return
 
     def _next(self) -> Job:
-        """Waits for a job; gives free pages back meanwhile, and now and then while jobs never cease."""
-        if self._shrinking and self._clock.monotonic() - self._stepped > STEP_PAUSE:
-            self._shrink()
+        """Waits for a job; gives free pages back meanwhile: without a pause when nobody writes, else now and then."""
         while self._shrinking:
-            job = self._waiting()
-            if job is not None:
-                return job
-            self._shrink()
+            now = self._clock.monotonic()
+            due = self._stepped + STEP_PAUSE if now < self._wrote + QUIET_SECONDS else now
+            if due > now:
+                with suppress(Empty):
+                    return self.queue.get(timeout=due - now)
+            else:
+                self._shrink()
+                job = self._waiting()
+                if job is not None:
+                    return job
         return self.queue.get()
 
     def _waiting(self) -> Job | None:
