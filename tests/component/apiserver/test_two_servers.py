@@ -126,7 +126,7 @@ async def test_a_list_begun_at_one_goes_on_at_the_other(servers: Servers) -> Non
 async def test_neither_compacts_what_the_other_still_needs(servers: Servers) -> None:
     every = 0.4
     clock = asyncio.get_running_loop().time
-    acknowledged: list[tuple[float, int]] = []
+    written: list[tuple[float, int]] = []
     compacted: list[tuple[float, int]] = []
 
     def noting(store: Store) -> None:
@@ -146,10 +146,11 @@ async def test_neither_compacts_what_the_other_still_needs(servers: Servers) -> 
         number = 0
         while len(compacted) < 10:
             number += 1
+            sent = clock()  # what was sent after a moment is newer than it; an answer may be late
             made = await (one, other)[number % 2].made(MAPS, {"metadata": {"name": f"m{number}"}})
-            acknowledged.append((clock(), int(made["metadata"]["resourceVersion"])))
+            written.append((sent, int(made["metadata"]["resourceVersion"])))
         for when, before in compacted:
-            young = [revision for at, revision in acknowledged if when - every < at < when]
+            young = [revision for at, revision in written if when - every < at < when]
             assert all(revision > before for revision in young)
         for watch in watches:
             async with asyncio.timeout(10):
@@ -158,7 +159,7 @@ async def test_neither_compacts_what_the_other_still_needs(servers: Servers) -> 
             await watch.close()
         for api in (one, other):
             exact = f"{MAPS}?resourceVersionMatch=Exact&resourceVersion="
-            await api.ok("GET", exact + str(acknowledged[-1][1]))
+            await api.ok("GET", exact + str(written[-1][1]))
             code, answer = await api("GET", exact + began["metadata"]["resourceVersion"])
             assert (code, answer["reason"]) == (410, "Expired")
 
