@@ -14,7 +14,6 @@ from tempfile import TemporaryDirectory
 from typing import Any, TypeVar
 
 import msgspec
-import yaml
 from msgspec import Struct, field
 from msgspec.structs import replace
 
@@ -196,6 +195,8 @@ def _add(found: dict[str, T], origin: str, name: str, value: T, where: tuple[dic
 
 
 def _read(path: Path) -> _File:
+    import yaml  # here and below: `--help` and its like read no file
+
     text = path.read_bytes()
     try:
         content = yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
@@ -253,6 +254,8 @@ def dump(content: _File | Kubeconfig) -> str:
             preferences=content.preferences,
             extensions=content.extensions,
         )
+    import yaml
+
     plain = msgspec.to_builtins(content)
     if not plain["extensions"]:
         del plain["extensions"]

@@ -11,16 +11,19 @@ import signal
 import sys
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from typing import TYPE_CHECKING
 
 import uvloop
 
-from pybernetes.client import kubeconfig
+from pybernetes.cmd import GC_THRESHOLDS
 from pybernetes.rules.durations import seconds_of
 
-_YOUNG = (10_000, 20, 20)
-"""gc's thresholds. The standard 700 is less than the dicts of a few requests, which die without it."""
 _SETTLED = 10.0
 """Seconds after which a component has loaded what it keeps: modules, tables, the objects of a store or of informers."""
+
+
+if TYPE_CHECKING:
+    from pybernetes.client.kubeconfig import Connection
 
 
 class StartError(RuntimeError):
@@ -68,8 +71,10 @@ def run(name: str, verbosity: int, work: Callable[[], Awaitable[None]], *expecte
     return 0
 
 
-def transport_of(path: str) -> kubeconfig.Connection:
+def transport_of(path: str) -> "Connection":
     """The API server of a component's kubeconfig. Raises StartError."""
+    from pybernetes.client import kubeconfig  # the API server has none
+
     try:
         return kubeconfig.transport_of(kubeconfig.load(path or None))
     except kubeconfig.ConfigError as error:
@@ -90,12 +95,13 @@ async def _until_stopped(work: Callable[[], Awaitable[None]]) -> None:
 
 def collect_rarely() -> None:
     """Keeps the garbage collector from walking what lives as long as the process, again and again."""
-    gc.set_threshold(*_YOUNG)
+    gc.set_threshold(*GC_THRESHOLDS)
     gc.freeze()  # what is imported
-    asyncio.get_running_loop().call_later(_SETTLED, _settle)
+    asyncio.get_running_loop().call_later(_SETTLED, settle)
 
 
-def _settle() -> None:
+def settle() -> None:
+    """What lives now lives as long as the process: the collector need not walk it again."""
     gc.collect()
     gc.freeze()
 

@@ -21,7 +21,7 @@ from pybernetes.apiserver.admit import AdmissionPluginError
 from pybernetes.apiserver.authn.tokens import read_token_file
 from pybernetes.apiserver.config import HISTORY_LIMIT, ISSUER, Config, FrontProxy, Times
 from pybernetes.apiserver.server import ApiServer, UnknownModeError
-from pybernetes.cmd._daemon import StartError, boolean, duration, run
+from pybernetes.cmd._daemon import StartError, boolean, duration, run, settle
 from pybernetes.cmd._snapshots import Schedule, keep_snapshots
 from pybernetes.cmd._version import add_version
 from pybernetes.store import factory
@@ -365,12 +365,19 @@ async def serve(options: argparse.Namespace) -> None:
         async with asyncio.TaskGroup() as group:
             group.create_task(server.run(), name="apiserver")
             group.create_task(_reload(tls, clock), name="apiserver.certificates")
+            group.create_task(_settle(server), name="apiserver.loaded")
             if options.storage_backend == "sqlite" and options.storage_snapshot_interval:
                 group.create_task(keep_snapshots(_schedule(options), clock), name="apiserver.snapshots")
             try:
                 await asyncio.get_running_loop().create_future()  # until TERM, or until one of them fails
             finally:
                 await _leave(server, http, options.shutdown_delay_duration)
+
+
+async def _settle(server: ApiServer) -> None:
+    """A large store takes longer to load than components are given to settle."""
+    await server.ready.wait()
+    settle()
 
 
 async def _leave(server: ApiServer, http: HttpServer, delay: float) -> None:

@@ -28,7 +28,7 @@ def main() -> None:
         format="%(asctime)s %(levelname)s %(name)s %(message)s",
     )
     try:
-        code = asyncio.run(_interruptible(options.run(options)))
+        code = _runner(options)(_interruptible(options.run(options)))
     except (LocalClusterError, ValueError, ApiError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         code = 1
@@ -36,6 +36,15 @@ def main() -> None:
         print("interrupted", file=sys.stderr)
         code = 130
     sys.exit(code)
+
+
+def _runner(options: argparse.Namespace) -> Callable[[Awaitable[int]], int]:
+    """A cluster in this process is a server, and runs as the servers do; all else is too short for that to pay."""
+    if options.run is not _serve:
+        return asyncio.run  # type: ignore[return-value]
+    import uvloop
+
+    return uvloop.run  # type: ignore[return-value]
 
 
 async def _interruptible(work: Awaitable[int]) -> int:
@@ -182,7 +191,9 @@ async def _demo(options: argparse.Namespace) -> int:
 
 async def _serve(options: argparse.Namespace) -> int:
     from pybernetes.assembly.controlplane import serve
+    from pybernetes.cmd._daemon import collect_rarely
 
+    collect_rarely()
     await serve(options.folder, options.nodes, options.api_port, SystemClock())
     return 0
 
