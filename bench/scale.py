@@ -137,6 +137,8 @@ def _measured_pauses(path: Path) -> tuple[float, float]:
 
 
 async def _rows(folder: Path) -> Sequence[Row]:
+    async with api_server(folder):
+        pass  # modules are compiled
     async with api_server(folder) as empty:
         alone, base = memory(empty.pid), empty.cpu_seconds
     size = await _fill(folder / "store.db")
