@@ -69,9 +69,12 @@ class Member:
             process.wait()
 
     def pause(self, *, on: bool) -> None:
-        """SIGSTOP: it holds its connections and says nothing; SIGCONT."""
+        """SIGSTOP, until every thread has stopped: it holds its connections and says nothing. Else SIGCONT."""
         assert self._process is not None
         self._process.send_signal(signal.SIGSTOP if on else signal.SIGCONT)
+        tasks = Path(f"/proc/{self._process.pid}/task")
+        while on and any((task / "stat").read_text().rpartition(")")[2].split()[0] != "T" for task in tasks.iterdir()):
+            time.sleep(0.001)
 
     @property
     def running(self) -> bool:

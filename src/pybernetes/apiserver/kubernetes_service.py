@@ -4,10 +4,11 @@ bootstrap.py makes it before the server says it is ready; `keep` repairs it whil
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from pybernetes.api.errors import AlreadyExists, ApiError, NotFound
 from pybernetes.api.objects import GroupResource, Object
+from pybernetes.apiserver import masters
 from pybernetes.apiserver.config import Config
 from pybernetes.apiserver.storage import Storage
 
@@ -30,8 +31,22 @@ async def keep(storage: Storage, config: Config) -> None:
             log.warning("service kubernetes is not repaired cause=%s", error)
 
 
+async def leave(storage: Storage, config: Config) -> None:
+    """This server takes no more requests: the others stay. Call it once `keep` has ended. Raises ApiError."""
+    if not storage.store.shared:
+        return
+    await masters.withdraw(storage, config.advertise_address)
+    if left := await masters.addresses(storage, config.advertise_address):
+        await _show(storage, config, left)
+
+
 async def ensure(storage: Storage, config: Config) -> None:
     """Makes the three objects what they must be. Raises ApiError."""
+    await masters.announce(storage, config.advertise_address)
+    await _show(storage, config, await masters.addresses(storage, config.advertise_address))
+
+
+async def _show(storage: Storage, config: Config, addresses: Sequence[str]) -> None:
     address, port = config.advertise_address, config.secure_port
     family = "IPv6" if ":" in address else "IPv4"
     cluster_ip = str(config.service_networks[0][1])  # the range's first address
@@ -53,13 +68,15 @@ async def ensure(storage: Storage, config: Config) -> None:
         labels = obj["metadata"].get("labels") or {}
         obj["metadata"]["labels"] = {**labels, "endpointslice.kubernetes.io/skip-mirror": "true"}
         ports = [{"name": "https", "port": port, "protocol": "TCP"}]
-        obj["subsets"] = [{"addresses": [{"ip": address}], "ports": ports}]
+        obj["subsets"] = [{"addresses": [{"ip": one} for one in addresses], "ports": ports}]
 
     def slice_(obj: Object) -> None:
         labels = obj["metadata"].get("labels") or {}
         obj["metadata"]["labels"] = {**labels, "kubernetes.io/service-name": NAME}
         obj["addressType"] = family
-        obj["endpoints"] = [{"addresses": [address], "conditions": {"ready": True}}]
+        obj["endpoints"] = [
+            {"addresses": [one], "conditions": {"ready": True}} for one in addresses if (":" in one) == (":" in address)
+        ]
         obj["ports"] = [{"name": "https", "port": port, "protocol": "TCP"}]
 
     for resource, change in ((_SERVICES, service), (_ENDPOINTS, endpoints), (_SLICES, slice_)):

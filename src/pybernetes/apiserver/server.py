@@ -63,6 +63,8 @@ _HOOKS = (_DEFINITIONS, *bootstrap.STEPS)
 _EVENTS = (GroupResource("", "events"), GroupResource("events.k8s.io", "events"))
 START_SECONDS = 10.0
 """How long a request waits for a server that is still loading its store."""
+DEPART_SECONDS = 2.0
+"""How long a server that goes may need to say so."""
 _ALWAYS = ("/healthz", "/livez", "/readyz", "/metrics", "/version")
 
 
@@ -76,6 +78,7 @@ class ApiServer:
         self.cache = WatchCache(store, self.catalog)
         self.ready = asyncio.Event()
         self._leaving = False
+        self._service: asyncio.Task[None] | None = None
         self._loaded = asyncio.Event()
         self.started: set[str] = set()
         """The steps of the start that are done, as /readyz names them."""
@@ -174,7 +177,8 @@ class ApiServer:
                 await bootstrap.prepare(self.storage, self.config, self.started.add)
                 if self._claims is not None:
                     group.create_task(self._claims.run(), name="apiserver.claims")
-                group.create_task(kubernetes_service.keep(self.storage, self.config), name="apiserver.service")
+                service = kubernetes_service.keep(self.storage, self.config)
+                self._service = group.create_task(service, name="apiserver.service")
                 group.create_task(default_service_cidr.keep(self.storage, self.config), name="apiserver.servicecidr")
                 group.create_task(flowcontrol_objects.keep(self.storage), name="apiserver.flowcontrol")
                 group.create_task(local_apiservices.keep(self.storage, self.catalog), name="apiserver.apiservices")
@@ -195,6 +199,17 @@ class ApiServer:
     def leave(self) -> None:
         """Tells /readyz that this server goes, so that nobody new is sent here; requests are still answered."""
         self._leaving = True
+
+    async def depart(self) -> None:
+        """Takes this server out of the Service `kubernetes` where others stay in it."""
+        if self._service is None:
+            return
+        self._service.cancel()
+        try:
+            async with asyncio.timeout(DEPART_SECONDS):
+                await kubernetes_service.leave(self.storage, self.config)
+        except (errors.ApiError, TimeoutError) as error:
+            log.warning("server stays in service kubernetes until its time is over cause=%s", error)
 
     def end_watches(self) -> None:
         """Ends every stream of changes as if its time were over: clients go on elsewhere."""

@@ -384,6 +384,7 @@ async def _leave(server: ApiServer, http: HttpServer, delay: float) -> None:
     """/readyz fails first, then no connection is accepted, watches end, and what is being answered is answered."""
     if server.ready.is_set():
         server.leave()
+        await server.depart()
         await server.clock.sleep(delay)
     server.end_watches()
     await http.stop(_STOP_SECONDS)

@@ -89,6 +89,8 @@ class Keys:
 class EtcdStore:
     """Store in etcd. Made by open_etcd()."""
 
+    shared = True
+
     def __init__(self, client: Client, keys: Keys, revision: Revision) -> None:
         self._client = client
         self._keys = keys

@@ -33,6 +33,8 @@ class _Record(Struct, frozen=True):
 class MemoryStore:
     """Store in dicts. Every call finishes without waiting, so one loop's order is the history's order."""
 
+    shared = False
+
     def __init__(self) -> None:
         self._live: dict[str, Stored] = {}
         self._keys: list[str] = []

@@ -102,6 +102,9 @@ class TooLarge(StoreError):
 class Store(Protocol):
     """Revisioned keys. A write that returned survives kill -9 and power loss (memory.py excepted)."""
 
+    shared: bool
+    """Whether other processes may use it at the same time."""
+
     async def get(self, key: str, at: Revision | None = None) -> Stored | None: ...
 
     async def range(self, prefix: str, *, after: str = "", limit: int = 0, at: Revision | None = None) -> Range:

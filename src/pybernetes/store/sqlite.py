@@ -47,6 +47,8 @@ _EXPIRE_AGAIN = 10.0
 class SqliteStore:
     """Store in one SQLite file. Made by open_sqlite()."""
 
+    shared = False
+
     def __init__(self, database: SqliteFile, loop: asyncio.AbstractEventLoop, clock: Clock) -> None:
         self._db = database
         self._loop = loop

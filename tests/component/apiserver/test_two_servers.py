@@ -11,6 +11,7 @@ from tests.component.api import Api
 from tests.etcd_servers import Servers, etcd, needs_etcd
 
 from pybernetes.aio.clock import SystemClock
+from pybernetes.apiserver import kubernetes_service
 from pybernetes.apiserver.config import Config, Times
 from pybernetes.apiserver.server import ApiServer
 from pybernetes.store import factory
@@ -162,6 +163,35 @@ async def test_neither_compacts_what_the_other_still_needs(servers: Servers) -> 
             await api.ok("GET", exact + str(written[-1][1]))
             code, answer = await api("GET", exact + began["metadata"]["resourceVersion"])
             assert (code, answer["reason"]) == (410, "Expired")
+
+
+async def test_the_service_kubernetes_has_both_until_one_goes(servers: Servers) -> None:
+    endpoints, slices = (
+        "/api/v1/namespaces/default/endpoints",
+        "/apis/discovery.k8s.io/v1/namespaces/default/endpointslices",
+    )
+
+    async def shown(api: Api) -> tuple[list[str], list[str]]:
+        found = await api.ok("GET", f"{endpoints}/kubernetes")
+        parts = (await api.ok("GET", f"{slices}/kubernetes"))["endpoints"]
+        return [a["ip"] for a in found["subsets"][0]["addresses"]], [a for part in parts for a in part["addresses"]]
+
+    async with two(servers) as (one, other):
+        both = ["192.0.2.1", "192.0.2.2"]
+        for api in (one, other):
+            await kubernetes_service.ensure(api.server.storage, api.server.config)
+        assert await shown(one) == await shown(other) == (both, both)
+        # A third one that was killed: its key goes by itself.
+        await one.server.storage.store.create("/registry/masterleases/192.0.2.3", b"{}", ttl=1)
+        await kubernetes_service.ensure(other.server.storage, other.server.config)
+        assert await shown(one) == ([*both, "192.0.2.3"], [*both, "192.0.2.3"])
+        async with asyncio.timeout(20):
+            while await shown(one) != (both, both):
+                await kubernetes_service.ensure(other.server.storage, other.server.config)
+        await one.server.depart()
+        assert await shown(other) == (["192.0.2.2"], ["192.0.2.2"])
+        await other.server.depart()  # the last one stays: clients would find nobody
+        assert await shown(other) == (["192.0.2.2"], ["192.0.2.2"])
 
 
 async def test_writes_of_others_to_this_etcd_hold_nobody_up(servers: Servers) -> None:
