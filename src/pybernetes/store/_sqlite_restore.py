@@ -4,6 +4,7 @@ import os
 import sqlite3
 from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress
+from itertools import count as count_up
 from pathlib import Path
 
 from msgspec import Struct
@@ -68,25 +69,51 @@ class Replacement:
         connection.execute("PRAGMA journal_mode = DELETE").fetchone()
         connection.close()
         _sync(self.new)
-        kept = self._keep() if self.path.stat().st_size else None
-        os.replace(self.new, self.path)
+        with _Aside(self.path, self._now) as kept:
+            os.replace(self.new, self.path)
         Path(f"{self.path}.acknowledged").unlink(missing_ok=True)
         keep_names(self.path.parent)
         return Revision(newest), kept
 
-    def _keep(self) -> Path:
-        """The log goes first: a file without it is refused, should we end here."""
-        stamp = rfc3339(self._now).replace("-", "").replace(":", "")
-        kept = Path(f"{self.path}.before-{stamp}")
-        for number in range(1, 1000):
-            if not kept.exists():
-                break
-            kept = Path(f"{self.path}.before-{stamp}-{number}")
-        for end in ("-wal", "-shm"):
-            with suppress(FileNotFoundError):
-                os.rename(f"{self.path}{end}", f"{kept}{end}")
-        os.link(self.path, kept)
-        return kept
+
+class _Aside:
+    """Keeps the old store under another name, which it gives; what fails inside leaves everything as it was.
+
+    Its log goes before the new file comes: SQLite would take it for the new file's. Killed in between, the old file is
+    refused for want of its log, and restore is to be repeated.
+    """
+
+    def __init__(self, path: Path, now: float) -> None:
+        self._path = path
+        stamp = rfc3339(now).replace("-", "").replace(":", "")
+        names = (Path(f"{path}.before-{stamp}{f'-{number}' if number else ''}") for number in count_up())
+        self._kept = next(name for name in names if not name.exists())
+        self._moved: list[str] = []
+        self._linked = False
+
+    def __enter__(self) -> Path | None:
+        try:
+            if self._path.stat().st_size:
+                os.link(self._path, self._kept)
+                self._linked = True
+            for end in ("-wal", "-shm"):
+                with suppress(FileNotFoundError):
+                    os.rename(f"{self._path}{end}", f"{self._kept}{end}")
+                    self._moved.append(end)
+        except OSError:
+            self._undo()
+            raise
+        return self._kept if self._linked else None
+
+    def __exit__(self, kind: object, *_: object) -> None:
+        if kind is not None:
+            self._undo()
+
+    def _undo(self) -> None:
+        for end in self._moved:
+            os.rename(f"{self._kept}{end}", f"{self._path}{end}")
+        if self._linked:
+            self._kept.unlink()
 
 
 async def restore_keys(

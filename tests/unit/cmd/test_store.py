@@ -7,6 +7,8 @@ from pathlib import Path
 
 import orjson
 import pytest
+from tests.etcd_servers import etcd as etcd_servers
+from tests.etcd_servers import needs_etcd
 
 from pybernetes.aio.clock import SystemClock
 from pybernetes.cmd import pybernetes as command
@@ -294,3 +296,24 @@ def test_revisions_move_on_beyond_what_was_acknowledged_since(run, path):
 
     asyncio.run(more())
     assert "goes on at revision 109" in run("snapshot", "restore", flag, "--bump-revision", "1")[1]
+
+
+@needs_etcd
+def test_a_cluster_moves_to_etcd_and_back(run, path, tmp_path):
+    before = asyncio.run(keys(path))
+    with etcd_servers() as servers:
+        etcd = f"etcd:{servers.location()}"
+        code, out, err = run("migrate", f"sqlite:{path}", etcd)
+        assert (code, err) == (0, "")
+        assert out.startswith("restored 4 keys; the store is at revision ")
+        code, _, err = run("migrate", f"sqlite:{path}", etcd)
+        assert code == 1
+        assert "the store is not empty" in err
+        assert run("dump", etcd, tmp_path / "etcd.dump")[0] == 0
+        back = tmp_path / "back.db"
+        assert run("migrate", etcd, f"sqlite:{back}")[0] == 0
+    found = asyncio.run(keys(back))
+    assert {key: one.value for key, one in found.items()} == {key: one.value for key, one in before.items()}
+    dumped = Dump(tmp_path / "etcd.dump")
+    assert dumped.head.source == "etcd"
+    assert {one.key: one for one in dumped} == found, "revisions are etcd's, and stay so in SQLite"

@@ -1,0 +1,153 @@
+"""Snapshots and restores where something goes wrong in the middle, and where a log of before is left."""
+
+import asyncio
+import errno
+import os
+import resource
+import sqlite3
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from pybernetes.store import snapshots
+from pybernetes.store.protocol import Revision, Unavailable
+from pybernetes.store.sqlite import open_sqlite
+
+NOW = 1e9
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "store.db"
+
+
+async def written(path: Path, count: int, size: int = 3000) -> None:
+    store = await open_sqlite(str(path))
+    begin = await store.revision()
+    for n in range(count):
+        await store.create(f"/registry/{begin}/{n}", os.urandom(size))
+    await store.close()
+
+
+async def left_by_a_kill(path: Path, count: int) -> None:
+    """A store whose last writes are in its log alone."""
+    store = await open_sqlite(str(path))
+    begin = await store.revision()
+    held = sqlite3.connect(path)  # the last to close would fold the log in
+    held.execute("SELECT * FROM meta").fetchall()
+    for n in range(count):
+        await store.create(f"/registry/{begin}/{n}", b"in the log")
+    log = Path(f"{path}-wal").read_bytes()
+    file = path.read_bytes()
+    await store.close()
+    held.close()
+    path.write_bytes(file)
+    Path(f"{path}-wal").write_bytes(log)
+
+
+async def newest(path: Path) -> tuple[Revision, int]:
+    store = await open_sqlite(str(path))
+    found = await store.revision(), len((await store.range("/")).items)
+    await store.close()
+    return found
+
+
+async def test_a_log_of_before_is_not_taken_for_the_new_file_s(path: Path) -> None:
+    await written(path, 10)
+    taken = snapshots.save(path, path.parent / "s", NOW)
+    await left_by_a_kill(path, 5)
+    done = snapshots.restore(taken.path, path, NOW, bump=100)
+    assert done.kept is not None
+    assert await newest(path) == (115, 10)
+    assert await newest(done.kept) == (15, 15), "what was kept is whole, log and all"
+
+
+async def test_a_log_whose_file_is_gone_is_not_taken_either(path: Path) -> None:
+    await written(path, 10)
+    taken = snapshots.save(path, path.parent / "s", NOW)
+    await left_by_a_kill(path, 5)
+    path.unlink()
+    assert snapshots.restore(taken.path, path, NOW, bump=100).kept is None
+    assert await newest(path) == (115, 10)
+
+
+@pytest.mark.parametrize("call", ["replace", "link", "rename"])
+async def test_a_restore_that_fails_leaves_everything_as_it_was(
+    path: Path, call: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await written(path, 10)
+    taken = snapshots.save(path, path.parent / "s", NOW)
+    await left_by_a_kill(path, 5)
+    real = getattr(os, call)
+
+    def fails(old: str, new: str) -> None:
+        if call != "rename" or str(old).endswith("-wal"):
+            monkeypatch.setattr(os, call, real)
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        real(old, new)
+
+    monkeypatch.setattr(os, call, fails)
+    with pytest.raises(Unavailable, match=r"cannot restore to .*Input/output error"):
+        snapshots.restore(taken.path, path, NOW)
+    assert sorted(one.name for one in path.parent.iterdir() if "before" in one.name or "restoring" in one.name) == []
+    assert await newest(path) == (15, 15)
+
+
+async def test_a_restore_over_a_store_in_use_is_refused(path: Path) -> None:
+    await written(path, 1)
+    taken = snapshots.save(path, path.parent / "s", NOW)
+    store = await open_sqlite(str(path))
+    with pytest.raises(Unavailable, match="is in use by process"):
+        snapshots.restore(taken.path, path, NOW)
+    await store.close()
+
+
+@contextmanager
+def files_no_larger_than(size: int):
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+async def test_a_full_disk_leaves_no_half_of_a_snapshot_and_no_half_of_a_store(path: Path) -> None:
+    await written(path, 50, 10_000)
+    taken = snapshots.save(path, path.parent / "s", NOW)
+    with files_no_larger_than(100_000), pytest.raises(Unavailable, match="cannot copy the store at"):
+        snapshots.save(path, path.parent / "other", NOW)
+    assert list((path.parent / "other").iterdir()) == []
+    with files_no_larger_than(100_000), pytest.raises(Unavailable, match="cannot restore to"):
+        snapshots.restore(taken.path, path, NOW)
+    assert await newest(path) == (50, 50)
+    assert not Path(f"{path}.restoring").exists()
+
+
+async def test_a_snapshot_under_writes_is_one_moment_of_them(path: Path) -> None:
+    """Two keys are always written in this order, the first one ahead by one at most."""
+    store = await open_sqlite(str(path))
+    first, second = await store.create("/registry/1", b"0"), await store.create("/registry/2", b"0")
+    going = True
+
+    async def write() -> None:
+        nonlocal first, second
+        number = 0
+        while going:
+            number += 1
+            first = await store.update("/registry/1", b"%d" % number, first)
+            second = await store.update("/registry/2", b"%d" % number, second)
+
+    writing = asyncio.create_task(write())
+    for n in range(5):
+        taken = await asyncio.to_thread(snapshots.save, path, path.parent / "s", NOW + n)
+        copy = sqlite3.connect(taken.path)
+        values = copy.execute("SELECT CAST(value AS INTEGER) FROM live JOIN history USING (revision) ORDER BY live.key")
+        (one,), (two,) = values.fetchall()
+        assert one - two in (0, 1)
+        assert copy.execute("SELECT max(revision) FROM live").fetchone()[0] == taken.revision
+        copy.close()
+    going = False
+    await writing
+    await store.close()
