@@ -32,7 +32,7 @@ KINDS = [
     ("volumes", "pybernetes.kubelet.volumes", (), "VOLUME", VolumeType),
     ("proxy_backends", "pybernetes.proxy.backends", (), "BACKEND", ProxyBackend),
     ("network_backends", "pybernetes.network.backends", (), "BACKEND", NetworkBackend),
-    ("stores", "pybernetes.store", ("protocol",), "STORE", StoreFactory),
+    ("stores", "pybernetes.store", ("dump", "protocol", "snapshots"), "STORE", StoreFactory),
     ("kubectl_commands", "pybernetes.kubectl.commands", (), "COMMAND", Command),
     ("kubeadm_phases", "pybernetes.kubeadm.phases", (), "PHASE", Phase),
 ]
