@@ -4,7 +4,6 @@ What a Pod refers to leads to its Node at once, so that a Secret of a thousand P
 there by their claims.
 """
 
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from sys import intern
 from typing import Literal
@@ -25,8 +24,8 @@ class Graph:
     """
 
     def __init__(self) -> None:
-        self._targets: dict[Thing, Counter[Thing]] = {}
-        """Where edges lead that are not of the object that says so."""
+        self._targets: dict[Thing, dict[Thing, int]] = {}
+        """Where edges lead that are not of the object that says so, and how many objects say it."""
         self._owned: dict[Thing, tuple[Thing, ...]] = {}
         """The edges of an object, source and target in turn."""
         self._sources: dict[Thing, Thing] = {}
@@ -63,11 +62,10 @@ class Graph:
             owner = (plural, intern(meta.get("namespace", "")), meta["name"])
             old = self._owned.get(owner, ())
             found = dict.fromkeys(edges(obj)) if change != "DELETED" else {}
-            new = tuple(
-                thing
-                for source, target in found
-                for thing in (owner if source == owner else self._sources.setdefault(source, source), target)
-            )
+            edge_ends: list[Thing] = []
+            for source, target in found:
+                edge_ends += (owner if source == owner else self._sources.setdefault(source, source), target)
+            new = tuple(edge_ends)
             if old == new:
                 return
             if new:
@@ -81,8 +79,12 @@ class Graph:
 
     def _add(self, owner: Thing, edges: Sequence[Thing]) -> None:
         for source, target in zip(edges[::2], edges[1::2], strict=True):
-            if source != owner:
-                self._targets.setdefault(source, Counter())[target] += 1
+            if source == owner:
+                continue
+            targets = self._targets.get(source)
+            if targets is None:
+                targets = self._targets[source] = {}
+            targets[target] = targets.get(target, 0) + 1
 
     def _remove(self, owner: Thing, edges: Sequence[Thing]) -> None:
         for source, target in zip(edges[::2], edges[1::2], strict=True):
