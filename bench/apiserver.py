@@ -113,8 +113,14 @@ async def _trivial(body: bytes) -> AsyncIterator[Handler]:
             await asyncio.sleep(0)  # a write each, as events come
             yield body
 
+    async def silence() -> AsyncIterator[bytes]:
+        await asyncio.get_running_loop().create_future()
+        yield b""
+
     async def handler(request: Request) -> Response:
         headers = Headers.lowered([("content-type", JSON)])
+        if "idle" in request.query():
+            return Response(200, headers, silence())
         chunks = request.query().get("chunks")
         return Response(200, headers, stream(int(chunks[0])) if chunks else body)
 
@@ -152,6 +158,12 @@ class Server:
         self.url = f"https://127.0.0.1:{self._pipe.recv()}"
         self.admin = HttpClient(self.url, ssl=client_context(ca=files.ca, identity=files.client))
         self.client = HttpClient(self.url, ssl=client_context(ca=files.ca, identity=user or files.client))
+
+    @property
+    def pid(self) -> int:
+        """Of the process."""
+        assert self._process.pid is not None
+        return self._process.pid
 
     def cpu(self) -> float:
         """CPU seconds so far."""

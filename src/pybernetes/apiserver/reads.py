@@ -209,7 +209,7 @@ class Reads:
         # From here to add() nothing waits: the state and what follows it fit together.
         if initial or (initial is None and not wanted):
             entries = self._candidates(served, namespace, options, "", NOW)
-            watcher.begin(entries if match is None else [entry for entry in entries if match(entry)])
+            watcher.begin(entries if match is None else [entry for entry in entries if match(entry)], self._turns)
             cache.add(watcher)
             if initial and options.bookmarks:
                 watcher.bookmark(self._cache.revision, initial_end=True)

@@ -18,7 +18,7 @@ from pybernetes.api.objects import Object
 from pybernetes.apiserver.catalog import ROOT, Served
 from pybernetes.apiserver.registry import Listener
 from pybernetes.apiserver.watchcache.entry import FORMS, Entry, entry_of
-from pybernetes.apiserver.watchcache.watcher import INDEXED_FIELD, Change, Scope, Watcher, scopes_of
+from pybernetes.apiserver.watchcache.watcher import INDEXED_FIELD, Change, Rounds, Scope, Watcher, scopes_of
 from pybernetes.store.protocol import Compacted, Event, Revision, SlowWatcher, Store, Unavailable
 
 log = logging.getLogger(__name__)
@@ -54,6 +54,7 @@ class ResourceCache:
         self.since = 0
         """Every change after this revision is in `changes`."""
         self.watchers: dict[Scope, dict[Watcher, None]] = {}  # in order of arrival, so that a seed repeats a run
+        self.rounds = Rounds()
         self._watched = 0
         self._nodes: dict[str, set[str]] | None = {} if INDEXED_FIELD in served.fields else None
         """Keys by spec.nodeName, where objects have one."""

@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 import orjson
 
+from pybernetes.aio.turns import Turns
 from pybernetes.api.objects import Object
+from pybernetes.apiserver.bulk import joined
 from pybernetes.apiserver.watchcache.entry import Entry
 
 if TYPE_CHECKING:
@@ -21,7 +23,11 @@ log = logging.getLogger(__name__)
 
 BACKLOG = 10_000
 """Events a client may leave unread before it is cut off."""
-_CHUNK = 500
+PACE = 50e-6
+"""Seconds without another round of writes for each watcher of a round: about twice what writing to it costs."""
+WIDE = 20
+"""From so many watchers on, a round waits for what follows at once: half a PACE for each, JOIN_SECONDS at most."""
+JOIN_SECONDS = 0.01
 
 Scope: TypeAlias = tuple[str, str] | None
 """What a watcher can be found by: a name, a namespace, a node; None sees every change."""
@@ -78,6 +84,40 @@ def scopes_of(change: Change) -> Iterable[Scope]:
     return found
 
 
+class Rounds:
+    """Wakes the watchers of one resource together, in rounds, so that what happens in quick succession leaves in one write.
+
+    To few, a change after a pause goes out at once; to many, a moment later (2.5 ms for 100). After a round the next one
+    waits as long as that one was wide: fanning out takes no more than about half of the loop, and each write carries more.
+    """
+
+    def __init__(self) -> None:
+        self._waking: list[Watcher] = []
+        self._free_at = 0.0
+        self._joining = False
+
+    def wake(self, watcher: "Watcher") -> None:
+        """In the next round; each watcher asks once a round."""
+        self._waking.append(watcher)
+        if len(self._waking) == 1:
+            loop = asyncio.get_running_loop()
+            if loop.time() < self._free_at:
+                self._joining = True  # what comes until then is in it
+                loop.call_at(self._free_at, self._round, loop)
+            else:
+                loop.call_soon(self._round, loop)
+
+    def _round(self, loop: asyncio.AbstractEventLoop) -> None:
+        if len(self._waking) >= WIDE and not self._joining:
+            self._joining = True
+            loop.call_later(min(PACE / 2 * len(self._waking), JOIN_SECONDS), self._round, loop)
+            return
+        waking, self._waking, self._joining = self._waking, [], False
+        self._free_at = loop.time() + PACE * len(waking)
+        for watcher in waking:
+            watcher.signal()
+
+
 class Watcher:
     """Queue and stream of one watch. `match` None is everything."""
 
@@ -95,8 +135,10 @@ class Watcher:
         self._pending: list[bytes] = []
         self._ended = False
         self._first = True
-        self._prelude: Iterator[bytes] = iter(())
+        self._prelude: Iterator[bytes] | None = None
+        self._turns: Turns | None = None
         self._wake: asyncio.Future[None] | None = None
+        self._waking = False
 
     def offer(self, change: Change) -> None:
         """Queues the event that this change is to this watcher, if it is one."""
@@ -128,31 +170,32 @@ class Watcher:
         self._cache.remove(self)
         if self.timer is not None:
             self.timer.cancel()
-        self._signal()
+        self.signal()
 
-    def begin(self, entries: Sequence[Entry]) -> None:
-        """ADDED events of a state come first, made in chunks as the client takes them."""
-        self._prelude = self._initial(entries)
+    def begin(self, entries: Sequence[Entry], turns: Turns) -> None:
+        """ADDED events of a state come first, made in slices as the client takes them; each slice takes a turn."""
+        frames = (self._framing.frame("ADDED", entry, first=at == 0) for at, entry in enumerate(entries))
+        self._prelude, self._turns = joined(b"", b"", frames, b""), turns
         self._first = self._first and not entries
-
-    def _initial(self, entries: Sequence[Entry]) -> Iterator[bytes]:
-        frame = self._framing.frame
-        for start in range(0, len(entries), _CHUNK):
-            chunk = entries[start : start + _CHUNK]
-            yield b"".join(frame("ADDED", e, first=start == 0 and i == 0) for i, e in enumerate(chunk))
 
     def __aiter__(self) -> "Watcher":
         return self
 
     async def __anext__(self) -> bytes:
         """The next bytes for the client. Events that wait together leave in one write."""
-        for chunk in self._prelude:
-            return chunk
+        if self._prelude is not None:
+            assert self._turns is not None
+            await self._turns.take()
+            for chunk in self._prelude:
+                if chunk:
+                    return chunk
+            self._prelude = None
         while not self._pending:
             if self._ended:
                 raise StopAsyncIteration
             self._wake = asyncio.get_running_loop().create_future()
             await self._wake
+            self._wake = None
         pending, self._pending = self._pending, []
         return pending[0] if len(pending) == 1 else b"".join(pending)
 
@@ -179,9 +222,13 @@ class Watcher:
             log.warning("watcher cut off resource=%s unread=%d", self._cache.served.gr, len(self._pending))
             self._pending.clear()
             self.end()
-        self._signal()
+        elif not self._waking and self._wake is not None:
+            self._waking = True
+            self._cache.rounds.wake(self)
 
-    def _signal(self) -> None:
+    def signal(self) -> None:
+        """What is queued can be sent."""
+        self._waking = False
         if self._wake is not None and not self._wake.done():
             self._wake.set_result(None)
 

@@ -1,0 +1,146 @@
+"""What a watcher gets, and when: rounds, bookmarks, slices of a state, the end of a slow one."""
+
+import asyncio
+
+import orjson
+
+from pybernetes.aio.simulation import run_simulated
+from pybernetes.aio.turns import Turns
+from pybernetes.apiserver import bulk
+from pybernetes.apiserver.catalog import discovered
+from pybernetes.apiserver.encodings import JsonEncoding
+from pybernetes.apiserver.watchcache.cache import ResourceCache
+from pybernetes.apiserver.watchcache.entry import Entry
+from pybernetes.apiserver.watchcache.watcher import PACE, WIDE, Watcher
+
+SERVED = discovered().find("", "v1", "configmaps")
+assert SERVED is not None
+
+
+def entry(name, revision, **labels):
+    obj = {"metadata": {"namespace": "n", "name": name, "uid": name, "labels": labels}}
+    return Entry(SERVED, obj, b'"namespace":"n","name":"%b","uid":"u"}}' % name.encode(), revision)
+
+
+def watching(cache, count, match=None):
+    watchers = [Watcher(cache, JsonEncoding(SERVED), match=match) for _ in range(count)]
+    for watcher in watchers:
+        cache.add(watcher)
+    return watchers
+
+
+async def read(watcher, writes):
+    async for chunk in watcher:
+        writes.append([event(line) for line in chunk.splitlines()])
+
+
+def event(line):
+    decoded = orjson.loads(line)
+    return decoded["type"], int(decoded["object"]["metadata"]["resourceVersion"])
+
+
+async def settled():
+    for _ in range(10):
+        await asyncio.sleep(0)
+
+
+def test_a_lone_event_reaches_few_at_once_and_many_after_a_moment():
+    async def scenario(count):
+        cache, loop = ResourceCache(SERVED), asyncio.get_running_loop()
+        watchers = watching(cache, count)
+        pending = [asyncio.ensure_future(anext(watcher)) for watcher in watchers]
+        await settled()
+        begin = loop.time()
+        cache.apply("n/a", entry("a", 1), 1)
+        await asyncio.gather(*pending)
+        return loop.time() - begin
+
+    assert run_simulated(scenario(WIDE - 1)) == 0
+    assert 0 < run_simulated(scenario(100)) <= 0.01
+    assert 0 < run_simulated(scenario(2000)) <= 0.011
+
+
+def test_what_happens_in_quick_succession_leaves_in_one_write_and_in_order():
+    async def scenario():
+        cache, count = ResourceCache(SERVED), 100
+        writes = [[] for _ in range(count)]
+        tasks = [asyncio.create_task(read(one, seen)) for one, seen in zip(watching(cache, count), writes, strict=True)]
+        await settled()
+        for revision in range(1, 41):
+            cache.apply("n/a", entry("a", revision), revision)
+            await asyncio.sleep(PACE * count / 5)
+        await asyncio.sleep(1)
+        for task in tasks:
+            task.cancel()
+        return writes
+
+    for seen in run_simulated(scenario()):
+        events = [one for write in seen for one in write]
+        assert events == [("ADDED", 1), *(("MODIFIED", revision) for revision in range(2, 41))]
+        assert len(seen) <= 10
+
+
+def test_a_bookmark_waits_behind_what_it_stands_for_in_filtered_watches_too():
+    async def scenario():
+        cache, writes = ResourceCache(SERVED), []
+        (watcher,) = watching(cache, 1, match=lambda one: one.labels.get("on") == "yes")
+        task = asyncio.create_task(read(watcher, writes))
+        await settled()
+        cache.apply("n/a", entry("a", 1, on="yes"), 1)
+        cache.apply("n/b", entry("b", 2, on="no"), 2)
+        watcher.bookmark(2)
+        cache.apply("n/b", entry("b", 3, on="yes"), 3)
+        watcher.bookmark(3)
+        cache.apply("n/a", entry("a", 4, on="no"), 4)
+        cache.apply("n/c", entry("c", 5, on="no"), 5)
+        watcher.bookmark(5)
+        await settled()
+        task.cancel()
+        return [one for write in writes for one in write]
+
+    expected = [("ADDED", 1), ("BOOKMARK", 2), ("ADDED", 3), ("BOOKMARK", 3), ("DELETED", 4), ("BOOKMARK", 5)]
+    assert run_simulated(scenario()) == expected
+
+
+def test_a_state_comes_in_slices_before_the_changes_and_the_bookmark_that_ends_it(monkeypatch):
+    monkeypatch.setattr(bulk, "SLICE", 500)
+
+    async def scenario():
+        cache, turns, writes = ResourceCache(SERVED), Turns(), []
+        cache.replace([entry(f"a{number}", number) for number in range(1, 31)], 30)
+        watcher = Watcher(cache, JsonEncoding(SERVED))
+        watcher.begin(cache.select(), turns)
+        cache.add(watcher)
+        watcher.bookmark(30, initial_end=True)
+        cache.apply("n/a1", None, 31)
+        task = asyncio.create_task(read(watcher, writes))
+        while not (writes and writes[-1][-1] == ("DELETED", 31)):
+            await asyncio.sleep(0)
+        task.cancel()
+        return writes, turns.taken
+
+    writes, taken = run_simulated(scenario())
+    events = [one for write in writes for one in write]
+    assert sorted(events[:30]) == [("ADDED", number) for number in range(1, 31)]
+    assert events[30:] == [("BOOKMARK", 30), ("DELETED", 31)]
+    assert taken >= len(writes) - 1 >= 6
+
+
+def test_frames_are_made_once_for_all_who_read_the_same_form():
+    made = []
+
+    class Counting(JsonEncoding):
+        def frame(self, kind, one, *, first=False):
+            made.append((kind, first))
+            return super().frame(kind, one, first=first)
+
+    async def scenario():
+        cache = ResourceCache(SERVED)
+        for _ in range(50):
+            cache.add(Watcher(cache, Counting(SERVED)))
+        cache.apply("n/a", entry("a", 1), 1)
+        made.clear()  # each one's first has what a table needs
+        cache.apply("n/a", entry("a", 2), 2)
+
+    run_simulated(scenario())
+    assert made == [("MODIFIED", False)]
