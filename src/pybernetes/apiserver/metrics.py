@@ -28,8 +28,9 @@ class Gauge(Struct, frozen=True):
 
     name: str
     help: str
-    label: str
-    read: Callable[[], Mapping[str, float]]
+    labels: tuple[str, ...]
+    read: Callable[[], Mapping[tuple[str, ...], float]]
+    kind: str = "gauge"
 
 
 class Metrics:
@@ -109,9 +110,9 @@ def _histograms(name: str, text: str, found: Mapping[Labels, Histogram]) -> Iter
 
 
 def _gauge(gauge: Gauge) -> Iterator[str]:
-    yield from head(gauge.name, gauge.help, "gauge")
-    for value, found in gauge.read().items():
-        yield series(gauge.name, labelled([gauge.label], [value]) if gauge.label else "", found)
+    yield from head(gauge.name, gauge.help, gauge.kind)
+    for values, found in gauge.read().items():
+        yield series(gauge.name, labelled(gauge.labels, values), found)
 
 
 def _shown(labels: Labels) -> str:

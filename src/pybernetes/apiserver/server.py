@@ -6,7 +6,6 @@ same process.
 
 import asyncio
 import logging
-import os
 from collections.abc import Mapping, Sequence
 from functools import partial
 
@@ -38,8 +37,9 @@ from pybernetes.apiserver.connect import Kubelets
 from pybernetes.apiserver.crd.establishing import Definitions
 from pybernetes.apiserver.discovery import Discovery
 from pybernetes.apiserver.extension import Authenticator, Authorizer
+from pybernetes.apiserver.gauges import gauges
 from pybernetes.apiserver.handlers import Handlers
-from pybernetes.apiserver.metrics import Gauge, Metrics
+from pybernetes.apiserver.metrics import Metrics
 from pybernetes.apiserver.openapi.documents import OpenApi
 from pybernetes.apiserver.pages import Page, Pages, with_index
 from pybernetes.apiserver.pipeline import Pipeline
@@ -108,7 +108,7 @@ class ApiServer:
         secret = key_pem(config.signing_key) if config.signing_key else clock.random.randbytes(32)
         self.handlers = Handlers(self.catalog, self.storage, admission, ContinueTokens(secret), config.times.watch)
         metrics = Metrics()
-        metrics.gauges += _gauges(self.cache)
+        metrics.gauges += gauges(self.cache)
         self._fixed = Pages(
             metrics,
             live={
@@ -236,24 +236,6 @@ class ApiServer:
         if config.bootstrap_tokens:
             found.append(BootstrapTokens(self.look, self.clock))
         return found
-
-
-def _gauges(cache: WatchCache) -> list[Gauge]:
-    def objects() -> dict[str, float]:
-        return {str(one.served.gr): len(one.entries) for one in cache.resources}
-
-    def watchers() -> dict[str, float]:
-        return {str(one.served.gr): one.watching for one in cache.resources}
-
-    def usage() -> dict[str, float]:
-        times = os.times()
-        return {"": times.user + times.system}
-
-    return [
-        Gauge("apiserver_storage_objects", "[STABLE] Number of stored objects by resource.", "resource", objects),
-        Gauge("apiserver_longrunning_requests", "[STABLE] Watches that are open now.", "resource", watchers),
-        Gauge("process_cpu_seconds_total", "CPU time of this process in seconds.", "", usage),
-    ]
 
 
 def _keys(config: Config) -> list[PublicKey]:

@@ -192,3 +192,32 @@ async def test_a_watcher_that_does_not_read_is_cut_off(api, monkeypatch):
     await make(api, *"abcdef")
     left = [kind async for kind in events.stream]
     assert left == []
+    _, text = await api("GET", "/metrics")
+    assert b'apiserver_terminated_watchers_total{group="",resource="configmaps"} 1\n' in text
+
+
+async def test_a_watcher_that_was_cut_off_is_answered_410_once_its_place_is_forgotten(api, monkeypatch):
+    monkeypatch.setattr("pybernetes.apiserver.watchcache.watcher.BACKLOG", 3)
+    monkeypatch.setattr("pybernetes.apiserver.watchcache.cache.HISTORY", 4)
+    _, made = await api("POST", MAPS, cm("first"))
+    events = await api.watch(f"{MAPS}?watch=1&resourceVersion={made['metadata']['resourceVersion']}")
+    await make(api, *"abcdef")
+    assert [kind async for kind in events.stream] == []
+    events = await api.watch(f"{MAPS}?watch=1&resourceVersion={made['metadata']['resourceVersion']}")
+    kind, status = await events.next()
+    assert (kind, status["code"], status["reason"]) == ("ERROR", 410, "Expired")
+
+
+async def test_the_cache_tells_what_it_keeps_of_each_resource(api):
+    await make(api, "a", "b")
+    _, text = await api("GET", "/metrics")
+    found = dict(line.rsplit(" ", 1) for line in text.decode().splitlines() if not line.startswith("#"))
+    labels = '{group="",resource="configmaps"}'
+    _, listed = await api("GET", "/api/v1/configmaps")
+    assert int(found[f"apiserver_resource_objects{labels}"]) == len(listed["items"])
+    assert found['apiserver_storage_objects{resource="configmaps"}'] == str(len(listed["items"]))
+    assert int(found[f"apiserver_resource_size_estimate_bytes{labels}"]) > 200
+    assert int(found[f"apiserver_watch_cache_events_received_total{labels}"]) >= 2
+    assert int(found[f"pybernetes_watch_cache_history_bytes{labels}"]) > 200
+    assert found[f"watch_cache_capacity{labels}"] == "4096"
+    assert int(found[f"apiserver_watch_cache_resource_version{labels}"]) >= int(listed["metadata"]["resourceVersion"])

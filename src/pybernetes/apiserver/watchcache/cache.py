@@ -25,6 +25,8 @@ log = logging.getLogger(__name__)
 
 HISTORY = 4096
 """Changes a resource remembers for watches that resume."""
+HISTORY_BYTES = 64 * 1024 * 1024
+"""What their states may take together: large objects are remembered less long."""
 WAIT_SECONDS = 3.0
 """How long a read waits for a revision that has not come (upstream's blockTimeout)."""
 _REOPEN_SECONDS = 0.5
@@ -51,6 +53,10 @@ class ResourceCache:
         self.entries: dict[str, Entry] = {}
         self.keys: list[str] = []
         self.changes: deque[Change] = deque()
+        self.size = self.history_size = 0
+        """Bytes of the entries, and of the states in `changes`."""
+        self.received = self.terminated = 0
+        """Changes so far, and watchers that were cut off."""
         self.since = 0
         """Every change after this revision is in `changes`."""
         self.watchers: dict[Scope, dict[Watcher, None]] = {}  # in order of arrival, so that a seed repeats a run
@@ -76,6 +82,8 @@ class ResourceCache:
             for entry in self.entries.values():
                 self._nodes.setdefault(entry.fields[INDEXED_FIELD], set()).add(entry.key)
         self.changes.clear()
+        self.history_size = 0
+        self.size = sum(len(entry.body) for entry in self.entries.values())
         self.since = revision
         if told or not self._listeners:
             return
@@ -169,9 +177,7 @@ class ResourceCache:
             del self.keys[bisect_left(self.keys, key)]
         self._placed(key, previous, entry)
         change = Change(entry, previous, revision)
-        if len(self.changes) >= HISTORY:
-            self.since = self.changes.popleft().revision
-        self.changes.append(change)
+        self._remember(change)
         if self._listeners:
             kind: Literal["ADDED", "MODIFIED", "DELETED"] = "MODIFIED" if previous is not None else "ADDED"
             if entry is None:
@@ -188,10 +194,23 @@ class ResourceCache:
                     watcher.offer(change)
             change.frames.clear()  # all who watch have theirs; the history keeps objects, not frames
 
+    def _remember(self, change: Change) -> None:
+        changes = self.changes
+        changes.append(change)
+        self.received += 1
+        self.history_size += change.size
+        while len(changes) > HISTORY or (self.history_size > HISTORY_BYTES and len(changes) > 1):
+            forgotten = changes.popleft()
+            self.since = forgotten.revision
+            self.history_size -= forgotten.size
+
     def _placed(self, key: str, previous: Entry | None, entry: Entry | None) -> None:
         """Keeps the index, and lets go of what nobody will ask of the old state."""
         if previous is not None:
             FORMS.drop(previous)
+            self.size -= len(previous.body)
+        if entry is not None:
+            self.size += len(entry.body)
         nodes = self._nodes
         if nodes is None:
             return

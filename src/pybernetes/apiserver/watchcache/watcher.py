@@ -50,6 +50,11 @@ class Change:
         self._last: Entry | None = None
 
     @property
+    def size(self) -> int:
+        """Bytes that it alone keeps: the state before it is that of another change, or of a resource as it was read."""
+        return len(self.entry.body) if self.entry is not None else len(self.last.body)
+
+    @property
     def last(self) -> Entry:
         """The last state at this change's revision: what DELETED carries."""
         if self._last is None:
@@ -220,6 +225,7 @@ class Watcher:
         self._pending.append(frame)
         if len(self._pending) > BACKLOG:
             log.warning("watcher cut off resource=%s unread=%d", self._cache.served.gr, len(self._pending))
+            self._cache.terminated += 1
             self._pending.clear()
             self.end()
         elif not self._waking and self._wake is not None:

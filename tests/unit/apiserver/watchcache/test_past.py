@@ -60,6 +60,21 @@ def test_a_past_that_is_forgotten_is_not_made_up(monkeypatch):
     assert shown(cache.select(past=cache.past(2))) == [("a/x", 2)]
 
 
+def test_what_is_kept_is_counted_and_large_states_are_remembered_less_long(monkeypatch):
+    cache = ResourceCache(SERVED)
+    size = len(pod("a/x", "n1", 1).body)
+    monkeypatch.setattr(caches, "HISTORY_BYTES", 3 * size)
+    cache.replace([pod("a/y", "n1", 1)], 1)
+    for revision in range(2, 9):
+        cache.apply("a/x", pod("a/x", "n1", revision), revision)
+    assert (cache.size, cache.history_size, cache.received) == (2 * size, 3 * size, 7)
+    assert (len(cache.changes), cache.since) == (3, 5)
+    cache.apply("a/x", None, 9)
+    assert (cache.size, cache.history_size, cache.since) == (size, 3 * size, 6)
+    cache.replace([], 10)
+    assert (cache.size, cache.history_size) == (0, 0)
+
+
 def test_a_node_of_which_nothing_is_left_is_forgotten():
     cache = ResourceCache(SERVED)
     cache.replace([pod("a/x", "n1", 1)], 1)

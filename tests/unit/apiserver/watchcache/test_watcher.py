@@ -10,7 +10,7 @@ from pybernetes.apiserver import bulk
 from pybernetes.apiserver.catalog import discovered
 from pybernetes.apiserver.encodings import JsonEncoding
 from pybernetes.apiserver.watchcache.cache import ResourceCache
-from pybernetes.apiserver.watchcache.entry import Entry
+from pybernetes.apiserver.watchcache.entry import entry_of
 from pybernetes.apiserver.watchcache.watcher import PACE, WIDE, Watcher
 
 SERVED = discovered().find("", "v1", "configmaps")
@@ -19,7 +19,8 @@ assert SERVED is not None
 
 def entry(name, revision, **labels):
     obj = {"metadata": {"namespace": "n", "name": name, "uid": name, "labels": labels}}
-    return Entry(SERVED, obj, b'"namespace":"n","name":"%b","uid":"u"}}' % name.encode(), revision)
+    stored = SERVED.head + b'"metadata":{"namespace":"n","name":"%b","uid":"u"}}' % name.encode()
+    return entry_of(SERVED, stored, revision, obj)[0]
 
 
 def watching(cache, count, match=None):
