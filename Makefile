@@ -23,7 +23,7 @@ setup:
 demo: setup
 	@$(BIN)/pybernetes demo
 
-NO_MACHINE = tests/unit tests/component tests/fuzz
+NO_MACHINE = tests/unit tests/suites tests/component tests/fuzz
 CLUSTERS = tests/e2e tests/examples tests/clients
 NODES = .venv/node-tests.log
 
