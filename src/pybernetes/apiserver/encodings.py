@@ -389,7 +389,13 @@ def choose(accept: str, served: Served | None, clock: Clock, *, include: Include
 
     `served` None is an answer that is no object of a resource: then only plain forms are possible.
     """
-    for media in _accepted(accept) if len(accept) < _LONG else accepted(accept):
+    if len(accept) < _LONG:
+        return _known_choice(accept, served, clock, include, streaming)  # type: ignore[arg-type]  # clocks are hashable
+    return _choice(accept, served, clock, include, streaming)
+
+
+def _choice(accept: str, served: Served | None, clock: Clock, include: Include, streaming: bool) -> Encoding:
+    for media in accepted(accept):
         found = _encoding(media, served, clock, include, streaming)
         if found is not None:
             return found
@@ -435,7 +441,7 @@ def accepted(accept: str) -> list[Media]:
     return found
 
 
-_accepted = lru_cache(maxsize=1024)(accepted)
+_known_choice = lru_cache(maxsize=1024)(_choice)
 """A client says the same in each of its requests."""
 
 

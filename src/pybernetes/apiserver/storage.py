@@ -4,8 +4,7 @@ Every write waits until the cache has taken it in, so whoever was answered reads
 (authorizers, service addresses) have counted it.
 """
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from pybernetes.aio.clock import Clock, rfc3339
@@ -225,17 +224,29 @@ def begin(obj: Object, served: Served, clock: Clock) -> None:
         metadata.pop("generation", None)
 
 
-@contextmanager
-def refusals() -> Iterator[None]:
+class _Refusals:
+    """What refusals() gives; one for all, since every read passes it."""
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        if error is None:
+            return
+        if isinstance(error, OutcomeUnknown):
+            # No time to retry after: clients would repeat it by themselves, and take their own object for another's.
+            raise errors.GatewayTimeout(f"the write may have been done, read before you repeat it: {error}") from error
+        if isinstance(error, TooLarge):
+            raise errors.RequestEntityTooLarge(f"Request entity too large: {error}") from error
+        if isinstance(error, Unavailable):
+            raise errors.ServiceUnavailable(
+                f"the store cannot answer: {error}", details={"retryAfterSeconds": 1}
+            ) from error
+
+
+_REFUSALS = _Refusals()
+
+
+def refusals() -> _Refusals:
     """A store that cannot answer is a 503 to the client: nothing was acknowledged, it may try again."""
-    try:
-        yield
-    except OutcomeUnknown as error:
-        # No time to retry after: clients would repeat it by themselves, and take their own object for another's.
-        raise errors.GatewayTimeout(f"the write may have been done, read before you repeat it: {error}") from error
-    except TooLarge as error:
-        raise errors.RequestEntityTooLarge(f"Request entity too large: {error}") from error
-    except Unavailable as error:
-        raise errors.ServiceUnavailable(
-            f"the store cannot answer: {error}", details={"retryAfterSeconds": 1}
-        ) from error
+    return _REFUSALS
