@@ -6,6 +6,7 @@ One is taken in one read transaction (VACUUM INTO), so it is consistent, and wri
 import os
 import re
 import sqlite3
+from contextlib import suppress
 from pathlib import Path
 
 from msgspec import Struct
@@ -97,7 +98,8 @@ def listed(folder: Path) -> list[Snapshot]:
         if match:
             _, day, hour, minute, second, revision = match.groups()
             taken = parse_time(f"{day}{hour}:{minute}:{second}")
-            found.append(Snapshot(path, taken, Revision(int(revision)), path.stat().st_size))
+            with suppress(FileNotFoundError):  # one that was too many went meanwhile
+                found.append(Snapshot(path, taken, Revision(int(revision)), path.stat().st_size))
     return sorted(found, key=lambda one: (one.taken, one.revision), reverse=True)
 
 

@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 BACKLOG = 10_000
 """Events a client may leave unread before it is cut off."""
 PACE = 50e-6
-"""Seconds without another round of writes for each watcher of a round: about twice what writing to it costs."""
+"""Seconds without another round of writes for each watcher of a wide round: about twice what writing to it costs."""
 WIDE = 20
 """From so many watchers on, a round waits for what follows at once: half a PACE for each, JOIN_SECONDS at most."""
 JOIN_SECONDS = 0.01
@@ -92,8 +92,8 @@ def scopes_of(change: Change) -> Iterable[Scope]:
 class Rounds:
     """Wakes the watchers of one resource together, in rounds, so that what happens in quick succession leaves in one write.
 
-    To few, a change after a pause goes out at once; to many, a moment later (2.5 ms for 100). After a round the next one
-    waits as long as that one was wide: fanning out takes no more than about half of the loop, and each write carries more.
+    To few, a change goes out at once; to many, a moment later (2.5 ms for 100). After a wide round the next one waits as
+    long as that one was wide: fanning out takes no more than about half of the loop, and each write carries more.
     """
 
     def __init__(self) -> None:
@@ -118,7 +118,8 @@ class Rounds:
             loop.call_later(min(PACE / 2 * len(self._waking), JOIN_SECONDS), self._round, loop)
             return
         waking, self._waking, self._joining = self._waking, [], False
-        self._free_at = loop.time() + PACE * len(waking)
+        if len(waking) >= WIDE:
+            self._free_at = loop.time() + PACE * len(waking)
         for watcher in waking:
             watcher.signal()
 
