@@ -36,9 +36,8 @@ class LogKeeper:
 
     def written(self, size: int) -> None:
         """So many bytes were committed."""
-        self._written += (
-            size  # the writer thread alone adds; an addition that is lost to a reset is made up by the next
-        )
+        # The writer thread alone adds; an addition that is lost to a reset is made up by the next.
+        self._written += size
         if self._written >= FOLD_BYTES:
             with self._state:
                 self._state.notify_all()

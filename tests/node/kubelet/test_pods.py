@@ -237,8 +237,9 @@ async def test_probes_decide_on_ready_and_restart(one: NodeUnderTest) -> None:
     assert "Container c failed liveness probe, will be restarted" in await events(one, "probed", "Killing")
 
 
-async def test_prestop_runs_before_the_end_and_within_the_grace(one: NodeUnderTest, tmp_path: Path) -> None:
-    hook = core_v1.LifecycleHandler(exec=core_v1.ExecAction(command=("sh", "-c", "echo stopped > /out/file")))
+async def what_a_prestop_writes(one: NodeUnderTest, tmp_path: Path, script: str) -> str:
+    """What the preStop hook of a Pod that is deleted with three seconds of grace has put into /out/file."""
+    hook = core_v1.LifecycleHandler(exec=core_v1.ExecAction(command=("sh", "-c", script)))
     out = tmp_path / "out"
     out.mkdir(mode=0o777)
     container = configured(
@@ -251,26 +252,17 @@ async def test_prestop_runs_before_the_end_and_within_the_grace(one: NodeUnderTe
     await one.until("hooked", running)
     await one.pods.delete(Key("default", "hooked"), grace=3)
     await one.until("hooked", gone)
-    assert (out / "file").read_text() == "stopped\n"
+    return (out / "file").read_text()
+
+
+async def test_prestop_runs_before_the_end_and_within_the_grace(one: NodeUnderTest, tmp_path: Path) -> None:
+    written = await what_a_prestop_writes(one, tmp_path, "echo stopped > /out/file")
+    assert written == "stopped\n"
 
 
 async def test_a_prestop_that_does_not_end_lives_as_long_as_its_container(one: NodeUnderTest, tmp_path: Path) -> None:
-    hook = core_v1.LifecycleHandler(
-        exec=core_v1.ExecAction(command=("sh", "-c", "while :; do date +%s >> /out/file; sleep 0.1; done"))
-    )
-    out = tmp_path / "out"
-    out.mkdir(mode=0o777)
-    container = configured(
-        "c",
-        lifecycle=core_v1.Lifecycle(preStop=hook),
-        volumeMounts=(core_v1.VolumeMount(name="out", mountPath="/out"),),
-    )
-    volume = core_v1.Volume(name="out", hostPath=core_v1.HostPathVolumeSource(path=str(out)))
-    await one.create("hooked", containers=(container,), volumes=(volume,))
-    await one.until("hooked", running)
-    await one.pods.delete(Key("default", "hooked"), grace=3)
-    await one.until("hooked", gone)
-    ticks = [int(line) for line in (out / "file").read_text().split()]
+    written = await what_a_prestop_writes(one, tmp_path, "while :; do date +%s >> /out/file; sleep 0.1; done")
+    ticks = [int(line) for line in written.split()]
     # Three seconds of grace, and the two that TERM gets at least, which this container (a first process) does not hear
     assert ticks[-1] - ticks[0] >= 4
     assert await events(one, "hooked", "FailedPreStopHook") == ["PreStopHook failed"]

@@ -1,7 +1,7 @@
 """Read-only views of images through containerd's own API, on the same socket: CRI before containerd 1.8 mounts no images.
 
 A view is a snapshot on top of an image's layers. Its label makes it a root of containerd's garbage collection, so it and
-its layers stay until release(). The few messages are written by hand, as in events.py. Next stop: images/volumes.py.
+its layers stay until release(). Next stop: images/volumes.py.
 """
 
 import json
@@ -13,10 +13,10 @@ from cri_api.v1 import api_pb2 as pb
 
 from pybernetes.kubelet.cri.fields import blocks, text
 from pybernetes.kubelet.cri.model import HostMount, RuntimeRefused, RuntimeUnavailable
+from pybernetes.kubelet.cri.own_api import ask
 from pybernetes.wire.codecs.varint import block
 
 _SERVICE = "/containerd.services.snapshots.v1.Snapshots/"
-_NAMESPACE = (("containerd-namespace", "k8s.io"),)
 _ROOT = "containerd.io/gc.root"
 _TIMEOUT = 30.0
 
@@ -73,9 +73,7 @@ class Snapshots:
         return self._snapshotter
 
     async def _call(self, method: str, request: bytes) -> bytes:
-        call = self._channel.unary_unary(_SERVICE + method, request_serializer=bytes, response_deserializer=bytes)
-        answer: bytes = await call(request, timeout=_TIMEOUT, metadata=_NAMESPACE)
-        return answer
+        return await ask(self._channel, _SERVICE + method, request)
 
 
 def _mount(message: bytes) -> HostMount:

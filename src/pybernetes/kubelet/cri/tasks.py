@@ -1,7 +1,7 @@
 """Ends what CRI has lost sight of: the process behind a container whose start was called off in the middle.
 
 containerd 1.6 then says that the container has exited, and may keep its task, which CRI neither stops nor removes ("cannot
-delete running task"). containerd's own API, on the same socket, does. The few messages are written by hand, as in events.py.
+delete running task"). containerd's own API does.
 """
 
 import logging
@@ -13,12 +13,11 @@ import grpc.aio
 
 from pybernetes.kubelet.cri.fields import number, text
 from pybernetes.kubelet.cri.model import RuntimeRefused
+from pybernetes.kubelet.cri.own_api import ask
 
 log = logging.getLogger(__name__)
 
 _SERVICE = "/containerd.services.tasks.v1.Tasks/"
-_NAMESPACE = (("containerd-namespace", "k8s.io"),)
-_TIMEOUT = 30.0
 _KEPT = re.compile(r"cannot delete running task ([0-9a-f]+)")
 
 
@@ -44,8 +43,7 @@ class Tasks:
         await self._call("Delete", text(1, container))
 
     async def _call(self, method: str, request: bytes) -> None:
-        call = self._channel.unary_unary(_SERVICE + method, request_serializer=bytes, response_deserializer=bytes)
         try:
-            await call(request, timeout=_TIMEOUT, metadata=_NAMESPACE)
+            await ask(self._channel, _SERVICE + method, request)
         except grpc.aio.AioRpcError as error:
             log.info("cannot end a task call=%s error=%s", method, error.details())
