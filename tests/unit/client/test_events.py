@@ -1,4 +1,6 @@
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 from msgspec.structs import replace
@@ -43,16 +45,23 @@ class Server:
         return new
 
 
-async def recorded(*said: tuple[Any, str, str], server: Server, pause: float = 0.0) -> list[core_v1.Event]:
+@asynccontextmanager
+async def recording(server: Server) -> AsyncIterator[EventRecorder]:
+    """A recorder that runs."""
     client: Any = server
     recorder = EventRecorder(client, "tester", host="n1")
     task = asyncio.create_task(recorder.run())
-    for about, reason, message in said:
-        recorder.event(about, "Normal", reason, message)
-        await asyncio.sleep(pause)
-    await asyncio.sleep(20)
+    yield recorder
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
+
+
+async def recorded(*said: tuple[Any, str, str], server: Server, pause: float = 0.0) -> list[core_v1.Event]:
+    async with recording(server) as recorder:
+        for about, reason, message in said:
+            recorder.event(about, "Normal", reason, message)
+            await asyncio.sleep(pause)
+        await asyncio.sleep(20)
     return list(server.events.values())
 
 
@@ -122,23 +131,20 @@ def test_what_is_told_before_the_server_is_up_comes_later_in_order_and_counted()
     async def main() -> None:
         server = Server()
         server.away = True
-        client: Any = server
-        recorder = EventRecorder(client, "tester")
-        task = asyncio.create_task(recorder.run())
-        for reason in ("Starting", "Pulled", "Pulled"):
-            recorder.event(POD, "Normal", reason, "It is told")
-        await asyncio.sleep(100)
-        assert 8 <= server.tries <= 11  # one waits for the server, those behind it wait for it
-        server.away = False
-        await asyncio.sleep(10.1)
-        assert [(e.reason, e.count) for e in server.events.values()] == [("Starting", 1), ("Pulled", 2)]
-        server.away = True
-        recorder.event(POD, "Normal", "Pulled", "It is told")
-        await asyncio.sleep(50)
-        server.away = False
-        await asyncio.sleep(10.1)
-        assert [e.count for e in server.events.values()] == [1, 3]
-        task.cancel()
+        async with recording(server) as recorder:
+            for reason in ("Starting", "Pulled", "Pulled"):
+                recorder.event(POD, "Normal", reason, "It is told")
+            await asyncio.sleep(100)
+            assert 8 <= server.tries <= 11  # one waits for the server, those behind it wait for it
+            server.away = False
+            await asyncio.sleep(10.1)
+            assert [(e.reason, e.count) for e in server.events.values()] == [("Starting", 1), ("Pulled", 2)]
+            server.away = True
+            recorder.event(POD, "Normal", "Pulled", "It is told")
+            await asyncio.sleep(50)
+            server.away = False
+            await asyncio.sleep(10.1)
+            assert [e.count for e in server.events.values()] == [1, 3]
 
     run_simulated(main())
 
@@ -147,16 +153,13 @@ def test_an_event_is_given_up_after_twelve_tries():
     async def main() -> None:
         server = Server()
         server.away = True
-        client: Any = server
-        recorder = EventRecorder(client, "tester")
-        task = asyncio.create_task(recorder.run())
-        recorder.event(POD, "Normal", "Lost", "x")
-        await asyncio.sleep(120)
-        assert server.tries == 12
-        server.away = False
-        recorder.event(POD, "Normal", "Kept", "x")
-        await asyncio.sleep(1)
-        assert [e.reason for e in server.events.values()] == ["Kept"]
-        task.cancel()
+        async with recording(server) as recorder:
+            recorder.event(POD, "Normal", "Lost", "x")
+            await asyncio.sleep(120)
+            assert server.tries == 12
+            server.away = False
+            recorder.event(POD, "Normal", "Kept", "x")
+            await asyncio.sleep(1)
+            assert [e.reason for e in server.events.values()] == ["Kept"]
 
     run_simulated(main())
