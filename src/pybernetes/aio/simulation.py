@@ -4,6 +4,7 @@ import asyncio
 import random
 import selectors
 from collections.abc import Coroutine
+from functools import partial
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -25,7 +26,7 @@ class _JumpingSelector(selectors.BaseSelector):
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         ready = self._real.select(0)
-        if ready or timeout == 0:
+        if ready or timeout == 0 or self._loop.settle():
             return ready
         if timeout is None:
             raise Stalled("simulation stalled: every task waits for something that never happens")
@@ -49,10 +50,15 @@ class _JumpingSelector(selectors.BaseSelector):
 
 
 class SimulatedLoop(asyncio.SelectorEventLoop):
-    """A loop whose time jumps to the next timer as soon as nothing is runnable. One thread, no real waiting."""
+    """A loop whose time jumps to the next timer as soon as nothing is runnable. One thread, no real waiting.
 
-    def __init__(self) -> None:
+    `seed` is what the chance of clocks on it begins with where they are not told otherwise.
+    """
+
+    def __init__(self, seed: int = 0) -> None:
+        self.seed = seed
         self._virtual = 0.0
+        self._settling: list[asyncio.Future[None]] = []
         super().__init__(_JumpingSelector(self))
 
     def time(self) -> float:
@@ -61,6 +67,20 @@ class SimulatedLoop(asyncio.SelectorEventLoop):
     def advance(self, seconds: float) -> None:
         """Moves virtual time on; called by the selector."""
         self._virtual += seconds
+
+    async def settled(self) -> None:
+        """Waits until nothing is left to do at this moment: everybody waits for time to pass."""
+        done: asyncio.Future[None] = self.create_future()
+        self._settling.append(done)
+        await done
+
+    def settle(self) -> bool:
+        """Tells those who wait for it; called by the selector. Whether there was anybody."""
+        waiting, self._settling = self._settling, []
+        for done in waiting:
+            if not done.done():
+                done.set_result(None)
+        return any(not done.cancelled() for done in waiting)
 
 
 class SimulatedClock:
@@ -80,7 +100,7 @@ class SimulatedClock:
         await asyncio.sleep(max(0.0, seconds))
 
 
-def run_simulated(main: Coroutine[Any, Any, T]) -> T:
+def run_simulated(main: Coroutine[Any, Any, T], seed: int = 0) -> T:
     """asyncio.run() on virtual time."""
-    with asyncio.Runner(loop_factory=SimulatedLoop) as runner:
+    with asyncio.Runner(loop_factory=partial(SimulatedLoop, seed)) as runner:
         return runner.run(main)

@@ -21,12 +21,12 @@ from pybernetes.client import kubeconfig
 from pybernetes.client.rest import Client
 from pybernetes.client.transport import direct
 from pybernetes.controllers.runtime import Config as ControllerConfig
-from pybernetes.controllers.runtime import ControllerManager
+from pybernetes.controllers.runtime import ControllerManager, chosen
 from pybernetes.localcluster.simulated import SimulatedNodes
 from pybernetes.localcluster.switch import POD_NETWORK
-from pybernetes.scheduler.loop import Scheduler
 from pybernetes.store import factory
 from pybernetes.store.protocol import Store
+from pybernetes.wire.http import Middleware, around
 from pybernetes.wire.pki.certificates import Authority, Leaf, issue, new_authority, parse_authority
 from pybernetes.wire.pki.files import write_private, write_public
 from pybernetes.wire.pki.keys import key_pem, new_rsa_key, parse_key
@@ -49,37 +49,56 @@ class Settings:
     authority: Authority | None = None
     api: Config = field(default_factory=Config)
     cluster_cidr: str = POD_NETWORK
+    controllers: Sequence[str] = ("*",)
+    """As --controllers of kube-controller-manager takes them; empty: none."""
+    scheduler: bool = True
+    middlewares: Sequence[Middleware] = ()
+    """Around the API server's handler, for requests from sockets and from inside alike; the first is the outermost."""
 
 
 class ControlPlane:
-    """run() until cancelled; `ready` is set once the API answers."""
+    """run() until cancelled; `ready` is set once the API answers. Raises ValueError for an unknown controller."""
 
     def __init__(self, store: Store, clock: Clock, settings: Settings | None = None) -> None:
         self.settings = settings or Settings()
         self.clock = clock
         self.api = ApiServer(self.settings.api, store, clock)
+        self.handler = around(self.api.handler, self.settings.middlewares)
+        """What answers requests, from sockets and from inside."""
+        self._controllers = chosen(self.settings.controllers)
+        names = self.settings.simulated_nodes
+        self.nodes = SimulatedNodes(self.client(agent="kubelet"), names) if names else None
+        """The simulated nodes, where there are any."""
 
     @property
     def ready(self) -> asyncio.Event:
         """Set once the API server answers."""
         return self.api.ready
 
+    def runs(self, controller: str) -> bool:
+        """Whether a controller is among those that run."""
+        return controller in self._controllers
+
     def client(self, user: User = ADMIN, agent: str = "pybernetes") -> Client:
         """A client inside this process."""
-        return Client(direct(self.api.handler, user), clock=self.clock, user_agent=agent)
+        return Client(direct(self.handler, user), clock=self.clock, user_agent=agent)
 
     async def run(self) -> None:
         """Runs all parts; the end of one ends all."""
         async with asyncio.TaskGroup() as group:
             group.create_task(self.api.run(), name="apiserver")
             await self.api.ready.wait()
-            manager = ControllerManager(self.client(_CONTROLLERS, "kube-controller-manager"), self._controller_config())
-            group.create_task(manager.run(), name="controllers")
-            scheduler = Scheduler(self.client(_SCHEDULER, "kube-scheduler"), self.clock)
-            group.create_task(scheduler.run(), name="scheduler")
-            if self.settings.simulated_nodes:
-                nodes = SimulatedNodes(self.client(agent="kubelet"), self.settings.simulated_nodes)
-                group.create_task(nodes.run(), name="simulated-nodes")
+            if self._controllers:
+                client = self.client(_CONTROLLERS, "kube-controller-manager")
+                manager = ControllerManager(client, self._controller_config(), self._controllers)
+                group.create_task(manager.run(), name="controllers")
+            if self.settings.scheduler:
+                from pybernetes.scheduler.loop import Scheduler  # brings numpy, which takes longer than all the rest
+
+                scheduler = Scheduler(self.client(_SCHEDULER, "kube-scheduler"), self.clock)
+                group.create_task(scheduler.run(), name="scheduler")
+            if self.nodes is not None:
+                group.create_task(self.nodes.run(), name="simulated-nodes")
 
     def _controller_config(self) -> ControllerConfig:
         authority = self.settings.authority
@@ -115,14 +134,15 @@ def serving_leaf(address: str) -> Leaf:
     return Leaf("kube-apiserver", hosts=hosts, usages=("server auth",))
 
 
-def admin_kubeconfig(authority: Authority, server: str, now: float) -> kubeconfig.Kubeconfig:
-    """A kubeconfig whose user may do everything."""
-    certificate, key = issue(authority, Leaf(ADMIN.name, groups=("system:masters",)), now)
+def user_kubeconfig(authority: Authority, server: str, user: User, now: float) -> kubeconfig.Kubeconfig:
+    """A kubeconfig of a user whom a certificate names, with the groups that say more than that somebody is known."""
+    groups = tuple(group for group in user.groups if group != "system:authenticated")
+    certificate, key = issue(authority, Leaf(user.name, groups=groups), now)
     cluster = kubeconfig.Cluster(server=server, certificate_authority_data=kubeconfig.encoded(authority.pem))
-    user = kubeconfig.User(
+    credentials = kubeconfig.User(
         client_certificate_data=kubeconfig.encoded(certificate), client_key_data=kubeconfig.encoded(key)
     )
-    return kubeconfig.new("kubernetes", cluster, ADMIN.name, user)
+    return kubeconfig.new("kubernetes", cluster, user.name, credentials)
 
 
 async def serve(folder: Path, nodes: int, port: int, clock: Clock) -> None:
@@ -143,15 +163,13 @@ async def _serve(folder: Path, nodes: int, door: socket.socket, clock: Clock) ->
     api = Config(signing_key=signing_key, verifying_keys=(signing_key.public_key(),), secure_port=port)
     plane = ControlPlane(store, clock, Settings(simulated_nodes=names, authority=authority, api=api))
     identity = Identity(folder / "pki" / "apiserver.crt", folder / "pki" / "apiserver.key")
-    server = HttpServer(
-        plane.api.handler, ssl=server_context(identity, client_ca=folder / "pki" / "ca.crt"), clock=clock
-    )
+    server = HttpServer(plane.handler, ssl=server_context(identity, client_ca=folder / "pki" / "ca.crt"), clock=clock)
     try:
         await server.start(sockets=[door])
         async with asyncio.TaskGroup() as group:
             running = group.create_task(plane.run(), name="control-plane")
             await plane.ready.wait()
-            config = admin_kubeconfig(authority, f"https://127.0.0.1:{port}", now)
+            config = user_kubeconfig(authority, f"https://127.0.0.1:{port}", ADMIN, now)
             kubeconfig.write(folder / "admin.conf", config)
             log.info("cluster is up folder=%s port=%d nodes=%d", folder, port, nodes)
             await running

@@ -127,7 +127,7 @@ class Client:
 
     def __init__(self, transport: Transport, *, clock: Clock, user_agent: str = "pybernetes") -> None:
         self.clock = clock
-        self._transport = transport
+        self.transport = transport
         self._user_agent = user_agent
 
     def of(self, kind: type[T]) -> "ResourceClient[T]":
@@ -165,7 +165,7 @@ class Client:
         """Sends; waits and repeats where the server says Retry-After. Raises the ApiError of a refusal."""
         target = f"{path}?{urlencode(query)}" if query else path
         for attempt in range(RETRIES + 1):
-            response = await self._transport(Request(method, target, self._headers(body, headers), body))
+            response = await self.transport(Request(method, target, self._headers(body, headers), body))
             if response.status < 400:
                 return response
             answer = await read_body(response)
@@ -238,7 +238,7 @@ class ResourceClient(Generic[T]):
         query = {"watch": "true", "allowWatchBookmarks": "true", "resourceVersion": revision}
         query |= {"labelSelector": labels, "fieldSelector": fields, "timeoutSeconds": str(int(timeout) or "")}
         response = await self.client.send("GET", self.target.path(namespace), query=_given(query), headers=self._one)
-        async with aclosing(_lines(response)) as lines:
+        async with aclosing(lines_of(response)) as lines:
             async for line in lines:
                 yield self._event(_EVENT.decode(line))
 
@@ -375,7 +375,7 @@ def _given(query: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in query.items() if value not in ("", None, UNSET)}
 
 
-async def _lines(response: Response) -> AsyncGenerator[bytes, None]:
+async def lines_of(response: Response) -> AsyncGenerator[bytes, None]:
     """The JSON documents of a watch's body, one a line; closes the body when left."""
     if isinstance(response.body, bytes):
         for line in response.body.splitlines():

@@ -1,5 +1,47 @@
-"""A cluster inside a test process. Start at cluster.py; `from pybernetes.testing import Cluster`."""
+"""A cluster inside a test process. Start at cluster.py; `from pybernetes.testing import Cluster`.
 
-from pybernetes.testing.cluster import ClosedClusterError, Cluster
+Names are imported when they are first used: a plugin that nobody uses costs nothing.
+"""
 
-__all__ = ["ClosedClusterError", "Cluster"]
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pybernetes.testing.blocking import SyncCluster
+    from pybernetes.testing.cluster import Cluster
+    from pybernetes.testing.errors import (
+        ClosedClusterError,
+        ClusterError,
+        CrashedError,
+        NotInTimeError,
+        OptionError,
+        StartError,
+        WrongLoopError,
+    )
+    from pybernetes.testing.virtual import simulated
+
+__all__ = [
+    "ClosedClusterError",
+    "Cluster",
+    "ClusterError",
+    "CrashedError",
+    "NotInTimeError",
+    "OptionError",
+    "StartError",
+    "SyncCluster",
+    "WrongLoopError",
+    "simulated",
+]
+
+if not TYPE_CHECKING:
+    _MODULES = {"Cluster": "cluster", "SyncCluster": "blocking", "simulated": "virtual"}
+
+    def __getattr__(name: str) -> object:
+        if name not in __all__:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        found = getattr(import_module(f"{__name__}.{_MODULES.get(name, 'errors')}"), name)
+        globals()[name] = found
+        return found
+
+    def __dir__() -> list[str]:
+        return sorted(__all__)

@@ -153,6 +153,15 @@ class Response:
 
 Handler: TypeAlias = Callable[[Request], Awaitable[Response]]
 Transport: TypeAlias = Handler
+Middleware: TypeAlias = Callable[[Handler], Handler]
+"""What is put around a Handler: sees each Request before it and each Response after it, or answers itself."""
+
+
+def around(handler: Handler, middlewares: Iterable[Middleware]) -> Handler:
+    """The handler inside all of them; the first is the outermost, as they are read."""
+    for middleware in reversed(tuple(middlewares)):
+        handler = middleware(handler)
+    return handler
 
 
 def join_host_port(host: str, port: int) -> str:

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from pybernetes.aio.simulation import EPOCH, SimulatedClock, Stalled, run_simulated
+from pybernetes.aio.simulation import EPOCH, SimulatedClock, SimulatedLoop, Stalled, run_simulated
 
 
 def test_an_hour_passes_at_once_and_in_order():
@@ -39,3 +39,27 @@ def test_waiting_for_nothing_is_an_error_not_a_hang():
 
     with pytest.raises(Stalled):
         run_simulated(main())
+
+
+def test_settled_waits_for_all_that_is_to_do_at_this_moment():
+    steps: list[int] = []
+
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        assert isinstance(loop, SimulatedLoop)
+
+        async def work() -> None:
+            for step in range(5):
+                steps.append(step)
+                await asyncio.sleep(0)
+            await asyncio.sleep(1)
+            steps.append(99)
+
+        task = asyncio.create_task(work())
+        await loop.settled()
+        assert steps == [0, 1, 2, 3, 4]
+        assert loop.time() == 0
+        await task
+
+    run_simulated(main())
+    assert steps[-1] == 99

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from pybernetes.aio.clock import SystemClock
-from pybernetes.aio.simulation import SimulatedClock, run_simulated
+from pybernetes.aio.simulation import run_simulated
 from pybernetes.api.types import core_v1, meta_v1
 from pybernetes.assembly.cluster import (
     ClusterRecord,
@@ -109,7 +109,7 @@ def test_what_a_node_said_before_it_was_switched_off_does_not_make_it_ready() ->
 
 def test_waiting_ends_with_what_was_waited_for() -> None:
     async def main() -> None:
-        async with Cluster(nodes=0, clock=SimulatedClock(asyncio.get_running_loop())) as cluster:
+        async with Cluster(nodes=0) as cluster:
             with pytest.raises(LocalClusterError, match="not within 5 s: a node"):
                 await until(cluster.client(), core_v1.Node, lambda nodes: len(nodes) > 0, "a node", timeout=5)
             spaces = await until(cluster.client(), core_v1.Namespace, lambda found: len(found) >= 3, "namespaces")

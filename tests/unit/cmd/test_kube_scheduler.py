@@ -67,11 +67,11 @@ async def bound(client: Client, name: str) -> str:
 
 
 async def test_it_leads_schedules_answers_for_its_health_and_ends_on_term() -> None:
-    async with Cluster(nodes=1, serve=True) as cluster:
+    async with Cluster(nodes=1) as cluster:
         port = free_port()
         process = await asyncio.create_subprocess_exec(
             sys.executable,
-            *("-m", "pybernetes.cmd.kube_scheduler", f"--kubeconfig={await asyncio.to_thread(cluster.kubeconfig)}"),
+            *("-m", "pybernetes.cmd.kube_scheduler", f"--kubeconfig={cluster.kubeconfig()}"),
             *("--bind-address=127.0.0.1", f"--secure-port={port}", "--scheduler-name=mine"),
             "--profiling=false",
             env={**os.environ, "PYTHONWARNINGS": ""},

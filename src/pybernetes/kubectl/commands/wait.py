@@ -7,9 +7,9 @@ from collections.abc import Callable
 from pybernetes.api.errors import NotFound
 from pybernetes.api.objects import Object
 from pybernetes.kubectl.command import Command, Refused
+from pybernetes.kubectl.conditions import condition
 from pybernetes.kubectl.durations import seconds
 from pybernetes.kubectl.flags import Flags
-from pybernetes.kubectl.printers import jsonpath
 from pybernetes.kubectl.session import Session
 from pybernetes.kubectl.targets import Target, add_file_flags, manifests, resource_targets
 
@@ -31,7 +31,7 @@ async def _run(session: Session, options: argparse.Namespace) -> int:
         raise Refused(
             "the --for flag is required: --for=condition=Ready, --for=delete, --for=jsonpath='{.status.phase}'=Running"
         )
-    holds = _test(options.condition)
+    holds = condition(options.condition)
     limit = seconds(options.timeout)
     timeout = 7 * 24 * 3600.0 if limit < 0 else limit
     for target, namespace in await _places(session, options):
@@ -60,37 +60,6 @@ async def _places(session: Session, options: argparse.Namespace) -> list[tuple[T
     if not found and options.condition != "delete":
         raise Refused("no matching resources found")
     return found
-
-
-def _test(condition: str) -> Callable[[Object | None], bool]:
-    """Whether an object (None: it is gone) is as `--for` wants. Raises Refused."""
-    kind, _, rest = condition.partition("=")
-    if kind == "delete":
-        return lambda obj: obj is None
-    if kind == "create":
-        return lambda obj: obj is not None
-    if kind == "condition":
-        name, _, value = rest.partition("=")
-        return lambda obj: obj is not None and _condition(obj, name) == (value or "True").lower()
-    if kind == "jsonpath":
-        path, equals, value = rest.partition("}=")
-        template = path + "}" if equals else rest
-        return lambda obj: (
-            obj is not None and _matches(jsonpath.render(template.strip("'"), obj), value if equals else None)
-        )
-    raise Refused(f'unrecognized condition: "{condition}"')
-
-
-def _matches(found: str, wanted: str | None) -> bool:
-    return bool(found) if wanted is None else found == wanted.strip("'\"")
-
-
-def _condition(obj: Object, name: str) -> str:
-    status = obj.get("status") or {}
-    if status.get("observedGeneration", 1 << 60) < obj["metadata"].get("generation", 0):
-        return ""
-    found = (c for c in status.get("conditions") or () if c["type"].lower() == name.lower())
-    return next((str(c["status"]).lower() for c in found), "")
 
 
 async def _wait(session: Session, target: Target, namespace: str, holds: Callable[[Object | None], bool]) -> None:

@@ -1,0 +1,191 @@
+"""SyncCluster: the twin of Cluster for tests that know no loop. Same names, no await.
+
+    with SyncCluster(nodes=2) as cluster:
+        cluster.apply(Path("shop.yaml"))
+        cluster.wait("deployment/web", "condition=Available", namespace="shop")
+
+On real and manual time the cluster lives in a thread of its own, so that any thread and any loop may use it, and a test
+that blocks does not stop it. On simulated time there is no thread: the loop runs while somebody calls.
+"""
+
+import asyncio
+import atexit
+import os
+import threading
+import warnings
+from collections.abc import Coroutine, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Protocol, TypeVar, Unpack
+
+from pybernetes.aio.clock import SystemClock
+from pybernetes.aio.loopthread import EndedError, LoopThread
+from pybernetes.aio.simulation import SimulatedLoop
+from pybernetes.api.objects import Object, User
+from pybernetes.assembly.controlplane import ADMIN
+from pybernetes.client.rest import Client
+from pybernetes.testing.clients import SyncClient, bridged
+from pybernetes.testing.cluster import Cluster
+from pybernetes.testing.errors import ClosedClusterError, WrongLoopError
+from pybernetes.testing.objects import SECONDS, Condition, Source
+from pybernetes.testing.options import OptionsByName
+
+T = TypeVar("T")
+
+
+class _Home(Protocol):
+    """Where the cluster's loop runs."""
+
+    def call(self, work: Coroutine[Any, Any, T]) -> T:
+        """Runs the work there and waits for it."""
+
+    def stop(self) -> None:
+        """Ends the loop."""
+
+
+class SyncCluster:
+    """One cluster, entered once. Options as Cluster's; `time` None is real."""
+
+    def __init__(self, **options: Unpack[OptionsByName]) -> None:
+        self.cluster = Cluster(**options)
+        """The twin, which belongs to the cluster's loop: use it in run() only."""
+        self._home: _Home | None = None
+        self._process = os.getpid()
+        self._used = False
+
+    def __enter__(self) -> "SyncCluster":
+        if self._used:
+            raise ClosedClusterError("a cluster is entered once: make another SyncCluster()")
+        self._used = True
+        self._home = _Here(self.cluster) if self.cluster.options.time == "simulated" else _thread()
+        try:
+            self._home.call(self.cluster.__aenter__())
+        except BaseException:
+            self._end()
+            raise
+        atexit.register(self._forgotten)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            self.run(self.cluster.__aexit__(kind, error, trace))
+        finally:
+            self._end()
+
+    def run(self, work: Coroutine[Any, Any, T]) -> T:
+        """Runs a coroutine in the cluster's loop and waits for it: for what only async code can do.
+
+        Raises ClosedClusterError, WrongLoopError.
+        """
+        home = self._home
+        if home is None or os.getpid() != self._process:
+            work.close()
+            if home is not None:
+                raise WrongLoopError("the cluster belongs to the process that this one was forked from")
+            when = "its block has ended" if self._used else "use it inside `with SyncCluster() as cluster`"
+            raise ClosedClusterError(f"the cluster is not running: {when}")
+        try:
+            return home.call(work)
+        except EndedError:
+            raise ClosedClusterError("the cluster ended during the call") from None
+
+    def client(self, user: User | str = ADMIN, *, agent: str = "pybernetes") -> SyncClient:
+        """A client without sockets, as Cluster.client(), whose calls block."""
+        return SyncClient(self.run(_done(self.cluster.client, user, agent=agent)), self.run)
+
+    def async_client(self, user: User | str = ADMIN, *, agent: str = "pybernetes") -> Client:
+        """The same for async code in any loop: an async test with a cluster that many tests share.
+
+        Raises WrongLoopError on simulated time, whose loop runs only while somebody calls.
+        """
+        inside: Client = self.run(_done(self.cluster.client, user, agent=agent))
+        if not isinstance(self._home, LoopThread):
+            raise WrongLoopError(
+                "a cluster on simulated time has no client for other loops: take Cluster and @simulated"
+            )
+        return Client(bridged(self._home, inside.transport), clock=SystemClock(), user_agent=agent)
+
+    def kubeconfig(self, user: User | str = ADMIN) -> Path:
+        """As Cluster.kubeconfig()."""
+        path: Path = self.run(_done(self.cluster.kubeconfig, user))
+        return path
+
+    def raw(
+        self,
+        method: str,
+        path: str,
+        body: Mapping[str, Any] | bytes | None = None,
+        *,
+        query: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> Object:
+        """As Cluster.raw()."""
+        return self.run(self.cluster.raw(method, path, body, query=query, headers=headers))
+
+    def apply(self, source: Source, *, namespace: str = "default", force: bool = True) -> list[Object]:
+        """As Cluster.apply()."""
+        return self.run(self.cluster.apply(source, namespace=namespace, force=force))
+
+    def wait(
+        self,
+        what: str,
+        condition: Condition = "create",
+        *,
+        namespace: str = "default",
+        labels: str = "",
+        seconds: float = SECONDS,
+    ) -> list[Object]:
+        """As Cluster.wait()."""
+        return self.run(self.cluster.wait(what, condition, namespace=namespace, labels=labels, seconds=seconds))
+
+    def advance(self, seconds: float = 0, *, minutes: float = 0, hours: float = 0, days: float = 0) -> None:
+        """As Cluster.advance()."""
+        self.run(self.cluster.advance(seconds, minutes=minutes, hours=hours, days=days))
+
+    def _end(self) -> None:
+        home, self._home = self._home, None
+        atexit.unregister(self._forgotten)
+        if home is not None:
+            home.stop()
+
+    def _forgotten(self) -> None:
+        """The interpreter ends and the block has not: nothing of the cluster may stay, and nothing hang."""
+        if self._home is None or os.getpid() != self._process:
+            return
+        warnings.warn("a SyncCluster was never closed: leave its `with` block", ResourceWarning, stacklevel=1)
+        self.__exit__(None, None, None)
+
+
+class _Here:
+    """The loop of simulated time, in the thread that calls."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        self._thread = threading.get_ident()
+        self._runner = asyncio.Runner(loop_factory=lambda: SimulatedLoop(cluster.options.seed or 0))
+
+    def call(self, work: Coroutine[Any, Any, T]) -> T:
+        if asyncio._get_running_loop() is not None or threading.get_ident() != self._thread:
+            work.close()
+            raise WrongLoopError(
+                "a cluster on simulated time runs its loop in the thread that made it, where no other loop runs: "
+                "take `async with Cluster()` in a test with @simulated"
+            )
+        return self._runner.run(work)
+
+    def stop(self) -> None:
+        self._runner.close()
+
+
+def _thread() -> LoopThread:
+    import uvloop  # costs a cluster on simulated time nothing
+
+    home = LoopThread("pybernetes-cluster", uvloop.new_event_loop)
+    home.start()
+    return home
+
+
+async def _done(work: Any, *args: Any, **named: Any) -> Any:
+    """A plain call, in the loop."""
+    return work(*args, **named)

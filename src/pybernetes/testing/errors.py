@@ -1,0 +1,35 @@
+"""What goes wrong around a cluster inside a test. Refusals of the API itself are api.errors, as for every client.
+
+ClusterError
+├── OptionError        an option is not what it may be       ├── ClosedClusterError  used before its start or after its end
+├── WrongLoopError     used from another loop or thread      ├── CrashedError        one of its parts has failed
+├── StartError         it cannot start on this machine       └── NotInTimeError      what was waited for did not come
+"""
+
+
+class ClusterError(Exception):
+    """Base of all: one line that says what to do."""
+
+
+class OptionError(ClusterError, ValueError):
+    """An option is not what it may be. Says what is allowed."""
+
+
+class ClosedClusterError(ClusterError, ConnectionError):
+    """The cluster is used before its start or after its end; for a client, a lost connection like any other."""
+
+
+class WrongLoopError(ClusterError, RuntimeError):
+    """The cluster is entered in, or used from, a loop or thread in which it cannot work."""
+
+
+class StartError(ClusterError, OSError):
+    """The cluster cannot start here: no free port, no folder for its files."""
+
+
+class CrashedError(ClusterError, RuntimeError):
+    """A part of the cluster has failed; `__cause__` is why."""
+
+
+class NotInTimeError(ClusterError, TimeoutError):
+    """What was waited for did not come. Says how the objects were last seen."""

@@ -1,0 +1,179 @@
+"""The parts of one cluster inside a process while they run, on the loop they run in. cluster.py is what tests see of it.
+
+The socket is there from the start, so that the port is known and is nobody else's; certificates, files and the server
+behind it are made when somebody asks for a kubeconfig. Until then a client in the process costs none of it.
+"""
+
+import asyncio
+import re
+import socket
+from collections.abc import AsyncGenerator, Callable, Iterable
+from contextlib import AsyncExitStack, aclosing
+from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from pybernetes.aio.clock import Clock
+from pybernetes.api.objects import Object, User
+from pybernetes.apiserver.config import Config
+from pybernetes.assembly.controlplane import ADMIN, ControlPlane, Settings, serving_leaf, user_kubeconfig
+from pybernetes.client import kubeconfig
+from pybernetes.store.memory import STORE
+from pybernetes.store.protocol import Store
+from pybernetes.testing.errors import CrashedError, OptionError, StartError
+from pybernetes.testing.objects import followed
+from pybernetes.testing.options import Options
+from pybernetes.wire.http import Middleware
+from pybernetes.wire.pki.certificates import Authority, issue, new_authority
+from pybernetes.wire.pki.keys import PrivateKey, new_key
+from pybernetes.wire.server import HttpServer
+from pybernetes.wire.tls import Identity, server_context
+
+_BACKLOG = 512
+_HOST = "127.0.0.1"
+_ACCOUNTS = "serviceaccount-controller"
+
+
+class Running:
+    """start() and stop() once each, everything on one loop. `plane` is there from the start on."""
+
+    def __init__(self, options: Options, clock: Clock, middlewares: Iterable[Middleware]) -> None:
+        self.options = options
+        self.clock = clock
+        self.store: Store
+        self.plane: ControlPlane
+        self.folder: Path | None = None
+        """Its files, where there are any."""
+        self._middlewares = tuple(middlewares)
+        self._stack = AsyncExitStack()
+        self._task: asyncio.Task[None]
+        self._authority: Authority
+        self._door: socket.socket | None = None
+        self._served: dict[tuple[str, tuple[str, ...]], Path] = {}
+
+    async def start(self) -> None:
+        """Until the API answers, the nodes are there, and Pods can be made. Raises StartError, OptionError."""
+        try:
+            await self._start()
+        except BaseException:
+            await self.stop()
+            raise
+
+    async def stop(self) -> None:
+        """Ends everything and takes it away. May be called twice."""
+        await self._stack.aclose()
+
+    def check(self) -> None:
+        """Raises CrashedError when a part has failed."""
+        if self._task.done() and not self._task.cancelled():
+            error = self._task.exception()
+            while isinstance(error, BaseExceptionGroup):
+                error = error.exceptions[0]
+            raise CrashedError(f"a part of the cluster has failed: {type(error).__name__}: {error}") from error
+
+    def kubeconfig(self, user: User) -> Path:
+        """A user's kubeconfig file; the first call opens the server. Raises OptionError without a socket, StartError."""
+        if self._door is None:
+            raise OptionError("this cluster has no socket: it runs on simulated time, or was made with serve=False")
+        try:
+            if self.folder is None:
+                self.folder = self._open(self._door)
+            who = (user.name, user.groups)
+            if who not in self._served:
+                self._served[who] = self._write(self.folder, user, f"https://{_HOST}:{self.port}")
+        except OSError as error:
+            raise StartError(f"the cluster's files cannot be written: {error}") from error
+        return self._served[who]
+
+    @property
+    def port(self) -> int:
+        """Where clients with a kubeconfig come in."""
+        return int(self._door.getsockname()[1]) if self._door is not None else 0
+
+    async def _start(self) -> None:
+        options, key = self.options, new_key()
+        if options.serve:
+            self._door = _door()
+            self._stack.callback(self._door.close)
+        self.store = await STORE.open("")
+        self._stack.push_async_callback(self.store.close)
+        self._authority = new_authority("kubernetes", self.clock.now())
+        settings = Settings(
+            simulated_nodes=options.names,
+            authority=self._authority,
+            api=self._configuration(key),
+            controllers=options.controllers,
+            scheduler=options.scheduler,
+            middlewares=self._middlewares,
+        )
+        self.plane = ControlPlane(self.store, self.clock, settings)
+        self._task = asyncio.create_task(self.plane.run(), name="testing.cluster")
+        self._stack.push_async_callback(_ended, self._task)
+        ready = asyncio.create_task(self._ready(), name="testing.ready")
+        try:
+            await asyncio.wait([ready, self._task], return_when=asyncio.FIRST_COMPLETED)
+            self.check()
+            await ready
+        finally:
+            await _ended(ready)
+
+    def _configuration(self, key: PrivateKey) -> Config:
+        given = self.options.api or Config()
+        if given.signing_key is None:
+            given = replace(given, signing_key=key, verifying_keys=(*given.verifying_keys, key.public_key()))
+        given = replace(given, authorization_modes=tuple(self.options.authorization))
+        return replace(given, secure_port=self.port) if self.port else given
+
+    async def _ready(self) -> None:
+        """What a test takes for granted: every node is there, and the account that Pods run as."""
+        await self.plane.ready.wait()
+        client = self.plane.client()
+        wanted = set(self.options.names)
+        await _until(
+            followed(client, "/api/v1/nodes"),
+            lambda nodes: wanted <= {n["metadata"]["name"] for n in nodes if n["status"].get("addresses")},
+        )
+        if self.plane.runs(_ACCOUNTS):
+            await _until(followed(client, "/api/v1/namespaces/default/serviceaccounts"), bool)
+
+    def _open(self, door: socket.socket) -> Path:
+        folder = Path(self._stack.enter_context(TemporaryDirectory(prefix="pybernetes-")))
+        identity, ca = Identity(folder / "apiserver.crt", folder / "apiserver.key"), folder / "ca.crt"
+        certificate, key = issue(self._authority, serving_leaf(_HOST), self.clock.now())
+        for path, data in ((identity.certificate, certificate), (identity.key, key), (ca, self._authority.pem)):
+            path.write_bytes(data)  # the folder is ours alone
+        server = HttpServer(self.plane.handler, ssl=server_context(identity, client_ca=ca), clock=self.clock)
+        starting = asyncio.get_running_loop().create_task(server.start(sockets=[door]), name="testing.server")
+        self._stack.push_async_callback(server.stop)
+        self._stack.push_async_callback(asyncio.wait, [starting])
+        return folder
+
+    def _write(self, folder: Path, user: User, address: str) -> Path:
+        name = "admin" if user == ADMIN else f"{len(self._served)}-{re.sub(r'[^a-zA-Z0-9]+', '-', user.name)[:40]}"
+        path = folder / f"{name}.conf"
+        kubeconfig.write(path, user_kubeconfig(self._authority, address, user, self.clock.now()))
+        return path
+
+
+def _door() -> socket.socket:
+    """A listening socket at any free port."""
+    door = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    try:
+        door.bind((_HOST, 0))
+        door.listen(_BACKLOG)
+    except OSError as error:
+        door.close()
+        raise StartError(f"no port on {_HOST} can be used: {error.strerror}") from error
+    return door
+
+
+async def _until(states: AsyncGenerator[list[Object], None], holds: Callable[[list[Object]], object]) -> None:
+    async with aclosing(states):
+        async for found in states:
+            if holds(found):
+                return
+
+
+async def _ended(task: "asyncio.Task[None]") -> None:
+    task.cancel()
+    await asyncio.wait([task])
