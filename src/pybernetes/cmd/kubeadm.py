@@ -17,9 +17,9 @@ from pybernetes import KUBERNETES_VERSION
 from pybernetes.aio.clock import SystemClock
 from pybernetes.api import version
 from pybernetes.cmd._daemon import comma_list, duration
-from pybernetes.kubeadm import commands, configfile, tokens
+from pybernetes.kubeadm import commands, configfile, shared_certs, tokens
 from pybernetes.kubeadm import config as c
-from pybernetes.kubeadm.config import Checks, InitConfig, JoinConfig, Networking, Node, Paths
+from pybernetes.kubeadm.config import Checks, InitConfig, JoinConfig, JoinControlPlane, Networking, Node, Paths
 from pybernetes.kubeadm.errors import InvalidConfigError, KubeadmError
 from pybernetes.kubeadm.reset import reset
 from pybernetes.wire.codecs import yaml
@@ -27,7 +27,7 @@ from pybernetes.wire.codecs import yaml
 _HINT = "To see the stack trace of this error execute with --v=5 or higher"
 _BESIDE_CONFIG = {
     "action", "config", "dry_run", "flag_default", "ignore_preflight_errors", "node_name", "phase", "rootfs",
-    "skip_phases", "skip_token_print", "v",
+    "skip_certificate_key_print", "skip_phases", "skip_token_print", "upload_certs", "v",
 }  # fmt: skip
 
 Action = Callable[[argparse.Namespace, commands.Machine], Awaitable[None]]
@@ -68,7 +68,7 @@ def _with_phase(arguments: Sequence[str]) -> list[str]:
         return list(arguments)
     rest = list(arguments[2:])
     words: list[str] = []
-    while rest and not rest[0].startswith("-") and (not words or arguments[0] == "init"):
+    while rest and not rest[0].startswith("-") and (not words or arguments[0] == "init" or rest[0] == "all"):
         words.append(rest.pop(0))
     name = "-".join(word for word in words if word != "all")
     return [arguments[0], f"--phase={name}", *rest]
@@ -101,6 +101,8 @@ def _parser() -> argparse.ArgumentParser:
     certs = _subcommands(verbs.add_parser("certs", help="Look after the cluster's certificates"))
     expiration = certs.add_parser("check-expiration", parents=[common], help="Show when certificates end")
     expiration.set_defaults(action=_check_expiration)
+    key = certs.add_parser("certificate-key", parents=[common], help="Generate a key for --certificate-key")
+    key.set_defaults(action=_certificate_key)
     images = _subcommands(verbs.add_parser("config", help="Show configuration"))
     listing = _subcommands(images.add_parser("images", help="The images a cluster needs"))
     listed = listing.add_parser("list", parents=[common], help="Print the images a cluster needs")
@@ -151,10 +153,17 @@ def _ttl(text: str) -> float:
         raise InvalidConfigError(f"bootstrapTokens[0].ttl: {error}") from error
 
 
-def _add_init(parser: argparse.ArgumentParser) -> None:
+def _add_control_plane(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("--apiserver-advertise-address", default="", metavar="IP", help="the address of the API server")
     add("--apiserver-bind-port", type=int, default=6443, metavar="PORT", help="the port of the API server")
+    what = "the key of the uploaded certificates: an AES key of 32 bytes, hexadecimal"
+    add("--certificate-key", default="", metavar="HEX", help=what)
+
+
+def _add_init(parser: argparse.ArgumentParser) -> None:
+    _add_control_plane(parser)
+    add = parser.add_argument
     add("--apiserver-cert-extra-sans", type=comma_list, default=[], action="extend", metavar="NAMES", help="more names")
     add("--control-plane-endpoint", default="", metavar="HOST:PORT", help="a stable name for the control plane")
     add("--pod-network-cidr", default="", metavar="CIDR", help="the range of Pod addresses; each node gets a part")
@@ -164,6 +173,8 @@ def _add_init(parser: argparse.ArgumentParser) -> None:
     add("--token", default="", help="the token for joining; generated when it is not given")
     add("--token-ttl", type=duration, default=24 * 3600.0, metavar="DURATION", help="how long it lasts; 0 is for ever")
     add("--skip-token-print", action="store_true", help="do not print the token")
+    add("--upload-certs", action="store_true", help="keep what control planes share in the Secret kubeadm-certs")
+    add("--skip-certificate-key-print", action="store_true", help="do not print the key of those certificates")
     add("--skip-phases", type=comma_list, default=[], action="extend", metavar="NAMES", help="phases to leave out")
     add("--dry-run", action="store_true", help="check and show, change nothing")
     _add_checks(parser)
@@ -172,7 +183,9 @@ def _add_init(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_join(parser: argparse.ArgumentParser) -> None:
+    _add_control_plane(parser)
     add = parser.add_argument
+    add("--control-plane", action="store_true", help="a further control plane (needs etcd and a stable endpoint)")
     add("endpoint", nargs="?", default="", metavar="HOST:PORT", help="the API server")
     add("--token", default="", help="the token that `kubeadm init` or `kubeadm token create` printed")
     add("--discovery-token", default="", help="a token of its own for discovery")
@@ -203,6 +216,8 @@ def _add_token(parser: argparse.ArgumentParser, common: _Parser) -> None:
     create.add_argument("--description", default="")
     create.add_argument("--groups", type=comma_list, default=[], action="extend", help=f"default {tokens.GROUP}")
     create.add_argument("--print-join-command", action="store_true", help="print the whole `kubeadm join`")
+    add_key = "with --print-join-command: the command of a control plane"
+    create.add_argument("--certificate-key", default="", metavar="HEX", help=add_key)
     create.set_defaults(action=_token_create)
     listed = verbs.add_parser("list", parents=[common, admin], help="List the tokens on the server")
     listed.set_defaults(action=_token_list)
@@ -239,6 +254,9 @@ async def _init(flags: argparse.Namespace, machine: commands.Machine) -> None:
         cert_extra_sans=tuple(flags.apiserver_cert_extra_sans),
         checks=_checks(flags),
         skip_token_print=flags.skip_token_print,
+        upload_certs=flags.upload_certs,
+        certificate_key=flags.certificate_key,
+        skip_certificate_key_print=flags.skip_certificate_key_print,
         dry_run=flags.dry_run,
         extra_args=flags.extra_args,
         extra_volumes=flags.extra_volumes,
@@ -260,8 +278,11 @@ async def _join(flags: argparse.Namespace, machine: commands.Machine) -> None:
             'discovery.tlsBootstrapToken: Invalid value: "": pass --token (`kubeadm token create --print-join-command` '
             "on the control-plane node prints the whole command)"
         )
+    address = flags.apiserver_advertise_address or own_address(c.split_host(flags.endpoint)[0])
+    plane = JoinControlPlane(bind_port=flags.apiserver_bind_port, certificate_key=flags.certificate_key)
     config = JoinConfig(
-        node=_node(flags, own_address(c.split_host(flags.endpoint)[0])),
+        node=_node(flags, address),
+        control_plane=plane if flags.control_plane else None,
         endpoint=flags.endpoint,
         token=tokens.parse(text),
         ca_hashes=tuple(flags.discovery_token_ca_cert_hash),
@@ -276,12 +297,15 @@ async def _join(flags: argparse.Namespace, machine: commands.Machine) -> None:
 
 
 async def _token_create(flags: argparse.Namespace, machine: commands.Machine) -> None:
+    if flags.certificate_key and not flags.print_join_command:
+        raise KubeadmError("cannot use --certificate-key without --print-join-command")
     new = commands.NewToken(
         tokens.parse(flags.token) if flags.token else tokens.generate(),
         flags.ttl,
         flags.description,
         tuple(flags.groups) or (tokens.GROUP,),
         flags.print_join_command,
+        flags.certificate_key,
     )
     await commands.create_token(new, _admin(flags, machine), machine)
 
@@ -310,6 +334,10 @@ async def _reset(flags: argparse.Namespace, machine: commands.Machine) -> None:
 
 async def _check_expiration(flags: argparse.Namespace, machine: commands.Machine) -> None:
     commands.check_expiration(machine)
+
+
+async def _certificate_key(flags: argparse.Namespace, machine: commands.Machine) -> None:
+    machine.say(shared_certs.new_key())
 
 
 async def _images(flags: argparse.Namespace, machine: commands.Machine) -> None:

@@ -3,18 +3,21 @@
 The kernel's settings are judged by /proc/sys alone; modprobe is tried only where a setting is absent.
 """
 
+import json
 import os
 import shutil
 import socket
 import subprocess
 from collections.abc import Callable, Iterable, Sequence
 from typing import TypeAlias
+from urllib.request import HTTPSHandler, ProxyHandler, build_opener
 
 from msgspec import Struct
 
 from pybernetes.kubeadm import runtime
-from pybernetes.kubeadm.config import MANIFESTS, Checks, Node, Paths
+from pybernetes.kubeadm.config import MANIFESTS, Checks, ExternalEtcd, Node, Paths
 from pybernetes.kubeadm.errors import KubeadmError
+from pybernetes.wire.tls import Identity, client_context
 
 BRIDGE = "/proc/sys/net/bridge/bridge-nf-call-iptables"
 IP_FORWARD = "/proc/sys/net/ipv4/ip_forward"
@@ -23,6 +26,8 @@ KUBELET_PORT, SCHEDULER_PORT, CONTROLLER_MANAGER_PORT = 10250, 10259, 10257
 PROGRAMS = ("ip", "mount", "nsenter", "nft")
 """What people and scripts need to look after a node; their absence is a warning."""
 MINIMUM_MEMORY_MB = 1700
+_ETCD_SECONDS = 5.0
+_ETCD_LEAST = (3, 4)
 
 Say: TypeAlias = Callable[[str], None]
 
@@ -63,18 +68,54 @@ def run_checks(checks: Iterable[Check], strictness: Checks, warn: Say) -> None:
         )
 
 
-def init_checks(paths: Paths, node: Node, bind_port: int, images: Sequence[Check] = ()) -> list[Check]:
-    """Of `kubeadm init`; `images` come last, since they may take long."""
+def init_checks(paths: Paths, node: Node, bind_port: int, more: Sequence[Check] = ()) -> list[Check]:
+    """Of `kubeadm init`; `more` come last, since they may take long."""
+    return [root_check(), *control_plane_checks(paths, bind_port), *_common(paths, node), *more]
+
+
+def control_plane_checks(paths: Paths, bind_port: int) -> list[Check]:
+    """What a control plane needs beside what every node does."""
     manifests = [f"{MANIFESTS}/{name}.yaml" for name in _CONTROL_PLANE]
     return [
-        root_check(),
         Check("NumCPU", _cpus),
         Check("Mem", lambda: _memory(paths)),
         *(port_check(port) for port in (bind_port, SCHEDULER_PORT, CONTROLLER_MANAGER_PORT)),
         *(file_check(paths, path, "kubeadm reset -f") for path in manifests),
-        *_common(paths, node),
-        *images,
     ]
+
+
+def etcd_checks(paths: Paths, etcd: ExternalEtcd | None) -> list[Check]:
+    """Of etcd.external: its files are on this machine, and every server answers to them."""
+    if etcd is None:
+        return []
+    files = [path for path in (etcd.ca_file, etcd.cert_file, etcd.key_file) if path]
+
+    def files_there() -> Finding:
+        missing = [path for path in files if not paths.at(path).is_file()]
+        return Finding(tuple(f"{path} doesn't exist: copy it here from where etcd's PKI is" for path in missing))
+
+    def servers_answer() -> Finding:
+        if not all(paths.at(path).is_file() for path in files):
+            return FINE  # that is the other check's
+        return Finding(tuple(fault for endpoint in etcd.endpoints if (fault := _ask_etcd(paths, etcd, endpoint))))
+
+    return [Check("ExternalEtcdClientCertificates", files_there), Check("ExternalEtcdVersion", servers_answer)]
+
+
+def _ask_etcd(paths: Paths, etcd: ExternalEtcd, endpoint: str) -> str:
+    """What is wrong with a server, or nothing."""
+    try:
+        identity = Identity(paths.at(etcd.cert_file), paths.at(etcd.key_file)) if etcd.cert_file else None
+        tls = client_context(ca=paths.at(etcd.ca_file) if etcd.ca_file else None, identity=identity)
+        opener = build_opener(ProxyHandler({}), HTTPSHandler(context=tls))  # the API server knows no proxy either
+        with opener.open(f"{endpoint.rstrip('/')}/version", timeout=_ETCD_SECONDS) as answer:
+            version = str(json.load(answer)["etcdserver"])
+        if tuple(int(part) for part in version.split(".")[:2]) < _ETCD_LEAST:
+            return f"this version of kubeadm only supports external etcd version >= 3.4.0. Current version: {version}"
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        reason = getattr(error, "reason", error)
+        return f"{endpoint}/version: {reason}: is this server of etcd running, and do caFile, certFile and keyFile fit?"
+    return ""
 
 
 def image_check(endpoint: str, names: Sequence[str]) -> Check:
@@ -97,9 +138,10 @@ def image_check(endpoint: str, names: Sequence[str]) -> Check:
     return Check("ImagePull", look)
 
 
-def join_checks(paths: Paths, node: Node) -> list[Check]:
-    """Of `kubeadm join`."""
-    files = ("/etc/kubernetes/kubelet.conf", "/etc/kubernetes/bootstrap-kubelet.conf", "/etc/kubernetes/pki/ca.crt")
+def join_checks(paths: Paths, node: Node, *, control_plane: bool) -> list[Check]:
+    """Of `kubeadm join`. The authority's files may have been copied to a machine that shall be a control plane."""
+    files = ["/etc/kubernetes/kubelet.conf", "/etc/kubernetes/bootstrap-kubelet.conf"]
+    files += [] if control_plane else ["/etc/kubernetes/pki/ca.crt"]
     return [root_check(), *(file_check(paths, path, "kubeadm reset -f") for path in files), *_common(paths, node)]
 
 

@@ -73,6 +73,8 @@ class Cluster:
         name = obj["metadata"]["name"]
         present = await self.client.raw("GET", f"{path}/{name}")
         changed = present | {key: value for key, value in obj.items() if key not in ("metadata", "apiVersion", "kind")}
+        if "ownerReferences" in obj["metadata"]:
+            changed["metadata"] = present["metadata"] | {"ownerReferences": obj["metadata"]["ownerReferences"]}
         if changed != present:
             await self.client.raw("PUT", f"{path}/{name}", changed)
 

@@ -24,7 +24,7 @@ from pybernetes.wire.pki import certificates
 from pybernetes.wire.pki.keys import PkiError
 
 RETRY = "\n\nWhat was written so far is kept for a look. Run 'kubeadm reset -f' before you try again"
-_TRUSTLESS = {"preflight", "discovery"}
+_TRUSTLESS = {"preflight", "discovery", "control-plane-preflight"}
 """Phases that change nothing on the machine."""
 _SECRETS = "/api/v1/namespaces/kube-system/secrets"
 
@@ -47,7 +47,8 @@ async def init(config: InitConfig, machine: Machine) -> None:
         return
     context = Context(config, machine.paths, machine.clock, machine.say, machine.warn)
     await _run(context, phases_of("init"))
-    machine.say(texts.initialized(config, machine.paths.at(f"{c.PKI}/ca.crt").read_bytes()))
+    ca = machine.paths.at(f"{c.PKI}/ca.crt").read_bytes()
+    machine.say(texts.initialized(config, ca, context.certificate_key))
 
 
 async def init_phase(name: str, config: InitConfig, machine: Machine) -> None:
@@ -62,7 +63,7 @@ async def init_phase(name: str, config: InitConfig, machine: Machine) -> None:
 async def join_phase(name: str, config: JoinConfig, machine: Machine) -> None:
     """One phase of join alone; the cluster is discovered before, where the phase needs it. Raises KubeadmError."""
     context = Context(config, machine.paths, machine.clock, machine.say, machine.warn)
-    needed = [] if name in _TRUSTLESS else _named("join", "discovery")
+    needed = [] if name in ("preflight", "discovery") else _named("join", "discovery")
     await _run_alone(context, [*needed, *_named("join", name)])
 
 
@@ -100,13 +101,13 @@ async def join(config: JoinConfig, machine: Machine) -> None:
     """Makes this machine a node of a cluster. Raises KubeadmError."""
     phases = phases_of("join")
     if config.dry_run:
-        phases = [phase for phase in phases if phase.name in ("preflight", "discovery")]
+        phases = [phase for phase in phases if phase.name in _TRUSTLESS]
     context = Context(config, machine.paths, machine.clock, machine.say, machine.warn)
     await _run(context, phases)
     if config.dry_run:
         machine.say("[dryrun] Finished dry-running successfully: this machine could join the cluster")
     else:
-        machine.say(texts.JOINED)
+        machine.say(texts.JOINED if config.control_plane is None else texts.JOINED_CONTROL_PLANE)
 
 
 async def _run(context: Context[InitConfig] | Context[JoinConfig], phases: Sequence[Phase]) -> None:
@@ -129,6 +130,8 @@ class NewToken:
     description: str = ""
     groups: tuple[str, ...] = (tokens.GROUP,)
     print_join_command: bool = False
+    certificate_key: str = ""
+    """For the join command of a control plane."""
 
 
 async def create_token(new: NewToken, admin_conf: Path, machine: Machine) -> None:
@@ -145,7 +148,7 @@ async def create_token(new: NewToken, admin_conf: Path, machine: Machine) -> Non
     finally:
         await cluster.aclose()
     if new.print_join_command:
-        machine.say(texts.join_command_of(admin_conf, str(new.token)))
+        machine.say(texts.join_command_of(admin_conf, str(new.token), new.certificate_key))
     else:
         machine.say(str(new.token))
 

@@ -18,6 +18,7 @@ CRI_SOCKET = "unix:///var/run/containerd/containerd.sock"
 DNS_DOMAIN = "cluster.local"
 SERVICE_CIDR = "10.96.0.0/12"
 CONTROL_PLANE_TAINT = "node-role.kubernetes.io/control-plane"
+CERTIFICATE_KEY_BYTES = 32
 
 
 class Node(Struct, frozen=True, kw_only=True):
@@ -90,6 +91,11 @@ class InitConfig(Struct, frozen=True, kw_only=True):
     cert_extra_sans: tuple[str, ...] = ()
     checks: Checks = Checks()
     skip_token_print: bool = False
+    upload_certs: bool = False
+    """Keep what control planes share in a Secret, for those that join with the key."""
+    certificate_key: str = ""
+    """AES key of that Secret, hexadecimal; empty: one is made."""
+    skip_certificate_key_print: bool = False
     dry_run: bool = False
     version: str = KUBERNETES_VERSION
     control_plane_timeout: float = 240.0
@@ -117,6 +123,14 @@ class InitConfig(Struct, frozen=True, kw_only=True):
         return join_host_port(host, port or self.bind_port)
 
 
+class JoinControlPlane(Struct, frozen=True, kw_only=True):
+    """What `kubeadm join --control-plane` adds: an API server on this machine, on the address of its node."""
+
+    bind_port: int = 6443
+    certificate_key: str = ""
+    """Opens the Secret that `init --upload-certs` left; empty: the files are on this machine already."""
+
+
 class JoinConfig(Struct, frozen=True, kw_only=True):
     """`kubeadm join`."""
 
@@ -132,6 +146,8 @@ class JoinConfig(Struct, frozen=True, kw_only=True):
     """Seconds for a token made just now to be signed into cluster-info."""
     bootstrap_timeout: float = 240.0
     """Seconds for the kubelet to get its certificate."""
+    control_plane: JoinControlPlane | None = None
+    """None: a worker."""
 
 
 class Paths:
@@ -164,17 +180,11 @@ SERVICES = "/etc/pybernetes/services"
 
 def check_init(config: InitConfig) -> None:
     """Raises InvalidConfigError with every fault."""
-    faults = _node_faults(config.node)
-    try:
-        address = ipaddress.ip_address(config.node.address)
-        if address.is_loopback or address.is_unspecified or address.is_multicast:
-            raise ValueError
-    except ValueError:
-        faults.append(
-            f'localAPIEndpoint.advertiseAddress: Invalid value: "{config.node.address}": ip address is not valid'
-        )
-    if not 0 < config.bind_port < 65536:
-        faults.append(f'localAPIEndpoint.bindPort: Invalid value: "{config.bind_port}": port number is not valid')
+    faults = [
+        *_node_faults(config.node),
+        *_endpoint_faults("localAPIEndpoint", config.node.address, config.bind_port),
+        *_key_faults("certificateKey", config.certificate_key),
+    ]
     for name, value in (("podSubnet", config.networking.pod_cidr), ("serviceSubnet", config.networking.service_cidr)):
         if value or name == "serviceSubnet":
             faults += _cidr_faults(f"networking.{name}", value)
@@ -186,6 +196,32 @@ def check_init(config: InitConfig) -> None:
     if config.etcd is not None:
         faults += _etcd_faults(config.etcd)
     _raise(faults)
+
+
+def _endpoint_faults(field: str, text: str, port: int) -> list[str]:
+    faults = []
+    try:
+        address = ipaddress.ip_address(text)
+        if address.is_loopback or address.is_unspecified or address.is_multicast:
+            raise ValueError
+    except ValueError:
+        faults.append(f'{field}.advertiseAddress: Invalid value: "{text}": ip address is not valid')
+    if not 0 < port < 65536:
+        faults.append(f'{field}.bindPort: Invalid value: "{port}": port number is not valid')
+    return faults
+
+
+def _key_faults(field: str, text: str) -> list[str]:
+    try:
+        size = len(bytes.fromhex(text))
+    except ValueError as error:
+        return [f'{field}: Invalid value: "{text}": certificate key decoding error: {error}']
+    if size not in (0, CERTIFICATE_KEY_BYTES):
+        return [
+            f'{field}: Invalid value: "{text}": invalid certificate key size {size}, the key must be an AES key of size '
+            f"{CERTIFICATE_KEY_BYTES}"
+        ]
+    return []
 
 
 def _etcd_faults(etcd: ExternalEtcd) -> list[str]:
@@ -225,6 +261,9 @@ def check_join(config: JoinConfig, *, unsafe: bool) -> None:
         if kind.lower() != "sha256" or len(digest) != 64 or set(digest.lower()) - set("0123456789abcdef"):
             text = f'invalid hash {value}: expected "sha256:" and 64 hexadecimal digits'
             faults.append(f"discovery.bootstrapToken.caCertHashes: Invalid value: {text}")
+    if config.control_plane is not None:
+        faults += _endpoint_faults("controlPlane.localAPIEndpoint", config.node.address, config.control_plane.bind_port)
+        faults += _key_faults("controlPlane.certificateKey", config.control_plane.certificate_key)
     _raise(faults)
 
 

@@ -4,12 +4,13 @@ cmd/kubeadm.py puts them where the flags are, so that file and flags go one way 
 """
 
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 import msgspec
 import yaml
 from msgspec import Struct
 
+from pybernetes import KUBERNETES_VERSION
 from pybernetes.kubeadm import config as c
 from pybernetes.kubeadm import manifests
 from pybernetes.kubeadm.errors import InvalidConfigError
@@ -75,6 +76,7 @@ class InitConfiguration(_Strict, frozen=True, forbid_unknown_fields=True, rename
     bootstrap_tokens: list[BootstrapToken] = []
     local_api_endpoint: LocalApiEndpoint = msgspec.field(name="localAPIEndpoint", default=LocalApiEndpoint())
     node_registration: NodeRegistration = NodeRegistration()
+    certificate_key: str | None = None
     skip_phases: list[str] | None = None
 
 
@@ -127,6 +129,8 @@ class ClusterConfiguration(_Strict, frozen=True, forbid_unknown_fields=True, ren
     etcd: Etcd = Etcd()
     cluster_name: str | None = None
     kubernetes_version: str | None = None
+    certificates_dir: Literal["/etc/kubernetes/pki"] = "/etc/kubernetes/pki"
+    image_repository: Literal["registry.k8s.io"] = "registry.k8s.io"
 
 
 class TokenDiscovery(_Strict, frozen=True, forbid_unknown_fields=True, rename="camel"):
@@ -145,11 +149,19 @@ class Discovery(_Strict, frozen=True, forbid_unknown_fields=True, rename="camel"
     tls_bootstrap_token: str | None = None
 
 
+class ControlPlane(_Strict, frozen=True, forbid_unknown_fields=True, rename="camel"):
+    """controlPlane of a JoinConfiguration."""
+
+    local_api_endpoint: LocalApiEndpoint = msgspec.field(name="localAPIEndpoint", default=LocalApiEndpoint())
+    certificate_key: str | None = None
+
+
 class JoinConfiguration(_Strict, frozen=True, forbid_unknown_fields=True, rename="camel"):
     """JoinConfiguration."""
 
     discovery: Discovery = Discovery()
     node_registration: NodeRegistration = NodeRegistration()
+    control_plane: ControlPlane | None = None
     skip_phases: list[str] | None = None
 
 
@@ -158,11 +170,6 @@ def init_values(path: Path) -> dict[str, Any]:
     documents = _documents(path)
     init = _convert(documents, "InitConfiguration", InitConfiguration)
     cluster = _convert(documents, "ClusterConfiguration", ClusterConfiguration)
-    components: dict[str, ApiServer | Component] = {
-        manifests.API_SERVER: cluster.api_server,
-        manifests.CONTROLLER_MANAGER: cluster.controller_manager,
-        manifests.SCHEDULER: cluster.scheduler,
-    }
     token = init.bootstrap_tokens[0] if init.bootstrap_tokens else BootstrapToken()
     return _given(
         {
@@ -175,10 +182,11 @@ def init_values(path: Path) -> dict[str, Any]:
             "service_dns_domain": cluster.networking.dns_domain,
             "token": token.token,
             "token_ttl": token.ttl,
+            "certificate_key": init.certificate_key,
             "skip_phases": init.skip_phases,
             "etcd": _etcd(cluster.etcd.external),
-            "extra_args": {name: _arguments(part.extra_args) for name, part in components.items()},
-            "extra_volumes": {name: _volumes(part.extra_volumes) for name, part in components.items()},
+            "extra_args": _extra_args(cluster),
+            "extra_volumes": _extra_volumes(cluster),
             "kubelet_configuration": documents.get("KubeletConfiguration"),
             **_node(init.node_registration),
         }
@@ -188,9 +196,14 @@ def init_values(path: Path) -> dict[str, Any]:
 def join_values(path: Path) -> dict[str, Any]:
     """Values for the flags of `kubeadm join`. Raises InvalidConfigError."""
     join = _convert(_documents(path), "JoinConfiguration", JoinConfiguration)
-    found = join.discovery.bootstrap_token
+    found, plane = join.discovery.bootstrap_token, join.control_plane
+    local = plane.local_api_endpoint if plane is not None else LocalApiEndpoint()
     return _given(
         {
+            "control_plane": True if plane is not None else None,
+            "certificate_key": plane.certificate_key if plane is not None else None,
+            "apiserver_advertise_address": local.advertise_address,
+            "apiserver_bind_port": local.bind_port,
             "endpoint": found.api_server_endpoint,
             "token": found.token or join.discovery.tls_bootstrap_token,
             "discovery_token_ca_cert_hash": found.ca_cert_hashes,
@@ -199,6 +212,53 @@ def join_values(path: Path) -> dict[str, Any]:
             **_node(join.node_registration),
         }
     )
+
+
+def joining_config(config: c.JoinConfig, kept: str) -> c.InitConfig:
+    """Of a further control plane: this machine's own, and what the ConfigMap kubeadm-config keeps. Raises InvalidConfigError."""
+    assert config.control_plane is not None
+    cluster = _convert(_parsed(kept, "kubeadm-config"), "ClusterConfiguration", ClusterConfiguration)
+    said = cluster.networking
+    return c.InitConfig(
+        node=config.node,
+        networking=c.Networking(
+            pod_cidr=said.pod_subnet or "",
+            service_cidr=said.service_subnet or c.SERVICE_CIDR,
+            dns_domain=said.dns_domain or c.DNS_DOMAIN,
+        ),
+        token=config.token,
+        bind_port=config.control_plane.bind_port,
+        control_plane_endpoint=cluster.control_plane_endpoint or "",
+        cert_extra_sans=tuple(cluster.api_server.cert_sans or ()),
+        checks=config.checks,
+        certificate_key=config.control_plane.certificate_key,
+        version=cluster.kubernetes_version or KUBERNETES_VERSION,
+        extra_args=_extra_args(cluster),
+        extra_volumes=_extra_volumes(cluster),
+        etcd=_etcd(cluster.etcd.external),
+    )
+
+
+def kept_etcd(kept: str) -> c.ExternalEtcd | None:
+    """etcd.external of the ConfigMap kubeadm-config. Raises InvalidConfigError."""
+    cluster = _convert(_parsed(kept, "kubeadm-config"), "ClusterConfiguration", ClusterConfiguration)
+    return _etcd(cluster.etcd.external)
+
+
+def _components(cluster: ClusterConfiguration) -> dict[str, ApiServer | Component]:
+    return {
+        manifests.API_SERVER: cluster.api_server,
+        manifests.CONTROLLER_MANAGER: cluster.controller_manager,
+        manifests.SCHEDULER: cluster.scheduler,
+    }
+
+
+def _extra_args(cluster: ClusterConfiguration) -> dict[str, tuple[tuple[str, str], ...]]:
+    return {name: _arguments(part.extra_args) for name, part in _components(cluster).items()}
+
+
+def _extra_volumes(cluster: ClusterConfiguration) -> dict[str, tuple[c.HostPathMount, ...]]:
+    return {name: _volumes(part.extra_volumes) for name, part in _components(cluster).items()}
 
 
 def _node(node: NodeRegistration) -> dict[str, Any]:
@@ -233,10 +293,16 @@ def _given(values: dict[str, Any]) -> dict[str, Any]:
 def _documents(path: Path) -> dict[str, dict[str, Any]]:
     """The documents of a file by kind."""
     try:
-        parts = [part for part in yaml.safe_load_all(path.read_text()) if part]
+        return _parsed(path.read_text(), str(path))
     except OSError as error:
         text = f"unable to read config from {str(path)!r}: {error.strerror}"
         raise InvalidConfigError(text) from error
+
+
+def _parsed(text: str, path: str) -> dict[str, dict[str, Any]]:
+    """The documents of a text by kind; `path` is where it was found."""
+    try:
+        parts = [part for part in yaml.safe_load_all(text) if part]
     except yaml.YAMLError as error:
         raise InvalidConfigError(f"error in {path}: {' '.join(str(error).split())}") from error
     found: dict[str, dict[str, Any]] = {}

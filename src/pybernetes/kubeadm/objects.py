@@ -39,12 +39,14 @@ def config_map(namespace: str, name: str, data: Mapping[str, str]) -> Object:
     }
 
 
-def readers(namespace: str, name: str, target: str, *, groups: Sequence[str] = (), user: str = "") -> list[Object]:
-    """A Role to get one ConfigMap, and its binding to groups or a user."""
+def readers(
+    namespace: str, name: str, target: str, *, groups: Sequence[str] = (), user: str = "", resource: str = "configmaps"
+) -> list[Object]:
+    """A Role to get one object, and its binding to groups or a user."""
     subjects = [_group(group) for group in groups]
     if user:
         subjects.append({"apiGroup": RBAC, "kind": "User", "name": user})
-    rule = {"apiGroups": [""], "resources": ["configmaps"], "resourceNames": [target], "verbs": ["get"]}
+    rule = {"apiGroups": [""], "resources": [resource], "resourceNames": [target], "verbs": ["get"]}
     metadata = {"name": name, "namespace": namespace}
     return [
         {"apiVersion": f"{RBAC}/v1", "kind": "Role", "metadata": metadata, "rules": [rule]},

@@ -22,6 +22,7 @@ PATTERN = r"\A([a-z0-9]{6})\.([a-z0-9]{16})\z"
 ID_PATTERN = r"\A([a-z0-9]{6})\z"
 GROUP = "system:bootstrappers:kubeadm:default-node-token"
 SECRET_TYPE = "bootstrap.kubernetes.io/token"
+USAGES = ("authentication", "signing")
 SIGNATURE_PREFIX = "jws-kubeconfig-"
 
 _TOKEN = re.compile(r"([a-z0-9]{6})\.([a-z0-9]{16})")
@@ -67,16 +68,18 @@ def parse_id(text: str) -> str:
 
 
 def secret_of(
-    token: Token, *, expires: float | None, description: str = "", groups: Sequence[str] = (GROUP,)
+    token: Token,
+    *,
+    expires: float | None,
+    description: str = "",
+    groups: Sequence[str] = (GROUP,),
+    usages: Sequence[str] = USAGES,
 ) -> Object:
-    """The Secret of a token; `expires` is seconds since 1970, None never."""
-    data = {
-        "token-id": token.id,
-        "token-secret": token.secret,
-        "usage-bootstrap-authentication": "true",
-        "usage-bootstrap-signing": "true",
-        "auth-extra-groups": ",".join(groups),
-    }
+    """The Secret of a token; `expires` is seconds since 1970, None never. One without usages opens nothing."""
+    data = {"token-id": token.id, "token-secret": token.secret}
+    data |= {f"usage-bootstrap-{usage}": "true" for usage in usages}
+    if groups:
+        data["auth-extra-groups"] = ",".join(groups)
     if expires is not None:
         data["expiration"] = rfc3339(expires)
     if description:
@@ -102,7 +105,7 @@ def row(secret: Object, now: float) -> tuple[str, str, str, str, str, str]:
             ttl = short_duration(parse_time(expires) - now)
         except ValueError:
             ttl = "<invalid>"
-    usages = [name for name in ("authentication", "signing") if data.get(f"usage-bootstrap-{name}") == "true"]
+    usages = [name for name in USAGES if data.get(f"usage-bootstrap-{name}") == "true"]
     return (
         f"{data.get('token-id', '')}.{data.get('token-secret', '')}",
         ttl,

@@ -12,6 +12,7 @@ from pybernetes.aio.discover import DiscoveryError, discover
 from pybernetes.api.errors import ApiError
 from pybernetes.kubeadm.cluster import Cluster
 from pybernetes.kubeadm.config import Checks, InitConfig, JoinConfig, Paths
+from pybernetes.kubeadm.configfile import joining_config
 from pybernetes.kubeadm.discovery import Discovered
 from pybernetes.kubeadm.errors import KubeadmError
 
@@ -33,8 +34,20 @@ class Context(Generic[C]):
     """The API, once there is an identity for it."""
     discovered: Discovered | None = None
     """What join has learnt of the cluster."""
+    joining: "Context[InitConfig] | None" = None
+    """Of a machine that joins as a control plane: what init's phases work with here."""
+    certificate_key: str = ""
+    """With it the Secret was sealed that this init has uploaded."""
     started: list[str] = field(default_factory=list)
     """Names of phases that have begun: tells a failure's reader what may have changed."""
+
+    async def as_control_plane(self) -> "Context[InitConfig]":
+        """Of join: what init's phases work with here, by what the cluster keeps. Raises KubeadmError, ApiError, OSError."""
+        if self.joining is None:
+            assert isinstance(self.config, JoinConfig)
+            kept = (await self.api().config_map("kube-system", "kubeadm-config")).get("ClusterConfiguration", "")
+            self.joining = Context(joining_config(self.config, kept), self.paths, self.clock, self.say, self.warn)
+        return self.joining
 
     def api(self) -> Cluster:
         """The API. Raises KubeadmError when the phase that opens it was skipped."""

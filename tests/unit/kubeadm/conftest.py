@@ -2,13 +2,17 @@
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
+from typing import Any
 
 import orjson
 import pytest
+import pytest_asyncio
+from tests.unit.kubeadm.plane import ControlPlane, config_of, sign
 
 from pybernetes.api.objects import Object
+from pybernetes.kubeadm import commands
 from pybernetes.kubeadm.commands import Machine
 from pybernetes.kubeadm.config import Paths
 from pybernetes.wire.http import Headers, Request, Response
@@ -60,6 +64,7 @@ class FakeApi:
             if path in self.objects:
                 return self._refusal(409, "AlreadyExists", path)
             self.objects[path] = body
+            body["metadata"].setdefault("uid", f"uid-{len(self.objects)}")
             return self._answer(201, body)
         if path.endswith("/secrets"):
             found = [obj for key, obj in self.objects.items() if key.startswith(f"{path}/")]
@@ -114,3 +119,21 @@ def spoken(tmp_path: Path) -> Spoken:
 def fake_api() -> FakeApi:
     """An API server without rules."""
     return FakeApi()
+
+
+@pytest_asyncio.fixture
+async def plane(spoken: Any, fake_api: Any) -> AsyncIterator[ControlPlane]:
+    """Comes up on `spoken` as soon as there is a manifest."""
+    plane = ControlPlane(spoken, fake_api)
+    spoken.clock.hook = plane.start
+    yield plane
+    await plane.stop()
+
+
+@pytest_asyncio.fixture
+async def cluster(plane: ControlPlane, spoken: Any) -> ControlPlane:
+    """One that `kubeadm init` has made; its cluster-info is signed."""
+    await commands.init(config_of(plane), spoken.machine)
+    spoken.clock.hook = None
+    sign(plane)
+    return plane

@@ -1,81 +1,23 @@
 """init, join, token and certs on a machine in a folder, against an API server that keeps what it is given."""
 
 import re
-import socket
 import stat
 import time
-from collections.abc import AsyncIterator
 from typing import Any
 
 import orjson
 import pytest
-import pytest_asyncio
 import yaml
-from msgspec.structs import replace
+from tests.unit.kubeadm.plane import TOKEN, ControlPlane, config_of, join_of, sign
 
-from pybernetes.controllers.bootstrap_signer import signature
 from pybernetes.kubeadm import commands, tokens
 from pybernetes.kubeadm.commands import NewToken
-from pybernetes.kubeadm.config import Checks, InitConfig, JoinConfig, Networking, Node
 from pybernetes.kubeadm.discovery import DiscoveryFailedError, discover
 from pybernetes.kubeadm.errors import KubeadmError
 from pybernetes.kubeadm.phases.init.bootstrap_token import cluster_info
 from pybernetes.kubeadm.tokens import Token
 from pybernetes.wire.pki import certificates
 from pybernetes.wire.pki.certificates import public_key_hash
-from pybernetes.wire.server import HttpServer
-from pybernetes.wire.tls import Identity, ServerTls
-
-TOKEN = Token("abcdef", "0123456789abcdef")
-ANYWAY = Checks(ignored=frozenset({"all"}))
-
-
-class ControlPlane:
-    """Starts the API server with the certificates that init wrote, as a supervisor would; on the clock's first wait."""
-
-    def __init__(self, spoken: Any, api: Any) -> None:
-        self.spoken, self.api = spoken, api
-        self.sock = socket.socket()
-        self.sock.bind(("127.0.0.1", 0))
-        self.port = int(self.sock.getsockname()[1])
-        self.server: HttpServer | None = None
-
-    async def start(self) -> None:
-        manifest = self.spoken.paths.at("/etc/kubernetes/manifests/kube-apiserver.yaml")
-        if self.server is not None or not manifest.exists():
-            return
-        pki = self.spoken.paths.at("/etc/kubernetes/pki")
-        identity = Identity(pki / "apiserver.crt", pki / "apiserver.key")
-        self.server = HttpServer(self.api, ssl=ServerTls(identity, client_ca=pki / "ca.crt").context)
-        await self.server.start(sockets=[self.sock])
-        self.api.objects["/api/v1/nodes/m1"] = {"metadata": {"name": "m1"}, "spec": {}}
-
-    async def stop(self) -> None:
-        if self.server is not None:
-            await self.server.stop()
-        self.sock.close()
-
-
-@pytest_asyncio.fixture
-async def plane(spoken: Any, fake_api: Any) -> AsyncIterator[ControlPlane]:
-    plane = ControlPlane(spoken, fake_api)
-    spoken.clock.hook = plane.start
-    yield plane
-    await plane.stop()
-
-
-def config_of(plane: ControlPlane, **changes: Any) -> InitConfig:
-    config = InitConfig(
-        node=Node(name="m1", address="127.0.0.1"),
-        networking=Networking(pod_cidr="10.244.0.0/16"),
-        token=TOKEN,
-        bind_port=plane.port,
-        checks=ANYWAY,
-        extra_args={
-            name: (("secure-port", str(plane.port)),) for name in ("kube-controller-manager", "kube-scheduler")
-        },
-    )
-    return replace(config, **changes)
 
 
 async def test_init_leaves_a_working_control_plane_and_says_how_to_go_on(plane: ControlPlane, spoken: Any) -> None:
@@ -148,32 +90,6 @@ async def test_dry_run_touches_nothing(plane: ControlPlane, spoken: Any) -> None
     assert not spoken.paths.at("/etc").exists()
     folder = re.search(r'manifests to the "(.*)" directory', spoken.text)
     assert folder is not None
-
-
-def join_of(plane: ControlPlane, spoken: Any, **changes: Any) -> JoinConfig:
-    ca = certificates.parse_certificate(spoken.paths.at("/etc/kubernetes/pki/ca.crt").read_bytes())
-    config = JoinConfig(
-        node=Node(name="w1", address="127.0.0.1"),
-        endpoint=f"127.0.0.1:{plane.port}",
-        token=TOKEN,
-        ca_hashes=(public_key_hash(ca),),
-        checks=ANYWAY,
-    )
-    return replace(config, **changes)
-
-
-def sign(plane: ControlPlane) -> None:
-    """What the bootstrap signer does."""
-    data = plane.api.objects["/api/v1/namespaces/kube-public/configmaps/cluster-info"]["data"]
-    data["jws-kubeconfig-abcdef"] = signature(data["kubeconfig"], TOKEN.id, TOKEN.secret)
-
-
-@pytest_asyncio.fixture
-async def cluster(plane: ControlPlane, spoken: Any) -> ControlPlane:
-    await commands.init(config_of(plane), spoken.machine)
-    spoken.clock.hook = None
-    sign(plane)
-    return plane
 
 
 async def test_join_proves_the_cluster_and_leaves_the_kubelet_to_bootstrap(

@@ -30,6 +30,7 @@ def test_init_and_join_run_in_upstreams_order() -> None:
         "kubelet-start",
         "wait-control-plane",
         "upload-config",
+        "upload-certs",
         "mark-control-plane",
         "bootstrap-token",
         "addon-kube-proxy",
@@ -37,9 +38,13 @@ def test_init_and_join_run_in_upstreams_order() -> None:
     assert [phase.name for phase in phases_of("join")] == [
         "preflight",
         "discovery",
+        "control-plane-preflight",
+        "control-plane-prepare",
         "kubelet-start",
         "kubelet-wait-bootstrap",
         "addon-kube-proxy",
+        "control-plane-join",
+        "wait-control-plane",
     ]
 
 

@@ -51,6 +51,11 @@ def authority_of(folder: Path, name: str) -> Authority:
 
 
 async def _run(context: Context[InitConfig]) -> None:
+    write_files(context)
+
+
+def write_files(context: Context[InitConfig]) -> None:
+    """Makes what is missing. Raises KubeadmError, OSError."""
     config = context.config
     folder = context.paths.at(PKI)
     context.say(f'[certs] Using certificateDir folder "{PKI}"')

@@ -6,6 +6,11 @@ from pybernetes.kubeadm.workflow import Context, Phase
 
 
 async def _run(context: Context[InitConfig]) -> None:
+    write_files(context)
+
+
+def write_files(context: Context[InitConfig]) -> None:
+    """Writes the manifests. Raises OSError."""
     context.say(f'[control-plane] Using manifest folder "{MANIFESTS}"')
     context.paths.at(STORE_DIR).mkdir(parents=True, exist_ok=True, mode=0o700)
     for name, pod in manifests.control_plane(context.config).items():

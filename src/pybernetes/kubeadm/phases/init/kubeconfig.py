@@ -1,5 +1,7 @@
 """Kubeconfig files of the administrators, the control plane and this machine's kubelet. Next: control-plane."""
 
+from collections.abc import Container
+
 from msgspec import Struct
 
 from pybernetes.client import kubeconfig
@@ -31,10 +33,17 @@ def _files(config: InitConfig) -> tuple[_Wanted, ...]:
 
 
 async def _run(context: Context[InitConfig]) -> None:
+    write_files(context)
+
+
+def write_files(context: Context[InitConfig], without: Container[str] = ()) -> None:
+    """Writes the kubeconfigs that are missing, but for some. Raises KubeadmError, OSError."""
     config = context.config
     context.say('[kubeconfig] Using kubeconfig folder "/etc/kubernetes"')
     authority = authority_of(context.paths.at(c.PKI), "ca")
     for wanted in _files(config):
+        if wanted.path in without:
+            continue
         path = context.paths.at(wanted.path)
         server = config.local_endpoint if wanted.local else f"https://{config.endpoint}"
         if path.exists():

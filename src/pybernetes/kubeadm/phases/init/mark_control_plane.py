@@ -8,7 +8,8 @@ from pybernetes.kubeadm.workflow import Context, Phase
 LABELS = (CONTROL_PLANE_TAINT, "node.kubernetes.io/exclude-from-external-load-balancers")
 
 
-async def _run(context: Context[InitConfig]) -> None:
+async def mark(context: Context[InitConfig]) -> None:
+    """Waits for the Node, then marks it. Raises KubeadmError, ApiError."""
     config, api = context.config, context.api()
     name = config.node.name
     node = await wait_for(context.clock, config.control_plane_timeout, lambda: api.node(name))
@@ -30,4 +31,4 @@ async def _run(context: Context[InitConfig]) -> None:
     await api.patch_node(name, change)
 
 
-PHASE = Phase(name="mark-control-plane", help="Mark a node as a control-plane", run=_run, after=("upload-config",))
+PHASE = Phase(name="mark-control-plane", help="Mark a node as a control-plane", run=mark, after=("upload-certs",))

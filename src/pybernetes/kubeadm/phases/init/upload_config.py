@@ -1,4 +1,4 @@
-"""What joining machines need to know goes into ConfigMaps: kubeadm-config and kubelet-config. Next: mark-control-plane."""
+"""What joining machines need to know goes into ConfigMaps: kubeadm-config and kubelet-config. Next: upload-certs."""
 
 import yaml
 
@@ -62,6 +62,8 @@ def cluster_configuration(config: InitConfig) -> Object:
         own = {key: value for key, value in (("extraArgs", arguments), ("extraVolumes", volumes)) if value}
         if own:
             cluster[field] = own
+    if config.cert_extra_sans:
+        cluster.setdefault("apiServer", {})["certSANs"] = list(config.cert_extra_sans)
     if config.etcd is not None:
         cluster["etcd"] = {"external": _etcd(config.etcd)}
     return cluster

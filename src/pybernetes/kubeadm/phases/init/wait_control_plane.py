@@ -24,6 +24,23 @@ SETTLE_SECONDS = 30.0
 
 
 async def _run(context: Context[InitConfig]) -> None:
+    context.cluster = Cluster.of_file(context.paths.at(c.SUPER_ADMIN_CONF), context.clock)
+    try:
+        await healthy(context, context.cluster)
+        await context.cluster.put(cluster_role_binding(CLUSTER_ADMINS, "cluster-admin", CLUSTER_ADMINS))
+    finally:
+        await context.cluster.aclose()
+    context.cluster = Cluster.of_file(context.paths.at(c.ADMIN_CONF), context.clock)
+    # the binding takes effect when the API server's own caches have seen it
+    api = context.api()
+    if not await wait_for(context.clock, SETTLE_SECONDS, lambda: _allowed(api)):
+        raise KubeadmError("kubernetes-admin is not allowed to administer the cluster")
+    for namespace in ("kube-system", "kube-public"):
+        await wait_for(context.clock, SETTLE_SECONDS, partial(api.client.raw, "GET", f"/api/v1/namespaces/{namespace}"))
+
+
+async def healthy(context: Context[InitConfig], cluster: Cluster) -> None:
+    """Waits for all three of this machine; `cluster` leads to its API server. Raises KubeadmError."""
     config = context.config
     context.say(
         "[wait-control-plane] Waiting for the kubelet to boot up the control plane as static Pods from directory "
@@ -35,22 +52,10 @@ async def _run(context: Context[InitConfig]) -> None:
     others = {name: _health(pod, path) for name, pod, path in _others(config)}
     for name, url in others.items():
         context.say(f"[control-plane-check] Checking {name} at {url}")
-    context.cluster = Cluster.of_file(context.paths.at(c.SUPER_ADMIN_CONF), context.clock)
-    try:
-        begin = context.clock.monotonic()
-        seconds = await _wait(context, context.cluster)
-        context.say(f"[control-plane-check] kube-apiserver is healthy after {seconds:.3f}s")
-        await asyncio.gather(*(_wait_other(context, name, url, begin) for name, url in others.items()))
-        await context.cluster.put(cluster_role_binding(CLUSTER_ADMINS, "cluster-admin", CLUSTER_ADMINS))
-    finally:
-        await context.cluster.aclose()
-    context.cluster = Cluster.of_file(context.paths.at(c.ADMIN_CONF), context.clock)
-    # the binding takes effect when the API server's own caches have seen it
-    api = context.api()
-    if not await wait_for(context.clock, SETTLE_SECONDS, lambda: _allowed(api)):
-        raise KubeadmError("kubernetes-admin is not allowed to administer the cluster")
-    for namespace in ("kube-system", "kube-public"):
-        await wait_for(context.clock, SETTLE_SECONDS, partial(api.client.raw, "GET", f"/api/v1/namespaces/{namespace}"))
+    begin = context.clock.monotonic()
+    seconds = await _wait(context, cluster)
+    context.say(f"[control-plane-check] kube-apiserver is healthy after {seconds:.3f}s")
+    await asyncio.gather(*(_wait_other(context, name, url, begin) for name, url in others.items()))
 
 
 async def _wait(context: Context[InitConfig], cluster: Cluster) -> float:

@@ -64,5 +64,5 @@ PHASE = Phase(
     name="kubelet-start",
     help="Write kubelet settings, certificates and (re)start the kubelet",
     run=_run,
-    after=("discovery",),
+    after=("control-plane-prepare",),
 )

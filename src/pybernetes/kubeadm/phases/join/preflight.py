@@ -10,7 +10,8 @@ from pybernetes.kubeadm.workflow import Context, Phase
 async def _run(context: Context[JoinConfig]) -> None:
     config = context.config
     context.say("[preflight] Running pre-flight checks")
-    await asyncio.to_thread(run_checks, join_checks(context.paths, config.node), config.checks, context.warn)
+    checks = join_checks(context.paths, config.node, control_plane=config.control_plane is not None)
+    await asyncio.to_thread(run_checks, checks, config.checks, context.warn)
 
 
 PHASE = Phase(name="preflight", help="Run join pre-flight checks", run=_run)
