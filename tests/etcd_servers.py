@@ -1,4 +1,6 @@
-"""Real etcd servers for tests: one or three on loopback, with TLS and client certificates, killed and started again.
+"""Real etcd servers for tests: one or three, with TLS and client certificates, killed and started again.
+
+They listen on loopback, or on an address of another network namespace.
 
 Their data lie in a temporary folder. They skip fsync (--unsafe-no-fsync): a killed process loses nothing of what it has
 written, only a machine without power would.
@@ -12,6 +14,7 @@ import subprocess
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from urllib.parse import urlencode
@@ -23,7 +26,23 @@ from pybernetes.wire.pki.certificates import Authority, Leaf, issue, new_authori
 BINARY = shutil.which("etcd")
 needs_etcd = pytest.mark.skipif(BINARY is None, reason="etcd is not installed (Debian's etcd-server; make setup does)")
 _START_SECONDS = 30.0
-_HOSTS = ("127.0.0.1", "localhost")
+_LISTENING = "0A"
+"""A socket's state in /proc/net/tcp, as in the kernel's tcp_states.h."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where servers listen: an address, and the network namespace (a path) that has it; empty is this one."""
+
+    host: str = "127.0.0.1"
+    netns: str = ""
+
+    def inside(self) -> list[str]:
+        """What a command has before it to run there; it stays one process."""
+        return ["nsenter", f"--net={self.netns}"] if self.netns else []
+
+
+_LOOPBACK = Place()
 
 
 def free_ports(count: int) -> list[int]:
@@ -38,10 +57,10 @@ def free_ports(count: int) -> list[int]:
 class Member:
     """One etcd server: start(), kill() with -9, start() again on the same data."""
 
-    def __init__(self, folder: Path, name: str, client: int, peer: int) -> None:
-        self.folder, self.name, self.port, self.peer_port = folder, name, client, peer
-        self.url = f"https://127.0.0.1:{client}"
-        self.peer = f"{name}=https://127.0.0.1:{peer}"
+    def __init__(self, folder: Path, name: str, place: Place, client: int, peer: int) -> None:
+        self.folder, self.name, self.place, self.port, self.peer_port = folder, name, place, client, peer
+        self.url = f"https://{place.host}:{client}"
+        self.peer = f"{name}=https://{place.host}:{peer}"
         self.flags: Sequence[str] = ()
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -49,7 +68,7 @@ class Member:
         """Begins; await its readiness with ready()."""
         assert BINARY is not None
         assert self._process is None, "it runs"
-        peer = f"https://127.0.0.1:{self.peer_port}"
+        peer = self.peer.partition("=")[2]
         flags = ["--name", self.name, "--data-dir", self.name, "--unsafe-no-fsync", "--logger=zap", "--log-level=warn"]
         flags += [f"--listen-client-urls={self.url}", f"--advertise-client-urls={self.url}"]
         flags += [f"--listen-peer-urls={peer}", f"--initial-advertise-peer-urls={peer}"]
@@ -57,7 +76,7 @@ class Member:
             flags += [f"--{kind}cert-file=server.crt", f"--{kind}key-file=server.key"]
             flags += [f"--{kind}trusted-ca-file=ca.crt", f"--{kind}client-cert-auth"]
         # It must not outlive a test run that is killed itself; a thread that ends counts as one, so start none in a thread.
-        command = ["setpriv", "--pdeathsig=KILL", BINARY, *flags, *self.flags, *more]
+        command = ["setpriv", "--pdeathsig=KILL", *self.place.inside(), BINARY, *flags, *self.flags, *more]
         with (self.folder / f"{self.name}.log").open("ab") as log:
             self._process = subprocess.Popen(command, cwd=self.folder, stdout=log, stderr=log, start_new_session=True)
 
@@ -81,18 +100,30 @@ class Member:
         """Whether its process is there."""
         return self._process is not None and self._process.poll() is None
 
+    @property
+    def listening(self) -> bool:
+        """Whether somebody in its network namespace listens on its port."""
+        assert self._process is not None
+        try:
+            lines = Path(f"/proc/{self._process.pid}/net/tcp").read_text().splitlines()[1:]
+        except OSError:  # it ended
+            return False
+        sockets = (line.split() for line in lines)
+        return any(s[1].endswith(f":{self.port:04X}") and s[3] == _LISTENING for s in sockets)
+
 
 class Servers:
     """An etcd cluster with its certificates. `stop()` in the end."""
 
-    def __init__(self, folder: Path, count: int) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, count: int, place: Place) -> None:
+        self.folder, self.place = folder, place
         self.authority = new_authority("etcd-ca", time.time())
         (folder / "ca.crt").write_bytes(self.authority.pem)
-        self.certify("server", Leaf("etcd", hosts=_HOSTS, usages=("server auth", "client auth")))
+        hosts = (place.host, "localhost")
+        self.certify("server", Leaf("etcd", hosts=hosts, usages=("server auth", "client auth")))
         self.certify("client", Leaf("kube-apiserver-etcd-client", usages=("client auth",)))
         ports = free_ports(2 * count)
-        self.members = [Member(folder, f"m{n}", ports[2 * n], ports[2 * n + 1]) for n in range(count)]
+        self.members = [Member(folder, f"m{n}", place, ports[2 * n], ports[2 * n + 1]) for n in range(count)]
         cluster = ",".join(member.peer for member in self.members)
         for member in self.members:
             member.flags = (f"--initial-cluster={cluster}", "--initial-cluster-state=new")
@@ -119,14 +150,10 @@ class Servers:
 
     def _listening(self) -> bool:
         """Of each that runs; etcdctl would wait long before it tries again."""
-        for member in self.members:
-            if member.running:
-                try:
-                    socket.create_connection(("127.0.0.1", member.port)).close()
-                except OSError:
-                    time.sleep(0.02)
-                    return False
-        return True
+        if all(member.listening for member in self.members if member.running):
+            return True
+        time.sleep(0.02)
+        return False
 
     def location(self, *, members: Sequence[Member] | None = None, client: str = "client", **more: str) -> str:
         """Where they are, for the store `etcd`."""
@@ -145,7 +172,13 @@ class Servers:
         """What etcdctl prints; None where it fails and `check` is off."""
         files = self.files()
         servers = ",".join(member.url for member in members or self.members)
-        command = ["etcdctl", f"--endpoints={servers}", f"--cacert={files['cafile']}", f"--cert={files['certfile']}"]
+        command = [
+            *self.place.inside(),
+            "etcdctl",
+            f"--endpoints={servers}",
+            f"--cacert={files['cafile']}",
+            f"--cert={files['certfile']}",
+        ]
         command += [f"--key={files['keyfile']}", "--dial-timeout=1s", "--command-timeout=5s", *words]
         done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "ETCDCTL_API": "3"})
         if done.returncode:
@@ -169,10 +202,10 @@ class Servers:
 
 
 @contextmanager
-def etcd(count: int = 1, *flags: str) -> Iterator[Servers]:
+def etcd(count: int = 1, *flags: str, place: Place = _LOOPBACK) -> Iterator[Servers]:
     """Servers that run, and are gone afterwards with all they wrote."""
     with TemporaryDirectory(prefix="etcd-test-") as folder:
-        servers = Servers(Path(folder), count)
+        servers = Servers(Path(folder), count, place)
         try:
             servers.start(*flags)
             yield servers

@@ -19,6 +19,9 @@ from pybernetes.client.rest import Client
 
 log = logging.getLogger(__name__)
 
+JITTER = 1.2
+"""Those who wait try again after their retry period up to so many times it."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Election:
@@ -53,7 +56,7 @@ class LeaderElector:
         """Until the work ends. Raises a group with LeaderLost when leadership is lost: the process should end then."""
         log.info("waiting for leadership lease=%s identity=%s", self._election.name, self._election.identity)
         while not await self._try():
-            await self._clock.sleep(self._election.retry_period * (1 + 0.2 * self._clock.random.random()))
+            await self._clock.sleep(self._election.retry_period * self._clock.random.uniform(1, JITTER))
         log.info("leading lease=%s identity=%s", self._election.name, self._election.identity)
         self.leading.set()
         try:

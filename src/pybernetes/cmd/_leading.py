@@ -17,9 +17,9 @@ from msgspec import Struct
 
 from pybernetes import __version__
 from pybernetes.aio.clock import Clock, SystemClock
-from pybernetes.client.leaderelection import Election, LeaderElector, LeaderLost
+from pybernetes.client.leaderelection import JITTER, Election, LeaderElector, LeaderLost
 from pybernetes.client.rest import Client
-from pybernetes.cmd._daemon import StartError, boolean, run, transport_of
+from pybernetes.cmd._daemon import StartError, boolean, duration, run, transport_of
 from pybernetes.cmd._version import add_version
 from pybernetes.wire.http import Handler, Headers, Request, Response
 from pybernetes.wire.pki.certificates import Leaf, issue, new_authority
@@ -50,6 +50,28 @@ def parser(component: Component) -> argparse.ArgumentParser:
     add_version(made)
     add("--kubeconfig", default="", help="how to reach the API server")
     add("--leader-elect", type=boolean, nargs="?", const=True, default=True, help="work only while holding the Lease")
+    times = Election(name="", identity="")
+    add(
+        "--leader-elect-lease-duration",
+        type=duration,
+        default=times.lease_duration,
+        metavar="DURATION",
+        help="so long others wait for a leader that says nothing",
+    )
+    add(
+        "--leader-elect-renew-deadline",
+        type=duration,
+        default=times.renew_deadline,
+        metavar="DURATION",
+        help="so long a leader tries to renew before it ends; less than the lease's duration",
+    )
+    add(
+        "--leader-elect-retry-period",
+        type=duration,
+        default=times.retry_period,
+        metavar="DURATION",
+        help="between two tries, of leaders and of others",
+    )
     add("--leader-elect-resource-name", default=component.name, help="name of the Lease")
     add("--leader-elect-resource-namespace", default="kube-system", help="namespace of the Lease")
     add("--bind-address", default="0.0.0.0", help="address of health")
@@ -71,6 +93,7 @@ async def _run(
     component: Component, options: argparse.Namespace, work: Callable[[Client, Clock], Awaitable[None]]
 ) -> None:
     clock = SystemClock()
+    election = _election(options, f"{socket.gethostname()}_{clock.random.getrandbits(64):016x}")
     transport = transport_of(options.kubeconfig)
     async with AsyncExitStack() as stack:
         stack.push_async_callback(transport.aclose)
@@ -80,11 +103,6 @@ async def _run(
         if not options.leader_elect:
             await work(client, clock)
             return
-        election = Election(
-            name=options.leader_elect_resource_name,
-            namespace=options.leader_elect_resource_namespace,
-            identity=f"{socket.gethostname()}_{clock.random.getrandbits(64):016x}",
-        )
         lost: BaseException | None = None
         try:
             await LeaderElector(client, election, lambda: work(client, clock)).run()
@@ -92,6 +110,25 @@ async def _run(
             lost = group.exceptions[0]
         if lost is not None:
             raise StartError(f"{lost}; another process may lead now")
+
+
+def _election(options: argparse.Namespace, identity: str) -> Election:
+    """Raises StartError for times with which two could lead, as client-go's elector refuses them."""
+    made = Election(
+        name=options.leader_elect_resource_name,
+        namespace=options.leader_elect_resource_namespace,
+        identity=identity,
+        lease_duration=options.leader_elect_lease_duration,
+        renew_deadline=options.leader_elect_renew_deadline,
+        retry_period=options.leader_elect_retry_period,
+    )
+    if made.lease_duration <= made.renew_deadline:
+        raise StartError("--leader-elect-lease-duration must be greater than --leader-elect-renew-deadline")
+    if made.renew_deadline <= JITTER * made.retry_period:
+        raise StartError(f"--leader-elect-renew-deadline must be greater than {JITTER} of --leader-elect-retry-period")
+    if made.lease_duration < 1 or made.retry_period <= 0:
+        raise StartError("--leader-elect-lease-duration must be 1s or more, and --leader-elect-retry-period above 0")
+    return made
 
 
 @asynccontextmanager

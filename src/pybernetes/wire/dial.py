@@ -3,7 +3,8 @@
 Errors are ConnectionErrors whose text is what users of Kubernetes know:
 
 WireError (ConnectionError)
-├── DialError      no connection: refused, no route, no such host, TLS verification
+├── DialError      no connection: refused, no route, no such host
+│   └── UntrustedError  TLS verification
 ├── TimedOutError  no connection or no answer in time (a TimeoutError too)
 └── BrokenError    the connection ended, or spoke no HTTP, before the answer was whole
 """
@@ -13,7 +14,8 @@ import errno
 import os
 import socket
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TypeVar
 
 from pybernetes.wire.http import join_host_port
@@ -27,6 +29,10 @@ class WireError(ConnectionError):
 
 class DialError(WireError):
     """No connection could be made; nothing was sent."""
+
+
+class UntrustedError(DialError):
+    """The TLS handshake failed: another address of that name would not do instead."""
 
 
 class TimedOutError(WireError, TimeoutError):
@@ -43,7 +49,11 @@ class BrokenError(WireError):
 
 
 class Dialer:
-    """Dials one server: each address of its name in turn, or a unix socket. `timeout` in seconds."""
+    """Dials one server: each address of its name in turn, or a unix socket.
+
+    `timeout` is seconds for all of it. As in Go, each address gets its share of what is left: one that is away and says
+    nothing does not take it from the next.
+    """
 
     def __init__(
         self,
@@ -64,34 +74,49 @@ class Dialer:
 
     async def dial(self, protocol: Callable[[], C]) -> C:
         """A connection, TLS handshake included. Raises DialError, TimedOutError."""
-        loop = asyncio.get_running_loop()
-        name = self._server_name if self._ssl else None
-        where = f"dial unix {self._unix_path}"
+        if self._unix_path is not None:
+            with self._told(f"dial unix {self._unix_path}"):
+                return await self._connect(protocol, None, self._timeout)
+        end = asyncio.get_running_loop().time() + self._timeout
+        with self._told(f"dial tcp {join_host_port(self._host, self._port)}"):
+            async with asyncio.timeout_at(end):
+                addresses = await self._resolve()
+        first: WireError | None = None
+        for number, address in enumerate(addresses):
+            share = (end - asyncio.get_running_loop().time()) / (len(addresses) - number)
+            try:
+                with self._told(f"dial tcp {join_host_port(address, self._port)}"):
+                    return await self._connect(protocol, address, share)
+            except UntrustedError:
+                raise
+            except WireError as error:
+                first = first or error
+        raise first or DialError(f"dial tcp: lookup {self._host}: no such host")
+
+    async def _connect(self, protocol: Callable[[], C], address: str | None, seconds: float) -> C:
+        loop, name = asyncio.get_running_loop(), self._server_name if self._ssl else None
+        async with asyncio.timeout(seconds):
+            if address is None:
+                _, made = await loop.create_unix_connection(
+                    protocol, self._unix_path, ssl=self._ssl, server_hostname=name
+                )
+            else:
+                _, made = await loop.create_connection(
+                    protocol, address, self._port, ssl=self._ssl, server_hostname=name
+                )
+            return made
+
+    @contextmanager
+    def _told(self, where: str) -> Iterator[None]:
+        """What goes wrong, in the words that users of Kubernetes know."""
         try:
-            async with asyncio.timeout(self._timeout):
-                if self._unix_path is not None:
-                    _, made = await loop.create_unix_connection(
-                        protocol, self._unix_path, ssl=self._ssl, server_hostname=name
-                    )
-                    return made
-                failure: OSError | None = None
-                where = f"dial tcp {join_host_port(self._host, self._port)}"
-                for address in await self._resolve():
-                    where = f"dial tcp {join_host_port(address, self._port)}"
-                    try:
-                        _, made = await loop.create_connection(
-                            protocol, address, self._port, ssl=self._ssl, server_hostname=name
-                        )
-                        return made
-                    except ssl.SSLError:
-                        raise
-                    except OSError as error:
-                        failure = failure or error
-                raise failure or OSError("no address")
+            yield
+        except WireError:
+            raise
         except TimeoutError as error:
             raise TimedOutError(f"{where}: i/o timeout") from error
         except ssl.SSLError as error:
-            raise DialError(tls_text(error, self._server_name)) from error
+            raise UntrustedError(tls_text(error, self._server_name)) from error
         except OSError as error:
             raise DialError(f"{where}: connect: {errno_text(error)}") from error
 

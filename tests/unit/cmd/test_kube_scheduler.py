@@ -24,6 +24,10 @@ from pybernetes.testing.cluster import Cluster
         (["--kubeconfig", "/nonexistent"], 1, "/nonexistent"),
         (["--nonsense"], 2, "--nonsense"),
         (["--leader-elect=perhaps"], 2, "neither true nor false"),
+        (["--leader-elect-lease-duration=10s"], 1, "must be greater than --leader-elect-renew-deadline"),
+        (["--leader-elect-retry-period=9s"], 1, "must be greater than 1.2 of --leader-elect-retry-period"),
+        (["--leader-elect-retry-period=0s"], 1, "--leader-elect-retry-period above 0"),
+        (["--leader-elect-renew-deadline=soon"], 2, "invalid duration"),
     ],
 )
 def test_wrong_use_is_one_line_and_an_exit_code(
@@ -73,7 +77,7 @@ async def test_it_leads_schedules_answers_for_its_health_and_ends_on_term() -> N
             sys.executable,
             *("-m", "pybernetes.cmd.kube_scheduler", f"--kubeconfig={cluster.kubeconfig()}"),
             *("--bind-address=127.0.0.1", f"--secure-port={port}", "--scheduler-name=mine"),
-            "--profiling=false",
+            *("--profiling=false", "--leader-elect-lease-duration=20s"),
             env={**os.environ, "PYTHONWARNINGS": ""},
         )
         try:
@@ -87,6 +91,7 @@ async def test_it_leads_schedules_answers_for_its_health_and_ends_on_term() -> N
             assert b" 404 " in await fetched(port, "/secret")
             lease = await client.of(Lease).get("kube-scheduler", "kube-system")
             assert lease.spec.holderIdentity.startswith(socket.gethostname())
+            assert lease.spec.leaseDurationSeconds == 20
             process.send_signal(signal.SIGTERM)
             async with asyncio.timeout(10):
                 assert await process.wait() == 0
