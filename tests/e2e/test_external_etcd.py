@@ -92,7 +92,10 @@ class Site:
         await self.until(str(replicas), "get", "deploy", "app", "-o", "jsonpath={.status.readyReplicas}")
 
     async def both_serve(self) -> None:
+        """Each at its own address, and the Service `kubernetes` has both."""
         addresses = " ".join(self.cluster.nodes[name].spec.address for name in PLANES)
+        for address in addresses.split():
+            await self.until("ok", "get", "--raw", "/readyz", f"--server=https://{address}:6443")
         jsonpath = "jsonpath={.subsets[*].addresses[*].ip}"
         await self.until(addresses, "get", "endpoints", "kubernetes", "-o", jsonpath)
 
