@@ -28,14 +28,12 @@ class Clock(Protocol):
 class SystemClock:
     """The machine's own clock."""
 
+    # The functions themselves: every request asks several times.
+    now = staticmethod(time.time)
+    monotonic = staticmethod(time.monotonic)
+
     def __init__(self, seed: int | None = None) -> None:
         self.random = random.Random(seed)
-
-    def now(self) -> float:
-        return time.time()
-
-    def monotonic(self) -> float:
-        return time.monotonic()
 
     async def sleep(self, seconds: float) -> None:
         await asyncio.sleep(max(0.0, seconds))

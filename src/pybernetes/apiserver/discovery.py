@@ -72,7 +72,7 @@ class Discovery:
         plain = cache(legacy)
 
         async def page(request: Request, query: Query) -> Response:
-            for media in accepted(",".join(request.headers.all("accept"))):
+            for media in accepted(request.headers.joined("accept")):
                 if media.name not in ("application/json", "*/*", "application/*"):
                     continue
                 version = media.parameters.get("v", "")
@@ -80,7 +80,7 @@ class Discovery:
                     return _aggregated_answer(request, document(version), version)
                 if "as" not in media.parameters:
                     break
-            media_type, body = plainly(",".join(request.headers.all("accept")), plain())
+            media_type, body = plainly(request.headers.joined("accept"), plain())
             return Response(200, Headers.lowered([("content-type", media_type), ("vary", "Accept")]), body)
 
         return page
@@ -220,7 +220,7 @@ def _fixed(make: Callable[[], Object]) -> Page:
     made = cache(make)
 
     async def page(request: Request, query: Query) -> Response:
-        media, body = plainly(",".join(request.headers.all("accept")), made())
+        media, body = plainly(request.headers.joined("accept"), made())
         return Response(200, Headers.lowered([("content-type", media)]), body)
 
     return page

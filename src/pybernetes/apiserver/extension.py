@@ -54,6 +54,10 @@ class Decision(Enum):
     NO_OPINION = "no opinion"
 
 
+NOT_MINE = (Decision.NO_OPINION, "")
+"""What an authorizer says of most requests: one for all, since every request passes here."""
+
+
 class RuleResolver(Protocol):
     """What a user may do as a whole, from RBAC: for escalation checks and SelfSubjectRulesReview."""
 
@@ -77,8 +81,7 @@ class Authorizer(Protocol):
 Operation: TypeAlias = Literal["CREATE", "UPDATE", "DELETE", "CONNECT"]
 
 
-@dataclass(slots=True)
-class AdmissionRequest:
+class AdmissionRequest(Struct):
     """A write on its way to the store."""
 
     call: Call

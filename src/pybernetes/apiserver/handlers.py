@@ -5,8 +5,10 @@ One pipeline for all kinds and verbs: what is particular to a kind is in its Res
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Literal
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from pybernetes.aio.turns import Turns
 from pybernetes.api import errors
@@ -41,20 +43,15 @@ _TOGETHER = 32
 """Deletions of a collection that are under way at once: the store commits them in one go."""
 
 
-class Asked:
+class Asked(Struct):
     """One request on its way: what all handlers are handed."""
 
-    __slots__ = ("call", "encoding", "info", "query", "request", "served")
-
-    def __init__(
-        self, request: Request, info: RequestInfo, query: Query, call: Call, served: Served, encoding: Encoding
-    ) -> None:
-        self.request = request
-        self.info = info
-        self.query = query
-        self.call = call
-        self.served = served
-        self.encoding = encoding
+    request: Request
+    info: RequestInfo
+    query: Query
+    call: Call
+    served: Served
+    encoding: Encoding
 
 
 class Handlers:
@@ -104,7 +101,10 @@ class Handlers:
             raise not_allowed(served, info)
         encoding = self._encoding(request, query, served, info)
         asked = Asked(request, info, query, call, served, encoding)
-        response = await self._answered(asked, custom)
+        made, deprecated = served.resource.made, served.resource.deprecated
+        if deprecated:
+            call.warnings.append(deprecated)
+        response = await (self._dispatch(asked, custom) if made is None else self._made(asked, await made(call)))
         for text in call.warnings:
             response.headers.add("warning", f'299 - "{_quoted(text)}"')
         return response
@@ -124,18 +124,12 @@ class Handlers:
         return served
 
     def _encoding(self, request: Request, query: Query, served: Served, info: RequestInfo) -> Encoding:
-        texts = query.get("includeObject", [""])
-        include = _INCLUDES.get(texts[0])
-        accept_header = ",".join(request.headers.all("accept"))
+        text = query["includeObject"][0] if "includeObject" in query else ""
+        include = _INCLUDES.get(text)
         if include is None:
-            raise errors.BadRequest(f'unrecognized includeObject value: "{texts[0]}"')
-        return choose(accept_header, served, self._storage.clock, include=include, streaming=info.verb == "watch")
-
-    async def _answered(self, asked: Asked, custom: Subresource | None) -> Response:
-        made, deprecated = asked.served.resource.made, asked.served.resource.deprecated
-        if deprecated:
-            asked.call.warnings.append(deprecated)
-        return await (self._dispatch(asked, custom) if made is None else self._made(asked, await made(asked.call)))
+            raise errors.BadRequest(f'unrecognized includeObject value: "{text}"')
+        accept = request.headers.joined("accept")
+        return choose(accept, served, self._storage.clock, include=include, streaming=info.verb == "watch")
 
     async def _dispatch(self, asked: Asked, custom: Subresource | None) -> Response:
         verb, served = asked.info.verb, asked.served

@@ -18,9 +18,20 @@ _VERBS = {
     **{"get": "GET", "list": "LIST", "watch": "WATCH", "create": "POST", "update": "PUT", "patch": "PATCH"},
     **{"delete": "DELETE", "deletecollection": "DELETECOLLECTION"},
 }
-_READING = {"LIST", "GET"}
+_READING, _STREAMS = {"LIST", "GET"}, {"WATCH", "CONNECT"}
 
 Labels = tuple[str, str, str, str, str, str]
+
+
+class _Counted:
+    """Answers that differ in nothing that is told of them; histograms are shared by those that differ in code or dry run."""
+
+    __slots__ = ("seconds", "sizes", "total")
+
+    def __init__(self, seconds: Histogram | None, sizes: Histogram | None) -> None:
+        self.total = 0
+        self.seconds = seconds
+        self.sizes = sizes
 
 
 class Gauge(Struct, frozen=True):
@@ -40,7 +51,7 @@ class Metrics:
         self.gauges: list[Gauge] = []
         self.inflight = {"readOnly": 0, "mutating": 0}
         """Requests being answered now, streams aside."""
-        self._total: dict[tuple[Labels, int, str], int] = {}
+        self._counted: dict[tuple[Labels, int, str], _Counted] = {}
         self._seconds: dict[Labels, Histogram] = {}
         self._sizes: dict[Labels, Histogram] = {}
 
@@ -54,23 +65,27 @@ class Metrics:
         size: int | None = None,
     ) -> None:
         """One answered request; a stream counts when it begins. `size`: bytes of a body that went out in slices."""
-        code = response.status
-        labels = _labels(info, request, code)
-        key = (labels, code, "All" if query.get("dryRun") else "")
-        self._total[key] = self._total.get(key, 0) + 1
-        if labels[0] in ("WATCH", "CONNECT"):
-            return
-        histogram = self._seconds.get(labels)
-        if histogram is None:
-            histogram = self._seconds[labels] = Histogram(_SECONDS)
-        histogram.add(seconds)
-        if type(response.body) is bytes:
-            size = len(response.body)
-        if labels[0] in _READING and size is not None:
-            sizes = self._sizes.get(labels)
-            if sizes is None:
-                sizes = self._sizes[labels] = Histogram(_BYTES)
-            sizes.add(size)
+        labels = _labels(info, request, response.status)
+        key = (labels, response.status, "All" if query and query.get("dryRun") else "")
+        counted = self._counted.get(key) or self._counter(key)
+        counted.total += 1
+        if counted.seconds is not None:
+            counted.seconds.add(seconds)
+        if counted.sizes is not None:
+            if type(response.body) is bytes:
+                size = len(response.body)
+            if size is not None:
+                counted.sizes.add(size)
+
+    def _counter(self, key: tuple[Labels, int, str]) -> _Counted:
+        labels = key[0]
+        seconds = sizes = None
+        if labels[0] not in _STREAMS:
+            seconds = self._seconds.setdefault(labels, Histogram(_SECONDS))
+        if labels[0] in _READING:
+            sizes = self._sizes.setdefault(labels, Histogram(_BYTES))
+        found = self._counted[key] = _Counted(seconds, sizes)
+        return found
 
     def text(self) -> str:
         """The exposition."""
@@ -80,8 +95,8 @@ class Metrics:
     def _lines(self) -> Iterator[str]:
         yield "# HELP apiserver_request_total [STABLE] Answered requests by verb, resource, code and dry run."
         yield "# TYPE apiserver_request_total counter"
-        for (labels, code, dry_run), count in self._total.items():
-            yield f'apiserver_request_total{{{_shown(labels)},code="{code}",dry_run="{dry_run}"}} {count}'
+        for (labels, code, dry_run), counted in self._counted.items():
+            yield f'apiserver_request_total{{{_shown(labels)},code="{code}",dry_run="{dry_run}"}} {counted.total}'
         yield from _histograms("apiserver_request_duration_seconds", "Seconds to an answer.", self._seconds)
         yield from _histograms("apiserver_response_sizes", "Bytes of answers to reads.", self._sizes)
         yield "# HELP apiserver_current_inflight_requests [STABLE] Requests being answered now, by kind."

@@ -64,7 +64,7 @@ class Pipeline:
     async def __call__(self, request: Request) -> Response:
         """Never raises for what a client did: every refusal is a Status."""
         started = self._clock.monotonic()
-        info = RequestInfo(request.method.lower(), request.path)
+        info: RequestInfo | None = None
         query: Query = {}
         try:
             if "%" in request.target and _BROKEN.search(request.target):
@@ -80,6 +80,8 @@ class Pipeline:
             log.exception("request failed method=%s path=%s", request.method, request.raw_path)
             text = "an error on the server has prevented the request from succeeding"
             response = _refusal(request, errors.InternalError(text))
+        if info is None:
+            info = RequestInfo(request.method.lower(), request.path)
         _indent(request, query, response)
         seconds = self._clock.monotonic() - started
         if isinstance(response.body, Bulk):
@@ -106,14 +108,15 @@ class Pipeline:
             # WebSockets begin with a GET; what they do is what a POST does.
             self.authorize(replace(attributes, verb="create"))
         if info.long_running:
-            return await self._routed(request, info, query, user)
+            return await self._handlers(request, info, query, user)
         kind = "readOnly" if info.verb in _READING else "mutating"
         inflight = self._metrics.inflight
         inflight[kind] += 1
         response = None
         try:
             seconds = _timeout(query, self._request_seconds) if query else self._request_seconds
-            response = await within(seconds, self._routed(request, info, query, user))
+            work = self._handlers if info.is_resource else self._page
+            response = await within(seconds, work(request, info, query, user))
             return response
         except TimeoutError:
             raise errors.GatewayTimeout(
@@ -123,9 +126,9 @@ class Pipeline:
             if response is not None and isinstance(response.body, Bulk):
                 response.body.at_end(partial(self._left, kind))
             else:
-                self._left(kind)
+                inflight[kind] -= 1
 
-    def _left(self, kind: str, _: int = 0) -> None:
+    def _left(self, kind: str, _: int) -> None:
         self._metrics.inflight[kind] -= 1
 
     def authorize(self, attributes: Attributes) -> None:
@@ -134,9 +137,8 @@ class Pipeline:
         if decision is not Decision.ALLOW:
             raise forbidden(attributes, reason)
 
-    async def _routed(self, request: Request, info: RequestInfo, query: Query, user: User) -> Response:
-        if info.is_resource:
-            return await self._handlers(request, info, query, user)
+    async def _page(self, request: Request, info: RequestInfo, query: Query, user: User) -> Response:
+        """What is no resource."""
         path, pages = info.path, self._pages()
         page = pages.get(path) or (pages.get(path.rstrip("/")) if len(path) > 1 else None)
         if page is None:

@@ -58,10 +58,11 @@ class Reads:
 
     async def get(self, served: Served, namespace: str, name: str, version: str) -> Entry:
         """Raises NotFound. `version` is the resourceVersion of the query."""
-        wanted = revision(version)
-        if version == "" or self._cache.revision < wanted:
-            with refusals():
-                await (self._cache.reached(wanted) if wanted else self._cache.fresh())
+        with refusals():
+            if not version:
+                await self._cache.fresh()
+            else:
+                await self._cache.reached(revision(version))
         entry = self._storage.peek(served, namespace, name)
         if entry is None:
             raise errors.not_found(served.gr, name)

@@ -3,6 +3,7 @@
 The shape of paths is upstream's: /api/v1/..., /apis/<group>/<version>/..., the old /watch/ prefix, subresources.
 """
 
+from functools import lru_cache
 from urllib.parse import unquote
 
 from msgspec import Struct
@@ -14,6 +15,8 @@ _VERBS = {"POST": "create", "GET": "get", "HEAD": "get", "PUT": "update", "PATCH
 _NAMESPACE_SUBRESOURCES = {"status", "finalize"}
 CONNECTED = frozenset({"attach", "exec", "portforward", "proxy"})
 """Subresources that are a way to somewhere else (verb `connect`)."""
+_LONG = 300
+"""A path that is longer is not remembered."""
 
 
 class RequestInfo(Struct, frozen=True):
@@ -39,8 +42,12 @@ class RequestInfo(Struct, frozen=True):
 
 def parse_request(request: Request, query: dict[str, list[str]]) -> RequestInfo:
     """The RequestInfo of a request. Raises BadRequest for a path that names half a watch."""
-    path = raw = request.raw_path
-    verb = request.method.lower()
+    path = request.raw_path
+    return (_remembered if len(path) < _LONG else _parsed)(request.method, path, is_true(query.get("watch")))
+
+
+def _parsed(method: str, raw: str, watched: bool) -> RequestInfo:
+    path, verb = raw, method.lower()
     parts = raw.strip("/").split("/")
     if "%" in raw:
         path, parts = unquote(raw), [unquote(part) for part in parts]
@@ -50,7 +57,7 @@ def parse_request(request: Request, query: dict[str, list[str]]) -> RequestInfo:
         group, version, rest = parts[1], parts[2], parts[3:]
     else:
         return RequestInfo(verb, path)
-    verb = _VERBS.get(request.method, verb)
+    verb = _VERBS.get(method, verb)
     watching = rest[0] == "watch"
     if watching:
         if len(rest) < 2:
@@ -63,11 +70,15 @@ def parse_request(request: Request, query: dict[str, list[str]]) -> RequestInfo:
             rest = rest[2:]
     name = rest[1] if len(rest) > 1 else ""
     if not name and verb == "get":
-        verb = "watch" if is_true(query.get("watch")) else "list"
+        verb = "watch" if watched else "list"
     if not name and verb == "delete":
         verb = "deletecollection"
     subresource = rest[2] if len(rest) > 2 else ""
     return RequestInfo(verb, path, True, group, version, namespace, rest[0], subresource, name, "/".join(rest[3:]))
+
+
+_remembered = lru_cache(maxsize=4096)(_parsed)
+"""A client asks for the same again: what it polls, renews or lists."""
 
 
 def is_true(values: list[str] | None) -> bool:

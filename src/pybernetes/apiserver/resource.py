@@ -8,6 +8,8 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
+from msgspec import Struct
+
 from pybernetes.api.errors import FieldError
 from pybernetes.api.objects import GroupResource, Object, User
 from pybernetes.wire.http import Request, Response
@@ -71,8 +73,7 @@ class Column:
     """What clients are told instead of `type`: custom resources call ages dates."""
 
 
-@dataclass(slots=True)
-class Call:
+class Call(Struct):
     """One request as handlers, hooks and admission see it, after authentication. Nobody reaches back up."""
 
     registry: "Registry"
@@ -88,13 +89,13 @@ class Call:
     dry_run: bool = False
     field_manager: str = ""
     """Who says that it writes (the query's fieldManager); empty: the User-Agent tells."""
-    warnings: list[str] = field(default_factory=list)
+    warnings: list[str] = []
     """Sent as 299 Warning headers."""
-    audit_annotations: dict[str, str] = field(default_factory=dict)
+    audit_annotations: dict[str, str] = {}
     """What admission says for the audit log."""
-    undo: list[Callable[[], Awaitable[None]]] = field(default_factory=list)
+    undo: list[Callable[[], Awaitable[None]]] = []
     """How to give back what admission took for this write (quota); done when the write fails."""
-    ended: list[Callable[[], None]] = field(default_factory=list)
+    ended: list[Callable[[], None]] = []
     """Called when the write is over, however it ended, dry runs too: ends what was only promised to it."""
 
 

@@ -6,7 +6,7 @@ same process.
 
 import asyncio
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from functools import partial
 
 from pybernetes.aio.clock import Clock
@@ -153,9 +153,12 @@ class ApiServer:
         """What answers requests: the pipeline, once the server has loaded."""
         return self._answer
 
-    async def _answer(self, request: Request) -> Response:
+    def _answer(self, request: Request) -> Awaitable[Response]:
+        return self._pipeline(request) if self._loaded.is_set() else self._loading(request)
+
+    async def _loading(self, request: Request) -> Response:
         """Until it has loaded, the server must say neither "forbidden" nor "not found": clients act on both."""
-        if not self._loaded.is_set() and not request.path.startswith(_ALWAYS):
+        if not request.path.startswith(_ALWAYS):
             try:
                 async with asyncio.timeout(START_SECONDS):
                     await self._loaded.wait()

@@ -1,6 +1,6 @@
 """Transport: how requests reach an API server: wire.client.HttpClient, or the pipeline itself in one process."""
 
-from dataclasses import replace
+from msgspec.structs import replace
 
 from pybernetes.api.objects import User
 from pybernetes.wire.http import Handler, Peer, Request, Response, Transport

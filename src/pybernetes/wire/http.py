@@ -5,9 +5,11 @@ client is a Transport, and in one process the pipeline itself is handed to the c
 """
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Protocol, TypeAlias
 from urllib.parse import parse_qsl, unquote
+
+from msgspec import Struct, field
 
 from pybernetes.api.objects import User
 
@@ -15,48 +17,64 @@ from pybernetes.api.objects import User
 class Headers:
     """HTTP headers: names compare without case, order and repeats are kept."""
 
-    __slots__ = ("_items",)
+    __slots__ = ("_first", "_items")
 
     def __init__(self, items: Iterable[tuple[str, str]] = ()) -> None:
         self._items: list[tuple[str, str]] = [(name.lower(), value) for name, value in items]
+        self._first: dict[str, str] | None = None
+        """The first value of each name; made when somebody asks for one."""
 
     @classmethod
     def lowered(cls, items: list[tuple[str, str]]) -> "Headers":
         """Takes over a list whose names are lower case already (parsers)."""
         headers = cls.__new__(cls)
         headers._items = items
+        headers._first = None
         return headers
 
     def get(self, name: str, default: str = "") -> str:
         """The first value of a header."""
-        name = name.lower()
-        for key, value in self._items:
-            if key == name:
-                return value
-        return default
+        return (self._first or self._indexed()).get(name.lower(), default)
 
     def all(self, name: str) -> list[str]:
         """Every value of a header, one an occurrence."""
         name = name.lower()
         return [value for key, value in self._items if key == name]
 
+    def joined(self, name: str) -> str:
+        """Every value of a header as one, which means the same (RFC 9110, section 5.3)."""
+        first = self._first or self._indexed()
+        return first.get(name.lower(), "") if len(first) == len(self._items) else ",".join(self.all(name))
+
+    def begins(self, prefix: str) -> bool:
+        """Whether a name begins so."""
+        # One search through all names is cheaper than one call for each; names hold no spaces.
+        return f" {prefix}" in " " + " ".join(self._first or self._indexed())
+
     def set(self, name: str, value: str) -> None:
         """Replaces all values."""
         name = name.lower()
         self._items = [item for item in self._items if item[0] != name]
         self._items.append((name, value))
+        self._first = None
 
     def add(self, name: str, value: str) -> None:
         """Adds one more value."""
         self._items.append((name.lower(), value))
+        self._first = None
 
     def remove(self, name: str) -> None:
         """Drops all values."""
         name = name.lower()
         self._items = [item for item in self._items if item[0] != name]
+        self._first = None
+
+    def _indexed(self) -> dict[str, str]:
+        self._first = dict(reversed(self._items))
+        return self._first
 
     def __contains__(self, name: str) -> bool:
-        return any(key == name.lower() for key, _ in self._items)
+        return name.lower() in (self._first or self._indexed())
 
     def __iter__(self) -> Iterator[tuple[str, str]]:
         return iter(self._items)
@@ -93,8 +111,7 @@ class Peer:
     """Set only by a direct transport: the identity the assembly gave to an in-process component."""
 
 
-@dataclass(slots=True)
-class Request:
+class Request(Struct):
     """One HTTP request. `target` is path and query as on the wire; bodies are whole (limits are the server's)."""
 
     method: str
@@ -135,8 +152,7 @@ class Request:
 Upgrade: TypeAlias = Callable[[ByteStream], Awaitable[None]]
 
 
-@dataclass(slots=True)
-class Response:
+class Response(Struct):
     """One HTTP response.
 
     `body` is whole, or an async iterator of chunks (watch, logs): then whoever holds the Response iterates it and calls

@@ -6,25 +6,29 @@ bare line feeds end there. Here come the rules above it, the limits, and what ea
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from enum import Enum
 from functools import lru_cache
 
 import httptools
 import orjson
+from msgspec import Struct
 
 from pybernetes.api.errors import ApiError, BadRequest, RequestEntityTooLarge
 from pybernetes.wire.http import Headers, Peer, Request, Response
 
 _VERSIONS = ("1.1", "1.0")
+_RULED = frozenset({"host", "content-length", "transfer-encoding", "expect"})
+"""Headers that the parser itself goes by."""
+_COMMON = "host user-agent accept accept-encoding authorization content-length content-type connection traceparent"
+_NAMES = {form.encode(): name for name in _COMMON.split() for form in (name, name.title())}
+"""As most clients write them, and in lower case."""
 _HOST = re.compile(r"[A-Za-z0-9!$%&'()*+,\-.:;=\[\]_~]*")
 """What a Host header may hold, as Go's server has it."""
 _CHUNK_OVERHEAD = 8
 """Bytes of framing that a byte of a chunked body may cost: the smallest chunk has 6."""
 
 
-@dataclass(slots=True)
-class Parsed:
+class Parsed(Struct):
     """A request, and how its connection goes on after the answer."""
 
     request: Request
@@ -42,6 +46,9 @@ class State(Enum):
     BODY = 2
 
 
+IDLE, HEAD, BODY = State  # a look into the Enum costs more than the comparison
+
+
 class RefusedError(Exception):
     """Ends the parsing of a connection; carries the last answer."""
 
@@ -50,13 +57,12 @@ class RefusedError(Exception):
         self.response = response
 
 
-@dataclass(slots=True)
-class _Draft:
+class _Draft(Struct):
     """The request being parsed."""
 
     target: bytes = b""
-    items: list[tuple[str, str]] = field(default_factory=list)
-    body: list[bytes] = field(default_factory=list)
+    items: list[tuple[str, str]] = []
+    body: list[bytes] = []
     size: int = 0
     length: int = 0
     hosts: int = 0
@@ -77,7 +83,7 @@ class RequestParser:
         take: Callable[[Parsed], None],
         expect: Callable[[], None],
     ) -> None:
-        self.state = State.IDLE
+        self.state = IDLE
         self._peer = peer
         self._head_limit = head_limit
         self._body_limit = body_limit
@@ -114,9 +120,9 @@ class RequestParser:
         # ends is bounded too.
         self._raw = 0 if self.began else self._raw + count
         size = self._draft.size
-        if self.state is State.HEAD and self._raw > self._head_limit:
+        if self.state is HEAD and self._raw > self._head_limit:
             raise RefusedError(_too_large_head())
-        if self.state is State.BODY and self._raw > self._head_limit + (1 + _CHUNK_OVERHEAD) * size:
+        if self.state is BODY and self._raw > self._head_limit + (1 + _CHUNK_OVERHEAD) * size:
             raise RefusedError(_too_large_head())
 
     # --- called by httptools
@@ -124,18 +130,20 @@ class RequestParser:
     def on_message_begin(self) -> None:
         self._draft = _Draft()
         self.began = True
-        self.state = State.HEAD
+        self.state = HEAD
 
     def on_url(self, url: bytes) -> None:
         self._draft.target += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        if self.state is State.BODY:
+        if self.state is BODY:
             return  # trailers are dropped: they must never pass for headers (RFC 9110, section 6.5.1)
         draft = self._draft
-        lower = name.decode("ascii").lower()
+        lower = _NAMES.get(name) or name.decode("ascii").lower()
         draft.items.append((lower, value.decode("latin-1").strip(" \t")))
         draft.size += len(name) + len(value)
+        if lower not in _RULED:
+            return
         if lower == "host":
             draft.hosts += 1
             if len(value) > _LONGEST_HOST or not _good_host(value):
@@ -146,12 +154,12 @@ class RequestParser:
             if value.strip().lower() != b"chunked":
                 raise RefusedError(plain(501, "only chunked transfer encoding is known here"))
             draft.chunked = True
-        elif lower == "expect":
+        else:
             draft.expects = value.strip().lower().decode("latin-1")
 
     def on_headers_complete(self) -> None:
         draft = self._draft
-        self.state = State.BODY
+        self.state = BODY
         if draft.size + len(draft.target) > self._head_limit:
             raise RefusedError(_too_large_head())
         draft.size = 0
@@ -190,7 +198,7 @@ class RequestParser:
         )
         self._draft = _Draft()
         self.began = True
-        self.state = State.IDLE
+        self.state = IDLE
         self._take(Parsed(request, parser.should_keep_alive(), draft.version))
 
 

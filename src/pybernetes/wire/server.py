@@ -13,6 +13,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass
 from email.utils import formatdate
+from functools import lru_cache
 from http import HTTPStatus
 from typing import Any
 
@@ -20,14 +21,14 @@ from pybernetes.aio.clock import Clock, SystemClock
 from pybernetes.api.errors import ApiError, InternalError
 from pybernetes.wire.gzip import Compressor, takes_gzip
 from pybernetes.wire.http import Handler, Peer, Request, Response
-from pybernetes.wire.parsing import Parsed, RefusedError, RequestParser, State, status_response
+from pybernetes.wire.parsing import BODY, HEAD, IDLE, Parsed, RefusedError, RequestParser, status_response
 from pybernetes.wire.streams import Connection, ConnectionClosedError, ConnectionStream
 
 __all__ = ["HttpServer", "Limits", "status_response"]
 
 log = logging.getLogger(__name__)
 
-_REASONS = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n" for status in HTTPStatus}
+_REASONS = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus}
 _FRAMING = frozenset({"connection", "transfer-encoding", "content-length", "keep-alive", "date"})
 _GZIP_FROM = 128 * 1024
 _SLICE = 256 * 1024
@@ -35,6 +36,8 @@ _SLICE = 256 * 1024
 _UNCOPIED = 64 * 1024
 """A chunk of a stream that is put between its frame without being copied."""
 _PIPELINE = 16
+_LONG = 200
+"""Letters of a header's value that is made anew each time."""
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 _FAULT = "an error on the server has prevented the request from succeeding"
 
@@ -79,10 +82,11 @@ class HttpServer:
         self.stopping = False
         self.gzip = Compressor()
         self._ssl = ssl
-        self._tasks: set[asyncio.Task[None]] = set()
+        self.tasks: set[asyncio.Task[None]] = set()
+        """Those of spawn(). They leave it themselves: a callback of each would take another turn of the loop."""
         self._servers: list[asyncio.Server] = []
         self._sweeper: asyncio.TimerHandle | None = None
-        self._date = (-1, "")
+        self._date = (-1, b"")
         self.loop: asyncio.AbstractEventLoop
 
     @property
@@ -120,13 +124,14 @@ class HttpServer:
             async with asyncio.timeout(grace):
                 for connection in tuple(self.connections):
                     await connection.gone()
-        while self.connections or self._tasks:
+        while self.connections or self.tasks:
             for connection in tuple(self.connections):
                 connection.transport.abort()
-            for task in tuple(self._tasks):
+            for task in tuple(self.tasks):
                 task.cancel()
-            if self._tasks:
-                await asyncio.wait(tuple(self._tasks))
+            if self.tasks:
+                done, _ = await asyncio.wait(tuple(self.tasks))
+                self.tasks -= done
             for connection in tuple(self.connections):
                 await connection.gone()
         for server in self._servers:
@@ -138,15 +143,14 @@ class HttpServer:
     def spawn(self, connection: "_ServerConnection") -> asyncio.Task[None]:
         """Starts the task that answers a connection's waiting requests; this server is its parent."""
         task = self.loop.create_task(connection.answer_all(), name="wire.server")
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self.tasks.add(task)
         return task
 
-    def date(self) -> str:
-        """The Date header; made once a second."""
+    def date(self) -> bytes:
+        """The line of the Date header; made once a second."""
         now = int(self.clock.now())
         if self._date[0] != now:
-            self._date = (now, formatdate(now, usegmt=True))
+            self._date = (now, f"date: {formatdate(now, usegmt=True)}\r\n".encode())
         return self._date[1]
 
     def _connection(self) -> "_ServerConnection":
@@ -217,6 +221,9 @@ class _ServerConnection(Connection):
         self._parser.close()
         self._queue.clear()
         if self._task is not None and self.stream is None:
+            self._task.add_done_callback(
+                self._server.tasks.discard
+            )  # cancelled before it began, it does nothing itself
             self._task.cancel()
 
     def eof_received(self) -> bool:
@@ -251,7 +258,7 @@ class _ServerConnection(Connection):
                 self.transport.abort()
             return
         self._unsent = 0
-        late = now > self._deadline or (now > self._body_deadline and self._parser.state is State.BODY)
+        late = now > self._deadline or (now > self._body_deadline and self._parser.state is BODY)
         if self._task is None and late:
             if self._lingering:
                 self.transport.abort()
@@ -261,7 +268,7 @@ class _ServerConnection(Connection):
     @property
     def arriving(self) -> bool:
         """Whether a request has begun that is not here as a whole."""
-        return self._parser.state is not State.IDLE
+        return self._parser.state is not IDLE
 
     def end(self) -> None:
         """No further request: closes now when idle, else after the one that is answered or arriving."""
@@ -289,10 +296,10 @@ class _ServerConnection(Connection):
                 self._keep_early(rest)
             return
         now = self._parser.state
-        if now is State.BODY and (before is not State.BODY or self._parser.began):
+        if now is BODY and (before is not BODY or self._parser.began):
             self._body_deadline = self._server.loop.time() + self._limits.body_seconds
         # a head has its time from its first byte on, a body from its last
-        if self._task is None and (now is State.BODY or (now is State.HEAD and before is not State.HEAD)):
+        if self._task is None and (now is BODY or (now is HEAD and before is not HEAD)):
             self._deadline = self._server.loop.time() + self._limits.head_seconds
 
     def _take(self, parsed: Parsed) -> None:
@@ -346,10 +353,9 @@ class _ServerConnection(Connection):
                 if self._continue and not self._queue:
                     self._continue = False
                     self.write(_CONTINUE)
-            limits = self._limits
-            waiting = limits.idle_seconds if self._parser.state is State.IDLE else limits.head_seconds
-            self._deadline = self._server.loop.time() + waiting
-            self._body_deadline = self._server.loop.time() + limits.body_seconds  # it may have had to wait
+            limits, now = self._limits, self._server.loop.time()
+            self._deadline = now + (limits.idle_seconds if self._parser.state is IDLE else limits.head_seconds)
+            self._body_deadline = now + limits.body_seconds  # it may have had to wait
             if self._ended:
                 self.transport.close()
         except ConnectionClosedError:
@@ -358,6 +364,8 @@ class _ServerConnection(Connection):
             self.transport.abort()
             raise
         finally:
+            assert self._task is not None
+            self._server.tasks.discard(self._task)
             self._task = None
 
     def _finish(self, pending: Parsed) -> None:
@@ -414,30 +422,23 @@ class _ServerConnection(Connection):
             log.exception("handler failed method=%s path=%s", request.method, request.raw_path)
             return status_response(InternalError(_FAULT))
 
-    def _head(self, response: Response, framing: str, keep: bool) -> bytes:
-        lines = [_REASONS.get(response.status) or f"HTTP/1.1 {response.status} Unknown\r\n"]
-        for name, value in response.headers:
-            if name not in _FRAMING:
-                lines.append(f"{name}: {value}\r\n")
-        lines.append(f"date: {self._server.date()}\r\n{framing}")
-        if not keep:
-            lines.append("connection: close\r\n")
-        head = "".join(lines)
-        if head.count("\n") != len(lines) + (1 if framing else 0) or head.count("\r") != head.count("\n"):
-            raise ValueError(f"a response header holds a line break: {response.headers!r}")
-        return (head + "\r\n").encode("latin-1")
+    def _head(self, response: Response, framing: bytes, keep: bool) -> bytes:
+        lines = [_REASONS.get(response.status) or b"HTTP/1.1 %d Unknown\r\n" % response.status]
+        lines += [(_known_line if len(value) < _LONG else _line)(name, value) for name, value in response.headers]
+        lines += (self._server.date(), framing, b"\r\n" if keep else b"connection: close\r\n\r\n")
+        return b"".join(lines)
 
     def _write_whole(self, method: str, response: Response, body: bytes, keep: bool) -> memoryview:
         """Writes the head and as much of the body as goes at once; what is left."""
         bodiless = response.status in (204, 304) or response.status < 200
-        framing = "" if bodiless else f"content-length: {len(body)}\r\n"
+        framing = b"" if bodiless else b"content-length: %d\r\n" % len(body)
         try:
             head = self._head(response, framing, keep)
         except ValueError:
             log.exception("handler gave an impossible header")
             response = status_response(InternalError(_FAULT))
             body = b"" if bodiless else bytes(response.body)  # type: ignore[arg-type] # a Status is whole
-            head = self._head(response, f"content-length: {len(body)}\r\n", keep)
+            head = self._head(response, b"content-length: %d\r\n" % len(body), keep)
         if bodiless or method == "HEAD":
             body = b""
         self.write(head + body[:_SLICE])
@@ -447,7 +448,7 @@ class _ServerConnection(Connection):
         """The head at once, then each chunk as it comes; the iterator is closed however this ends."""
         chunked = pending.version != "1.0"
         try:
-            self.write(self._head(response, "transfer-encoding: chunked\r\n" if chunked else "", keep))
+            self.write(self._head(response, b"transfer-encoding: chunked\r\n" if chunked else b"", keep))
             if pending.request.method == "HEAD":
                 return keep
             self._whole = getattr(body, "whole", False)
@@ -481,11 +482,10 @@ class _ServerConnection(Connection):
             log.error("upgrade without %s", "a function" if response.upgrade is None else "being asked for one")
             self._write_whole("GET", status_response(InternalError("an upgrade was refused")), b"", False)
             return
-        lines = [_REASONS[101], "connection: Upgrade\r\n"]
-        lines += [f"{name}: {value}\r\n" for name, value in response.headers if name not in _FRAMING]
+        lines = [_REASONS[101], b"connection: Upgrade\r\n", *(_line(name, value) for name, value in response.headers)]
         self.stream = stream = ConnectionStream(self, b"".join(self._early), eof=self._early_eof or self.lost)
         self._early = None
-        self.write(("".join(lines) + "\r\n").encode("latin-1"))
+        self.write(b"".join((*lines, b"\r\n")))
         if not self.transport.is_closing():
             self.transport.resume_reading()
         try:
@@ -496,6 +496,20 @@ class _ServerConnection(Connection):
             log.exception("upgraded connection failed peer=%s", self.peer.address)
         finally:
             await stream.close()
+
+
+def _line(name: str, value: str) -> bytes:
+    """A header of an answer, empty for what is the server's alone. Raises ValueError for one that holds a line break."""
+    if name in _FRAMING:
+        return b""
+    line = f"{name}: {value}"
+    if "\r" in line or "\n" in line:
+        raise ValueError(f"a response header holds a line break: {line!r}")
+    return f"{line}\r\n".encode("latin-1")
+
+
+_known_line = lru_cache(maxsize=1024)(_line)
+"""Most answers say the same of themselves."""
 
 
 def _wants_gzip(request: Request, response: Response) -> bool:

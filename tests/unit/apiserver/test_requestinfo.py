@@ -52,8 +52,21 @@ def test_other_paths_are_no_resources(target):
 
 
 def test_half_a_watch_is_refused():
-    with pytest.raises(BadRequest):
-        parsed("GET", "/api/v1/watch")
+    for _ in range(2):
+        with pytest.raises(BadRequest):
+            parsed("GET", "/api/v1/watch")
+
+
+def test_the_same_path_means_what_method_and_query_make_of_it():
+    for _ in range(2):
+        verbs = [parsed(method, "/api/v1/pods").verb for method in ("GET", "POST", "DELETE", "OPTIONS")]
+        assert verbs == ["list", "create", "deletecollection", "options"]
+        watches = [parsed("GET", f"/api/v1/pods?watch={text}").verb for text in ("1", "false", "true", "0", "")]
+        assert watches == ["watch", "list", "watch", "list", "watch"]
+
+
+def test_a_path_of_any_length_is_read():
+    assert parsed("GET", f"/api/v1/nodes/{'n' * 1000}").name == "n" * 1000
 
 
 def test_streams_run_long():

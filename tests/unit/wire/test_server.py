@@ -313,6 +313,21 @@ async def test_disconnect_cancels_the_handler(serve: Serve) -> None:
     await ended.wait()
 
 
+async def test_disconnect_before_the_handler_runs_leaves_nothing(serve: Serve) -> None:
+    server = await serve(echo)
+    raw = await Raw.to(server)
+    while not server.connections:
+        await asyncio.sleep(0)
+    (connection,) = server.connections
+    connection.data_received(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+    connection.connection_lost(None)  # in the same turn of the loop
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert not server.tasks
+    connection.transport.abort()
+    await raw.close()
+
+
 async def test_disconnect_closes_the_stream(serve: Serve) -> None:
     ended = asyncio.Event()
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from pybernetes.apiserver.extension import Attributes, Authorizer, Decision
+from pybernetes.apiserver.extension import NOT_MINE, Attributes, Authorizer, Decision
 
 
 class AuthorizerChain:
@@ -13,11 +13,14 @@ class AuthorizerChain:
 
     def authorize(self, attributes: Attributes) -> tuple[Decision, str]:
         """NO_OPINION with all reasons where nobody decided."""
-        reasons = []
+        reasons, no_opinion = [], Decision.NO_OPINION
         for authorizer in self._authorizers:
-            decision, reason = authorizer.authorize(attributes)
-            if decision is not Decision.NO_OPINION:
-                return decision, reason
+            said = authorizer.authorize(attributes)
+            if said is NOT_MINE:
+                continue
+            decision, reason = said
+            if decision is not no_opinion:
+                return said
             if reason:
                 reasons.append(reason)
         return Decision.NO_OPINION, "\n".join(reasons)

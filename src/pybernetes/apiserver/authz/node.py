@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pybernetes.api.objects import User
 from pybernetes.api.selectors import parse_fields
 from pybernetes.apiserver.authz._graph import Graph
-from pybernetes.apiserver.extension import Attributes, Decision
+from pybernetes.apiserver.extension import NOT_MINE, Attributes, Decision
 from pybernetes.apiserver.registry import Registry
 from pybernetes.rules.rbac import Rule
 
@@ -48,9 +48,11 @@ class NodeAuthorizer:
 
     def authorize(self, attributes: Attributes) -> tuple[Decision, str]:
         """ALLOW or NO_OPINION."""
+        if NODES not in attributes.user.groups or not attributes.resource:
+            return NOT_MINE
         node = node_name(attributes.user)
-        if node is None or not attributes.resource:
-            return Decision.NO_OPINION, ""
+        if node is None:
+            return NOT_MINE
         if not node:
             return Decision.NO_OPINION, f'unknown node for user "{attributes.user.name}"'
         judge = _JUDGES.get((attributes.group, attributes.resource), _as_everybody)

@@ -85,7 +85,7 @@ class OpenApi:
     async def _v2(self, request: Request, query: Query) -> Response:
         self._look()
         everything = list(self._catalog)
-        for media in accepted(",".join(request.headers.all("accept"))):
+        for media in accepted(request.headers.joined("accept")):
             if media.name in (f"{_PROTO_V2}@v1.0+protobuf", f"{_PROTO_V2}.v1.0+protobuf"):
                 document = self._made("v2.pb", everything, self._v2_proto)
                 # The answer's type has dots: Go's parser of media types refuses the @.

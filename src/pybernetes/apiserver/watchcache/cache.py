@@ -389,7 +389,9 @@ class WatchCache:
 
     async def fresh(self) -> None:
         """Waits until the cache holds everything the store has acknowledged by now."""
-        await self.taken_in(await self._store.revision())
+        revision = await self._store.revision()
+        if self.revision < revision:
+            await self.taken_in(revision)
 
     async def reached(self, revision: int) -> None:
         """Waits for a revision that a client names. Raises GatewayTimeout (reason Timeout) when it does not come."""
