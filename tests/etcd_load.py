@@ -3,6 +3,7 @@
 import asyncio
 import random
 from collections.abc import Sequence
+from contextlib import suppress
 
 from pybernetes.store.protocol import Event, OutcomeUnknown, Revision, Store, Unavailable, Watch
 
@@ -31,6 +32,8 @@ class Load:
         self.maybe: dict[str, bytes | None] = {}
         """What a write of unknown outcome would have made of it."""
         self.refused = self.acknowledged = 0
+        self.revision = Revision(0)
+        """The newest that was acknowledged."""
         self._stop = False
         self._tasks = [asyncio.ensure_future(self._write(worker)) for worker in range(writers)]
 
@@ -51,18 +54,18 @@ class Load:
                     revision = await self._store.create(key, wanted)
                 else:
                     revision = await self._store.update(key, wanted, revision)
-                self._told(key, wanted)
+                self._told(key, wanted, revision)
             if self._random.random() < 0.3:
                 wanted = None
-                await self._store.delete(key, revision or Revision(0))
-                self._told(key, wanted)
+                self._told(key, wanted, await self._store.delete(key, revision or Revision(0)))
         except OutcomeUnknown:
             self.maybe[key] = wanted
         except Unavailable:
             self.refused += 1
 
-    def _told(self, key: str, value: bytes | None) -> None:
+    def _told(self, key: str, value: bytes | None, revision: Revision) -> None:
         self.state[key] = value
+        self.revision = max(self.revision, revision)
         self.acknowledged += 1
 
     async def more(self, count: int = 100) -> None:
@@ -76,6 +79,18 @@ class Load:
         """Writes no more."""
         self._stop = True
         await asyncio.gather(*self._tasks)
+
+
+async def never_behind(store: Store, loads: Sequence[Load]) -> None:
+    """Reads for ever: each answer has all that anybody was told of before it was asked for."""
+    while True:
+        told = max(load.revision for load in loads)
+        with suppress(Unavailable):
+            assert await store.revision() >= told, f"a revision before {told}, which was acknowledged"
+            told = max(load.revision for load in loads)
+            found = await store.range(PREFIX, limit=1)
+            assert found.revision >= told, f"a list at {found.revision}, {told} was acknowledged"
+        await asyncio.sleep(0.001)
 
 
 async def check(store: Store, loads: Sequence[Load], events: Sequence[Event]) -> None:

@@ -22,6 +22,7 @@ from urllib.parse import urlencode
 import pytest
 
 from pybernetes.wire.pki.certificates import Authority, Leaf, issue, new_authority
+from tests.etcd_links import HOST, Links
 
 BINARY = shutil.which("etcd")
 needs_etcd = pytest.mark.skipif(BINARY is None, reason="etcd is not installed (Debian's etcd-server; make setup does)")
@@ -60,7 +61,9 @@ class Member:
     def __init__(self, folder: Path, name: str, place: Place, client: int, peer: int) -> None:
         self.folder, self.name, self.place, self.port, self.peer_port = folder, name, place, client, peer
         self.url = f"https://{place.host}:{client}"
-        self.peer = f"{name}=https://{place.host}:{peer}"
+        self.peer = f"https://{place.host}:{peer}"
+        self.proxy = ""
+        """Through which it dials its peers."""
         self.flags: Sequence[str] = ()
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -68,17 +71,20 @@ class Member:
         """Begins; await its readiness with ready()."""
         assert BINARY is not None
         assert self._process is None, "it runs"
-        peer = self.peer.partition("=")[2]
+        peer = f"https://{self.place.host}:{self.peer_port}"
         flags = ["--name", self.name, "--data-dir", self.name, "--unsafe-no-fsync", "--logger=zap", "--log-level=warn"]
         flags += [f"--listen-client-urls={self.url}", f"--advertise-client-urls={self.url}"]
-        flags += [f"--listen-peer-urls={peer}", f"--initial-advertise-peer-urls={peer}"]
+        flags += [f"--listen-peer-urls={peer}", f"--initial-advertise-peer-urls={self.peer}"]
         for kind in ("", "peer-"):
             flags += [f"--{kind}cert-file=server.crt", f"--{kind}key-file=server.key"]
             flags += [f"--{kind}trusted-ca-file=ca.crt", f"--{kind}client-cert-auth"]
         # It must not outlive a test run that is killed itself; a thread that ends counts as one, so start none in a thread.
         command = ["setpriv", "--pdeathsig=KILL", *self.place.inside(), BINARY, *flags, *self.flags, *more]
         with (self.folder / f"{self.name}.log").open("ab") as log:
-            self._process = subprocess.Popen(command, cwd=self.folder, stdout=log, stderr=log, start_new_session=True)
+            self._process = subprocess.Popen(
+                command, cwd=self.folder, stdout=log, stderr=log, start_new_session=True,
+                env={**os.environ, "HTTPS_PROXY": self.proxy, "NO_PROXY": ""},
+            )  # fmt: skip
 
     def kill(self) -> None:
         """kill -9; nothing if it does not run."""
@@ -113,18 +119,24 @@ class Member:
 
 
 class Servers:
-    """An etcd cluster with its certificates. `stop()` in the end."""
+    """An etcd cluster with its certificates. `stop()` in the end. With `links` members can be cut off from each other."""
 
-    def __init__(self, folder: Path, count: int, place: Place) -> None:
+    def __init__(self, folder: Path, count: int, place: Place = _LOOPBACK, *, links: bool = False) -> None:
         self.folder, self.place = folder, place
+        self.links: Links | None = None
         self.authority = new_authority("etcd-ca", time.time())
         (folder / "ca.crt").write_bytes(self.authority.pem)
-        hosts = (place.host, "localhost")
+        hosts = (place.host, "localhost", HOST)
         self.certify("server", Leaf("etcd", hosts=hosts, usages=("server auth", "client auth")))
         self.certify("client", Leaf("kube-apiserver-etcd-client", usages=("client auth",)))
         ports = free_ports(2 * count)
         self.members = [Member(folder, f"m{n}", place, ports[2 * n], ports[2 * n + 1]) for n in range(count)]
-        cluster = ",".join(member.peer for member in self.members)
+        if links:
+            self.links = Links(member.peer_port for member in self.members)
+            for member in self.members:
+                member.peer = f"https://{HOST}:{member.peer_port}"
+                member.proxy = self.links.proxy(member.peer_port)
+        cluster = ",".join(f"{member.name}={member.peer}" for member in self.members)
         for member in self.members:
             member.flags = (f"--initial-cluster={cluster}", "--initial-cluster-state=new")
 
@@ -199,13 +211,15 @@ class Servers:
         """Kills what runs."""
         for member in self.members:
             member.kill()
+        if self.links is not None:
+            self.links.close()
 
 
 @contextmanager
-def etcd(count: int = 1, *flags: str, place: Place = _LOOPBACK) -> Iterator[Servers]:
+def etcd(count: int = 1, *flags: str, place: Place = _LOOPBACK, links: bool = False) -> Iterator[Servers]:
     """Servers that run, and are gone afterwards with all they wrote."""
     with TemporaryDirectory(prefix="etcd-test-") as folder:
-        servers = Servers(Path(folder), count, place)
+        servers = Servers(Path(folder), count, place, links=links)
         try:
             servers.start(*flags)
             yield servers

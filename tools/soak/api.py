@@ -6,11 +6,9 @@ watches have told exactly what the lists say. Then a kube-apiserver process on S
 every write it acknowledged must be there afterwards.
 """
 
-import argparse
 import asyncio
 import faulthandler
 import logging
-import os
 import random
 import signal
 import socket
@@ -28,7 +26,7 @@ import orjson
 
 from pybernetes.aio.clock import SystemClock
 from pybernetes.aio.simulation import SimulatedClock, run_simulated
-from pybernetes.api.errors import ApiError, Conflict
+from pybernetes.api.errors import ApiError
 from pybernetes.api.objects import Key, User
 from pybernetes.api.types import core_v1, meta_v1
 from pybernetes.apiserver.catalog import Served
@@ -42,6 +40,7 @@ from pybernetes.wire.pki.certificates import Leaf, issue, new_authority
 from tools.soak._definitions import DEFINITIONS, definitions
 from tools.soak._oracles import Oracle, shown
 from tools.soak._requests import Requests
+from tools.soak._rounds import arguments, run_rounds, with_fixed_hashes
 from tools.soak.controllers import Faults
 
 ADMIN = User("admin", groups=("system:masters", "system:authenticated"))
@@ -116,7 +115,7 @@ async def ask(server: ApiServer, target: str) -> tuple[int, Any]:
     return response.status, orjson.loads(await read_body(response))
 
 
-async def storm(seed: int) -> str:
+async def storm(seed: int) -> dict[str, int]:
     """One server under random requests. Raises AssertionError."""
     clock = SimulatedClock(asyncio.get_running_loop(), seed)
     # No controller makes ServiceAccounts here: without this no Pod could be.
@@ -160,7 +159,7 @@ async def storm(seed: int) -> str:
         for task in (*tasks, running):
             task.cancel()
         await asyncio.wait([*tasks, running])
-    return ", ".join(f"{count} answers {hundred}xx" for hundred, count in sorted(codes.items()))
+    return {f"answers {hundred}xx": count for hundred, count in sorted(codes.items())}
 
 
 def _learn(source: Requests, answer: Any) -> None:
@@ -174,7 +173,7 @@ def _learn(source: Requests, answer: Any) -> None:
         source.bodies = [*source.bodies[-60:], answer]
 
 
-def check_storm(seed: int) -> str:
+def check_storm(seed: int) -> dict[str, int]:
     """Raises AssertionError, also for a fault that was logged."""
     faults = Faults()
     logging.getLogger("pybernetes").addHandler(faults)
@@ -287,7 +286,7 @@ class Machine:
         self.uncertain = {}
 
 
-async def kill_rounds(seed: int, rounds: int) -> str:
+async def kill_rounds(seed: int, rounds: int) -> dict[str, int]:
     """Kills one server again and again, on one store. Raises AssertionError."""
     rng = random.Random(seed)
     with TemporaryDirectory() as folder:
@@ -295,30 +294,22 @@ async def kill_rounds(seed: int, rounds: int) -> str:
         for _ in range(rounds):
             await machine.round(rng.uniform(0.2, 1.0), rng)
         await machine.round(0.0, rng)
-        return f"{machine.count} writes acknowledged over {rounds} kills"
+        return {"kills": rounds, "writes acknowledged": machine.count}
 
 
 def main() -> int:
-    """Rounds of storms and kills; 1 at the first fault, with the seed that shows it."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=20)
-    parser.add_argument("--seed", type=int, default=0)
+    """Rounds of storms and kills; 1 at the first fault, with its seed."""
+    parser = arguments(__doc__)
     parser.add_argument("--without-kills", action="store_true", help="random requests only")
     options = parser.parse_args()
-    if os.environ.get("PYTHONHASHSEED") != "0":  # the order of sets is chance, too, and a seed must repeat it
-        os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], {**os.environ, "PYTHONHASHSEED": "0"})
+    with_fixed_hashes()
     logging.getLogger().addHandler(logging.NullHandler())
-    for number in range(options.rounds):
-        seed = options.seed + number
-        try:
-            figures = check_storm(seed)
-            if not options.without_kills:
-                figures += f"; {asyncio.run(kill_rounds(seed, 2))}"
-        except (AssertionError, Conflict) as fault:
-            print(f"seed {seed}: {fault}\nagain: python -m tools.soak.api --rounds 1 --seed {seed}", file=sys.stderr)
-            return 1
-        print(f"api round {number + 1}/{options.rounds} seed {seed}: {figures}", flush=True)
-    return 0
+
+    def play(seed: int) -> dict[str, int]:
+        figures = check_storm(seed)
+        return figures if options.without_kills else {**figures, **asyncio.run(kill_rounds(seed, 2))}
+
+    return run_rounds("api", options, play, " --without-kills" if options.without_kills else "")
 
 
 if __name__ == "__main__":

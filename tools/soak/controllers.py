@@ -6,11 +6,9 @@ objects say: as many Pods as wanted, none without an owner, endpoints that equal
 world runs twice and must make the same history.
 """
 
-import argparse
 import asyncio
 import hashlib
 import logging
-import os
 import random
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
@@ -34,6 +32,7 @@ from pybernetes.scheduler.loop import Scheduler
 from pybernetes.store.memory import MemoryStore
 from pybernetes.store.protocol import Revision
 from pybernetes.wire.http import Peer, Request, Response
+from tools.soak._rounds import arguments, run_rounds, with_fixed_hashes
 
 ADMIN = User("admin", groups=("system:masters", "system:authenticated"))
 CONTROLLERS = User("system:kube-controller-manager", groups=("system:authenticated",))
@@ -348,7 +347,7 @@ ACTIONS: Sequence[Action] = (
 # -- judgement ------------------------------------------------------------------------------------------------------
 
 
-async def judge(w: World) -> str:
+async def judge(w: World) -> dict[str, int]:
     """Raises AssertionError where the world is not what its objects say; returns figures."""
     pods = await w.all(core_v1.Pod)
     sets = await w.all(apps_v1.ReplicaSet)
@@ -367,7 +366,7 @@ async def judge(w: World) -> str:
         assert pod.spec.nodeName in nodes, f"pod {pod.metadata.name} is on {pod.spec.nodeName!r}, which is not there"
         assert pod.status.phase == "Running", f"pod {pod.metadata.name} is {pod.status.phase}"
     await _endpoints(w, services, pods)
-    return f"{len(pods)} pods of {len(deployments)} deployments and {len(controllers)} replication controllers"
+    return {"pods": len(pods), "deployments": len(deployments), "replication controllers": len(controllers)}
 
 
 def _settled(objects: Iterable[Any]) -> None:
@@ -451,10 +450,10 @@ async def _endpoints(w: World, services: Sequence[Any], pods: Sequence[Any]) -> 
 # -- rounds ---------------------------------------------------------------------------------------------------------
 
 
-def run_world(seed: int) -> tuple[str, list[str]]:
+def run_world(seed: int) -> tuple[dict[str, int], list[str]]:
     """One life of one world: figures, and its history. Raises AssertionError."""
 
-    async def main() -> tuple[str, list[str]]:
+    async def main() -> tuple[dict[str, int], list[str]]:
         world = World(seed, SimulatedClock(asyncio.get_running_loop(), seed))
         try:
             await world.live()
@@ -472,37 +471,22 @@ def run_world(seed: int) -> tuple[str, list[str]]:
     return result
 
 
-def check_seed(seed: int) -> str:
+def check_seed(seed: int) -> dict[str, int]:
     """Runs a world twice. Raises AssertionError."""
     figures, first = run_world(seed)
     _, second = run_world(seed)
     for number, (one, other) in enumerate(zip(first, second, strict=False)):
         assert one == other, f"two runs differ at line {number}: {one!r} and {other!r}"
     assert len(first) == len(second), f"two runs differ in length: {len(first)} and {len(second)}"
-    return f"{figures}, {len(first)} events"
+    return {**figures, "events": len(first)}
 
 
 def main() -> int:
-    """Rounds of worlds; 1 at the first fault, with the seed that shows it."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=20)
-    parser.add_argument("--seed", type=int, default=0)
-    options = parser.parse_args()
-    if os.environ.get("PYTHONHASHSEED") != "0":  # the order of sets is chance, too, and a seed must repeat it
-        os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], {**os.environ, "PYTHONHASHSEED": "0"})
+    """Rounds of worlds; 1 at the first fault, with its seed."""
+    options = arguments(__doc__).parse_args()
+    with_fixed_hashes()
     logging.disable(logging.WARNING)
-    for number in range(options.rounds):
-        seed = options.seed + number
-        try:
-            figures = check_seed(seed)
-        except AssertionError as fault:
-            print(
-                f"seed {seed}: {fault}\nagain: python -m tools.soak.controllers --rounds 1 --seed {seed}",
-                file=sys.stderr,
-            )
-            return 1
-        print(f"controllers round {number + 1}/{options.rounds} seed {seed}: {figures}", flush=True)
-    return 0
+    return run_rounds("controllers", options, check_seed)
 
 
 if __name__ == "__main__":

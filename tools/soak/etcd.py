@@ -1,94 +1,135 @@
-"""Soak of the etcd store: two stores write on one etcd of three members while these are killed, paused and compacted.
+"""Soak of the etcd store: two stores write on one etcd of three members while these are killed, paused, cut off and compacted.
 
-`python -m tools.soak.etcd --rounds N`. In each round members fail at random, never so many that no majority is left for
-good. Afterwards every acknowledged write must be there, no refused one, and both watches must have told of every
-revision once and in order. Needs Debian's etcd-server.
+`python -m tools.soak.etcd --rounds N`. In each round two faults befall members, half of them the leader, never so that no
+majority is left for good. One store begins at the leader, the other elsewhere. Afterwards every acknowledged write must
+be there, no refused one, both watches must have told of every revision once and in order, and no read in between was
+behind what anybody had been told. Needs Debian's etcd-server.
 """
 
-import argparse
 import asyncio
 import random
 import sys
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 
-from tests.etcd_load import PREFIX, Load, check, read_to
+from tests.etcd_load import PREFIX, Load, check, never_behind, read_to
 from tests.etcd_servers import BINARY, Member, Servers, etcd
 
 from pybernetes.store.etcd import open_etcd
-from pybernetes.store.protocol import Store
+from tools.soak._rounds import arguments, run_rounds
+
+Struck = Callable[[Servers, Sequence[Member]], None]
 
 
-async def trouble(servers: Servers, store: Store, rng: random.Random) -> str:
-    """One fault, and its end; its name."""
-    kind = rng.choice(["kill one", "kill the leader", "kill two", "kill all", "pause one", "pause the leader"])
-    members: list[Member] = [rng.choice(servers.members)]
-    if "leader" in kind:
-        members = [await asyncio.to_thread(servers.leader)]
-    elif kind == "kill two":
-        members = rng.sample(servers.members, 2)
-    elif kind == "kill all":
-        members = list(servers.members)
-    for member in members:
-        if kind.startswith("kill"):
-            member.kill()
-        else:
-            member.pause(on=True)
-    await asyncio.sleep(rng.uniform(0, 6))
-    for member in members:
-        if kind.startswith("kill"):
-            member.start()
-        else:
-            member.pause(on=False)
+def _kill(servers: Servers, struck: Sequence[Member]) -> None:
+    for member in struck:
+        member.kill()
+
+
+def _start(servers: Servers, struck: Sequence[Member]) -> None:
+    for member in struck:
+        member.start()
+
+
+def _pause(servers: Servers, struck: Sequence[Member]) -> None:
+    for member in struck:
+        member.pause(on=True)
+
+
+def _resume(servers: Servers, struck: Sequence[Member]) -> None:
+    for member in struck:
+        member.pause(on=False)
+
+
+def _cut(servers: Servers, struck: Sequence[Member]) -> None:
+    """Clients still reach all: one that asks the old leader must not be told what is not true any more."""
+    assert servers.links is not None
+    servers.links.cut(member.peer_port for member in struck)
+
+
+def _mend(servers: Servers, struck: Sequence[Member]) -> None:
+    assert servers.links is not None
+    servers.links.mend()
+
+
+FAULTS: Mapping[str, tuple[Struck, Struck]] = {
+    "kill": (_kill, _start),
+    "pause": (_pause, _resume),
+    "cut off": (_cut, _mend),
+}
+"""How each begins and ends."""
+KINDS = (
+    "kill the leader", "pause the leader", "cut off the leader", "kill the leader", "cut off the leader",
+    "kill one", "kill two", "kill three", "pause one", "cut off one",
+)  # fmt: skip
+_COUNTS = {"one": 1, "two": 2, "three": 3}
+LONGEST = 6.0
+"""Seconds of a fault; a leader is elected in one or two."""
+
+
+async def trouble(servers: Servers, kind: str, rng: random.Random) -> None:
+    """One fault, and its end."""
+    how, _, who = kind.rpartition(" ")
+    if who == "leader":
+        how, members = how.removesuffix(" the"), [await asyncio.to_thread(servers.leader)]
+    else:
+        members = rng.sample(servers.members, _COUNTS[who])
+    begin, end = FAULTS[how]
+    begin(servers, members)
+    await asyncio.sleep(rng.uniform(0, LONGEST))
+    end(servers, members)
     await asyncio.to_thread(servers.ready)
-    return kind
 
 
-async def one_round(servers: Servers, rng: random.Random, number: int) -> str:
+async def one_round(servers: Servers, seed: int, kinds: Sequence[str]) -> dict[str, int]:
     """Raises AssertionError; returns figures."""
-    stores = [await open_etcd(servers.location()) for _ in range(2)]
+    rng = random.Random(seed)
+    first = await asyncio.to_thread(servers.leader)
+    others = [member for member in servers.members if member is not first]
+    stores = [await open_etcd(servers.location(members=order)) for order in ([first, *others], [*others, first])]
+    counted: Counter[str] = Counter()
     try:
         begin = await stores[0].revision()
         watches = [await store.watch("", begin) for store in stores]
-        loads = [Load(store, seed=rng.randrange(1 << 30), name=f"{number}-{n}-") for n, store in enumerate(stores)]
-        kinds = []
+        loads = [Load(store, seed=rng.randrange(1 << 30), name=f"{seed}-{n}-") for n, store in enumerate(stores)]
+        readers = [asyncio.create_task(never_behind(store, loads)) for store in stores]
         for _ in range(2):
-            kinds.append(await trouble(servers, stores[0], rng))
+            kind = rng.choice(kinds)
+            counted[kind] += 1
+            await trouble(servers, kind, rng)
             for load in loads:
                 await load.more(50)
         for load in loads:
             await load.end()
+        for reader in readers:
+            assert not reader.done(), reader.exception()
+            reader.cancel()
         newest = max([await store.revision() for store in stores])
         for store, watch in zip(stores, watches, strict=True):
             await check(store, loads, await read_to(watch, newest))
         for stored in (await stores[0].range(PREFIX)).items:
             newest = await stores[0].delete(stored.key, stored.revision)
         await stores[1].compact(newest)
-        acknowledged, unknown = sum(load.acknowledged for load in loads), sum(len(load.maybe) for load in loads)
-        refused = sum(load.refused for load in loads)
-        return f"{', '.join(kinds)}: {acknowledged} acknowledged, {unknown} unknown, {refused} refused"
     finally:
         for store in stores:
             await store.close()
+    counted["acknowledged"] = sum(load.acknowledged for load in loads)
+    counted["unknown"] = sum(len(load.maybe) for load in loads)
+    counted["refused"] = sum(load.refused for load in loads)
+    return counted
 
 
 def main() -> int:
-    """Rounds of faults; 1 at the first that loses something, with the seed that shows it."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=20)
-    parser.add_argument("--seed", type=int, default=0)
+    """Rounds of faults; 1 at the first that loses something, with its seed."""
+    parser = arguments(__doc__)
+    parser.add_argument("--kind", choices=sorted(set(KINDS)), help="faults of this kind alone")
     options = parser.parse_args()
     if BINARY is None:
         print("etcd is not installed: apt-get install etcd-server etcd-client", file=sys.stderr)
         return 1
-    rng = random.Random(options.seed)
-    with etcd(3) as servers:
-        for number in range(1, options.rounds + 1):
-            try:
-                figures = asyncio.run(one_round(servers, rng, number))
-            except (AssertionError, TimeoutError) as fault:
-                print(f"round {number} of seed {options.seed}: {fault!r}", file=sys.stderr)
-                return 1
-            print(f"etcd round {number}/{options.rounds}: {figures}", flush=True)
-    return 0
+    kinds, flags = ([options.kind], f' --kind "{options.kind}"') if options.kind else (KINDS, "")
+    with etcd(3, links=True) as servers:
+        return run_rounds("etcd", options, lambda seed: asyncio.run(one_round(servers, seed, kinds)), flags)
 
 
 if __name__ == "__main__":

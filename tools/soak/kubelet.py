@@ -8,14 +8,13 @@ run; then all are deleted, and no sandbox, container, control group, mount, volu
 must be as small as before. Pods are on the host's network: they have neither cables nor addresses.
 """
 
-import argparse
 import asyncio
 import logging
 import os
 import random
 import sys
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import suppress
+from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -24,13 +23,13 @@ from bench._node import NODE, gone, running
 from bench._process import ProcessNode, process_node
 from bench._proxy import FaultyRuntime, Trouble
 from msgspec import Struct
-from msgspec.structs import replace
 
 from pybernetes.api.errors import ApiError
 from pybernetes.api.objects import Key
 from pybernetes.api.types import core_v1
 from pybernetes.kernel import mounts
 from pybernetes.kubelet.cri.model import State
+from tools.soak._rounds import arguments, run_rounds
 from tools.soak.controllers import Faults
 
 STEPS = 30
@@ -142,7 +141,7 @@ class Churn:
         await asyncio.sleep(self.rng.choice((0.0, 0.5)))
         await asyncio.to_thread(self.made.containerd.start)
 
-    async def run(self) -> str:
+    async def run(self) -> dict[str, int]:
         """Raises AssertionError."""
         before = await left(self.made)
         actions: Sequence[Callable[[], Awaitable[None]]] = (
@@ -166,7 +165,8 @@ class Churn:
         await self._settled(before)
         descriptors, memory = self._size()
         assert descriptors < MOST_DESCRIPTORS, f"the kubelet has {descriptors} file descriptors"
-        return f"{self.count} pods, {self.restarts} kills, {len(self.calm)} undisturbed, kubelet {memory} MB"
+        print(f"the kubelet has {memory} MB")
+        return {"pods": self.count, "kills": self.restarts, "undisturbed": len(self.calm)}
 
     async def _without_api(self, seconds: float) -> None:
         """Pods go on, those that end do so unseen, and a static Pod is neither ended nor restarted; then all is told."""
@@ -234,12 +234,6 @@ def _traceback(log: str) -> str:
     return f"{before[-1000:].rpartition(chr(10) + chr(10))[2]}{found}{after[:4000]}" if found else ""
 
 
-def _command(options: Options) -> str:
-    """What runs that round again."""
-    more = (" --kill-containerd" if options.kill_containerd else "") + f" --away {options.away}" * bool(options.away)
-    return f"python -m tools.soak.kubelet --rounds 1 --pods {options.pods} --seed {options.seed}{more}"
-
-
 async def left(made: ProcessNode) -> dict[str, set[str]]:
     """What Pods can leave on a node, by kind."""
     found = {
@@ -261,41 +255,9 @@ def _on_machine(made: ProcessNode) -> dict[str, set[str]]:
     }
 
 
-async def soak(rounds: int, options: Options) -> int:
-    """All rounds on one node; 1 at the first fault."""
-    with TemporaryDirectory(prefix="pybernetes-soak-") as folder:
-        containerd = OwnContainerd(Path(folder) / "containerd", f"pybernetes-soak-{os.getpid()}")
-        await asyncio.to_thread(containerd.start)
-        faults = Faults()
-        logging.getLogger("pybernetes").addHandler(faults)
-        try:
-            async with (
-                FaultyRuntime(Path(folder) / "proxy.sock", containerd.endpoint, options.seed) as proxy,
-                process_node(Path(folder) / "n", containerd, proxy.endpoint) as made,
-            ):
-                for number in range(rounds):
-                    now = replace(options, seed=options.seed + number, number=number)
-                    try:
-                        figures = await Churn(made, proxy, random.Random(now.seed), now).run()
-                        assert not faults.found, f"a fault was logged: {faults.found[0]}"
-                        assert not (traceback := _traceback(made.log())), (
-                            f"the kubelet has written a traceback\n{traceback}"
-                        )
-                    except (AssertionError, TimeoutError) as fault:
-                        print(f"seed {now.seed}: {fault}\n{made.log()[-3000:]}", file=sys.stderr)
-                        print(f"again: {_command(now)}", file=sys.stderr)
-                        return 1
-                    print(f"kubelet round {number + 1}/{rounds} seed {now.seed}: {figures}", flush=True)
-        finally:
-            await asyncio.to_thread(containerd.close)
-    return 0
-
-
 def main() -> int:
-    """Rounds of churn; 1 at the first fault, with its seed; 2 where the machine cannot run a node."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=20)
-    parser.add_argument("--seed", type=int, default=0)
+    """Rounds of churn on one node; 1 at the first fault, with its seed; 2 where the machine cannot run a node."""
+    parser = arguments(__doc__)
     parser.add_argument("--pods", type=int, default=50, help="at most at once")
     parser.add_argument("--kill-containerd", action="store_true", help="kill -9 of containerd, too")
     parser.add_argument("--away", type=float, default=0.0, help="seconds for which each round has no API server")
@@ -304,8 +266,38 @@ def main() -> int:
         print(f"the soak of the kubelet {lacking}", file=sys.stderr)
         return 2
     logging.getLogger().addHandler(logging.NullHandler())
-    given = Options(options.seed, 0, options.pods, options.kill_containerd, options.away)
-    return asyncio.run(soak(options.rounds, given))
+    faults = Faults()
+    logging.getLogger("pybernetes").addHandler(faults)
+    flags = f" --pods {options.pods}" + " --kill-containerd" * options.kill_containerd
+    with TemporaryDirectory(prefix="pybernetes-soak-") as folder, asyncio.Runner() as runner:
+        containerd = OwnContainerd(Path(folder) / "containerd", f"pybernetes-soak-{os.getpid()}")
+        containerd.start()
+        stack = AsyncExitStack()
+
+        async def begin() -> tuple[ProcessNode, FaultyRuntime]:
+            socket = Path(folder) / "proxy.sock"
+            proxy = await stack.enter_async_context(FaultyRuntime(socket, containerd.endpoint, options.seed))
+            node = process_node(Path(folder) / "n", containerd, proxy.endpoint)
+            return await stack.enter_async_context(node), proxy
+
+        async def play(seed: int) -> dict[str, int]:
+            given = Options(seed, seed - options.seed, options.pods, options.kill_containerd, options.away)
+            try:
+                figures = await Churn(made, proxy, random.Random(seed), given).run()
+            except (AssertionError, TimeoutError):
+                print(made.log()[-3000:], file=sys.stderr)
+                raise
+            assert not faults.found, f"a fault was logged: {faults.found[0]}"
+            assert not (traceback := _traceback(made.log())), f"the kubelet has written a traceback\n{traceback}"
+            return figures
+
+        try:
+            made, proxy = runner.run(begin())
+            more = f"{flags} --away {options.away}" if options.away else flags
+            return run_rounds("kubelet", options, lambda seed: runner.run(play(seed)), more)
+        finally:
+            runner.run(stack.aclose())
+            containerd.close()
 
 
 if __name__ == "__main__":

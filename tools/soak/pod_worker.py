@@ -6,15 +6,15 @@ and no container twice; in the end trouble stops, every Pod runs, and of deleted
 hundred times faster than the clock on the wall; the order of things is not repeatable, the choices of a seed are.
 """
 
-import argparse
 import asyncio
 import logging
 import random
 import sys
-import tempfile
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from msgspec.structs import replace
 
@@ -33,6 +33,7 @@ from pybernetes.kubelet.cri.events import Exit, RuntimeEvent
 from pybernetes.kubelet.kubelet import Kubelet
 from pybernetes.kubelet.settings import Settings
 from pybernetes.store.memory import MemoryStore
+from tools.soak._rounds import arguments, run_rounds
 
 NODE = "n1"
 ADMIN = User("admin", groups=("system:masters", "system:authenticated"))
@@ -42,10 +43,6 @@ EPOCH = 1_767_225_600.0
 STEPS = 40
 SETTLE = 2000.0
 """Virtual seconds in which everything must have come right: several of the longest back-offs."""
-
-
-class Fault(Exception):
-    """A law was broken."""
 
 
 class FastClock:
@@ -305,10 +302,11 @@ class World:
         self.folder = folder
         self.names: set[str] = set()
         self._kubelet: asyncio.Task[None] | None = None
-        self._made = 0
+        self.counted: Counter[str] = Counter()
 
     def start_kubelet(self) -> None:
         """A new one, which remembers nothing."""
+        self.counted["kubelets"] += 1
         settings = Settings(
             NODE,
             ("192.0.2.1",),
@@ -327,7 +325,7 @@ class World:
                 await self._kubelet
 
     async def create(self) -> None:
-        self._made += 1
+        self.counted["pods"] += 1
         name = f"p{self.chance.randrange(6)}"
         one = core_v1.Container(name="c", image="x:1", imagePullPolicy="IfNotPresent")
         inits = tuple(replace(one, name=f"init{n}") for n in range(self.chance.randrange(3)))
@@ -383,8 +381,8 @@ class World:
         return "" if left == set(uids) else "folders are left or missing"
 
 
-async def play(seed: int, folder: Path) -> None:
-    """One round. Raises Fault."""
+async def play(seed: int, folder: Path) -> dict[str, int]:
+    """One round. Raises AssertionError."""
     world = World(seed, folder)
     server = asyncio.create_task(world.api.run(), name="apiserver")
     try:
@@ -395,11 +393,10 @@ async def play(seed: int, folder: Path) -> None:
         world.runtime.trouble = world.runtime.away = False
         until = world.clock.monotonic() + SETTLE
         while wrong := await world.wrong():
-            if world.clock.monotonic() > until:
-                raise Fault(wrong)
+            assert world.clock.monotonic() < until, wrong
             await world.clock.sleep(5)
-        if world.runtime.faults:
-            raise Fault(world.runtime.faults[0])
+        assert not world.runtime.faults, world.runtime.faults[0]
+        return world.counted
     finally:
         await world.stop_kubelet()
         mounts.unmount_below(folder / "kubelet")
@@ -408,22 +405,16 @@ async def play(seed: int, folder: Path) -> None:
             await server
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def main() -> int:
     """1 at the first fault."""
-    parser = argparse.ArgumentParser(prog="soak.pod_worker", description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--rounds", type=int, default=10)
-    parser.add_argument("--seed", type=int, default=0)
-    options = parser.parse_args(arguments)
+    options = arguments(__doc__, rounds=10).parse_args()
     logging.disable(logging.ERROR)
-    for seed in range(options.seed, options.seed + options.rounds):
-        with tempfile.TemporaryDirectory(prefix="pybernetes-soak-") as folder:
-            try:
-                asyncio.run(play(seed, Path(folder)))
-            except Fault as fault:
-                print(f"seed {seed}: {fault}", file=sys.stderr)
-                return 1
-    print(f"{options.rounds} rounds, no fault")
-    return 0
+
+    def one_round(seed: int) -> dict[str, int]:
+        with TemporaryDirectory(prefix="pybernetes-soak-") as folder:
+            return asyncio.run(play(seed, Path(folder)))
+
+    return run_rounds("pod_worker", options, one_round)
 
 
 if __name__ == "__main__":
