@@ -11,11 +11,13 @@ import threading
 from contextlib import suppress
 from pathlib import Path
 
-from pybernetes.store._sqlite_format import FORMAT, DamagedError, prepare, verify
+from pybernetes.store._sqlite_format import FORMAT, DamagedError, ForeignError, prepare, verify, version_of
 from pybernetes.store.protocol import Revision, Unavailable
 
 _IDENTITY = b"%020d "
 _IDENTITY_SIZE = 21
+_NO_TEXT = "Could not decode to UTF-8"
+"""Python's words for a text of the file that is none; they come without SQLite's code."""
 
 
 class SqliteFile:
@@ -30,7 +32,8 @@ class SqliteFile:
         try:
             with self.explained("open"):
                 self.writer = self._connect()
-                self._prepare(now)
+                self.facts = self._prepare(now)
+                """What `meta` says; the writer keeps it up."""
                 self._acknowledged = self._mark()
         except Unavailable:
             self.close()
@@ -71,30 +74,34 @@ class SqliteFile:
         connection.execute("PRAGMA secure_delete = FAST")
         return connection
 
-    def _prepare(self, now: float) -> None:
-        version = self.writer.execute("PRAGMA user_version").fetchone()[0]
+    def _prepare(self, now: float) -> dict[str, int]:
+        version, reached = version_of(self.writer), acknowledged(self.path)
         if version > FORMAT:
             raise Unavailable(f"the store at {self.path} was written by a newer version (format {version}); upgrade")
+        if version == 0 and reached and not self._lock.made:
+            raise DamagedError(
+                f"it is empty, but revision {reached} was acknowledged; to begin anew delete {self.path}.acknowledged"
+            )
         if version < FORMAT:
             prepare(self.writer, version, now)
-        verify(self.writer)
+        return verify(self.writer)
 
     def _mark(self) -> int:
         """Opens the note of what was acknowledged; compares it. A note of another file's is written anew."""
-        meta = dict(self.writer.execute("SELECT name, value FROM meta"))
-        identity, note = _IDENTITY % meta["identity"], Path(f"{self.path}.acknowledged")
+        revision, note = self.facts["revision"], Path(f"{self.path}.acknowledged")
+        identity = _IDENTITY % self.facts["identity"]
         try:
             descriptor = os.open(note, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
             said = os.pread(descriptor, 64, 0)
             reached = said[_IDENTITY_SIZE:].strip()
-            if said.startswith(identity) and reached.isdigit() and int(reached) > meta["revision"]:
+            if said.startswith(identity) and reached.isdigit() and int(reached) > revision:
                 os.close(descriptor)
                 raise DamagedError(
-                    f"it ends at revision {meta['revision']}, but revision {int(reached)} was acknowledged: its log "
+                    f"it ends at revision {revision}, but revision {int(reached)} was acknowledged: its log "
                     f"({self.path.name}-wal) is torn or missing, or it is an old copy; to go on with what it has, "
                     f"and lose what came after, delete {note}"
                 )
-            os.pwrite(descriptor, identity + b"%020d\n" % meta["revision"], 0)
+            os.pwrite(descriptor, identity + b"%020d\n" % revision, 0)
         except OSError as error:
             raise Unavailable(f"cannot write {note}: {error.strerror}; check its folder") from None
         return descriptor
@@ -120,11 +127,14 @@ def why(error: sqlite3.Error, path: Path) -> str:
     code = (getattr(error, "sqlite_errorcode", None) or 0) & 0xFF
     if code == sqlite3.SQLITE_FULL:
         return "the disk is full; free some space and try again"
-    if isinstance(error, DamagedError) or code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+    torn = code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB) or str(error).startswith(_NO_TEXT)
+    if torn or isinstance(error, DamagedError):
         return (
             f"the file is damaged ({error}); stop what uses it and put back a snapshot with "
             f"`pybernetes store snapshot restore --storage-path {path}`, or a dump with `pybernetes store restore`"
         )
+    if isinstance(error, ForeignError):
+        return "it is a database of another program; name another file"
     if code in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM):
         return f"{error}; check that its folder exists and may be written"
     return f"{error}; check the disk's free space and health"
@@ -145,7 +155,9 @@ class FileLock:
     def __init__(self, path: Path) -> None:
         try:
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            if not path.exists():
+            self.made = not path.exists()
+            """Whether there was no file."""
+            if self.made:
                 os.close(os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
                 keep_names(path.parent)
             lock = os.open(f"{path}.lock", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)

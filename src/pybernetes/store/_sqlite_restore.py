@@ -6,12 +6,13 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress
 from itertools import count as count_up
 from pathlib import Path
+from secrets import randbits
 
 from msgspec import Struct
 
 from pybernetes.aio.clock import rfc3339
 from pybernetes.store._sqlite_file import Explained, FileLock, acknowledged, keep_names
-from pybernetes.store._sqlite_format import ADD_ROW, count, new_row, prepare, verify
+from pybernetes.store._sqlite_format import ADD_ROW, counted, new_row, prepare, verify, write_facts
 from pybernetes.store.dump import Lifetime
 from pybernetes.store.protocol import Revision, Stored
 
@@ -58,13 +59,13 @@ class Replacement:
 
     def put(self, connection: sqlite3.Connection, bump: int) -> tuple[Revision, Path | None]:
         """Proves the new file and puts it in place; where it goes on, and where the old one is."""
-        count(connection)
+        facts = counted(connection)
         # History is not taken over: whoever watched before lists anew, and so cannot miss what was lost.
         newest = connection.execute("SELECT value FROM meta WHERE name = 'revision'").fetchone()[0]
         if bump:
             newest = max(newest, acknowledged(self.path)) + bump
-        connection.execute("UPDATE meta SET value = ? WHERE name IN ('revision', 'compacted', 'swept')", (newest,))
-        connection.execute("UPDATE meta SET value = abs(random() / 4) WHERE name = 'identity'")
+        facts.update(revision=newest, compacted=newest, swept=newest, identity=randbits(61))
+        write_facts(connection, facts)
         verify(connection, values=True)
         connection.execute("PRAGMA journal_mode = DELETE").fetchone()
         connection.close()
@@ -137,7 +138,7 @@ async def restore_keys(
                     _add(connection, stored, number, life(stored.key), now)
                 keys_put += len(page)
             newest = revision + renumbered
-            connection.execute("UPDATE meta SET value = ? WHERE name = 'revision'", (newest,))
+            write_facts(connection, {"revision": newest})
             connection.execute("COMMIT")
             reached, kept = replacement.put(connection, bump)
         finally:

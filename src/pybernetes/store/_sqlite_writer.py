@@ -15,7 +15,7 @@ from msgspec import Struct
 
 from pybernetes.aio.clock import Clock
 from pybernetes.store._sqlite_file import SqliteFile, why
-from pybernetes.store._sqlite_format import ADD_ROW, DamagedError, new_row
+from pybernetes.store._sqlite_format import ADD_ROW, SET_FACT, DamagedError, new_row, seal
 from pybernetes.store._sqlite_log import LogKeeper
 from pybernetes.store._sqlite_read import current
 from pybernetes.store.protocol import Event, KeyExists, Mismatch, Revision, StoreError, Unavailable
@@ -89,13 +89,11 @@ class Outcome(Struct):
 class Writer:
     """Owns the connection for writes. run() is the thread."""
 
-    def __init__(
-        self, database: SqliteFile, revision: Revision, deliver: Callable[[Outcome], None], clock: Clock
-    ) -> None:
+    def __init__(self, database: SqliteFile, deliver: Callable[[Outcome], None], clock: Clock) -> None:
         self._db = database
         self._connection = database.writer
         self.queue: SimpleQueue[Job] = SimpleQueue()
-        self._revision = revision
+        self._facts = database.facts
         self._deliver = deliver
         self._clock = clock
         self.log = LogKeeper(database, lambda: self.queue.put(Restart()))
@@ -153,23 +151,24 @@ class Writer:
         answers: list[tuple[asyncio.Future[Any], Any]] = []
         events: list[Event] = []
         self._keys = self._sum = 0
+        facts = self._facts
         try:
             with self._db.explained("write to"):
                 self._execute("BEGIN IMMEDIATE")
                 for write in writes:
-                    answers.append((write.done, self._apply(write, Revision(self._revision + len(events) + 1), events)))
+                    revision = Revision(facts["revision"] + len(events) + 1)
+                    answers.append((write.done, self._apply(write, revision, events)))
                 if events:
-                    self._execute("UPDATE meta SET value = ? WHERE name = 'revision'", (events[-1].revision,))
-                    self._execute("UPDATE meta SET value = value + ? WHERE name = 'keys'", (self._keys,))
-                    self._execute("UPDATE meta SET value = value + ? WHERE name = 'sum'", (self._sum,))
+                    keys, total = facts["keys"] + self._keys, facts["sum"] + self._sum
+                    facts = self._set(revision=events[-1].revision, keys=keys, sum=total)
                 self._execute("COMMIT")
         except Unavailable as error:
             self._roll_back()
             self._deliver(Outcome([(write.done, Unavailable(str(error))) for write in writes]))
             return
         if events:
-            self._revision = events[-1].revision
-            self._db.acknowledge(self._revision)
+            self._facts = facts
+            self._db.acknowledge(events[-1].revision)
         mortal = [
             (write.key, Revision(answer), write.life.ttl)
             for write, (_, answer) in zip(writes, answers, strict=True)
@@ -212,20 +211,20 @@ class Writer:
         try:
             with self._db.explained("compact"), self._unsynced():
                 self._execute("BEGIN IMMEDIATE")
-                self._execute("UPDATE meta SET value = max(value, ?) WHERE name = 'compacted'", (job.before,))
-                swept = self._connection.execute("SELECT value FROM meta WHERE name = 'swept'").fetchone()[0]
+                swept = self._facts["swept"]
                 page = "SELECT revision FROM history WHERE revision > ? AND revision <= ? ORDER BY revision LIMIT ?"
                 rows = self._connection.execute(page, (swept, job.before, SWEEP_PAGE)).fetchall()
                 reached = rows[-1][0] if len(rows) == SWEEP_PAGE else max(swept, job.before)
                 replaced = "SELECT previous FROM history WHERE revision > ? AND revision <= ? AND previous > 0"
                 self._execute(f"DELETE FROM history WHERE revision IN ({replaced})", (swept, reached))
                 self._execute("DELETE FROM history WHERE revision > ? AND revision <= ? AND deleted", (swept, reached))
-                self._execute("UPDATE meta SET value = ? WHERE name = 'swept'", (reached,))
+                facts = self._set(compacted=max(self._facts["compacted"], job.before), swept=reached)
                 self._execute("COMMIT")
         except Unavailable as error:
             self._roll_back()
             self._deliver(Outcome([(job.done, error)]))
             return
+        self._facts = facts
         self.log.written(len(rows) * _OVERHEAD)
         if reached < job.before:
             self.queue.put(job)
@@ -255,6 +254,13 @@ class Writer:
 
     def _unsynced(self) -> "_Unsynced":
         return _Unsynced(self._connection)
+
+    def _set(self, **changed: int) -> dict[str, int]:
+        """Writes some of what `meta` says, and its checksum; all of it, to be kept once it is committed."""
+        facts = {**self._facts, **changed}
+        changed["checksum"] = seal(facts)
+        self._connection.executemany(SET_FACT, [(value, name) for name, value in changed.items()])
+        return facts
 
     def _execute(self, sql: str, values: tuple[object, ...] = ()) -> None:
         self._connection.execute(sql, values)

@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from pybernetes.aio.clock import parse_time, rfc3339
 from pybernetes.store._sqlite_file import Explained, keep_names, why
-from pybernetes.store._sqlite_format import FORMAT, DamagedError, verify
+from pybernetes.store._sqlite_format import FORMAT, DamagedError, ForeignError, check_shape, prepare, verify, version_of
 from pybernetes.store._sqlite_restore import BUMP, Replacement, Restored
 from pybernetes.store.protocol import Revision, Unavailable
 
@@ -67,19 +67,18 @@ def _copied(store: Path, partial: Path) -> Revision:
     with Explained(store, "copy"):
         source = sqlite3.connect(f"{store.absolute().as_uri()}?mode=rw", uri=True, isolation_level=None, timeout=10.0)
         try:
-            version = source.execute("PRAGMA user_version").fetchone()[0]
-            if version != FORMAT:
-                raise Unavailable(
-                    f"{store} is no store of this version; start its API server once, which takes it over"
-                )
+            version = version_of(source)
+            if version > FORMAT:
+                raise Unavailable(f"{store} was written by a newer version (format {version}); upgrade")
+            if version < FORMAT:
+                raise Unavailable(f"{store} is of an older version; start its API server once, which takes it over")
             source.execute("VACUUM INTO ?", (str(partial),))
         finally:
             source.close()
     with Explained(store, "copy"):
         copy = sqlite3.connect(partial, isolation_level=None)
         try:
-            verify(copy, values=True)
-            revision = Revision(copy.execute("SELECT value FROM meta WHERE name = 'revision'").fetchone()[0])
+            revision = Revision(verify(copy, values=True)["revision"])
         finally:
             copy.close()
     descriptor = os.open(partial, os.O_RDONLY | os.O_CLOEXEC)
@@ -116,14 +115,21 @@ def fault(path: Path) -> str:
     try:
         connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro&immutable=1", uri=True, isolation_level=None)
         try:
-            version = connection.execute("PRAGMA user_version").fetchone()[0]
-            if version != FORMAT:
-                return f"it has format {version}, wanted {FORMAT}"
-            verify(connection, values=True)
+            version = version_of(connection)
+            if version > FORMAT:
+                return f"it was written by a newer version (format {version})"
+            if version == 0:
+                return "it is empty"
+            if version == FORMAT:
+                verify(connection, values=True)
+            else:  # as far as that format can tell; restore() proves the rest
+                check_shape(connection)
         finally:
             connection.close()
     except DamagedError as error:
         return str(error)
+    except ForeignError:
+        return "it is a database of another program"
     except sqlite3.Error as error:
         return f"it is damaged: {error}"
     return ""
@@ -144,6 +150,9 @@ def restore(snapshot: Path, store: Path, now: float, *, bump: int = BUMP) -> Res
                 source.backup(connection)
             finally:
                 source.close()
+            version = version_of(connection)
+            if version < FORMAT:
+                prepare(connection, version, now)
             keys = connection.execute("SELECT count(*) FROM live").fetchone()[0]
             connection.execute("DELETE FROM history WHERE revision NOT IN (SELECT revision FROM live)")
             revision, kept = replacement.put(connection, bump)

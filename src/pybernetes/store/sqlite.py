@@ -53,15 +53,14 @@ class SqliteStore:
         self._db = database
         self._loop = loop
         self._clock = clock
-        meta = dict(database.writer.execute("SELECT name, value FROM meta"))
-        self._hub = Hub(Revision(meta["revision"]))
-        self._compacted = Revision(meta["compacted"])
+        self._hub = Hub(Revision(database.facts["revision"]))
+        self._compacted = Revision(database.facts["compacted"])
         self._expiry = Expiry(self._expire)
         now = clock.now()
         for key, revision, deadline, ttl in database.writer.execute(MORTAL):
             self._expiry.add(key, Revision(revision), left(deadline, ttl, now))
         self._pool = ThreadPoolExecutor(2, thread_name_prefix="sqlite-reader")
-        self._writer = Writer(database, self._hub.revision, self._deliver, clock)
+        self._writer = Writer(database, self._deliver, clock)
         self._queue = self._writer.queue
         threading.Thread(target=self._writer.run, name="sqlite-writer", daemon=True).start()
 

@@ -151,3 +151,22 @@ async def test_a_snapshot_under_writes_is_one_moment_of_them(path: Path) -> None
     going = False
     await writing
     await store.close()
+
+
+@pytest.mark.parametrize("version", [1, 2])
+async def test_a_snapshot_of_an_older_format_is_taken_over_as_it_is_put_back(path: Path, version: int) -> None:
+    await written(path, 10)
+    taken = snapshots.save(path, path.parent / "s", NOW)
+    older = sqlite3.connect(taken.path, isolation_level=None)
+    older.execute("DELETE FROM meta WHERE name = 'checksum'")
+    if version == 1:
+        older.execute("ALTER TABLE history DROP COLUMN checksum")
+        older.execute("DELETE FROM meta WHERE name IN ('keys', 'sum', 'identity')")
+        older.execute("DROP TABLE expiry")
+    older.execute(f"PRAGMA user_version = {version}")
+    older.close()
+    assert snapshots.fault(taken.path) == ""
+    await written(path, 5)
+    done = snapshots.restore(taken.path, path, NOW, bump=100)
+    assert (done.keys, done.revision) == (10, 115)
+    assert await newest(path) == (115, 10)

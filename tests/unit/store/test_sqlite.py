@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from pybernetes.aio.clock import SystemClock
-from pybernetes.store.protocol import KeyExists, Mismatch, Revision, Store, Unavailable
+from pybernetes.store.protocol import Compacted, KeyExists, Mismatch, Revision, Store, Unavailable
 from pybernetes.store.sqlite import open_sqlite
 
 ROOT = Path(__file__).parents[3]
@@ -244,6 +244,53 @@ async def test_a_store_of_the_first_format_is_taken_over_with_its_events(path: P
         await store.close()
 
 
+SECOND_FORMAT = """
+UPDATE meta SET value = 0 WHERE name = 'checksum'; DELETE FROM meta WHERE name = 'checksum'; PRAGMA user_version = 2;
+"""
+
+
+async def of_the_second_format(path: Path) -> None:
+    """A store as format 2 had it: all of format 3 but the checksum of `meta`."""
+    store = await open_sqlite(str(path))
+    await store.update("/a", b"2", await store.create("/a", b"1", ttl=1000))
+    await store.compact(Revision(1))
+    await store.close()
+    file = sqlite3.connect(path)
+    file.executescript(SECOND_FORMAT)
+    file.close()
+
+
+async def test_a_store_of_the_second_format_is_taken_over(path: Path) -> None:
+    await of_the_second_format(path)
+    for _ in range(2):
+        store = await open_sqlite(str(path))
+        assert await store.revision() == 2
+        assert (await store.get("/a")).value == b"2"  # type: ignore[union-attr]  # there
+        with pytest.raises(Compacted):
+            await store.watch("/", Revision(0))
+        await store.close()
+
+
+async def test_a_damaged_store_of_an_older_format_is_not_taken_over(path: Path) -> None:
+    await of_the_second_format(path)
+    data = path.read_bytes()
+    path.write_bytes(data[:4096] + bytes(4096) + data[8192:])
+    with pytest.raises(Unavailable, match="the file is damaged"):
+        await open_sqlite(str(path))
+
+
+async def test_another_program_s_database_is_left_alone(path: Path) -> None:
+    path.parent.mkdir()
+    file = sqlite3.connect(path)
+    file.executescript("CREATE TABLE history (visited TEXT); PRAGMA user_version = 2;")
+    file.close()
+    with pytest.raises(Unavailable, match="it is a database of another program; name another file"):
+        await open_sqlite(str(path))
+    file = sqlite3.connect(path)
+    assert file.execute("SELECT name FROM sqlite_master").fetchall() == [("history",)]
+    file.close()
+
+
 async def test_revisions_never_return_after_the_last_row_is_compacted(path: Path) -> None:
     store = await open_sqlite(str(path))
     await store.delete("/a", await store.create("/a", b""))
@@ -345,6 +392,7 @@ async def test_a_torn_log_costs_only_what_was_torn(path: Path, tear: str, kept: 
 
 
 def test_kill_9_in_the_middle_of_writes_loses_nothing_acknowledged() -> None:
-    command = [sys.executable, "-m", "tools.soak.store", "--rounds", "2", "--seed", "7"]
+    """One round of each kind: full disks, jumps of the clock and damage as well."""
+    command = [sys.executable, "-m", "tools.soak.store", "--rounds", "5", "--seed", "5"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stdout + done.stderr

@@ -89,6 +89,46 @@ async def test_keys_that_are_missing_or_old_are_found_at_open(path: Path, loss: 
         await open_sqlite(str(path))
 
 
+async def test_a_changed_byte_of_what_a_store_says_of_itself_is_found_at_open(path: Path) -> None:
+    """Where history begins is among it: a watch from before that would have a gap."""
+    await filled(path)
+    file = sqlite3.connect(path)
+    meta = file.execute("SELECT rootpage FROM sqlite_master WHERE name = 'meta'").fetchone()[0]
+    said = file.execute("SELECT * FROM meta").fetchall()
+    file.close()
+    data = path.read_bytes()
+    begin = data.index(b"checksum", (meta - 1) * 4096)  # rows are put down from the end of the page on
+    refused = 0
+    for place in range(begin, meta * 4096):
+        changed = bytearray(data)
+        changed[place] ^= 1 << place % 8
+        path.write_bytes(changed)
+        try:
+            await (await open_sqlite(str(path))).close()
+        except Unavailable as error:
+            assert "the file is damaged" in str(error)  # noqa: PT017  # nothing else may be said
+            refused += 1
+            continue
+        file = sqlite3.connect(path)  # a byte that is nobody's
+        assert file.execute("SELECT * FROM meta").fetchall() == said
+        file.close()
+    assert refused > 80
+
+
+async def test_a_file_that_was_emptied_is_no_new_store(path: Path) -> None:
+    await filled(path)
+    path.write_bytes(b"")
+    for _ in range(2):
+        with pytest.raises(
+            Unavailable, match=rf"it is empty, but revision 60 was acknowledged; .* {path}.acknowledged"
+        ):
+            await open_sqlite(str(path))
+    Path(f"{path}.acknowledged").unlink()  # as the message says
+    store = await open_sqlite(str(path))
+    assert await store.revision() == 0
+    await store.close()
+
+
 async def test_a_value_that_is_missing_is_found_when_it_is_read(path: Path) -> None:
     await filled(path)
     file = sqlite3.connect(path)
