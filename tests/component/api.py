@@ -7,7 +7,7 @@ from typing import Any
 
 import orjson
 
-from pybernetes.aio.clock import SystemClock
+from pybernetes.aio.clock import Clock, SystemClock
 from pybernetes.api.objects import User
 from pybernetes.apiserver.config import Config
 from pybernetes.apiserver.server import ApiServer
@@ -70,12 +70,16 @@ class Api:
         self, method: str, target: str, body: Any = None, *, user: User | None = ADMIN, **headers: str
     ) -> Response:
         """The whole response; headers are named with underscores. Without a user the server finds out who asks."""
+        handler = self.server.handler if user is None else direct(self.server.handler, user)
+        return await handler(self.request(method, target, body, **headers))
+
+    def request(self, method: str, target: str, body: Any = None, **headers: str) -> Request:
+        """What is sent."""
         named = [(name.replace("_", "-"), value) for name, value in headers.items()]
         if body is not None and "content_type" not in headers:
             named.append(("content-type", self.patch if method == "PATCH" else "application/json"))
         raw = body if isinstance(body, bytes) else b"" if body is None else orjson.dumps(body)
-        handler = self.server.handler if user is None else direct(self.server.handler, user)
-        return await handler(Request(method, target, Headers(named), raw))
+        return Request(method, target, Headers(named), raw)
 
     async def __call__(self, method: str, target: str, body: Any = None, **more: Any) -> tuple[int, Any]:
         response = await self.send(method, target, body, **more)
@@ -141,6 +145,7 @@ async def serving(
     *,
     store: MemoryStore | None = None,
     account: bool = True,
+    clock: Clock | None = None,
     **config: Any,
 ) -> AsyncIterator[Any]:
     """A server with this configuration, on a store of its own or on this one, and who speaks to it.
@@ -148,7 +153,7 @@ async def serving(
     In a whole cluster a controller makes the account `default`; Pods are refused without it.
     """
     store = store or MemoryStore()
-    server = ApiServer(Config(**{"signing_key": _KEY, **config}), store, SystemClock(seed=1))
+    server = ApiServer(Config(**{"signing_key": _KEY, **config}), store, clock or SystemClock(seed=1))
     async with asyncio.TaskGroup() as group:
         running = group.create_task(server.run())
         await server.ready.wait()

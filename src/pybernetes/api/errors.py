@@ -129,14 +129,15 @@ class GatewayTimeout(ApiError):
     code, reason = 504, "Timeout"
 
 
-_BY_REASON: dict[str, type[ApiError]] = {kind.reason: kind for kind in ApiError.__subclasses__()}
+BY_REASON: Mapping[str, type[ApiError]] = {kind.reason: kind for kind in ApiError.__subclasses__()}
+"""Every reason of a refusal (metav1.StatusReason)."""
 _BY_CODE: dict[int, type[ApiError]] = {kind.code: kind for kind in reversed(ApiError.__subclasses__())}
 
 
 def from_status(status: Mapping[str, Any], code: int = 500) -> ApiError:
     """The error that a Status body stands for; by reason, else by code."""
     code = int(status.get("code") or code)
-    kind = _BY_REASON.get(str(status.get("reason", ""))) or _BY_CODE.get(code) or InternalError
+    kind = BY_REASON.get(str(status.get("reason", ""))) or _BY_CODE.get(code) or InternalError
     message = str(status.get("message") or f"the server answered {code}")
     error = kind.__new__(kind)
     ApiError.__init__(error, message, details=status.get("details"))

@@ -118,10 +118,11 @@ def _timeless(entry: Mapping[str, Any]) -> Mapping[str, Any]:
 
 def manager_name(call: Call) -> str:
     """Who writes: the request's fieldManager, else the program that its User-Agent names."""
-    return call.field_manager or _program(call.request) or "unknown"
+    return call.field_manager or program_of(call.request) or "unknown"
 
 
-def _program(request: Request) -> str:
+def program_of(request: Request) -> str:
+    """The program that a User-Agent names, as a field manager; empty where it names none."""
     name = request.headers.get("user-agent").partition("/")[0]
     if not name.isprintable():
         name = "".join(letter for letter in name if letter.isprintable())

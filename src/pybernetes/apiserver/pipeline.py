@@ -32,6 +32,7 @@ from pybernetes.rules.durations import seconds_of
 from pybernetes.wire.http import Request, Response
 from pybernetes.wire.server import status_response
 
+LATE = "Timeout: request did not complete within the allotted timeout"
 _BROKEN = re.compile("%(?![0-9a-fA-F]{2})")
 _BY_HAND = ("curl", "Wget", "Mozilla/5.0")
 _READING = ("get", "list", "head")
@@ -73,13 +74,13 @@ class Pipeline:
             info = parse_request(request, query)
             response = await self._judged(request, info, query)
         except errors.ApiError as error:
-            response = _refusal(request, error)
+            response = refusal(request, error)
         except asyncio.CancelledError:
             raise
         except Exception:  # the one marked place: a fault in one request never ends the server
             log.exception("request failed method=%s path=%s", request.method, request.raw_path)
             text = "an error on the server has prevented the request from succeeding"
-            response = _refusal(request, errors.InternalError(text))
+            response = refusal(request, errors.InternalError(text))
         if info is None:
             info = RequestInfo(request.method.lower(), request.path)
         _indent(request, query, response)
@@ -119,9 +120,7 @@ class Pipeline:
             response = await within(seconds, work(request, info, query, user))
             return response
         except TimeoutError:
-            raise errors.GatewayTimeout(
-                "Timeout: request did not complete within the allotted timeout", details={"kind": info.resource}
-            ) from None
+            raise errors.GatewayTimeout(LATE, details={"kind": info.resource}) from None
         finally:
             if response is not None and isinstance(response.body, Bulk):
                 response.body.at_end(partial(self._left, kind))
@@ -182,8 +181,8 @@ def _rest(work: Coroutine[Any, Any, Response], waited: Any) -> Generator[Any, An
         return answer
 
 
-def _refusal(request: Request, error: errors.ApiError) -> Response:
-    """A Status in the form that the client reads."""
+def refusal(request: Request, error: errors.ApiError) -> Response:
+    """The answer to a request that is refused: a Status in the form that the client reads."""
     response = status_response(error)
     accept = request.headers.get("accept")
     if PROTOBUF in accept or YAML in accept:

@@ -87,9 +87,10 @@ class ApiServer:
         signer = Signer(config.signing_key, config.issuer, audiences) if config.signing_key else None
         self._kubelets = Kubelets(config.kubelet_tls)
         rbac, node = Rbac(), NodeAuthorizer()
-        authenticator = AuthenticatorChain(
+        self.authenticator = authenticator = AuthenticatorChain(
             self._authenticators(audiences), anonymous=config.anonymous, audiences=audiences
         )
+        """Says who asks; what stands before the server may ask it first (wire.http.Peer.user)."""
         authorizer = AuthorizerChain(_authorizers(config, rbac, node))
         lifetimes = {gr: config.times.event for gr in _EVENTS}
         tools = Tools(addresses, signer, config.kubelets or self._kubelets, authenticator, authorizer, rbac, lifetimes)
@@ -198,6 +199,11 @@ class ApiServer:
             self.cache.end()
             self.handlers.close()
             await self._kubelets.aclose()
+
+    @property
+    def settled(self) -> bool:
+        """Whether all stored CustomResourceDefinitions are served as they say."""
+        return self._definitions.settled
 
     def leave(self) -> None:
         """Tells /readyz that this server goes, so that nobody new is sent here; requests are still answered."""

@@ -130,6 +130,10 @@ class Client:
         self.transport = transport
         self._user_agent = user_agent
 
+    def named(self, part: str) -> "Client":
+        """The same access for a part of the program, which its User-Agent names (client-go's AddUserAgent)."""
+        return Client(self.transport, clock=self.clock, user_agent=f"{self._user_agent}/{part}")
+
     def of(self, kind: type[T]) -> "ResourceClient[T]":
         """Typed access to the resource of a generated Struct."""
         return ResourceClient(self, target_of(kind), kind)

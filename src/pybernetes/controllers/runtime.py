@@ -15,6 +15,7 @@ from msgspec import Struct
 
 from pybernetes.aio.clock import Clock
 from pybernetes.aio.discover import discover
+from pybernetes.aio.pause import Pause
 from pybernetes.api.errors import Conflict, NotFound
 from pybernetes.api.objects import Key
 from pybernetes.api.types import rbac_v1
@@ -125,7 +126,7 @@ class Context:
     """What a reconcile may use. One a controller."""
 
     def __init__(self, controller: Controller, informers: Informers, config: Config) -> None:
-        self.client: Client = informers.client
+        self.client: Client = informers.client.named(controller.name)
         self.clock: Clock = informers.client.clock
         self.config = config
         self.informers = informers
@@ -169,8 +170,11 @@ class Counters:
 class Loop:
     """One controller at work."""
 
-    def __init__(self, controller: Controller, informers: Informers, config: Config) -> None:
+    def __init__(
+        self, controller: Controller, informers: Informers, config: Config, pause: Pause | None = None
+    ) -> None:
         self.controller = controller
+        self._pause = pause or Pause()
         self.counters = Counters()
         self.context = Context(controller, informers, config)
         for watch in controller.watches:
@@ -221,7 +225,8 @@ class Loop:
         while True:
             key = await self.queue.get()
             try:
-                await self._reconcile(key)
+                async with self._pause:
+                    await self._reconcile(key)
             finally:
                 self.queue.done(key)
 
@@ -289,11 +294,16 @@ class ControllerManager:
     """Controllers over one set of informers."""
 
     def __init__(
-        self, client: Client, config: Config | None = None, controllers: Mapping[str, Controller] | None = None
+        self,
+        client: Client,
+        config: Config | None = None,
+        controllers: Mapping[str, Controller] | None = None,
+        pause: Pause | None = None,
     ) -> None:
         self.informers = Informers(client)
         found = chosen(["*"]) if controllers is None else controllers
-        self.loops = {name: Loop(c, self.informers, config or Config()) for name, c in found.items()}
+        pause = pause or Pause()  # whoever gives one can hold up all reconciles
+        self.loops = {name: Loop(c, self.informers, config or Config(), pause) for name, c in found.items()}
 
     async def run(self) -> None:
         """Runs all until cancelled. An API server that is away is waited for."""

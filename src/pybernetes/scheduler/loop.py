@@ -14,6 +14,7 @@ from msgspec.structs import replace
 
 from pybernetes.aio.clock import Clock, rfc3339
 from pybernetes.aio.discover import discover
+from pybernetes.aio.pause import Pause
 from pybernetes.api.errors import Conflict, InternalError, NotFound, ServiceUnavailable, TooManyRequests
 from pybernetes.api.objects import Key
 from pybernetes.api.types.core_v1 import Binding, Namespace, Node, ObjectReference, Pod, PodCondition
@@ -55,11 +56,14 @@ def plugins(disabled: Iterable[str] = ()) -> list[Plugin]:
 class Scheduler:
     """One scheduler. Of several with one name only the leader may run()."""
 
-    def __init__(self, client: Client, clock: Clock, config: SchedulerConfig | None = None) -> None:
+    def __init__(
+        self, client: Client, clock: Clock, config: SchedulerConfig | None = None, pause: Pause | None = None
+    ) -> None:
         self.config = config or SchedulerConfig()
+        self._pause = pause or Pause()
         self._clock = clock
         self._pods = client.of(Pod)
-        self._informers = Informers(client)
+        self.informers = Informers(client)
         self._events = EventRecorder(client, self.config.scheduler_name)
         self.snapshot = Snapshot()
         self.framework = Framework(plugins(self.config.disabled), clock.random.choice, self.config.weights)
@@ -70,15 +74,15 @@ class Scheduler:
 
     async def run(self) -> None:
         """Schedules until cancelled. No refusal and no lost connection ends it."""
-        pods, nodes, namespaces = self._informers.of(Pod), self._informers.of(Node), self._informers.of(Namespace)
+        pods, nodes, namespaces = self.informers.of(Pod), self.informers.of(Node), self.informers.of(Namespace)
         namespaces.on_change(self._namespace_changed)
         nodes.on_change(self._node_changed)
         pods.on_change(self._pod_changed)
         async with asyncio.TaskGroup() as group:
             self._group = group
-            group.create_task(self._informers.run(), name="scheduler.informers")
+            group.create_task(self.informers.run(), name="scheduler.informers")
             group.create_task(self._events.run(), name="scheduler.events")
-            await self._informers.synced()
+            await self.informers.synced()
             log.info("scheduler started name=%s nodes=%d", self.config.scheduler_name, len(self.snapshot))
             await self._schedule_all(group)
 
@@ -86,9 +90,11 @@ class Scheduler:
         timer: asyncio.Task[None] | None = None
         while True:
             self._wake.clear()
-            queued = self.queue.pop(self._clock.monotonic())
+            async with self._pause:
+                queued = self.queue.pop(self._clock.monotonic())
+                if queued is not None:
+                    self._cycle(queued)
             if queued is not None:
-                self._cycle(queued)
                 await self._clock.sleep(0)  # informers and bindings get their turn between two Pods
                 continue
             at = self.queue.next_wake()
@@ -199,7 +205,7 @@ class Scheduler:
         info = queued.info
         self.framework.unreserve(info, node)
         there = self._waiting(info)
-        now = self._informers.of(Pod).cache.get(info.key)
+        now = self.informers.of(Pod).cache.get(info.key)
         if now is not None and now.metadata.uid != info.pod.metadata.uid:
             return  # a namesake: the place of the one before it was given back when it went
         if now is not None and now.spec.nodeName:
@@ -215,7 +221,7 @@ class Scheduler:
 
     def _waiting(self, info: PodInfo) -> Pod | None:
         """The Pod as it is now, if it still waits for a Node."""
-        pod = self._informers.of(Pod).cache.get(info.key)
+        pod = self.informers.of(Pod).cache.get(info.key)
         if pod is None or pod.metadata.uid != info.pod.metadata.uid:
             return None
         return None if pod.spec.nodeName or is_terminating(pod) or is_finished(pod) else pod
@@ -243,7 +249,8 @@ class Scheduler:
                 with Guard(name):
                     await work(*arguments)
 
-        self._group.create_task(limited(), name=name)
+        self._pause.begin()
+        self._group.create_task(limited(), name=name).add_done_callback(lambda task: self._pause.end())
 
 
 def _binding(pod: Pod, node: str) -> Binding:

@@ -24,9 +24,11 @@ from pybernetes.aio.simulation import SimulatedLoop
 from pybernetes.api.objects import Object, User
 from pybernetes.assembly.controlplane import ADMIN
 from pybernetes.client.rest import Client
+from pybernetes.testing.audit import Audit
 from pybernetes.testing.clients import SyncClient, bridged
 from pybernetes.testing.cluster import Cluster
 from pybernetes.testing.errors import ClosedClusterError, WrongLoopError
+from pybernetes.testing.faults import Faults
 from pybernetes.testing.objects import SECONDS, Condition, Source
 from pybernetes.testing.options import OptionsByName
 
@@ -90,6 +92,16 @@ class SyncCluster:
             return home.call(work)
         except EndedError:
             raise ClosedClusterError("the cluster ended during the call") from None
+
+    @property
+    def faults(self) -> Faults:
+        """Rules by which requests fail, as Cluster.faults."""
+        return self.cluster.faults
+
+    @property
+    def audit(self) -> Audit:
+        """What was asked of the API server, as Cluster.audit."""
+        return self.cluster.audit
 
     def client(self, user: User | str = ADMIN, *, agent: str = "pybernetes") -> SyncClient:
         """A client without sockets, as Cluster.client(), whose calls block."""

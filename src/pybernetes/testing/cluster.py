@@ -20,10 +20,13 @@ from pybernetes.api.objects import Object, User
 from pybernetes.assembly.controlplane import ADMIN
 from pybernetes.client.rest import Client
 from pybernetes.client.transport import direct
+from pybernetes.testing.audit import Audit
 from pybernetes.testing.errors import ClosedClusterError, OptionError, WrongLoopError
+from pybernetes.testing.faults import Faults
 from pybernetes.testing.objects import SECONDS, Condition, Objects, Source
 from pybernetes.testing.options import Options, OptionsByName, Time, options_of
 from pybernetes.testing.running import Running
+from pybernetes.testing.traffic import Traffic
 from pybernetes.wire.http import Middleware, Request, Response, Transport
 
 _ACCOUNT = "system:serviceaccount:"
@@ -39,6 +42,10 @@ class Cluster:
         self.options = options_of(options)
         self.middlewares: list[Middleware] = []
         """Around the API server's handler, for every request whichever way it came; the first is the outermost."""
+        self.faults = Faults()
+        """Rules by which requests fail; they may be there before the cluster is entered."""
+        self.audit = Audit()
+        """What was asked of the API server, also after the end."""
         self._used = False
         self._running: Running | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -50,7 +57,7 @@ class Cluster:
         loop = asyncio.get_running_loop()
         options, clock = _settled(self.options, loop)
         self._used, self._loop = True, loop
-        running = Running(options, clock, self.middlewares)
+        running = Running(options, clock, Traffic(clock, self.faults, self.audit), self.middlewares)
         await running.start()
         self._running = running
         return self

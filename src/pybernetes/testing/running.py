@@ -23,6 +23,7 @@ from pybernetes.store.protocol import Store
 from pybernetes.testing.errors import CrashedError, OptionError, StartError
 from pybernetes.testing.objects import followed
 from pybernetes.testing.options import Options
+from pybernetes.testing.traffic import Traffic
 from pybernetes.wire.http import Middleware
 from pybernetes.wire.pki.certificates import Authority, issue, new_authority
 from pybernetes.wire.pki.keys import PrivateKey, new_key
@@ -37,9 +38,13 @@ _ACCOUNTS = "serviceaccount-controller"
 class Running:
     """start() and stop() once each, everything on one loop. `plane` is there from the start on."""
 
-    def __init__(self, options: Options, clock: Clock, middlewares: Iterable[Middleware]) -> None:
+    def __init__(
+        self, options: Options, clock: Clock, traffic: Traffic, middlewares: Iterable[Middleware] = ()
+    ) -> None:
         self.options = options
         self.clock = clock
+        self.traffic = traffic
+        """Stands before all middlewares: its audit knows what clients were told."""
         self.store: Store
         self.plane: ControlPlane
         self.folder: Path | None = None
@@ -104,9 +109,10 @@ class Running:
             api=self._configuration(key),
             controllers=options.controllers,
             scheduler=options.scheduler,
-            middlewares=self._middlewares,
+            middlewares=(self.traffic.around, *self._middlewares),
         )
         self.plane = ControlPlane(self.store, self.clock, settings)
+        self.traffic.attach(self.plane.api)
         self._task = asyncio.create_task(self.plane.run(), name="testing.cluster")
         self._stack.push_async_callback(_ended, self._task)
         ready = asyncio.create_task(self._ready(), name="testing.ready")

@@ -108,7 +108,8 @@ class Peer:
     certificate: bytes | None = None
     """DER of the client certificate, already verified by TLS."""
     user: User | None = None
-    """Set only by a direct transport: the identity the assembly gave to an in-process component."""
+    """Who it is, where that is known already: what the assembly gave to a component in this process, or what the server's
+    authenticators have found out for a middleware. Never from the wire."""
 
 
 class Request(Struct):
@@ -165,6 +166,10 @@ class Response(Struct):
     body: bytes | AsyncIterator[bytes] = b""
     upgrade: Upgrade | None = None
     stream: ByteStream | None = None
+
+
+class Dropped(ConnectionError):
+    """Raised by a Handler, or by the body of its Response: the connection ends here, and nothing more is said on it."""
 
 
 Handler: TypeAlias = Callable[[Request], Awaitable[Response]]

@@ -20,7 +20,7 @@ from typing import Any
 from pybernetes.aio.clock import Clock, SystemClock
 from pybernetes.api.errors import ApiError, InternalError
 from pybernetes.wire.gzip import Compressor, takes_gzip
-from pybernetes.wire.http import Handler, Peer, Request, Response
+from pybernetes.wire.http import Dropped, Handler, Peer, Request, Response
 from pybernetes.wire.parsing import BODY, HEAD, IDLE, Parsed, RefusedError, RequestParser, status_response
 from pybernetes.wire.streams import Connection, ConnectionClosedError, ConnectionStream
 
@@ -418,6 +418,9 @@ class _ServerConnection(Connection):
             return status_response(error)
         except ConnectionClosedError:
             raise
+        except Dropped as why:
+            self.transport.abort()
+            raise ConnectionClosedError(str(why)) from why
         except Exception:  # the one marked place: a fault in one request never ends the server
             log.exception("handler failed method=%s path=%s", request.method, request.raw_path)
             return status_response(InternalError(_FAULT))
@@ -466,6 +469,9 @@ class _ServerConnection(Connection):
             return keep
         except ConnectionClosedError:
             raise
+        except Dropped:
+            self.transport.abort()
+            return False
         except Exception:  # same place as in _handle: the head is out, so the body is cut short instead
             path = pending.request.raw_path
             log.exception("stream failed method=%s path=%s", pending.request.method, path)

@@ -44,6 +44,20 @@ def test_a_refusal_with_retry_after_is_tried_again_when_it_says():
     run_simulated(main())
 
 
+def test_a_part_of_a_program_says_so_in_its_user_agent():
+    async def main() -> None:
+        script = Script(pod("web", 3))
+        await (
+            Client(script, clock=SimulatedClock(asyncio.get_running_loop()), user_agent="manager/1")
+            .named("jobs")
+            .of(core_v1.Pod)
+            .get("web", "default")
+        )
+        assert script.requests[0].headers.get("user-agent") == "manager/1/jobs"
+
+    run_simulated(main())
+
+
 def test_a_list_is_paged_by_its_token():
     async def main() -> None:
         page = {**pods(5, pod("a", 1)), "metadata": {"resourceVersion": "5", "continue": "tok"}}

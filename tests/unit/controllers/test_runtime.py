@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from tests.unit.client.fake import Script, event, pod, pods
 
+from pybernetes.aio.pause import Pause
 from pybernetes.aio.simulation import SimulatedClock, run_simulated
 from pybernetes.api.errors import Conflict
 from pybernetes.api.objects import Key
@@ -30,13 +31,15 @@ A, B = Key("default", "a"), Key("default", "b")
 
 
 @asynccontextmanager
-async def running(reconcile: Reconcile, *steps: Any, workers: int = 2, **more: Any) -> AsyncIterator[Loop]:
+async def running(
+    reconcile: Reconcile, *steps: Any, workers: int = 2, pause: Pause | None = None, **more: Any
+) -> AsyncIterator[Loop]:
     clock = SimulatedClock(asyncio.get_running_loop())
     informers = Informers(Client(Script(*steps), clock=clock))
     controller = Controller(
         name="test", watches=(Watch(kind=core_v1.Pod, **more),), reconcile=reconcile, rules=(), workers=workers
     )
-    loop = Loop(controller, informers, Config())
+    loop = Loop(controller, informers, Config(), pause)
     tasks = [asyncio.create_task(informers.run()), asyncio.create_task(loop.run())]
     try:
         yield loop
@@ -45,6 +48,26 @@ async def running(reconcile: Reconcile, *steps: Any, workers: int = 2, **more: A
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def test_reconciles_can_be_held_up_and_lose_no_key():
+    async def main() -> None:
+        seen: list[str] = []
+
+        async def reconcile(key: Key, ctx: Context) -> Outcome:
+            seen.append(key.name)
+            return Done()
+
+        pause = Pause()
+        with pause.holding():
+            async with running(reconcile, pods(5, pod("a", 1), pod("b", 2)), pause=pause):
+                await asyncio.sleep(1)
+                assert not seen
+        async with running(reconcile, pods(5, pod("a", 1), pod("b", 2)), pause=pause):
+            await asyncio.sleep(1)
+            assert sorted(seen) == ["a", "b"]
+
+    run_simulated(main())
 
 
 def test_every_key_is_reconciled_and_one_that_fails_does_not_stop_the_others():

@@ -14,7 +14,7 @@ import uvloop
 
 from pybernetes.aio.simulation import run_simulated
 from pybernetes.api.errors import Forbidden, TooManyRequests
-from pybernetes.wire.http import ByteStream, Handler, Headers, Request, Response
+from pybernetes.wire.http import ByteStream, Dropped, Handler, Headers, Request, Response
 from pybernetes.wire.server import HttpServer, Limits
 
 Serve = Callable[..., Awaitable[HttpServer]]
@@ -360,6 +360,30 @@ async def test_fault_in_a_handler_is_logged_and_500(serve: Serve, caplog: pytest
     assert b"secret" not in body
     assert "path=/x" in caplog.text
     await raw.close()
+
+
+async def test_a_handler_that_drops_a_request_ends_its_connection_without_a_word(
+    serve: Serve, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def handler(request: Request) -> Response:
+        if request.path == "/stream":
+            return Response(200, body=broken())
+        raise Dropped("on purpose")
+
+    async def broken() -> AsyncIterator[bytes]:
+        yield b"x"
+        raise Dropped("on purpose")
+
+    server = await serve(handler)
+    with caplog.at_level(logging.ERROR):
+        for path, nothing in (("/", True), ("/stream", False)):
+            raw = await Raw.to(server)
+            raw.send(f"GET {path} HTTP/1.1\r\nHost: a\r\n\r\n".encode())
+            got = await raw.end()
+            assert (got == b"") is nothing
+            assert not got.endswith(b"0\r\n\r\n"), "the peer can tell that it is not whole"
+            await raw.close()
+    assert not caplog.text
 
 
 async def test_fault_in_a_stream_cuts_it_short(serve: Serve, caplog: pytest.LogCaptureFixture) -> None:

@@ -51,6 +51,12 @@ class Definitions:
         self._by_group: dict[str, dict[str, Mapping[str, Any]]] = {}
         """The accepted names of every definition of a group, by its name."""
         self._wake = asyncio.Event()
+        self._busy = False
+
+    @property
+    def settled(self) -> bool:
+        """Whether everything that is stored is served as it says."""
+        return not self._waiting and not self._busy
 
     def follow(self) -> None:
         """From now on every change is noted; run() acts on it."""
@@ -73,6 +79,7 @@ class Definitions:
     async def _turn(self) -> None:
         name = next(iter(self._waiting))
         del self._waiting[name]
+        self._busy = True
         try:
             await self._settle(name)
         except (ApiError, StoreError) as error:
@@ -80,6 +87,8 @@ class Definitions:
             asyncio.get_running_loop().call_later(_RETRY_SECONDS, self._note, name)
         except (KeyError, TypeError, ValueError) as error:  # stored by something else than this server
             log.error("definition is unreadable and not served name=%s cause=%r", name, error)
+        finally:
+            self._busy = False
 
     def _changed(self, kind: str, crd: Object) -> None:
         name, group = crd["metadata"]["name"], crd.get("spec", {}).get("group", "")

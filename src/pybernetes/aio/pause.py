@@ -1,0 +1,51 @@
+"""Pause: units of work of several loops that can be held up together, so that the world may be changed between them.
+
+A unit is one decision and what it writes: a controller's reconcile, a scheduler's cycle. Nothing here waits for units that
+are under way: whoever holds looks at `under_way` and decides how long to be patient.
+"""
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+
+class Pause:
+    """`async with pause:` is a unit of work. It costs nothing while nobody holds."""
+
+    def __init__(self) -> None:
+        self.under_way = 0
+        """Units that have begun and not ended."""
+        self._holders = 0
+        self._waiting: list[asyncio.Future[None]] = []
+
+    async def __aenter__(self) -> None:
+        while self._holders:
+            waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self._waiting.append(waiter)
+            await waiter
+        self.under_way += 1
+
+    async def __aexit__(self, *_: object) -> None:
+        self.end()
+
+    def begin(self) -> None:
+        """A unit that follows from one that has begun: it is not held up. end() ends it."""
+        self.under_way += 1
+
+    def end(self) -> None:
+        """Ends what begin() began."""
+        self.under_way -= 1
+
+    @contextmanager
+    def holding(self) -> Iterator[None]:
+        """Meanwhile no unit begins; those under way go on."""
+        self._holders += 1
+        try:
+            yield
+        finally:
+            self._holders -= 1
+            if not self._holders:
+                waiting, self._waiting = self._waiting, []
+                for waiter in waiting:
+                    if not waiter.done():
+                        waiter.set_result(None)
