@@ -26,7 +26,7 @@ from pybernetes.assembly.controlplane import ADMIN
 from pybernetes.client.rest import Client
 from pybernetes.testing.audit import Audit
 from pybernetes.testing.clients import SyncClient, bridged
-from pybernetes.testing.cluster import Cluster
+from pybernetes.testing.cluster import Cluster, done
 from pybernetes.testing.errors import ClosedClusterError, WrongLoopError
 from pybernetes.testing.faults import Faults
 from pybernetes.testing.objects import SECONDS, Condition, Source
@@ -105,14 +105,14 @@ class SyncCluster:
 
     def client(self, user: User | str = ADMIN, *, agent: str = "pybernetes") -> SyncClient:
         """A client without sockets, as Cluster.client(), whose calls block."""
-        return SyncClient(self.run(_done(self.cluster.client, user, agent=agent)), self.run)
+        return SyncClient(self.run(done(self.cluster.client, user, agent=agent)), self.run)
 
     def async_client(self, user: User | str = ADMIN, *, agent: str = "pybernetes") -> Client:
         """The same for async code in any loop: an async test with a cluster that many tests share.
 
         Raises WrongLoopError on simulated time, whose loop runs only while somebody calls.
         """
-        inside: Client = self.run(_done(self.cluster.client, user, agent=agent))
+        inside: Client = self.run(done(self.cluster.client, user, agent=agent))
         if not isinstance(self._home, LoopThread):
             raise WrongLoopError(
                 "a cluster on simulated time has no client for other loops: take Cluster and @simulated"
@@ -121,7 +121,7 @@ class SyncCluster:
 
     def kubeconfig(self, user: User | str = ADMIN) -> Path:
         """As Cluster.kubeconfig()."""
-        path: Path = self.run(_done(self.cluster.kubeconfig, user))
+        path: Path = self.run(done(self.cluster.kubeconfig, user))
         return path
 
     def raw(
@@ -196,8 +196,3 @@ def _thread() -> LoopThread:
     home = LoopThread("pybernetes-cluster", uvloop.new_event_loop)
     home.start()
     return home
-
-
-async def _done(work: Any, *args: Any, **named: Any) -> Any:
-    """A plain call, in the loop."""
-    return work(*args, **named)

@@ -8,19 +8,23 @@ It runs in the loop that it is entered in. blocking.py is its twin for tests tha
 """
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import replace
+from math import inf
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Unpack
+from typing import Any, ParamSpec, TypeVar, Unpack
 
 from pybernetes.aio.clock import Clock, SystemClock
+from pybernetes.aio.loopthread import LoopThread
+from pybernetes.aio.manual import ManualClock, ManualLoop
 from pybernetes.aio.simulation import SimulatedClock, SimulatedLoop
 from pybernetes.api.objects import Object, User
 from pybernetes.assembly.controlplane import ADMIN
 from pybernetes.client.rest import Client
 from pybernetes.client.transport import direct
 from pybernetes.testing.audit import Audit
+from pybernetes.testing.clients import bridged
 from pybernetes.testing.errors import ClosedClusterError, OptionError, WrongLoopError
 from pybernetes.testing.faults import Faults
 from pybernetes.testing.objects import SECONDS, Condition, Objects, Source
@@ -29,6 +33,9 @@ from pybernetes.testing.running import Running
 from pybernetes.testing.traffic import Traffic
 from pybernetes.wire.http import Middleware, Request, Response, Transport
 
+P = ParamSpec("P")
+T = TypeVar("T")
+
 _ACCOUNT = "system:serviceaccount:"
 
 
@@ -36,6 +43,7 @@ class Cluster:
     """One cluster, entered once. Its options are those of options.Options; raises OptionError.
 
     Everything is used in the loop that it was entered in, but for clients with a kubeconfig: those may run anywhere.
+    On manual time the parts run in a thread of their own, and what is done here is handed over.
     """
 
     def __init__(self, **options: Unpack[OptionsByName]) -> None:
@@ -49,17 +57,23 @@ class Cluster:
         self._used = False
         self._running: Running | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._home: LoopThread | None = None
         self._objects: Objects | None = None
 
     async def __aenter__(self) -> "Cluster":
         if self._used:
             raise ClosedClusterError("a cluster is entered once: make another Cluster()")
-        loop = asyncio.get_running_loop()
-        options, clock = _settled(self.options, loop)
-        self._used, self._loop = True, loop
-        running = Running(options, clock, Traffic(clock, self.faults, self.audit), self.middlewares)
-        await running.start()
-        self._running = running
+        self._loop = asyncio.get_running_loop()
+        options = _settled(self.options, self._loop)
+        self._used = True
+        if options.time == "manual":
+            self._home = LoopThread("pybernetes-manual", ManualLoop)
+            self._home.start()
+        try:
+            self._running = await self._inside(self._started(options))
+        except BaseException:
+            self._leave()
+            raise
         return self
 
     async def __aexit__(
@@ -70,11 +84,17 @@ class Cluster:
             if error is None:
                 running.check()
         finally:
-            await running.stop()
+            try:
+                await self._inside(running.stop())
+            finally:
+                self._leave()
 
     @property
     def running(self) -> Running:
-        """Its parts, for those that play with them. Raises ClosedClusterError, WrongLoopError."""
+        """Its parts, for those that play with them. Raises ClosedClusterError, WrongLoopError.
+
+        On manual time they belong to another thread: do() gets there.
+        """
         if self._running is None:
             when = "its block has ended" if self._used else "use it inside `async with Cluster() as cluster`"
             raise ClosedClusterError(f"the cluster is not running: {when}")
@@ -90,13 +110,19 @@ class Cluster:
         """The cluster's time and chance."""
         return self.running.clock
 
+    def do(self, work: Callable[P, T], *args: P.args, **named: P.kwargs) -> T:
+        """Calls a plain function where the parts run, and waits for it."""
+        if self._home is None:
+            return work(*args, **named)
+        return self._home.call(done(work, *args, **named))
+
     def client(self, user: User | str = ADMIN, *, agent: str = "pybernetes") -> Client:
         """A client without sockets, as this user: all authentication is done, all authorization still to come.
 
         A name is a user without groups, `system:serviceaccount:NAMESPACE:NAME` has those of an account.
         """
-        running = self.running
-        return Client(self._transport(user_of(user)), clock=running.clock, user_agent=agent)
+        clock = self.running.clock if self._home is None else SystemClock()
+        return Client(self._transport(user_of(user)), clock=clock, user_agent=agent)
 
     def kubeconfig(self, user: User | str = ADMIN) -> Path:
         """A user's kubeconfig for any client, in a folder that goes with the cluster. Raises OptionError, StartError.
@@ -104,7 +130,7 @@ class Cluster:
         A client that blocks this loop (subprocess.run, a client that is not async) waits for itself: take a thread, or
         SyncCluster.
         """
-        return self.running.kubeconfig(user_of(user))
+        return self.do(self.running.kubeconfig, user_of(user))
 
     async def raw(
         self,
@@ -135,15 +161,34 @@ class Cluster:
         return await self._words().wait(what, condition, namespace=namespace, labels=labels, seconds=seconds)
 
     async def advance(self, seconds: float = 0, *, minutes: float = 0, hours: float = 0, days: float = 0) -> None:
-        """Lets simulated time pass, and what is due in it be done. Raises OptionError on real time, ValueError."""
+        """Lets time pass that does not by itself, and what is due in it be done. Raises OptionError on real time, ValueError.
+
+        It returns when nothing is left to do: on manual time also no request that had arrived.
+        """
         total = seconds + 60 * minutes + 3600 * hours + 86400 * days
-        if not total >= 0:
-            raise ValueError(f"time goes forward only: {total} s")
-        loop = asyncio.get_running_loop()
-        if not isinstance(self.clock, SimulatedClock) or not isinstance(loop, SimulatedLoop):
+        if not 0 <= total < inf:
+            raise ValueError(f"time goes forward only, and not for ever: {total} s")
+        running = self.running
+        if running.options.time == "real":
             raise OptionError("time advances by itself here: make the cluster with time='simulated' or time='manual'")
-        await self.clock.sleep(total)
-        await loop.settled()
+        await self._inside(running.advance(total))
+        running.check()
+
+    async def _started(self, options: Options) -> Running:
+        """The parts, running in the loop where they are to be."""
+        clock = _clock(options, asyncio.get_running_loop())
+        running = Running(options, clock, Traffic(clock, self.faults, self.audit), self.middlewares)
+        await running.start()
+        return running
+
+    async def _inside(self, work: Coroutine[Any, Any, T]) -> T:
+        """Runs work where the parts run."""
+        return await (work if self._home is None else self._home.acall(work))
+
+    def _leave(self) -> None:
+        home, self._home = self._home, None
+        if home is not None:
+            home.stop()
 
     def _words(self) -> Objects:
         if self._objects is None:
@@ -151,12 +196,20 @@ class Cluster:
         return self._objects
 
     def _transport(self, user: User) -> Transport:
-        async def send(request: Request) -> Response:
-            running = self.running
-            running.check()
-            return await direct(running.plane.handler, user)(request)
+        send = direct(self.running.plane.handler, user)
+        if self._home is not None:
+            send = bridged(self._home, send)
 
-        return send
+        async def checked(request: Request) -> Response:
+            self.running.check()
+            return await send(request)
+
+        return checked
+
+
+async def done(work: Callable[P, T], *args: P.args, **named: P.kwargs) -> T:
+    """A plain call as a coroutine."""
+    return work(*args, **named)
 
 
 def user_of(user: User | str) -> User:
@@ -172,22 +225,25 @@ def user_of(user: User | str) -> User:
     return User(user, groups=("system:authenticated",))
 
 
-def _settled(options: Options, loop: asyncio.AbstractEventLoop) -> tuple[Options, Clock]:
-    """The options for the loop there is, with a clock. Raises WrongLoopError, OptionError."""
-    if options.time == "manual":
-        raise OptionError("time='manual' is not built yet")
-    here: Time = "simulated" if isinstance(loop, SimulatedLoop) else "real"
-    if options.time not in (None, here):
-        place = "a simulated loop" if here == "simulated" else "an ordinary loop"
+def _settled(options: Options, loop: asyncio.AbstractEventLoop) -> Options:
+    """The options for the loop there is. Raises WrongLoopError, OptionError."""
+    simulated = isinstance(loop, SimulatedLoop)
+    time: Time = options.time or ("simulated" if simulated else "real")
+    if (time == "simulated") != simulated:
+        place = "a simulated loop" if simulated else "an ordinary loop"
         raise WrongLoopError(
-            f"a cluster with time={options.time!r} cannot run in {place}: put @simulated on the test for simulated time, "
-            "and leave it out for real time"
+            f"a cluster with time={time!r} cannot run in {place}: put @simulated on the test for simulated time, "
+            "and leave it out for any other"
         )
-    serve = here == "real" if options.serve is None else options.serve
-    settled = replace(options, time=here, serve=serve)
+    return replace(options, time=time, serve=not simulated if options.serve is None else options.serve)
+
+
+def _clock(options: Options, loop: asyncio.AbstractEventLoop) -> Clock:
     if isinstance(loop, SimulatedLoop):
-        return settled, SimulatedClock(loop, seed=loop.seed if options.seed is None else options.seed)
-    return settled, SystemClock(options.seed)
+        return SimulatedClock(loop, seed=loop.seed if options.seed is None else options.seed)
+    if isinstance(loop, ManualLoop):
+        return ManualClock(loop, options.seed)
+    return SystemClock(options.seed)
 
 
 def _current() -> asyncio.AbstractEventLoop | None:

@@ -14,6 +14,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from pybernetes.aio.clock import Clock
+from pybernetes.aio.manual import ManualLoop
+from pybernetes.aio.simulation import SimulatedLoop
 from pybernetes.api.objects import Object, User
 from pybernetes.apiserver.config import Config
 from pybernetes.assembly.controlplane import ADMIN, ControlPlane, Settings, serving_leaf, user_kubeconfig
@@ -27,11 +29,20 @@ from pybernetes.testing.traffic import Traffic
 from pybernetes.wire.http import Middleware
 from pybernetes.wire.pki.certificates import Authority, issue, new_authority
 from pybernetes.wire.pki.keys import PrivateKey, new_key
-from pybernetes.wire.server import HttpServer
+from pybernetes.wire.server import HttpServer, Limits
 from pybernetes.wire.tls import Identity, server_context
 
 _BACKLOG = 512
 _HOST = "127.0.0.1"
+_FOR_EVER = 1e9
+_PATIENT = Limits(
+    head_seconds=_FOR_EVER,
+    body_seconds=_FOR_EVER,
+    idle_seconds=_FOR_EVER,
+    write_seconds=_FOR_EVER,
+    handshake_seconds=_FOR_EVER,
+)
+"""Peers live in real time: when it is moved by hand, they have not been slow."""
 _ACCOUNTS = "serviceaccount-controller"
 
 
@@ -76,10 +87,21 @@ class Running:
                 error = error.exceptions[0]
             raise CrashedError(f"a part of the cluster has failed: {type(error).__name__}: {error}") from error
 
+    async def advance(self, seconds: float) -> None:
+        """Moves time on, and returns when all that was due is done."""
+        loop = asyncio.get_running_loop()
+        if isinstance(loop, ManualLoop):
+            await loop.advance(seconds)
+        elif isinstance(loop, SimulatedLoop):
+            await self.clock.sleep(seconds)
+            await loop.settled()
+
     def kubeconfig(self, user: User) -> Path:
         """A user's kubeconfig file; the first call opens the server. Raises OptionError without a socket, StartError."""
         if self._door is None:
-            raise OptionError("this cluster has no socket: it runs on simulated time, or was made with serve=False")
+            raise OptionError(
+                "this cluster has no socket: it runs on simulated time or was made with serve=False; time='manual' has one"
+            )
         try:
             if self.folder is None:
                 self.folder = self._open(self._door)
@@ -148,8 +170,14 @@ class Running:
         certificate, key = issue(self._authority, serving_leaf(_HOST), self.clock.now())
         for path, data in ((identity.certificate, certificate), (identity.key, key), (ca, self._authority.pem)):
             path.write_bytes(data)  # the folder is ours alone
-        server = HttpServer(self.plane.handler, ssl=server_context(identity, client_ca=ca), clock=self.clock)
-        starting = asyncio.get_running_loop().create_task(server.start(sockets=[door]), name="testing.server")
+        loop = asyncio.get_running_loop()
+        by_hand = isinstance(loop, ManualLoop)
+        limits = _PATIENT if by_hand else Limits()
+        context = server_context(identity, client_ca=ca)
+        server = HttpServer(self.plane.handler, ssl=context, clock=self.clock, limits=limits)
+        if isinstance(loop, ManualLoop):
+            loop.busy = lambda: server.busy
+        starting = loop.create_task(server.start(sockets=[door]), name="testing.server")
         self._stack.push_async_callback(server.stop)
         self._stack.push_async_callback(asyncio.wait, [starting])
         return folder

@@ -98,6 +98,11 @@ class HttpServer:
                     return int(sock.getsockname()[1])
         return 0
 
+    @property
+    def busy(self) -> bool:
+        """Whether a request is here in part, or an answer that is whole is not yet sent."""
+        return any(connection.arriving or connection.sending for connection in self.connections)
+
     async def start(self, host: str = "127.0.0.1", port: int = 0, *, sockets: Iterable[socket.socket] = ()) -> None:
         """Listens on `sockets` (bound; the server closes them), or on host and port. Raises OSError when it cannot."""
         self.loop = asyncio.get_running_loop()
@@ -269,6 +274,11 @@ class _ServerConnection(Connection):
     def arriving(self) -> bool:
         """Whether a request has begun that is not here as a whole."""
         return self._parser.state is not IDLE
+
+    @property
+    def sending(self) -> bool:
+        """Whether an answer that is whole waits for the peer to read it."""
+        return self._whole and not self._writable.is_set()
 
     def end(self) -> None:
         """No further request: closes now when idle, else after the one that is answered or arriving."""
