@@ -13,8 +13,12 @@ EPOCH = 1_767_225_600.0
 """Where simulated wall time begins: 2026-01-01T00:00:00Z."""
 
 
+TURNS = 1_000_000
+"""So many turns of the loop at one moment are taken for work that repeats without waiting: real time would hide it."""
+
+
 class Stalled(RuntimeError):
-    """Nothing is runnable, no timer is set and no file is watched by anyone who could wake the loop."""
+    """Time does not go on: nothing is runnable and no timer is set, or something runs again and again without waiting."""
 
 
 class _JumpingSelector(selectors.BaseSelector):
@@ -23,11 +27,17 @@ class _JumpingSelector(selectors.BaseSelector):
     def __init__(self, loop: "SimulatedLoop") -> None:
         self._real = selectors.DefaultSelector()
         self._loop = loop
+        self._turns = 0
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         ready = self._real.select(0)
         if ready or timeout == 0 or self._loop.settle():
+            self._turns += 1
+            if self._turns > TURNS:
+                self._turns = 0  # what is left is cancelled next
+                raise Stalled(f"time does not go on: {TURNS} turns of the loop at one moment; something never waits")
             return ready
+        self._turns = 0
         if timeout is None:
             raise Stalled("simulation stalled: every task waits for something that never happens")
         self._loop.advance(timeout)

@@ -71,8 +71,9 @@ class ServiceAddresses:
         self.forget(service)  # what it did not get after all among it
         for item in held:
             self.released.pop(item, None)
-        if before - held and self.claims is not None:
-            self.released.update(dict.fromkeys(before - held, int(meta.get("resourceVersion") or 0)))
+        gone = sorted(before - held, key=str)
+        if gone and self.claims is not None:
+            self.released.update(dict.fromkeys(gone, int(meta.get("resourceVersion") or 0)))
             self.on_release()
 
     def follow_claim(self, change: Change, address: Object) -> None:

@@ -69,14 +69,14 @@ class ServiceClaims:
 
     # --- of a write on its way
 
-    async def take(self, call: Call, service: Object, items: Iterable[Item]) -> set[Item]:
+    async def take(self, call: Call, service: Object, items: Iterable[Item]) -> list[Item]:
         """Claims for a Service; what another has. Gives back what it took should the write fail."""
         wanted = list(items)
         taken = await asyncio.gather(*(self._take(item, service) for item in wanted))
         for item, revision in zip(wanted, taken, strict=True):
             if revision is not None:
                 call.undo.append(partial(self._give_back, item, revision))
-        return {item for item, revision in zip(wanted, taken, strict=True) if revision is None}
+        return [item for item, revision in zip(wanted, taken, strict=True) if revision is None]
 
     async def _take(self, item: Item, service: Object) -> int | None:
         """The revision of the new claim, None where another Service has it."""

@@ -44,7 +44,7 @@ def node_of(target: Target, key: Key, meta: meta_v1.ObjectMeta) -> Node:
 
 
 class Graph:
-    """The nodes and their edges. Changes return the uids that now need a look."""
+    """The nodes and their edges. Changes return the uids that now need a look, always in the same order."""
 
     def __init__(self) -> None:
         self._nodes: dict[str, Node] = {}
@@ -97,7 +97,7 @@ class Graph:
             needs |= self._dependents.get(node.uid, set())
         if old is not None and old.owners != node.owners:
             needs |= self._waiting(old)
-        return needs | self._waiting(node)
+        return sorted(needs | self._waiting(node))
 
     def remove(self, uid: str) -> Iterable[str]:
         """An object is gone."""
@@ -105,7 +105,7 @@ class Graph:
         if node is None:
             return ()
         self._unlink(node)
-        return self._dependents.get(uid, set()) | self._waiting(node)
+        return sorted(self._dependents.get(uid, set()) | self._waiting(node))
 
     def forget(self, target: Target) -> None:
         """A resource is no longer served: what is known of its objects means nothing any more."""

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from msgspec import Struct
-from msgspec.structs import replace
 
 from pybernetes.aio.clock import parse_time, rfc3339
 from pybernetes.api.errors import ApiError, NotFound
@@ -221,16 +220,17 @@ def _with_status(
     counts = count(owner, pods, waits, len(going))
     others = tuple(c for c in owner.status.conditions if c.type != "ReplicaFailure")
     old = next((c for c in owner.status.conditions if c.type == "ReplicaFailure"), None)
-    if failure is not None:
+    if failure is not None and old is None:
         missing = (owner.spec.replicas or 0) - len(pods)
-        made = how.condition(
+        old = how.condition(
             type="ReplicaFailure",
             status="True",
             reason="FailedCreate" if missing > 0 else "FailedDelete",
             message=failure.message,
             lastTransitionTime=rfc3339(ctx.clock.now()),
         )
-        if old is None or replace(old, lastTransitionTime=made.lastTransitionTime) != made:
-            old = made
+    if failure is not None:
+        # Once there it stays as it is, as upstream's: refusals name the Pod, each another one, and a status that is
+        # always new would be seen as a change, and be tried again at once.
         others = (*others, old)
     return how.status(owner, counts, others)

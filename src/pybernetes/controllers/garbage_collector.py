@@ -102,7 +102,7 @@ def _start(ctx: Context, state: Collector, target: Target) -> None:
             else state.graph.put(node_of(target, key_of(new), new.metadata))
         )
         if old is not None and new is not None and old.metadata.uid != new.metadata.uid:
-            needs = {*needs, *state.graph.remove(old.metadata.uid)}
+            needs = [*needs, *state.graph.remove(old.metadata.uid)]
         for uid in needs:
             ctx.queue.add(Key("", uid))
 

@@ -28,7 +28,7 @@ from pybernetes.testing.options import Options
 from pybernetes.testing.traffic import Traffic
 from pybernetes.wire.http import Middleware
 from pybernetes.wire.pki.certificates import Authority, issue, new_authority
-from pybernetes.wire.pki.keys import PrivateKey, new_key
+from pybernetes.wire.pki.keys import PrivateKey, derived_key, new_key
 from pybernetes.wire.server import HttpServer, Limits
 from pybernetes.wire.tls import Identity, server_context
 
@@ -118,17 +118,18 @@ class Running:
         return int(self._door.getsockname()[1]) if self._door is not None else 0
 
     async def _start(self) -> None:
-        options, key = self.options, new_key()
+        options = self.options
+        authority_key, account_key = (self._key(name) for name in ("authority", "accounts"))
         if options.serve:
             self._door = _door()
             self._stack.callback(self._door.close)
         self.store = await STORE.open("")
         self._stack.push_async_callback(self.store.close)
-        self._authority = new_authority("kubernetes", self.clock.now())
+        self._authority = new_authority("kubernetes", self.clock.now(), key=authority_key)
         settings = Settings(
             simulated_nodes=options.names,
             authority=self._authority,
-            api=self._configuration(key),
+            api=self._configuration(account_key),
             controllers=options.controllers,
             scheduler=options.scheduler,
             middlewares=(self.traffic.around, *self._middlewares),
@@ -144,6 +145,12 @@ class Running:
             await ready
         finally:
             await _ended(ready)
+
+    def _key(self, name: str) -> PrivateKey:
+        """On simulated time what is random follows from the seed, and nobody else ever sees the cluster."""
+        if self.options.time == "simulated":
+            return derived_key(f"{name} {self.clock.random.getrandbits(256)}".encode())
+        return new_key()
 
     def _configuration(self, key: PrivateKey) -> Config:
         given = self.options.api or Config()

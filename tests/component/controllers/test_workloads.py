@@ -246,6 +246,21 @@ async def test_what_is_refused_is_said_in_a_condition_that_goes_again():
 
 
 @simulated
+async def test_refusals_that_name_each_pod_are_not_tried_again_at_once():
+    async with world() as w:
+        await w.create(core_v1.ResourceQuota, "q", spec={"hard": {"requests.cpu": "1"}})
+        await deployment(w, replicas=4)
+        w.wire.writes.clear()
+        await w.clock.sleep(60)
+        attempts = [write for write in w.wire.writes if write.endswith("/pods")]
+        assert 2 <= len(attempts) <= 20
+        (condition,) = (await w.all(apps_v1.ReplicaSet))[0].status.conditions
+        assert "must specify requests.cpu" in condition.message
+        counters = w.manager.loops["replicaset-controller"].counters
+        w.expected_errors = [f"replicaset-controller: {counters.errors - counters.races}"]
+
+
+@simulated
 async def test_when_all_is_as_it_should_be_nothing_is_written():
     async with world() as w:
         await deployment(w, replicas=3)

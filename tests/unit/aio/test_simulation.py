@@ -41,6 +41,17 @@ def test_waiting_for_nothing_is_an_error_not_a_hang():
         run_simulated(main())
 
 
+def test_work_that_never_waits_is_an_error_not_a_hang(monkeypatch):
+    monkeypatch.setattr("pybernetes.aio.simulation.TURNS", 1000)
+
+    async def main() -> None:
+        while True:
+            await asyncio.sleep(0)
+
+    with pytest.raises(Stalled, match="1000 turns of the loop at one moment"):
+        run_simulated(main())
+
+
 def test_settled_waits_for_all_that_is_to_do_at_this_moment():
     steps: list[int] = []
 

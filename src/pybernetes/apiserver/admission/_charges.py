@@ -86,7 +86,7 @@ class Ledger:
                         charge.outcome = error
             for charge in before:
                 if charge.outcome is not None:
-                    for earlier in set(done) & charge.amounts.keys():
+                    for earlier in [name for name in done if name in charge.amounts]:
                         await self._give_back(namespace, {earlier: charge.amounts[earlier]})
             done.append(name)
         for charge in charges:

@@ -4,6 +4,7 @@ A subject is a Kubernetes User: CN is the name, each O a group (x509 client auth
 """
 
 import hashlib
+import hmac
 import ipaddress
 import warnings
 from collections.abc import Iterator, Sequence
@@ -18,7 +19,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from msgspec import Struct
 
 from pybernetes.api.objects import User
-from pybernetes.wire.pki.keys import PkiError, PrivateKey, PublicKey, key_pem, new_key, parse_key
+from pybernetes.wire.pki.keys import PkiError, PrivateKey, PublicKey, key_pem, new_key, parse_key, repeatable
 
 CA_LIFETIME = timedelta(days=3650)
 LEAF_LIFETIME = timedelta(days=365)
@@ -63,16 +64,18 @@ class Leaf(Struct, frozen=True):
     lifetime: timedelta = LEAF_LIFETIME
 
 
-def new_authority(name: str, now: float, lifetime: timedelta = CA_LIFETIME) -> Authority:
-    """A new self-signed authority; `now` is seconds since 1970."""
-    key = new_key()
+def new_authority(
+    name: str, now: float, lifetime: timedelta = CA_LIFETIME, *, key: PrivateKey | None = None
+) -> Authority:
+    """A new self-signed authority; `now` is seconds since 1970. The same key at the same moment makes the same one."""
+    key = key or new_key()
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-    builder = _base(subject, subject, key.public_key(), now, lifetime)
+    builder = _base(subject, (subject, key), key.public_key(), now, lifetime)
     builder = builder.add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
     builder = builder.add_extension(_key_usage(authority=True), critical=True)
     builder = builder.add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
     builder = builder.add_extension(x509.SubjectAlternativeName([x509.DNSName(name)]), critical=False)
-    return Authority(builder.sign(key, hashes.SHA256()), key)
+    return Authority(builder.sign(key, hashes.SHA256(), ecdsa_deterministic=repeatable(key)), key)
 
 
 def parse_authority(certificate: bytes, key: bytes) -> Authority:
@@ -93,17 +96,18 @@ def sign(authority: Authority, leaf: Leaf, key: PublicKey, now: float) -> x509.C
     """A certificate for a public key. It never outlives its authority."""
     end = datetime.fromtimestamp(now, UTC) + leaf.lifetime
     lifetime = min(end, authority.certificate.not_valid_after_utc) - datetime.fromtimestamp(now, UTC)
-    builder = _base(_subject(leaf.name, leaf.groups), authority.certificate.subject, key, now, lifetime)
+    issuer = (authority.certificate.subject, authority.key)
+    builder = _base(_subject(leaf.name, leaf.groups), issuer, key, now, lifetime)
     builder = builder.add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
     builder = builder.add_extension(_key_usage(authority=False), critical=True)
     usages = [_USAGES[usage] for usage in leaf.usages]
     builder = builder.add_extension(x509.ExtendedKeyUsage(usages), critical=False)
-    issuer = x509.AuthorityKeyIdentifier.from_issuer_public_key(authority.key.public_key())
-    builder = builder.add_extension(issuer, critical=False)
+    signer = x509.AuthorityKeyIdentifier.from_issuer_public_key(authority.key.public_key())
+    builder = builder.add_extension(signer, critical=False)
     if leaf.hosts:
         names = x509.SubjectAlternativeName([_general_name(host) for host in leaf.hosts])
         builder = builder.add_extension(names, critical=False)
-    return builder.sign(authority.key, hashes.SHA256())
+    return builder.sign(authority.key, hashes.SHA256(), ecdsa_deterministic=repeatable(authority.key))
 
 
 def certificate_pem(certificate: x509.Certificate) -> bytes:
@@ -165,7 +169,8 @@ def new_request(name: str, groups: Sequence[str], hosts: Sequence[str], key: Pri
     if hosts:
         names = x509.SubjectAlternativeName([_general_name(host) for host in hosts])
         builder = builder.add_extension(names, critical=False)
-    return builder.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
+    request = builder.sign(key, hashes.SHA256(), ecdsa_deterministic=repeatable(key))
+    return request.public_bytes(serialization.Encoding.PEM)
 
 
 def parse_request(pem: bytes) -> SigningRequest:
@@ -232,18 +237,26 @@ def _general_name(host: str) -> x509.GeneralName:
 
 
 def _base(
-    subject: x509.Name, issuer: x509.Name, key: PublicKey, now: float, lifetime: timedelta
+    subject: x509.Name, issuer: tuple[x509.Name, PrivateKey], key: PublicKey, now: float, lifetime: timedelta
 ) -> x509.CertificateBuilder:
     start = datetime.fromtimestamp(now, UTC)
+    said = f"{subject.rfc4514_string()} {start.isoformat()} {lifetime.total_seconds()}".encode()
     return (
         x509.CertificateBuilder()
         .subject_name(subject)
-        .issuer_name(issuer)
+        .issuer_name(issuer[0])
         .public_key(key)
-        .serial_number(x509.random_serial_number())
+        .serial_number(_serial_number(issuer[1], said + _spki(key)))
         .not_valid_before(start - BACKDATE)
         .not_valid_after(start + lifetime)
     )
+
+
+def _serial_number(key: PrivateKey, said: bytes) -> int:
+    """159 bits that nobody can foretell without the issuer's key (CA/Browser Forum, 7.1), the same for the same certificate."""
+    form = serialization.PrivateFormat.PKCS8
+    secret = key.private_bytes(serialization.Encoding.DER, form, serialization.NoEncryption())
+    return int.from_bytes(hmac.digest(secret, said, "sha256")[:20], "big") >> 1 or 1
 
 
 def _key_usage(*, authority: bool) -> x509.KeyUsage:

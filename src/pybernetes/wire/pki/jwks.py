@@ -2,13 +2,15 @@
 
 import base64
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
-from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import ec, rsa
+import orjson
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
+from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 
-from pybernetes.wire.pki.keys import PublicKey
+from pybernetes.wire.pki.keys import PrivateKey, PublicKey, has_rfc6979
 
 
 def key_id(key: PublicKey) -> str:
@@ -27,6 +29,21 @@ def algorithm(key: PublicKey) -> str:
 def jwks(keys: Iterable[PublicKey]) -> dict[str, Any]:
     """The key set document."""
     return {"keys": [_jwk(key) for key in keys]}
+
+
+def signed(claims: Mapping[str, Any], key: PrivateKey, head: Mapping[str, str]) -> str:
+    """A JSON Web Token (RFC 7519) in compact form. The same claims are the same token: ECDSA by RFC 6979."""
+    text = f"{base64url(orjson.dumps(head))}.{base64url(orjson.dumps(claims))}"
+    return f"{text}.{base64url(_signature(key, text.encode()))}"
+
+
+def _signature(key: PrivateKey, data: bytes) -> bytes:
+    if isinstance(key, rsa.RSAPrivateKey):
+        return key.sign(data, padding.PKCS1v15(), hashes.SHA256())
+    size = (key.curve.key_size + 7) // 8
+    digest = {32: hashes.SHA256(), 48: hashes.SHA384(), 66: hashes.SHA512()}[size]
+    der = key.sign(data, ec.ECDSA(digest, deterministic_signing=has_rfc6979()))
+    return b"".join(number.to_bytes(size, "big") for number in decode_dss_signature(der))  # RFC 7518, 3.4
 
 
 def _jwk(key: PublicKey) -> dict[str, Any]:

@@ -1,10 +1,18 @@
 """Private keys and their PEM. certificates.py signs with them, files.py writes them."""
 
-from cryptography.hazmat.primitives import serialization
+import hashlib
+from functools import cache
+
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 PrivateKey = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
 PublicKey = ec.EllipticCurvePublicKey | rsa.RSAPublicKey
+
+
+_ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
+"""Of P-256's group."""
 
 
 class PkiError(ValueError):
@@ -14,6 +22,30 @@ class PkiError(ValueError):
 def new_key() -> ec.EllipticCurvePrivateKey:
     """A key for certificates: EC P-256."""
     return ec.generate_private_key(ec.SECP256R1())
+
+
+def derived_key(secret: bytes) -> ec.EllipticCurvePrivateKey:
+    """The EC P-256 key that follows from a secret: the same each time. For simulations that repeat; else new_key()."""
+    number = int.from_bytes(hashlib.sha512(secret).digest(), "big")
+    return ec.derive_private_key(number % (_ORDER - 1) + 1, ec.SECP256R1())
+
+
+def repeatable(key: PrivateKey) -> bool | None:
+    """`ecdsa_deterministic` of cryptography's builders: signatures by RFC 6979 where OpenSSL has them (3.2).
+
+    They need no chance, so the same is signed the same way; verifiers see no difference. RSA's are so by themselves.
+    """
+    return has_rfc6979() if isinstance(key, ec.EllipticCurvePrivateKey) else None
+
+
+@cache
+def has_rfc6979() -> bool:
+    """Whether this OpenSSL makes ECDSA signatures without chance."""
+    try:
+        ec.ECDSA(hashes.SHA256(), deterministic_signing=True)
+    except UnsupportedAlgorithm:
+        return False
+    return True
 
 
 def new_rsa_key() -> rsa.RSAPrivateKey:

@@ -15,6 +15,7 @@ from pybernetes.wire.pki import certificates, files, jwks, keys
 from pybernetes.wire.pki.certificates import Authority, Leaf
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
+AT = NOW.timestamp()
 
 
 def der(pem: bytes) -> bytes:
@@ -116,3 +117,34 @@ def test_tokens_are_verified_with_the_published_key(key: keys.PrivateKey) -> Non
     token = jwt.encode({"sub": "x"}, key, jwks.algorithm(public), headers={"kid": jwks.key_id(public)})
     found = jwt.PyJWKSet.from_dict(document)[jwt.get_unverified_header(token)["kid"]]
     assert jwt.decode(token, found.key, [jwks.algorithm(public)])["sub"] == "x"
+
+
+def test_a_derived_key_signs_the_same_certificates_each_time() -> None:
+    def made() -> tuple[bytes, ...]:
+        authority = certificates.new_authority("kubernetes", AT, key=keys.derived_key(b"secret"))
+        leaf, key = Leaf("jane"), keys.derived_key(b"jane")
+        signed = certificates.sign(authority, leaf, key.public_key(), AT)
+        return authority.pem, certificates.certificate_pem(signed), certificates.new_request("jane", (), (), key)
+
+    assert keys.has_rfc6979()
+    assert made() == made()
+
+
+def test_serial_numbers_are_large_and_differ(authority: Authority) -> None:
+    def serial(name: str, key: keys.PrivateKey, now: float) -> int:
+        return certificates.sign(authority, Leaf(name), key.public_key(), now).serial_number
+
+    one, two = keys.new_key(), keys.new_key()
+    numbers = {serial("a", one, AT), serial("b", one, AT), serial("a", two, AT), serial("a", one, AT + 1)}
+    assert len(numbers) == 4
+    assert all(0 < number < 2**159 for number in numbers)
+    assert max(numbers) > 2**120
+
+
+@pytest.mark.parametrize("key", [keys.new_rsa_key(), keys.new_key()], ids=["RS256", "ES256"])
+def test_tokens_are_the_same_for_the_same_claims(key: keys.PrivateKey) -> None:
+    head = {"alg": jwks.algorithm(key.public_key()), "typ": "JWT"}
+    token = jwks.signed({"sub": "jane"}, key, head)
+    assert token == jwks.signed({"sub": "jane"}, key, head)
+    assert jwt.decode(token, key.public_key(), algorithms=[head["alg"]]) == {"sub": "jane"}
+    assert jwt.get_unverified_header(token) == head

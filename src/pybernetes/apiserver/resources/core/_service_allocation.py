@@ -3,7 +3,7 @@
 What is free: service_addresses.py; what is another's between servers: service_claims.py.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from functools import partial
 from typing import Any
 
@@ -40,7 +40,7 @@ async def allocate(call: Call, obj: Object, old: Object | None) -> None:
         if call.dry_run or addresses.claims is None:
             return
         lost = await addresses.claims.take(call, obj, [item for item in asked.chosen if item not in asked.claimed])
-        asked.claimed |= set(asked.chosen) - lost
+        asked.claimed += [item for item in asked.chosen if item not in lost and item not in asked.claimed]
         if not lost:
             return
         if faults := [*asked.refused(lost)]:
@@ -66,11 +66,11 @@ class _Asked:
         self.addresses = addresses
         self.chosen: dict[Item, str] = {}
         """To the field that asked for it; empty where the server chose."""
-        self.claimed: set[Item] = set()
+        self.claimed: list[Item] = []
 
     def begin(self) -> None:
         """Once more: what is claimed already stays."""
-        self.chosen = {item: "" for item in self.claimed}
+        self.chosen = dict.fromkeys(self.claimed, "")
 
     def given(self, item: Item, field: str) -> bool:
         """What the client asked for. False where it is taken."""
@@ -101,7 +101,7 @@ class _Asked:
         self.chosen[found] = ""
         return found
 
-    def refused(self, lost: set[Item]) -> Iterator[FieldError]:
+    def refused(self, lost: Iterable[Item]) -> Iterator[FieldError]:
         """Faults of what the client asked for and another server has given away."""
         for item in lost:
             field = self.chosen[item]
@@ -110,7 +110,7 @@ class _Asked:
             elif field:
                 yield invalid_value(field, item, _TAKEN_PORT)
 
-    def drop(self, lost: set[Item]) -> None:
+    def drop(self, lost: Collection[Item]) -> None:
         """Takes the server's choices out of the Service again."""
         for port in self.spec.get("ports") or ():
             if port.get("nodePort") in lost:
