@@ -7,6 +7,7 @@ a proxied answer cannot spoil it. Answers leave in the order of the requests (RF
 import asyncio
 import contextlib
 import logging
+import os
 import socket
 import ssl
 from collections import deque
@@ -15,7 +16,6 @@ from dataclasses import dataclass
 from email.utils import formatdate
 from functools import lru_cache
 from http import HTTPStatus
-from typing import Any
 
 from pybernetes.aio.clock import Clock, SystemClock
 from pybernetes.api.errors import ApiError, InternalError
@@ -23,6 +23,7 @@ from pybernetes.wire.gzip import Compressor, takes_gzip
 from pybernetes.wire.http import Dropped, Handler, Peer, Request, Response
 from pybernetes.wire.parsing import BODY, HEAD, IDLE, Parsed, RefusedError, RequestParser, status_response
 from pybernetes.wire.streams import Connection, ConnectionClosedError, ConnectionStream
+from pybernetes.wire.tls_server import TlsServer
 
 __all__ = ["HttpServer", "Limits", "status_response"]
 
@@ -38,6 +39,7 @@ _UNCOPIED = 64 * 1024
 _PIPELINE = 16
 _LONG = 200
 """Letters of a header's value that is made anew each time."""
+_BACKLOG = 1024
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 _FAULT = "an error on the server has prevented the request from succeeding"
 
@@ -84,7 +86,7 @@ class HttpServer:
         self._ssl = ssl
         self.tasks: set[asyncio.Task[None]] = set()
         """Those of spawn(). They leave it themselves: a callback of each would take another turn of the loop."""
-        self._servers: list[asyncio.Server] = []
+        self._servers: list[asyncio.Server | TlsServer] = []
         self._sweeper: asyncio.TimerHandle | None = None
         self._date = (-1, b"")
         self.loop: asyncio.AbstractEventLoop
@@ -106,17 +108,24 @@ class HttpServer:
     async def start(self, host: str = "127.0.0.1", port: int = 0, *, sockets: Iterable[socket.socket] = ()) -> None:
         """Listens on `sockets` (bound; the server closes them), or on host and port. Raises OSError when it cannot."""
         self.loop = asyncio.get_running_loop()
-        how: dict[str, Any] = {"backlog": 1024, "ssl": self._ssl}
-        if self._ssl is not None:
-            how["ssl_handshake_timeout"] = self.limits.handshake_seconds
-            how["ssl_shutdown_timeout"] = self.limits.linger_seconds
-        for sock in sockets:
-            sock.setblocking(False)
-            create = self.loop.create_unix_server if sock.family == socket.AF_UNIX else self.loop.create_server
-            self._servers.append(await create(self._connection, sock=sock, **how))
-        if not self._servers:
-            self._servers.append(await self.loop.create_server(self._connection, host, port, **how))
+        for sock in sockets or await self._bound(host, port):
+            self._servers.append(await self._served(sock))
         self._sweep()
+
+    async def _served(self, sock: socket.socket) -> asyncio.Server | TlsServer:
+        sock.setblocking(False)
+        if self._ssl is None:
+            create = self.loop.create_unix_server if sock.family == socket.AF_UNIX else self.loop.create_server
+            return await create(self._connection, sock=sock, backlog=_BACKLOG)
+        handshake, linger = self.limits.handshake_seconds, self.limits.linger_seconds
+        return TlsServer(sock, self._ssl, self._connection, handshake_seconds=handshake, linger_seconds=linger)
+
+    async def _bound(self, host: str, port: int) -> list[socket.socket]:
+        """A socket for each address of the host, as the loop binds them."""
+        server = await self.loop.create_server(asyncio.Protocol, host, port, start_serving=False)
+        found = [socket.socket(fileno=os.dup(sock.fileno())) for sock in server.sockets]
+        server.close()
+        return found
 
     async def stop(self, grace: float = 0.0) -> None:
         """Accepts nothing more, lets requests in flight end for `grace` seconds, then cuts off what is left."""
