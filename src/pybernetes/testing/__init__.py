@@ -15,9 +15,11 @@ if TYPE_CHECKING:
         CrashedError,
         NotInTimeError,
         OptionError,
+        RealClusterError,
         StartError,
         WrongLoopError,
     )
+    from pybernetes.testing.external import ExternalCluster
     from pybernetes.testing.virtual import simulated
 
 __all__ = [
@@ -25,8 +27,10 @@ __all__ = [
     "Cluster",
     "ClusterError",
     "CrashedError",
+    "ExternalCluster",
     "NotInTimeError",
     "OptionError",
+    "RealClusterError",
     "StartError",
     "SyncCluster",
     "WrongLoopError",
@@ -34,7 +38,7 @@ __all__ = [
 ]
 
 if not TYPE_CHECKING:
-    _MODULES = {"Cluster": "cluster", "SyncCluster": "blocking", "simulated": "virtual"}
+    _MODULES = {"Cluster": "cluster", "SyncCluster": "blocking", "ExternalCluster": "external", "simulated": "virtual"}
 
     def __getattr__(name: str) -> object:
         if name not in __all__:

@@ -59,7 +59,7 @@ class SyncCluster:
         if self._used:
             raise ClosedClusterError("a cluster is entered once: make another SyncCluster()")
         self._used = True
-        self._home = _Here(self.cluster) if self.cluster.options.time == "simulated" else _thread()
+        self._home = _Here(self.cluster) if self.cluster.options.time == "simulated" else running_thread()
         try:
             self._home.call(self.cluster.__aenter__())
         except BaseException:
@@ -190,7 +190,8 @@ class _Here:
         self._runner.close()
 
 
-def _thread() -> LoopThread:
+def running_thread() -> LoopThread:
+    """A thread for a cluster, or for the connections to one, with its loop running."""
     import uvloop  # costs a cluster on simulated time nothing
 
     home = LoopThread("pybernetes-cluster", uvloop.new_event_loop)

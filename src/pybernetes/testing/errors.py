@@ -33,3 +33,7 @@ class CrashedError(ClusterError, RuntimeError):
 
 class NotInTimeError(ClusterError, TimeoutError):
     """What was waited for did not come. Says how the objects were last seen."""
+
+
+class RealClusterError(ClusterError, RuntimeError):
+    """Asked of a real cluster, what only one inside the test process can do. The pytest plugin skips the test."""
