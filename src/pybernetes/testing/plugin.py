@@ -44,7 +44,6 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addini("pybernetes_authorization", "as --authorization-mode takes them", default="Node RBAC")
     parser.addini("pybernetes_time", "real, or manual: time moves by cluster.advance() alone", default="real")
     parser.addini("pybernetes_seed", "what chance begins with in the shared cluster", default="")
-    parser.addini("pybernetes_report", "whether failures tell the state of their namespace", type="bool", default=True)
 
 
 @pytest.fixture(scope="session")
