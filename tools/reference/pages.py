@@ -165,7 +165,8 @@ def _marked(root: Path) -> dict[str, dict[str, str]]:
     collected = _Collected()
     with contextlib.redirect_stdout(io.StringIO()) as said:
         folders = [str(root / folder) for folder in collected.held]
-        code = pytest.main(["--collect-only", "-q", f"--rootdir={root}", *folders], plugins=[collected])
+        quiet = ["-q", "-W", "ignore:Module already imported"]  # our own plugin, by this very program
+        code = pytest.main(["--collect-only", *quiet, f"--rootdir={root}", *folders], plugins=[collected])
     if code != 0:
         raise SystemExit(f"the conformance tests cannot be collected:\n{said.getvalue()}")
     return collected.held
