@@ -5,6 +5,10 @@ Built-in resources are there from the start; those of CustomResourceDefinitions 
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from typing import Any, cast
+
+import msgspec
+import orjson
 
 from pybernetes.aio.discover import discover
 from pybernetes.api import facts
@@ -44,6 +48,13 @@ class Served:
     """Its definition is being deleted: nothing new is made, the rest is there until it is gone."""
     refused: str = ""
     """Why requests in this version cannot be answered (no converter); empty: they can."""
+    glance: Callable[[bytes], Object] | None = None
+    """Decodes what Resource.glance names of a stored object. Raises ValueError; None: there is no such part."""
+    places: Mapping[str, int] = field(init=False)
+    """Where a field's value is among an entry's."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "places", {name: place for place, name in enumerate(self.fields)})
 
     def key(self, namespace: str, name: str) -> str:
         """The store's key of an object."""
@@ -157,7 +168,8 @@ def built(resource: Resource) -> list[Served]:
     for alias in resource.also:
         fields |= alias.selectable_fields or {}
     gr = resource.group_resource
-    stored = Served(resource, known, _prefix(resource), head(known), gr, built_in(known.gvk), fields=fields)
+    form, glance = built_in(known.gvk), _glance(resource.glance)
+    stored = Served(resource, known, _prefix(resource), head(known), gr, form, fields=fields, glance=glance)
     found = [stored]
     for alias in resource.also:
         known = _facts(alias.group, resource.plural, alias.version)
@@ -174,6 +186,21 @@ def built(resource: Resource) -> list[Served]:
         form = built_in(known.gvk)
         found.append(Served(own, known, stored.prefix, head(known), own.group_resource, form, stored, alias))
     return found
+
+
+def _glance(part: type | None) -> Callable[[bytes], Object] | None:
+    if part is None:
+        return None
+    decode: Callable[[bytes], Any] = msgspec.json.Decoder(part).decode
+
+    def look(value: bytes) -> Object:
+        try:
+            return cast(Object, decode(value))
+        except msgspec.MsgspecError:  # some other program's object: no worse than it is
+            whole: Object = orjson.loads(value)
+            return whole
+
+    return look
 
 
 def _called(obj: Object, known: ResourceFacts) -> Object:

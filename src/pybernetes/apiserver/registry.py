@@ -76,8 +76,10 @@ class Registry(Protocol):
     async def delete(self, resource: GroupResource, namespace: str, name: str) -> Object:
         """Removes at once, whatever finalizers say not. Raises NotFound."""
 
-    def subscribe(self, resource: GroupResource, listener: Listener) -> None:
+    def subscribe(self, resource: GroupResource, listener: Listener, *, glance: bool = False) -> None:
         """From now on `listener` knows the resource: first ADDED of each object there, then every change in order.
+
+        `glance`: of a resource that has a Resource.glance it may be told no more of an object than that.
 
         It is called synchronously when the watch cache takes a write in, before that write is answered: a decision
         made from what it gathered counts every acknowledged write (RBAC, Node authorizer, service addresses).

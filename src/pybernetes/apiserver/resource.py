@@ -220,6 +220,9 @@ class Resource:
     """Sorts the rows of a list's Table, where they come in another order than their names (FlowSchema: precedence)."""
     selectable_fields: Mapping[str, Callable[[Object], str]] = field(default_factory=dict)
     """Field selectors beyond metadata.name and metadata.namespace."""
+    glance: type | None = None
+    """A TypedDict of what those and listeners that are content with a glance look at: to decode no more is quicker, where
+    there may be very many objects. None: everything."""
     storage_prefix: str = ""
     """The place below /registry/ where it is not the plural (`minions`, `services/specs`)."""
 

@@ -128,8 +128,8 @@ class Storage:
             return entry.object()
         raise errors.conflict(resource, name, MODIFIED)
 
-    def subscribe(self, resource: GroupResource, listener: Listener) -> None:
-        self.cache.of(self._served(resource)).subscribe(listener)
+    def subscribe(self, resource: GroupResource, listener: Listener, *, glance: bool = False) -> None:
+        self.cache.of(self._served(resource)).subscribe(listener, glance=glance)
 
     # --- one object at a time
 

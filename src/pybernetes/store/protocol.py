@@ -13,7 +13,7 @@ Revision = NewType("Revision", int)
 """Position in the store's one history; 0 is before the first write."""
 
 
-class Stored(Struct, frozen=True):
+class Stored(Struct, frozen=True, gc=False):
     """A key's value at a revision."""
 
     key: str
@@ -22,7 +22,7 @@ class Stored(Struct, frozen=True):
     revision: Revision
 
 
-class Event(Struct, frozen=True):
+class Event(Struct, frozen=True, gc=False):
     """One write, as a watch delivers it. A delete carries the last value in `previous`."""
 
     type: Literal["PUT", "DELETE"]

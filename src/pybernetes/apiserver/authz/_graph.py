@@ -35,7 +35,7 @@ class Graph:
         """Subscribes to what is served."""
         for resource, edges in _SOURCES.items():
             if resource in registry.resources:
-                registry.subscribe(resource, self._listener(resource.resource, edges))
+                registry.subscribe(resource, self._listener(resource.resource, edges), glance=True)
 
     def leads(self, plural: str, namespace: str, name: str, node: str) -> bool:
         """Whether there is a way from an object to the Node."""

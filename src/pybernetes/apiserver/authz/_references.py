@@ -1,6 +1,6 @@
 """What Pods and PersistentVolumes refer to, and the kubelet that runs them must read."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 Thing = tuple[str, str, str]
@@ -55,21 +55,35 @@ def _of_container(container: Mapping[str, Any]) -> Iterator[tuple[str, str | Non
     for variable in container.get("env") or ():
         source = variable.get("valueFrom")
         if source:
-            yield "secrets", (source.get("secretKeyRef") or {}).get("name")
-            yield "configmaps", (source.get("configMapKeyRef") or {}).get("name")
+            yield "secrets", _name(source, "secretKeyRef")
+            yield "configmaps", _name(source, "configMapKeyRef")
     for source in container.get("envFrom") or ():
-        yield "secrets", (source.get("secretRef") or {}).get("name")
-        yield "configmaps", (source.get("configMapRef") or {}).get("name")
+        yield "secrets", _name(source, "secretRef")
+        yield "configmaps", _name(source, "configMapRef")
 
 
 def _of_volume(volume: Mapping[str, Any]) -> Iterator[tuple[str, str | None]]:
-    yield "secrets", (volume.get("secret") or {}).get("secretName")
-    yield "secrets", (volume.get("azureFile") or {}).get("secretName")
-    yield "secrets", ((volume.get("csi") or {}).get("nodePublishSecretRef") or {}).get("name")
-    for driver in _SECRET_REFS:
-        yield "secrets", ((volume.get(driver) or {}).get("secretRef") or {}).get("name")
-    yield "configmaps", (volume.get("configMap") or {}).get("name")
-    yield "persistentvolumeclaims", (volume.get("persistentVolumeClaim") or {}).get("claimName")
-    for source in (volume.get("projected") or {}).get("sources") or ():
-        yield "secrets", (source.get("secret") or {}).get("name")
-        yield "configmaps", (source.get("configMap") or {}).get("name")
+    for kind, source in volume.items():
+        named = _VOLUMES.get(kind)
+        if named is not None and source:
+            yield named[0], named[1](source)
+        elif kind == "projected":
+            for part in (source or {}).get("sources") or ():
+                yield "secrets", _name(part, "secret")
+                yield "configmaps", _name(part, "configMap")
+
+
+def _name(source: Mapping[str, Any], reference: str) -> str | None:
+    name: str | None = (source.get(reference) or {}).get("name")
+    return name
+
+
+_VOLUMES: dict[str, tuple[str, Callable[[Mapping[str, Any]], str | None]]] = {
+    "secret": ("secrets", lambda source: source.get("secretName")),
+    "azureFile": ("secrets", lambda source: source.get("secretName")),
+    "csi": ("secrets", lambda source: _name(source, "nodePublishSecretRef")),
+    **{driver: ("secrets", lambda source: _name(source, "secretRef")) for driver in _SECRET_REFS},
+    "configMap": ("configmaps", lambda source: source.get("name")),
+    "persistentVolumeClaim": ("persistentvolumeclaims", lambda source: source.get("claimName")),
+}
+"""What kinds of volumes refer to: plural, and the name in the volume's source."""

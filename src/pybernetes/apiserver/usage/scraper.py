@@ -55,7 +55,7 @@ class Scraper:
         self._wanted = asyncio.Event()
         self._useful = asyncio.Event()
         registry.subscribe(NODES, self._node_changed)
-        registry.subscribe(PODS, self._pod_changed)
+        registry.subscribe(PODS, self._pod_changed, glance=True)
 
     def _node_changed(self, kind: str, node: Object) -> None:
         name = node["metadata"]["name"]

@@ -65,6 +65,8 @@ class ResourceCache:
         self._nodes: dict[str, set[str]] | None = {} if INDEXED_FIELD in served.fields else None
         """Keys by spec.nodeName, where objects have one."""
         self._listeners: list[Listener] = []
+        self.whole = False
+        """Who listens looks at more than Resource.glance."""
 
     def tell(self, obj: Object) -> None:
         """Tells who listens of an object that is there; replace() brings its entry."""
@@ -80,7 +82,7 @@ class ResourceCache:
         if self._nodes is not None:
             self._nodes = {}
             for entry in self.entries.values():
-                self._nodes.setdefault(entry.fields[INDEXED_FIELD], set()).add(entry.key)
+                self._nodes.setdefault(entry.value(INDEXED_FIELD) or "", set()).add(entry.key)
         self.changes.clear()
         self.history_size = 0
         self.size = sum(len(entry.body) for entry in self.entries.values())
@@ -99,16 +101,20 @@ class ResourceCache:
 
     def follow(self, before: "ResourceCache") -> None:
         """Takes the place of another: who listened to that one goes on here."""
-        self.entries, self._listeners = before.entries, before._listeners
+        self.entries, self._listeners, self.whole = before.entries, before._listeners, before.whole
 
     def forget(self) -> None:
         """Lets go of what is kept beside the entries."""
         for entry in self.entries.values():
             FORMS.drop(entry)
 
-    def subscribe(self, listener: Listener) -> None:
-        """Tells `listener` of every object there is, then of every change, in the step in which it is taken in."""
+    def subscribe(self, listener: Listener, *, glance: bool = False) -> None:
+        """Tells `listener` of every object there is, then of every change, in the step in which it is taken in.
+
+        `glance`: what Resource.glance names is enough of it.
+        """
         self._listeners.append(listener)
+        self.whole = self.whole or not glance
         for entry in self.entries.values():
             listener("ADDED", entry.object())
 
@@ -160,7 +166,7 @@ class ResourceCache:
             return self._keys(namespace, after, past)
         begin, end = _bounds(namespace, after)
         found = {key for key in self._nodes.get(node, ()) if key not in past}
-        found |= {key for key, entry in past.items() if entry is not None and entry.fields[INDEXED_FIELD] == node}
+        found |= {key for key, entry in past.items() if entry is not None and entry.value(INDEXED_FIELD) == node}
         return sorted(key for key in found if begin <= key < end)
 
     def apply(self, key: str, entry: Entry | None, revision: int, obj: Object | None = None) -> None:
@@ -214,8 +220,8 @@ class ResourceCache:
         nodes = self._nodes
         if nodes is None:
             return
-        before = None if previous is None else previous.fields[INDEXED_FIELD]
-        now = None if entry is None else entry.fields[INDEXED_FIELD]
+        before = None if previous is None else previous.value(INDEXED_FIELD)
+        now = None if entry is None else entry.value(INDEXED_FIELD)
         if before == now:
             return
         if before is not None:
@@ -336,7 +342,8 @@ class WatchCache:
                 if read is not None:
                     found.append(read[0])
                     if tell is not None:
-                        tell(_at_revision(read[1], stored.revision))
+                        read[1]["metadata"]["resourceVersion"] = str(stored.revision)  # decoded here, for this alone
+                        tell(read[1])
             if not page.more:
                 return found
             after = page.items[-1].key
@@ -430,7 +437,7 @@ class WatchCache:
 
     def entry(self, served: Served, value: bytes, revision: int) -> Entry:
         """The Entry of stored bytes. Raises ValueError for bytes that are not ours."""
-        return entry_of(served, value, revision, self._handed.get(value))[0]
+        return entry_of(served, value, revision, self._handed.get(value), whole=False)[0]
 
     def _take(self, events: Sequence[Event]) -> None:
         for event in events:
@@ -472,7 +479,7 @@ class WatchCache:
 
     def _read(self, cache: ResourceCache, key: str, value: bytes, revision: int) -> tuple[Entry, Object] | None:
         try:
-            return entry_of(cache.served, value, revision, self._handed.get(value))
+            return entry_of(cache.served, value, revision, self._handed.get(value), whole=cache.whole)
         except (ValueError, KeyError, TypeError) as error:
             log.error("stored object is unreadable and left out key=%s cause=%s", key, error)
             return None

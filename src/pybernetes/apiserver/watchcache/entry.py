@@ -45,6 +45,11 @@ class Entry(Struct, gc=False, eq=False):
         found.update(zip(self.served.fields, self.values, strict=True))
         return found
 
+    def value(self, field: str) -> str | None:
+        """One of the resource's selectable fields; None where it has no such."""
+        place = self.served.places.get(field)
+        return None if place is None else self.values[place]
+
     @property
     def json(self) -> bytes:
         """The whole object."""
@@ -118,10 +123,15 @@ def stored_bytes(served: Served, obj: Object) -> bytes:
         raise BadRequest(f"the object cannot be written as JSON: {error}") from error
 
 
-def entry_of(served: Served, value: bytes, revision: int, obj: Object | None = None) -> tuple[Entry, Object]:
-    """The Entry of stored bytes, and their content, `obj` where it is known. Raises ValueError for bytes not ours."""
+def entry_of(
+    served: Served, value: bytes, revision: int, obj: Object | None = None, *, whole: bool = True
+) -> tuple[Entry, Object]:
+    """The Entry of stored bytes, and their content, `obj` where it is known. Raises ValueError for bytes not ours.
+
+    Not `whole`: a glance at the content may do.
+    """
     if obj is None:
-        obj = orjson.loads(value)
+        obj = served.glance(value) if served.glance is not None and not whole else orjson.loads(value)
         if served.restore is not None:
             obj = served.restore(obj)
             value = stored_bytes(served, obj)

@@ -83,7 +83,7 @@ def scopes_of(change: Change) -> Iterable[Scope]:
             found["name", entry.key] = None
             if entry.namespace:
                 found["namespace", entry.namespace] = None
-            node = entry.fields.get(INDEXED_FIELD)
+            node = entry.value(INDEXED_FIELD)
             if node is not None:
                 found[INDEXED_FIELD, node] = None
     return found

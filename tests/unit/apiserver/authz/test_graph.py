@@ -19,7 +19,7 @@ CHANGES = st.lists(
 class Registry:
     resources = (PODS,)
 
-    def subscribe(self, resource, listener):
+    def subscribe(self, resource, listener, *, glance=False):
         self.tell = listener
 
 

@@ -20,7 +20,7 @@ class Registry:
         self.resources = dict.fromkeys((PODS, VOLUMES, ATTACHMENTS, SLICES, REQUESTS))
         self.listeners = {}
 
-    def subscribe(self, resource, listener):
+    def subscribe(self, resource, listener, *, glance=False):
         self.listeners[resource] = listener
 
     def tell(self, change, obj, resource=PODS):

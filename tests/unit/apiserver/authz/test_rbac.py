@@ -17,7 +17,7 @@ class Registry:
     def __init__(self):
         self.listeners = {}
 
-    def subscribe(self, resource, listener):
+    def subscribe(self, resource, listener, *, glance=False):
         self.listeners[resource.resource] = listener
 
     def tell(self, plural, name, change="ADDED", namespace="", **obj):

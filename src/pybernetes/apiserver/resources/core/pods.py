@@ -11,6 +11,7 @@ from pybernetes.apiserver.resource import Part, Resource, Subresource
 from pybernetes.apiserver.resources._columns import spec, status
 from pybernetes.apiserver.resources.core._pod_actions import bind
 from pybernetes.apiserver.resources.core._pod_eviction import evict
+from pybernetes.apiserver.resources.core._pod_glance import PodGlance
 from pybernetes.apiserver.resources.core._pod_table import COLUMNS
 from pybernetes.apiserver.validation.addresses import address_warning
 from pybernetes.apiserver.validation.fields import FieldErrors, each
@@ -132,4 +133,5 @@ RESOURCE = Resource(
         "status.podIP": _first_address,
         "status.nominatedNodeName": _of(status, "nominatedNodeName"),
     },
+    glance=PodGlance,
 )
