@@ -50,7 +50,7 @@ class NodeUnderTest:
         self.clock = SystemClock()
         config = Config(disable_admission=("ServiceAccount",), static_tokens=tokens or {})
         self.api = ApiServer(config, MemoryStore(), self.clock)
-        self.runtime = CriRuntime(containerd.endpoint)
+        self.runtime = CriRuntime(containerd.endpoint, self.clock)
         self.client = Client(direct(self.api.handler, _ADMIN), clock=self.clock)
         self.pods = self.client.of(core_v1.Pod)
         self.kubelet: Kubelet | None = None

@@ -1,10 +1,10 @@
 """Time and chance: the only module that touches `time` and `random`. simulation.py gives the same on virtual time."""
 
 import asyncio
-import random
 import time
 from datetime import UTC, datetime
 from functools import lru_cache
+from random import Random as Random  # for annotations elsewhere
 from typing import Protocol
 
 
@@ -12,7 +12,7 @@ class Clock(Protocol):
     """Time and chance as an argument. Seconds everywhere."""
 
     @property
-    def random(self) -> random.Random:
+    def random(self) -> Random:
         """The source of chance; seeded in a simulation."""
 
     def now(self) -> float:
@@ -33,7 +33,7 @@ class SystemClock:
     monotonic = staticmethod(time.monotonic)
 
     def __init__(self, seed: int | None = None) -> None:
-        self.random = random.Random(seed)
+        self.random = Random(seed)
 
     async def sleep(self, seconds: float) -> None:
         await asyncio.sleep(max(0.0, seconds))

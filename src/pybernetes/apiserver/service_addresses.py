@@ -9,9 +9,9 @@ import ipaddress
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from itertools import chain, islice
-from random import Random
 from typing import TYPE_CHECKING, Literal
 
+from pybernetes.aio.clock import Random
 from pybernetes.api.objects import Object
 
 if TYPE_CHECKING:

@@ -80,7 +80,7 @@ class LocalCluster:
         self._state_dir = state_dir
         self.switch = Switch(record.name)
         self.registry = Registry(self.switch, self.folder / "registry")
-        self.images = ImageStore()
+        self.images = ImageStore(clock)
         addresses = {name: node_address(number) for number, name in enumerate(record.nodes)}
         self.nodes = {name: NodeSandbox(self._spec(name, addresses), self.switch) for name in record.nodes}
 

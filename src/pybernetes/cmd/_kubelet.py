@@ -122,7 +122,7 @@ def settings_of(options: argparse.Namespace, config: Configuration) -> Settings:
 async def wait_for_runtime(endpoint: str, clock: Clock) -> CriRuntime:
     """The runtime, once its socket answers. Raises StartError when it does not for a minute."""
     try:
-        runtime = CriRuntime(endpoint)
+        runtime = CriRuntime(endpoint, clock)
     except ValueError as error:
         raise StartError(str(error)) from None
     began = clock.monotonic()

@@ -11,7 +11,6 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from time import monotonic
 
 from pybernetes.aio.clock import Clock
 from pybernetes.aio.discover import discover
@@ -247,12 +246,11 @@ class Volumes:
         )
         try:
             if kind.prepare is not None:
-                return _timed(kind.plugin, await kind.prepare(request))
+                return _timed(kind.plugin, await kind.prepare(request), self._clock)
             assert kind.content is not None
             content = await kind.content(request)
-            return _timed(
-                kind.plugin, partial(_write, request.folder, content, self._clock.now(), request.group, kind.memory)
-            )
+            write = partial(_write, request.folder, content, self._clock.now(), request.group, kind.memory)
+            return _timed(kind.plugin, write, self._clock)
         except _FAILURES as error:
             return error
 
@@ -320,17 +318,17 @@ def _do(todo: Mapping[str, Work]) -> tuple[dict[str, Mounted], dict[str, Excepti
     return mounted, failed
 
 
-def _timed(plugin: str, work: Work) -> Work:
+def _timed(plugin: str, work: Work, clock: Clock) -> Work:
     """The same, measured for /metrics."""
 
     def measured() -> Mounted:
-        began, status = monotonic(), "fail-unknown"
+        began, status = clock.monotonic(), "fail-unknown"
         try:
             mounted = work()
             status = "success"
             return mounted
         finally:
-            VOLUME_SECONDS.observe(monotonic() - began, "false", "volume_mount", status, plugin)
+            VOLUME_SECONDS.observe(clock.monotonic() - began, "false", "volume_mount", status, plugin)
 
     return measured
 

@@ -13,13 +13,13 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import msgspec
 
+from pybernetes.aio.clock import Clock, SystemClock
 from pybernetes.localcluster import system_image
 from pybernetes.localcluster.containerd import PAUSE_IMAGE, write_pause_archive
 from pybernetes.localcluster.errors import LocalClusterError
@@ -55,7 +55,8 @@ disabled_plugins = [
 class ImageStore:
     """The images of this installation: a folder in the cache for each state of it, the last few of them."""
 
-    def __init__(self, folder: Path = CACHE / "images") -> None:
+    def __init__(self, clock: Clock, folder: Path = CACHE / "images") -> None:
+        self._clock = clock
         self._folder = folder
 
     async def ready(self) -> None:
@@ -127,7 +128,7 @@ class ImageStore:
             yield
 
     def _make(self, plan: system_image.Plan, place: Path) -> None:
-        began = time.monotonic()
+        began = self._clock.monotonic()
         work = self._folder / ".making"
         shutil.rmtree(work, ignore_errors=True)
         work.mkdir()
@@ -142,7 +143,7 @@ class ImageStore:
             raise LocalClusterError(f"cannot make the images of the control plane: {error}") from error
         finally:
             shutil.rmtree(work, ignore_errors=True)
-        log.info("made the images of the control plane folder=%s seconds=%.1f", place, time.monotonic() - began)
+        log.info("made the images of the control plane folder=%s seconds=%.1f", place, self._clock.monotonic() - began)
 
     def _fill(self, plan: system_image.Plan, work: Path) -> tuple[Blob, ...]:
         """Makes the disk, on top of an older one whose lower layers are the same where there is one."""
@@ -153,14 +154,14 @@ class ImageStore:
                 _copied(place, work / "root", "--link")
                 _own_databases(place, work / "root")
                 built = system_image.build(work / "system.tar", plan, base)
-                _import(work, ("system.tar",))
+                _import(work, ("system.tar",), self._clock)
                 return built.layers[: len(base)]
             except LocalClusterError as error:
                 log.warning("cannot go on from older images, making all anew error=%s", error)
                 shutil.rmtree(work / "root", ignore_errors=True)
         built = system_image.build(work / "system.tar", plan)
         write_pause_archive(work / "pause.tar")
-        _import(work, ("pause.tar", "system.tar"))
+        _import(work, ("pause.tar", "system.tar"), self._clock)
         return built.layers[:2]
 
     def _like(self, base_key: str) -> tuple[Path, tuple[Blob, ...]] | None:
@@ -193,7 +194,7 @@ class _Record(msgspec.Struct, frozen=True):
     layers: tuple[Blob, ...]
 
 
-def _import(folder: Path, archives: tuple[str, ...]) -> None:
+def _import(folder: Path, archives: tuple[str, ...], clock: Clock) -> None:
     """Starts a containerd with its disk in `folder`/root, imports the archives, and stops it."""
     (folder / "config.toml").write_text(_CONFIG.format(folder=folder))
     # A mount namespace of its own: what is mounted while it unpacks ends with it
@@ -204,7 +205,7 @@ def _import(folder: Path, archives: tuple[str, ...]) -> None:
             stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True,
         )  # fmt: skip
     try:
-        _wait(process, folder)
+        _wait(process, folder, clock)
         for archive in archives:
             done = _ctr(folder, "images", "import", str(folder / archive))
             if done.returncode:
@@ -221,13 +222,14 @@ def _import(folder: Path, archives: tuple[str, ...]) -> None:
             process.wait()
 
 
-def _wait(process: "subprocess.Popen[bytes]", folder: Path) -> None:
-    deadline = time.monotonic() + _PATIENCE
+def _wait(process: "subprocess.Popen[bytes]", folder: Path, clock: Clock) -> None:
+    deadline = clock.monotonic() + _PATIENCE
     while _ctr(folder, "version").returncode:
-        if process.poll() is not None or time.monotonic() > deadline:
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(0.02)
+        if process.returncode is not None or clock.monotonic() > deadline:
             lines = (folder / "log").read_text(errors="replace").strip().splitlines()
             raise LocalClusterError(f"containerd does not start: {lines[-1] if lines else 'it said nothing'}")
-        time.sleep(0.02)
 
 
 def _ctr(folder: Path, *words: str) -> "subprocess.CompletedProcess[str]":
@@ -259,7 +261,7 @@ def _copied(source: Path, target: Path, *flags: str) -> None:
 def main() -> int:
     """Makes the images in the folder that is the first argument; ready() runs it."""
     try:
-        ImageStore(Path(sys.argv[1])).make()
+        ImageStore(SystemClock(), Path(sys.argv[1])).make()
     except LocalClusterError as error:
         print(error, file=sys.stderr)
         return 1

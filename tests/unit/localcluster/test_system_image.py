@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from pybernetes.aio.clock import SystemClock
 from pybernetes.localcluster import image_store, system_image
 from pybernetes.localcluster.image import BUSYBOX, PLAIN_LAYER_TYPE
 
@@ -122,7 +123,7 @@ def disk(folder: Path) -> Path:
 
 @pytest.fixture
 def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> image_store.ImageStore:
-    made = image_store.ImageStore(tmp_path / "cache")
+    made = image_store.ImageStore(SystemClock(), tmp_path / "cache")
     disk(tmp_path / "cache" / "key")
     monkeypatch.setattr(image_store.ImageStore, "_key", staticmethod(lambda plan: "key"))
     return made

@@ -5,7 +5,6 @@ import logging
 import re
 import socket
 import sys
-import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -17,6 +16,7 @@ from cri_api.v1 import api_pb2 as pb
 from cri_api.v1 import api_pb2_grpc as pbg
 from msgspec.structs import replace
 
+from pybernetes.aio.clock import Clock
 from pybernetes.kubelet import metrics
 from pybernetes.kubelet.cri import model as m
 from pybernetes.kubelet.cri.messages import container_config, linux_resources, sandbox_config
@@ -103,8 +103,9 @@ class _Counted:
 class CriRuntime:
     """A CRI v1 runtime on a unix socket; reconnects by itself. `close()` when done."""
 
-    def __init__(self, endpoint: str) -> None:
+    def __init__(self, endpoint: str, clock: Clock) -> None:
         self.endpoint = endpoint
+        self._clock = clock
         self._channel = channel(endpoint)
         self._pods = _Counted(pbg.RuntimeServiceStub(self._channel))  # type: ignore[no-untyped-call]  # generated
         self._images = _Counted(pbg.ImageServiceStub(self._channel))  # type: ignore[no-untyped-call]  # generated
@@ -245,7 +246,7 @@ class CriRuntime:
             stop_signal=pb.Signal.Name(s.stop_signal) if s.stop_signal else "",
         )
         failed = detailed.exit_code != 0 and detailed.reason != m.OOM_KILLED
-        if not failed or detailed.finished < time.time() - m.OOM_HEARD:  # until then it may yet hear why
+        if not failed or detailed.finished < self._clock.now() - m.OOM_HEARD:  # until then it may yet hear why
             self._detailed[(brief.id, detailed.state)] = detailed
         return detailed
 

@@ -9,6 +9,7 @@ import grpc
 import grpc.aio
 from cri_api.v1 import api_pb2 as pb
 
+from pybernetes.aio.clock import SystemClock
 from pybernetes.kubelet.cri.fields import fields
 from pybernetes.kubelet.cri.model import State
 from pybernetes.kubelet.cri.runtime import CriRuntime
@@ -26,7 +27,7 @@ async def runtime_of(folder: Path, **services: Mapping[str, Handler]) -> AsyncIt
         server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service, methods),))
     server.add_insecure_port(f"unix:{folder}/cri.sock")
     await server.start()
-    runtime = CriRuntime(f"unix://{folder}/cri.sock")
+    runtime = CriRuntime(f"unix://{folder}/cri.sock", SystemClock())
     try:
         yield runtime
     finally:
