@@ -3,7 +3,6 @@
 kube_proxy.py is the shortest example; _leading.py adds leadership and health.
 """
 
-import argparse
 import asyncio
 import gc
 import logging
@@ -16,7 +15,6 @@ from typing import TYPE_CHECKING
 import uvloop
 
 from pybernetes.cmd import GC_THRESHOLDS
-from pybernetes.rules.durations import seconds_of
 
 _SETTLED = 10.0
 """Seconds after which a component has loaded what it keeps: modules, tables, the objects of a store or of informers."""
@@ -28,29 +26,6 @@ if TYPE_CHECKING:
 
 class StartError(RuntimeError):
     """Why the command does not start or go on, in one line that says what to do."""
-
-
-def boolean(text: str) -> bool:
-    """A flag's true or false."""
-    if text.lower() not in ("true", "false", "1", "0", "t", "f"):
-        raise argparse.ArgumentTypeError(f'"{text}" is neither true nor false')
-    return text.lower() in ("true", "1", "t")
-
-
-def comma_list(text: str) -> list[str]:
-    """A flag's list: parts between commas."""
-    return [part.strip() for part in text.split(",") if part.strip()]
-
-
-def duration(text: str) -> float:
-    """A flag's Go duration in seconds; none is negative."""
-    try:
-        found = seconds_of(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from None
-    if found < 0:
-        raise argparse.ArgumentTypeError(f'"{text}" is less than nothing')
-    return found
 
 
 def run(name: str, verbosity: int, work: Callable[[], Awaitable[None]], *expected: type[Exception]) -> int:

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NoReturn
 
-from pybernetes.cmd._daemon import comma_list
+from pybernetes.cmd._flags import comma_list
 from pybernetes.cmd._version import add_version
 from pybernetes.rules import durations
 

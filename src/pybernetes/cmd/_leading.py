@@ -19,7 +19,8 @@ from pybernetes import __version__
 from pybernetes.aio.clock import Clock, SystemClock
 from pybernetes.client.leaderelection import JITTER, Election, LeaderElector, LeaderLost
 from pybernetes.client.rest import Client
-from pybernetes.cmd._daemon import StartError, boolean, duration, run, transport_of
+from pybernetes.cmd._daemon import StartError, run, transport_of
+from pybernetes.cmd._flags import boolean, duration
 from pybernetes.cmd._version import add_version
 from pybernetes.wire.http import Handler, Headers, Request, Response
 from pybernetes.wire.pki.certificates import Leaf, issue, new_authority

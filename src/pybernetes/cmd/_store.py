@@ -5,7 +5,7 @@ import sys
 from functools import partial
 from pathlib import Path
 
-from pybernetes.rules.durations import seconds_of
+from pybernetes.cmd._flags import count, lasting
 
 STORE_PATH = Path("/var/lib/pybernetes/store.db")
 BUMP = 1_000_000_000
@@ -48,10 +48,10 @@ def _target(sub: argparse.ArgumentParser, bump: int) -> None:
         action="store_true",
         help="of sqlite: put it in place of a store that is there, which is kept beside it (else TO must be empty)",
     )
-    sub.add_argument("--event-ttl", type=_duration, default=3600.0, metavar="DURATION", help="as the API server's (1h)")
+    sub.add_argument("--event-ttl", type=lasting, default=3600.0, metavar="DURATION", help="as the API server's (1h)")
     sub.add_argument(
         "--bump-revision",
-        type=_count,
+        type=count,
         default=bump,
         metavar="N",
         help=f"of sqlite: how far the store's revision is moved on (default {bump})",
@@ -73,7 +73,7 @@ def _add_snapshot(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") 
 
     sub = kind("save", "take a snapshot, while the API server runs or not; neither reads nor writes wait for it")
     sub.add_argument(
-        "--keep", type=_count, default=0, metavar="N", help="then delete all but the newest N (default: none)"
+        "--keep", type=count, default=0, metavar="N", help="then delete all but the newest N (default: none)"
     )
     sub = kind("list", "list the snapshots, the newest first")
     sub.add_argument("--verify", action="store_true", help="read every row of each; 1 if one is damaged")
@@ -85,7 +85,7 @@ def _add_snapshot(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     sub.add_argument("snapshot", nargs="?", default="", help="name or path of the snapshot (default: the newest)")
     sub.add_argument(
         "--bump-revision",
-        type=_count,
+        type=count,
         default=BUMP,
         metavar="N",
         help=f"how far the store's revision is moved on, beyond all that clients may have seen (default {BUMP})",
@@ -101,19 +101,3 @@ async def _run(name: str, options: argparse.Namespace) -> int:
     except EXPECTED as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
-
-
-def _duration(text: str) -> float:
-    try:
-        found = seconds_of(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from None
-    if found <= 0:
-        raise argparse.ArgumentTypeError("it must be more than nothing")
-    return found
-
-
-def _count(text: str) -> int:
-    if not text.isascii() or not text.isdigit():
-        raise argparse.ArgumentTypeError(f'"{text}" is not a number of them')
-    return int(text)

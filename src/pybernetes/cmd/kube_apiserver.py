@@ -21,7 +21,8 @@ from pybernetes.apiserver.admit import AdmissionPluginError
 from pybernetes.apiserver.authn.tokens import read_token_file
 from pybernetes.apiserver.config import HISTORY_LIMIT, ISSUER, Config, FrontProxy, Times
 from pybernetes.apiserver.server import ApiServer, UnknownModeError
-from pybernetes.cmd._daemon import StartError, boolean, duration, run, settle
+from pybernetes.cmd._daemon import StartError, run, settle
+from pybernetes.cmd._flags import boolean, count, duration, lasting
 from pybernetes.cmd._snapshots import Schedule, keep_snapshots
 from pybernetes.cmd._version import add_version
 from pybernetes.store import factory
@@ -116,7 +117,7 @@ def parser() -> argparse.ArgumentParser:
         ("request-timeout", times.request, "how long a request that is no stream may take"),
         ("event-ttl", times.event, "how long an Event is kept after it was last written"),
     ):
-        add(f"--{name}", type=_seconds, default=seconds, metavar="DURATION", help=text)
+        add(f"--{name}", type=lasting, default=seconds, metavar="DURATION", help=text)
     add(
         "--shutdown-delay-duration",
         type=duration,
@@ -146,9 +147,7 @@ def _storage_flags(add: Callable[..., object]) -> None:
         metavar="DURATION",
         help="how often (12h) a snapshot of the sqlite store is taken; 0: never (see pybernetes store snapshot)",
     )
-    add(
-        "--storage-snapshot-keep", type=_count, default=4, metavar="N", help="how many of the newest snapshots stay (4)"
-    )
+    add("--storage-snapshot-keep", type=count, default=4, metavar="N", help="how many of the newest snapshots stay (4)")
     add("--storage-snapshot-dir", type=Path, help="where they lie (default: snapshots, beside the store)")
     add("--etcd-servers", default="", help="servers of one etcd cluster: https://HOST:2379,...")
     add("--etcd-prefix", default="/registry", help="what all keys in etcd begin with")
@@ -164,24 +163,11 @@ def _storage_flags(add: Callable[..., object]) -> None:
     )
     add(
         "--storage-history-limit",
-        type=_count,
+        type=count,
         default=HISTORY_LIMIT,
         metavar="REVISIONS",
         help="the store's history is kept for so many revisions at most; 0: only its age counts",
     )
-
-
-def _seconds(text: str) -> float:
-    found = duration(text)
-    if not found:
-        raise argparse.ArgumentTypeError("it must be more than nothing")
-    return found
-
-
-def _count(text: str) -> int:
-    if not text.isascii() or not text.isdigit():
-        raise argparse.ArgumentTypeError(f'"{text}" is not a number of them')
-    return int(text)
 
 
 def config_of(options: argparse.Namespace) -> Config:

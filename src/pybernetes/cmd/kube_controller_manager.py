@@ -9,7 +9,8 @@ from pathlib import Path
 from pybernetes.aio.clock import Clock
 from pybernetes.client.rest import Client
 from pybernetes.cmd import _leading
-from pybernetes.cmd._daemon import StartError, boolean, duration
+from pybernetes.cmd._daemon import StartError
+from pybernetes.cmd._flags import boolean, duration
 from pybernetes.controllers.runtime import Config, ControllerManager, chosen
 from pybernetes.wire.pki.certificates import parse_authority
 from pybernetes.wire.pki.keys import PkiError

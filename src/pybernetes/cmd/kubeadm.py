@@ -16,7 +16,7 @@ import orjson
 from pybernetes import KUBERNETES_VERSION
 from pybernetes.aio.clock import SystemClock
 from pybernetes.api import version
-from pybernetes.cmd._daemon import comma_list, duration
+from pybernetes.cmd._flags import comma_list, duration
 from pybernetes.kubeadm import commands, configfile, shared_certs, tokens
 from pybernetes.kubeadm import config as c
 from pybernetes.kubeadm.config import Checks, InitConfig, JoinConfig, JoinControlPlane, Networking, Node, Paths

@@ -5,8 +5,8 @@ Starts are bounded so that a node which comes back does not start a hundred Pods
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager, suppress
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -32,6 +32,7 @@ from pybernetes.kubelet.log_links import link_of, make_link, remove_logs, remove
 from pybernetes.kubelet.maker import Maker, Place, message_file
 from pybernetes.kubelet.messages import read_message
 from pybernetes.kubelet.pod_containers import field_of, find_container
+from pybernetes.kubelet.pre_stop import PreStop
 from pybernetes.kubelet.probes.prober import Prober, Target, has_probes
 from pybernetes.kubelet.resizer import Resizer
 from pybernetes.kubelet.settings import Settings
@@ -48,8 +49,6 @@ log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 Kind: TypeAlias = Literal["Normal", "Warning"]
-_LEAST_STOP = 2.0
-"""Seconds that TERM gets even when the preStop hook has used up the whole grace."""
 _PATIENCE = 5.0
 """Seconds that a start gets to its end when the kubelet ends."""
 _START, _CREATE, _SANDBOX = 0, 1, 2
@@ -98,6 +97,7 @@ class Executor:
         self._began = clock.now()
         self._starts = Turns(settings.max_parallel_starts)
         self._maker = tools.maker
+        self._pre_stop = PreStop(tools.hooks, clock, self.tell)
         self._by_action: dict[type[act.Action], Callable[[PodWorker, act.Action], Awaitable[None]]] = {
             act.Prepare: self._prepare,
             act.RunSandbox: self._run_sandbox,
@@ -364,7 +364,7 @@ class Executor:
     async def _stop(self, worker: PodWorker, action: act.Action) -> None:
         action = cast(act.StopContainer, action)
         self.tell(worker, action.container, "Normal", "Killing", action.why or f"Stopping container {action.container}")
-        async with self._before_stop(worker, action) as grace:
+        async with self._pre_stop.before(worker, action, self._ip(worker)) as grace:
             try:
                 await self._tools.runtime.stop_container(action.id, grace)
             except m.RuntimeRefused as refused:
@@ -376,64 +376,6 @@ class Executor:
         message = f"failed to {quoted(what)} for {quoted(whom)} with {what}Error: {quoted(refused.rpc)}"
         self.tell(worker, "", "Warning", "FailedKillPod", f"error killing pod: {message}")
         return ActionFailed(f"{what}Error", refused.rpc)
-
-    @asynccontextmanager
-    async def _before_stop(self, worker: PodWorker, action: act.StopContainer) -> AsyncIterator[float]:
-        """The preStop hook and the container's turn; what is left of the grace. Without grace neither.
-
-        A hook that takes longer than the grace is not called off: it goes on as long as the container does, and no longer.
-        """
-        hook = self._pre_stop(worker, action) if action.grace > 0 else None
-        if hook is None and not (action.after and action.grace > 0):
-            yield action.grace
-            return
-        began = self._clock.monotonic()
-        running = asyncio.create_task(hook, name=f"preStop {action.id}") if hook is not None else None
-        try:
-            if running is not None and not await self._in_time(running, worker.has_ended(action.id), action.grace):
-                self._no_pre_stop(worker, action, "it takes longer than the grace")
-            left = action.grace - (self._clock.monotonic() - began)
-            if action.after and left > 0:
-                await worker.all_ended(action.after, left)
-            yield max(_LEAST_STOP, action.grace - (self._clock.monotonic() - began))
-        finally:
-            if running is not None:
-                running.cancel()
-                await asyncio.wait({running})
-
-    @staticmethod
-    async def _in_time(hook: asyncio.Task[None], end: Coroutine[Any, Any, None], grace: float) -> bool:
-        """Whether a hook, or its container, came to its end within the grace."""
-        ended = asyncio.create_task(end, name="end of a container")
-        try:
-            done, _ = await asyncio.wait({hook, ended}, timeout=grace, return_when=asyncio.FIRST_COMPLETED)
-            return bool(done)
-        finally:
-            ended.cancel()
-
-    def _pre_stop(self, worker: PodWorker, action: act.StopContainer) -> Coroutine[Any, Any, None] | None:
-        """The work of a container's preStop hook; None where it has none, or it was begun before."""
-        container = find_container(worker.last, action.container)
-        hook = container.lifecycle.preStop if container is not None and container.lifecycle is not None else None
-        if container is None or hook is None or not action.hook or action.id in worker.hooked:
-            return None
-        worker.hooked.add(action.id)
-        tell = partial(self.tell, worker, action.container, "Warning")
-        work = self._tools.hooks.run(hook, container, action.id, self._ip(worker), tell)
-
-        async def run() -> None:
-            began = self._clock.monotonic()
-            try:
-                await work
-            except HookFailed as failed:
-                if self._clock.monotonic() < began + action.grace:  # else it was told already
-                    self._no_pre_stop(worker, action, str(failed))
-
-        return run()
-
-    def _no_pre_stop(self, worker: PodWorker, action: act.StopContainer, why: str) -> None:
-        log.info("preStop hook failed pod=%s container=%s error=%s", worker.ref, action.container, why)
-        self.tell(worker, action.container, "Warning", "FailedPreStopHook", "PreStopHook failed")
 
     async def _remove(self, worker: PodWorker, action: act.Action) -> None:
         id = cast(act.RemoveContainer, action).id

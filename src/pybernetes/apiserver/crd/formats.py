@@ -9,6 +9,7 @@ from datetime import date
 from urllib.parse import urlsplit
 
 from pybernetes.api import names
+from pybernetes.rules.durations import seconds_of
 
 _DATE_TIME = re.compile(r"(\d{4}-\d\d-\d\d)[Tt](\d\d):(\d\d):(\d\d)(?:\.\d+)?(?:[Zz]|[+-](\d\d):(\d\d))", re.ASCII)
 _EMAIL = re.compile(r"[^\s@<>(),;:\\\"\[\]]+@[^\s@<>(),;:\\\"\[\]]+")
@@ -25,7 +26,6 @@ _CARD = re.compile(
     r"(?:4\d{12}(?:\d{3})?|5[1-5]\d{14}|6(?:011|5\d\d)\d{12}|3[47]\d{13}|3(?:0[0-5]|[68]\d)\d{11}|(?:2131|1800|35\d{3})\d{11})",
     re.ASCII,
 )
-_DURATION = re.compile(r"[-+]?(?:0|(?:(?:\d+\.?\d*|\.\d+)(?:ns|us|µs|μs|ms|s|m|h))+)", re.ASCII)
 _LONG_DURATION = re.compile(
     r"(?:\d+\s*(?:nanoseconds?|nanos?|nsec|ns|microseconds?|micros?|us|µs|milliseconds?|millis?|ms|seconds?|secs?|sec|s"
     r"|minutes?|mins?|min|m|hours?|hrs?|hr|h|days?|d|weeks?|wks?|wk|w)\s*)+",
@@ -125,7 +125,11 @@ def _credit_card(text: str) -> bool:
 
 
 def _duration(text: str) -> bool:
-    return _DURATION.fullmatch(text) is not None or _LONG_DURATION.fullmatch(text.strip()) is not None
+    try:
+        seconds_of(text)
+    except ValueError:
+        return _LONG_DURATION.fullmatch(text.strip()) is not None
+    return True
 
 
 _CHECKS: dict[str, Callable[[str], bool]] = {
