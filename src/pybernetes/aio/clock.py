@@ -4,7 +4,7 @@ import asyncio
 import time
 from datetime import UTC, datetime
 from functools import lru_cache
-from random import Random as Random  # for annotations elsewhere
+from random import Random as Random  # from here alone
 from typing import Protocol
 
 

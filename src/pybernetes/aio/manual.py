@@ -4,13 +4,12 @@ simulation.py is the other half: there time jumps by itself, and nothing outside
 """
 
 import asyncio
-import random
 import selectors
 from collections.abc import Callable
 from concurrent.futures import Executor
 from typing import Any
 
-from pybernetes.aio.clock import SystemClock
+from pybernetes.aio.clock import Random, SystemClock
 
 PATIENCE = 5.0
 """Real seconds that a step waits at most for what comes in or goes out half: a peer may have stopped in its middle."""
@@ -96,7 +95,7 @@ class ManualClock:
     """Clock of a ManualLoop. Wall time begins with the machine's: certificates are checked by that one."""
 
     def __init__(self, loop: ManualLoop, seed: int | None = None) -> None:
-        self.random = random.Random(seed)
+        self.random = Random(seed)
         self._loop = loop
         self._began = SystemClock().now()
 

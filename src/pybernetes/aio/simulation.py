@@ -1,11 +1,12 @@
 """Virtual time: an event loop that jumps over idle waits, and the Clock that reads it. For tests and simulations."""
 
 import asyncio
-import random
 import selectors
 from collections.abc import Coroutine
 from functools import partial
 from typing import Any, TypeVar
+
+from pybernetes.aio.clock import Random
 
 T = TypeVar("T")
 
@@ -97,7 +98,7 @@ class SimulatedClock:
     """Clock of a SimulatedLoop. `seed` repeats a run exactly."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, seed: int = 0) -> None:
-        self.random = random.Random(seed)
+        self.random = Random(seed)
         self._loop = loop
 
     def now(self) -> float:
