@@ -111,6 +111,11 @@ class RequestParser:
         self._bound(len(data))
         return None
 
+    @property
+    def received(self) -> int:
+        """Bytes of the body at hand."""
+        return self._draft.size
+
     def close(self) -> None:
         """No more bytes come. Lets go of the connection, so that neither waits for the garbage collector."""
         del self._take, self._expect, self._parser

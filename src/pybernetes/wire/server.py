@@ -22,6 +22,7 @@ from pybernetes.api.errors import ApiError, InternalError
 from pybernetes.wire.gzip import Compressor, takes_gzip
 from pybernetes.wire.http import Dropped, Handler, Peer, Request, Response
 from pybernetes.wire.parsing import BODY, HEAD, IDLE, Parsed, RefusedError, RequestParser, status_response
+from pybernetes.wire.progress import Taking
 from pybernetes.wire.streams import Connection, ConnectionClosedError, ConnectionStream
 from pybernetes.wire.tls_server import TlsServer
 
@@ -55,12 +56,15 @@ class Limits:
     head_seconds: float = 32.0
     """From the first byte of a request to the end of its headers, and from the last byte of its body to the next."""
     body_seconds: float = 60.0
-    """From the end of the headers to the last byte of the body, however it drips: upstream's time for a whole request."""
+    """From the end of the headers to the last byte of the body (upstream's time for a whole request); one that takes longer
+    must have come at `slowest` bytes a second since."""
+    slowest: int = 1024
+    """Bytes a second that a peer must send of a long body, and take of an answer that is whole."""
     idle_seconds: float = 120.0
     """An unused connection. Longer than our clients keep theirs, so that they close first and no request is lost."""
     write_seconds: float = 60.0
-    """A peer that takes no byte of a whole body for so long is cut off. One that pauses in a stream (a log in a pager)
-    holds one chunk, and may."""
+    """A peer that takes less than `slowest` of a whole body for so long is cut off. One that pauses in a stream (a log in a
+    pager) holds one chunk, and may."""
     handshake_seconds: float = 10.0
     linger_seconds: float = 2.0
     """How long a refused sender may go on sending before the socket is closed under it."""
@@ -192,7 +196,7 @@ class _ServerConnection(Connection):
         self._task: asyncio.Task[None] | None = None
         self._deadline = 0.0
         self._body_deadline = 0.0
-        self._unsent = 0
+        self._taking = Taking(server.limits.write_seconds, server.limits.slowest)
         self._whole = False  # a body that is whole in memory is being sent
         self._held = False  # reading is paused, because enough requests wait
         self._waiting_bytes = 0
@@ -260,20 +264,18 @@ class _ServerConnection(Connection):
 
     def check(self, now: float) -> None:
         """Closes the connection when its time is over."""
-        if not self._writable.is_set():
-            if not self._whole:
-                return
-            unsent = self.transport.get_write_buffer_size()
-            if self._unsent == 0 or unsent < self._unsent:
-                self._unsent = unsent
-                self._deadline = now + self._limits.write_seconds
-            elif now > self._deadline:
-                log.info("cut off a peer that reads nothing peer=%s unsent=%d", self.peer.address, unsent)
+        closing = self.transport.is_closing()
+        if closing or not self._writable.is_set():
+            if (self._whole or closing) and self._taking.late(self.transport, now):
+                log.info("cut off a peer that does not read peer=%s", self.peer.address)
                 self.transport.abort()
             return
-        self._unsent = 0
-        late = now > self._deadline or (now > self._body_deadline and self._parser.state is BODY)
-        if self._task is None and late:
+        self._taking.reset()
+        if self._task is not None:
+            return
+        parser = self._parser
+        late = parser.state is BODY and now > self._body_deadline + parser.received / self._limits.slowest
+        if late or now > self._deadline:
             if self._lingering:
                 self.transport.abort()
             else:
@@ -421,7 +423,7 @@ class _ServerConnection(Connection):
             while rest or not self._writable.is_set():
                 if not self._writable.is_set() or self.lost:
                     await self.drain()
-                    self._unsent = 0
+                    self._taking.reset()
                 if rest:
                     self.write(rest[:_SLICE])
                     rest = rest[_SLICE:]
@@ -482,7 +484,7 @@ class _ServerConnection(Connection):
                         self.write(b"%x\r\n%b\r\n" % (len(chunk), chunk) if chunked else chunk)
                     if not self._writable.is_set() or self.lost:
                         await self.drain()
-                        self._unsent = 0
+                        self._taking.reset()
             if chunked:
                 self.write(b"0\r\n\r\n")
             return keep

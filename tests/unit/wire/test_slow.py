@@ -170,6 +170,121 @@ def test_a_reader_that_reads_nothing_holds_little(streamed: bool) -> None:
     timed(scenario, Limits(write_seconds=30), handler)
 
 
+@pytest.mark.parametrize(
+    ("chunked", "rate", "answered"), [(False, 2048, True), (True, 2048, True), (False, 512, False)]
+)
+def test_a_long_body_may_take_as_long_as_it_makes_progress(chunked: bool, rate: int, answered: bool) -> None:
+    size, pause = 600_000, 4
+
+    async def scenario(server: HttpServer) -> None:
+        reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+        writer.write(
+            HEAD + (b"Transfer-Encoding: chunked\r\n\r\n" if chunked else b"Content-Length: %d\r\n\r\n" % size)
+        )
+        began = asyncio.get_running_loop().time()
+        for start in range(0, size, rate * pause):
+            piece = bytes(min(rate * pause, size - start))
+            writer.write(b"%x\r\n%b\r\n" % (len(piece), piece) if chunked else piece)
+            await asyncio.sleep(pause)
+            if reader.at_eof():
+                break
+        if chunked:
+            writer.write(b"0\r\n\r\n")
+        took = asyncio.get_running_loop().time() - began
+        if answered:
+            assert (await reader.readuntil(b"600000")).startswith(b"HTTP/1.1 200")
+            assert took > 250
+        else:
+            assert await reader.read() == b""
+            assert 60 < took < 150
+        writer.transport.abort()
+
+    timed(scenario, Limits(body_seconds=60, slowest=1024))
+
+
+async def taken(server: HttpServer, size: int, pause: float) -> int:
+    """How much of an answer arrives at a peer that takes `size` bytes each `pause` seconds."""
+    with socket.socket() as sock:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 256_000)
+        sock.connect(("127.0.0.1", server.port))
+        sock.setblocking(False)
+        sock.sendall(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+        got = 0
+        while True:
+            await asyncio.sleep(pause)
+            try:
+                data = sock.recv(size)
+            except BlockingIOError:
+                continue
+            except ConnectionResetError:
+                return got
+            if not data:
+                return got
+            got += len(data)
+
+
+@pytest.mark.parametrize("streamed", [True, False])
+def test_a_slow_reader_gets_a_large_answer_and_one_that_drips_does_not(streamed: bool) -> None:
+    size = 12_000_000  # more than the kernel takes
+
+    class Body:
+        whole = True
+
+        def __init__(self) -> None:
+            self.left = [bytes(200_000)] * 60
+
+        def __aiter__(self) -> "Body":
+            return self
+
+        async def __anext__(self) -> bytes:
+            if not self.left:
+                raise StopAsyncIteration
+            return self.left.pop()
+
+    async def handler(request: Request) -> Response:
+        return Response(200, body=Body() if streamed else bytes(size))
+
+    async def scenario(server: HttpServer) -> None:
+        began = asyncio.get_running_loop().time()
+        assert await taken(server, 65_536, 5) > size
+        assert asyncio.get_running_loop().time() - began > 900
+        dripping = asyncio.create_task(taken(server, 100, 5))
+        await asyncio.sleep(50)
+        assert len(server.connections) == 1
+        await asyncio.sleep(100)
+        assert not server.connections
+        dripping.cancel()
+
+    timed(scenario, Limits(write_seconds=60, slowest=1024), handler)
+
+
+@pytest.mark.parametrize("ending", [b"", b"Connection: close\r\n"])
+@pytest.mark.parametrize("size", [30_000, 300_000])
+def test_answers_that_nobody_reads_hold_no_connection(ending: bytes, size: int) -> None:
+    """However little of it is left here: neither before nor after we would like to close it."""
+
+    async def handler(request: Request) -> Response:
+        return Response(200, body=bytes(size))
+
+    async def scenario(server: HttpServer) -> None:
+        with socket.socket() as sock:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
+            sock.connect(("127.0.0.1", server.port))
+            for connection in server.connections:
+                connection.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 2048)
+            await asyncio.sleep(0.1)
+            for connection in server.connections:
+                connection.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 2048)
+            sock.sendall(b"GET / HTTP/1.1\r\nHost: a\r\n" + ending + b"\r\n")
+            await asyncio.sleep(1)
+            (connection,) = server.connections
+            assert connection.transport.get_write_buffer_size() > 0
+            await asyncio.sleep(300)
+            assert not server.connections
+
+    timed(scenario, Limits(write_seconds=30, idle_seconds=60), handler)
+
+
 def test_a_handshake_that_does_not_end_is_cut_off(tmp_path: Path) -> None:
     authority = new_authority("test", time.time())
     certificate, key = issue(authority, Leaf("server", hosts=("127.0.0.1",), usages=("server auth",)), time.time())
