@@ -84,10 +84,24 @@ async def gathered(slices: Iterable[bytes], turns: Turns) -> bytes | Bulk:
     return pieces[0] if pieces else b""
 
 
+def paced(parts: Iterable[bytes], at_once: int) -> Iterator[bytes]:
+    """The parts, with a wish for another turn (an empty one) after so many: each of them is much work to make."""
+    for count, part in enumerate(parts, 1):
+        yield part
+        if not count % at_once:
+            yield b""
+
+
 def joined(head: bytes, separator: bytes, parts: Iterable[bytes], end: bytes) -> Iterator[bytes]:
-    """`head`, the parts with separators between them, `end`, in slices that begin and end between two parts."""
+    """`head`, the parts with separators between them, `end`, in slices that begin and end between two parts.
+
+    An empty part is a wish for another turn, and becomes an empty slice.
+    """
     before, batch, size = head, list[bytes](), 0
     for part in parts:
+        if not part:
+            yield part
+            continue
         batch.append(part)
         size += len(part)
         if size >= SLICE:
@@ -104,16 +118,25 @@ def joined(head: bytes, separator: bytes, parts: Iterable[bytes], end: bytes) ->
 
 def _indented(slices: Iterator[bytes]) -> Iterator[bytes]:
     """Each slice begins and ends between two items, so it is a list of its own once the brackets are there."""
-    begin, end = b"", b"]}"
-    piece = next(slices, b"")
-    while piece:
-        following = next(slices, b"")
-        items = piece.removeprefix(b",") if begin else piece
-        text = orjson.dumps(orjson.loads(begin + items + (end if following else b"")), option=orjson.OPT_INDENT_2)
-        if begin:
-            text = _CLOSED if items == end else b"," + text.removeprefix(_OPENED)
-        yield text.removesuffix(_CLOSED) if following else text
-        begin, piece = b'{"x":[', following
+    begin, piece = b"", b""
+    for following in slices:
+        if not following:
+            yield b""
+            continue
+        if piece:
+            yield _as_people_read(begin, piece, last=False)
+            begin = b'{"x":['
+        piece = following
+    if piece:
+        yield _as_people_read(begin, piece, last=True)
+
+
+def _as_people_read(begin: bytes, piece: bytes, *, last: bool) -> bytes:
+    items = piece.removeprefix(b",") if begin else piece
+    text = orjson.dumps(orjson.loads(begin + items + (b"" if last else b"]}")), option=orjson.OPT_INDENT_2)
+    if begin:
+        text = _CLOSED if items == b"]}" else b"," + text.removeprefix(_OPENED)
+    return text if last else text.removesuffix(_CLOSED)
 
 
 _OPENED = b'{\n  "x": ['

@@ -6,7 +6,9 @@ object when first asked for; what does not depend on the client or the time of d
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import lru_cache
+from heapq import merge
 from itertools import pairwise
+from operator import itemgetter
 from typing import Protocol
 
 import orjson
@@ -16,7 +18,7 @@ from pybernetes.aio.clock import Clock
 from pybernetes.api import schema
 from pybernetes.api.errors import NotAcceptable
 from pybernetes.api.objects import GroupVersionKind, Object, split_api_version
-from pybernetes.apiserver.bulk import SLICE, joined
+from pybernetes.apiserver.bulk import SLICE, joined, paced
 from pybernetes.apiserver.catalog import Served
 from pybernetes.apiserver.tables import Include, cells, definitions
 from pybernetes.apiserver.watchcache.entry import FORMS, Entry
@@ -31,7 +33,10 @@ _ITEM = field_tag(2, 2)
 _LONG = 500
 """An Accept header that is longer is not remembered."""
 _MADE_AT_ONCE = 32
-"""Messages of protobuf made in one turn of the loop."""
+"""Messages, rows and the like made in one turn of the loop."""
+_SORTED_AT_ONCE = 2000
+"""Rows sorted in one turn."""
+_place = itemgetter(0)
 _INITIAL_END = {"k8s.io/initial-events-end": "true"}
 
 
@@ -136,7 +141,7 @@ class PartialEncoding(JsonEncoding):
 
     def page(self, served: Served, page: Page) -> Iterator[bytes]:
         head = {"kind": "PartialObjectMetadataList", "apiVersion": self.api_version, "metadata": page.metadata()}
-        items = (self.entry(entry) for entry in page.shown(served))
+        items = paced((self.entry(entry) for entry in page.shown(served)), _MADE_AT_ONCE)
         return joined(orjson.dumps(head)[:-1] + b',"items":[', b",", items, b"]}")
 
     def frame(self, kind: str, entry: Entry, *, first: bool = False) -> bytes:
@@ -158,13 +163,8 @@ class PartialYaml(PartialEncoding):
         return self.value(entry.object())
 
     def page(self, served: Served, page: Page) -> Iterator[bytes]:
-        listed = {
-            "kind": "PartialObjectMetadataList",
-            "apiVersion": self.api_version,
-            "metadata": page.metadata(),
-            "items": [partial(entry.object(), self.api_version) for entry in page.shown(served)],
-        }
-        yield yaml.encode(listed)
+        items = (partial(entry.object(), self.api_version) for entry in page.shown(served))
+        return _yaml_list(self.api_version, "PartialObjectMetadataList", page, items)
 
 
 class PartialProtobuf(PartialEncoding):
@@ -226,13 +226,24 @@ class TableEncoding(JsonEncoding):
         return self._table([entry.object()], {"resourceVersion": str(entry.revision)}, definitions(self._table_of))
 
     def page(self, served: Served, page: Page) -> Iterator[bytes]:
-        objects: Iterable[Object] = (entry.object() for entry in page.shown(served))
-        order = self._table_of.resource.row_order
-        shown = objects if order is None else sorted(objects, key=order)
         head = orjson.dumps(self._whole(page.metadata(), definitions(self._table_of), []))
-        now = self._clock.now()
-        rows = (orjson.dumps(self._row(obj, now)) for obj in shown)
-        return joined(head.removesuffix(b"]}"), b",", rows, b"]}")
+        return joined(head.removesuffix(b"]}"), b",", self._rows(page.shown(served)), b"]}")
+
+    def _rows(self, entries: Iterable[Entry]) -> Iterator[bytes]:
+        """In the order of this kind; wishes for a turn in between."""
+        order, now = self._table_of.resource.row_order, self._clock.now()
+        if order is not None:
+            runs: list[list[tuple[tuple[int, str], Entry]]] = [[]]
+            for count, entry in enumerate(entries, 1):
+                runs[-1].append((order(entry.object()), entry))
+                if not count % _MADE_AT_ONCE:
+                    yield b""
+                if not count % _SORTED_AT_ONCE:
+                    runs[-1].sort(key=_place)
+                    runs.append([])
+            runs[-1].sort(key=_place)
+            entries = (entry for _, entry in merge(*runs, key=_place))
+        yield from paced((orjson.dumps(self._row(entry.object(), now)) for entry in entries), _MADE_AT_ONCE)
 
     def frame(self, kind: str, entry: Entry, *, first: bool = False) -> bytes:
         columns = definitions(self._table_of) if first else None
@@ -285,7 +296,22 @@ class YamlEncoding(JsonEncoding):
         return self.value(entry.object())
 
     def page(self, served: Served, page: Page) -> Iterator[bytes]:
-        yield self.value(orjson.loads(b"".join(super().page(served, page))))
+        # As in JSON, items of a typed list carry no kind.
+        items = (orjson.loads(entry.json if served.own_form else b"{" + entry.body) for entry in page.shown(served))
+        return _yaml_list(served.facts.api_version, served.listed, page, items)
+
+
+def _yaml_list(api_version: str, kind: str, page: Page, items: Iterable[Object]) -> Iterator[bytes]:
+    """Keys are sorted, so that the items stand between apiVersion and kind. An object is work for milliseconds."""
+    head = {"apiVersion": api_version, "kind": kind, "metadata": page.metadata()}
+    if not page.entries:
+        return iter((yaml.encode({**head, "items": []}),))
+    end = yaml.encode({"kind": kind, "metadata": head["metadata"]})
+    return joined(yaml.encode({"apiVersion": api_version}) + b"items:\n", b"", paced(map(_yaml_item, items), 1), end)
+
+
+def _yaml_item(obj: Object) -> bytes:
+    return yaml.encode([obj])
 
 
 class ProtobufEncoding:

@@ -39,6 +39,8 @@ from pybernetes.wire.http import Headers, Request, Response
 
 _INCLUDES: Mapping[str, Include] = {"": "Metadata", "None": "None", "Metadata": "Metadata", "Object": "Object"}
 _GENERIC = ("status", "scale")
+_MADE_AT_ONCE = 32
+"""Objects of a kind that is not stored, made in one turn of the loop."""
 _TOGETHER = 32
 """Deletions of a collection that are under way at once: the store commits them in one go."""
 
@@ -164,10 +166,11 @@ class Handlers:
 
     async def _made(self, asked: Asked, objects: Sequence[Object]) -> Response:
         """Reads of a kind that is never stored."""
-        served = asked.served
-        entries = [
-            self._storage.cache.entry(served, stored_bytes(served, canonical(served, obj)), 0) for obj in objects
-        ]
+        served, entries = asked.served, list[Entry]()
+        for count, obj in enumerate(objects, 1):
+            entries.append(self._storage.cache.entry(served, stored_bytes(served, canonical(served, obj)), 0))
+            if not count % _MADE_AT_ONCE:
+                await self._turns.take()
         if asked.info.verb == "get":
             found = next((entry for entry in entries if entry.name == asked.call.name), None)
             if found is None:

@@ -8,12 +8,13 @@ import orjson
 import pytest
 from tests.component.api import TABLE
 
-from pybernetes.apiserver import bulk, encodings
+from pybernetes.apiserver import bulk, encodings, handlers
 from pybernetes.apiserver.bulk import Bulk
-from pybernetes.wire.codecs import protobuf
+from pybernetes.wire.codecs import protobuf, yaml
 from pybernetes.wire.http import read_body
 
 MAPS = "/api/v1/namespaces/default/configmaps"
+SCHEMAS = "/apis/flowcontrol.apiserver.k8s.io/v1/flowschemas"
 COUNT = 60
 PROTOBUF = "application/vnd.kubernetes.protobuf"
 PARTIAL = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
@@ -24,6 +25,7 @@ FORMS = [
     PARTIAL,
     f"{PARTIAL},application/json".replace("json;", "x;"),
     "application/yaml",
+    PARTIAL.replace("json", "yaml"),
 ]
 
 
@@ -47,7 +49,7 @@ async def test_slices_are_the_whole_answer(crowd, accept, monkeypatch):
     monkeypatch.setattr(bulk, "SLICE", 1000)
     monkeypatch.setattr(encodings, "SLICE", 1000)
     response = await crowd.send("GET", MAPS, accept=accept)
-    assert isinstance(response.body, Bulk) is (accept != "application/yaml")
+    assert isinstance(response.body, Bulk)
     assert await read_body(response) == plain
 
 
@@ -65,6 +67,56 @@ async def test_a_list_is_of_one_state_whatever_is_written_while_it_goes_out(crow
     assert "b" not in listed["items"][-2]["data"]
     versions = [int(one["metadata"]["resourceVersion"]) for one in listed["items"]]
     assert max(versions) <= int(listed["metadata"]["resourceVersion"])
+
+
+@pytest.mark.parametrize("empty", [True, False])
+@pytest.mark.parametrize("accept", ["application/yaml", PARTIAL.replace("json", "yaml")])
+async def test_a_list_in_yaml_is_the_same_as_in_json(crowd, accept, empty):
+    path = f"{MAPS}?labelSelector=no" if empty else MAPS
+    found = yaml.load(await read_body(await crowd.send("GET", path, accept=accept)))
+    assert found == await crowd.ok("GET", path, accept=accept.replace("yaml", "json"))
+    assert bool(found["items"]) is not empty
+
+
+async def turns_of(api, ask):
+    """How often something else had its turn until an answer was there."""
+    turns, done = 0, False
+
+    async def other():
+        nonlocal turns
+        while not done:
+            turns += 1
+            await asyncio.sleep(0)
+
+    task = asyncio.create_task(other())
+    answer = await read_body(await ask)
+    done = True
+    await task
+    return turns, answer
+
+
+@pytest.mark.parametrize(("accept", "least"), [(TABLE, 14), (PARTIAL, 14), ("application/yaml", 59)])
+async def test_what_is_made_for_a_list_is_made_in_turns_even_where_it_is_small(crowd, accept, least, monkeypatch):
+    monkeypatch.setattr(encodings, "_MADE_AT_ONCE", COUNT // 15)
+    turns, _ = await turns_of(crowd, crowd.send("GET", MAPS, accept=accept))
+    assert turns > least
+    turns, _ = await turns_of(crowd, crowd.send("GET", f"{MAPS}?limit=2", accept=TABLE))
+    assert turns <= 2
+
+
+async def test_rows_that_come_in_another_order_are_sorted_in_turns(api, monkeypatch):
+    rows = [row["Name"] for row in await api.table(SCHEMAS)]
+    monkeypatch.setattr(encodings, "_MADE_AT_ONCE", 2)
+    monkeypatch.setattr(encodings, "_SORTED_AT_ONCE", 3)
+    turns, answer = await turns_of(api, api.send("GET", SCHEMAS, accept=TABLE))
+    assert [row["cells"][0] for row in orjson.loads(answer)["rows"]] == rows
+    assert turns > 2 * (len(rows) // 2)
+
+
+async def test_a_kind_that_is_not_stored_is_made_in_turns(api, monkeypatch):
+    monkeypatch.setattr(handlers, "_MADE_AT_ONCE", 1)
+    turns, answer = await turns_of(api, api.send("GET", "/api/v1/componentstatuses"))
+    assert turns > len(orjson.loads(answer)["items"]) > 0
 
 
 @pytest.mark.usefixtures("narrow")
@@ -128,7 +180,7 @@ async def test_a_list_is_under_way_until_its_last_slice(crowd):
         lines = (await read_body(await crowd.send("GET", "/metrics"))).decode().splitlines()
         return {line.rpartition(" ")[0]: float(line.rpartition(" ")[2]) for line in lines if line.startswith(name)}
 
-    reading = 'apiserver_current_inflight_requests{request_kind="readOnly"}'
+    reading = 'apiserver_flowcontrol_current_executing_requests{priority_level="exempt",flow_schema="exempt"}'
     idle = (await metric(reading))[reading]
     before = sum((await metric("apiserver_response_sizes_count")).values())
     response = await crowd.send("GET", MAPS)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from pybernetes.aio.turns import Turns
 from pybernetes.apiserver import bulk
-from pybernetes.apiserver.bulk import Bulk, gathered, joined
+from pybernetes.apiserver.bulk import Bulk, gathered, joined, paced
 from pybernetes.wire.gzip import Compressor
 
 HEAD, END = b'{"metadata":{"resourceVersion":"7"},"items":[', b"]}"
@@ -28,7 +28,7 @@ async def whole(body):
     return b"".join([piece async for piece in body])
 
 
-@given(st.lists(st.binary(max_size=60), max_size=20), st.integers(1, 100))
+@given(st.lists(st.binary(min_size=1, max_size=60), max_size=20), st.integers(1, 100))
 def test_slices_are_what_a_join_is(parts, size):
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(bulk, "SLICE", size)
@@ -37,11 +37,19 @@ def test_slices_are_what_a_join_is(parts, size):
     assert all(len(piece) < size + 60 + len(HEAD) + len(END) for piece in slices)
 
 
+@given(st.lists(st.binary(min_size=1, max_size=60), max_size=20), st.integers(1, 5))
+def test_wishes_for_a_turn_change_no_byte(parts, at_once):
+    slices = list(joined(HEAD, b",", paced(parts, at_once), END))
+    assert b"".join(slices) == HEAD + b",".join(parts) + END
+    assert slices.count(b"") == len(parts) // at_once
+
+
 @pytest.mark.usefixtures("narrow")
 @pytest.mark.parametrize("count", [0, 1, 2, 5, 20])
-async def test_an_indented_list_is_indented_as_a_whole_one(count):
+@pytest.mark.parametrize("at_once", [1, 3, 100])
+async def test_an_indented_list_is_indented_as_a_whole_one(count, at_once):
     parts = [item(number) for number in range(count)]
-    body = Bulk(joined(HEAD, b",", parts, END), Turns())
+    body = Bulk(joined(HEAD, b",", paced(parts, at_once), END), Turns())
     body.indent()
     plain = orjson.loads(HEAD + b",".join(parts) + END)
     assert await whole(body) == orjson.dumps(plain, option=orjson.OPT_INDENT_2)

@@ -13,7 +13,7 @@ import orjson
 
 from pybernetes.aio.turns import Turns
 from pybernetes.api.objects import Object
-from pybernetes.apiserver.bulk import joined
+from pybernetes.apiserver.bulk import joined, paced
 from pybernetes.apiserver.watchcache.entry import Entry
 
 if TYPE_CHECKING:
@@ -28,6 +28,8 @@ PACE = 50e-6
 WIDE = 20
 """From so many watchers on, a round waits for what follows at once: half a PACE for each, JOIN_SECONDS at most."""
 JOIN_SECONDS = 0.01
+_MADE_AT_ONCE = 32
+"""Frames of a first state made in one turn of the loop."""
 
 Scope: TypeAlias = tuple[str, str] | None
 """What a watcher can be found by: a name, a namespace, a node; None sees every change."""
@@ -143,8 +145,18 @@ class Watcher:
         self._first = True
         self._prelude: Iterator[bytes] | None = None
         self._turns: Turns | None = None
+        self._begun: Callable[[], None] | None = None
         self._wake: asyncio.Future[None] | None = None
         self._waking = False
+
+    @property
+    def beginning(self) -> bool:
+        """Whether the state that it begins with is not out."""
+        return self._prelude is not None
+
+    def at_begun(self, call: Callable[[], None]) -> None:
+        """Calls once, when that state is out, or the watch is over before."""
+        self._begun = call
 
     def offer(self, change: Change) -> None:
         """Queues the event that this change is to this watcher, if it is one."""
@@ -178,10 +190,16 @@ class Watcher:
             self.timer.cancel()
         self.signal()
 
+    def _has_begun(self) -> None:
+        self._prelude = None
+        call, self._begun = self._begun, None
+        if call is not None:
+            call()
+
     def begin(self, entries: Sequence[Entry], turns: Turns) -> None:
         """ADDED events of a state come first, made in slices as the client takes them; each slice takes a turn."""
         frames = (self._framing.frame("ADDED", entry, first=at == 0) for at, entry in enumerate(entries))
-        self._prelude, self._turns = joined(b"", b"", frames, b""), turns
+        self._prelude, self._turns = joined(b"", b"", paced(frames, _MADE_AT_ONCE), b""), turns
         self._first = self._first and not entries
 
     def __aiter__(self) -> "Watcher":
@@ -195,7 +213,8 @@ class Watcher:
             for chunk in self._prelude:
                 if chunk:
                     return chunk
-            self._prelude = None
+                await self._turns.take()
+            self._has_begun()
         while not self._pending:
             if self._ended:
                 raise StopAsyncIteration
@@ -209,6 +228,7 @@ class Watcher:
         """The client is gone; may be called twice, and before the first byte was asked for."""
         self._pending.clear()
         self.end()
+        self._has_begun()
 
     def _framed(self, change: Change, kind: str, entry: Entry) -> bytes:
         if self._first:
