@@ -32,7 +32,7 @@ NODE_STREAMS = ("log", "exec", "attach", "portforward", "proxy")
 """Subresources that a kubelet or Pod answers, of which there is none."""
 NOT_KEPT = ("Table", "PartialObjectMetadata", "Scale", "TokenRequest", "Status", "Eviction", "Binding")
 """Answers that are not the object as it is stored. Reviews are told by having no resourceVersion."""
-SERVERS_OWN = ("customresourcedefinitions", "apiservices", "servicecidrs")
+SERVERS_OWN = ("customresourcedefinitions", "apiservices", "servicecidrs", "flowschemas")
 """The server itself writes these at any time."""
 AS_UPSTREAM = ("the spec replicas field ", "failed to allocate a serviceIP: ")
 """Refusals that upstream answers with 500: a scale where none is set, an address where no range is left."""

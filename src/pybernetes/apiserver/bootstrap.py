@@ -8,13 +8,13 @@ from pybernetes.api.objects import GroupResource, Object
 from pybernetes.apiserver import (
     authentication_config,
     default_service_cidr,
-    flowcontrol_objects,
     kubernetes_service,
     local_apiservices,
     priority_classes,
 )
 from pybernetes.apiserver.authz.bootstrap import ensure as ensure_roles
 from pybernetes.apiserver.config import Config
+from pybernetes.apiserver.flowcontrol.objects import ensure as ensure_flow_control
 from pybernetes.apiserver.storage import Storage
 
 NAMESPACES = ("default", "kube-system", "kube-public", "kube-node-lease")
@@ -31,7 +31,7 @@ async def _priority_classes(storage: Storage, config: Config) -> None:
 
 
 async def _flow_control(storage: Storage, config: Config) -> None:
-    await flowcontrol_objects.ensure(storage)
+    await ensure_flow_control(storage)
 
 
 async def _api_services(storage: Storage, config: Config) -> None:

@@ -40,6 +40,18 @@ class Times:
     """--etcd-compaction-interval: history is kept for between one and two of these; 0: for ever."""
 
 
+@dataclass(frozen=True, slots=True)
+class InFlight:
+    """How many requests are answered at once; all others wait, or are refused."""
+
+    reading: int = 400
+    """--max-requests-inflight."""
+    mutating: int = 200
+    """--max-mutating-requests-inflight."""
+    fair: bool = True
+    """--enable-priority-and-fairness: the sum of both is divided among priority levels; else each is a limit (0: none)."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Config:
     """Everything has a default that suits one process and no sockets (tests, simulation)."""
@@ -71,6 +83,7 @@ class Config:
     admission_configuration: Mapping[str, Object] = field(default_factory=dict)
     """--admission-control-config-file: the configuration of each plugin that has one, by its name."""
     times: Times = Times()
+    in_flight: InFlight = InFlight()
     history_limit: int = HISTORY_LIMIT
     """--storage-history-limit: so many revisions are kept at most; 0: only their age counts."""
     kubelet_tls: SSLContext | None = None

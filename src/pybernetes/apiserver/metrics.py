@@ -49,8 +49,8 @@ class Metrics:
 
     def __init__(self) -> None:
         self.gauges: list[Gauge] = []
-        self.inflight = {"readOnly": 0, "mutating": 0}
-        """Requests being answered now, streams aside."""
+        self.lines: list[Callable[[], Iterator[str]]] = []
+        """Families of others that are no gauges."""
         self._counted: dict[tuple[Labels, int, str], _Counted] = {}
         self._seconds: dict[Labels, Histogram] = {}
         self._sizes: dict[Labels, Histogram] = {}
@@ -90,6 +90,7 @@ class Metrics:
     def text(self) -> str:
         """The exposition."""
         lines = [*self._lines(), *(line for gauge in self.gauges for line in _gauge(gauge))]
+        lines += [line for family in self.lines for line in family()]
         return "\n".join(lines) + "\n"
 
     def _lines(self) -> Iterator[str]:
@@ -99,10 +100,6 @@ class Metrics:
             yield f'apiserver_request_total{{{_shown(labels)},code="{code}",dry_run="{dry_run}"}} {counted.total}'
         yield from _histograms("apiserver_request_duration_seconds", "Seconds to an answer.", self._seconds)
         yield from _histograms("apiserver_response_sizes", "Bytes of answers to reads.", self._sizes)
-        yield "# HELP apiserver_current_inflight_requests [STABLE] Requests being answered now, by kind."
-        yield "# TYPE apiserver_current_inflight_requests gauge"
-        for kind, count in self.inflight.items():
-            yield f'apiserver_current_inflight_requests{{request_kind="{kind}"}} {count}'
 
 
 def _labels(info: RequestInfo, request: Request, code: int) -> Labels:

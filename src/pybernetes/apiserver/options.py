@@ -82,6 +82,17 @@ def list_options(query: Query, *, watch: bool) -> ListOptions:
     return options
 
 
+def selected_name(fields: str) -> str:
+    """The name that a list asks for: who may read one object by name may list and watch it, too."""
+    if "metadata.name" not in fields:
+        return ""
+    try:
+        name = selectors.parse_fields(fields).exact("metadata.name") or ""
+    except ValueError:
+        return ""
+    return "" if name in (".", "..") or "/" in name or "%" in name else name
+
+
 def revision(text: str) -> int:
     """A resourceVersion as a number; empty is 0. Raises BadRequest."""
     fault = _no_revision(text)

@@ -1,41 +1,37 @@
 """Pipeline: a request's way from authentication to its answer. A wire.http.Handler: server.py serves it, clients call it.
 
-authn -> impersonation -> authz -> timeout -> route. audit, and priority and fairness, belong between authn and authz;
-they will be steps of `_judged` like the others.
+authn -> impersonation -> priority and fairness -> authz -> route, within the request's time. audit belongs between
+authn and impersonation.
 """
 
 import asyncio
 import logging
 import re
-import types
-from collections.abc import Callable, Coroutine, Generator, Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any
 
 import orjson
 from msgspec.structs import replace
 
 from pybernetes.api import errors
 from pybernetes.api.objects import GroupResource, User
-from pybernetes.api.selectors import parse_fields
 from pybernetes.apiserver.authn.chain import AuthenticatorChain
 from pybernetes.apiserver.authn.impersonation import impersonated
 from pybernetes.apiserver.bulk import Bulk
 from pybernetes.apiserver.encodings import JSON, PROTOBUF, YAML, plainly
 from pybernetes.apiserver.extension import Attributes, Authorizer, Decision
+from pybernetes.apiserver.flowcontrol.filter import Filter, Rejected
+from pybernetes.apiserver.flowcontrol.queues import Flow
 from pybernetes.apiserver.handlers import Handlers, unknown_path
 from pybernetes.apiserver.metrics import Metrics
-from pybernetes.apiserver.options import TRUE, Query
+from pybernetes.apiserver.options import TRUE, Query, selected_name
 from pybernetes.apiserver.pages import Page
 from pybernetes.apiserver.requestinfo import RequestInfo, parse_request
-from pybernetes.rules.durations import seconds_of
 from pybernetes.wire.http import Request, Response
 from pybernetes.wire.server import status_response
 
-LATE = "Timeout: request did not complete within the allotted timeout"
 _BROKEN = re.compile("%(?![0-9a-fA-F]{2})")
 _BY_HAND = ("curl", "Wget", "Mozilla/5.0")
-_READING = ("get", "list", "head")
 _STREAMS = ("exec", "attach", "portforward")
 
 log = logging.getLogger(__name__)
@@ -49,32 +45,38 @@ class Pipeline:
         *,
         authenticator: AuthenticatorChain,
         authorizer: Authorizer,
+        filter: Filter,
         handlers: Handlers,
         pages: Callable[[], Mapping[str, Page]],
         metrics: Metrics,
-        request_seconds: float,
     ) -> None:
         self._clock = handlers.clock
         self._authenticator = authenticator
         self._authorizer = authorizer
+        self._filter = filter
         self._handlers = handlers
         self._pages = pages
         self._metrics = metrics
-        self._request_seconds = request_seconds
 
     async def __call__(self, request: Request) -> Response:
         """Never raises for what a client did: every refusal is a Status."""
         started = self._clock.monotonic()
         info: RequestInfo | None = None
         query: Query = {}
+        flow: Flow | None = None
         try:
             if "%" in request.target and _BROKEN.search(request.target):
                 raise errors.BadRequest(f'parse "{request.target}": invalid URL escape')
             query = request.query() if "?" in request.target else {}
             info = parse_request(request, query)
-            response = await self._judged(request, info, query)
+            user = impersonated(request, await self._authenticator.authenticate(request), self.authorize)
+            flow = self._filter.flow(user, info)
+            answering = self._judged(request, info, query, user)
+            response = await (answering if flow is None else self._filter.passed(flow, info, query, user, answering))
         except errors.ApiError as error:
             response = refusal(request, error)
+        except Rejected as rejected:
+            response = rejected.response()
         except asyncio.CancelledError:
             raise
         except Exception:  # the one marked place: a fault in one request never ends the server
@@ -83,6 +85,8 @@ class Pipeline:
             response = refusal(request, errors.InternalError(text))
         if info is None:
             info = RequestInfo(request.method.lower(), request.path)
+        if flow is not None:
+            response.headers.extend(flow.headers)
         _indent(request, query, response)
         seconds = self._clock.monotonic() - started
         if isinstance(response.body, Bulk):
@@ -100,35 +104,13 @@ class Pipeline:
     ) -> None:
         self._metrics.observe(info, request, query, response, self._clock.monotonic() - started, size)
 
-    async def _judged(self, request: Request, info: RequestInfo, query: Query) -> Response:
-        user = await self._authenticator.authenticate(request)
-        user = impersonated(request, user, self.authorize)
+    async def _judged(self, request: Request, info: RequestInfo, query: Query, user: User) -> Response:
         attributes = _attributes(info, user, query)
         self.authorize(attributes)
         if info.subresource in _STREAMS and info.verb == "get":
             # WebSockets begin with a GET; what they do is what a POST does.
             self.authorize(replace(attributes, verb="create"))
-        if info.long_running:
-            return await self._handlers(request, info, query, user)
-        kind = "readOnly" if info.verb in _READING else "mutating"
-        inflight = self._metrics.inflight
-        inflight[kind] += 1
-        response = None
-        try:
-            seconds = _timeout(query, self._request_seconds) if query else self._request_seconds
-            work = self._handlers if info.is_resource else self._page
-            response = await within(seconds, work(request, info, query, user))
-            return response
-        except TimeoutError:
-            raise errors.GatewayTimeout(LATE, details={"kind": info.resource}) from None
-        finally:
-            if response is not None and isinstance(response.body, Bulk):
-                response.body.at_end(partial(self._left, kind))
-            else:
-                inflight[kind] -= 1
-
-    def _left(self, kind: str, _: int) -> None:
-        self._metrics.inflight[kind] -= 1
+        return await (self._handlers if info.is_resource else self._page)(request, info, query, user)
 
     def authorize(self, attributes: Attributes) -> None:
         """Raises Forbidden with upstream's words."""
@@ -149,36 +131,6 @@ class Pipeline:
         if request.method not in ("GET", "HEAD"):
             raise errors.MethodNotAllowed("the server does not allow this method on the requested resource")
         return await page(request, query)
-
-
-async def within(seconds: float, work: Coroutine[Any, Any, Response]) -> Response:
-    """Awaits an answer. Raises TimeoutError after so many seconds. One that waits for nothing needs no timer."""
-    try:
-        waited = work.send(None)
-    except StopIteration as done:
-        answer: Response = done.value
-        return answer
-    async with asyncio.timeout(seconds):
-        return await _rest(work, waited)
-
-
-@types.coroutine
-def _rest(work: Coroutine[Any, Any, Response], waited: Any) -> Generator[Any, Any, Response]:
-    """A coroutine that has run up to its first await, from there on."""
-    try:
-        while True:
-            try:
-                sent = yield waited
-            except GeneratorExit:
-                work.close()
-                raise
-            except BaseException as error:  # noqa: BLE001  # whatever is thrown in is for the coroutine to judge
-                waited = work.throw(error)
-            else:
-                waited = work.send(sent)
-    except StopIteration as done:
-        answer: Response = done.value
-        return answer
 
 
 def refusal(request: Request, error: errors.ApiError) -> Response:
@@ -236,29 +188,7 @@ def _attributes(info: RequestInfo, user: User, query: Query) -> Attributes:
         info.resource,
         info.subresource,
         info.namespace,
-        info.name or (_selected(fields) if info.verb != "deletecollection" else ""),
+        info.name or (selected_name(fields) if info.verb != "deletecollection" else ""),
         fields,
         query.get("labelSelector", [""])[0] if selecting else "",
     )
-
-
-def _selected(fields: str) -> str:
-    """The name that a list asks for: who may read one object by name may list and watch it, too."""
-    if "metadata.name" not in fields:
-        return ""
-    try:
-        name = parse_fields(fields).exact("metadata.name") or ""
-    except ValueError:
-        return ""
-    return "" if name in (".", "..") or "/" in name or "%" in name else name
-
-
-def _timeout(query: Query, most: float) -> float:
-    texts = query.get("timeout")
-    if not texts or not texts[0]:
-        return most
-    try:
-        seconds = seconds_of(texts[0])
-    except ValueError as error:
-        raise errors.BadRequest(f"invalid timeout specified in the request URL - {error}") from None
-    return min(seconds, most) if seconds > 0 else most

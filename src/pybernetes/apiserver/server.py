@@ -15,7 +15,6 @@ from pybernetes.api.objects import GroupResource, Object
 from pybernetes.apiserver import (
     bootstrap,
     default_service_cidr,
-    flowcontrol_objects,
     kubernetes_service,
     local_apiservices,
     oidc,
@@ -37,6 +36,13 @@ from pybernetes.apiserver.connect import Kubelets
 from pybernetes.apiserver.crd.establishing import Definitions
 from pybernetes.apiserver.discovery import Discovery
 from pybernetes.apiserver.extension import Authenticator, Authorizer
+from pybernetes.apiserver.flowcontrol import dumps, figures
+from pybernetes.apiserver.flowcontrol.estimator import estimator
+from pybernetes.apiserver.flowcontrol.filter import Filter, MaxInFlight
+from pybernetes.apiserver.flowcontrol.objects import keep as keep_flow_control
+from pybernetes.apiserver.flowcontrol.priority_and_fairness import PriorityAndFairness
+from pybernetes.apiserver.flowcontrol.status import StatusKeeper
+from pybernetes.apiserver.flowcontrol.work import Estimator
 from pybernetes.apiserver.gauges import gauges
 from pybernetes.apiserver.handlers import Handlers
 from pybernetes.apiserver.metrics import Metrics
@@ -60,6 +66,7 @@ log = logging.getLogger(__name__)
 
 _DEFINITIONS = "crd-informer-synced"
 _HOOKS = (_DEFINITIONS, *bootstrap.STEPS)
+_FAIRNESS = ("priority-and-fairness-config-consumer", "priority-and-fairness-filter")
 _EVENTS = (GroupResource("", "events"), GroupResource("events.k8s.io", "events"))
 START_SECONDS = 10.0
 """How long a request waits for a server that is still loading its store."""
@@ -110,13 +117,22 @@ class ApiServer:
         self.handlers = Handlers(self.catalog, self.storage, admission, ContinueTokens(secret), config.times.watch)
         metrics = Metrics()
         metrics.gauges += gauges(self.cache)
+        self._fairness = _fairness(config, clock, estimator(self.catalog, self.cache))
+        filter = self._fairness or _in_flight(config, clock)
+        metrics.gauges += figures.in_flight(filter)
+        hooks = _HOOKS
+        if self._fairness is not None:
+            hooks = (*_HOOKS, *_FAIRNESS)
+            self._fairness.follow(self.storage)
+            metrics.gauges += figures.gauges(self._fairness)
+            metrics.lines.append(partial(figures.histograms, self._fairness))
         self._fixed = Pages(
             metrics,
             live={
                 "ping": lambda: "",
                 "log": lambda: "",
                 "etcd": self._store_fault,
-                **{f"poststarthook/{name}": partial(self._start_fault, name) for name in _HOOKS},
+                **{f"poststarthook/{name}": partial(self._start_fault, name) for name in hooks},
             },
             ready={
                 "etcd-readiness": self._store_fault,
@@ -129,10 +145,10 @@ class ApiServer:
         self._pipeline = Pipeline(
             authenticator=authenticator,
             authorizer=authorizer,
+            filter=filter,
             handlers=self.handlers,
             pages=self._current_pages,
             metrics=metrics,
-            request_seconds=config.times.request,
         )
 
     def _current_pages(self) -> Mapping[str, Page]:
@@ -142,6 +158,7 @@ class ApiServer:
             address = f"{config.advertise_address}:{config.secure_port}"
             table = {
                 **self._fixed.table(),
+                **(dumps.table(self._fairness, self.clock) if self._fairness is not None else {}),
                 **Discovery(self.catalog, address).table(),
                 **self._openapi.table(),
                 **oidc.table(config.issuer, address, _keys(config)),
@@ -184,7 +201,11 @@ class ApiServer:
                 service = kubernetes_service.keep(self.storage, self.config)
                 self._service = group.create_task(service, name="apiserver.service")
                 group.create_task(default_service_cidr.keep(self.storage, self.config), name="apiserver.servicecidr")
-                group.create_task(flowcontrol_objects.keep(self.storage), name="apiserver.flowcontrol")
+                group.create_task(keep_flow_control(self.storage), name="apiserver.flowcontrol")
+                if self._fairness is not None:
+                    group.create_task(self._fairness.run(), name="apiserver.fairness")
+                    group.create_task(StatusKeeper(self._fairness, self.storage).run(), name="apiserver.flowschemas")
+                    self.started.update(_FAIRNESS)
                 group.create_task(local_apiservices.keep(self.storage, self.catalog), name="apiserver.apiservices")
                 group.create_task(self._usage.run(), name="apiserver.usage")
                 group.create_task(
@@ -253,6 +274,17 @@ def _keys(config: Config) -> list[PublicKey]:
     if config.signing_key is not None:
         keys.append(config.signing_key.public_key())
     return list({key_id(key): key for key in keys}.values())
+
+
+def _fairness(config: Config, clock: Clock, work: Estimator) -> PriorityAndFairness | None:
+    limits = config.in_flight
+    if not limits.fair:
+        return None
+    return PriorityAndFairness(clock, config.times.request, limits.reading + limits.mutating, work)
+
+
+def _in_flight(config: Config, clock: Clock) -> Filter:
+    return MaxInFlight(clock, config.times.request, config.in_flight.reading, config.in_flight.mutating)
 
 
 class UnknownModeError(ValueError):

@@ -19,7 +19,7 @@ from pybernetes.apiserver.admission._configuration import read_configuration
 from pybernetes.apiserver.admission.defaulttolerationseconds import SECONDS
 from pybernetes.apiserver.admit import AdmissionPluginError
 from pybernetes.apiserver.authn.tokens import read_token_file
-from pybernetes.apiserver.config import HISTORY_LIMIT, ISSUER, Config, FrontProxy, Times
+from pybernetes.apiserver.config import HISTORY_LIMIT, ISSUER, Config, FrontProxy, InFlight, Times
 from pybernetes.apiserver.server import ApiServer, UnknownModeError
 from pybernetes.cmd._daemon import StartError, run, settle
 from pybernetes.cmd._flags import boolean, count, duration, lasting
@@ -125,6 +125,24 @@ def parser() -> argparse.ArgumentParser:
         metavar="DURATION",
         help="how long /readyz fails before a server that was told to stop does so",
     )
+    limits = InFlight()
+    switch(
+        "--enable-priority-and-fairness",
+        default=limits.fair,
+        help="queue and dispatch requests with priority and fairness, instead of two limits on requests in flight",
+    )
+    for name, other, count in (
+        ("max-requests-inflight", "max-mutating-requests-inflight", limits.reading),
+        ("max-mutating-requests-inflight", "max-requests-inflight", limits.mutating),
+    ):
+        add(
+            f"--{name}",
+            type=_count,
+            default=count,
+            metavar="N",
+            help=f"requests answered at once ({count}): with priority and fairness, its sum with --{other} is divided among "
+            f"priority levels; else the limit for {'mutating' if 'mutating' in name else 'reading'} ones, 0 for none",
+        )
     add("--min-request-timeout", type=int, default=int(times.watch), help="seconds that a watch lasts at least")
     switch("--anonymous-auth", default=True, help="let requests without credentials be system:anonymous")
     switch("--allow-privileged", default=True, help=argparse.SUPPRESS)
@@ -204,11 +222,22 @@ def config_of(options: argparse.Namespace) -> Config:
                 event=options.event_ttl,
                 compaction=options.etcd_compaction_interval,
             ),
+            in_flight=_in_flight(options),
             history_limit=options.storage_history_limit,
             kubelet_tls=kubelet_tls,
         )
     except (OSError, PkiError, ssl.SSLError, ValueError) as error:
         raise StartError(f"cannot use a flag's value: {error}") from error
+
+
+def _in_flight(options: argparse.Namespace) -> InFlight:
+    reading, mutating = options.max_requests_inflight, options.max_mutating_requests_inflight
+    if options.enable_priority_and_fairness and not reading + mutating:
+        raise ValueError(
+            f"MaxRequestsInFlight={reading} and MaxMutatingRequestsInFlight={mutating}; "
+            "they must add up to something positive"
+        )
+    return InFlight(reading, mutating, options.enable_priority_and_fairness)
 
 
 def _front_proxy(options: argparse.Namespace) -> FrontProxy | None:

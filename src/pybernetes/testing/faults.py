@@ -24,7 +24,8 @@ from pybernetes.api.errors import BY_REASON, ApiError
 from pybernetes.api.objects import GroupResource, User
 from pybernetes.apiserver.bulk import Bulk
 from pybernetes.apiserver.extension import Attributes
-from pybernetes.apiserver.pipeline import LATE, forbidden, refusal
+from pybernetes.apiserver.flowcontrol.filter import LATE
+from pybernetes.apiserver.pipeline import forbidden, refusal
 from pybernetes.apiserver.storage import MODIFIED
 from pybernetes.testing.errors import OptionError
 from pybernetes.testing.streams import Stream, ended

@@ -63,6 +63,11 @@ class Headers:
         self._items.append((name.lower(), value))
         self._first = None
 
+    def extend(self, items: Iterable[tuple[str, str]]) -> None:
+        """Adds several whose names are lower case already."""
+        self._items += items
+        self._first = None
+
     def remove(self, name: str) -> None:
         """Drops all values."""
         name = name.lower()

@@ -11,7 +11,7 @@ from pybernetes.api import facts
 from pybernetes.apiserver.catalog import discovered
 
 SERVED = {(served.facts.group, served.facts.version, served.facts.plural): served for served in discovered()}
-KINDS = [key for key in keys() if key in SERVED and key[2] != "customresourcedefinitions"]
+KINDS = [key for key in keys() if key in SERVED and key[2] not in ("customresourcedefinitions", "flowschemas")]
 """All but those that somebody writes again at once."""
 
 

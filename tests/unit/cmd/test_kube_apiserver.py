@@ -8,6 +8,7 @@ import time
 
 import pytest
 
+from pybernetes.apiserver.config import InFlight
 from pybernetes.cmd._daemon import StartError
 from pybernetes.cmd.kube_apiserver import config_of, handed_over, main, parser
 from pybernetes.localcluster.doors import open_doors
@@ -123,3 +124,14 @@ def test_history_is_bounded_by_flags_that_may_be_zero(flags):
     assert (found.times.compaction, found.history_limit) == (0, 0)
     with pytest.raises(SystemExit):
         parser().parse_args([*flags, "--storage-history-limit=-1"])
+
+
+def test_requests_in_flight_are_bounded_as_upstreams_flags_say(flags):
+    assert config_of(parser().parse_args(flags)).in_flight == InFlight(400, 200, True)
+    words = ["--max-requests-inflight=0", "--max-mutating-requests-inflight=0"]
+    off = config_of(parser().parse_args([*flags, *words, "--enable-priority-and-fairness=false"])).in_flight
+    assert off == InFlight(0, 0, False)
+    with pytest.raises(StartError, match=r"MaxMutatingRequestsInFlight=0; they must add up to something positive"):
+        config_of(parser().parse_args([*flags, *words]))
+    with pytest.raises(SystemExit):
+        parser().parse_args([*flags, "--max-requests-inflight=-1"])

@@ -244,6 +244,15 @@ class ResourceCache:
         """How many watchers there are."""
         return sum(len(group) for group in self.watchers.values())
 
+    def interested(self, namespace: str, name: str) -> int:
+        """How many watchers look at every change of an object (name empty: at a new one), but for those of a node."""
+        groups: list[Scope] = [None]
+        if namespace:
+            groups.append(("namespace", namespace))
+        if name:
+            groups.append(("name", f"{namespace}/{name}" if self.served.facts.namespaced else name))
+        return sum(len(self.watchers.get(group, ())) for group in groups)
+
     def add(self, watcher: Watcher) -> None:
         """Offers every later change to a watcher until it is removed."""
         watcher.number, self._watched = self._watched, self._watched + 1

@@ -6,7 +6,7 @@ from typing import Any
 from pybernetes.api import names
 from pybernetes.api.errors import FieldError, field_forbidden, invalid_value, not_supported, required
 from pybernetes.api.objects import Object
-from pybernetes.apiserver.flowcontrol_objects import mandatory_schemas
+from pybernetes.apiserver.flowcontrol.objects import mandatory_schemas
 from pybernetes.apiserver.resource import Column, Resource
 from pybernetes.apiserver.resources._columns import AGE, NONE, spec, status
 from pybernetes.apiserver.validation.fields import FieldErrors, check, each

@@ -6,7 +6,7 @@ from typing import Any
 
 from pybernetes.api.errors import field_forbidden, invalid_value, not_supported, required
 from pybernetes.api.objects import Object
-from pybernetes.apiserver.flowcontrol_objects import mandatory_levels
+from pybernetes.apiserver.flowcontrol.objects import mandatory_levels
 from pybernetes.apiserver.resource import Column, Resource
 from pybernetes.apiserver.resources._columns import AGE, NONE, spec
 from pybernetes.apiserver.validation.fields import FieldErrors

@@ -2,7 +2,7 @@
 
 import pytest
 
-from pybernetes.apiserver.flowcontrol_objects import AUTOUPDATE, revised
+from pybernetes.apiserver.flowcontrol.objects import AUTOUPDATE, revised
 
 WANTED = {"matchingPrecedence": 1}
 OTHER = {"matchingPrecedence": 2}

@@ -14,6 +14,7 @@ from typing import Any
 
 from pybernetes.api.errors import AlreadyExists, ApiError, NotFound
 from pybernetes.api.objects import GroupResource, Object
+from pybernetes.apiserver.flowcontrol.dangling import told
 from pybernetes.apiserver.registry import Registry
 from pybernetes.apiserver.validation.flowcontrol import CATCH_ALL, EXEMPT, GROUP
 
@@ -170,9 +171,11 @@ async def ensure(registry: Registry) -> None:
 
 
 async def _create(registry: Registry, resource: GroupResource, name: str, spec: Object) -> None:
-    metadata = {"name": name, "annotations": {AUTOUPDATE: "true"}}
+    made: Object = {"metadata": {"name": name, "annotations": {AUTOUPDATE: "true"}}, "spec": copy.deepcopy(spec)}
+    if resource == SCHEMAS:
+        made = told(made, known=True, now=registry.clock.now()) or made  # its level is made beside it
     with suppress(AlreadyExists):  # another server of the same cluster was faster
-        await registry.create(resource, {"metadata": metadata, "spec": copy.deepcopy(spec)})
+        await registry.create(resource, made)
 
 
 async def _repair(registry: Registry, resource: GroupResource, name: str, spec: Object, fixed: bool) -> None:
