@@ -131,16 +131,16 @@ def parser() -> argparse.ArgumentParser:
         default=limits.fair,
         help="queue and dispatch requests with priority and fairness, instead of two limits on requests in flight",
     )
-    for name, other, count in (
+    for name, other, most in (
         ("max-requests-inflight", "max-mutating-requests-inflight", limits.reading),
         ("max-mutating-requests-inflight", "max-requests-inflight", limits.mutating),
     ):
         add(
             f"--{name}",
-            type=_count,
-            default=count,
+            type=count,
+            default=most,
             metavar="N",
-            help=f"requests answered at once ({count}): with priority and fairness, its sum with --{other} is divided among "
+            help=f"requests answered at once ({most}): with priority and fairness, its sum with --{other} is divided among "
             f"priority levels; else the limit for {'mutating' if 'mutating' in name else 'reading'} ones, 0 for none",
         )
     add("--min-request-timeout", type=int, default=int(times.watch), help="seconds that a watch lasts at least")
