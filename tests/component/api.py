@@ -7,12 +7,13 @@ from typing import Any
 
 import orjson
 
-from pybernetes.aio.clock import Clock, SystemClock
 from pybernetes.api.objects import User
 from pybernetes.apiserver.config import Config
 from pybernetes.apiserver.server import ApiServer
 from pybernetes.client.transport import direct
 from pybernetes.store.memory import MemoryStore
+from pybernetes.store.protocol import Store
+from pybernetes.testing import Cluster
 from pybernetes.wire.http import Headers, Request, Response, read_body
 from pybernetes.wire.pki.keys import new_rsa_key
 
@@ -62,7 +63,7 @@ class Api:
     patch = MERGE
     """What a PATCH is that does not say."""
 
-    def __init__(self, server: ApiServer, store: MemoryStore | None = None) -> None:
+    def __init__(self, server: ApiServer, store: Store | None = None) -> None:
         self.server = server
         self.store = store or MemoryStore()
 
@@ -141,24 +142,24 @@ class Api:
 
 @asynccontextmanager
 async def serving(
-    speaker: Callable[[ApiServer, MemoryStore], Any] = Api,
+    speaker: Callable[[ApiServer, Store], Any] = Api,
     *,
-    store: MemoryStore | None = None,
+    store: Store | None = None,
     account: bool = True,
-    clock: Clock | None = None,
+    seed: int = 1,
     **config: Any,
 ) -> AsyncIterator[Any]:
-    """A server with this configuration, on a store of its own or on this one, and who speaks to it.
+    """An API server alone with this configuration, on a store of its own or on this one, and who speaks to it.
 
     In a whole cluster a controller makes the account `default`; Pods are refused without it.
     """
     store = store or MemoryStore()
-    server = ApiServer(Config(**{"signing_key": _KEY, **config}), store, clock or SystemClock(seed=1))
-    async with asyncio.TaskGroup() as group:
-        running = group.create_task(server.run())
-        await server.ready.wait()
-        api = speaker(server, store)
+    api = Config(**{"signing_key": _KEY, **config})
+    async with Cluster(
+        nodes=0, controllers=(), scheduler=False, serve=False, seed=seed, store=store, api=api,
+        authorization=api.authorization_modes,
+    ) as cluster:  # fmt: skip
+        made = speaker(cluster.running.plane.api, store)
         if account:
-            await api("POST", _ACCOUNTS, {"metadata": {"name": "default"}})
-        yield api
-        running.cancel()
+            await made("POST", _ACCOUNTS, {"metadata": {"name": "default"}})
+        yield made

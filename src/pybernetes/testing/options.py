@@ -9,6 +9,7 @@ from pybernetes.testing.errors import OptionError
 
 if TYPE_CHECKING:
     from pybernetes.apiserver.config import Config
+    from pybernetes.store.protocol import Store
 
 Time = Literal["real", "simulated", "manual"]
 
@@ -39,6 +40,8 @@ class Options:
     knows no sockets."""
     api: "Config | None" = None
     """Configuration of the API server (pybernetes.apiserver.config.Config) where its own defaults will not do."""
+    store: "Store | None" = None
+    """What the API server keeps its objects in, where that is not a new store in memory; the cluster does not close it."""
     names: tuple[str, ...] = field(init=False, default=())
     """The nodes' names."""
 
@@ -67,6 +70,9 @@ class Options:
         if self.api is not None:
             self._check_api()
 
+        if self.store is not None and not hasattr(self.store, "compact"):
+            raise _wrong("store", self.store, "a pybernetes.store.protocol.Store")
+
     def _check_controllers(self) -> None:
         from pybernetes.controllers.runtime import chosen  # reads every controller: only where names are given
 
@@ -93,6 +99,7 @@ class OptionsByName(TypedDict, total=False):
     seed: int | None
     serve: bool | None
     api: "Config | None"
+    store: "Store | None"
 
 
 def options_of(given: OptionsByName) -> Options:

@@ -123,8 +123,9 @@ class Running:
         if options.serve:
             self._door = _door()
             self._stack.callback(self._door.close)
-        self.store = await STORE.open("")
-        self._stack.push_async_callback(self.store.close)
+        self.store = options.store or await STORE.open("")
+        if options.store is None:
+            self._stack.push_async_callback(self.store.close)
         self._authority = new_authority("kubernetes", self.clock.now(), key=authority_key)
         settings = Settings(
             simulated_nodes=options.names,
@@ -164,10 +165,11 @@ class Running:
         await self.plane.ready.wait()
         client = self.plane.client()
         wanted = set(self.options.names)
-        await _until(
-            followed(client, "/api/v1/nodes"),
-            lambda nodes: wanted <= {n["metadata"]["name"] for n in nodes if n["status"].get("addresses")},
-        )
+        if wanted:
+            await _until(
+                followed(client, "/api/v1/nodes"),
+                lambda nodes: wanted <= {n["metadata"]["name"] for n in nodes if n["status"].get("addresses")},
+            )
         if self.plane.runs(_ACCOUNTS):
             await _until(followed(client, "/api/v1/namespaces/default/serviceaccounts"), bool)
 

@@ -4,14 +4,11 @@ import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
+from tests.component.api import serving
 
-from pybernetes.aio.clock import SystemClock
 from pybernetes.api.errors import BadRequest, ServiceUnavailable
 from pybernetes.api.objects import User
-from pybernetes.apiserver.config import Config
 from pybernetes.apiserver.connect import Kubelets, kubelet_url
-from pybernetes.apiserver.server import ApiServer
-from pybernetes.store.memory import MemoryStore
 from pybernetes.wire.http import Headers, Response, read_body
 from pybernetes.wire.server import status_response
 
@@ -74,14 +71,9 @@ class Near:
 
 
 @pytest.fixture
-async def pod(make_api) -> AsyncIterator[tuple]:
+async def pod() -> AsyncIterator[tuple]:
     kubelet = FakeKubelet()
-    server = ApiServer(Config(kubelets=kubelet), MemoryStore(), SystemClock(seed=1))
-    async with asyncio.TaskGroup() as group:
-        running = group.create_task(server.run())
-        await server.ready.wait()
-        api = make_api(server)
-        await api("POST", "/api/v1/namespaces/default/serviceaccounts", {"metadata": {"name": "default"}})
+    async with serving(kubelets=kubelet) as api:
         await api("POST", "/api/v1/nodes", {"metadata": {"name": "n1"}})
         spec = {"nodeName": "n1", "containers": [{"name": "c", "image": "i"}]}
         await api("POST", PODS, {"metadata": {"name": "p"}, "spec": spec})
@@ -89,7 +81,6 @@ async def pod(make_api) -> AsyncIterator[tuple]:
         await api("POST", PODS, {"metadata": {"name": "two"}, "spec": {**two, "nodeName": "n1"}})
         await api("POST", PODS, {"metadata": {"name": "waiting"}, "spec": two})
         yield api, kubelet
-        running.cancel()
 
 
 async def test_a_log_is_the_kubelets_text(pod):

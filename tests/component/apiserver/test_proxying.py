@@ -1,13 +1,8 @@
 """Proxies to Pods, Services and nodes: where a request goes, and what becomes of links in its answer."""
 
-import asyncio
-
 import pytest
+from tests.component.api import serving
 
-from pybernetes.aio.clock import SystemClock
-from pybernetes.apiserver.config import Config
-from pybernetes.apiserver.server import ApiServer
-from pybernetes.store.memory import MemoryStore
 from pybernetes.wire.dial import DialError
 from pybernetes.wire.http import Headers, Response, read_body
 
@@ -37,14 +32,9 @@ class Backends:
 
 
 @pytest.fixture
-async def far(make_api):
+async def far():
     backends = Backends()
-    server = ApiServer(Config(kubelets=backends), MemoryStore(), SystemClock(seed=1))
-    async with asyncio.TaskGroup() as group:
-        running = group.create_task(server.run())
-        await server.ready.wait()
-        api = make_api(server)
-        await api("POST", f"{CORE}/serviceaccounts", {"metadata": {"name": "default"}})
+    async with serving(kubelets=backends) as api:
         ports = [{"containerPort": 8080}, {"containerPort": 9090}]
         pod = {"metadata": {"name": "p"}, "spec": {"containers": [{"name": "c", "image": "i", "ports": ports}]}}
         assert (await api("POST", f"{CORE}/pods", pod))[0] == 201
@@ -53,7 +43,6 @@ async def far(make_api):
         node = {"metadata": {"name": "n"}, "status": addresses}
         assert (await api("POST", "/api/v1/nodes", node))[0] == 201
         yield api, backends
-        running.cancel()
 
 
 async def address(api, ip):

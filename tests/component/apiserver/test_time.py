@@ -3,30 +3,24 @@
 import asyncio
 
 import pytest
+from tests.component.api import serving
 
 from pybernetes.aio.clock import rfc3339
-from pybernetes.aio.simulation import SimulatedClock, run_simulated
-from pybernetes.apiserver.config import Config, Times
-from pybernetes.apiserver.server import ApiServer
-from pybernetes.store.memory import MemoryStore
+from pybernetes.aio.simulation import run_simulated
+from pybernetes.apiserver.config import Times
 from pybernetes.store.protocol import Compacted, Revision
 
 MAPS = "/api/v1/namespaces/default/configmaps"
 
 
 @pytest.fixture
-def simulated(make_api):
+def simulated():
     """Runs a scenario (api, clock, store) against a server on simulated time."""
 
-    def run(scenario, config=None):
+    def run(scenario, **config):
         async def main():
-            store, clock = MemoryStore(), SimulatedClock(asyncio.get_running_loop(), seed=1)
-            server = ApiServer(config or Config(), store, clock)
-            async with asyncio.TaskGroup() as group:
-                running = group.create_task(server.run())
-                await server.ready.wait()
-                await scenario(make_api(server), clock, store)
-                running.cancel()
+            async with serving(account=False, **config) as api:
+                await scenario(api, api.server.clock, api.store)
 
         run_simulated(main())
 
@@ -101,7 +95,7 @@ def test_the_time_of_events_is_a_flag(simulated):
         await clock.sleep(3)
         assert (await api("GET", f"{events}/e"))[0] == 404
 
-    simulated(scenario, Config(times=Times(event=120.0)))
+    simulated(scenario, times=Times(event=120.0))
 
 
 def test_history_older_than_ten_minutes_is_compacted(simulated):
@@ -123,7 +117,7 @@ def test_history_is_kept_whole_where_the_interval_is_zero(simulated):
         await clock.sleep(100_000)
         assert (await store.range("/registry/", at=Revision(1))).revision == 1
 
-    simulated(scenario, Config(times=Times(compaction=0.0)))
+    simulated(scenario, times=Times(compaction=0.0))
 
 
 def test_no_more_history_is_kept_than_the_limit_says(simulated):
@@ -141,7 +135,7 @@ def test_no_more_history_is_kept_than_the_limit_says(simulated):
         await api("POST", MAPS, {"metadata": {"name": "a"}})
         await scenario(api, clock, store)
 
-    simulated(main, Config(history_limit=50))
+    simulated(main, history_limit=50)
 
 
 def test_the_kubernetes_service_is_repaired_and_else_left_alone(simulated):

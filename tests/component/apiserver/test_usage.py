@@ -6,16 +6,12 @@ from typing import Any
 
 import orjson
 import pytest
-from tests.component.api import Api
+from tests.component.api import Api, serving
 
-from pybernetes.aio.clock import SystemClock
 from pybernetes.api.errors import ServiceUnavailable
 from pybernetes.api.objects import User
 from pybernetes.apiserver import local_apiservices
-from pybernetes.apiserver.config import Config
-from pybernetes.apiserver.server import ApiServer
 from pybernetes.apiserver.usage import scraper
-from pybernetes.store.memory import MemoryStore
 from pybernetes.wire.http import Headers, Request, Response
 
 API = "/apis/metrics.k8s.io/v1beta1"
@@ -60,12 +56,7 @@ class Kubelets:
 async def cluster(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[tuple[Api, Kubelets]]:
     monkeypatch.setattr(scraper, "SECOND", 0.0)
     kubelets = Kubelets()
-    server = ApiServer(Config(kubelets=kubelets), MemoryStore(), SystemClock(seed=1))
-    async with asyncio.TaskGroup() as group:
-        running = group.create_task(server.run())
-        await server.ready.wait()
-        api = Api(server)
-        await api("POST", "/api/v1/namespaces/default/serviceaccounts", {"metadata": {"name": "default"}})
+    async with serving(kubelets=kubelets) as api:
         await api.made("/api/v1/nodes", {"metadata": {"name": "n1", "labels": {"zone": "a"}}})
         await api.made("/api/v1/nodes", {"metadata": {"name": "n2"}})
         for name in ("p", "still"):
@@ -73,7 +64,6 @@ async def cluster(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[tuple[Api, K
             await api.made(PODS, {"metadata": {"name": name, "labels": {"app": name}}, "spec": spec})
         await api.ok("PATCH", f"{PODS}/p/status", {"status": {"phase": "Running"}})
         yield api, kubelets
-        running.cancel()
 
 
 async def test_nodes_tell_what_they_use(cluster: tuple[Api, Kubelets]) -> None:

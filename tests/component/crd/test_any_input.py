@@ -6,13 +6,9 @@ from typing import Any
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from tests.component.api import serving
 from tests.component.crd.definitions import CRDS, WIDGETS, Api, crd_of
 from tests.unit.apiserver.crd.test_laws import JSON, SCHEMAS
-
-from pybernetes.aio.clock import SystemClock
-from pybernetes.apiserver.config import Config
-from pybernetes.apiserver.server import ApiServer
-from pybernetes.store.memory import MemoryStore
 
 _TYPES = ("application/json-patch+json", "application/merge-patch+json", "application/apply-patch+yaml")
 TABLE = "application/json;as=Table;g=meta.k8s.io;v=v1"
@@ -25,12 +21,7 @@ def test_nothing_that_is_sent_is_a_fault_of_the_server(schemas: list[Any], value
 
 
 async def _sent(schemas: list[Any], values: list[Any], chance: random.Random) -> None:
-    store = MemoryStore()
-    server = ApiServer(Config(), store, SystemClock(seed=1))
-    async with asyncio.TaskGroup() as group:
-        running = group.create_task(server.run())
-        await server.ready.wait()
-        api = Api(server, store)
+    async with serving(Api, account=False) as api:
         properties = {f"p{number}": schema for number, schema in enumerate(schemas)}
         column = {"name": "C", "type": "string", "jsonPath": ".p0[*].a"}
         crd = crd_of(properties, additionalPrinterColumns=[column], subresources={"status": {}})
@@ -42,7 +33,6 @@ async def _sent(schemas: list[Any], values: list[Any], chance: random.Random) ->
         if code == 201 or (await api("GET", f"{CRDS}/widgets.example.com"))[0] == 200:
             await api.established("widgets.example.com")
             await _objects(api, values, chance)
-        running.cancel()
 
 
 async def _objects(api: Api, values: list[Any], chance: random.Random) -> None:

@@ -5,12 +5,10 @@ from typing import Any
 
 import orjson
 import pytest
+from tests.component.api import serving
 from tests.component.crd.definitions import CRDS, WIDGETS, Api, crd_of, is_true, widget
 
-from pybernetes.aio.clock import SystemClock
-from pybernetes.apiserver.config import Config
 from pybernetes.apiserver.crd import establishing
-from pybernetes.apiserver.server import ApiServer
 
 STRING = {"type": "string"}
 ONE = "widgets.example.com"
@@ -215,11 +213,7 @@ async def test_discovery_follows(api: Api) -> None:
 
 
 async def test_every_server_on_the_store_serves_it(api: Api) -> None:
-    other = ApiServer(Config(), api.store, SystemClock(seed=2))
-    async with asyncio.TaskGroup() as group:
-        running = group.create_task(other.run())
-        await other.ready.wait()
-        there = Api(other, api.store)
+    async with serving(Api, store=api.store, account=False, seed=2) as there:
         await api.define(crd_of(spec_of(a=STRING)))
         await there.established(ONE)
 
@@ -237,18 +231,13 @@ async def test_every_server_on_the_store_serves_it(api: Api) -> None:
             return (await there("GET", WIDGETS))[0] == 404 and (await api("GET", WIDGETS))[0] == 404
 
         await there.until(gone)
-        running.cancel()
 
 
 async def test_a_server_that_begins_serves_what_was_defined(api: Api) -> None:
     await api.define(crd_of(spec_of(a={**STRING, "default": "x"})))
     await api.ok("POST", WIDGETS, widget(spec={}))
-    other = ApiServer(Config(), api.store, SystemClock(seed=2))
-    async with asyncio.TaskGroup() as group:
-        running = group.create_task(other.run())
-        await other.ready.wait()
-        assert (await Api(other, api.store).ok("GET", f"{WIDGETS}/one"))["spec"] == {"a": "x"}
-        running.cancel()
+    async with serving(Api, store=api.store, account=False, seed=2) as there:
+        assert (await there.ok("GET", f"{WIDGETS}/one"))["spec"] == {"a": "x"}
 
 
 async def test_conditions_of_others_stay(api: Api) -> None:

@@ -8,17 +8,15 @@ from datetime import timedelta
 from pathlib import Path
 
 from msgspec.structs import replace
+from tests.component.api import serving
 
-from pybernetes.aio.clock import SystemClock
 from pybernetes.api.objects import User
 from pybernetes.api.types import certificates_v1, core_v1
-from pybernetes.apiserver.config import Config
 from pybernetes.apiserver.server import ApiServer
 from pybernetes.client import kubeconfig
 from pybernetes.client.rest import Client
 from pybernetes.client.transport import direct
 from pybernetes.kubelet import bootstrap
-from pybernetes.store.memory import MemoryStore
 from pybernetes.wire.http import Headers, Request, Response
 from pybernetes.wire.pki.certificates import (
     BACKDATE,
@@ -41,15 +39,15 @@ ROTATIONS = 2
 
 
 class Site:
-    """An authority, an API server on TLS that asks for client certificates, and a signer of short ones."""
+    """An authority, the API server on TLS that asks for client certificates, and a signer of short ones."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, api: ApiServer) -> None:
         self.folder = folder
-        self.clock = SystemClock()
+        self.clock = api.clock
         self.authority: Authority = new_authority("kubernetes", self.clock.now())
         self.ca = folder / "ca.crt"
         self.ca.write_bytes(self.authority.pem)
-        self.api = ApiServer(Config(disable_admission=("ServiceAccount",)), MemoryStore(), self.clock)
+        self.api = api
         self.admin = Client(direct(self.api.handler, ADMIN), clock=self.clock)
         self.tls = ServerTls(
             self.pair("api", Leaf("api", hosts=("127.0.0.1",), usages=("server auth",))), client_ca=self.ca
@@ -90,17 +88,16 @@ class Site:
 
 @asynccontextmanager
 async def site(folder: Path) -> AsyncIterator[Site]:
-    made = Site(folder)
-    tasks = [asyncio.create_task(made.api.run()), asyncio.create_task(made.sign())]
-    await made.api.ready.wait()
-    await made.server.start("127.0.0.1", 0)
-    try:
-        yield made
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        await made.server.stop()
+    async with serving(account=False, disable_admission=("ServiceAccount",)) as api:
+        made = Site(folder, api.server)
+        signing = asyncio.create_task(made.sign())
+        await made.server.start("127.0.0.1", 0)
+        try:
+            yield made
+        finally:
+            signing.cancel()
+            await asyncio.gather(signing, return_exceptions=True)
+            await made.server.stop()
 
 
 async def test_the_client_certificate_is_replaced_while_requests_go_on(tmp_path: Path) -> None:

@@ -9,14 +9,13 @@ from typing import Any, cast
 import pytest
 import pytest_asyncio
 from msgspec.structs import replace
+from tests.component.api import serving
 from tests.unit.kubelet.test_manifests import encoded, manifest
 from tests.unit.kubelet.test_static_pods import Table
 
-from pybernetes.aio.clock import SystemClock
 from pybernetes.api.errors import NotFound
 from pybernetes.api.objects import Key, User
 from pybernetes.api.types import core_v1, meta_v1
-from pybernetes.apiserver.config import Config
 from pybernetes.apiserver.server import ApiServer
 from pybernetes.assembly.podrules import ManifestRules
 from pybernetes.client.informer import Informers
@@ -28,7 +27,6 @@ from pybernetes.kubelet.mirrors import Mirrors, Statuses
 from pybernetes.kubelet.static_pods import StaticPods, name_of
 from pybernetes.kubelet.status.reporter import Reporter
 from pybernetes.rules.staticpods import CONFIG_MIRROR
-from pybernetes.store.memory import MemoryStore
 from pybernetes.wire.http import Request, Response
 
 NODE = "n1"
@@ -47,11 +45,11 @@ class Registered:
 
 
 class Site:
-    """An API server, and of a kubelet what shows static Pods in it."""
+    """Of a kubelet what shows static Pods in an API server."""
 
-    def __init__(self) -> None:
-        self.clock = SystemClock()
-        self.api = ApiServer(Config(disable_admission=("ServiceAccount",)), MemoryStore(), self.clock)
+    def __init__(self, api: ApiServer) -> None:
+        self.clock = api.clock
+        self.api = api
         self.admin = Client(direct(self.api.handler, ADMIN), clock=self.clock)
         self.pods = self.admin.of(core_v1.Pod)
         self.cut = False
@@ -76,8 +74,6 @@ class Site:
 
     async def run(self) -> None:
         async with asyncio.TaskGroup() as group:
-            group.create_task(self.api.run())
-            await self.api.ready.wait()
             group.create_task(self.static.run())
             group.create_task(self.informers.run())
             group.create_task(self.mirrors.run())
@@ -108,15 +104,15 @@ class Site:
 
 @pytest_asyncio.fixture
 async def site() -> AsyncIterator[Site]:
-    made = Site()
-    task = asyncio.create_task(made.run())
-    try:
-        await made.api.ready.wait()
-        yield made
-    finally:
-        task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await task
+    async with serving(account=False, disable_admission=("ServiceAccount",)) as api:
+        made = Site(api.server)
+        task = asyncio.create_task(made.run())
+        try:
+            yield made
+        finally:
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
 
 
 def there(pod: core_v1.Pod | None) -> bool:

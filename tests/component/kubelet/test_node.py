@@ -9,12 +9,12 @@ from typing import cast
 
 import pytest
 from msgspec.structs import replace
+from tests.component.api import serving
 
 from pybernetes.aio.simulation import SimulatedClock, run_simulated
 from pybernetes.api.errors import NotFound
 from pybernetes.api.objects import Key, User
 from pybernetes.api.types import coordination_v1, core_v1, meta_v1
-from pybernetes.apiserver.config import Config as ApiConfig
 from pybernetes.apiserver.server import ApiServer
 from pybernetes.client.events import EventRecorder
 from pybernetes.client.rest import Client
@@ -24,7 +24,6 @@ from pybernetes.kubelet.cri import model as m
 from pybernetes.kubelet.settings import Settings
 from pybernetes.kubelet.status.lease import NodeLease
 from pybernetes.kubelet.status.node import NodeReporter
-from pybernetes.store.memory import MemoryStore
 from pybernetes.wire.http import Request, Response
 
 NAME = "n1"
@@ -80,15 +79,9 @@ class World:
 
 
 @asynccontextmanager
-async def served(clock: SimulatedClock) -> AsyncIterator[ApiServer]:
-    api = ApiServer(ApiConfig(disable_admission=("ServiceAccount",)), MemoryStore(), clock)
-    serving = asyncio.create_task(api.run())
-    await api.ready.wait()
-    try:
-        yield api
-    finally:
-        serving.cancel()
-        await asyncio.gather(serving, return_exceptions=True)
+async def served() -> AsyncIterator[ApiServer]:
+    async with serving(account=False, seed=0, disable_admission=("ServiceAccount",)) as api:
+        yield api.server
 
 
 @asynccontextmanager
@@ -138,7 +131,7 @@ def simulated(test: Callable[[ApiServer], Awaitable[None]]) -> Callable[[], None
 
     def run() -> None:
         async def main() -> None:
-            async with asyncio.timeout(7200), served(SimulatedClock(asyncio.get_running_loop())) as api:
+            async with asyncio.timeout(7200), served() as api:
                 await test(api)
 
         run_simulated(main())

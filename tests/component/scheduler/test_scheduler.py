@@ -7,13 +7,12 @@ from typing import Any
 
 import msgspec
 import pytest
+from tests.component.api import serving
 from tests.component.controllers.world import simulated
 
 from pybernetes.aio.simulation import SimulatedClock, run_simulated
-from pybernetes.api.errors import NotFound
 from pybernetes.api.objects import Key, User
-from pybernetes.api.types.core_v1 import Event, Namespace, Node, Pod
-from pybernetes.apiserver.config import Config
+from pybernetes.api.types.core_v1 import Event, Node, Pod
 from pybernetes.apiserver.server import ApiServer
 from pybernetes.client.rest import Client
 from pybernetes.client.transport import Transport, direct
@@ -22,7 +21,6 @@ from pybernetes.scheduler import loop
 from pybernetes.scheduler.framework import Cycle, Plugin, Rejected
 from pybernetes.scheduler.loop import Scheduler, SchedulerConfig
 from pybernetes.scheduler.snapshot import PodInfo
-from pybernetes.store.memory import MemoryStore
 from pybernetes.wire.http import Request, Response
 
 ADMIN = User("admin", groups=("system:masters", "system:authenticated"))
@@ -72,25 +70,17 @@ class World:
 async def world(
     fault: Callable[[Transport], Transport] = lambda transport: transport, config: SchedulerConfig | None = None
 ) -> AsyncIterator[World]:
-    clock = SimulatedClock(asyncio.get_running_loop(), seed=1)
-    server = ApiServer(Config(disable_admission=NO_CONTROLLERS), MemoryStore(), clock)
-    serving = asyncio.create_task(server.run())
-    await server.ready.wait()
-    transport = fault(direct(server.handler, SCHEDULER))
-    scheduler = Scheduler(Client(transport, clock=clock), clock, config)
-    scheduling = asyncio.create_task(scheduler.run())
-    made = World(server, clock)
-    try:
-        await made.client.of(Namespace).get("default")
-    except NotFound:
-        await made.client.of(Namespace).create(msgspec.convert({"metadata": {"name": "default"}}, Namespace))
-    try:
-        yield made
-        assert not scheduling.done(), scheduling.exception()
-    finally:
-        for task in (scheduling, serving):
-            task.cancel()
-        await asyncio.gather(scheduling, serving, return_exceptions=True)
+    async with serving(account=False, disable_admission=NO_CONTROLLERS) as api:
+        clock = api.server.clock
+        transport = fault(direct(api.server.handler, SCHEDULER))
+        scheduler = Scheduler(Client(transport, clock=clock), clock, config)
+        scheduling = asyncio.create_task(scheduler.run())
+        try:
+            yield World(api.server, clock)
+            assert not scheduling.done(), scheduling.exception()
+        finally:
+            scheduling.cancel()
+            await asyncio.gather(scheduling, return_exceptions=True)
 
 
 @simulated
