@@ -128,8 +128,8 @@ def main() -> int:
         print("etcd is not installed: apt-get install etcd-server etcd-client", file=sys.stderr)
         return 1
     kinds, flags = ([options.kind], f' --kind "{options.kind}"') if options.kind else (KINDS, "")
-    with etcd(3, links=True) as servers:
-        return run_rounds("etcd", options, lambda seed: asyncio.run(one_round(servers, seed, kinds)), flags)
+    with etcd(3, links=True) as servers, asyncio.Runner() as runner:
+        return run_rounds("etcd", options, lambda seed: runner.run(one_round(servers, seed, kinds)), flags)
 
 
 if __name__ == "__main__":

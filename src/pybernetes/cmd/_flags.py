@@ -37,7 +37,9 @@ def lasting(text: str) -> float:
 
 
 def count(text: str) -> int:
-    """A flag's number of things: none or more."""
+    """A flag's number of things: none or more, as many as an int64 holds with room to spare."""
     if not text.isascii() or not text.isdigit():
         raise argparse.ArgumentTypeError(f'"{text}" is not a number of them')
+    if len(text) > 18:
+        raise argparse.ArgumentTypeError(f'"{text}" is too large')
     return int(text)

@@ -16,6 +16,7 @@ from msgspec import Struct
 
 from pybernetes.aio.clock import Clock
 from pybernetes.store import snapshots
+from pybernetes.store.protocol import Unavailable
 
 log = logging.getLogger(__name__)
 
@@ -34,7 +35,11 @@ class Schedule(Struct, frozen=True):
 
     def due(self, now: float) -> float:
         """Seconds until the next one, counted from the newest that is there: restarts do not put it off."""
-        found = snapshots.listed(self.folder)
+        try:
+            found = snapshots.listed(self.folder)
+        except Unavailable as error:
+            log.error("snapshots of the store are not found cause=%s", error)
+            found = []
         return max(0.0, min(found[0].taken + self.every - now, self.every)) if found else self.every
 
     def command(self) -> Sequence[str]:

@@ -3,19 +3,25 @@
 import argparse
 import asyncio
 import os
-import shutil
+import select
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import AsyncExitStack, suppress
+from contextlib import AsyncExitStack, ExitStack, suppress
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryFile
+from typing import IO
 
 from pybernetes.aio.clock import SystemClock, rfc3339
 from pybernetes.cmd._store import WHERE
 from pybernetes.store import dump, factory, snapshots
+from pybernetes.store._halt import Halt, in_thread
+from pybernetes.store._sqlite_file import place
 from pybernetes.store._sqlite_restore import Restored, restore_keys
 from pybernetes.store.protocol import Revision, Store, Stored, StoreError, Unavailable
 
+_LOOK_SECONDS = 0.2
+"""Between two looks for Ctrl-C while nothing comes."""
 EXPECTED = (StoreError, dump.DumpError)
 """What is told in one line."""
 
@@ -25,13 +31,15 @@ def _named(text: str) -> tuple[str, str]:
     backend, colon, location = text.partition(":")
     if not colon or not location or not backend:
         raise dump.DumpError(f'"{text}" names no store; {WHERE}')
+    if backend == "memory":
+        raise dump.DumpError("a store in memory is that of its API server and ends with it; name another kind")
     return backend, location
 
 
 async def _opened(stack: AsyncExitStack, text: str) -> tuple[str, Store]:
     backend, location = _named(text)
     if backend == "sqlite":
-        _wanted(Path(location))
+        _wanted(place(Path(location)))
     try:
         store = await factory(backend).open(location)
     except Unavailable as error:
@@ -45,8 +53,10 @@ async def _opened(stack: AsyncExitStack, text: str) -> tuple[str, Store]:
 
 
 def _wanted(path: Path) -> None:
-    if not path.is_file():
+    if not path.exists():
         raise Unavailable(f"there is no store at {path}")
+    if not os.access(path, os.R_OK | os.W_OK):
+        raise Unavailable(f"{path} cannot be read and written: Permission denied; run this as its owner")
 
 
 def _unwanted(path: Path) -> None:
@@ -55,30 +65,60 @@ def _unwanted(path: Path) -> None:
 
 
 async def _dump(options: argparse.Namespace) -> int:
+    path = None if options.file == "-" else _dump_file(Path(options.file))
     async with AsyncExitStack() as stack:
         backend, store = await _opened(stack, options.store)
-        if options.file == "-":
-            revision, keys = await dump.write(store, backend, sys.stdout.buffer)
-        else:
-            revision, keys = await _dump_to(Path(options.file), store, backend)
+        revision, keys = await (_dump_to_stdout if path is None else partial(_dump_to, path))(store, backend)
     print(f"dumped {keys} keys at revision {revision}", file=sys.stderr)
     return 0
 
 
-async def _dump_to(path: Path, store: Store, backend: str) -> tuple[Revision, int]:
-    """Under its name is a whole dump or none."""
-    partial = path.with_name(f"{path.name}.partial")
+async def _dump_to_stdout(store: Store, backend: str) -> tuple[Revision, int]:
+    if sys.stdout is None:
+        raise dump.DumpError("stdout is closed; name a file")
     try:
-        with open(partial, "xb", opener=_private) as file:  # noqa: ASYNC230  # nothing else runs
+        return await dump.write(store, backend, sys.stdout.buffer)
+    except OSError as error:
+        sys.stdout = None  # or Python writes the rest once more when it ends
+        raise dump.DumpError(f"cannot write to stdout: {error.strerror}") from None
+
+
+def _dump_file(path: Path) -> Path:
+    """Where it is, links followed."""
+    if path.is_dir():
+        raise dump.DumpError(f"{path} is a folder; name a file in it")
+    return path.resolve() if path.is_symlink() and path.is_file() else path
+
+
+def _streams(path: Path) -> bool:
+    """A pipe or a device: it is neither read twice nor replaced."""
+    return path.exists() and not path.is_file() and not path.is_dir()
+
+
+async def _dump_to(path: Path, store: Store, backend: str) -> tuple[Revision, int]:
+    """Under its name is a whole dump or none; a pipe or a device gets it as it comes."""
+    whole = not _streams(path)
+    unfinished = Path(f"{path}.partial") if whole else path
+    try:
+        with open(unfinished, "xb" if whole else "wb", opener=_private) as file:  # noqa: ASYNC230  # nothing else runs
             done = await dump.write(store, backend, file)
-        partial.replace(path)
+        if whole:
+            os.replace(unfinished, path)
     except FileExistsError:
-        raise dump.DumpError(f"{partial} is there; another dump writes it, or delete it") from None
+        raise dump.DumpError(f"{unfinished} is there; another dump writes it, or delete it") from None
+    except OSError as error:
+        _forget(unfinished, whole)
+        raise dump.DumpError(f"cannot write {path}: {error.strerror}; check its folder, and the space there") from None
     except BaseException:
-        with suppress(OSError):
-            partial.unlink()
+        _forget(unfinished, whole)
         raise
     return done
+
+
+def _forget(unfinished: Path, whole: bool) -> None:
+    with suppress(OSError):
+        if whole:
+            unfinished.unlink()
 
 
 def _private(path: str, flags: int) -> int:
@@ -87,23 +127,67 @@ def _private(path: str, flags: int) -> int:
 
 
 async def _restore(options: argparse.Namespace) -> int:
-    if options.file != "-":
-        return await _restored(options, dump.Dump(Path(options.file)))
-    with TemporaryFile() as spool:  # a dump is proven as a whole before anything of it is put back
-        await asyncio.to_thread(shutil.copyfileobj, sys.stdin.buffer, spool)
-        spool.flush()
-        return await _restored(options, dump.Dump(Path(f"/proc/self/fd/{spool.fileno()}"), "what came from stdin"))
+    if options.file == "-":
+        if sys.stdin is None:
+            raise dump.DumpError("stdin is closed; name a file")
+        return await _restore_from(options, sys.stdin.buffer, "what came from stdin")
+    path = Path(options.file)
+    if not _streams(path):
+        return await _restored(options, path)
+    with _readable(path) as file:
+        return await _restore_from(options, file, str(path))
 
 
-async def _restored(options: argparse.Namespace, found: dump.Dump) -> int:
+def _readable(path: Path) -> IO[bytes]:
+    try:
+        return path.open("rb", buffering=0)
+    except OSError as error:
+        raise dump.DumpError(f"cannot read {path}: {error.strerror}") from None
+
+
+async def _restore_from(options: argparse.Namespace, file: IO[bytes], name: str) -> int:
+    """From a pipe: a dump is proven as a whole before anything of it is put back, so all of it is kept first."""
+    with ExitStack() as stack:
+        try:
+            spool = stack.enter_context(TemporaryFile())
+            await in_thread(partial(_spool, file.fileno(), spool))
+        except OSError as error:
+            why = f"{error.strerror}; TMPDIR names a folder with space"
+            raise dump.DumpError(f"cannot keep {name} in a temporary file: {why}") from None
+        return await _restored(options, Path(f"/proc/self/fd/{spool.fileno()}"), name)
+
+
+def _spool(source: int, spool: IO[bytes], halt: Halt) -> None:
+    """Reads to the end."""
+    while True:
+        halt.check()
+        if select.select([source], [], [], _LOOK_SECONDS)[0]:
+            data = os.read(source, 1 << 20)
+            if not data:
+                break
+            spool.write(data)
+    spool.flush()
+
+
+async def _restored(options: argparse.Namespace, path: Path, name: str = "") -> int:
+    found = await in_thread(lambda halt: dump.Dump(path, name, halt))
     return await _fill(options, dump.pages(found), found.head.revision)
 
 
 async def _migrate(options: argparse.Namespace) -> int:
+    if _same(options.store, options.target):
+        raise dump.DumpError("FROM and TO are the same store")
     async with AsyncExitStack() as stack:
         _, store = await _opened(stack, options.store)
         revision = await store.revision()
         return await _fill(options, dump.keys_of(store, revision), revision)
+
+
+def _same(one: str, other: str) -> bool:
+    (kind, place_of_one), (other_kind, place_of_other) = _named(one), _named(other)
+    if kind == other_kind == "sqlite":
+        return Path(place_of_one).resolve() == Path(place_of_other).resolve()
+    return one == other
 
 
 async def _fill(options: argparse.Namespace, keys: AsyncIterator[Sequence[Stored]], revision: Revision) -> int:
@@ -112,14 +196,18 @@ async def _fill(options: argparse.Namespace, keys: AsyncIterator[Sequence[Stored
     if backend == "sqlite":
         path = Path(location)
         if not options.replace:
-            _unwanted(path)
+            _unwanted(place(path))
         done = await restore_keys(path, keys, revision, life, bump=options.bump_revision, now=SystemClock().now())
         _say_restored(done, path)
         return 0
     async with AsyncExitStack() as stack:
         store = await factory(backend).open(location)
         stack.push_async_callback(store.close)
-        count = await dump.put_back(store, keys, life)
+        try:
+            count = await dump.put_back(store, keys, life)
+        except asyncio.CancelledError:
+            print("the store has some of the keys; empty it before you try again", file=sys.stderr)
+            raise
         newest = await store.revision()
     print(f"restored {count} keys; the store is at revision {newest}, it was {revision} before")
     print("every object has a new resourceVersion: start API servers, controllers, schedulers and kubelets again")
@@ -141,7 +229,7 @@ def _folder(options: argparse.Namespace) -> Path:
 
 async def _save(options: argparse.Namespace) -> int:
     folder = _folder(options)
-    taken = await asyncio.to_thread(snapshots.save, options.storage_path, folder, SystemClock().now())
+    taken = await in_thread(partial(snapshots.save, options.storage_path, folder, SystemClock().now()))
     print(f"saved {taken.path} ({taken.size} bytes, revision {taken.revision})")
     for gone in snapshots.prune(folder, options.keep) if options.keep > 0 else ():
         print(f"deleted {gone.path}")
@@ -157,7 +245,7 @@ async def _list(options: argparse.Namespace) -> int:
     for one in found:
         rows.append([one.name, rfc3339(one.taken), str(one.revision), str(one.size)])
         if options.verify:
-            wrong = await asyncio.to_thread(snapshots.fault, one.path)
+            wrong = await in_thread(partial(snapshots.fault, one.path))
             faults += bool(wrong)
             rows[-1].append(wrong or "whole")
     if options.verify:
@@ -183,7 +271,8 @@ async def _restore_snapshot(options: argparse.Namespace) -> int:
             raise Unavailable(f"there is no snapshot in {folder}; name one")
         path = found[0].path
     now = SystemClock().now()
-    done = await asyncio.to_thread(snapshots.restore, path, options.storage_path, now, bump=options.bump_revision)
+    bump = options.bump_revision
+    done = await in_thread(lambda halt: snapshots.restore(path, options.storage_path, now, bump=bump, halt=halt))
     print(f"snapshot {path}")
     _say_restored(done, options.storage_path)
     return 0

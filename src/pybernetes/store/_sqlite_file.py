@@ -24,7 +24,7 @@ class SqliteFile:
     """A connection for writes, on the writer thread, one for reads on each reader thread, one for the log's upkeep."""
 
     def __init__(self, path: Path, now: float) -> None:
-        self.path = path
+        self.path = path = place(path)
         self._lock = FileLock(path)
         self._local = threading.local()
         self._others: list[sqlite3.Connection] = []
@@ -147,6 +147,17 @@ def acknowledged(path: Path) -> int:
     except OSError:
         return 0
     return int(said) if said.isdigit() else 0
+
+
+def place(path: Path) -> Path:
+    """Where a store's file is or will be, links followed: so it has one lock. Raises Unavailable for what is no file."""
+    try:
+        found = path.resolve() if path.is_symlink() else path
+        if found.exists() and not found.is_file():
+            raise Unavailable(f"{path} is no file, but a {'folder' if found.is_dir() else 'device'}; name a file")
+    except OSError as error:
+        raise Unavailable(f"cannot open the store at {path}: {error.strerror}; check its folder") from None
+    return found
 
 
 class FileLock:

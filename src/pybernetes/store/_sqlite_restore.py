@@ -4,6 +4,7 @@ import os
 import sqlite3
 from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress
+from functools import partial
 from itertools import count as count_up
 from pathlib import Path
 from secrets import randbits
@@ -11,11 +12,14 @@ from secrets import randbits
 from msgspec import Struct
 
 from pybernetes.aio.clock import rfc3339
-from pybernetes.store._sqlite_file import Explained, FileLock, acknowledged, keep_names
+from pybernetes.store._halt import Halt, in_thread
+from pybernetes.store._sqlite_file import Explained, FileLock, acknowledged, keep_names, place
 from pybernetes.store._sqlite_format import ADD_ROW, counted, new_row, prepare, verify, write_facts
 from pybernetes.store.dump import Lifetime
-from pybernetes.store.protocol import Revision, Stored
+from pybernetes.store.protocol import Revision, Stored, Unavailable
 
+NEWEST = (1 << 63) - 1
+"""No revision is greater, in SQLite or anywhere else (int64)."""
 BUMP = 1_000_000_000
 """How far revisions are moved on by default when an older state is put back: beyond all that clients may have seen."""
 
@@ -36,19 +40,22 @@ class Replacement:
     """A new file for `path`: fill `connection`, then put(). The lock is held meanwhile. Raises Unavailable."""
 
     def __init__(self, path: Path, now: float) -> None:
-        self.path = path
+        self.path = path = place(path)
         self._now = now
         self._lock = FileLock(path)
         self.new = Path(f"{path}.restoring")
-        for end in ("", "-wal", "-shm", "-journal"):
-            Path(f"{self.new}{end}").unlink(missing_ok=True)
+        remove(self.new)
 
     def __enter__(self) -> "Replacement":
         return self
 
-    def __exit__(self, *_: object) -> None:
-        self.new.unlink(missing_ok=True)
+    def __exit__(self, kind: object, error: object, trace: object) -> None:
+        remove(self.new)
+        if kind is not None and self._lock.made:
+            self.path.unlink(missing_ok=True)  # an empty file would be taken for a new store
         self._lock.release()
+        if isinstance(error, OSError):
+            raise Unavailable(f"cannot restore to {self.path}: {error.strerror}; check its folder") from None
 
     def connect(self) -> sqlite3.Connection:
         """To the new file, which is nobody's yet: nothing is synced before put()."""
@@ -57,24 +64,34 @@ class Replacement:
         connection.execute("PRAGMA synchronous = OFF")
         return connection
 
-    def put(self, connection: sqlite3.Connection, bump: int) -> tuple[Revision, Path | None]:
-        """Proves the new file and puts it in place; where it goes on, and where the old one is."""
+    def put(self, connection: sqlite3.Connection, bump: int, halt: Halt) -> tuple[Revision, Path | None]:
+        """Proves the new file and puts it in place; where it goes on, and where the old one is. Raises Halted."""
         facts = counted(connection)
         # History is not taken over: whoever watched before lists anew, and so cannot miss what was lost.
         newest = connection.execute("SELECT value FROM meta WHERE name = 'revision'").fetchone()[0]
         if bump:
             newest = max(newest, acknowledged(self.path)) + bump
         facts.update(revision=newest, compacted=newest, swept=newest, identity=randbits(61))
+        if newest > NEWEST:
+            raise Unavailable(f"the store would go on at revision {newest}, more than {NEWEST}; give a smaller bump")
         write_facts(connection, facts)
-        verify(connection, values=True)
+        with halt.watching(connection):
+            verify(connection, values=True)
         connection.execute("PRAGMA journal_mode = DELETE").fetchone()
         connection.close()
         _sync(self.new)
+        halt.check()
         with _Aside(self.path, self._now) as kept:
             os.replace(self.new, self.path)
         Path(f"{self.path}.acknowledged").unlink(missing_ok=True)
         keep_names(self.path.parent)
         return Revision(newest), kept
+
+
+def remove(path: Path) -> None:
+    """A database and what SQLite keeps beside it."""
+    for end in ("", "-wal", "-shm", "-journal"):
+        Path(f"{path}{end}").unlink(missing_ok=True)
 
 
 class _Aside:
@@ -140,7 +157,7 @@ async def restore_keys(
             newest = revision + renumbered
             write_facts(connection, {"revision": newest})
             connection.execute("COMMIT")
-            reached, kept = replacement.put(connection, bump)
+            reached, kept = await in_thread(partial(replacement.put, connection, bump))
         finally:
             connection.close()
     return Restored(keys_put, reached, kept, renumbered)

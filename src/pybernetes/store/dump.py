@@ -6,14 +6,16 @@ the number of keys and the SHA-256 of everything before it. Nothing is taken fro
 
 import asyncio
 import hashlib
-from base64 import b64decode, b64encode
+from base64 import b64encode
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Annotated, Any, BinaryIO
 
 import orjson
-from msgspec import Struct
+from msgspec import DecodeError, Meta, Struct
+from msgspec.json import Decoder
 
+from pybernetes.store._halt import Halt
 from pybernetes.store.protocol import Compacted, KeyExists, Revision, Store, Stored, StoreError
 
 FORMAT = "pybernetes-store-dump"
@@ -83,12 +85,29 @@ def _line(stored: Stored) -> bytes:
     return orjson.dumps(line) + b"\n"
 
 
-class Dump:
-    """A dump in a file. Making one reads all of it once, so that no half of a file is ever put back. Raises DumpError."""
+class _Line(Struct, frozen=True):
+    """A key of a dump."""
 
-    def __init__(self, path: Path, name: str = "") -> None:
+    key: str
+    created: Annotated[int, Meta(ge=1)]
+    revision: Annotated[int, Meta(ge=1)]
+    value: str | None = None
+    base64: bytes | None = None
+
+
+_LINES = Decoder(_Line)
+
+
+class Dump:
+    """A dump in a file. Making one reads all of it once, so that no half of a file is ever put back.
+
+    Raises DumpError, Halted.
+    """
+
+    def __init__(self, path: Path, name: str = "", halt: Halt | None = None) -> None:
         self._path = path
         self._name = name or str(path)
+        self._halt = halt or Halt()
         try:
             self.head, self.keys = self._proven()
         except OSError as error:
@@ -98,16 +117,22 @@ class Dump:
         with self._path.open("rb") as file:
             file.readline(_LONGEST_LINE)
             for _ in range(self.keys):
-                yield _stored(file.readline(_LONGEST_LINE))
+                said = _LINES.decode(file.readline(_LONGEST_LINE))
+                value = said.base64 if said.value is None else said.value.encode()
+                yield Stored(said.key, value or b"", Revision(said.created), Revision(said.revision))
 
     def _proven(self) -> tuple[Head, int]:
-        digest, count, last = hashlib.sha256(), 0, b""
+        digest, count, last, key, wrong = hashlib.sha256(), 0, b"", "", ""
         with self._path.open("rb") as file:
             first = file.readline(_LONGEST_LINE)
             head = self._head(first)
             for line in iter(lambda: file.readline(_LONGEST_LINE), b""):
                 digest.update(last or first)
+                if last and not wrong:
+                    key, wrong = self._checked(last, key, head)
+                    wrong = wrong and f"line {count + 1} of {self._name} cannot be put back: {wrong}"
                 count, last = count + 1, line
+                self._halt.check()
         try:
             end = orjson.loads(last)
             whole = last.endswith(b"\n") and end == {"keys": count - 1, "sha256": digest.hexdigest()}
@@ -115,26 +140,43 @@ class Dump:
             whole = False
         if not whole:
             raise DumpError(f"{self._name} is damaged, or not all of it is there; take another copy or another dump")
+        if wrong:
+            raise DumpError(wrong)
         return head, count - 1
+
+    def _checked(self, line: bytes, before: str, head: Head) -> tuple[str, str]:
+        """The key of a line, and what is wrong with it though it is as it was written."""
+        try:
+            said = _LINES.decode(line)
+        except DecodeError as error:
+            return "", str(error)
+        key, wrong = said.key, ""
+        if not key.startswith(ROOT):
+            wrong = f"{key} is not below {ROOT}"
+        elif key.encode() <= before.encode():
+            wrong = f"{key} is not after {before} in byte order"
+        elif not said.created <= said.revision <= head.revision:
+            wrong = (
+                f"{key} was created at {said.created} and written at {said.revision}, the store was at {head.revision}"
+            )
+        elif (said.value is None) == (said.base64 is None):
+            wrong = f"{key} has no value, or two"
+        return key, wrong
 
     def _head(self, line: bytes) -> Head:
         try:
             said = orjson.loads(line)
             if said["format"] != FORMAT:
                 raise ValueError(said)
-            version = said["version"]
-            head = Head(Revision(int(said["revision"])), str(said["source"]))
+            version, revision = said["version"], said["revision"]
+            if type(version) is not int or type(revision) is not int or not 0 <= revision < 1 << 63:
+                raise ValueError(said)
+            head = Head(Revision(revision), str(said["source"]))
         except (ValueError, KeyError, TypeError):
             raise DumpError(f"{self._name} is no dump of a store; `pybernetes store dump` writes one") from None
         if version != VERSION:
             raise DumpError(f"{self._name} was written by a newer version (format {version}); upgrade")
         return head
-
-
-def _stored(line: bytes) -> Stored:
-    said = orjson.loads(line)
-    value = said["value"].encode() if "value" in said else b64decode(said["base64"])
-    return Stored(said["key"], value, said["created"], said["revision"])
 
 
 def lifetime(events: float) -> Lifetime:
@@ -150,6 +192,7 @@ async def pages(records: Iterable[Stored]) -> AsyncIterator[Sequence[Stored]]:
         if len(page) == _PAGE:
             yield page
             page = []
+            await asyncio.sleep(0)  # it may be called off
     yield page
 
 
