@@ -20,12 +20,13 @@ PATHS = {
     "Service": "/api/v1/namespaces/default/services",
     "ReplicationController": "/api/v1/namespaces/default/replicationcontrollers",
     "Deployment": "/apis/apps/v1/namespaces/default/deployments",
+    "CustomResourceDefinition": "/apis/apiextensions.k8s.io/v1/customresourcedefinitions",
 }
 
 
 @pytest.mark.parametrize("folder", FOLDERS, ids=lambda path: path.name)
 def test_every_example_has_something_that_is_tried(folder: Path) -> None:
-    tried = [*DESCRIPTORS, *EXAMPLES.glob("*/main.py")]
+    tried = [*DESCRIPTORS, *EXAMPLES.glob("*/main.py"), *EXAMPLES.glob("*/test_*.py")]
     assert any(folder in path.parents for path in tried), f"{folder.name} has nothing that a test tries"
 
 
