@@ -97,12 +97,14 @@ class SimulatedLoop(asyncio.SelectorEventLoop):
 class SimulatedClock:
     """Clock of a SimulatedLoop. `seed` repeats a run exactly."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, seed: int = 0) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, seed: int = 0, start: float = EPOCH) -> None:
         self.random = Random(seed)
         self._loop = loop
+        self._start = start
+        """The wall clock where the loop's time is zero."""
 
     def now(self) -> float:
-        return EPOCH + self._loop.time()
+        return self._start + self._loop.time()
 
     def monotonic(self) -> float:
         return self._loop.time()

@@ -240,10 +240,17 @@ class Reads:
             await self._storage.clock.sleep(every / 10)
             turn = (turn + 1) % 10
             for cache in self._cache.resources:
-                for group in tuple(cache.watchers.values()):
-                    for watcher in tuple(group):
-                        if watcher.wants_bookmarks and watcher.number % 10 == turn:
-                            watcher.bookmark(self._cache.revision)
+                for watcher in cache.all_watchers():
+                    if watcher.wants_bookmarks and watcher.number % 10 == turn:
+                        watcher.bookmark(self._cache.revision)
+
+    def bookmark_now(self) -> None:
+        """Tells every watcher that asked for it how far it is, and sends at once all that waits for a round."""
+        for cache in self._cache.resources:
+            for watcher in cache.all_watchers():
+                if watcher.wants_bookmarks:
+                    watcher.bookmark(self._cache.revision)
+            cache.rounds.now()
 
 
 def matcher(served: Served, options: ListOptions) -> Match | None:

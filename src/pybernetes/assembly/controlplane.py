@@ -13,11 +13,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from pybernetes.aio.clock import Clock
+from pybernetes.aio.pause import Pause
 from pybernetes.api.objects import User
 from pybernetes.apiserver.config import Config
 from pybernetes.apiserver.server import ApiServer
 from pybernetes.assembly.door import open_door, port_of
 from pybernetes.client import kubeconfig
+from pybernetes.client.informer import Informers
 from pybernetes.client.rest import Client
 from pybernetes.client.transport import direct
 from pybernetes.controllers.runtime import Config as ControllerConfig
@@ -65,6 +67,10 @@ class ControlPlane:
         self.api = ApiServer(self.settings.api, store, clock)
         self.handler = around(self.api.handler, self.settings.middlewares)
         """What answers requests, from sockets and from inside."""
+        self.pause = Pause()
+        """Holds up what controllers and the scheduler decide."""
+        self.informers: list[Informers] = []
+        """Through which they see the cluster; there once they run."""
         self._controllers = chosen(self.settings.controllers)
         names = self.settings.simulated_nodes
         self.nodes = SimulatedNodes(self.client(agent="kubelet"), names) if names else None
@@ -90,12 +96,14 @@ class ControlPlane:
             await self.api.ready.wait()
             if self._controllers:
                 client = self.client(_CONTROLLERS, "kube-controller-manager")
-                manager = ControllerManager(client, self._controller_config(), self._controllers)
+                manager = ControllerManager(client, self._controller_config(), self._controllers, self.pause)
+                self.informers.append(manager.informers)
                 group.create_task(manager.run(), name="controllers")
             if self.settings.scheduler:
                 from pybernetes.scheduler.loop import Scheduler  # brings numpy, which takes longer than all the rest
 
-                scheduler = Scheduler(self.client(_SCHEDULER, "kube-scheduler"), self.clock)
+                scheduler = Scheduler(self.client(_SCHEDULER, "kube-scheduler"), self.clock, pause=self.pause)
+                self.informers.append(scheduler.informers)
                 group.create_task(scheduler.run(), name="scheduler")
             if self.nodes is not None:
                 group.create_task(self.nodes.run(), name="simulated-nodes")

@@ -116,7 +116,7 @@ class Informer(Generic[T]):
         self._clock = clock
         self._where: dict[str, Any] = {"namespace": namespace, "labels": labels, "fields": fields}
         self._handlers: list[Handler[T]] = []
-        self._name = client.target.plural + (f"[{labels or fields}]" if labels or fields else "")
+        self.name = client.target.plural + (f"[{labels or fields}]" if labels or fields else "")
 
     def on_change(self, handler: Handler[T]) -> None:
         """Adds a handler; it hears of what is in the cache already as added."""
@@ -127,7 +127,7 @@ class Informer(Generic[T]):
     async def run(self) -> None:
         """Follows the server until cancelled. Errors are logged and tried again; only 410 lists anew."""
         while True:
-            with Guard(f"informer of {self._name}"):
+            with Guard(f"informer of {self.name}"):
                 await self._follow()
             await self._clock.sleep(self._backoff(1, BACKOFF))
 
@@ -148,11 +148,11 @@ class Informer(Generic[T]):
                     raise ConnectionError("the server ended the watch at once")
                 failures = 0
             except Expired as error:
-                log.info("history is gone, listing again resource=%s cause=%s", self._name, error)
+                log.info("history is gone, listing again resource=%s cause=%s", self.name, error)
                 self.revision = ""
             except GatewayTimeout as error:
                 # The server is behind what we saw, also after the waits it asked for: its store is another one.
-                log.warning("the server's history is another, listing again resource=%s cause=%s", self._name, error)
+                log.warning("the server's history is another, listing again resource=%s cause=%s", self.name, error)
                 self.revision = ""
                 await self._clock.sleep(self._backoff(1, BACKOFF))
             except (ApiError, OSError, EOFError, DecodeError) as error:
@@ -160,7 +160,7 @@ class Informer(Generic[T]):
                 wait = self._backoff(failures, UNREACHABLE if isinstance(error, ConnectionError) else BACKOFF)
                 log.warning(
                     "cannot follow resource=%s error=%s: %s retry_in=%.1fs",
-                    self._name, type(error).__name__, error, wait,
+                    self.name, type(error).__name__, error, wait,
                 )  # fmt: skip
                 await self._clock.sleep(wait)
 
@@ -176,7 +176,7 @@ class Informer(Generic[T]):
             self._put(key, obj)
         self.revision = listing.revision
         self.synced.set()
-        log.debug("listed resource=%s objects=%d revision=%s", self._name, len(found), self.revision)
+        log.debug("listed resource=%s objects=%d revision=%s", self.name, len(found), self.revision)
 
     async def _watch(self) -> None:
         timeout = self._clock.random.uniform(*WATCH)
@@ -205,7 +205,7 @@ class Informer(Generic[T]):
             self._call(handler, old, obj)
 
     def _call(self, handler: Handler[T], old: T | None, new: T | None) -> None:
-        with Guard(f"handler of {self._name}"):
+        with Guard(f"handler of {self.name}"):
             handler(old, new)
 
 
@@ -252,6 +252,10 @@ class Informers:
         for informer in tuple(self._informers.values()):
             await informer.synced.wait()
 
+    def behind(self, revision: int) -> list[str]:
+        """The names of those that have not seen everything up to a revision, as far as they know."""
+        return [one.name for one in self._informers.values() if int(one.revision or 0) < revision]
+
     async def run(self) -> None:
         """Runs all informers, also those asked for later, until cancelled."""
         async with asyncio.TaskGroup() as group:
@@ -270,5 +274,5 @@ class Informers:
 
     def _start(self, informer: Informer[Any]) -> None:
         assert self._group
-        task = self._group.create_task(informer.run(), name=f"informer.{informer._name}")
+        task = self._group.create_task(informer.run(), name=f"informer.{informer.name}")
         self._tasks[id(informer)] = task

@@ -77,7 +77,7 @@ async def _dump_to_stdout(store: Store, backend: str) -> tuple[Revision, int]:
     if sys.stdout is None:
         raise dump.DumpError("stdout is closed; name a file")
     try:
-        return await dump.write(store, backend, sys.stdout.buffer)
+        return await dump.write(store, backend, SystemClock().now(), sys.stdout.buffer)
     except OSError as error:
         sys.stdout = None  # or Python writes the rest once more when it ends
         raise dump.DumpError(f"cannot write to stdout: {error.strerror}") from None
@@ -101,7 +101,7 @@ async def _dump_to(path: Path, store: Store, backend: str) -> tuple[Revision, in
     unfinished = Path(f"{path}.partial") if whole else path
     try:
         with open(unfinished, "xb" if whole else "wb", opener=_private) as file:  # noqa: ASYNC230  # nothing else runs
-            done = await dump.write(store, backend, file)
+            done = await dump.write(store, backend, SystemClock().now(), file)
         if whole:
             os.replace(unfinished, path)
     except FileExistsError:

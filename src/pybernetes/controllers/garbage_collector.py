@@ -55,7 +55,7 @@ class Collector:
         """(namespace, uid) of owners that were asked for and not found."""
 
     def is_absent(self, namespace: str, uid: str) -> bool:
-        """Whether the owner was found to be gone. An uid never comes back."""
+        """Whether the owner was found to be gone."""
         return (namespace, uid) in self.absent
 
     def note_absent(self, namespace: str, uid: str) -> None:
@@ -259,8 +259,9 @@ async def _state_of(
     ctx: Context, state: Collector, node: Node, ref: meta_v1.OwnerReference
 ) -> Literal["solid", "waiting", "dangling"] | None:
     namespace = node.key.namespace
-    if state.is_absent(namespace, ref.uid):
-        return "dangling"
+    known = state.graph.get(ref.uid)
+    if known is None and state.is_absent(namespace, ref.uid):
+        return "dangling"  # an uid comes back only with a store that is put back, and is seen then
     target = state.kinds.get((split_api_version(ref.apiVersion)[0], ref.kind))
     if target is None:
         log.warning("owner of unknown kind object=%s/%s owner=%s/%s", node.target.plural, node.key, ref.kind, ref.name)
@@ -268,7 +269,6 @@ async def _state_of(
     if target.namespaced and not namespace:
         log.warning("cluster-scoped object=%s/%s names a namespaced owner=%s", node.target.plural, node.key, ref.name)
         return "solid"
-    known = state.graph.get(ref.uid)
     if known is not None and known.key == Key(namespace if target.namespaced else "", ref.name):
         return "waiting" if known.waiting else "solid"
     try:

@@ -17,22 +17,25 @@ class _Ranges:
 
     def __init__(self) -> None:
         self.of: dict[str, tuple[str, ...]] = {}
-        self.taken: dict[str, Network] = {}
+        self.taken: dict[str, tuple[str, Network]] = {}
+        """By range: the node that has it."""
         self.next: dict[str, int] = {}
         """Where to look first, by cluster range: behind the last one given, so that freed ranges rest a while."""
 
     def set(self, node: str, ranges: tuple[str, ...]) -> None:
         """Notes what a node has; empty frees."""
         for text in self.of.pop(node, ()):
-            self.taken.pop(text, None)
+            owner = self.taken.get(text)
+            if owner is not None and owner[0] == node:  # another may have it by now
+                del self.taken[text]
         if ranges:
             self.of[node] = ranges
-            self.taken |= {text: ip_network(text) for text in ranges}
+            self.taken |= {text: (node, ip_network(text)) for text in ranges}
 
     def free(self, cluster: str, size: int) -> str | None:
         """The next free range of that prefix length."""
         network = ip_network(cluster)
-        odd = [other for other in self.taken.values() if other.prefixlen != size]
+        odd = [other for _, other in self.taken.values() if other.prefixlen != size]
         count = 1 << max(0, size - network.prefixlen)
         step = 1 << (network.max_prefixlen - size)
         kind = type(network)

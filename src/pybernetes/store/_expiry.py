@@ -34,6 +34,12 @@ class Expiry:
         if self._timer is None or at < self._timer.when():
             self._arm(loop)
 
+    def remaining(self) -> dict[tuple[str, Revision], float]:
+        """Seconds until each key is due, with the revision that was given that time."""
+        now = asyncio.get_running_loop().time()
+        due = ((key, revision, at) for at, revision, key in self._heap if self._newest.get(key) == revision)
+        return {(key, revision): max(0.0, at - now) for key, revision, at in due}
+
     def close(self) -> None:
         """Nothing is due any more."""
         self._heap.clear()

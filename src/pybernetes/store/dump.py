@@ -15,6 +15,7 @@ import orjson
 from msgspec import DecodeError, Meta, Struct
 from msgspec.json import Decoder
 
+from pybernetes.aio.clock import parse_time, rfc3339_micro
 from pybernetes.store._halt import Halt
 from pybernetes.store.protocol import Compacted, KeyExists, Revision, Store, Stored, StoreError
 
@@ -41,6 +42,8 @@ class Head(Struct, frozen=True):
     """Of the store when it was taken: all keys are as they were then."""
     source: str
     """The kind of store it is from."""
+    time: float | None = None
+    """When it was taken, in seconds since 1970; None where it does not say."""
 
 
 async def keys_of(store: Store, at: Revision) -> AsyncIterator[Sequence[Stored]]:
@@ -57,23 +60,41 @@ async def keys_of(store: Store, at: Revision) -> AsyncIterator[Sequence[Stored]]
         after = page.items[-1].key
 
 
-async def write(store: Store, source: str, out: BinaryIO) -> tuple[Revision, int]:
+class Writer:
+    """Writes a dump: the head at once, then put() all keys in byte order, then end()."""
+
+    def __init__(self, head: Head, out: BinaryIO) -> None:
+        self._out = out
+        self._digest = hashlib.sha256()
+        self._count = 0
+        said = {"format": FORMAT, "version": VERSION, "revision": head.revision, "source": head.source}
+        if head.time is not None:
+            said["time"] = rfc3339_micro(head.time)
+        self._write(orjson.dumps(said) + b"\n")
+
+    def put(self, items: Sequence[Stored]) -> None:
+        """The next keys."""
+        self._write(b"".join(_line(stored) for stored in items))
+        self._count += len(items)
+
+    def end(self) -> int:
+        """The last line; how many keys there are."""
+        self._out.write(orjson.dumps({"keys": self._count, "sha256": self._digest.hexdigest()}) + b"\n")
+        self._out.flush()
+        return self._count
+
+    def _write(self, data: bytes) -> None:
+        self._digest.update(data)
+        self._out.write(data)
+
+
+async def write(store: Store, source: str, time: float, out: BinaryIO) -> tuple[Revision, int]:
     """Dumps a store; its revision and the number of keys."""
-    revision, count, digest = await store.revision(), 0, hashlib.sha256()
-
-    def put(data: bytes) -> None:
-        digest.update(data)
-        out.write(data)
-
-    head = {"format": FORMAT, "version": VERSION, "revision": revision, "source": source}
-    put(orjson.dumps(head) + b"\n")
+    revision = await store.revision()
+    writer = Writer(Head(revision, source, time), out)
     async for page in keys_of(store, revision):
-        lines = b"".join(_line(stored) for stored in page)
-        await asyncio.to_thread(put, lines)
-        count += len(page)
-    out.write(orjson.dumps({"keys": count, "sha256": digest.hexdigest()}) + b"\n")
-    out.flush()
-    return revision, count
+        await asyncio.to_thread(writer.put, page)
+    return revision, writer.end()
 
 
 def _line(stored: Stored) -> bytes:
@@ -171,7 +192,8 @@ class Dump:
             version, revision = said["version"], said["revision"]
             if type(version) is not int or type(revision) is not int or not 0 <= revision < 1 << 63:
                 raise ValueError(said)
-            head = Head(Revision(revision), str(said["source"]))
+            time = parse_time(said["time"]) if "time" in said else None
+            head = Head(Revision(revision), str(said["source"]), time)
         except (ValueError, KeyError, TypeError):
             raise DumpError(f"{self._name} is no dump of a store; `pybernetes store dump` writes one") from None
         if version != VERSION:

@@ -1,7 +1,7 @@
 """The store in memory: for tests, simulations and clusters that may forget. sqlite.py is the one that remembers."""
 
 from bisect import bisect_left, bisect_right, insort
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from msgspec import Struct
 
@@ -31,17 +31,27 @@ class _Record(Struct, frozen=True):
 
 
 class MemoryStore:
-    """Store in dicts. Every call finishes without waiting, so one loop's order is the history's order."""
+    """Store in dicts. Every call finishes without waiting, so one loop's order is the history's order.
+
+    It begins with `items` as of a revision, and without their history; `lifetimes` are seconds that some of them have left.
+    """
 
     shared = False
 
-    def __init__(self) -> None:
-        self._live: dict[str, Stored] = {}
-        self._keys: list[str] = []
+    def __init__(
+        self,
+        items: Iterable[Stored] = (),
+        revision: Revision = Revision(0),  # noqa: B008  # a number
+        lifetimes: Mapping[str, float] | None = None,
+    ) -> None:
+        self._live: dict[str, Stored] = {stored.key: stored for stored in items}
+        self._keys: list[str] = sorted(self._live)
         self._log: list[_Record] = []
-        self._compacted = Revision(0)
-        self._hub = Hub(Revision(0))
+        self._compacted = revision
+        self._hub = Hub(revision)
         self._expiry = Expiry(self._expire)
+        for key, seconds in (lifetimes or {}).items():
+            self._expiry.add(key, self._live[key].revision, seconds)
 
     async def get(self, key: str, at: Revision | None = None) -> Stored | None:
         self._check(at)
@@ -92,6 +102,13 @@ class MemoryStore:
     async def revision(self) -> Revision:
         self._check(None)
         return self._hub.revision
+
+    def lifetimes(self) -> Mapping[str, float]:
+        """Seconds that keys with a time have left."""
+        due = self._expiry.remaining().items()
+        return {
+            key: left for (key, revision), left in due if key in self._live and self._live[key].revision == revision
+        }
 
     def fault(self) -> str:
         return "the store is closed" if self._hub.closed else ""

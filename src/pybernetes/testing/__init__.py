@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from pybernetes.testing.blocking import SyncCluster
+    from pybernetes.testing.checkpoint import Checkpoint
     from pybernetes.testing.cluster import Cluster
     from pybernetes.testing.errors import (
         ClosedClusterError,
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from pybernetes.testing.virtual import simulated
 
 __all__ = [
+    "Checkpoint",
     "ClosedClusterError",
     "Cluster",
     "ClusterError",
@@ -38,7 +40,13 @@ __all__ = [
 ]
 
 if not TYPE_CHECKING:
-    _MODULES = {"Cluster": "cluster", "SyncCluster": "blocking", "ExternalCluster": "external", "simulated": "virtual"}
+    _MODULES = {
+        "Checkpoint": "checkpoint",
+        "Cluster": "cluster",
+        "SyncCluster": "blocking",
+        "ExternalCluster": "external",
+        "simulated": "virtual",
+    }
 
     def __getattr__(name: str) -> object:
         if name not in __all__:

@@ -309,30 +309,44 @@ def _step(step: Step) -> Mapping[str, Any]:
 
 def calls_table(calls: Iterable[Call], chosen: Selection | None = None) -> str:
     """Calls as a table; with a selection, what of it does not fit is the last column."""
-    head = ("#", "TIME", "CODE", "VERB", "RESOURCE", "OBJECT", "USER", "AGENT", "MS", "SAYS")
+    head = ("#", "TIME", "CODE", "VERB", "RESOURCE", "OBJECT", "WHO", "MS")
     rows = [_row(call, chosen) for call in calls]
     return "\n".join(layout([(*head, "DIFFERS IN") if chosen is not None else head, *rows]))
 
 
 def _row(call: Call, chosen: Selection | None) -> tuple[str, ...]:
-    verb = f"{call.verb} ({call.patch})" if call.patch else call.verb
-    user = f"{call.impersonated} by {call.user}" if call.impersonated else call.user
-    says = call.reason or ("dry run" if call.dry_run else "")
-    if call.fault:
-        says = f"{says + ', ' if says else ''}fault{'' if call.write is False or call.code else ', but written'}"
     row = (
         str(call.number),
         f"{rfc3339_micro(call.time)[11:23]}",
-        str(call.code or "lost"),
-        verb,
+        _outcome(call),
+        "apply" if call.patch == "apply" else call.verb,
         call.resource or call.path,
-        call.key,
-        _short(user, 40),
-        _short(call.agent, 32),
+        _short(call.key, 48),
+        _who(call),
         f"{call.seconds * 1000:.1f}",
-        says,
     )
     return row if chosen is None else (*row, ", ".join(chosen.differs(call)))
+
+
+def _outcome(call: Call) -> str:
+    """Code and reason, and what is out of the ordinary about them."""
+    notes = []
+    if call.fault:
+        notes.append("fault, but written" if call.write else "fault")
+    if call.dry_run:
+        notes.append("dry run")
+    told = f"{call.code} {call.reason}".rstrip() if call.code else "lost"
+    return f"{told} ({', '.join(notes)})" if notes else told
+
+
+def _who(call: Call) -> str:
+    """The user and the program; of the cluster's own components the program alone, which says more."""
+    words = [word for word in call.agent.partition(" ")[0].split("/") if word and not word.lstrip("v")[:1].isdigit()]
+    program = words[-1] if words else ""
+    if call.user.startswith("system:") and not call.user.startswith("system:serviceaccount:") and program:
+        return program
+    user = f"{call.impersonated} by {call.user}" if call.impersonated else call.user or "nobody"
+    return _short(f"{user} ({program})" if program else user, 48)
 
 
 def _short(text: str, most: int) -> str:

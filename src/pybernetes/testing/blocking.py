@@ -25,6 +25,7 @@ from pybernetes.api.objects import Object, User
 from pybernetes.assembly.controlplane import ADMIN
 from pybernetes.client.rest import Client
 from pybernetes.testing.audit import Audit
+from pybernetes.testing.checkpoint import Checkpoint
 from pybernetes.testing.clients import SyncClient, bridged
 from pybernetes.testing.cluster import Cluster, done
 from pybernetes.testing.errors import ClosedClusterError, WrongLoopError
@@ -155,6 +156,14 @@ class SyncCluster:
     def advance(self, seconds: float = 0, *, minutes: float = 0, hours: float = 0, days: float = 0) -> None:
         """As Cluster.advance()."""
         self.run(self.cluster.advance(seconds, minutes=minutes, hours=hours, days=days))
+
+    def checkpoint(self) -> Checkpoint:
+        """As Cluster.checkpoint()."""
+        return self.run(self.cluster.checkpoint())
+
+    def restore(self, state: Checkpoint) -> int:
+        """As Cluster.restore()."""
+        return self.run(self.cluster.restore(state))
 
     def _end(self) -> None:
         home, self._home = self._home, None

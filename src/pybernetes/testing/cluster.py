@@ -18,12 +18,13 @@ from typing import Any, ParamSpec, TypeVar, Unpack
 from pybernetes.aio.clock import Clock, SystemClock
 from pybernetes.aio.loopthread import LoopThread
 from pybernetes.aio.manual import ManualClock, ManualLoop
-from pybernetes.aio.simulation import SimulatedClock, SimulatedLoop
+from pybernetes.aio.simulation import EPOCH, SimulatedClock, SimulatedLoop
 from pybernetes.api.objects import Object, User
 from pybernetes.assembly.controlplane import ADMIN
 from pybernetes.client.rest import Client
 from pybernetes.client.transport import direct
 from pybernetes.testing.audit import Audit
+from pybernetes.testing.checkpoint import Checkpoint
 from pybernetes.testing.clients import bridged
 from pybernetes.testing.errors import ClosedClusterError, OptionError, WrongLoopError
 from pybernetes.testing.faults import Faults
@@ -190,6 +191,20 @@ class Cluster:
         if home is not None:
             home.stop()
 
+    async def checkpoint(self) -> Checkpoint:
+        """The whole state as it is now, to come back to, or to begin other clusters with."""
+        return await self._inside(self.running.checkpoint())
+
+    async def restore(self, state: Checkpoint) -> int:
+        """Brings the cluster back to a state: what came since is gone. How many objects changed.
+
+        Whoever watches sees deletions, additions and changes; resourceVersions rise, time goes on. When it returns, the
+        cluster's own components know of it, and have decided nothing meanwhile. Raises OptionError for what is no Checkpoint.
+        """
+        if not isinstance(state, Checkpoint):
+            raise OptionError(f"restore() takes what checkpoint() gave, or Checkpoint.load(path); not {state!r}")
+        return await self._inside(self.running.restore(state))
+
     def _words(self) -> Objects:
         if self._objects is None:
             self._objects = Objects(self.client(agent="pybernetes-testing"))
@@ -240,7 +255,9 @@ def _settled(options: Options, loop: asyncio.AbstractEventLoop) -> Options:
 
 def _clock(options: Options, loop: asyncio.AbstractEventLoop) -> Clock:
     if isinstance(loop, SimulatedLoop):
-        return SimulatedClock(loop, seed=loop.seed if options.seed is None else options.seed)
+        began = options.checkpoint.time if options.checkpoint is not None else None
+        seed = loop.seed if options.seed is None else options.seed
+        return SimulatedClock(loop, seed=seed, start=max(EPOCH, began or 0.0))
     if isinstance(loop, ManualLoop):
         return ManualClock(loop, options.seed)
     return SystemClock(options.seed)

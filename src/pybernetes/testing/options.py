@@ -3,6 +3,7 @@
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypedDict
 
 from pybernetes.testing.errors import OptionError
@@ -10,6 +11,7 @@ from pybernetes.testing.errors import OptionError
 if TYPE_CHECKING:
     from pybernetes.apiserver.config import Config
     from pybernetes.store.protocol import Store
+    from pybernetes.testing.checkpoint import Checkpoint
 
 Time = Literal["real", "simulated", "manual"]
 
@@ -42,6 +44,8 @@ class Options:
     """Configuration of the API server (pybernetes.apiserver.config.Config) where its own defaults will not do."""
     store: "Store | None" = None
     """What the API server keeps its objects in, where that is not a new store in memory; the cluster does not close it."""
+    state: "Checkpoint | Path | str | None" = None
+    """What it begins with: a Checkpoint, or the file of one (or of `pybernetes store dump`)."""
     names: tuple[str, ...] = field(init=False, default=())
     """The nodes' names."""
 
@@ -69,9 +73,21 @@ class Options:
             self._check_controllers()
         if self.api is not None:
             self._check_api()
+        put(self, "state", _state(self.state) if self.state is not None else None)
+        self._check_store()
 
+    def _check_store(self) -> None:
         if self.store is not None and not hasattr(self.store, "compact"):
             raise _wrong("store", self.store, "a pybernetes.store.protocol.Store")
+        if self.store is not None and self.state is not None:
+            raise OptionError("state and store do not go together: a cluster begins with one or the other")
+
+    @property
+    def checkpoint(self) -> "Checkpoint | None":
+        """`state`, read."""
+        from pybernetes.testing.checkpoint import Checkpoint
+
+        return self.state if isinstance(self.state, Checkpoint) else None
 
     def _check_controllers(self) -> None:
         from pybernetes.controllers.runtime import chosen  # reads every controller: only where names are given
@@ -100,6 +116,7 @@ class OptionsByName(TypedDict, total=False):
     serve: bool | None
     api: "Config | None"
     store: "Store | None"
+    state: "Checkpoint | Path | str | None"
 
 
 def options_of(given: OptionsByName) -> Options:
@@ -109,6 +126,16 @@ def options_of(given: OptionsByName) -> Options:
         if name not in known:
             raise OptionError(f"there is no option {name!r}; known: {', '.join(known)}")
     return Options(**given)
+
+
+def _state(given: object) -> "Checkpoint":
+    from pybernetes.testing.checkpoint import Checkpoint
+
+    if isinstance(given, str | Path):
+        return Checkpoint.load(given)
+    if not isinstance(given, Checkpoint):
+        raise _wrong("state", given, "a Checkpoint or the path of one")
+    return given
 
 
 def _node_names(nodes: int | Sequence[str]) -> tuple[str, ...]:

@@ -20,14 +20,15 @@ from pybernetes.api.objects import Object, User
 from pybernetes.apiserver.config import Config
 from pybernetes.assembly.controlplane import ADMIN, ControlPlane, Settings, serving_leaf, user_kubeconfig
 from pybernetes.client import kubeconfig
-from pybernetes.store.memory import STORE
+from pybernetes.store.memory import MemoryStore
 from pybernetes.store.protocol import Store
+from pybernetes.testing.checkpoint import Checkpoint, Parts, Trust, put_back, take
 from pybernetes.testing.errors import CrashedError, OptionError, StartError
 from pybernetes.testing.objects import followed
 from pybernetes.testing.options import Options
 from pybernetes.testing.traffic import Traffic
 from pybernetes.wire.http import Middleware
-from pybernetes.wire.pki.certificates import Authority, issue, new_authority
+from pybernetes.wire.pki.certificates import issue, new_authority
 from pybernetes.wire.pki.keys import PrivateKey, derived_key, new_key
 from pybernetes.wire.server import HttpServer, Limits
 from pybernetes.wire.tls import Identity, server_context
@@ -63,7 +64,7 @@ class Running:
         self._middlewares = tuple(middlewares)
         self._stack = AsyncExitStack()
         self._task: asyncio.Task[None]
-        self._authority: Authority
+        self.trust: Trust
         self._door: socket.socket | None = None
         self._served: dict[tuple[str, tuple[str, ...]], Path] = {}
 
@@ -86,6 +87,19 @@ class Running:
             while isinstance(error, BaseExceptionGroup):
                 error = error.exceptions[0]
             raise CrashedError(f"a part of the cluster has failed: {type(error).__name__}: {error}") from error
+
+    async def checkpoint(self) -> Checkpoint:
+        """The state as it is now. Raises OptionError."""
+        return await take(self._parts())
+
+    async def restore(self, state: Checkpoint) -> int:
+        """Brings the cluster to a state; how many changes that were. Raises OptionError."""
+        return await put_back(state, self._parts())
+
+    def _parts(self) -> Parts:
+        if not isinstance(self.store, MemoryStore):
+            raise OptionError("checkpoints are of clusters with a store in memory, and this one was given another")
+        return Parts(self.store, self.plane, self.traffic, self.trust)
 
     async def advance(self, seconds: float) -> None:
         """Moves time on, and returns when all that was due is done."""
@@ -118,19 +132,19 @@ class Running:
         return int(self._door.getsockname()[1]) if self._door is not None else 0
 
     async def _start(self) -> None:
-        options = self.options
-        authority_key, account_key = (self._key(name) for name in ("authority", "accounts"))
+        options, state = self.options, self.options.checkpoint
+        self.trust = state.trust if state is not None and state.trust is not None else self._new_trust()
         if options.serve:
             self._door = _door()
             self._stack.callback(self._door.close)
-        self.store = options.store or await STORE.open("")
+        api = self._configuration(self.trust.signing_key)
+        self.store = options.store or (MemoryStore() if state is None else state.store(api.times.event))
         if options.store is None:
             self._stack.push_async_callback(self.store.close)
-        self._authority = new_authority("kubernetes", self.clock.now(), key=authority_key)
         settings = Settings(
             simulated_nodes=options.names,
-            authority=self._authority,
-            api=self._configuration(account_key),
+            authority=self.trust.authority,
+            api=api,
             controllers=options.controllers,
             scheduler=options.scheduler,
             middlewares=(self.traffic.around, *self._middlewares),
@@ -146,6 +160,10 @@ class Running:
             await ready
         finally:
             await _ended(ready)
+
+    def _new_trust(self) -> Trust:
+        authority, accounts = self._key("authority"), self._key("accounts")
+        return Trust(new_authority("kubernetes", self.clock.now(), key=authority), accounts)
 
     def _key(self, name: str) -> PrivateKey:
         """On simulated time what is random follows from the seed, and nobody else ever sees the cluster."""
@@ -176,8 +194,8 @@ class Running:
     def _open(self, door: socket.socket) -> Path:
         folder = Path(self._stack.enter_context(TemporaryDirectory(prefix="pybernetes-")))
         identity, ca = Identity(folder / "apiserver.crt", folder / "apiserver.key"), folder / "ca.crt"
-        certificate, key = issue(self._authority, serving_leaf(_HOST), self.clock.now())
-        for path, data in ((identity.certificate, certificate), (identity.key, key), (ca, self._authority.pem)):
+        certificate, key = issue(self.trust.authority, serving_leaf(_HOST), self.clock.now())
+        for path, data in ((identity.certificate, certificate), (identity.key, key), (ca, self.trust.authority.pem)):
             path.write_bytes(data)  # the folder is ours alone
         loop = asyncio.get_running_loop()
         by_hand = isinstance(loop, ManualLoop)
@@ -194,7 +212,7 @@ class Running:
     def _write(self, folder: Path, user: User, address: str) -> Path:
         name = "admin" if user == ADMIN else f"{len(self._served)}-{re.sub(r'[^a-zA-Z0-9]+', '-', user.name)[:40]}"
         path = folder / f"{name}.conf"
-        kubeconfig.write(path, user_kubeconfig(self._authority, address, user, self.clock.now()))
+        kubeconfig.write(path, user_kubeconfig(self.trust.authority, address, user, self.clock.now()))
         return path
 
 

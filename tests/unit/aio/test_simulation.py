@@ -25,6 +25,15 @@ def test_an_hour_passes_at_once_and_in_order():
     assert seen == [("early", 60.0), ("late", 3600.0)]
 
 
+def test_the_wall_clock_may_begin_later():
+    async def main() -> None:
+        clock = SimulatedClock(asyncio.get_running_loop(), start=EPOCH + 1000)
+        await clock.sleep(5)
+        assert (clock.now(), clock.monotonic()) == (EPOCH + 1005, 5)
+
+    run_simulated(main())
+
+
 def test_a_seed_repeats_chance():
     async def draw() -> list[float]:
         clock = SimulatedClock(asyncio.get_running_loop(), seed=7)

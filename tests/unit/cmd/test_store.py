@@ -10,7 +10,7 @@ import pytest
 from tests.etcd_servers import etcd as etcd_servers
 from tests.etcd_servers import needs_etcd
 
-from pybernetes.aio.clock import SystemClock
+from pybernetes.aio.clock import SystemClock, parse_time
 from pybernetes.cmd import pybernetes as command
 from pybernetes.store import snapshots
 from pybernetes.store.dump import Dump, DumpError
@@ -91,6 +91,7 @@ def test_a_dump_puts_back_keys_values_and_revisions(run, path, tmp_path):
 def test_a_dump_is_lines_that_others_can_read(run, path, tmp_path):
     run("dump", f"sqlite:{path}", tmp_path / "a.dump")
     first, *lines, last = [orjson.loads(line) for line in (tmp_path / "a.dump").read_bytes().splitlines()]
+    assert abs(parse_time(first.pop("time")) - SystemClock().now()) < 60
     assert first == {"format": "pybernetes-store-dump", "version": 1, "revision": 8, "source": "sqlite"}
     assert last["keys"] == len(lines) == 4
     assert lines[1] == {"key": "/registry/pods/d/a", "created": 1, "revision": 2, "value": '{"a":1}'}

@@ -439,7 +439,7 @@ def test_whenever_it_is_called_off_nothing_has_changed(path, tmp_path, monkeypat
     async def dumped() -> None:
         store = await open_sqlite(str(source))
         with (tmp_path / "a.dump").open("wb") as file:
-            await dump.write(store, "sqlite", file)
+            await dump.write(store, "sqlite", 0.0, file)
         await store.close()
 
     asyncio.run(dumped())

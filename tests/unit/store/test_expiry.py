@@ -36,6 +36,21 @@ def test_keys_are_due_after_their_time_and_together_where_they_may() -> None:
     run_simulated(scenario())
 
 
+def test_what_is_left_is_known_of_the_newest_time_of_each_key() -> None:
+    async def scenario() -> None:
+        expiry = Expiry(lambda due: None)
+        expiry.add("/a", Revision(1), 100)
+        expiry.add("/b", Revision(2), 50)
+        expiry.add("/a", Revision(3), 200)
+        await asyncio.sleep(30)
+        assert expiry.remaining() == {("/a", 3): 170, ("/b", 2): 20}
+        await asyncio.sleep(30)
+        assert expiry.remaining() == {("/a", 3): 140}
+        expiry.close()
+
+    run_simulated(scenario())
+
+
 @given(ttl=st.floats(1, 1e6), passed=st.floats(0, 1e6), jump=st.floats(-1e9, 1e9))
 def test_a_jump_of_the_clock_costs_no_more_than_itself_and_keeps_nothing_for_ever(
     ttl: float, passed: float, jump: float

@@ -1,5 +1,7 @@
 """The audit's questions, assertions and bounds, on calls made by hand."""
 
+import re
+
 import pytest
 from tests.unit.testing.calls import call
 
@@ -84,9 +86,7 @@ def test_a_failure_shows_what_was_nearest(audit):
         "wanted 1 calls with verb='delete', resource='pods', namespace='shop', name='web-1'; found 0 of 7 calls:"
     )
     table = text.partition("nearest to it:\n")[2].splitlines()
-    assert table[0].split() == [
-        "#", "TIME", "CODE", "VERB", "RESOURCE", "OBJECT", "USER", "AGENT", "MS", "SAYS", "DIFFERS", "IN",
-    ]  # fmt: skip
+    assert table[0].split() == ["#", "TIME", "CODE", "VERB", "RESOURCE", "OBJECT", "WHO", "MS", "DIFFERS", "IN"]
     assert table[-1].startswith("7")
     assert "dry run" in table[-1]
     assert table[-1].endswith("name")
@@ -184,6 +184,38 @@ def test_a_table_is_for_people(audit):
     assert len(lines) == 4
     assert lines[-1] == "(the last 2 of 7)"
     assert "shop/web-0" in lines[2]
-    audit.add(call("PATCH", f"{SHOP}/pods/a", {}, content_type="application/apply-patch+yaml", impersonate_user="jane"))
-    assert "patch (apply)" in audit.table(limit=1)
-    assert "jane by alice" in audit.table(limit=1)
+
+
+@pytest.mark.parametrize(
+    ("more", "shown"),
+    [
+        ({"content_type": "application/apply-patch+yaml", "impersonate_user": "jane"}, ["200", "apply", "jane by alice (test)"]),
+        ({"user": "system:kube-scheduler", "agent": "kube-scheduler/1.0 (linux)"}, ["patch", "kube-scheduler"]),
+        ({"user": "system:kube-controller-manager", "agent": "kube-controller-manager/job-controller"}, ["job-controller"]),
+        ({"user": "system:serviceaccount:shop:op", "agent": ""}, ["system:serviceaccount:shop:op"]),
+        ({"user": ""}, ["nobody (test)"]),
+    ],
+)  # fmt: skip
+def test_a_row_says_what_and_who(more, shown):
+    audit = Audit()
+    audit.add(call("PATCH", f"{SHOP}/pods/a", {}, **more))
+    cells = re.split(" {3,}", audit.table().splitlines()[1])
+    assert set(shown) <= set(cells)
+
+
+@pytest.mark.parametrize(
+    ("code", "done", "fault", "shown"),
+    [
+        (201, 201, "", "201"),
+        (0, 201, "drop", "lost (fault, but written)"),
+        (0, 0, "drop", "lost (fault)"),
+        (409, 0, "error", "409 Conflict (fault)"),
+    ],
+)
+def test_a_row_says_how_it_ended(code, done, fault, shown):
+    made = call("POST", f"{SHOP}/pods", {"metadata": {"name": "a"}})
+    made.code, made.done, made.fault = code, done, fault
+    made.answer = b'{"reason":"Conflict"}' if code >= 400 else b""
+    audit = Audit()
+    audit.add(made)
+    assert shown in re.split(" {3,}", audit.table().splitlines()[1])

@@ -253,6 +253,10 @@ class ResourceCache:
             groups.append(("name", f"{namespace}/{name}" if self.served.facts.namespaced else name))
         return sum(len(self.watchers.get(group, ())) for group in groups)
 
+    def all_watchers(self) -> list[Watcher]:
+        """As of now."""
+        return [watcher for group in self.watchers.values() for watcher in group]
+
     def add(self, watcher: Watcher) -> None:
         """Offers every later change to a watcher until it is removed."""
         watcher.number, self._watched = self._watched, self._watched + 1
@@ -362,7 +366,7 @@ class WatchCache:
         cache = self._by_prefix.pop(served.prefix, None)
         if cache is not None:
             cache.forget()
-            for watcher in [one for group in cache.watchers.values() for one in group]:
+            for watcher in cache.all_watchers():
                 watcher.end()
 
     async def run(self) -> None:
@@ -400,8 +404,7 @@ class WatchCache:
             watcher.end()
 
     def _watchers(self) -> list[Watcher]:
-        groups = (group for cache in self._by_prefix.values() for group in cache.watchers.values())
-        return [watcher for group in groups for watcher in group]
+        return [watcher for cache in self._by_prefix.values() for watcher in cache.all_watchers()]
 
     async def fresh(self) -> None:
         """Waits until the cache holds everything the store has acknowledged by now."""

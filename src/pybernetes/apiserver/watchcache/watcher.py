@@ -114,6 +114,12 @@ class Rounds:
             else:
                 loop.call_soon(self._round, loop)
 
+    def now(self) -> None:
+        """Wakes all who wait for a round, without waiting for it."""
+        waking, self._waking, self._joining = self._waking, [], False
+        for watcher in waking:
+            watcher.signal()
+
     def _round(self, loop: asyncio.AbstractEventLoop) -> None:
         if len(self._waking) >= WIDE and not self._joining:
             self._joining = True

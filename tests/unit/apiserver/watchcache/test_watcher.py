@@ -81,6 +81,28 @@ def test_what_happens_in_quick_succession_leaves_in_one_write_and_in_order():
         assert len(seen) <= 10
 
 
+def test_a_round_can_be_told_not_to_wait():
+    async def scenario():
+        cache, loop = ResourceCache(SERVED), asyncio.get_running_loop()
+        pending = [asyncio.ensure_future(anext(watcher)) for watcher in watching(cache, 100)]
+        await settled()
+        begin = loop.time()
+        for number in (1, 2):
+            cache.apply("n/a", entry("a", number), number)
+            cache.rounds.now()
+        await asyncio.gather(*pending)
+        assert loop.time() == begin
+        assert cache.watching == 100
+        writes = []
+        reading = asyncio.create_task(read(cache.all_watchers()[0], writes))
+        cache.apply("n/a", entry("a", 3), 3)
+        await asyncio.sleep(1)
+        assert writes == [[("MODIFIED", 3)]], "later rounds come as ever"
+        reading.cancel()
+
+    run_simulated(scenario())
+
+
 def test_a_bookmark_waits_behind_what_it_stands_for_in_filtered_watches_too():
     async def scenario():
         cache, writes = ResourceCache(SERVED), []
