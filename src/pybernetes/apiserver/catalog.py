@@ -3,8 +3,9 @@
 Built-in resources are there from the start; those of CustomResourceDefinitions come and go (`put`, `drop`).
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cache
 from typing import Any, cast
 
 import msgspec
@@ -98,16 +99,16 @@ class Served:
 
 
 class Catalog:
-    """All served resources. Raises LookupError at start for a resource that the facts do not know."""
+    """All served resources, each in its versions."""
 
-    def __init__(self, resources: Iterable[Resource]) -> None:
+    def __init__(self, built_in: Iterable[Iterable[Served]]) -> None:
         self._by_path: dict[tuple[str, str, str], Served] = {}
         self.by_gr: dict[GroupResource, Served] = {}
         """In the version that is stored."""
         self.changes = 0
         """Counts up when resources come or go: what is made from the whole catalog is stale then."""
-        for resource in resources:
-            self.put(built(resource))
+        for versions in built_in:
+            self.put(versions)
 
     def put(self, versions: Iterable[Served]) -> None:
         """Serves a resource: all its versions, one of them the stored one. Takes the place of what was there."""
@@ -156,9 +157,18 @@ class Resources(Mapping[GroupResource, Resource]):
 
 
 def discovered() -> Catalog:
-    """The Catalog of every file in apiserver/resources and of the entry points `pybernetes.resources`."""
+    """The Catalog of every file in apiserver/resources and of the entry points `pybernetes.resources`.
+
+    Raises LookupError for a resource that the facts do not know.
+    """
+    return Catalog(_installed())
+
+
+@cache
+def _installed() -> tuple[Sequence[Served], ...]:
+    """What every server of a process serves: nothing in it changes, so that they share it."""
     found = discover("pybernetes.apiserver.resources", "RESOURCE", Resource, group="pybernetes.resources")
-    return Catalog(found.values())
+    return tuple(built(resource) for resource in found.values())
 
 
 def built(resource: Resource) -> list[Served]:

@@ -5,7 +5,6 @@ object when first asked for; what does not depend on the client or the time of d
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from functools import lru_cache
 from heapq import merge
 from itertools import pairwise
 from operator import itemgetter
@@ -32,6 +31,7 @@ _META_VERSIONS = ("v1", "v1beta1")
 _ITEM = field_tag(2, 2)
 _LONG = 500
 """An Accept header that is longer is not remembered."""
+_KEPT = 1024
 _MADE_AT_ONCE = 32
 """Messages, rows and the like made in one turn of the loop."""
 _SORTED_AT_ONCE = 2000
@@ -410,22 +410,37 @@ def partial(obj: Object, api_version: str) -> Object:
     return {"kind": "PartialObjectMetadata", "apiVersion": api_version, "metadata": obj.get("metadata", {})}
 
 
-def choose(accept: str, served: Served | None, clock: Clock, *, include: Include, streaming: bool = False) -> Encoding:
+def choose(accept: str, served: Served | None, clock: Clock, include: Include, streaming: bool) -> Encoding:
     """The encoding that Accept asks for, the first one possible in its order. Raises NotAcceptable.
 
     `served` None is an answer that is no object of a resource: then only plain forms are possible.
     """
-    if len(accept) < _LONG:
-        return _known_choice(accept, served, clock, include, streaming)  # type: ignore[arg-type]  # clocks are hashable
-    return _choice(accept, served, clock, include, streaming)
-
-
-def _choice(accept: str, served: Served | None, clock: Clock, include: Include, streaming: bool) -> Encoding:
     for media in accepted(accept):
         found = _encoding(media, served, clock, include, streaming)
         if found is not None:
             return found
     raise NotAcceptable(f"only the following media types are accepted: {', '.join(_ACCEPTED)}")
+
+
+class Choices:
+    """choose(), for one server, which keeps what it has chosen: a client says the same in each of its requests."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._kept: dict[tuple[str, Served | None, Include, bool], Encoding] = {}
+
+    def of(self, accept: str, served: Served | None, include: Include, *, streaming: bool = False) -> Encoding:
+        """Raises NotAcceptable."""
+        asked = (accept, served, include, streaming)
+        known = self._kept.get(asked)
+        if known is not None:
+            return known
+        found = choose(accept, served, self._clock, include, streaming)
+        if len(accept) < _LONG:
+            if len(self._kept) >= _KEPT:
+                self._kept.clear()
+            self._kept[asked] = found
+        return found
 
 
 def plainly(accept: str, obj: Object) -> tuple[str, bytes]:
@@ -465,10 +480,6 @@ def accepted(accept: str) -> list[Media]:
             found.append(Media(name.lower(), facts, quality))
     found.sort(key=lambda media: -media.quality)
     return found
-
-
-_known_choice = lru_cache(maxsize=1024)(_choice)
-"""A client says the same in each of its requests."""
 
 
 def _encoding(media: Media, served: Served | None, clock: Clock, include: Include, streaming: bool) -> Encoding | None:

@@ -19,7 +19,7 @@ from pybernetes.apiserver.bulk import Bulk, gathered
 from pybernetes.apiserver.catalog import Catalog, Served
 from pybernetes.apiserver.decoding import canonical, decode_object
 from pybernetes.apiserver.deletes import Deletes, delete_options
-from pybernetes.apiserver.encodings import Encoding, Page, choose
+from pybernetes.apiserver.encodings import Choices, Encoding, Page
 from pybernetes.apiserver.extension import AdmissionRequest
 from pybernetes.apiserver.form import Form, built_in
 from pybernetes.apiserver.managedfields import kept
@@ -70,6 +70,7 @@ class Handlers:
         self._catalog = catalog
         self._storage = storage
         self.clock = storage.clock
+        self._encodings = Choices(storage.clock)
         self._admission = admission
         self._turns = Turns()
         self._gzip = Compressor()
@@ -131,7 +132,7 @@ class Handlers:
         if include is None:
             raise errors.BadRequest(f'unrecognized includeObject value: "{text}"')
         accept = request.headers.joined("accept")
-        return choose(accept, served, self._storage.clock, include=include, streaming=info.verb == "watch")
+        return self._encodings.of(accept, served, include, streaming=info.verb == "watch")
 
     async def _dispatch(self, asked: Asked, custom: Subresource | None) -> Response:
         verb, served = asked.info.verb, asked.served

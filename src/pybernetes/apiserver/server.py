@@ -219,6 +219,7 @@ class ApiServer:
             self.ready.clear()
             self.cache.end()
             self.handlers.close()
+            self.cache.close()
             await self._kubelets.aclose()
 
     @property

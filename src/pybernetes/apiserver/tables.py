@@ -21,6 +21,7 @@ _SCALE = (
     AGE,
 )
 """Of autoscaling/v1 Scale, which every kind with replicas shows as its subresource."""
+_KEPT = 1024
 _columns: dict[int, tuple[tuple[Column, ...], tuple[Column, ...]]] = {}
 """By identity of the Resource's own columns, which are kept beside: two catalogs may serve one name differently."""
 
@@ -45,6 +46,8 @@ def columns(served: Served, kind: str = "") -> tuple[Column, ...]:
     elif not names & {"Name", "Age", "Last Seen", "Created At"}:
         wide = next((i for i, column in enumerate(shown) if column.priority), len(shown))
         shown.insert(wide, AGE)
+    if len(_columns) >= _KEPT:
+        _columns.clear()
     _columns[id(own)] = (own, tuple(shown))
     return _columns[id(own)][1]
 

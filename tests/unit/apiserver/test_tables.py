@@ -1,6 +1,6 @@
 """Which columns a table has, and where."""
 
-from pybernetes.apiserver.catalog import Catalog
+from pybernetes.apiserver.catalog import Catalog, built
 from pybernetes.apiserver.resource import Column, Resource
 from pybernetes.apiserver.tables import cells, columns, definitions
 
@@ -9,7 +9,7 @@ NOW = 1767225600.0 + 90
 
 
 def served(plural, *own):
-    made = Catalog([Resource(group="", plural=plural, columns=own)]).find("", "v1", plural)
+    made = Catalog([built(Resource(group="", plural=plural, columns=own))]).find("", "v1", plural)
     assert made is not None
     return made
 

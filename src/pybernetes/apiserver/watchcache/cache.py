@@ -104,8 +104,8 @@ class ResourceCache:
         self.entries, self._listeners, self.whole = before.entries, before._listeners, before.whole
 
     def forget(self) -> None:
-        """Lets go of what is kept beside the entries."""
-        for entry in self.entries.values():
+        """Lets go of what is kept beside the entries, of those of the past, too."""
+        for entry in (*self.entries.values(), *(state for change in self.changes for state in change.states)):
             FORMS.drop(entry)
 
     def subscribe(self, listener: Listener, *, glance: bool = False) -> None:
@@ -396,6 +396,11 @@ class WatchCache:
             except (Unavailable, Compacted) as error:
                 log.warning("watch cache is not reloaded yet cause=%s", error)
                 await asyncio.sleep(_REOPEN_SECONDS)
+
+    def close(self) -> None:
+        """Nobody will ask any more: what the process keeps of these objects goes."""
+        for cache in self._by_prefix.values():
+            cache.forget()
 
     def end(self) -> None:
         """Ends every watch, and what may still begin; what is queued is still sent. Clients resume elsewhere or later."""

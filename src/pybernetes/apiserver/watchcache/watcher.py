@@ -52,6 +52,11 @@ class Change:
         self._last: Entry | None = None
 
     @property
+    def states(self) -> list[Entry]:
+        """Every state that it holds."""
+        return [entry for entry in (self.entry, self.previous, self._last) if entry is not None]
+
+    @property
     def size(self) -> int:
         """Bytes that it alone keeps: the state before it is that of another change, or of a resource as it was read."""
         return len(self.entry.body) if self.entry is not None else len(self.last.body)

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pybernetes.aio.simulation import run_simulated
-from pybernetes.apiserver.catalog import Catalog
+from pybernetes.apiserver.catalog import Catalog, built
 from pybernetes.apiserver.encodings import JsonEncoding
 from pybernetes.apiserver.resource import Resource
 from pybernetes.apiserver.watchcache.cache import WatchCache
@@ -17,7 +17,7 @@ from pybernetes.apiserver.watchcache.watcher import Watcher
 from pybernetes.store.memory import MemoryStore
 from pybernetes.store.protocol import Unavailable
 
-CATALOG = Catalog([Resource(group="", plural="configmaps")])
+CATALOG = Catalog([built(Resource(group="", plural="configmaps"))])
 SERVED = CATALOG.find("", "v1", "configmaps")
 assert SERVED is not None
 

@@ -109,3 +109,18 @@ def test_the_forms_of_an_old_state_go_with_it(end):
         cache.apply("a/x", pod("a/x", "n1", 2) if end == "changed" else None, 2)
     assert entry.encoded is None
     assert FORMS.size == before
+
+
+def test_nothing_of_any_state_is_kept_for_a_cache_that_nobody_asks_any_more():
+    cache, first = ResourceCache(SERVED), pod("a/x", "n1", 1)
+    cache.replace([first], 1)
+    before = FORMS.size
+    cache.apply("a/x", pod("a/x", "n1", 2), 2)
+    cache.apply("a/x", None, 3)
+    for change in cache.changes:
+        assert change.last  # a state of its own, which DELETED carries
+        for state in change.states:
+            FORMS.keep(state, "protobuf", b"12345", 5)
+    assert FORMS.size > before
+    cache.forget()
+    assert FORMS.size == before

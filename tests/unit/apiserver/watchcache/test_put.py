@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from pybernetes.aio.simulation import run_simulated
 from pybernetes.api.errors import NotFound
-from pybernetes.apiserver.catalog import Catalog
+from pybernetes.apiserver.catalog import Catalog, built
 from pybernetes.apiserver.encodings import JsonEncoding
 from pybernetes.apiserver.resource import Resource
 from pybernetes.apiserver.watchcache.cache import WatchCache
@@ -17,7 +17,7 @@ from pybernetes.apiserver.watchcache.entry import stored_bytes
 from pybernetes.apiserver.watchcache.watcher import Watcher
 from pybernetes.store.memory import MemoryStore
 
-SERVED = Catalog([Resource(group="", plural="configmaps")]).find("", "v1", "configmaps")
+SERVED = Catalog([built(Resource(group="", plural="configmaps"))]).find("", "v1", "configmaps")
 assert SERVED is not None
 
 
