@@ -77,4 +77,4 @@ async def ensure(storage: Storage, resource: GroupResource, obj: Object) -> None
     metadata = obj["metadata"]
     if storage.peek(served, metadata.get("namespace", ""), metadata["name"]) is None:
         with suppress(AlreadyExists):  # another server of the same cluster was faster
-            await storage.create(resource, obj)
+            await storage.create(resource, obj, standard=True)

@@ -65,8 +65,11 @@ class Registry(Protocol):
     async def list(self, resource: GroupResource, namespace: str = "") -> list[Object]:
         """All objects of a namespace (empty: of all), from the watch cache at a fresh revision."""
 
-    async def create(self, resource: GroupResource, obj: Object) -> Object:
-        """Stores a new object: canonical, defaulted, uid and times set; no admission. Raises AlreadyExists, Invalid."""
+    async def create(self, resource: GroupResource, obj: Object, *, standard: bool = False) -> Object:
+        """Stores a new object: canonical, defaulted, uid and times set; no admission. Raises AlreadyExists, Invalid.
+
+        `standard` says that every server makes the same: what it becomes is worked out once in a process.
+        """
 
     async def update(
         self, resource: GroupResource, namespace: str, name: str, change: Callable[[Object], Object | None]

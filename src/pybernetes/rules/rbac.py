@@ -1,6 +1,7 @@
 """What a PolicyRule of RBAC allows, and whether some rules cover others. The API server's authorizer judges with it."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 from msgspec import Struct
@@ -59,12 +60,18 @@ def _quoted(values: Iterable[str]) -> Iterator[str]:
 def rule_of(rule: Mapping[str, Any]) -> Rule:
     """From its JSON."""
     return Rule(
-        frozenset(rule.get("verbs") or ()),
-        frozenset(rule.get("apiGroups") or ()),
-        frozenset(rule.get("resources") or ()),
-        frozenset(rule.get("resourceNames") or ()),
-        frozenset(rule.get("nonResourceURLs") or ()),
+        _words(tuple(rule.get("verbs") or ())),
+        _words(tuple(rule.get("apiGroups") or ())),
+        _words(tuple(rule.get("resources") or ())),
+        _words(tuple(rule.get("resourceNames") or ())),
+        _words(tuple(rule.get("nonResourceURLs") or ())),
     )
+
+
+@lru_cache(maxsize=4096)
+def _words(words: tuple[str, ...]) -> frozenset[str]:
+    """Most rules say the same few words: one set for all of them."""
+    return frozenset(words)
 
 
 def uncovered(held: Sequence[Rule], wanted: Iterable[Rule]) -> list[Rule]:

@@ -116,6 +116,8 @@ class MemoryStore:
     async def close(self) -> None:
         self._expiry.close()
         self._hub.close()
+        for kept in (self._live, self._keys, self._log):  # who still holds a closed store need not hold its content
+            kept.clear()
 
     def _check(self, at: Revision | None) -> None:
         if self._hub.closed:

@@ -8,10 +8,11 @@ rules of roles that aggregate others are written once: then they are the aggrega
 import asyncio
 import logging
 from collections.abc import Iterable, Iterator
+from functools import cache
 
 import msgspec
 
-from pybernetes.api.errors import AlreadyExists, NotFound
+from pybernetes.api.errors import AlreadyExists
 from pybernetes.api.facts.roles import CONTROLLER_RULES
 from pybernetes.api.objects import GroupResource, Object
 from pybernetes.apiserver.authz._controller_roles import controller_roles
@@ -37,8 +38,14 @@ async def ensure(registry: Registry) -> None:
     """Makes the cluster's roles and bindings what they must be at least. Raises what the registry raises."""
     # All at once: the store commits what comes together in one go, and a cold start waits for few of them.
     async with asyncio.TaskGroup() as group:
-        for plural, obj in _wanted():
+        for plural, obj in _all_wanted():
             group.create_task(_ensure(registry, GroupResource(GROUP, plural), obj), name="authz.bootstrap")
+
+
+@cache
+def _all_wanted() -> tuple[tuple[str, Object], ...]:
+    """They are the same for every server; nobody changes them."""
+    return tuple(_wanted())
 
 
 def _wanted() -> Iterator[tuple[str, Object]]:
@@ -116,11 +123,10 @@ def _subject(text: str) -> Object:
 async def _ensure(registry: Registry, resource: GroupResource, wanted: Object) -> None:
     meta = wanted["metadata"]
     namespace, name = meta.get("namespace", ""), meta["name"]
-    try:
-        current = await registry.get(resource, namespace, name)
-    except NotFound:
+    current = registry.look(resource, namespace, name)
+    if current is None:
         try:
-            await registry.create(resource, wanted)
+            await registry.create(resource, wanted, standard=True)
         except AlreadyExists:
             log.info("another server was faster role=%s", name)
         return
@@ -129,7 +135,7 @@ async def _ensure(registry: Registry, resource: GroupResource, wanted: Object) -
     if current.get("roleRef") != wanted.get("roleRef"):
         log.info("binding anew resource=%s name=%s", resource, name)
         await registry.delete(resource, namespace, name)
-        await registry.create(resource, wanted)
+        await registry.create(resource, wanted, standard=True)
     elif _repaired(current, wanted) is not None:
         log.info("repairing resource=%s name=%s", resource, name)
         await registry.update(resource, namespace, name, lambda obj: _repaired(obj, wanted))

@@ -165,7 +165,7 @@ async def ensure(registry: Registry) -> None:
                     group.create_task(_create(registry, resource, name, spec), name="apiserver.flowcontrol")
                 elif revised(known[name], spec, always=fixed) is not None:
                     group.create_task(_repair(registry, resource, name, spec, fixed), name="apiserver.flowcontrol")
-            for name in known.keys() - mandatory.keys() - suggested.keys():
+            for name in sorted(known.keys() - mandatory.keys() - suggested.keys()):
                 if _asked(known[name]):
                     group.create_task(_remove(registry, resource, name), name="apiserver.flowcontrol")
 
@@ -175,7 +175,7 @@ async def _create(registry: Registry, resource: GroupResource, name: str, spec: 
     if resource == SCHEMAS:
         made = told(made, known=True, now=registry.clock.now()) or made  # its level is made beside it
     with suppress(AlreadyExists):  # another server of the same cluster was faster
-        await registry.create(resource, made)
+        await registry.create(resource, made, standard=resource == LEVELS)  # schemas say when they were made
 
 
 async def _repair(registry: Registry, resource: GroupResource, name: str, spec: Object, fixed: bool) -> None:

@@ -108,6 +108,12 @@ class ResourceCache:
         for entry in (*self.entries.values(), *(state for change in self.changes for state in change.states)):
             FORMS.drop(entry)
 
+    def clear(self) -> None:
+        """Lets go of everything."""
+        self.forget()
+        for kept in (self.entries, self.keys, self.changes):
+            kept.clear()
+
     def subscribe(self, listener: Listener, *, glance: bool = False) -> None:
         """Tells `listener` of every object there is, then of every change, in the step in which it is taken in.
 
@@ -398,9 +404,9 @@ class WatchCache:
                 await asyncio.sleep(_REOPEN_SECONDS)
 
     def close(self) -> None:
-        """Nobody will ask any more: what the process keeps of these objects goes."""
+        """Nobody will ask any more: the objects go, and what the process keeps of them."""
         for cache in self._by_prefix.values():
-            cache.forget()
+            cache.clear()
 
     def end(self) -> None:
         """Ends every watch, and what may still begin; what is queued is still sent. Clients resume elsewhere or later."""
