@@ -76,7 +76,7 @@ async def test_dry_runs_and_generated_names():
 def test_times_and_latencies_are_of_the_clusters_clock():
     async def main() -> None:
         clock = SimulatedClock(asyncio.get_running_loop())
-        async with watched(clock=clock) as api:
+        async with watched() as api:
             await clock.sleep(5)
             start = clock.now()
             with api.faults.add(verb="list", delay=2):
