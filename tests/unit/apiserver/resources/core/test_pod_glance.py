@@ -12,7 +12,7 @@ from pybernetes.api import schema
 from pybernetes.api.canonical import canonicalize
 from pybernetes.api.schema import Field
 from pybernetes.apiserver.authz._graph import _pod as edges
-from pybernetes.apiserver.catalog import Catalog
+from pybernetes.apiserver.catalog import Catalog, built
 from pybernetes.apiserver.resources.core.pods import RESOURCE
 from pybernetes.apiserver.usage.scraper import Scraper
 from pybernetes.apiserver.watchcache.cache import ResourceCache, WatchCache
@@ -20,7 +20,7 @@ from pybernetes.apiserver.watchcache.entry import stored_bytes
 from pybernetes.store.memory import MemoryStore
 
 POD = schema.type_name(schema.GroupVersionKind("", "v1", "Pod"))
-CATALOG = Catalog([RESOURCE])
+CATALOG = Catalog([built(RESOURCE)])
 SERVED = CATALOG.find("", "v1", "pods")
 assert SERVED is not None
 assert SERVED.glance is not None
