@@ -27,7 +27,8 @@ from pybernetes.kubelet.cri import model as m
 from pybernetes.kubelet.environment import ConfigError
 from pybernetes.kubelet.failures import ActionFailed
 from pybernetes.kubelet.hooks import HookFailed, Hooks
-from pybernetes.kubelet.images.puller import ERR_PULL, ImageError, Puller, Tell
+from pybernetes.kubelet.images.puller import Puller, Tell
+from pybernetes.kubelet.images.references import ERR_PULL, ImageError
 from pybernetes.kubelet.log_links import link_of, make_link, remove_logs, remove_run
 from pybernetes.kubelet.maker import Maker, Place, message_file
 from pybernetes.kubelet.messages import read_message

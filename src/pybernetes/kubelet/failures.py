@@ -4,7 +4,7 @@ import logging
 
 from pybernetes.aio.clock import Clock
 from pybernetes.kubelet.cri.model import PodRef
-from pybernetes.kubelet.images.puller import ERR_PULL
+from pybernetes.kubelet.images.references import ERR_PULL
 from pybernetes.kubelet.pod_actions import Failure
 from pybernetes.kubelet.status.pod_status import BACK_OFF_NOTICE
 

@@ -489,7 +489,7 @@ def _clean(observed: Observed) -> Iterator[Action]:
         return
     if TearDown.name not in observed.done:
         yield TearDown()
-    here = {s.id for s in observed.sandboxes}
+    here = tuple(s.id for s in observed.sandboxes)
     yield from (RemoveSandbox(id) for id in here)  # with its containers
     yield from (RemoveContainer(run.id) for run in observed.containers if run.sandbox not in here)
     if not observed.containers and not observed.sandboxes and TearDown.name in observed.done and not observed.busy:

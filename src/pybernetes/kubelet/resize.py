@@ -8,6 +8,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import msgspec
 from msgspec import Struct
@@ -20,7 +21,8 @@ from pybernetes.client.guard import Guard
 from pybernetes.kubelet import resources
 from pybernetes.kubelet.admission import Host, shortages
 from pybernetes.kubelet.allocation import Allocations
-from pybernetes.kubelet.worker import PodWorker
+from pybernetes.kubelet.cri.model import PodRef
+from pybernetes.kubelet.pod_actions import Verdict
 from pybernetes.rules.qos import qos_class
 from pybernetes.rules.requests import CPU, MEMORY, amount, pod_requests
 
@@ -86,6 +88,19 @@ def told(prefix: str, pod: core_v1.Pod, error: str = "") -> str:
     return f"{prefix}: {msgspec.json.encode(made).decode()}"
 
 
+class Resized(Protocol):
+    """What a resize needs of a Pod that runs here: worker.PodWorker."""
+
+    ref: PodRef
+    verdict: Verdict | None
+
+    @property
+    def conditions(self) -> dict[str, core_v1.PodCondition | None]:
+        """Those that others than the status itself have something to say of."""
+
+    def wake(self, *, look: bool = True) -> None: ...
+
+
 @dataclass(frozen=True)
 class Around:
     """Whom resizes need."""
@@ -94,7 +109,7 @@ class Around:
     host: Callable[[], Host]
     admitted: Callable[[str], Sequence[core_v1.Pod]]
     """The Pods of the node with what they were given, without the one of a uid."""
-    workers: Callable[[], Sequence[PodWorker]]
+    workers: Callable[[], Sequence[Resized]]
     asked: Callable[[str], core_v1.Pod | None]
     """The Pod of a uid, as the API has it."""
     events: EventRecorder
@@ -133,7 +148,7 @@ class Resizes:
         if self._waiting:
             self._room.set()
 
-    def changed(self, worker: PodWorker, old: core_v1.Pod | None, new: core_v1.Pod) -> None:
+    def changed(self, worker: Resized, old: core_v1.Pod | None, new: core_v1.Pod) -> None:
         """A Pod, as the API has it now."""
         if worker.verdict is not None or new.metadata.deletionTimestamp is not None:
             self._waiting.pop(worker.ref.uid, None)
@@ -150,7 +165,7 @@ class Resizes:
         self._around.allocations.forget(uid)
         self.wake()
 
-    def _in_order(self) -> list[tuple[PodWorker, core_v1.Pod]]:
+    def _in_order(self) -> list[tuple[Resized, core_v1.Pod]]:
         """What needs no more first, then by priority and class, then who waits longest."""
         allocations, found = self._around.allocations, []
         for worker in self._around.workers():
@@ -158,7 +173,7 @@ class Resizes:
             if pod is not None:
                 found.append((worker, pod))
 
-        def place(entry: tuple[PodWorker, core_v1.Pod]) -> tuple[bool, int, bool, float]:
+        def place(entry: tuple[Resized, core_v1.Pod]) -> tuple[bool, int, bool, float]:
             worker, pod = entry
             now, then = pod_requests(_without_status(pod)), pod_requests(_without_status(allocations.of(pod)))
             more = any(now.get(name, 0) > then.get(name, 0) for name in (CPU, MEMORY))
@@ -166,7 +181,7 @@ class Resizes:
 
         return sorted(found, key=place)
 
-    def _consider(self, worker: PodWorker, pod: core_v1.Pod) -> None:
+    def _consider(self, worker: Resized, pod: core_v1.Pod) -> None:
         allocations, uid = self._around.allocations, worker.ref.uid
         if not allocations.asks_for_more(pod):
             self._waiting.pop(uid, None)
@@ -189,7 +204,7 @@ class Resizes:
             self._around.events.event(pod, "Warning", f"Resize{no.reason}", message)
             worker.wake(look=False)
 
-    def _give(self, worker: PodWorker, pod: core_v1.Pod) -> None:
+    def _give(self, worker: Resized, pod: core_v1.Pod) -> None:
         uid = worker.ref.uid
         self._around.allocations.allocate(pod)
         self._around.later(uid)
@@ -200,21 +215,21 @@ class Resizes:
         self._around.given()
         worker.wake(look=False)
 
-    def _clear(self, worker: PodWorker, pod: core_v1.Pod, kind: str) -> None:
+    def _clear(self, worker: Resized, pod: core_v1.Pod, kind: str) -> None:
         if worker.conditions.get(kind) is not None or any(c.type == kind for c in pod.status.conditions):
             worker.conditions[kind] = None
             worker.wake(look=False)
 
     # -- what the executor reports -------------------------------------------------------------------------------------
 
-    def failed(self, worker: PodWorker, pod: core_v1.Pod, message: str) -> None:
+    def failed(self, worker: Resized, pod: core_v1.Pod, message: str) -> None:
         """What was allocated could not be applied; it is tried again."""
         condition = _condition(IN_PROGRESS, pod, ERROR, message)
         if worker.conditions.get(IN_PROGRESS) != condition:
             worker.conditions[IN_PROGRESS] = condition
             self._around.events.event(pod, "Warning", "ResizeError", told("Pod resize error", pod, message))
 
-    def progressed(self, worker: PodWorker, pod: core_v1.Pod) -> None:
+    def progressed(self, worker: Resized, pod: core_v1.Pod) -> None:
         """Something of it has been applied."""
         if self._around.allocations.unapplied(worker.ref.uid) or worker.conditions.get(IN_PROGRESS) is None:
             return

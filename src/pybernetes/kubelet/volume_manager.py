@@ -20,7 +20,7 @@ from pybernetes.kernel import mounts
 from pybernetes.kernel.trees import remove_tree
 from pybernetes.kubelet.atomic_writer import Content, write_atomically
 from pybernetes.kubelet.downward import Facts
-from pybernetes.kubelet.images.puller import ImageError
+from pybernetes.kubelet.images.references import ImageError
 from pybernetes.kubelet.metrics import VOLUME_SECONDS
 from pybernetes.kubelet.ownership import own_directory
 from pybernetes.kubelet.sources import PodSources

@@ -387,6 +387,13 @@ def test_a_pod_that_is_gone_leaves_nothing() -> None:
     assert acts(None, done=done) == [act.Forget()]
 
 
+def test_sandboxes_that_are_left_are_removed_newest_first() -> None:
+    """Whatever their ids hash to: a run on virtual time is repeated in another process."""
+    old = tuple(sandbox(attempt, ready=False) for attempt in range(9, -1, -1))
+    done = frozenset({"teardown", *(f"stop-sandbox/s{attempt}" for attempt in range(10))})
+    assert acts(None, sandboxes=old, done=done) == [act.RemoveSandbox(f"s{attempt}") for attempt in range(9, -1, -1)]
+
+
 def test_a_pod_that_was_removed_by_force_runs_no_hook() -> None:
     stopped = acts(None, sandboxes=(sandbox(),), containers=(run(),), grace=2.0)
     assert stopped == [act.StopContainer("c", "c0", 2.0, hook=False)]

@@ -5,7 +5,6 @@ A failure carries its reason, and the seconds after which it is worth trying aga
 
 import asyncio
 import logging
-import re
 import weakref
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
@@ -22,21 +21,15 @@ from pybernetes.kubelet.images.credentials import Login, docker_folders, from_no
 from pybernetes.kubelet.images.pace import Pace
 from pybernetes.kubelet.images.plugins import Plugins, Providers
 from pybernetes.kubelet.images.records import PRELOADED, PullRecords
+from pybernetes.kubelet.images.references import BACK_OFF, ERR_PULL, NEVER, ImageError, policy_of, tagged
 from pybernetes.kubelet.metrics import PULL_SECONDS, size_of
 from pybernetes.kubelet.sources import Sources
 from pybernetes.rules.durations import text_of
 
 log = logging.getLogger(__name__)
 
-ERR_PULL, BACK_OFF, NEVER, INVALID = "ErrImagePull", "ImagePullBackOff", "ErrImageNeverPull", "InvalidImageName"
 Tell: TypeAlias = Callable[[Literal["Normal", "Warning"], str, str], None]
 """Records an event about the container: type, reason, message."""
-
-_COMPONENT = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
-_HOST = r"(?:\[[a-fA-F0-9:]+\]|[a-zA-Z0-9](?:[a-zA-Z0-9.-]*[a-zA-Z0-9])?)(?::[0-9]+)?"
-_REFERENCE = re.compile(
-    rf"(?:{_HOST}/)?{_COMPONENT}(?:/{_COMPONENT})*(?::[\w][\w.-]{{0,127}})?(?:@[A-Za-z][A-Za-z0-9+._-]*:[0-9a-fA-F]{{32,}})?"
-)
 
 
 class PullRules(Struct, frozen=True):
@@ -50,48 +43,6 @@ class PullRules(Struct, frozen=True):
     verification: str = PRELOADED
     allowlist: tuple[str, ...] = ()
     providers: Providers | None = None
-
-
-class ImageError(Exception):
-    """An image that cannot be used now. `reason` is that of the waiting container; `image` where it is not its own;
-    `wait`: seconds until the next pull, of those that are held up."""
-
-    def __init__(self, reason: str, message: str, image: str = "", wait: float | None = None) -> None:
-        super().__init__(message)
-        self.wait = wait
-        self.reason = reason
-        self.message = message
-        self.image = image
-
-
-def policy_of(container: core_v1.Container) -> str:
-    """imagePullPolicy, or upstream's default for the tag."""
-    if container.imagePullPolicy:
-        return container.imagePullPolicy
-    if "@" in container.image:
-        return "IfNotPresent"
-    tag = container.image.rpartition("/")[2].partition(":")[2]
-    return "Always" if tag in ("", "latest") else "IfNotPresent"
-
-
-def tagged(image: str) -> str:
-    """With its tag: `web` is `web:latest`. Raises ImageError for what is no image reference."""
-    if not _REFERENCE.fullmatch(image):
-        why = f"invalid reference format{_in_capitals(image)}"
-        raise ImageError(
-            INVALID, f'Failed to apply default image tag "{image}": couldn\'t parse image name "{image}": {why}'
-        )
-    if "@" in image or ":" in image.rpartition("/")[2]:
-        return image
-    return f"{image}:latest"
-
-
-def _in_capitals(image: str) -> str:
-    """What is to be said of a name with capital letters; a host may have them."""
-    host, slash, rest = image.partition("/")
-    named = slash and ("." in host or ":" in host or host == "localhost" or host != host.lower())
-    name = (rest if named else image if slash else f"library/{image}").partition(":")[0]
-    return f": repository name ({name}) must be lowercase" if name != name.lower() else ""
 
 
 class Puller:

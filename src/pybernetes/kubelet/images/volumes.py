@@ -7,7 +7,8 @@ from pybernetes.aio.clock import Clock, rfc3339
 from pybernetes.api.types import core_v1
 from pybernetes.kubelet.cri.model import HostMount, RuntimeRefused, ViewRuntime
 from pybernetes.kubelet.images.credentials import full_name
-from pybernetes.kubelet.images.puller import ImageError, Puller, tagged
+from pybernetes.kubelet.images.puller import Puller
+from pybernetes.kubelet.images.references import ImageError, tagged
 
 
 class ImageVolumes:

@@ -11,14 +11,14 @@ from pybernetes.aio.clock import rfc3339
 from pybernetes.api.errors import InternalError, NotFound
 from pybernetes.kubelet import pod_machine as machine
 from pybernetes.kubelet.cri.model import RuntimeRefused, State, StreamRuntime
-from pybernetes.kubelet.server.lookup import Find, worker_of
+from pybernetes.kubelet.server.lookup import Find, PodHere, worker_of
 
 FOLDER = "checkpoints"
 """Below the kubelet's own."""
 
 
 async def checkpoint(
-    find: Find, runtime: StreamRuntime, root: Path, rest: list[str], query: Mapping[str, list[str]], now: float
+    find: Find[PodHere], runtime: StreamRuntime, root: Path, rest: list[str], query: Mapping[str, list[str]], now: float
 ) -> dict[str, list[str]]:
     """Makes one and says where it is. Raises NotFound, InternalError with what the runtime said."""
     if len(rest) != 3:

@@ -120,7 +120,7 @@ class _Reader:
 
     def __init__(self, file: Path, options: LogOptions) -> None:
         self._file = file
-        self._writer = _Writer(options)
+        self._writer = LogText(options)
         self._tail = options.tail
         self._opened: BinaryIO | None = None
         self._older: BinaryIO | None = None
@@ -179,7 +179,7 @@ def _open(file: Path, tail: int | None) -> BinaryIO | None:
     return opened
 
 
-class _Writer:
+class LogText:
     """Renders records: streams chosen, times compared, parts of long lines joined."""
 
     def __init__(self, options: LogOptions) -> None:

@@ -1,15 +1,32 @@
 """Lookup: which Pod and which run of a container a path means, and upstream's words where there is none."""
 
 from collections.abc import Callable
+from typing import Protocol, TypeVar
 
 from pybernetes.api.errors import BadRequest, InternalError, NotFound
 from pybernetes.api.types import core_v1
 from pybernetes.kubelet import pod_machine as machine
 from pybernetes.kubelet.cri.model import Container, State
+from pybernetes.kubelet.pod_actions import Observed
 from pybernetes.kubelet.pod_containers import find_container
-from pybernetes.kubelet.worker import PodWorker
 
-Find = Callable[[str, str, str], PodWorker | None]
+
+class PodHere(Protocol):
+    """What is asked of a Pod of this node: worker.PodWorker."""
+
+    @property
+    def pod(self) -> core_v1.Pod | None:
+        """None once the API knows it no more."""
+
+    @property
+    def observed(self) -> Observed:
+        """What there is of it."""
+
+    def status(self) -> core_v1.PodStatus | None: ...
+
+
+P = TypeVar("P", bound=PodHere)
+Find = Callable[[str, str, str], P | None]
 """Namespace, name and uid (empty: any) to the live Pod."""
 _WAITING = {
     "ErrImagePull": "image can't be pulled",
@@ -17,7 +34,7 @@ _WAITING = {
 }
 
 
-def worker_of(find: Find, namespace: str, name: str) -> PodWorker:
+def worker_of(find: Find[P], namespace: str, name: str) -> P:
     """Raises NotFound."""
     worker = find(namespace, name, "")
     if worker is None or worker.pod is None:
@@ -25,7 +42,7 @@ def worker_of(find: Find, namespace: str, name: str) -> PodWorker:
     return worker
 
 
-def running_container(find: Find, rest: list[str]) -> Container:
+def running_container(find: Find[P], rest: list[str]) -> Container:
     """What /<namespace>/<pod>[/<uid>]/<container> means. Raises NotFound, InternalError."""
     namespace, name, uid, container = rest if len(rest) == 4 else (rest[0], rest[1], "", rest[2])
     worker_of(find, namespace, name)
@@ -37,7 +54,7 @@ def running_container(find: Find, rest: list[str]) -> Container:
     return run
 
 
-def run_to_read(find: Find, rest: list[str], *, previous: bool) -> tuple[PodWorker, Container]:
+def run_to_read(find: Find[P], rest: list[str], *, previous: bool) -> tuple[P, Container]:
     """Whose log /<namespace>/<pod>/<container> means. Raises NotFound, BadRequest."""
     namespace, name, container = rest
     worker = find(namespace, name, "")

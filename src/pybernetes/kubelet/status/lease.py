@@ -32,14 +32,21 @@ class NodeLease:
         """Renews until cancelled."""
         while True:
             try:
-                self._lease = await self._renew()
+                await self.renew()
                 await self._clock.sleep(self._duration * _PART)
             except (ApiError, OSError) as error:
                 log.warning("cannot renew lease node=%s error=%s", self._name, error)
-                self._lease = None
                 await self._clock.sleep(_RETRY)
 
-    async def _renew(self) -> coordination_v1.Lease:
+    async def renew(self) -> None:
+        """Once; makes the Lease where it is not there. Raises ApiError, OSError."""
+        try:
+            self._lease = await self._renewed()
+        except (ApiError, OSError):
+            self._lease = None
+            raise
+
+    async def _renewed(self) -> coordination_v1.Lease:
         now = rfc3339_micro(self._clock.now())
         spec = coordination_v1.LeaseSpec(holderIdentity=self._name, leaseDurationSeconds=self._duration, renewTime=now)
         if self._lease is None:

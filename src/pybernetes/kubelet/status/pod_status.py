@@ -14,7 +14,7 @@ from pybernetes.api.types import core_v1
 from pybernetes.kubelet import pod_actions as act
 from pybernetes.kubelet import pod_machine as machine
 from pybernetes.kubelet.cri.model import Container, State
-from pybernetes.kubelet.images.puller import BACK_OFF, ERR_PULL
+from pybernetes.kubelet.images.references import BACK_OFF, ERR_PULL
 from pybernetes.kubelet.pod_actions import Observed
 from pybernetes.kubelet.restarts import is_sidecar, may_restart, may_restart_all, restart_time, rule_for
 from pybernetes.kubelet.status import pod_resources

@@ -17,8 +17,9 @@ from pybernetes.api.types import core_v1, meta_v1
 from pybernetes.kubelet import metrics
 from pybernetes.kubelet.cri.model import Credentials, Image, RuntimeRefused
 from pybernetes.kubelet.images.credentials import from_secrets, full_name
-from pybernetes.kubelet.images.puller import ImageError, Puller, PullRules, policy_of, shown_duration, tagged
+from pybernetes.kubelet.images.puller import Puller, PullRules, shown_duration
 from pybernetes.kubelet.images.records import ALLOWLISTED, ALWAYS, NEVER, PRELOADED, Origin, PullRecords, bare
+from pybernetes.kubelet.images.references import ImageError, policy_of, tagged
 
 
 class Images:

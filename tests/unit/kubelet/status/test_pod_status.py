@@ -6,7 +6,7 @@ from tests.unit.kubelet.pods import container, pod, run, sandbox
 from pybernetes.aio.clock import rfc3339
 from pybernetes.api.types import core_v1
 from pybernetes.kubelet.cri.model import State, User
-from pybernetes.kubelet.images.puller import ERR_PULL
+from pybernetes.kubelet.images.references import ERR_PULL
 from pybernetes.kubelet.pod_actions import Failure, Health, Observed, Verdict
 from pybernetes.kubelet.restarts import CONTAINER_HASH
 from pybernetes.kubelet.status.pod_status import Surroundings, pod_status

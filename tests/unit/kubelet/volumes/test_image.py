@@ -10,7 +10,7 @@ from tests.unit.kubelet.pods import container
 from pybernetes.api.types import core_v1
 from pybernetes.kernel import mounts
 from pybernetes.kubelet.cri.model import HostMount
-from pybernetes.kubelet.images.puller import ImageError
+from pybernetes.kubelet.images.references import ImageError
 from pybernetes.kubelet.volume import VolumeError
 
 pytestmark = pytest.mark.root
