@@ -22,14 +22,15 @@ from pybernetes.api.objects import Key, User
 from pybernetes.api.types import core_v1
 from pybernetes.apiserver.config import Config
 from pybernetes.apiserver.server import ApiServer
+from pybernetes.assembly.simulated.nodes import SimulatedNodes
 from pybernetes.client.rest import STRATEGIC, Client
 from pybernetes.client.transport import direct
 from pybernetes.cmd._daemon import collect_rarely
-from pybernetes.localcluster.simulated import SimulatedNodes
 from pybernetes.store.memory import MemoryStore
 
 NODES = int(os.environ.get("BENCH_NODES", "100"))
 PODS = int(os.environ.get("BENCH_PODS", "2000"))
+QUIET = os.environ.get("BENCH_EVENTS", "1") == "0"
 _ADMIN = User("admin", groups=("system:masters", "system:authenticated"))
 _REST = 300.0
 """Virtual seconds of rest."""
@@ -90,7 +91,7 @@ async def _measure(simulated: bool) -> Costs:
         names = [f"node-{n}" for n in range(NODES)]
         stage = _Stage()
         if simulated:
-            tasks.append(group.create_task(SimulatedNodes(client, names).run()))
+            tasks.append(group.create_task(SimulatedNodes(client, names, quiet=QUIET).run()))
             await _until(clock, client, core_v1.Node, lambda nodes: len(nodes) == NODES)
             costs.registered = stage.seconds()
         await clock.sleep(30)

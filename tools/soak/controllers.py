@@ -24,10 +24,10 @@ from pybernetes.api.objects import Key, User
 from pybernetes.api.types import apps_v1, core_v1, discovery_v1
 from pybernetes.apiserver.config import Config
 from pybernetes.apiserver.server import ApiServer
+from pybernetes.assembly.simulated.nodes import SimulatedNodes
 from pybernetes.client.rest import Client, key_of
 from pybernetes.controllers.runtime import Config as ControllerConfig
 from pybernetes.controllers.runtime import ControllerManager
-from pybernetes.localcluster.simulated import SimulatedNodes
 from pybernetes.scheduler.loop import Scheduler
 from pybernetes.store.memory import MemoryStore
 from pybernetes.store.protocol import Revision
@@ -115,7 +115,6 @@ class World:
         self.client = Client(Wire(self, ADMIN, honest=True), clock=clock)
         self._server: ApiServer | None = None
         self._tasks: dict[str, asyncio.Task[None]] = {}
-        self._born = 0
 
     # -- parts ------------------------------------------------------------------------------------------------------
 
@@ -145,9 +144,8 @@ class World:
         elif name == "scheduler":
             run = Scheduler(Client(Wire(self, SCHEDULER), clock=self.clock), self.clock).run()
         else:
-            self._born += 1
-            addresses = {"first_address": f"198.18.{NODES.index(name)}.1", "first_pod": f"198.19.{self._born}.0"}
-            run = SimulatedNodes(Client(Wire(self, ADMIN), clock=self.clock), [name], **addresses).run()
+            address = f"198.18.{NODES.index(name)}.1"
+            run = SimulatedNodes(Client(Wire(self, ADMIN), clock=self.clock), [name], first_address=address).run()
         self._tasks[name] = asyncio.create_task(run, name=name)
 
     async def end(self, name: str) -> None:

@@ -18,13 +18,13 @@ from pybernetes.api.objects import User
 from pybernetes.apiserver.config import Config
 from pybernetes.apiserver.server import ApiServer
 from pybernetes.assembly.door import open_door, port_of
+from pybernetes.assembly.simulated.nodes import SimulatedNodes
 from pybernetes.client import kubeconfig
 from pybernetes.client.informer import Informers
 from pybernetes.client.rest import Client
 from pybernetes.client.transport import direct
 from pybernetes.controllers.runtime import Config as ControllerConfig
 from pybernetes.controllers.runtime import ControllerManager, chosen
-from pybernetes.localcluster.simulated import SimulatedNodes
 from pybernetes.localcluster.switch import POD_NETWORK
 from pybernetes.store import factory
 from pybernetes.store.protocol import Store

@@ -7,6 +7,7 @@ is up is not lost.
 """
 
 import asyncio
+import copy
 import logging
 from collections import OrderedDict
 from collections.abc import Mapping
@@ -19,7 +20,7 @@ from msgspec.structs import replace
 
 from pybernetes.aio.clock import rfc3339
 from pybernetes.api import facts
-from pybernetes.api.errors import ApiError, NotFound
+from pybernetes.api.errors import AlreadyExists, ApiError, NotFound
 from pybernetes.api.types import core_v1, meta_v1
 from pybernetes.client.guard import Guard
 from pybernetes.client.rest import Client, ResourceClient, key_of
@@ -72,15 +73,21 @@ class _Similar:
 class EventRecorder:
     """Records events of one component. `event` never waits; run() sends."""
 
-    def __init__(self, client: Client, component: str, *, host: str = "") -> None:
+    def __init__(self, client: Client, component: str, *, host: str = "", queue: int = QUEUE) -> None:
         self._events: ResourceClient[core_v1.Event] = client.of(core_v1.Event)
         self._clock = client.clock
         self._component, self._host = component, host
         self._last = 0
-        self._queue: asyncio.Queue[core_v1.Event] = asyncio.Queue(QUEUE)
+        self._queue: asyncio.Queue[tuple[EventRecorder, core_v1.Event]] = asyncio.Queue(queue)
         self._sent: OrderedDict[tuple[object, ...], core_v1.Event] = OrderedDict()
         self._similar: OrderedDict[tuple[object, ...], _Similar] = OrderedDict()
         self._buckets: OrderedDict[tuple[object, ...], _Bucket] = OrderedDict()
+
+    def beside(self, client: Client, host: str) -> "EventRecorder":
+        """The same component on another host, which writes as somebody else: it shares run(), queue and memory."""
+        found = copy.copy(self)
+        found._events, found._host = client.of(core_v1.Event), host
+        return found
 
     def event(
         self,
@@ -115,21 +122,21 @@ class EventRecorder:
         if not self._allowed(ref):
             return
         try:
-            self._queue.put_nowait(made)
+            self._queue.put_nowait((self, made))
         except asyncio.QueueFull:
             log.warning("dropped event reason=%s object=%s/%s", reason, ref.kind, ref.name)
 
     async def run(self) -> None:
         """Sends until cancelled."""
         while True:
-            made = await self._queue.get()
+            source, made = await self._queue.get()
             with Guard(f"event {made.reason} of {made.involvedObject.kind} {made.involvedObject.name}"):
-                await self._send(self._combined(made))
+                await source._send(source._combined(made))
 
     async def log(self) -> None:
         """In the place of run(), of a component that has no API server: events stand in its log alone."""
         while True:
-            made = await self._queue.get()
+            _, made = await self._queue.get()
             ref = made.involvedObject
             log.info("event %s/%s %s %s: %s", ref.kind, ref.name, made.type, made.reason, made.message)
 
@@ -186,11 +193,21 @@ class EventRecorder:
             with suppress(NotFound):
                 sent = await self._events.patch(before, again)
         if sent is None:
-            sent = await self._events.create(made)
+            sent = await self._create(made)
         self._sent[key] = sent
         self._sent.move_to_end(key)
         while len(self._sent) > REMEMBERED:
             self._sent.popitem(last=False)
+
+    async def _create(self, made: core_v1.Event) -> core_v1.Event:
+        """Where another component told something of the object at the same moment, as on virtual time, under the next name."""
+        for _ in range(SIMILAR):
+            try:
+                return await self._events.create(made)
+            except AlreadyExists:
+                name = f"{made.involvedObject.name}.{self._moment(self._clock.now()):x}"
+                made = replace(made, metadata=replace(made.metadata, name=name))
+        return await self._events.create(made)
 
 
 def _identity(ref: core_v1.ObjectReference) -> tuple[object, ...]:

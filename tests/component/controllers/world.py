@@ -17,10 +17,10 @@ from pybernetes.api.objects import Key, User
 from pybernetes.api.types import apps_v1, core_v1
 from pybernetes.apiserver.config import Config as ApiConfig
 from pybernetes.apiserver.server import ApiServer
+from pybernetes.assembly.simulated.nodes import SimulatedNodes
 from pybernetes.client.rest import Client
 from pybernetes.client.transport import direct
 from pybernetes.controllers.runtime import Config, ControllerManager, chosen
-from pybernetes.localcluster.simulated import SimulatedNodes
 from pybernetes.scheduler.loop import Scheduler
 from pybernetes.store.memory import MemoryStore
 from pybernetes.wire.http import Request, Response

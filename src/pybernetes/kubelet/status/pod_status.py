@@ -99,6 +99,19 @@ def pod_status(pod: core_v1.Pod, observed: Observed, around: Surroundings) -> co
     return replace(status, conditions=conditions(pod, status, observed, around.conditions))
 
 
+def remembered(pod: core_v1.Pod, last: core_v1.PodStatus | None) -> core_v1.Pod:
+    """The Pod with the status that was sent last, and what others have added to it; an end that they have said stands."""
+    if last is None or last is pod.status:
+        return pod
+    own = tuple(c for c in last.conditions if c.type in OURS)
+    foreign = tuple(c for c in pod.status.conditions if c.type not in OURS)
+    status = replace(last, conditions=own + foreign)
+    said = pod.status
+    if said.phase in ("Succeeded", "Failed") and last.phase not in ("Succeeded", "Failed"):
+        status = replace(status, phase=said.phase, reason=said.reason, message=said.message)
+    return replace(pod, status=status)
+
+
 def _name(status: core_v1.ContainerStatus) -> str:
     return status.name
 

@@ -1,11 +1,9 @@
 """What is told of one Pod: the status that was sent last, and when the next one may go. worker.py asks, reporter.py sends."""
 
-from msgspec.structs import replace
-
 from pybernetes.aio.clock import Clock
 from pybernetes.api.types import core_v1
 from pybernetes.kubelet import metrics
-from pybernetes.kubelet.status.pod_conditions import OURS
+from pybernetes.kubelet.status.pod_status import remembered
 from pybernetes.kubelet.status.reporter import Reports
 
 _RECONCILE = 10.0
@@ -33,11 +31,7 @@ class PodReport:
 
     def remembered(self, pod: core_v1.Pod) -> core_v1.Pod:
         """The Pod with our own last status, and what others have added to it."""
-        if self._last is None:
-            return pod
-        own = tuple(c for c in self._last.conditions if c.type in OURS)
-        foreign = tuple(c for c in pod.status.conditions if c.type not in OURS)
-        return replace(pod, status=replace(self._last, conditions=own + foreign))
+        return remembered(pod, self._last)
 
     def wait(self, status: core_v1.PodStatus, *, starting: bool) -> float:
         """How long to wait before a status is sent. While something is `starting`, more is soon to be told."""

@@ -8,15 +8,16 @@ from typing import Any
 import msgspec
 import orjson
 
-from pybernetes.aio.simulation import EPOCH, SimulatedClock, run_simulated
+from pybernetes.aio.simulation import SimulatedClock, run_simulated
 from pybernetes.api.errors import InternalError
 from pybernetes.api.objects import Key, User
 from pybernetes.api.types import coordination_v1, core_v1
 from pybernetes.apiserver.config import Config
 from pybernetes.apiserver.server import ApiServer
+from pybernetes.assembly.simulated.description import LABEL
+from pybernetes.assembly.simulated.nodes import SimulatedNodes
 from pybernetes.client.rest import STRATEGIC, Client
 from pybernetes.client.transport import direct
-from pybernetes.localcluster.simulated import LABEL, SimulatedNodes, running_status
 from pybernetes.store.memory import MemoryStore
 from pybernetes.wire.http import Request, Response
 
@@ -181,22 +182,3 @@ async def test_a_server_that_is_away_is_waited_for(w: World) -> None:
     lease = await w.client.of(coordination_v1.Lease).get(Key("kube-node-lease", "one"))
     assert lease.spec is not None
     assert lease.spec.renewTime > "2026-01-01T00:01:00"
-
-
-def test_init_containers_are_done_and_sidecars_and_containers_ready() -> None:
-    before = [{"name": "first", "image": "web"}, {"name": "beside", "image": "log", "restartPolicy": "Always"}]
-    spec = {"containers": [{"name": "main", "image": "web"}], "initContainers": before}
-    pod = msgspec.convert({"metadata": {"name": "p", "namespace": "d", "uid": "u"}, "spec": spec}, core_v1.Pod)
-
-    async def status() -> core_v1.PodStatus:
-        return running_status(pod, "198.18.0.1", "198.19.0.2", SimulatedClock(asyncio.get_running_loop()))
-
-    made = run_simulated(status())
-    assert EPOCH == 1_767_225_600
-    assert made.startTime == "2026-01-01T00:00:00Z"
-    assert [c.state.running is not None and c.ready for c in made.containerStatuses if c.state] == [True]
-    assert [c.state.terminated.reason for c in made.initContainerStatuses if c.state and c.state.terminated] == [
-        "Completed"
-    ]
-    assert [c.state.running is not None for c in made.initContainerStatuses if c.state] == [False, True]
-    assert {c.type: c.status for c in made.conditions}["Ready"] == "True"
