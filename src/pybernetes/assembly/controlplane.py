@@ -9,15 +9,18 @@ import logging
 import socket
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from pybernetes.aio.clock import Clock
 from pybernetes.aio.pause import Pause
 from pybernetes.api.objects import User
 from pybernetes.apiserver.config import Config
+from pybernetes.apiserver.connect import Kubelets
 from pybernetes.apiserver.server import ApiServer
 from pybernetes.assembly.door import open_door, port_of
+from pybernetes.assembly.simulated.description import SimulatedNode
+from pybernetes.assembly.simulated.dialer import SimulatedDialer
 from pybernetes.assembly.simulated.nodes import SimulatedNodes
 from pybernetes.client import kubeconfig
 from pybernetes.client.informer import Informers
@@ -40,6 +43,8 @@ log = logging.getLogger(__name__)
 ADMIN = User("kubernetes-admin", groups=("system:masters", "system:authenticated"))
 _CONTROLLERS = User("system:kube-controller-manager", groups=("system:authenticated",))
 _SCHEDULER = User("system:kube-scheduler", groups=("system:authenticated",))
+MANY = 100
+"""Of more simulated nodes than this only what is wrong is told in events: all of them would be most of what Pods cost."""
 SERVICE_NAMES = ("kubernetes", "kubernetes.default", "kubernetes.default.svc", "kubernetes.default.svc.cluster.local")
 
 
@@ -47,7 +52,7 @@ SERVICE_NAMES = ("kubernetes", "kubernetes.default", "kubernetes.default.svc", "
 class Settings:
     """What a control plane in one process is made of. Without an authority no CSR is signed and no root CA published."""
 
-    simulated_nodes: Sequence[str] = ()
+    simulated_nodes: Sequence[str | SimulatedNode] = ()
     authority: Authority | None = None
     api: Config = field(default_factory=Config)
     cluster_cidr: str = POD_NETWORK
@@ -58,13 +63,22 @@ class Settings:
     """Around the API server's handler, for requests from sockets and from inside alike; the first is the outermost."""
 
 
+def kubelet_user(node: str) -> User:
+    """As whom the kubelet of a node comes: what the Node authorizer and NodeRestriction know it by."""
+    return User(f"system:node:{node}", groups=("system:nodes", "system:authenticated"))
+
+
 class ControlPlane:
     """run() until cancelled; `ready` is set once the API answers. Raises ValueError for an unknown controller."""
 
     def __init__(self, store: Store, clock: Clock, settings: Settings | None = None) -> None:
         self.settings = settings or Settings()
         self.clock = clock
-        self.api = ApiServer(self.settings.api, store, clock)
+        config = self.settings.api
+        dialer = SimulatedDialer(config.kubelets or Kubelets(config.kubelet_tls))
+        if self.settings.simulated_nodes:
+            config = replace(config, kubelets=dialer)
+        self.api = ApiServer(config, store, clock)
         self.handler = around(self.api.handler, self.settings.middlewares)
         """What answers requests, from sockets and from inside."""
         self.pause = Pause()
@@ -72,8 +86,7 @@ class ControlPlane:
         self.informers: list[Informers] = []
         """Through which they see the cluster; there once they run."""
         self._controllers = chosen(self.settings.controllers)
-        names = self.settings.simulated_nodes
-        self.nodes = SimulatedNodes(self.client(agent="kubelet"), names) if names else None
+        self.nodes = dialer.nodes = self._simulated_nodes()
         """The simulated nodes, where there are any."""
 
     @property
@@ -107,6 +120,18 @@ class ControlPlane:
                 group.create_task(scheduler.run(), name="scheduler")
             if self.nodes is not None:
                 group.create_task(self.nodes.run(), name="simulated-nodes")
+
+    def _simulated_nodes(self) -> SimulatedNodes | None:
+        nodes = self.settings.simulated_nodes
+        if not nodes:
+            return None
+        return SimulatedNodes(
+            self.client(agent="kubelet"),
+            nodes,
+            client_of=lambda name: self.client(kubelet_user(name), "kubelet"),
+            needs_range=self.runs("node-ipam-controller"),
+            quiet=len(nodes) > MANY,
+        )
 
     def _controller_config(self) -> ControllerConfig:
         authority = self.settings.authority

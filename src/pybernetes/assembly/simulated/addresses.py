@@ -17,13 +17,22 @@ class NoAddress(Exception):
 class SharedRange:
     """For nodes without a range of their own: addresses that are handed out once."""
 
-    def __init__(self, first: str) -> None:
-        self._next = ipaddress.IPv4Address(first)
+    def __init__(self, network: str) -> None:
+        self._network = ipaddress.IPv4Network(network)
+        self._last = self._network.network_address + 1
 
     def take(self) -> str:
-        """The next one."""
-        self._next += 1
-        return str(self._next)
+        """The next one. Raises NoAddress."""
+        if self._last + 1 not in self._network:
+            raise NoAddress(f"no IP addresses available in range {self._network}")
+        self._last += 1
+        return str(self._last)
+
+    def hold(self, address: str) -> None:
+        """It is taken already, and with it all before it."""
+        found = ipaddress.ip_address(address)
+        if isinstance(found, ipaddress.IPv4Address) and found in self._network:
+            self._last = max(self._last, found)
 
 
 class PodAddresses:
@@ -47,7 +56,9 @@ class PodAddresses:
 
     def hold(self, addresses: Iterable[str]) -> None:
         """These are taken already."""
-        self._used.update(addresses)
+        for address in addresses:
+            self._used.add(address)
+            self._shared.hold(address)
 
     def give_back(self, addresses: Sequence[str]) -> None:
         """These may be had by others."""

@@ -210,11 +210,14 @@ class Effects:
         """Forgets a container, but for what its Pod has to tell of it."""
         pod.containers = tuple(r for r in pod.containers if r.id != run.id)
         self._place.logs.remove(run.id)
-        if pod.there and not any(r.name == run.name for r in pod.containers):
-            rare = pod.rare
+        if not pod.there:
+            return
+        rare = pod.rare
+        if run.name not in rare.ended or rare.ended[run.name].attempt < run.attempt:
+            rare.ended[run.name] = run
+        if not any(r.name == run.name for r in pod.containers):
             rare.restarts[run.name] = run.attempt
             rare.delays[run.name] = next_delay(run, _LONGEST_DELAY)
-            rare.ended[run.name] = run
 
     # -- the Pod -------------------------------------------------------------------------------------------------------
 

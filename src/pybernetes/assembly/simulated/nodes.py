@@ -55,7 +55,7 @@ class SimulatedNodes:
             client_of=as_node,
             recorder=self._recorder,
             reports=self._reports,
-            range=SharedRange(_FIRST_POD),
+            range=SharedRange(_PODS),
             needs_range=needs_range,
             quiet=quiet,
             moved=self._moved,
@@ -126,5 +126,5 @@ class SimulatedNodes:
             await one
 
 
-_FIRST_POD = "198.19.0.1"
-"""Addresses of Pods on nodes without a range: what is set aside for tests of devices (RFC 2544)."""
+_PODS = "100.64.0.0/10"
+"""Addresses of Pods on nodes without a range: what is nobody's own (RFC 6598), and enough for millions of Pods."""

@@ -280,7 +280,7 @@ class SimulatedPod:
             self._end_stopped(now)
         for run, when, code in self._endings():
             if when <= now:
-                self.exit(run, code, when)
+                self.exit(run, code, now)
 
     def _endings(self) -> Iterator[tuple[Container, float, int]]:
         """Of runs that end by themselves: when, and how."""
@@ -309,7 +309,7 @@ class SimulatedPod:
                 stop.told = now
             ends = self._obeys(stop)
             if min(ends, stop.killed) <= now:
-                self.exit(run, TERMINATED if ends < stop.killed else KILLED, min(ends, stop.killed))
+                self.exit(run, TERMINATED if ends < stop.killed else KILLED, now)
 
     def _obeys(self, stop: Stop) -> float:
         """When a container ends of a SIGTERM."""
@@ -390,6 +390,9 @@ class SimulatedPod:
                 found[run.id] = replace(found.get(run.id, Health()), ready=False)
         return found
 
+    def _deleting(self) -> frozenset[str]:
+        return _DELETING if self.deleting and self.there else _NOTHING
+
     def _observed(self, now: float) -> Observed:
         if self._rare is None:
             return Observed(
@@ -400,10 +403,10 @@ class SimulatedPod:
                 health=self._health(now) if self._probed or self._plan is not PLAIN else {},
                 verdict=self.verdict,
                 started=self.started,
-                busy=_DELETING if self.deleting else frozenset(),
+                busy=self._deleting(),
             )
         rare, allocations = self._rare, self.home.allocations
-        busy = frozenset((*rare.pulls, *rare.stops, *(_DELETING if self.deleting else ())))
+        busy = frozenset((*rare.pulls, *rare.stops, *self._deleting()))
         return Observed(
             now=now,
             sandboxes=self.sandboxes,
@@ -495,13 +498,12 @@ def _backs_off(status: core_v1.PodStatus) -> bool:
 
 
 _DELETING = frozenset((act.FinalDelete.name,))
+_NOTHING: frozenset[str] = frozenset()
 
 
-class Pulled(act.Action, frozen=True):
+class Pulled(act.PullImage, frozen=True):
     """A pull that took its time has come to its end."""
 
-    container: str
-    attempt: int
     seconds: float
 
 

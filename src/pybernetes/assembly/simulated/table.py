@@ -86,10 +86,12 @@ class PodTable:
                 self._take_up(known)
             else:
                 self._new[uid] = None
-        elif not known.update(pod):
-            return
-        elif self.alive:
-            self._consider_resize(known, before)
+        else:
+            news = known.update(pod)
+            if self.alive:
+                self._consider_resize(known, before)
+            if not news:
+                return
         known.advance()
 
     def removed(self, uid: str) -> None:
