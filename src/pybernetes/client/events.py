@@ -148,7 +148,7 @@ class EventRecorder:
     def _allowed(self, ref: core_v1.ObjectReference) -> bool:
         """A token bucket an object."""
         now = self._clock.monotonic()
-        bucket = _remember(self._buckets, (ref.kind, ref.namespace, ref.name, ref.uid), _Bucket(BURST, now))
+        bucket = _remember(self._buckets, (self._host, ref.kind, ref.namespace, ref.name, ref.uid), _Bucket(BURST, now))
         bucket.left = min(BURST, bucket.left + (now - bucket.at) * REFILL)
         bucket.at = now
         if bucket.left < 1:
@@ -159,7 +159,7 @@ class EventRecorder:
     def _combined(self, made: core_v1.Event) -> core_v1.Event:
         """Different messages with the same reason about one object become one event after a while."""
         ref, now = made.involvedObject, self._clock.monotonic()
-        similar = _remember(self._similar, (*_identity(ref), made.type, made.reason), _Similar(set(), now))
+        similar = _remember(self._similar, (self._host, *_identity(ref), made.type, made.reason), _Similar(set(), now))
         if now - similar.at > SIMILAR_SECONDS:
             similar.messages.clear()
         similar.at = now
@@ -185,7 +185,7 @@ class EventRecorder:
     async def _write(self, made: core_v1.Event) -> None:
         """Counts up the event that there is, or makes one. Raises ApiError, OSError."""
         combined = made.message.startswith("(combined from similar events): ")
-        key = (*_identity(made.involvedObject), made.type, made.reason, "" if combined else made.message)
+        key = (self._host, *_identity(made.involvedObject), made.type, made.reason, "" if combined else made.message)
         before = self._sent.get(key)
         sent = None
         if before is not None:

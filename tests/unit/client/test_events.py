@@ -6,7 +6,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from pybernetes.aio.simulation import SimulatedClock, run_simulated
-from pybernetes.api.errors import Forbidden
+from pybernetes.api.errors import AlreadyExists, Forbidden
 from pybernetes.api.types import core_v1, meta_v1
 from pybernetes.client.events import EventRecorder
 
@@ -30,7 +30,8 @@ class Server:
         self.reach()
         if self.refuse:
             raise Forbidden("the namespace is being terminated")
-        assert event.metadata.name not in self.events
+        if event.metadata.name in self.events:
+            raise AlreadyExists(f"{event.metadata.name} already exists")
         self.events[event.metadata.name] = event
         return event
 
@@ -90,6 +91,34 @@ def test_the_same_again_is_counted_and_keeps_its_first_time():
 def test_two_events_of_one_moment_have_two_names():
     async def main() -> None:
         assert len(await recorded((POD, "A", "x"), (POD, "B", "x"), server=Server())) == 2
+
+    run_simulated(main())
+
+
+def test_two_components_may_tell_something_of_an_object_at_one_moment():
+    """As they do on virtual time."""
+
+    async def main() -> None:
+        server = Server()
+        async with recording(server) as one, recording(server) as other:
+            one.event(POD, "Normal", "Scheduled", "to n1")
+            other.event(POD, "Normal", "Pulled", "at once")
+            await asyncio.sleep(1)
+        assert sorted(event.reason for event in server.events.values()) == ["Pulled", "Scheduled"]
+
+    run_simulated(main())
+
+
+def test_recorders_of_many_hosts_share_one_sender():
+    async def main() -> None:
+        first, second = Server(), Server()
+        client: Any = second
+        async with recording(first) as recorder:
+            recorder.beside(client, "n2").event(POD, "Normal", "Started", "It runs")
+            recorder.event(POD, "Normal", "Started", "It runs")
+            await asyncio.sleep(1)
+        assert [e.source.host for e in first.events.values()] == ["n1"]
+        assert [(e.source.host, e.reportingInstance) for e in second.events.values()] == [("n2", "n2")]
 
     run_simulated(main())
 

@@ -38,10 +38,10 @@ class World:
         self.clock = clock
         self.refuse: Callable[[Request], bool] = lambda request: False
         self.writes: list[str] = []
-        self._send = direct(server.handler, ADMIN)
+        self.send = direct(server.handler, ADMIN)
         self.server = server
         self._dialer = dialer
-        self.client = Client(self._send, clock=clock)
+        self.client = Client(self.send, clock=clock)
         self.nodes_client = Client(self._faulty, clock=clock)
         self._nodes: SimulatedNodes | None = None
         self._running: asyncio.Task[None] | None = None
@@ -52,7 +52,7 @@ class World:
             return Response(error.code, body=orjson.dumps(error.status()))
         if request.method != "GET":
             self.writes.append(f"{request.method} {request.path}")
-        return await self._send(request)
+        return await self.send(request)
 
     @property
     def nodes(self) -> SimulatedNodes:
@@ -110,7 +110,7 @@ class World:
 
     async def raw(self, target: str) -> tuple[int, str]:
         """What the API server answers to a GET."""
-        response = await self._send(Request("GET", target))
+        response = await self.send(Request("GET", target))
         return response.status, (await read_body(response)).decode()
 
     async def log(self, query: str = "", name: str = "p") -> str:

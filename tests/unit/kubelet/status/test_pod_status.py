@@ -9,7 +9,7 @@ from pybernetes.kubelet.cri.model import State, User
 from pybernetes.kubelet.images.references import ERR_PULL
 from pybernetes.kubelet.pod_actions import Failure, Health, Observed, Verdict
 from pybernetes.kubelet.restarts import CONTAINER_HASH
-from pybernetes.kubelet.status.pod_status import Surroundings, pod_status
+from pybernetes.kubelet.status.pod_status import Surroundings, pod_status, remembered
 
 AROUND = Surroundings(host_ips=("192.0.2.1",))
 NOW = 1_767_225_600.0
@@ -265,6 +265,17 @@ def test_the_last_state_is_remembered_by_the_api() -> None:
     found = status(wanted, sandboxes=(sandbox(),), containers=(run(attempt=3),), restarts={"c": 3})
     assert found.containerStatuses[0].lastState == state
     assert found.containerStatuses[0].restartCount == 3
+
+
+def test_an_end_that_others_have_said_stands() -> None:
+    ours = status(pod(), sandboxes=(sandbox(),), containers=(run(),))
+    foreign = core_v1.PodCondition(type="example.com/open", status="True")
+    said = replace(ours, phase="Failed", reason="Gone", message="by somebody", conditions=(foreign,))
+    merged = remembered(replace(pod(), status=said), ours)
+    assert (merged.status.phase, merged.status.reason, merged.status.message) == ("Failed", "Gone", "by somebody")
+    assert merged.status.conditions == (*ours.conditions, foreign)
+    ended = status(merged, sandboxes=(sandbox(),), containers=(run(state=State.EXITED, exit_code=0),))
+    assert ended.phase == "Failed"
 
 
 def test_a_pod_of_the_hosts_network_has_the_hosts_address() -> None:
