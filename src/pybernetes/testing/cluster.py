@@ -21,6 +21,7 @@ from pybernetes.aio.manual import ManualClock, ManualLoop
 from pybernetes.aio.simulation import EPOCH, SimulatedClock, SimulatedLoop
 from pybernetes.api.objects import Object, User
 from pybernetes.assembly.controlplane import ADMIN
+from pybernetes.assembly.simulated.nodes import SimulatedNodes
 from pybernetes.client.rest import Client
 from pybernetes.client.transport import direct
 from pybernetes.testing.audit import Audit
@@ -28,6 +29,7 @@ from pybernetes.testing.checkpoint import Checkpoint
 from pybernetes.testing.clients import bridged
 from pybernetes.testing.errors import ClosedClusterError, OptionError, WrongLoopError
 from pybernetes.testing.faults import Faults
+from pybernetes.testing.handles import Node, Pod
 from pybernetes.testing.objects import SECONDS, Condition, Objects, Source
 from pybernetes.testing.options import Options, OptionsByName, Time, options_of
 from pybernetes.testing.running import Running
@@ -161,6 +163,14 @@ class Cluster:
         """objects.Objects.wait() as administrator."""
         return await self._words().wait(what, condition, namespace=namespace, labels=labels, seconds=seconds)
 
+    def node(self, name: str) -> Node:
+        """Orders for a simulated node."""
+        return Node(self._parts, name)
+
+    def pod(self, name: str, namespace: str = "default", *, seconds: float = SECONDS) -> Pod:
+        """Orders for a Pod on a simulated node; each waits so many seconds at most."""
+        return Pod(self._parts, name, namespace, seconds)
+
     async def advance(self, seconds: float = 0, *, minutes: float = 0, hours: float = 0, days: float = 0) -> None:
         """Lets time pass that does not by itself, and what is due in it be done. Raises OptionError on real time, ValueError.
 
@@ -204,6 +214,9 @@ class Cluster:
         if not isinstance(state, Checkpoint):
             raise OptionError(f"restore() takes what checkpoint() gave, or Checkpoint.load(path); not {state!r}")
         return await self._inside(self.running.restore(state))
+
+    def _parts(self) -> tuple[SimulatedNodes | None, Client]:
+        return self.running.plane.nodes, self.client(agent="pybernetes-testing")
 
     def _words(self) -> Objects:
         if self._objects is None:

@@ -3,7 +3,8 @@
 ClusterError
 ├── OptionError        an option is not what it may be       ├── ClosedClusterError  used before its start or after its end
 ├── WrongLoopError     used from another loop or thread      ├── CrashedError        one of its parts has failed
-├── StartError         it cannot start on this machine       └── NotInTimeError      what was waited for did not come
+├── StartError         it cannot start on this machine       ├── NotInTimeError      what was waited for did not come
+└── OrderError         a simulated Pod or node cannot do what it is told to
 """
 
 
@@ -37,3 +38,7 @@ class NotInTimeError(ClusterError, TimeoutError):
 
 class RealClusterError(ClusterError, RuntimeError):
     """Asked of a real cluster, what only one inside the test process can do. The pytest plugin skips the test."""
+
+
+class OrderError(ClusterError, RuntimeError):
+    """A simulated Pod or node cannot do what it is told to: it is not there, it has ended, it is not simulated."""

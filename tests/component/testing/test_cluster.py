@@ -260,7 +260,7 @@ async def test_an_error_in_the_block_is_raised_as_it_is_and_the_cluster_ends():
 
 
 async def test_a_part_that_fails_is_told(monkeypatch):
-    from pybernetes.localcluster.simulated import SimulatedNodes
+    from pybernetes.assembly.simulated.nodes import SimulatedNodes
 
     async def failing(self) -> None:
         await asyncio.sleep(0)

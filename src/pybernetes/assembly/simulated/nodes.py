@@ -10,6 +10,7 @@ import ipaddress
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
+from pybernetes.api.objects import Key
 from pybernetes.api.types import core_v1
 from pybernetes.assembly.simulated.addresses import SharedRange
 from pybernetes.assembly.simulated.description import SimulatedNode, described
@@ -105,6 +106,10 @@ class SimulatedNodes:
         """The node that has an address, or one of whose Pods has it."""
         agents = self.agents.values()
         return next((a for a in agents if a.address == address or a.table.addresses.has(address)), None)
+
+    def seen(self, key: Key) -> core_v1.Pod | None:
+        """A Pod of the cluster, as the nodes' watch has it."""
+        return self._informers.of(core_v1.Pod).cache.get(key)
 
     def pod(self, node: str, uid: str) -> SimulatedPod | None:
         """A Pod as the kubelet of a node knows it; None where it does not yet, or no more."""
