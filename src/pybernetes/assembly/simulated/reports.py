@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from pybernetes.api.errors import ApiError, Conflict, NotFound
 from pybernetes.api.types import core_v1
-from pybernetes.assembly.simulated.pod import SimulatedPod
+from pybernetes.assembly.simulated.pod import RECONCILE, SimulatedPod
 from pybernetes.client.guard import Guard
 from pybernetes.client.rest import Client, key_of
 
@@ -66,22 +66,23 @@ class Reports:
             if wait > 0:
                 self._again(pod, wait)
             elif not await self._send(pod, status):
-                self._again(pod, RETRY)
                 return
         if pod.deleting and pod.there and not pod.deleted:
             await self._delete(pod)
 
     async def _send(self, pod: SimulatedPod, status: core_v1.PodStatus) -> bool:
-        """False when it must be tried again."""
+        """False when it is tried again later."""
         base = replace(pod.api, spec=core_v1.PodSpec())  # only the status is compared
         pods = self._client_of(pod.api.spec.nodeName).of(core_v1.Pod)
         try:
             pod.reported(await pods.patch(base, replace(base, status=status), subresource="status"), status)
         except (NotFound, Conflict) as gone:
-            # Deleted, or a namesake stands there now: nobody wants this status any more.
+            # Deleted, or a namesake stands there now, as the watch will say: otherwise it is wanted after all.
             log.info("status not taken pod=%s uid=%s cause=%s", pod.ref, pod.ref.uid, gone.message)
+            self._again(pod, RECONCILE)
         except (ApiError, OSError) as error:
             log.warning("cannot report status pod=%s error=%s", pod.ref, error)
+            self._again(pod, RETRY)
             return False
         return True
 
@@ -89,10 +90,10 @@ class Reports:
         pods = self._client_of(pod.api.spec.nodeName).of(core_v1.Pod)
         try:
             await pods.delete(key_of(pod.api), grace=0, uid=pod.ref.uid)
-        except (NotFound, Conflict):
+        except NotFound:
             pass
         except (ApiError, OSError) as error:
             log.warning("cannot delete pod=%s error=%s", pod.ref, error)
-            self._again(pod, RETRY)
+            self._again(pod, RECONCILE if isinstance(error, Conflict) else RETRY)
             return
         pod.deleted = True

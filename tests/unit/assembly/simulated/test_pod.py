@@ -3,7 +3,7 @@
 import pytest
 from tests.unit.assembly.simulated.worlds import START, World, holds, main, simulated, state
 
-from pybernetes.api.errors import NotFound
+from pybernetes.api.errors import Conflict, NotFound
 from pybernetes.client.rest import STRATEGIC
 
 
@@ -408,3 +408,22 @@ async def test_a_namesake_is_another_pod(w: World) -> None:
     pod = await w.get()
     assert (pod.metadata.uid, pod.status.phase) == (second.metadata.uid, "Running")
     assert first.metadata.uid not in w.nodes.agents["one"].table.pods
+
+
+@simulated
+async def test_a_report_that_met_a_conflict_is_made_again(w: World) -> None:
+    for method in ("PATCH", "DELETE"):
+        w.fail(
+            Conflict("by chance"),
+            lambda request, method=method: request.method == method and "/pods/" in request.target,
+        )
+    await w.pod()
+    await w.clock.sleep(5)
+    assert (await w.get()).status.phase == "Pending"
+    await w.clock.sleep(10)
+    assert (await w.get()).status.phase == "Running"
+    await w.delete()
+    await w.clock.sleep(5)
+    assert await w.names() == ["p"]
+    await w.clock.sleep(10)
+    assert await w.names() == []

@@ -9,7 +9,7 @@ import msgspec
 import orjson
 
 from pybernetes.aio.simulation import SimulatedClock, run_simulated
-from pybernetes.api.errors import InternalError
+from pybernetes.api.errors import ApiError, InternalError
 from pybernetes.api.objects import Key, User
 from pybernetes.api.types import core_v1
 from pybernetes.apiserver.config import Config
@@ -38,6 +38,7 @@ class World:
         self.clock = clock
         self.refuse: Callable[[Request], bool] = lambda request: False
         self.writes: list[str] = []
+        self._failing: list[tuple[ApiError, Callable[[Request], bool]]] = []
         self.send = direct(server.handler, ADMIN)
         self.server = server
         self._dialer = dialer
@@ -46,7 +47,15 @@ class World:
         self._nodes: SimulatedNodes | None = None
         self._running: asyncio.Task[None] | None = None
 
+    def fail(self, error: ApiError, once: Callable[[Request], bool]) -> None:
+        """The first of these requests of the nodes is refused."""
+        self._failing.append((error, once))
+
     async def _faulty(self, request: Request) -> Response:
+        for failing in self._failing:
+            if failing[1](request):
+                self._failing.remove(failing)
+                return Response(failing[0].code, body=orjson.dumps(failing[0].status()))
         if self.refuse(request):
             error = InternalError("refused by the test")
             return Response(error.code, body=orjson.dumps(error.status()))
