@@ -10,7 +10,8 @@ from pybernetes.api.types import core_v1
 from pybernetes.assembly.simulated.addresses import NoAddress, PodAddresses
 from pybernetes.assembly.simulated.adoption import container_id, sandbox_id
 from pybernetes.assembly.simulated.logs import Logs
-from pybernetes.assembly.simulated.pod import Pulled, SimulatedPod, Stop
+from pybernetes.assembly.simulated.pod import Pulled, SimulatedPod
+from pybernetes.assembly.simulated.rarities import Stop
 from pybernetes.kubelet import pod_actions as act
 from pybernetes.kubelet.allocation import Allocations
 from pybernetes.kubelet.cri.model import Container, Sandbox, State

@@ -7,6 +7,7 @@ that one Pod at rest costs a few values and no task. effects.py carries out the 
 import asyncio
 import logging
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import Protocol
 
 from msgspec.structs import replace
@@ -16,14 +17,13 @@ from pybernetes.api.types import core_v1
 from pybernetes.assembly.simulated import adoption
 from pybernetes.assembly.simulated.behaviour import PLAIN, PREFIX, Plan, plan_of
 from pybernetes.assembly.simulated.logs import Logs
+from pybernetes.assembly.simulated.rarities import Rarities, Stop
 from pybernetes.kubelet import pod_actions as act
 from pybernetes.kubelet import pod_machine as machine
 from pybernetes.kubelet.allocation import Allocations
 from pybernetes.kubelet.cri.model import OOM_KILLED, Container, PodRef, Sandbox, State
-from pybernetes.kubelet.failures import Failures
 from pybernetes.kubelet.pod_actions import Health, Observed
 from pybernetes.kubelet.pod_containers import containers_of, find_container
-from pybernetes.kubelet.pod_events import PodEvents
 from pybernetes.kubelet.status.pod_status import Surroundings, pod_status, remembered
 
 log = logging.getLogger(__name__)
@@ -55,50 +55,12 @@ class Home(Protocol):
         """Something may be to report."""
 
 
-class Stop:
-    """A container that was told to end: until when it has, and for whom it waits."""
-
-    __slots__ = ("after", "killed", "seconds", "told")
-
-    def __init__(self, now: float, grace: float, seconds: float, after: tuple[str, ...]) -> None:
-        self.killed = now + grace
-        self.seconds = seconds
-        self.after = after
-        self.told: float | None = None if after else now
-        """When it got its SIGTERM."""
-
-
-class Rarities:
-    """What is kept of a Pod only where something out of the ordinary happens to it."""
-
-    def __init__(self, pod: "SimulatedPod") -> None:
-        self.failures = Failures(pod.ref, pod.home.clock)
-        self.events = PodEvents(pod.ref, lambda *told: pod.home.tell(pod, *told))
-        self.conditions: dict[str, core_v1.PodCondition | None] = {}
-        self.restarts: dict[str, int] = {}
-        self.ended: dict[str, Container] = {}
-        """Runs of which the runtime knows no more."""
-        self.delays: dict[str, float] = {}
-        self.pulls: dict[str, tuple[float, float]] = {}
-        """Of pulls under way, by their key: when they began, and when they end."""
-        self.stops: dict[str, Stop] = {}
-        """By the key of the action."""
-        self.unready: set[str] = set()
-        """Containers that were said to be not ready."""
-        self.crashes: dict[str, tuple[int, int]] = {}
-        """By container, how many of its coming runs end at once, and with which code."""
-        self.leaving: tuple[SimulatedPod, ...] = ()
-        """Those that must end before it can start."""
-        self.stubborn = False
-        """It does not heed SIGTERM."""
-
-
 class SimulatedPod:
     """A Pod of a simulated node."""
 
     __slots__ = (
         "_alarm", "_last", "_plan", "_probed", "_rare", "_sent_at", "api", "containers", "deleted", "deleting", "done", "gone",
-        "held", "home", "queued", "ref", "sandboxes", "sending", "started", "there", "verdict",
+        "held", "home", "leaving", "queued", "ref", "sandboxes", "sending", "started", "there", "verdict",
     )  # fmt: skip
 
     def __init__(self, pod: core_v1.Pod, home: Home) -> None:
@@ -112,6 +74,8 @@ class SimulatedPod:
         """Nothing is left of it here."""
         self.held = False
         """It is not decided yet whether the node takes it."""
+        self.leaving: tuple[SimulatedPod, ...] = ()
+        """Those that must end before it can start."""
         self.sandboxes: tuple[Sandbox, ...] = ()
         self.containers: tuple[Container, ...] = ()
         self.done: frozenset[str] = frozenset()
@@ -160,7 +124,7 @@ class SimulatedPod:
     def rare(self) -> Rarities:
         """Made when it is first needed."""
         if self._rare is None:
-            self._rare = Rarities(self)
+            self._rare = Rarities(self.ref, self.home.clock, partial(self.home.tell, self))
         return self._rare
 
     @property
@@ -173,7 +137,7 @@ class SimulatedPod:
         """Nothing is done until it is decided whether the node takes it, and there is room for it."""
         if not self.there or self.api.metadata.deletionTimestamp is not None:
             return False
-        return self.held or (self._rare is not None and not all(pod.at_rest() for pod in self._rare.leaving))
+        return self.held or not all(pod.at_rest() for pod in self.leaving)
 
     def running(self, container: str) -> Container | None:
         """The run of a container that goes on."""
@@ -214,7 +178,7 @@ class SimulatedPod:
 
     def makes_room(self, leaving: Sequence["SimulatedPod"]) -> None:
         """It starts once nothing of these runs any more."""
-        self.rare.leaving = tuple(leaving)
+        self.leaving = tuple(leaving)
 
     def wake(self, *, look: bool = True) -> None:
         """Something of it has changed."""

@@ -223,6 +223,7 @@ class PodTable:
         self._around.moved()
         for waiting in [waiting for waiting in self._waiting if not waiting.waits]:
             self._waiting.remove(waiting)
+            waiting.leaving = ()
             waiting.advance()
 
     def no_network(self) -> str:
