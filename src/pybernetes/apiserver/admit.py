@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Iterable, Mapping
 from typing import TypeVar
 
 from pybernetes.aio.discover import discover
-from pybernetes.api.errors import ApiError
+from pybernetes.api.errors import ApiError, InternalError
 from pybernetes.api.objects import GroupResource, Object
 from pybernetes.apiserver.extension import Admission, AdmissionRequest, Admit, Hooks
 from pybernetes.apiserver.registry import Registry
@@ -78,14 +78,14 @@ class AdmissionChain:
 
 
 async def held(call: Call, write: Awaitable[T]) -> T:
-    """Awaits a write; when it is refused, what was taken for it (quota) is given back.
+    """Awaits a write; when it is refused, what was taken for it (quota, addresses) is given back.
 
-    Not after a fault of the server or a timeout: the object may be there, and too much charged is the safe side.
+    Not after a fault of the store or a timeout: the object may be there, and too much charged is the safe side.
     """
     try:
         return await write
     except ApiError as error:
-        while call.undo and error.code < 500:
+        while call.undo and (error.code < 500 or isinstance(error, InternalError)):  # a range that is full
             await call.undo.pop()()
         raise
     finally:

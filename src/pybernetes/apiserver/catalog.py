@@ -3,7 +3,7 @@
 Built-in resources are there from the start; those of CustomResourceDefinitions come and go (`put`, `drop`).
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Any, cast
@@ -107,6 +107,8 @@ class Catalog:
         """In the version that is stored."""
         self.changes = 0
         """Counts up when resources come or go: what is made from the whole catalog is stale then."""
+        self.caught_up: Callable[[], Awaitable[None]] | None = None
+        """Waits for what another server may have added; whoever knows of such sets it."""
         for versions in built_in:
             self.put(versions)
 
@@ -130,6 +132,12 @@ class Catalog:
     def find(self, group: str, version: str, plural: str) -> Served | None:
         """What a path names."""
         return self._by_path.get((group, version, plural))
+
+    async def look(self, group: str, version: str, plural: str) -> Served | None:
+        """The same, after what others have added has come here. Raises ServiceUnavailable."""
+        if self.caught_up is not None:
+            await self.caught_up()
+        return self.find(group, version, plural)
 
     def __iter__(self) -> Iterator[Served]:
         return iter(self._by_path.values())

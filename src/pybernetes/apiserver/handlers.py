@@ -80,7 +80,12 @@ class Handlers:
 
     async def __call__(self, request: Request, info: RequestInfo, query: Query, user: User) -> Response:
         """Raises ApiError for whatever is refused."""
-        served = self._found(info)
+        served = self._catalog.find(info.group, info.version, info.resource)
+        if served is None:
+            served = await self._catalog.look(info.group, info.version, info.resource)
+        if served is None:
+            raise unknown_path()
+        _ask_for(served, info)
         verbs = _verbs(served, info)
         if served.facts.namespaced and info.name and not info.namespace:
             raise unknown_path()
@@ -115,16 +120,6 @@ class Handlers:
     def close(self) -> None:
         """Waits for what is being packed."""
         self._gzip.close()
-
-    def _found(self, info: RequestInfo) -> Served:
-        served = self._catalog.find(info.group, info.version, info.resource)
-        if served is None:
-            raise unknown_path()
-        if served.refused:
-            raise errors.BadRequest(served.refused)
-        if served.ending and info.verb == "create":
-            raise errors.MethodNotAllowed("create not allowed while custom resource definition is terminating")
-        return served
 
     def _encoding(self, request: Request, query: Query, served: Served, info: RequestInfo) -> Encoding:
         text = query["includeObject"][0] if "includeObject" in query else ""
@@ -332,6 +327,14 @@ class Handlers:
         parent = served.opened(result.entry.object()) if result.entry is not None else result.object
         assert parent is not None
         return _value(asked, scale_of(parent, paths), 200)
+
+
+def _ask_for(served: Served, info: RequestInfo) -> None:
+    """Raises for what the definition of a custom resource has no answer to."""
+    if served.refused:
+        raise errors.BadRequest(served.refused)
+    if served.ending and info.verb == "create":
+        raise errors.MethodNotAllowed("create not allowed while custom resource definition is terminating")
 
 
 def _write_options(asked: Asked, kind: str, *, patch: bool = False, apply: bool = False) -> WriteOptions:

@@ -50,7 +50,7 @@ from pybernetes.apiserver.openapi.documents import OpenApi
 from pybernetes.apiserver.pages import Page, Pages, with_index
 from pybernetes.apiserver.pipeline import Pipeline
 from pybernetes.apiserver.service_addresses import ServiceAddresses
-from pybernetes.apiserver.storage import Storage, Tools
+from pybernetes.apiserver.storage import Storage, Tools, refusals
 from pybernetes.apiserver.superusers import Superusers
 from pybernetes.apiserver.tokens import ContinueTokens
 from pybernetes.apiserver.usage.scraper import Scraper
@@ -104,6 +104,7 @@ class ApiServer:
         self.storage = Storage(self.catalog, store, self.cache, clock, tools)
         self._definitions = Definitions(self.storage)
         self._definitions.follow()
+        self.catalog.caught_up = self._definitions.caught_up
         rbac.follow(self.storage)
         node.follow(self.storage)
         self._usage = Scraper(self.storage)
@@ -250,6 +251,11 @@ class ApiServer:
         """As Registry.look: authenticators are made before there is a storage."""
         return self.storage.look(resource, namespace, name)
 
+    async def fresh(self) -> None:
+        """Waits until look() knows what every server has acknowledged by now. Raises ServiceUnavailable."""
+        with refusals():
+            await self.cache.fresh()
+
     def _store_fault(self) -> str:
         return self.storage.store.fault() if self.cache.revision else "the store is not loaded"
 
@@ -263,7 +269,7 @@ class ApiServer:
             found.append(StaticTokens(config.static_tokens))
         keys = _keys(config)
         if keys:
-            found.append(ServiceAccountAuthenticator(keys, config.issuer, audiences, self.look, self.clock))
+            found.append(ServiceAccountAuthenticator(keys, config.issuer, audiences, self, self.clock))
         if config.bootstrap_tokens:
             found.append(BootstrapTokens(self.look, self.clock))
         return found

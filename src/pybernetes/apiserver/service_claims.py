@@ -215,7 +215,11 @@ class ServiceClaims:
 
     async def _repair_missing(self, service: Object, item: Item, *, quiet: bool) -> None:
         if await self._take(item, service) is None:
-            await self._tell(service, *_shared(item))
+            with refusals():
+                await self._storage.cache.fresh()
+            found = await self._find(item)
+            if found is not None and found[0] != _owner(service):  # else another server was quicker to make it
+                await self._tell(service, *_shared(item))
         elif not quiet:
             port = isinstance(item, int)
             text = f"{'Port' if port else 'Cluster IP'} {item} is not allocated; repairing"

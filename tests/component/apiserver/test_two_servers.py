@@ -2,6 +2,7 @@
 
 import asyncio
 import ipaddress
+import random
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -11,7 +12,7 @@ from tests.component.api import Api
 from tests.etcd_servers import Servers, etcd, needs_etcd
 
 from pybernetes.aio.clock import SystemClock
-from pybernetes.apiserver import kubernetes_service
+from pybernetes.apiserver import kubernetes_service, service_claims
 from pybernetes.apiserver.config import Config, Times
 from pybernetes.apiserver.server import ApiServer
 from pybernetes.store import factory
@@ -31,9 +32,9 @@ def servers() -> Iterator[Servers]:
 
 
 @asynccontextmanager
-async def two(servers: Servers, **config: Any) -> AsyncIterator[tuple[Api, Api]]:
-    """Both are started at the same moment, on an empty etcd."""
-    stores = [await factory("etcd").open(servers.location()) for _ in range(2)]
+async def two(servers: Servers, prefix: str = "/registry", **config: Any) -> AsyncIterator[tuple[Api, Api]]:
+    """Both are started at the same moment, on a part of etcd that is empty."""
+    stores = [await factory("etcd").open(servers.location(prefix=prefix)) for _ in range(2)]
     made = [
         ApiServer(
             Config(**{"signing_key": _KEY, "advertise_address": f"192.0.2.{n}", **config}), store, SystemClock(seed=n)
@@ -111,6 +112,50 @@ async def test_no_cluster_ip_and_no_node_port_is_given_twice(servers: Servers) -
         for api in (one, other):
             faults = await api.faults("POST", SERVICES, {"metadata": {"name": "again"}, "spec": wanted})
             assert "provided port is already allocated" in faults[0]
+
+
+async def test_addresses_that_come_and_go_at_both_are_never_shared(servers: Servers) -> None:
+    tight = {"service_networks": (ipaddress.ip_network("10.96.0.0/28"),), "node_ports": range(30000, 30010)}
+    async with two(servers, **tight) as (one, other):
+        refused = 0
+
+        async def come_and_go(number: int) -> None:
+            nonlocal refused
+            chance = random.Random(number)
+            for turn in range(12):
+                api, name = (one, other)[chance.randrange(2)], f"s{number}-{turn}"
+                spec = {"type": chance.choice(["ClusterIP", "NodePort"]), "ports": [{"port": 80}]}
+                code, _ = await api("POST", SERVICES, {"metadata": {"name": name}, "spec": spec})
+                refused += code != 201
+                if code == 201:  # for a moment too short to be seen by the other, or long enough
+                    await asyncio.sleep(chance.choice([0, 0.02]))
+                    await (one, other)[chance.randrange(2)].ok("DELETE", f"{SERVICES}/{name}")
+
+        async def look() -> None:
+            while True:
+                for api in (one, other):
+                    services = (await api.ok("GET", SERVICES))["items"]
+                    addresses = [service["spec"]["clusterIP"] for service in services]
+                    ports = [port.get("nodePort") for service in services for port in service["spec"]["ports"]]
+                    assert len(addresses) == len(set(addresses))
+                    assert len([p for p in ports if p]) == len({p for p in ports if p})
+
+        async with asyncio.TaskGroup() as group:
+            looking = group.create_task(look())
+            async with asyncio.TaskGroup() as working:
+                for number in range(16):
+                    working.create_task(come_and_go(number))
+            looking.cancel()
+        assert refused < 16 * 12 / 2, "most found an address"
+
+        async def left() -> list[str]:
+            listed = await one.ok("GET", "/apis/networking.k8s.io/v1/ipaddresses")
+            ports = (await one.server.storage.store.range(service_claims.PORTS)).items
+            return [item["metadata"]["name"] for item in listed["items"]] + [stored.key for stored in ports]
+
+        async with asyncio.timeout(30):  # nothing leaks: it is a minute until somebody would look for that
+            while await left() != ["10.96.0.1"]:
+                await asyncio.sleep(0.05)
 
 
 async def test_a_list_begun_at_one_goes_on_at_the_other(servers: Servers) -> None:

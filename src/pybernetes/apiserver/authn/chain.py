@@ -42,7 +42,7 @@ class AuthenticatorChain:
         request = Request("GET", "/", Headers([("authorization", f"Bearer {token}")]))
         for authenticator in self._authenticators:
             if isinstance(authenticator, ServiceAccountAuthenticator):
-                found = authenticator.identify(token, asked)
+                found = await authenticator.identify(token, asked)
                 if found is not None:
                     return authenticated(found[0]), found[1]
             elif own or not asked:

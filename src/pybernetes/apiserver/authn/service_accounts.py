@@ -6,7 +6,7 @@
 import hmac
 from base64 import b64encode
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 from pybernetes.aio.clock import Clock, parse_time
 from pybernetes.api.errors import Unauthorized
@@ -25,6 +25,16 @@ _KINDS = {"serviceaccounts": "service account", "pods": "pod", "secrets": "secre
 
 Look = Callable[[GroupResource, str, str], Object | None]
 """(resource, namespace, name) -> the live object, None when it is not there."""
+
+
+class Objects(Protocol):
+    """Where live objects are looked at."""
+
+    def look(self, resource: GroupResource, namespace: str, name: str) -> Object | None:
+        """What is known here; None when it is not there."""
+
+    async def fresh(self) -> None:
+        """Waits until look() knows what every server has acknowledged by now."""
 
 
 class Signer:
@@ -49,6 +59,10 @@ class Refused(Unauthorized):
         self.why = why
 
 
+class Unknown(Refused):
+    """It speaks of what is not there: not here yet, perhaps, where there is another server."""
+
+
 class ServiceAccountAuthenticator:
     """Knows tokens of one issuer, and the old ones that live in Secrets.
 
@@ -56,12 +70,12 @@ class ServiceAccountAuthenticator:
     """
 
     def __init__(
-        self, keys: Sequence[PublicKey], issuer: str, audiences: Sequence[str], look: Look, clock: Clock
+        self, keys: Sequence[PublicKey], issuer: str, audiences: Sequence[str], objects: Objects, clock: Clock
     ) -> None:
         self._keys = {key_id(key): key for key in keys}
         self._issuer = issuer
         self._audiences = tuple(audiences)
-        self._look = look
+        self._objects = objects
         self._clock = clock
         self._known: dict[str, tuple[float, User]] = {}
 
@@ -76,7 +90,7 @@ class ServiceAccountAuthenticator:
         known = self._known.get(token)
         if known is not None and known[0] > now:
             return known[1]
-        found = self.identify(token, self._audiences)
+        found = await self.identify(token, self._audiences)
         if found is None:
             return None
         if len(self._known) >= _KEPT:
@@ -85,8 +99,15 @@ class ServiceAccountAuthenticator:
         self._known[token] = (min(now + _KEPT_SECONDS, float(ends)), found[0])
         return found[0]
 
-    def identify(self, token: str, audiences: Sequence[str]) -> tuple[User, Sequence[str]] | None:
-        """Who a token speaks for, and which of these audiences it is for. Raises Refused."""
+    async def identify(self, token: str, audiences: Sequence[str]) -> tuple[User, Sequence[str]] | None:
+        """Who a token speaks for, and which of these audiences it is for. Raises Refused, ServiceUnavailable."""
+        try:
+            return self._identify(token, audiences)
+        except Unknown:
+            await self._objects.fresh()
+            return self._identify(token, audiences)
+
+    def _identify(self, token: str, audiences: Sequence[str]) -> tuple[User, Sequence[str]] | None:
         claims = self._claims(token)
         if claims is None:
             return None
@@ -163,8 +184,10 @@ class ServiceAccountAuthenticator:
         uid = claims.get(_LEGACY + "service-account.uid") or ""
         if not all((namespace, name, secret)) or claims.get("sub") != f"system:serviceaccount:{namespace}:{name}":
             raise Refused("Token could not be validated.")
-        found = self._look(GroupResource("", "secrets"), namespace, secret)
-        if found is None or found["metadata"].get("deletionTimestamp"):
+        found = self._objects.look(GroupResource("", "secrets"), namespace, secret)
+        if found is None:
+            raise Unknown("Token has been invalidated")
+        if found["metadata"].get("deletionTimestamp"):
             raise Refused("Token has been invalidated")
         held = (found.get("data") or {}).get("token") or ""
         if not hmac.compare_digest(b64encode(token.encode()).decode(), held):
@@ -175,13 +198,13 @@ class ServiceAccountAuthenticator:
 
     def _alive(self, plural: str, namespace: str, reference: Mapping[str, str]) -> None:
         name = reference["name"]
-        found = self._look(GroupResource("", plural), namespace, name)
+        found = self._objects.look(GroupResource("", plural), namespace, name)
         if found is None:
-            raise Refused(f'{plural} "{name}" not found')
+            raise Unknown(f'{plural} "{name}" not found')
         kind = _KINDS[plural]
         if found["metadata"].get("uid") != reference["uid"]:
             old = found["metadata"].get("uid")
-            raise Refused(f"{kind} UID ({old}) does not match claim ({reference['uid']})")
+            raise Unknown(f"{kind} UID ({old}) does not match claim ({reference['uid']})")
         deleted = found["metadata"].get("deletionTimestamp")
         if deleted and parse_time(deleted) + 60 < self._clock.now():
             raise Refused(f"{kind} has been deleted")

@@ -20,7 +20,7 @@ from pybernetes.apiserver.crd.conditions import condition, find, put
 from pybernetes.apiserver.crd.declaration import approval
 from pybernetes.apiserver.crd.instances import Instances
 from pybernetes.apiserver.crd.serving import served_of
-from pybernetes.apiserver.storage import Storage
+from pybernetes.apiserver.storage import Storage, refusals
 from pybernetes.apiserver.validation.conditions import is_true
 from pybernetes.store.protocol import StoreError
 
@@ -51,6 +51,8 @@ class Definitions:
         self._by_group: dict[str, dict[str, Mapping[str, Any]]] = {}
         """The accepted names of every definition of a group, by its name."""
         self._wake = asyncio.Event()
+        self._turned = asyncio.Event()
+        """Set for a moment, after each turn."""
         self._busy = False
 
     @property
@@ -62,6 +64,13 @@ class Definitions:
         """From now on every change is noted; run() acts on it."""
         if DEFINITIONS in self._storage.catalog.by_gr:
             self._storage.subscribe(DEFINITIONS, self._changed)
+
+    async def caught_up(self) -> None:
+        """Waits until what is stored at this moment, by whichever server, is served as it says. Raises ServiceUnavailable."""
+        with refusals():
+            await self._storage.cache.fresh()
+        while not self.settled:
+            await self._turned.wait()
 
     async def load(self) -> None:
         """Serves what was established before this server began."""
@@ -89,6 +98,8 @@ class Definitions:
             log.error("definition is unreadable and not served name=%s cause=%r", name, error)
         finally:
             self._busy = False
+            self._turned.set()
+            self._turned.clear()
 
     def _changed(self, kind: str, crd: Object) -> None:
         name, group = crd["metadata"]["name"], crd.get("spec", {}).get("group", "")
