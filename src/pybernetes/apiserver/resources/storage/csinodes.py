@@ -56,9 +56,8 @@ def _validate_update(obj: Object, old: Object) -> FieldErrors:
     known = [_identity(driver) for driver in spec(old).get("drivers") or ()]
     for driver in spec(obj).get("drivers") or ():
         identity = _identity(driver)
-        for before in known:
-            if before.get("name") == identity.get("name") and before != identity:
-                yield invalid_value("spec.drivers", identity, IMMUTABLE)
+        if identity not in known and any(before.get("name") == identity.get("name") for before in known):
+            yield invalid_value("spec.drivers", identity, IMMUTABLE)
 
 
 def _identity(driver: Mapping[str, Any]) -> dict[str, Any]:
