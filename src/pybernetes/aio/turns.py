@@ -13,18 +13,23 @@ class Turns:
 
     def __init__(self) -> None:
         self._waiting: deque[asyncio.Future[None]] = deque()
-        self._handing_out = False
+        self._taken_now = False  # one has had its turn since the loop polled
         self.taken = 0
         """How many pieces have had their turn."""
 
     async def take(self) -> None:
-        """Waits for a turn: the caller's piece of work follows, without waiting for anything in its middle."""
+        """Waits for a turn: the caller's piece of work follows, without waiting for anything in its middle.
+
+        Who comes when nobody has had one since the loop polled need not wait.
+        """
         loop = asyncio.get_running_loop()
+        if not self._taken_now:
+            self._taken_now = True
+            self.taken += 1
+            loop.call_soon(self._hand_out, loop)
+            return
         turn: asyncio.Future[None] = loop.create_future()
         self._waiting.append(turn)
-        if not self._handing_out:
-            self._handing_out = True
-            loop.call_soon(self._hand_out, loop)
         await turn
 
     def _hand_out(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -35,4 +40,4 @@ class Turns:
                 turn.set_result(None)
                 loop.call_soon(self._hand_out, loop)
                 return
-        self._handing_out = False
+        self._taken_now = False

@@ -6,9 +6,8 @@ object when first asked for; what does not depend on the client or the time of d
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from heapq import merge
-from itertools import pairwise
 from operator import itemgetter
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 import orjson
 from msgspec import Struct
@@ -17,18 +16,17 @@ from pybernetes.aio.clock import Clock
 from pybernetes.api import schema
 from pybernetes.api.errors import NotAcceptable
 from pybernetes.api.objects import GroupVersionKind, Object, split_api_version
-from pybernetes.apiserver.bulk import SLICE, joined, paced
+from pybernetes.apiserver.bulk import Slices, joined, paced
 from pybernetes.apiserver.catalog import Served
 from pybernetes.apiserver.tables import Include, cells, definitions
 from pybernetes.apiserver.watchcache.entry import FORMS, Entry
 from pybernetes.apiserver.watchcache.watcher import json_error
 from pybernetes.wire.codecs import protobuf, yaml
-from pybernetes.wire.codecs.varint import block, field_tag, varint
+from pybernetes.wire.codecs.varint import block
 
 JSON, YAML, PROTOBUF = "application/json", "application/yaml", "application/vnd.kubernetes.protobuf"
 _ACCEPTED = (JSON, YAML, PROTOBUF)
 _META_VERSIONS = ("v1", "v1beta1")
-_ITEM = field_tag(2, 2)
 _LONG = 500
 """An Accept header that is longer is not remembered."""
 _KEPT = 1024
@@ -37,6 +35,8 @@ _MADE_AT_ONCE = 32
 _SORTED_AT_ONCE = 2000
 """Rows sorted in one turn."""
 _place = itemgetter(0)
+_Form: TypeAlias = tuple[str, Callable[[Object], bytes]]
+"""What a form is called where it is kept, and how it is made: a message as field 2, which it is in lists and envelopes."""
 _INITIAL_END = {"k8s.io/initial-events-end": "true"}
 
 
@@ -52,6 +52,12 @@ class Page(Struct, frozen=True):
     def shown(self, served: Served) -> Iterable[Entry]:
         """The entries in a version of their resource, each made when its turn comes."""
         return self.entries if served.source is None else (entry.shown(served) for entry in self.entries)
+
+    def bodies(self, served: Served) -> Iterable[bytes]:
+        """Their JSON without the heads: a list where nothing has to be made."""
+        if served.source is None:
+            return [entry.body for entry in self.entries]
+        return (entry.body for entry in self.shown(served))
 
     def metadata(self) -> Object:
         """ListMeta."""
@@ -75,8 +81,8 @@ class Encoding(Protocol):
 
     def entry(self, entry: Entry) -> bytes: ...
 
-    def page(self, served: Served, page: Page) -> Iterator[bytes]:
-        """A list in slices, made when they are asked for; an empty one only lets others have their turn."""
+    def page(self, served: Served, page: Page) -> Slices:
+        """A list."""
 
     def frame(self, kind: str, entry: Entry, *, first: bool = False) -> bytes: ...
 
@@ -101,17 +107,15 @@ class JsonEncoding:
     def entry(self, entry: Entry) -> bytes:
         return entry.json
 
-    def page(self, served: Served, page: Page) -> Iterator[bytes]:
+    def page(self, served: Served, page: Page) -> Slices:
         known = served.facts
         head = f'{{"kind":"{served.listed}","apiVersion":"{known.api_version}","metadata":'.encode()
         head += orjson.dumps(page.metadata()) + b',"items":['
         if not page.entries:
-            return iter((head + b"]}",))
-        entries = page.shown(served)
-        if served.own_form:  # custom resources say of each what it is
-            return joined(head, b",", (entry.json for entry in entries), b"]}")
-        # items of a typed list carry no kind: the list's own says it
-        return joined(head + b"{", b",{", (entry.body for entry in entries), b"]}")
+            return joined(head, b"", [], b"]}")
+        # items of a typed list carry no kind: the list's own says it; custom resources say of each what it is
+        begin = served.head if served.own_form else b"{"
+        return joined(head + begin, b"," + begin, page.bodies(served), b"]}")
 
     def frame(self, kind: str, entry: Entry, *, first: bool = False) -> bytes:
         return b'{"type":"%b","object":%b%b}\n' % (kind.encode(), entry.served.head, entry.body)
@@ -139,7 +143,7 @@ class PartialEncoding(JsonEncoding):
     def entry(self, entry: Entry) -> bytes:
         return _kept(entry, self.name, self.value)
 
-    def page(self, served: Served, page: Page) -> Iterator[bytes]:
+    def page(self, served: Served, page: Page) -> Slices:
         head = {"kind": "PartialObjectMetadataList", "apiVersion": self.api_version, "metadata": page.metadata()}
         items = paced((self.entry(entry) for entry in page.shown(served)), _MADE_AT_ONCE)
         return joined(orjson.dumps(head)[:-1] + b',"items":[', b",", items, b"]}")
@@ -162,7 +166,7 @@ class PartialYaml(PartialEncoding):
     def entry(self, entry: Entry) -> bytes:
         return self.value(entry.object())
 
-    def page(self, served: Served, page: Page) -> Iterator[bytes]:
+    def page(self, served: Served, page: Page) -> Slices:
         items = (partial(entry.object(), self.api_version) for entry in page.shown(served))
         return _yaml_list(self.api_version, "PartialObjectMetadataList", page, items)
 
@@ -177,21 +181,18 @@ class PartialProtobuf(PartialEncoding):
         super().__init__(served, version)
         self.name = f"partial/{version}/protobuf"
 
-    def _wrapped(self, message: bytes, kind: str = "PartialObjectMetadata") -> bytes:
-        return protobuf.wrap(message, self.api_version, kind)
+    def _enclosed(self, item: bytes) -> bytes:
+        return protobuf.enclose(item, self.api_version, "PartialObjectMetadata")
 
     def value(self, obj: Object) -> bytes:
-        return self._wrapped(_partial_message(obj))
+        return self._enclosed(_partial_item(obj))
 
     def entry(self, entry: Entry) -> bytes:
-        return self._wrapped(self._message(entry))
+        return self._enclosed(_kept(entry, self.name, _partial_item))
 
-    def _message(self, entry: Entry) -> bytes:
-        return _kept(entry, self.name, _partial_message)
-
-    def page(self, served: Served, page: Page) -> Iterator[bytes]:
-        entries = page.shown(served)
-        return _protobuf_list(page, entries, self._message, self.api_version, "PartialObjectMetadataList")
+    def page(self, served: Served, page: Page) -> Slices:
+        form = (self.name, _partial_item)
+        return _protobuf_list(page, page.shown(served), form, self.api_version, "PartialObjectMetadataList")
 
     def frame(self, kind: str, entry: Entry, *, first: bool = False) -> bytes:
         return protobuf.watch_event(kind, self.entry(entry))
@@ -225,7 +226,7 @@ class TableEncoding(JsonEncoding):
     def entry(self, entry: Entry) -> bytes:
         return self._table([entry.object()], {"resourceVersion": str(entry.revision)}, definitions(self._table_of))
 
-    def page(self, served: Served, page: Page) -> Iterator[bytes]:
+    def page(self, served: Served, page: Page) -> Slices:
         head = orjson.dumps(self._whole(page.metadata(), definitions(self._table_of), []))
         return joined(head.removesuffix(b"]}"), b",", self._rows(page.shown(served)), b"]}")
 
@@ -295,17 +296,17 @@ class YamlEncoding(JsonEncoding):
     def entry(self, entry: Entry) -> bytes:
         return self.value(entry.object())
 
-    def page(self, served: Served, page: Page) -> Iterator[bytes]:
+    def page(self, served: Served, page: Page) -> Slices:
         # As in JSON, items of a typed list carry no kind.
         items = (orjson.loads(entry.json if served.own_form else b"{" + entry.body) for entry in page.shown(served))
         return _yaml_list(served.facts.api_version, served.listed, page, items)
 
 
-def _yaml_list(api_version: str, kind: str, page: Page, items: Iterable[Object]) -> Iterator[bytes]:
+def _yaml_list(api_version: str, kind: str, page: Page, items: Iterable[Object]) -> Slices:
     """Keys are sorted, so that the items stand between apiVersion and kind. An object is work for milliseconds."""
     head = {"apiVersion": api_version, "kind": kind, "metadata": page.metadata()}
     if not page.entries:
-        return iter((yaml.encode({**head, "items": []}),))
+        return joined(yaml.encode({**head, "items": []}), b"", [], b"")
     end = yaml.encode({"kind": kind, "metadata": head["metadata"]})
     return joined(yaml.encode({"apiVersion": api_version}) + b"items:\n", b"", paced(map(_yaml_item, items), 1), end)
 
@@ -329,11 +330,11 @@ class ProtobufEncoding:
 
     def entry(self, entry: Entry) -> bytes:
         known = entry.served.facts
-        return protobuf.wrap(_message(entry), known.api_version, known.kind)
+        return protobuf.enclose(_kept(entry, *_FULL), known.api_version, known.kind)
 
-    def page(self, served: Served, page: Page) -> Iterator[bytes]:
-        entries = page.shown(served)
-        return _protobuf_list(page, entries, _message, served.facts.api_version, f"{served.facts.kind}List")
+    def page(self, served: Served, page: Page) -> Slices:
+        known = served.facts
+        return _protobuf_list(page, page.shown(served), _FULL, known.api_version, f"{known.kind}List")
 
     def frame(self, kind: str, entry: Entry, *, first: bool = False) -> bytes:
         return protobuf.watch_event(kind, self.entry(entry))
@@ -349,39 +350,38 @@ class ProtobufEncoding:
         return protobuf.watch_event("ERROR", self.value(status))
 
 
-def _protobuf_list(
-    page: Page, entries: Iterable[Entry], message: Callable[[Entry], bytes], api_version: str, kind: str
-) -> Iterator[bytes]:
-    """The list's size stands before it, so all messages are made first; what others wait for goes between."""
-    meta = block(1, protobuf.encode(page.metadata(), schema.LIST_META))
-    parts, size, made = [meta], len(meta), 0
-    ends, slice_end = list[int](), SLICE
-    for entry in entries:
-        if entry.encoded is None:
-            made += 1
-            if not made % _MADE_AT_ONCE:
-                yield b""
-        body = message(entry)
-        head = _ITEM + varint(len(body))
-        parts.append(head)
-        parts.append(body)
-        size += len(head) + len(body)
-        if size >= slice_end:
-            ends.append(len(parts))
-            slice_end = size + SLICE
-    head, end = protobuf.envelope(size, api_version, kind)
-    parts[0] = head + meta
-    parts.append(end)
-    for begin, finish in pairwise((0, *ends, len(parts))):
-        yield b"".join(parts[begin:finish])
+def _protobuf_list(page: Page, entries: Iterable[Entry], form: _Form, api_version: str, kind: str) -> Slices:
+    """The list's size stands before it, so all items are made first; what others wait for goes between."""
+
+    def slices() -> Iterator[bytes]:
+        name, made, items = form[0], 0, list[bytes]()
+        for entry in entries:
+            item: bytes | None = entry.encoded.get(name) if entry.encoded is not None else None
+            if item is None:
+                made += 1
+                if not made % _MADE_AT_ONCE:
+                    yield b""
+                item = _kept(entry, *form)
+            items.append(item)
+        meta = block(1, protobuf.encode(page.metadata(), schema.LIST_META))
+        head, end = protobuf.envelope(len(meta) + sum(map(len, items)), api_version, kind)
+        whole = joined(head + meta, b"", items, end)
+        found.size = whole.size
+        yield from whole
+
+    found = Slices(slices())
+    return found
 
 
-def _message(entry: Entry) -> bytes:
-    return _kept(entry, "protobuf", _full_message)
+def _full_item(obj: Object) -> bytes:
+    return block(2, protobuf.encode(obj, _type_of(obj)))
 
 
-def _full_message(obj: Object) -> bytes:
-    return protobuf.encode(obj, _type_of(obj))
+def _partial_item(obj: Object) -> bytes:
+    return block(2, block(1, protobuf.encode(obj.get("metadata", {}), schema.OBJECT_META)))
+
+
+_FULL: _Form = ("protobuf", _full_item)
 
 
 def _kept(entry: Entry, name: str, make: Callable[[Object], bytes]) -> bytes:
@@ -399,10 +399,6 @@ def _type_of(obj: Object) -> str:
     if name is None:
         raise NotAcceptable(f"{gvk.kind} has no protobuf form")
     return name
-
-
-def _partial_message(obj: Object) -> bytes:
-    return block(1, protobuf.encode(obj.get("metadata", {}), schema.OBJECT_META))
 
 
 def partial(obj: Object, api_version: str) -> Object:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pybernetes.aio.turns import Turns
 from pybernetes.api import errors
 from pybernetes.api.objects import Object
-from pybernetes.api.selectors import Selector
+from pybernetes.api.selectors import FieldSelector, Selector
 from pybernetes.apiserver.catalog import Served
 from pybernetes.apiserver.encodings import Encoding, Page
 from pybernetes.apiserver.options import ListOptions, revision, watched_revision
@@ -266,9 +266,19 @@ def matcher(served: Served, options: ListOptions) -> Match | None:
         return None
     if fields.empty:
         return _labelled(labels)
+    fielded = _fielded(served, fields)
     if labels.empty:
-        return lambda entry: fields.matches(entry.fields)
-    return lambda entry: fields.matches(entry.fields) and labels.matches(entry.labels)
+        return fielded
+    labelled = _labelled(labels)
+    return lambda entry: fielded(entry) and labelled(entry)
+
+
+def _fielded(served: Served, fields: FieldSelector) -> Match:
+    """As _labelled(): one field of the resource's own, without a dict of all."""
+    if len(fields.terms) == 1 and fields.terms[0].field in served.stored.fields:
+        name, value, equal = fields.terms[0].field, fields.terms[0].value, fields.terms[0].equal
+        return lambda entry: (entry.value(name) == value) is equal
+    return lambda entry: fields.matches(entry.fields)
 
 
 def _labelled(labels: Selector) -> Match:

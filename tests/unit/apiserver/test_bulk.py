@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from pybernetes.aio.turns import Turns
 from pybernetes.apiserver import bulk
-from pybernetes.apiserver.bulk import Bulk, gathered, joined, paced
+from pybernetes.apiserver.bulk import Bulk, Slices, gathered, joined, paced
 from pybernetes.wire.gzip import Compressor
 
 HEAD, END = b'{"metadata":{"resourceVersion":"7"},"items":[', b"]}"
@@ -32,8 +32,10 @@ async def whole(body):
 def test_slices_are_what_a_join_is(parts, size):
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(bulk, "SLICE", size)
-        slices = list(joined(HEAD, b",", parts, END))
+        found = joined(HEAD, b",", parts, END)
+        slices = list(found)
     assert b"".join(slices) == HEAD + b",".join(parts) + END
+    assert found.size == len(b"".join(slices))
     assert all(len(piece) < size + 60 + len(HEAD) + len(END) for piece in slices)
 
 
@@ -59,7 +61,33 @@ async def test_an_indented_list_is_indented_as_a_whole_one(count, at_once):
 async def test_what_fits_into_a_slice_is_answered_whole():
     assert await gathered(joined(b"", b",", [b"a", b"b"], b""), Turns()) == b"a,b"
     assert isinstance(await gathered(joined(b"", b",", [b"a" * 30] * 4, b""), Turns()), Bulk)
-    assert await gathered(iter([b"", b"", b"x"]), Turns()) == b"x"
+    assert await gathered(Slices(iter([b"", b"", b"x"])), Turns()) == b"x"
+
+
+async def test_slices_go_out_in_one_turn_as_long_as_they_are_few_bytes(monkeypatch):
+    monkeypatch.setattr(bulk, "SLICE", 40)
+    monkeypatch.setattr(bulk, "TURN", 100)
+    turns = Turns()
+    body = Bulk(joined(HEAD, b",", [item(number) for number in range(50)], END), turns)
+    for _ in range(50):
+        before, sent = turns.taken, body.sent
+        await anext(body)
+        assert turns.taken - before == (sent == 0 or turns.taken != before)
+    assert 1 < turns.taken < 25
+
+
+@pytest.mark.usefixtures("narrow")
+async def test_the_length_is_told_where_it_is_known():
+    parts = [item(number) for number in range(50)]
+    known = Bulk(joined(HEAD, b",", parts, END), Turns())
+    assert known.length == len(await whole(known))
+    assert Bulk(joined(HEAD, b",", iter(parts), END), Turns()).length is None
+    packed, indented = (Bulk(joined(HEAD, b",", parts, END), Turns()) for _ in range(2))
+    compressor = Compressor()
+    packed.pack(compressor.stream())
+    indented.indent()
+    assert packed.length is indented.length is None
+    compressor.close()
 
 
 @pytest.mark.usefixtures("narrow")

@@ -270,6 +270,48 @@ async def test_stream_chunks_leave_at_once(serve: Serve) -> None:
     await raw.close()
 
 
+class Known:
+    """A stream whose length is said before."""
+
+    def __init__(self, length: int, *chunks: bytes) -> None:
+        self.length = length
+        self._chunks = iter(chunks)
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self
+
+    async def __anext__(self) -> bytes:
+        for chunk in self._chunks:
+            return chunk
+        raise StopAsyncIteration
+
+
+@pytest.mark.parametrize("version", [b"1.0", b"1.1"])
+async def test_a_stream_of_known_length_is_framed_by_it(serve: Serve, version: bytes) -> None:
+    async def handler(request: Request) -> Response:
+        return Response(200, body=Known(300_003, b"abc", b"", b"x" * 300_000))
+
+    for method in (b"GET", b"HEAD"):
+        asked = method + b" / HTTP/" + version + b"\r\nHost: a\r\nConnection: close\r\n\r\n"
+        head, _, body = (await exchange(await serve(handler), asked)).partition(b"\r\n\r\n")
+        assert b"\r\ncontent-length: 300003\r\n" in head
+        assert b"transfer-encoding" not in head
+        assert body == (b"abc" + b"x" * 300_000 if method == b"GET" else b"")
+
+
+@pytest.mark.parametrize("chunks", [(b"abc",), (b"abc", b"defgh")])
+async def test_a_stream_of_another_length_than_was_said_is_cut_where_it_goes_wrong(
+    serve: Serve, caplog: pytest.LogCaptureFixture, chunks: tuple[bytes, ...]
+) -> None:
+    async def handler(request: Request) -> Response:
+        return Response(200, body=Known(5, *chunks))
+
+    got = await exchange(await serve(handler), b"GET / HTTP/1.1\r\nHost: a\r\n\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n")
+    assert got.partition(b"\r\n\r\n")[2] in (b"abc", b"")
+    assert got.count(b"HTTP/1.1 200") <= 1
+    assert "than it was said to be" in caplog.text
+
+
 async def test_slow_reader_holds_up_the_producer(serve: Serve) -> None:
     produced: list[int] = []
     stuck = asyncio.Event()

@@ -325,36 +325,28 @@ def test_stop_cuts_off_who_has_not_ended_a_handshake(run: Run, ends: Ends) -> No
     run(main())
 
 
-def test_a_connection_whose_peer_takes_nothing_is_cut_off_when_it_closes(ends: Ends) -> None:
-    lost = asyncio.Event()
-
-    class Much(asyncio.Protocol):
-        def connection_made(self, transport: asyncio.BaseTransport) -> None:
-            assert isinstance(transport, asyncio.Transport)
-            transport.write(bytes(20_000_000))
-            assert transport.get_write_buffer_size()
-            transport.close()
-
-        def connection_lost(self, exc: Exception | None) -> None:
-            lost.set()
+def test_a_peer_that_takes_nothing_of_a_body_is_cut_off(ends: Ends) -> None:
+    async def handler(request: Request) -> Response:
+        return Response(200, body=bytes(30_000_000))
 
     async def main() -> None:
-        sock = socket.create_server(("127.0.0.1", 0))
-        port = sock.getsockname()[1]
-        server = TlsServer(sock, ends.server, Much, handshake_seconds=10, linger_seconds=2)
-        plain = socket.create_connection(("127.0.0.1", port))
-        plain.setblocking(False)
-        client = ends.client.wrap_socket(plain, server_hostname="127.0.0.1", do_handshake_on_connect=False)
-        for _ in range(1000):
-            with contextlib.suppress(ssl.SSLWantReadError):
-                client.do_handshake()
-                break
-            await asyncio.sleep(0.001)
-        await lost.wait()
-        assert asyncio.get_running_loop().time() < 20
-        client.close()
-        server.close()
-        await server.wait_closed()
+        async with serving(handler, ends, Limits(write_seconds=30)) as server:
+            plain = socket.create_connection(("127.0.0.1", server.port))
+            plain.setblocking(False)
+            client = ends.client.wrap_socket(plain, server_hostname="127.0.0.1", do_handshake_on_connect=False)
+            while True:
+                with contextlib.suppress(ssl.SSLWantReadError):
+                    client.do_handshake()
+                    break
+                await asyncio.sleep(0.001)
+            client.send(GET)
+            while not any(connection.sending for connection in server.connections):
+                await asyncio.sleep(0.001)
+            (connection,) = server.connections
+            began = asyncio.get_running_loop().time()
+            await connection.gone()
+            assert 30 <= asyncio.get_running_loop().time() - began <= 60
+            client.close()
 
     run_simulated(main())
 

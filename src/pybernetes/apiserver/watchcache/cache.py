@@ -136,6 +136,8 @@ class ResourceCache:
     def page(self, namespace: str, after: str, limit: int, past: Past) -> tuple[list[Entry], int]:
         """The first of what select() gives, and how many more there are."""
         keys, entries, found = self._keys(namespace, after, past), self.entries, list[Entry]()
+        if not past:
+            return [entries[key] for key in keys[:limit]], max(len(keys) - limit, 0)
         for number, key in enumerate(keys):
             entry = past[key] if key in past else entries[key]
             if entry is None:

@@ -6,14 +6,14 @@ revisions, and a bookmark put in the queue is never ahead of what was sent.
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 import orjson
 
 from pybernetes.aio.turns import Turns
 from pybernetes.api.objects import Object
-from pybernetes.apiserver.bulk import joined, paced
+from pybernetes.apiserver.bulk import Bulk, joined, paced
 from pybernetes.apiserver.watchcache.entry import Entry
 
 if TYPE_CHECKING:
@@ -154,8 +154,7 @@ class Watcher:
         self._pending: list[bytes] = []
         self._ended = False
         self._first = True
-        self._prelude: Iterator[bytes] | None = None
-        self._turns: Turns | None = None
+        self._prelude: Bulk | None = None
         self._begun: Callable[[], None] | None = None
         self._wake: asyncio.Future[None] | None = None
         self._waking = False
@@ -208,9 +207,9 @@ class Watcher:
             call()
 
     def begin(self, entries: Sequence[Entry], turns: Turns) -> None:
-        """ADDED events of a state come first, made in slices as the client takes them; each slice takes a turn."""
+        """ADDED events of a state come first, made in slices as the client takes them."""
         frames = (self._framing.frame("ADDED", entry, first=at == 0) for at, entry in enumerate(entries))
-        self._prelude, self._turns = joined(b"", b"", paced(frames, _MADE_AT_ONCE), b""), turns
+        self._prelude = Bulk(joined(b"", b"", paced(frames, _MADE_AT_ONCE), b""), turns)
         self._first = self._first and not entries
 
     def __aiter__(self) -> "Watcher":
@@ -219,12 +218,8 @@ class Watcher:
     async def __anext__(self) -> bytes:
         """The next bytes for the client. Events that wait together leave in one write."""
         if self._prelude is not None:
-            assert self._turns is not None
-            await self._turns.take()
-            for chunk in self._prelude:
-                if chunk:
-                    return chunk
-                await self._turns.take()
+            async for chunk in self._prelude:
+                return chunk
             self._has_begun()
         while not self._pending:
             if self._ended:

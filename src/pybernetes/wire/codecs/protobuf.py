@@ -5,6 +5,7 @@ protobuf of one object are the same dict. Custom resources have no protobuf form
 """
 
 import struct
+from functools import lru_cache
 
 import msgspec
 
@@ -35,10 +36,23 @@ def wrap(raw: bytes, api_version: str, kind: str) -> bytes:
     return b"".join((head, raw, end))
 
 
+def enclose(field: bytes, api_version: str, kind: str) -> bytes:
+    """As wrap(), of a message that is field 2 already, as the items of lists are."""
+    return b"".join((_opening(api_version, kind), field, _CLOSING))
+
+
 def envelope(size: int, api_version: str, kind: str) -> tuple[bytes, bytes]:
     """What stands before and after a message of that size."""
-    type_meta = block(1, api_version.encode()) + block(2, kind.encode())
-    return b"".join((MAGIC, block(1, type_meta), field_tag(2, 2), varint(size))), b"\x1a\x00\x22\x00"
+    return b"".join((_opening(api_version, kind), field_tag(2, 2), varint(size))), _CLOSING
+
+
+@lru_cache(maxsize=1024)
+def _opening(api_version: str, kind: str) -> bytes:
+    return MAGIC + block(1, block(1, api_version.encode()) + block(2, kind.encode()))
+
+
+_CLOSING = b"\x1a\x00\x22\x00"
+"""No encoding and no media type of the content: both empty, and there."""
 
 
 def unwrap(data: bytes) -> Envelope:

@@ -127,6 +127,7 @@ def test_a_bookmark_waits_behind_what_it_stands_for_in_filtered_watches_too():
 
 def test_a_state_comes_in_slices_before_the_changes_and_the_bookmark_that_ends_it(monkeypatch):
     monkeypatch.setattr(bulk, "SLICE", 500)
+    monkeypatch.setattr(bulk, "TURN", 500)
 
     async def scenario():
         cache, turns, writes = ResourceCache(SERVED), Turns(), []
