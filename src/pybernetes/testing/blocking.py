@@ -27,7 +27,7 @@ from pybernetes.client.rest import Client
 from pybernetes.testing.audit import Audit
 from pybernetes.testing.checkpoint import Checkpoint
 from pybernetes.testing.clients import SyncClient, bridged
-from pybernetes.testing.cluster import Cluster, done
+from pybernetes.testing.cluster import Cluster, done, started
 from pybernetes.testing.errors import ClosedClusterError, WrongLoopError
 from pybernetes.testing.faults import Faults
 from pybernetes.testing.objects import SECONDS, Condition, Source
@@ -203,6 +203,4 @@ def running_thread() -> LoopThread:
     """A thread for a cluster, or for the connections to one, with its loop running."""
     import uvloop  # costs a cluster on simulated time nothing
 
-    home = LoopThread("pybernetes-cluster", uvloop.new_event_loop)
-    home.start()
-    return home
+    return started("pybernetes-cluster", uvloop.new_event_loop)

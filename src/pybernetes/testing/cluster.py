@@ -27,7 +27,7 @@ from pybernetes.client.transport import direct
 from pybernetes.testing.audit import Audit
 from pybernetes.testing.checkpoint import Checkpoint
 from pybernetes.testing.clients import bridged
-from pybernetes.testing.errors import ClosedClusterError, OptionError, WrongLoopError
+from pybernetes.testing.errors import ClosedClusterError, OptionError, StartError, WrongLoopError
 from pybernetes.testing.faults import Faults
 from pybernetes.testing.handles import Node, Pod
 from pybernetes.testing.objects import SECONDS, Condition, Objects, Source
@@ -70,8 +70,7 @@ class Cluster:
         options = _settled(self.options, self._loop)
         self._used = True
         if options.time == "manual":
-            self._home = LoopThread("pybernetes-manual", ManualLoop)
-            self._home.start()
+            self._home = started("pybernetes-manual", ManualLoop)
         try:
             self._running = await self._inside(self._started(options))
         except BaseException:
@@ -233,6 +232,16 @@ class Cluster:
             return await send(request)
 
         return checked
+
+
+def started(name: str, factory: Callable[[], asyncio.AbstractEventLoop]) -> LoopThread:
+    """A thread with a loop, running. Raises StartError."""
+    home = LoopThread(name, factory)
+    try:
+        home.start()
+    except (OSError, RuntimeError) as error:
+        raise StartError(f"the cluster's thread cannot start: {error}") from error
+    return home
 
 
 async def done(work: Callable[P, T], *args: P.args, **named: P.kwargs) -> T:

@@ -8,7 +8,7 @@ import asyncio
 import re
 import socket
 from collections.abc import AsyncGenerator, Callable, Iterable
-from contextlib import AsyncExitStack, aclosing
+from contextlib import AsyncExitStack, ExitStack, aclosing
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -220,13 +220,14 @@ class Running:
 
 def _door() -> socket.socket:
     """A listening socket at any free port."""
-    door = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-    try:
-        door.bind((_HOST, 0))
-        door.listen(_BACKLOG)
-    except OSError as error:
-        door.close()
-        raise StartError(f"no port on {_HOST} can be used: {error.strerror}") from error
+    with ExitStack() as undone:
+        try:
+            door = undone.enter_context(socket.socket(socket.AF_INET, socket.SOCK_STREAM))
+            door.bind((_HOST, 0))
+            door.listen(_BACKLOG)
+        except OSError as error:
+            raise StartError(f"no port on {_HOST} can be used: {error.strerror}") from error
+        undone.pop_all()
     return door
 
 
