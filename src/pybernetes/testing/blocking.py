@@ -32,6 +32,7 @@ from pybernetes.testing.errors import ClosedClusterError, WrongLoopError
 from pybernetes.testing.faults import Faults
 from pybernetes.testing.objects import SECONDS, Condition, Source
 from pybernetes.testing.options import OptionsByName
+from pybernetes.testing.report import OBSERVER, of_namespace
 
 T = TypeVar("T")
 
@@ -152,6 +153,11 @@ class SyncCluster:
     ) -> list[Object]:
         """As Cluster.wait()."""
         return self.run(self.cluster.wait(what, condition, namespace=namespace, labels=labels, seconds=seconds))
+
+    def report(self, namespace: str) -> str:
+        """Why a test failed, as far as its namespace can tell: Pods, events, the last calls. See report.of_namespace()."""
+        client = self.run(done(self.cluster.client, agent=OBSERVER))
+        return self.run(of_namespace(client, namespace, audit=self.audit, faults=self.faults))
 
     def advance(self, seconds: float = 0, *, minutes: float = 0, hours: float = 0, days: float = 0) -> None:
         """As Cluster.advance()."""

@@ -23,6 +23,7 @@ from pybernetes.testing.clients import SyncClient, bridged
 from pybernetes.testing.cluster import user_of
 from pybernetes.testing.errors import ClosedClusterError, OptionError, RealClusterError, StartError
 from pybernetes.testing.objects import SECONDS, Condition, Objects, Source
+from pybernetes.testing.report import OBSERVER, of_namespace
 
 T = TypeVar("T")
 
@@ -117,6 +118,11 @@ class ExternalCluster:
         """As SyncCluster.wait()."""
         words = self._words.wait(what, condition, namespace=namespace, labels=labels, seconds=seconds)
         return self.run(words)
+
+    def report(self, namespace: str) -> str:
+        """As SyncCluster.report(), without the calls: those of a real cluster are known to it alone."""
+        client = Client(self._connection(ADMIN), clock=SystemClock(), user_agent=OBSERVER)
+        return self.run(of_namespace(client, namespace))
 
     def __getattr__(self, name: str) -> NoReturn:
         if name in _INSIDE_ONLY:

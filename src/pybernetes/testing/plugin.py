@@ -94,6 +94,20 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, Any, Any]:
     return (yield from _skipping())
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """A failed test tells the state of its namespace, before that is deleted."""
+    report = yield
+    used = getattr(item, "funcargs", {})
+    if report.when == "call" and report.failed and {"cluster", "namespace"} <= used.keys():
+        try:
+            text = used["cluster"].report(used["namespace"])
+        except Exception as error:  # noqa: BLE001  # the test's own failure must be told whatever ails the cluster
+            text = f"the cluster does not tell: {type(error).__name__}: {error}"
+        report.sections.append((f"namespace {used['namespace']}", text))
+    return report
+
+
 def _skipping() -> Generator[None, Any, Any]:
     try:
         return (yield)

@@ -15,6 +15,8 @@ from pybernetes.testing.faults import Faults
 from pybernetes.testing.traffic import Call
 
 TABLE = "application/json;as=Table;v=v1;g=meta.k8s.io,application/json"
+OBSERVER = "pybernetes-report"
+"""The agent of those who only look."""
 WIDTH = 140
 """Columns of a line, where nobody says how wide the terminal is."""
 PODS, EVENTS, CALLS = 40, 25, 25

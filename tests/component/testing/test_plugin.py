@@ -1,5 +1,6 @@
 """The pytest plugin, in runs of pytest of its own: as a project uses it that has installed pybernetes."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -143,6 +144,29 @@ def test_a_wrong_option_says_what_is_allowed(tmp_path: Path, options: dict[str, 
 def test_a_cluster_that_is_not_there_says_so(tmp_path: Path, arguments: list[str], said: str) -> None:
     ended = ran(suite(tmp_path, "def test_it(cluster): pass\n"), *arguments)
     assert said in ended.stdout + ended.stderr, ended.stdout + ended.stderr
+
+
+def test_a_failure_tells_the_state_of_its_namespace(tmp_path: Path) -> None:
+    text = """
+POD = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "web"},
+       "spec": {"nodeSelector": {"disk": "none"}, "containers": [{"name": "web", "image": "web"}]}}
+
+def test_it(cluster, namespace):
+    cluster.apply(POD, namespace=namespace)
+    cluster.wait("pod/web", "condition=PodScheduled=False", namespace=namespace)
+    cluster.wait("events", namespace=namespace)
+    assert False
+
+def test_another(cluster, namespace):
+    raise LookupError("of the test alone")
+"""
+    ended = ran(suite(tmp_path, text))
+    assert "2 failed" in ended.stdout, ended.stdout
+    first = ended.stdout.partition("test_another")[0]
+    assert "- namespace test-it-" in first
+    assert re.search(r"^web +0/1 +Pending", first, re.M), first
+    assert "FailedScheduling" in first
+    assert re.search(r"apply|patch", first), first
 
 
 def test_options_choose_the_cluster(tmp_path: Path) -> None:
