@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, TypeAlias
 
 import orjson
 
-from pybernetes.rules.patch.typed import ATOMIC, UNTYPED_MAP, Node
+from pybernetes.rules.patch.typed import ATOMIC, UNTYPED_MAP, Node, Shape
 
 FieldSet: TypeAlias = dict[str, Any]
 
@@ -272,14 +272,28 @@ def _identity_of_value(item: Any) -> str:
     return f"v:{_json(item)}"
 
 
+def _identities(values: Sequence[Any], node: Node) -> list[str]:
+    """The path elements of the items of a list; empty for what has none."""
+    if node.kind == "keyed" and len(node.keys) == 1:  # most lists: a name
+        key = node.keys[0]
+        names = [item.get(key) if item.__class__ is dict else None for item in values]
+        if all([name.__class__ is str and len(name) < _LONG for name in names]):
+            return [_named(key, name) for name in names]
+    found = []
+    for item in values:
+        try:
+            found.append(identity(item, node))
+        except BadItem:
+            found.append("")
+    return found
+
+
 def items(values: Sequence[Any], node: Node) -> dict[str, list[Any]]:
     """The items of a list by identity, duplicates together; what has no identity is left out."""
     found: dict[str, list[Any]] = {}
-    for item in values:
-        try:
-            found.setdefault(identity(item, node), []).append(item)
-        except BadItem:
-            continue
+    for item, element in zip(values, _identities(values, node), strict=True):
+        if element:
+            found.setdefault(element, []).append(item)
     return found
 
 
@@ -296,9 +310,12 @@ def _owned(value: Any, node: Node, levels: int) -> FieldSet:
     if not levels:
         return _MEMBER
     if node.kind == "map" and isinstance(value, dict):
-        shape = _shape(value, node)
+        shape = node.shapes.get(tuple(value)) or _shape(value, node)
         if shape is not None:
-            return shape[0]
+            result = shape.below if not shape.nested else shape.below.copy()
+            for name, element, child in shape.nested:
+                result[element] = _owned(value[name], child, levels - 1)
+            return result
         known, free = node.elements, node.item or ATOMIC
         for name, inner in value.items():
             declared = known.get(name)
@@ -306,8 +323,8 @@ def _owned(value: Any, node: Node, levels: int) -> FieldSet:
                 below = _owned(inner, free, levels - 1)
                 result[f"f:{name}"] = _as_member(below) if below else below
             else:
-                element, child = declared
-                result[element] = _MEMBER if child is None else _owned(inner, child, levels - 1)
+                element, nested = declared
+                result[element] = _MEMBER if nested is None else _owned(inner, nested, levels - 1)
     elif node.kind in ("set", "keyed") and isinstance(value, list):
         for element, found in items(value, node).items():
             single = len(found) == 1 and node.kind == "keyed"
@@ -315,24 +332,16 @@ def _owned(value: Any, node: Node, levels: int) -> FieldSet:
     return result
 
 
-def _shape(value: Mapping[str, Any], node: Node) -> tuple[FieldSet, FieldSet] | None:
-    """Of an object whose fields are all declared leaves: what is owned of it, and that with itself. Else None.
-
-    It depends on nothing but which fields there are: most items of lists have one of a few shapes.
-    """
+def _shape(value: Mapping[str, Any], node: Node) -> Shape | None:
+    """The shape of an object whose fields are all declared, else None: of what is not declared there is no end."""
     known = node.elements
-    if not known:
+    if not known or any(name not in known for name in value):
         return None
-    names = tuple(value)
-    found = node.shapes.get(names, ())
-    if found is None or found:
-        return found
-    if any(name not in known for name in names):
-        return None  # what is not declared is not remembered: there is no end of it
-    leaves = {known[name][0]: _MEMBER for name in names} if all(known[name][1] is None for name in names) else None
+    below = {known[name][0]: _MEMBER for name in value}
+    nested = [(name, element, child) for name in value for element, child in (known[name],) if child is not None]
     if len(node.shapes) >= _SHAPES:
         node.shapes.clear()
-    made = node.shapes[names] = None if leaves is None else (leaves, {_SELF: _MEMBER, **leaves})
+    made = node.shapes[tuple(value)] = Shape(below, {_SELF: _MEMBER, **below}, tuple(nested))
     return made
 
 
@@ -361,20 +370,22 @@ class _Into(NamedTuple):
 
 def _maps(old: Mapping[str, Any], new: Mapping[str, Any], node: Node, into: _Into) -> None:
     removed, changed, levels = into
-    fields = node.fields
+    known, free = node.elements, node.item or ATOMIC
     common = 0
     for name, value in new.items():
+        element, child = known.get(name) or (f"f:{name}", free)
         before = old.get(name, _ABSENT)
         if before is _ABSENT:
-            changed[f"f:{name}"] = whole(value, fields.get(name) or node.item or ATOMIC, levels)
+            changed[element] = _MEMBER if child is None else whole(value, child, levels)
             continue
         common += 1
         if before != value:
-            _step(before, value, fields.get(name) or node.item or ATOMIC, f"f:{name}", into)
+            _step(before, value, child or ATOMIC, element, into)
     if common < len(old):
         for name, before in old.items():
             if name not in new:
-                removed[f"f:{name}"] = whole(before, fields.get(name) or node.item or ATOMIC, levels)
+                element, child = known.get(name) or (f"f:{name}", free)
+                removed[element] = whole(before, child or ATOMIC, levels)
 
 
 def _step(old: Any, new: Any, node: Node, element: str, into: _Into) -> None:
@@ -412,8 +423,11 @@ def _untyped_step(old: Any, new: Any, element: str, into: _Into) -> None:
 
 def _lists(old: Sequence[Any], new: Sequence[Any], node: Node, into: _Into) -> None:
     removed, changed, levels = into
-    before, after = items(old, node), items(new, node)
     inner = node.item or ATOMIC
+    if not old:
+        _add_items(new, node, levels, changed)
+        return
+    before, after = items(old, node), items(new, node)
     for element, now in after.items():
         was = before.get(element)
         if was is None:
@@ -442,21 +456,32 @@ def whole(value: Any, node: Node, levels: int = DEEPEST) -> FieldSet:
     node = seen(value, node)
     result: FieldSet = {_SELF: _MEMBER}
     if node.kind == "map" and isinstance(value, dict):
-        shape = _shape(value, node)
+        shape = node.shapes.get(tuple(value)) or _shape(value, node)
         if shape is not None:
-            return shape[1]
+            result = shape.whole if not shape.nested else shape.whole.copy()
+            for name, element, child in shape.nested:
+                result[element] = whole(value[name], child, levels - 1)
+            return result
         known, free, below = node.elements, node.item, levels - 1
         for name, inner in value.items():
-            element, child = known.get(name) or (f"f:{name}", free)
-            result[element] = _MEMBER if child is None or not inner else whole(inner, child, below)
-        return result
-    if node.kind in ("set", "keyed") and isinstance(value, list):
-        inner_node = node.item or ATOMIC
-        for item in value:
-            try:
-                element = identity(item, node)
-            except BadItem:
-                continue
-            result[element] = _MEMBER if element in result else whole(item, inner_node, levels - 1)
-        return result
-    return _MEMBER
+            element, nested = known.get(name) or (f"f:{name}", free)
+            result[element] = _MEMBER if nested is None or not inner else whole(inner, nested, below)
+    elif node.kind in ("set", "keyed") and isinstance(value, list):
+        _add_items(value, node, levels, result)
+    return result if len(result) > 1 else _MEMBER
+
+
+def _add_items(values: Sequence[Any], node: Node, levels: int, result: FieldSet) -> None:
+    """All items of a list with everything below them; what is there twice is owned whole."""
+    inner, below = node.item or ATOMIC, levels - 1
+    shapes = inner.shapes
+    for item, element in zip(values, _identities(values, node), strict=True):
+        if not element:
+            continue
+        shape = shapes.get(tuple(item)) if below and item.__class__ is dict else None
+        if element in result:
+            result[element] = _MEMBER
+        elif shape is not None and not shape.nested:
+            result[element] = shape.whole
+        else:
+            result[element] = whole(item, inner, below)

@@ -6,13 +6,24 @@ custom resources make theirs from a structural schema. Sources of truth: list ty
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache, cached_property
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 from pybernetes.api import schema
 from pybernetes.api.schema import Field
 
 Kind: TypeAlias = Literal["leaf", "map", "set", "keyed", "untyped"]
 Expects: TypeAlias = Literal["string", "numeric", "boolean", "scalar", "map", "list", "any"]
+
+
+class Shape(NamedTuple):
+    """What fields.py knows of all objects of a node that have the same fields."""
+
+    below: dict[str, Any]
+    """The set of them: all are members."""
+    whole: dict[str, Any]
+    """The same with the object itself."""
+    nested: "tuple[tuple[str, str, Node], ...]"
+    """Those that are no leaves: field, element, node."""
 
 
 class Node:
@@ -42,7 +53,7 @@ class Node:
         self.declared_keys = tuple(keys)
         self._fields = fields
         self._item = item
-        self.shapes: dict[tuple[str, ...], tuple[dict[str, Any], dict[str, Any]] | None] = {}
+        self.shapes: dict[tuple[str, ...], Shape] = {}
         """What fields.py has found of objects that have just these declared fields."""
         self.default: Any = None
         """Of a scalar: what it is when a key field leaves it out; None: nothing."""
