@@ -79,7 +79,8 @@ class Encoding(Protocol):
     def value(self, obj: Object) -> bytes:
         """Any object as it is: Status, Scale, reviews."""
 
-    def entry(self, entry: Entry) -> bytes: ...
+    def entry(self, entry: Entry, obj: Object | None = None) -> bytes:
+        """`obj` is what has just been written to it, where it is at hand: to decode it again is not cheap."""
 
     def page(self, served: Served, page: Page) -> Slices:
         """A list."""
@@ -104,7 +105,7 @@ class JsonEncoding:
     def value(self, obj: Object) -> bytes:
         return orjson.dumps(obj)
 
-    def entry(self, entry: Entry) -> bytes:
+    def entry(self, entry: Entry, obj: Object | None = None) -> bytes:
         return entry.json
 
     def page(self, served: Served, page: Page) -> Slices:
@@ -140,8 +141,8 @@ class PartialEncoding(JsonEncoding):
     def value(self, obj: Object) -> bytes:
         return orjson.dumps(partial(obj, self.api_version))
 
-    def entry(self, entry: Entry) -> bytes:
-        return _kept(entry, self.name, self.value)
+    def entry(self, entry: Entry, obj: Object | None = None) -> bytes:
+        return _kept(entry, self.name, self.value, obj)
 
     def page(self, served: Served, page: Page) -> Slices:
         head = {"kind": "PartialObjectMetadataList", "apiVersion": self.api_version, "metadata": page.metadata()}
@@ -163,8 +164,8 @@ class PartialYaml(PartialEncoding):
     def value(self, obj: Object) -> bytes:
         return yaml.encode(partial(obj, self.api_version))
 
-    def entry(self, entry: Entry) -> bytes:
-        return self.value(entry.object())
+    def entry(self, entry: Entry, obj: Object | None = None) -> bytes:
+        return self.value(_decoded(entry, obj))
 
     def page(self, served: Served, page: Page) -> Slices:
         items = (partial(entry.object(), self.api_version) for entry in page.shown(served))
@@ -187,8 +188,8 @@ class PartialProtobuf(PartialEncoding):
     def value(self, obj: Object) -> bytes:
         return self._enclosed(_partial_item(obj))
 
-    def entry(self, entry: Entry) -> bytes:
-        return self._enclosed(_kept(entry, self.name, _partial_item))
+    def entry(self, entry: Entry, obj: Object | None = None) -> bytes:
+        return self._enclosed(_kept(entry, self.name, _partial_item, obj))
 
     def page(self, served: Served, page: Page) -> Slices:
         form = (self.name, _partial_item)
@@ -223,8 +224,10 @@ class TableEncoding(JsonEncoding):
         metadata = {"resourceVersion": obj["metadata"].get("resourceVersion", "")}
         return self._table([obj], metadata, definitions(self._table_of, kind))
 
-    def entry(self, entry: Entry) -> bytes:
-        return self._table([entry.object()], {"resourceVersion": str(entry.revision)}, definitions(self._table_of))
+    def entry(self, entry: Entry, obj: Object | None = None) -> bytes:
+        return self._table(
+            [_decoded(entry, obj)], {"resourceVersion": str(entry.revision)}, definitions(self._table_of)
+        )
 
     def page(self, served: Served, page: Page) -> Slices:
         head = orjson.dumps(self._whole(page.metadata(), definitions(self._table_of), []))
@@ -293,8 +296,8 @@ class YamlEncoding(JsonEncoding):
     def value(self, obj: Object) -> bytes:
         return yaml.encode(obj)
 
-    def entry(self, entry: Entry) -> bytes:
-        return self.value(entry.object())
+    def entry(self, entry: Entry, obj: Object | None = None) -> bytes:
+        return self.value(_decoded(entry, obj))
 
     def page(self, served: Served, page: Page) -> Slices:
         # As in JSON, items of a typed list carry no kind.
@@ -328,9 +331,9 @@ class ProtobufEncoding:
     def value(self, obj: Object) -> bytes:
         return protobuf.encode_object(obj, _type_of(obj))
 
-    def entry(self, entry: Entry) -> bytes:
+    def entry(self, entry: Entry, obj: Object | None = None) -> bytes:
         known = entry.served.facts
-        return protobuf.enclose(_kept(entry, *_FULL), known.api_version, known.kind)
+        return protobuf.enclose(_kept(entry, *_FULL, obj), known.api_version, known.kind)
 
     def page(self, served: Served, page: Page) -> Slices:
         known = served.facts
@@ -384,13 +387,20 @@ def _partial_item(obj: Object) -> bytes:
 _FULL: _Form = ("protobuf", _full_item)
 
 
-def _kept(entry: Entry, name: str, make: Callable[[Object], bytes]) -> bytes:
+def _kept(entry: Entry, name: str, make: Callable[[Object], bytes], obj: Object | None = None) -> bytes:
     """A form that is made once and kept while there is room for it."""
     found: bytes | None = entry.encoded.get(name) if entry.encoded else None
     if found is None:
-        found = make(entry.object())
+        found = make(_decoded(entry, obj))
         FORMS.keep(entry, name, found, len(found))
     return found
+
+
+def _decoded(entry: Entry, obj: Object | None) -> Object:
+    """The object of an entry, resourceVersion set."""
+    if obj is None:
+        return entry.object()
+    return {**obj, "metadata": {"resourceVersion": str(entry.revision), **obj["metadata"]}}
 
 
 def _type_of(obj: Object) -> str:

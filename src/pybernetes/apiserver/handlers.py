@@ -408,8 +408,8 @@ def _answer(asked: Asked, body: bytes, status: int = 200) -> Response:
     return Response(status, Headers.lowered([("content-type", asked.encoding.media_type)]), body)
 
 
-def _entry(asked: Asked, entry: Entry, status: int = 200) -> Response:
-    return _answer(asked, asked.encoding.entry(entry.shown(asked.served)), status)
+def _entry(asked: Asked, entry: Entry) -> Response:
+    return _answer(asked, asked.encoding.entry(entry.shown(asked.served)))
 
 
 def _value(asked: Asked, obj: Object, status: int) -> Response:
@@ -419,7 +419,8 @@ def _value(asked: Asked, obj: Object, status: int) -> Response:
 def _result(asked: Asked, result: Result) -> Response:
     status = result.status
     if result.entry is not None:
-        return _entry(asked, result.entry, status)
+        written = result.object if asked.served.source is None else None  # else it is not what the client is shown
+        return _answer(asked, asked.encoding.entry(result.entry.shown(asked.served), written), status)
     assert result.object is not None
     obj = result.object
     return _value(asked, obj if obj["kind"] == "Status" else asked.served.answered(obj), status)

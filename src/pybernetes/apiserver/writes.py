@@ -37,7 +37,7 @@ Called again after a lost race."""
 
 
 class Result:
-    """What a write answers with: a stored Entry, or an object of a dry run."""
+    """What a write answers with: a stored Entry, with its object where that is at hand, or the object of a dry run."""
 
     __slots__ = ("entry", "object", "status")
 
@@ -113,7 +113,7 @@ class Writes:
         await strategy.before_write(call, obj, None)
         obj = canonical(served, obj)
         if not call.dry_run:
-            return Result(await self._storage.insert(served, obj), created=True)
+            return Result(await self._storage.insert(served, obj), obj, created=True)
         if self._storage.peek(served, call.namespace, call.name) is not None:
             raise errors.already_exists(served.gr, call.name)
         return Result(None, obj, created=True)
@@ -260,7 +260,7 @@ class Writes:
             obj = canonical(served, obj)
         if call.dry_run:
             return Result(None, _versioned(obj, entry))
-        return Result(await self._storage.replace(served, obj, entry))
+        return Result(await self._storage.replace(served, obj, entry), obj)
 
     def _no_status(self, served: Served) -> Object:
         """The status of a kind when there is none: what Go writes of the zero value."""

@@ -134,6 +134,33 @@ async def test_protobuf_and_json_are_the_same_object(api):
     await response.body.aclose()
 
 
+@pytest.mark.parametrize(
+    "accept", [PROTO, PARTIAL, f"{PROTO};as=PartialObjectMetadata;v=v1;g=meta.k8s.io", "application/yaml"]
+)
+async def test_a_write_is_answered_with_the_bytes_of_a_read(api, accept):
+    hpas = "/apis/autoscaling/v1/namespaces/default/horizontalpodautoscalers"  # stored in another version
+    scaled = {"kind": "Deployment", "name": "d", "apiVersion": "apps/v1"}
+    written = {
+        MAPS: {"metadata": {"name": "m", "labels": {"b": "1", "a": "2"}}, "data": {"k": "v"}},
+        hpas: {"metadata": {"name": "h"}, "spec": {"scaleTargetRef": scaled, "maxReplicas": 3}},
+    }
+    for place, obj in written.items():
+        path = f"{place}/{obj['metadata']['name']}"
+
+        async def answered(method, target, body, path=path):
+            answer = await read_body(await api.send(method, target, body, accept=accept))
+            for cache in api.server.cache.resources:
+                cache.forget()  # a read makes the form anew
+            assert answer == await read_body(await api.send("GET", path, accept=accept))
+
+        await answered("POST", place, obj)
+        current = await api.ok("GET", path)
+        current["metadata"]["annotations"] = {"x": "y"}
+        await answered("PUT", path, current)
+        await answered("PATCH", path, {"metadata": {"labels": {"c": "3"}}})
+        await answered("PATCH", path, {"metadata": {"labels": {"c": "3"}}})  # writes nothing
+
+
 async def test_yaml_bodies_are_read(api):
     status, made = await api("POST", MAPS, b"metadata:\n  name: y\ndata:\n  k: v\n", content_type="application/yaml")
     assert (status, made["data"]) == (201, {"k": "v"})
