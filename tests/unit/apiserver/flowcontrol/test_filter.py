@@ -10,7 +10,7 @@ from pybernetes.aio.simulation import SimulatedClock, run_simulated
 from pybernetes.aio.turns import Turns
 from pybernetes.api.errors import BadRequest, GatewayTimeout
 from pybernetes.api.objects import User
-from pybernetes.apiserver.bulk import Bulk
+from pybernetes.apiserver.bulk import Bulk, Slices
 from pybernetes.apiserver.flowcontrol.filter import Filter, MaxInFlight, Rejected
 from pybernetes.apiserver.flowcontrol.queues import Flow, QueueSet, Queuing
 from pybernetes.apiserver.flowcontrol.tally import Tally
@@ -333,7 +333,7 @@ def pieces() -> Iterator[bytes]:
 def test_a_list_holds_its_seat_until_it_is_out_or_its_time_is_over(read: bool, waits: tuple[float, ...]) -> None:
     async def scenario() -> None:
         door = OneLevel()
-        body = Bulk(pieces(), Turns())
+        body = Bulk(Slices(pieces()), Turns())
 
         async def listed() -> Response:
             await answer(*waits)
