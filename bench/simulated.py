@@ -22,6 +22,7 @@ from pybernetes.api.objects import Key, User
 from pybernetes.api.types import core_v1
 from pybernetes.apiserver.config import Config
 from pybernetes.apiserver.server import ApiServer
+from pybernetes.assembly.simulated.nodes import Config as SimulatedConfig
 from pybernetes.assembly.simulated.nodes import SimulatedNodes
 from pybernetes.client.rest import STRATEGIC, Client
 from pybernetes.client.transport import direct
@@ -91,7 +92,7 @@ async def _measure(simulated: bool) -> Costs:
         names = [f"node-{n}" for n in range(NODES)]
         stage = _Stage()
         if simulated:
-            tasks.append(group.create_task(SimulatedNodes(client, names, quiet=QUIET).run()))
+            tasks.append(group.create_task(SimulatedNodes(client, names, SimulatedConfig(quiet=QUIET)).run()))
             await _until(clock, client, core_v1.Node, lambda nodes: len(nodes) == NODES)
             costs.registered = stage.seconds()
         await clock.sleep(30)

@@ -24,6 +24,7 @@ from pybernetes.api.objects import Key, User
 from pybernetes.api.types import apps_v1, core_v1, discovery_v1
 from pybernetes.apiserver.config import Config
 from pybernetes.apiserver.server import ApiServer
+from pybernetes.assembly.simulated.nodes import Config as SimulatedConfig
 from pybernetes.assembly.simulated.nodes import SimulatedNodes
 from pybernetes.client.rest import Client, key_of
 from pybernetes.controllers.runtime import Config as ControllerConfig
@@ -144,8 +145,8 @@ class World:
         elif name == "scheduler":
             run = Scheduler(Client(Wire(self, SCHEDULER), clock=self.clock), self.clock).run()
         else:
-            address = f"198.18.{NODES.index(name)}.1"
-            run = SimulatedNodes(Client(Wire(self, ADMIN), clock=self.clock), [name], first_address=address).run()
+            played = SimulatedConfig(first_address=f"198.18.{NODES.index(name)}.1")
+            run = SimulatedNodes(Client(Wire(self, ADMIN), clock=self.clock), [name], played).run()
         self._tasks[name] = asyncio.create_task(run, name=name)
 
     async def end(self, name: str) -> None:

@@ -21,6 +21,7 @@ from pybernetes.apiserver.server import ApiServer
 from pybernetes.assembly.door import open_door, port_of
 from pybernetes.assembly.simulated.description import SimulatedNode
 from pybernetes.assembly.simulated.dialer import SimulatedDialer
+from pybernetes.assembly.simulated.nodes import Config as SimulatedConfig
 from pybernetes.assembly.simulated.nodes import SimulatedNodes
 from pybernetes.client import kubeconfig
 from pybernetes.client.informer import Informers
@@ -82,7 +83,7 @@ class ControlPlane:
         self.handler = around(self.api.handler, self.settings.middlewares)
         """What answers requests, from sockets and from inside."""
         self.pause = Pause()
-        """Holds up what controllers and the scheduler decide."""
+        """Holds up what controllers and the scheduler decide, and what simulated nodes report."""
         self.informers: list[Informers] = []
         """Through which they see the cluster; there once they run."""
         self._controllers = chosen(self.settings.controllers)
@@ -119,19 +120,20 @@ class ControlPlane:
                 self.informers.append(scheduler.informers)
                 group.create_task(scheduler.run(), name="scheduler")
             if self.nodes is not None:
+                self.informers.append(self.nodes.informers)
                 group.create_task(self.nodes.run(), name="simulated-nodes")
 
     def _simulated_nodes(self) -> SimulatedNodes | None:
         nodes = self.settings.simulated_nodes
         if not nodes:
             return None
-        return SimulatedNodes(
-            self.client(agent="kubelet"),
-            nodes,
+        config = SimulatedConfig(
             client_of=lambda name: self.client(kubelet_user(name), "kubelet"),
             needs_range=self.runs("node-ipam-controller"),
             quiet=len(nodes) > MANY,
+            pause=self.pause,
         )
+        return SimulatedNodes(self.client(agent="kubelet"), nodes, config)
 
     def _controller_config(self) -> ControllerConfig:
         authority = self.settings.authority

@@ -26,10 +26,11 @@ from pybernetes.assembly.controlplane import ADMIN
 from pybernetes.client.rest import Client
 from pybernetes.testing.audit import Audit
 from pybernetes.testing.checkpoint import Checkpoint
-from pybernetes.testing.clients import SyncClient, bridged
+from pybernetes.testing.clients import Run, SyncClient, bridged
 from pybernetes.testing.cluster import Cluster, done, started
 from pybernetes.testing.errors import ClosedClusterError, WrongLoopError
 from pybernetes.testing.faults import Faults
+from pybernetes.testing.handles import Node, Pod
 from pybernetes.testing.objects import SECONDS, Condition, Source
 from pybernetes.testing.options import OptionsByName
 from pybernetes.testing.report import OBSERVER, of_namespace
@@ -163,6 +164,14 @@ class SyncCluster:
         """As Cluster.advance()."""
         self.run(self.cluster.advance(seconds, minutes=minutes, hours=hours, days=days))
 
+    def node(self, name: str) -> "SyncNode":
+        """As Cluster.node()."""
+        return SyncNode(self.cluster.node(name), self.run)
+
+    def pod(self, name: str, namespace: str = "default", *, seconds: float = SECONDS) -> "SyncPod":
+        """As Cluster.pod()."""
+        return SyncPod(self.cluster.pod(name, namespace, seconds=seconds), self.run)
+
     def checkpoint(self) -> Checkpoint:
         """As Cluster.checkpoint()."""
         return self.run(self.cluster.checkpoint())
@@ -183,6 +192,75 @@ class SyncCluster:
             return
         warnings.warn("a SyncCluster was never closed: leave its `with` block", ResourceWarning, stacklevel=1)
         self.__exit__(None, None, None)
+
+
+class SyncNode:
+    """handles.Node without await."""
+
+    def __init__(self, node: Node, run: Run) -> None:
+        self.name = node.name
+        self._node = node
+        self._run = run
+
+    def __repr__(self) -> str:
+        return repr(self._node)
+
+    def fail(self) -> None:
+        """A power cut."""
+        self._run(self._node.fail())
+
+    def recover(self) -> None:
+        """Boots it again."""
+        self._run(self._node.recover())
+
+    def cordon(self) -> None:
+        """No new Pods are given to it."""
+        self._run(self._node.cordon())
+
+    def uncordon(self) -> None:
+        """It takes Pods again."""
+        self._run(self._node.uncordon())
+
+
+class SyncPod:
+    """handles.Pod without await."""
+
+    def __init__(self, pod: Pod, run: Run) -> None:
+        self.name, self.namespace = pod.name, pod.namespace
+        self._pod = pod
+        self._run = run
+
+    def __repr__(self) -> str:
+        return repr(self._pod)
+
+    def finish(self, exit_code: int = 0, *, container: str | None = None, reason: str = "", message: str = "") -> None:
+        """Ends containers as if they had ended by themselves."""
+        self._run(self._pod.finish(exit_code, container=container, reason=reason, message=message))
+
+    def crash(self, *, times: int = 1, exit_code: int = 1, container: str | None = None) -> None:
+        """Ends containers, and their next runs as soon as they start, so many together."""
+        self._run(self._pod.crash(times=times, exit_code=exit_code, container=container))
+
+    def oom(self, *, container: str | None = None) -> None:
+        """The kernel kills containers for want of memory."""
+        self._run(self._pod.oom(container=container))
+
+    def ready(self, ready: bool = True, *, container: str | None = None) -> None:
+        """Whether readiness probes succeed."""
+        self._run(self._pod.ready(ready, container=container))
+
+    def ignore_stop(self, ignore: bool = True) -> None:
+        """It does not heed SIGTERM."""
+        self._run(self._pod.ignore_stop(ignore))
+
+    def log(self, text: str, *, container: str | None = None, stream: str = "stdout") -> None:
+        """Writes lines to a container's log."""
+        self._run(self._pod.log(text, container=container, stream=stream))
+
+    def logs(self, *, container: str | None = None, previous: bool = False) -> str:
+        """What `kubectl logs` shows."""
+        text: str = self._run(self._pod.logs(container=container, previous=previous))
+        return text
 
 
 class _Here:

@@ -14,6 +14,7 @@ store (Pods' processes, other clients' memory) is not taken.
 import asyncio
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import nullcontext
 from io import BytesIO
 from pathlib import Path
 
@@ -139,10 +140,12 @@ async def put_back(state: Checkpoint, parts: Parts) -> int:
     of it, so that no decision comes from a mixture of two states. Requests of others that are under way are done before
     or after.
     """
+    nodes = parts.plane.nodes
     with parts.plane.pause.holding():
         await _quiet(parts)
-        changes = await _change(state, parts)
-        await _seen(parts)
+        with nodes.holding() if nodes is not None else nullcontext():
+            changes = await _change(state, parts)
+            await _seen(parts)
     return changes
 
 

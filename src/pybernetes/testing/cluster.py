@@ -21,7 +21,6 @@ from pybernetes.aio.manual import ManualClock, ManualLoop
 from pybernetes.aio.simulation import EPOCH, SimulatedClock, SimulatedLoop
 from pybernetes.api.objects import Object, User
 from pybernetes.assembly.controlplane import ADMIN
-from pybernetes.assembly.simulated.nodes import SimulatedNodes
 from pybernetes.client.rest import Client
 from pybernetes.client.transport import direct
 from pybernetes.testing.audit import Audit
@@ -72,7 +71,7 @@ class Cluster:
         if options.time == "manual":
             self._home = started("pybernetes-manual", ManualLoop)
         try:
-            self._running = await self._inside(self._started(options))
+            self._running = await self.inside(self._started(options))
         except BaseException:
             self._leave()
             raise
@@ -87,7 +86,7 @@ class Cluster:
                 running.check()
         finally:
             try:
-                await self._inside(running.stop())
+                await self.inside(running.stop())
             finally:
                 self._leave()
 
@@ -164,11 +163,11 @@ class Cluster:
 
     def node(self, name: str) -> Node:
         """Orders for a simulated node."""
-        return Node(self._parts, name)
+        return Node(self, name)
 
     def pod(self, name: str, namespace: str = "default", *, seconds: float = SECONDS) -> Pod:
         """Orders for a Pod on a simulated node; each waits so many seconds at most."""
-        return Pod(self._parts, name, namespace, seconds)
+        return Pod(self, name, namespace, seconds)
 
     async def advance(self, seconds: float = 0, *, minutes: float = 0, hours: float = 0, days: float = 0) -> None:
         """Lets time pass that does not by itself, and what is due in it be done. Raises OptionError on real time, ValueError.
@@ -181,7 +180,7 @@ class Cluster:
         running = self.running
         if running.options.time == "real":
             raise OptionError("time advances by itself here: make the cluster with time='simulated' or time='manual'")
-        await self._inside(running.advance(total))
+        await self.inside(running.advance(total))
         running.check()
 
     async def _started(self, options: Options) -> Running:
@@ -191,8 +190,8 @@ class Cluster:
         await running.start()
         return running
 
-    async def _inside(self, work: Coroutine[Any, Any, T]) -> T:
-        """Runs work where the parts run."""
+    async def inside(self, work: Coroutine[Any, Any, T]) -> T:
+        """Runs work where the parts run, and waits for it."""
         return await (work if self._home is None else self._home.acall(work))
 
     def _leave(self) -> None:
@@ -202,7 +201,7 @@ class Cluster:
 
     async def checkpoint(self) -> Checkpoint:
         """The whole state as it is now, to come back to, or to begin other clusters with."""
-        return await self._inside(self.running.checkpoint())
+        return await self.inside(self.running.checkpoint())
 
     async def restore(self, state: Checkpoint) -> int:
         """Brings the cluster back to a state: what came since is gone. How many objects changed.
@@ -212,10 +211,7 @@ class Cluster:
         """
         if not isinstance(state, Checkpoint):
             raise OptionError(f"restore() takes what checkpoint() gave, or Checkpoint.load(path); not {state!r}")
-        return await self._inside(self.running.restore(state))
-
-    def _parts(self) -> tuple[SimulatedNodes | None, Client]:
-        return self.running.plane.nodes, self.client(agent="pybernetes-testing")
+        return await self.inside(self.running.restore(state))
 
     def _words(self) -> Objects:
         if self._objects is None:

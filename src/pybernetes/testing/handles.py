@@ -8,9 +8,8 @@ once the API has been told. What Pods do by themselves is said by annotations (d
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager, suppress
-from typing import TypeAlias
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any, Protocol, TypeAlias, TypeVar
 
 from pybernetes.api.errors import NotFound
 from pybernetes.api.objects import Key
@@ -23,20 +22,39 @@ from pybernetes.kubelet.pod_containers import containers_of
 from pybernetes.kubelet.restarts import may_restart
 from pybernetes.testing.errors import NotInTimeError, OrderError
 from pybernetes.testing.objects import SECONDS
+from pybernetes.testing.running import Running
 from pybernetes.wire.http import read_body
 
-Parts: TypeAlias = Callable[[], tuple[SimulatedNodes | None, Client]]
-"""The nodes of a cluster that runs, and the administrator's client. Raises ClosedClusterError, WrongLoopError."""
-
 DEFAULT_CONTAINER = "kubectl.kubernetes.io/default-container"
+
+AGENT = "pybernetes-testing"
+"""What requests of handles call themselves."""
+
+T = TypeVar("T")
+Order: TypeAlias = Callable[[SimulatedPod, str], None]
+"""What a container of a Pod is told, where the cluster's parts run."""
+
+
+class Home(Protocol):
+    """The cluster of a handle: cluster.Cluster."""
+
+    @property
+    def running(self) -> Running:
+        """Raises ClosedClusterError, WrongLoopError."""
+
+    def client(self, *, agent: str) -> Client:
+        """The administrator's."""
+
+    async def inside(self, work: Coroutine[Any, Any, T]) -> T:
+        """Runs work where the cluster's parts run."""
 
 
 class Node:
     """A simulated node. Raises OrderError where there is none of that name."""
 
-    def __init__(self, parts: Parts, name: str) -> None:
+    def __init__(self, home: Home, name: str) -> None:
         self.name = name
-        self._parts = parts
+        self._home = home
 
     def __repr__(self) -> str:
         return f"Node({self.name!r})"
@@ -44,11 +62,11 @@ class Node:
     async def fail(self) -> None:
         """A power cut: no heartbeat any more, nothing runs there, nobody answers. In its time (50 seconds) the node is NotReady,
         and after five minutes more its Pods are evicted."""
-        await self._agent().fail()
+        await self._home.inside(self._agent().fail())
 
     async def recover(self) -> None:
         """Boots it again: it is Ready when this returns, and its Pods start anew."""
-        await self._agent().recover()
+        await self._home.inside(self._agent().recover())
 
     async def cordon(self) -> None:
         """No new Pods are given to it."""
@@ -60,30 +78,29 @@ class Node:
 
     async def _set_unschedulable(self, value: bool) -> None:
         self._agent()
-        _, client = self._parts()
-        await client.of(core_v1.Node).patch_raw(self.name, {"spec": {"unschedulable": value}})
+        await self._home.client(agent=AGENT).of(core_v1.Node).patch_raw(self.name, {"spec": {"unschedulable": value}})
 
     def _agent(self) -> NodeAgent:
-        nodes, _ = self._parts()
-        agent = _there(nodes).agents.get(self.name)
-        if agent is None:
-            raise OrderError(f"there is no simulated node {self.name!r}; there are: {', '.join(_there(nodes).agents)}")
-        return agent
+        agents = _nodes(self._home).agents
+        if self.name not in agents:
+            raise OrderError(f"there is no simulated node {self.name!r}; there are: {', '.join(agents)}")
+        return agents[self.name]
 
 
 class Pod:
     """A Pod on a simulated node. Every order raises OrderError where the Pod is not there, has ended, or is on a node that is
-    not simulated, and NotInTimeError where it does not come to run within `seconds` of the cluster's time.
+    not simulated, and NotInTimeError where it does not come to run within `seconds` (of the cluster's time; of the
+    machine's where that is moved by hand).
 
     `container` None means every main container of the Pod.
     """
 
-    def __init__(self, parts: Parts, name: str, namespace: str = "default", seconds: float = SECONDS) -> None:
+    def __init__(self, home: Home, name: str, namespace: str = "default", seconds: float = SECONDS) -> None:
         self.name = name
         self.namespace = namespace
         self.seconds = seconds
         """How long an order waits."""
-        self._parts = parts
+        self._home = home
 
     def __repr__(self) -> str:
         return f"Pod({self.name!r}, {self.namespace!r})"
@@ -94,115 +111,92 @@ class Pod:
         """Ends containers as if they had ended by themselves; what follows is the restart policy's. `message` is the
         termination message. Raises ValueError for an exit code that is none."""
         _check(exit_code)
-        pod, names = await self._running(container)
-        for name in names:
-            pod.end(name, exit_code, reason=reason, message=message)
-        await self._told(pod)
+        await self._order(container, lambda pod, name: pod.end(name, exit_code, reason=reason, message=message))
 
     async def crash(self, *, times: int = 1, exit_code: int = 1, container: str | None = None) -> None:
         """Ends containers, and each of their next runs as soon as it starts, so many runs together. Raises ValueError."""
         _check(exit_code)
         if times < 1:
             raise ValueError(f"times: {times} is not allowed; allowed: 1 and more")
-        pod, names = await self._running(container)
-        for name in names:
-            pod.crash(name, times, exit_code)
-        await self._told(pod)
+        await self._order(container, lambda pod, name: pod.crash(name, times, exit_code))
 
     async def oom(self, *, container: str | None = None) -> None:
         """The kernel kills containers for want of memory: OOMKilled, exit code 137."""
-        pod, names = await self._running(container)
-        for name in names:
-            pod.run_out_of_memory(name)
-        await self._told(pod)
+        await self._order(container, lambda pod, name: pod.run_out_of_memory(name))
 
     async def ready(self, ready: bool = True, *, container: str | None = None) -> None:
         """Whether the readiness probes of containers succeed, whatever they are. It may be said before they run."""
-        pod, names = await self._known(container)
-        for name in names:
-            pod.set_ready(name, ready)
-        await self._told(pod)
+        await self._order(container, lambda pod, name: pod.set_ready(name, ready), running=False)
 
     async def ignore_stop(self, ignore: bool = True) -> None:
         """It does not heed SIGTERM: its end takes the whole grace, and is a kill."""
-        pod, _ = await self._known(None)
-        pod.set_stubborn(ignore)
+        await self._order(None, lambda pod, _: pod.set_stubborn(ignore), running=False)
 
     async def log(self, text: str, *, container: str | None = None, stream: str = "stdout") -> None:
         """Writes lines to the log of a running container; of several that which `kubectl logs` would take, else it is to be
         named. Raises ValueError for a stream that is none."""
         if stream not in ("stdout", "stderr"):
             raise ValueError(f"stream: {stream!r} is not allowed; allowed: stdout, stderr")
-        pod, names = await self._running(container, one=True)
-        run = pod.running(names[0])
-        if run is not None:
+
+        def write(pod: SimulatedPod, name: str) -> None:
+            run = pod.running(name)
+            assert run is not None, "it was waited for"
             pod.home.logs.write(run.id, text, stream)
+
+        await self._order(container, write, one=True)
 
     async def logs(self, *, container: str | None = None, previous: bool = False) -> str:
         """What `kubectl logs` shows. Raises ApiError."""
-        _, client = self._parts()
         query = {"previous": "true"} if previous else {}
         if container is not None:
             query["container"] = container
         path = f"/api/v1/namespaces/{self.namespace}/pods/{self.name}/log"
-        return (await read_body(await client.send("GET", path, query=query))).decode(errors="replace")
+        return (await read_body(await self._home.client(agent=AGENT).send("GET", path, query=query))).decode(
+            errors="replace"
+        )
 
     # -- the Pod that is meant -----------------------------------------------------------------------------------------
 
-    async def _running(self, container: str | None, *, one: bool = False) -> tuple[SimulatedPod, Sequence[str]]:
-        """Once the containers that are meant run."""
-        nodes, meant = await self._meant()
-        names = _containers(meant, container, one=one)
-
-        def run() -> bool:
-            pod = _played(nodes, meant)
-            return pod is not None and all(_runs(pod, name) for name in names)
-
-        async with self._in_time(nodes, meant, f"container {' and '.join(names)} does not run"):
-            await nodes.until(run)
-        pod = _played(nodes, meant)
-        assert pod is not None
-        return pod, names
-
-    async def _known(self, container: str | None) -> tuple[SimulatedPod, Sequence[str]]:
-        """Once its node knows it."""
-        nodes, meant = await self._meant()
-        names = _containers(meant, container)
-        async with self._in_time(nodes, meant, "it is not scheduled"):
-            await nodes.until(lambda: _played(nodes, meant) is not None)
-        pod = _played(nodes, meant)
-        assert pod is not None
-        return pod, names
-
-    async def _meant(self) -> tuple[SimulatedNodes, core_v1.Pod]:
-        nodes, client = self._parts()
+    async def _order(self, container: str | None, order: Order, *, running: bool = True, one: bool = False) -> None:
+        """Gives an order to each container that is meant, once it can be obeyed; until the API has what came of it."""
+        nodes = _nodes(self._home)
         try:
-            return _there(nodes), await client.of(core_v1.Pod).get(Key(self.namespace, self.name))
+            meant = await self._home.client(agent=AGENT).of(core_v1.Pod).get(Key(self.namespace, self.name))
         except NotFound:
             raise OrderError(f"there is no pod {self.namespace}/{self.name}") from None
+        names = _containers(meant, container, one=one)
+        given = asyncio.Event()
 
-    @asynccontextmanager
-    async def _in_time(self, nodes: SimulatedNodes, meant: core_v1.Pod, what: str) -> AsyncIterator[None]:
+        async def obey() -> None:
+            await nodes.until(lambda: _can_obey(nodes, meant, names if running else ()))
+            pod = _played(nodes, meant)
+            assert pod is not None
+            given.set()
+            for name in names:
+                order(pod, name)
+            await nodes.until(lambda: not (pod.queued or pod.sending))
+
         try:
             async with asyncio.timeout(self.seconds):
-                yield
+                await self._home.inside(obey())
         except TimeoutError:
             seen = nodes.seen(Key(self.namespace, self.name)) or meant
+            what = "the API was not told" if given.is_set() else "it does not run" if running else "it is not there"
             said = f"pod {self.namespace}/{self.name}: {what} after {self.seconds:g} s: {_shown(seen)}"
             raise NotInTimeError(said) from None
 
-    async def _told(self, pod: SimulatedPod) -> None:
-        """Until the API has what came of an order, or has refused to take it."""
-        nodes, _ = self._parts()
-        with suppress(TimeoutError):
-            async with asyncio.timeout(self.seconds):
-                await _there(nodes).until(lambda: not (pod.queued or pod.sending))
 
-
-def _there(nodes: SimulatedNodes | None) -> SimulatedNodes:
+def _nodes(home: Home) -> SimulatedNodes:
+    nodes = home.running.plane.nodes
     if nodes is None:
         raise OrderError("this cluster has no simulated nodes: make it with nodes=1 or more")
     return nodes
+
+
+def _can_obey(nodes: SimulatedNodes, meant: core_v1.Pod, names: Sequence[str]) -> bool:
+    """Whether the Pod is there, and these of its containers run."""
+    pod = _played(nodes, meant)
+    return pod is not None and all(_runs(pod, name) for name in names)
 
 
 def _containers(pod: core_v1.Pod, container: str | None, *, one: bool = False) -> Sequence[str]:

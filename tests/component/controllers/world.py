@@ -17,6 +17,7 @@ from pybernetes.api.objects import Key, User
 from pybernetes.api.types import apps_v1, core_v1
 from pybernetes.apiserver.config import Config as ApiConfig
 from pybernetes.apiserver.server import ApiServer
+from pybernetes.assembly.simulated.nodes import Config as SimulatedConfig
 from pybernetes.assembly.simulated.nodes import SimulatedNodes
 from pybernetes.client.rest import Client
 from pybernetes.client.transport import direct
@@ -113,7 +114,7 @@ class World:
             await self.clock.sleep(0.1)
 
     def node_up(self, name: str, first: str) -> None:
-        nodes = SimulatedNodes(self.as_user(ADMIN), [name], first_address=first)
+        nodes = SimulatedNodes(self.as_user(ADMIN), [name], SimulatedConfig(first_address=first))
         self._running[name] = asyncio.create_task(nodes.run())
 
     async def node_down(self, name: str) -> None:

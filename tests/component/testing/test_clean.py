@@ -54,6 +54,12 @@ def files() -> list[str]:
     return sorted(found)
 
 
+@pytest.fixture(autouse=True)
+def own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Other processes make folders in the machine's own, too."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+
+
 def left() -> dict[str, Any]:
     """What clusters would leave."""
     for _ in range(2):

@@ -6,9 +6,10 @@ from typing import Any
 import pytest
 from tests.component.testing.manifests import deployment
 
+from pybernetes.api.errors import ServiceUnavailable
 from pybernetes.api.objects import Key, Object
 from pybernetes.api.types import core_v1
-from pybernetes.testing import Cluster, NotInTimeError, OrderError
+from pybernetes.testing import Cluster, NotInTimeError, OrderError, SyncCluster
 from pybernetes.testing.virtual import simulated
 
 
@@ -200,8 +201,8 @@ async def test_orders_that_cannot_be_obeyed_say_why():
             ("none", OrderError, "there is no pod default/none"),
             ("elsewhere", OrderError, "pod default/elsewhere is on real, which is no simulated node"),
             ("done", OrderError, "pod default/done has ended already: Failed"),
-            ("slow", NotInTimeError, "pod default/slow: container main does not run after 5 s: Pending, on node-1"),
-            ("large", NotInTimeError, r"container main does not run after 5 s: Pending, not scheduled \(0/2 nodes are"),
+            ("slow", NotInTimeError, "pod default/slow: it does not run after 5 s: Pending, on node-1"),
+            ("large", NotInTimeError, r"it does not run after 5 s: Pending, not scheduled \(0/2 nodes are"),
         ):
             with pytest.raises(error, match=why):
                 await cluster.pod(name, seconds=5).finish()
@@ -251,3 +252,73 @@ async def test_kubelets_come_as_their_nodes():
         await cluster.wait("pod/p", "condition=Ready")
         cluster.audit.assert_count(at_least=1, user="system:node:node-2", verb="patch", resource="pods/status")
         cluster.audit.assert_none(user="system:node:node-1", resource="pods/status")
+
+
+@simulated
+async def test_pods_are_what_they_were_when_a_state_is_restored():
+    async with Cluster() as cluster:
+        for name, rules in (("loop", {"exit-code": "1"}), ("short", {"run-seconds": "60"}), ("long", {}), ("off", {})):
+            await cluster.apply(pod(name, rules=rules, restartPolicy="Always" if name == "loop" else "Never"))
+        await cluster.pod("off").ready(False)
+        await cluster.pod("long").log("before")
+        await cluster.advance(seconds=15)
+        state = await cluster.checkpoint()
+        before = {name: (await get(cluster, name)).status for name in ("loop", "short", "long", "off")}
+        await cluster.pod("long").finish(exit_code=1)
+        await cluster.pod("off").ready()
+        await cluster.raw("DELETE", "/api/v1/namespaces/default/pods/short")
+        await cluster.apply(pod("late"))
+        await cluster.advance(seconds=200)
+        await cluster.restore(state)
+        with cluster.audit.recording() as calls:
+            await cluster.advance(seconds=0.5)
+            assert {name: (await get(cluster, name)).status for name in ("long", "off")} == {
+                name: before[name] for name in ("long", "off")
+            }
+            # What was due in the time between comes at once: the end of the short one, and the next run of the loop.
+            assert {call.name for call in calls.writes(resource="pods/status")} == {"loop", "short"}
+            assert calls.calls(resource="events", verb="create", where=lambda call: b"Killing" in call.body) == []
+        assert await cluster.pod("long").logs() == "before\n"
+        await cluster.pod("long").finish()
+        assert (await get(cluster, "long")).status.phase == "Succeeded"
+        await cluster.advance(seconds=30)
+        assert (await get(cluster, "short")).status.phase == "Succeeded"
+        assert (await get(cluster, "off")).status.containerStatuses[0].ready is False
+        assert (await get(cluster, "loop")).status.containerStatuses[0].restartCount == 3
+
+
+def test_without_await_the_words_are_the_same():
+    for time in ("real", "simulated"):
+        with SyncCluster(time=time) as cluster:
+            cluster.apply(pod(restartPolicy="Never"))
+            one = cluster.pod("p")
+            one.ready(False)
+            one.ignore_stop()
+            one.log("by hand")
+            assert one.logs() == "by hand\n"
+            one.finish(exit_code=2)
+            with pytest.raises(OrderError, match="has ended already: Failed"):
+                one.crash()
+            node = cluster.node("node-1")
+            node.cordon()
+            node.uncordon()
+            node.fail()
+            with pytest.raises(ServiceUnavailable, match="has no power"):
+                one.logs()
+            node.recover()
+
+
+async def test_orders_reach_a_cluster_whose_time_moves_by_hand():
+    async with Cluster(time="manual") as cluster:
+        await cluster.apply(pod(restartPolicy="Never", rules={"start-seconds": "10"}))
+        one = cluster.pod("p", seconds=0.3)
+        with pytest.raises(NotInTimeError, match=r"it does not run after 0\.3 s: Pending, on node-1"):
+            await one.finish()
+        await cluster.advance(seconds=11)
+        await one.log("by hand")
+        assert await one.logs() == "by hand\n"
+        await one.finish()
+        assert (await get(cluster)).status.phase == "Succeeded"
+        await cluster.node("node-1").fail()
+        await cluster.advance(seconds=60)
+        await cluster.wait("node/node-1", "condition=Ready=Unknown")

@@ -15,7 +15,8 @@ from pybernetes.api.types import core_v1
 from pybernetes.kubelet.cri.model import Container, PodRef, Sandbox, State
 from pybernetes.kubelet.pod_containers import find_container
 from pybernetes.kubelet.restarts import CONTAINER_HASH, container_hash
-from pybernetes.kubelet.status.pod_conditions import READY_TO_START
+from pybernetes.kubelet.status.pod_conditions import CONTAINERS_READY, READY_TO_START
+from pybernetes.rules.readiness import condition
 
 _BACK_OFF = re.compile(r"back-off (?:(\d+)m)?(\d+)s restarting")
 
@@ -50,6 +51,17 @@ def found(pod: core_v1.Pod, ref: PodRef) -> Found:
     ips = () if pod.spec.hostNetwork else tuple(ip.ip for ip in status.podIPs)
     started = seconds_of(status.startTime or "")
     return Found((Sandbox(sandbox, ref, 0, ready, started, ips),), containers)
+
+
+def unready(pod: core_v1.Pod) -> Iterable[str]:
+    """Containers that run and were told not to be ready."""
+    return (s.name for s in pod.status.containerStatuses if s.state.running is not None and not s.ready)
+
+
+def unready_since(pod: core_v1.Pod) -> float:
+    """When its containers, as a whole, were last ready, or began."""
+    found = condition(pod, CONTAINERS_READY)
+    return seconds_of(found.lastTransitionTime or "") if found is not None else 0.0
 
 
 def _runs(pod: core_v1.Pod, status: core_v1.ContainerStatus, ref: PodRef, sandbox: str) -> Iterable[Container]:

@@ -1,7 +1,7 @@
 """Logs of simulated containers, in memory, in CRI's format. kubelet_api.py serves them; the kubelet's reader renders them."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 
 from pybernetes.aio.clock import Clock, rfc3339_nano
 from pybernetes.kubelet.server.logs import LogOptions, LogText
@@ -102,6 +102,12 @@ class Logs:
         """Nothing is written to it any more."""
         if id in self._runs:
             self._runs[id].wake()
+
+    def keep(self, ids: Iterable[str]) -> None:
+        """All others are gone."""
+        kept = set(ids)
+        for id in [id for id in self._runs if id not in kept]:
+            self.remove(id)
 
     def remove(self, id: str) -> None:
         """It is gone; who follows it has read all there was."""

@@ -89,7 +89,7 @@ class NodeAgent:
     @property
     def alive(self) -> bool:
         """False while it has no power."""
-        return self.table.alive
+        return self.table.powered
 
     # -- life ----------------------------------------------------------------------------------------------------------
 

@@ -7,9 +7,12 @@ For tests, for clusters that anybody can start, and for huge ones. Everything sa
 
 import asyncio
 import ipaddress
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from typing import Any
 
+from pybernetes.aio.pause import Pause
 from pybernetes.api.objects import Key
 from pybernetes.api.types import core_v1
 from pybernetes.assembly.simulated.addresses import SharedRange
@@ -25,44 +28,52 @@ _EVENTS = 100_000
 """Events of all nodes that may wait to be sent."""
 
 
-class SimulatedNodes:
-    """These nodes, kept alive by run() until it is cancelled. Raises ValueError for what no node can be.
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """How simulated nodes are played."""
 
-    `client` may do everything; `client_of` is as whom the kubelet of a node writes, the same where nothing is said.
-    `needs_range`: Pods wait until a controller has given their Node a podCIDR. `quiet`: no events but of what is wrong; the
-    others (Pulled, Created, Started, Killing) are most of what a Pod costs.
+    client_of: Callable[[str], Client] | None = None
+    """As whom the kubelet of a node writes; None: as everybody's."""
+    first_address: str = "198.18.0.1"
+    """Of the first node; the others have those after it."""
+    needs_range: bool = False
+    """Pods wait until a controller has given their Node a podCIDR."""
+    quiet: bool = False
+    """No events but of what is wrong; the others (Pulled, Created, Started, Killing) are most of what a Pod costs."""
+    pause: Pause = field(default_factory=Pause)
+    """Holds up what they report."""
+
+
+class SimulatedNodes:
+    """These nodes, kept alive by run() until it is cancelled. `client` may do everything.
+
+    Raises ValueError for what no node can be.
     """
 
-    def __init__(
-        self,
-        client: Client,
-        nodes: Sequence[str | SimulatedNode],
-        *,
-        client_of: Callable[[str], Client] | None = None,
-        first_address: str = "198.18.0.1",
-        needs_range: bool = False,
-        quiet: bool = False,
-    ) -> None:
+    def __init__(self, client: Client, nodes: Sequence[str | SimulatedNode], config: Config | None = None) -> None:
+        config = config or Config()
         self.agents: dict[str, NodeAgent] = {}
         """By name."""
-        self._informers = Informers(client)
+        self.informers = Informers(client)
+        """Through which they see the cluster."""
         self._recorder = EventRecorder(client, "kubelet", queue=_EVENTS)
         self._group: asyncio.TaskGroup | None = None
+        self._held = False
         self._watching: list[asyncio.Future[None]] = []
-        as_node = client_of or (lambda name: client)
-        self._reports = Reports(as_node, self._moved)
+        as_node = config.client_of or (lambda name: client)
+        self._reports = Reports(as_node, self._moved, config.pause)
         shared = Shared(
             client=client,
             client_of=as_node,
             recorder=self._recorder,
             reports=self._reports,
             range=SharedRange(_PODS),
-            needs_range=needs_range,
-            quiet=quiet,
+            needs_range=config.needs_range,
+            quiet=config.quiet,
             moved=self._moved,
             later=self._later,
         )
-        first = ipaddress.IPv4Address(first_address)
+        first = ipaddress.IPv4Address(config.first_address)
         for number, spec in enumerate(described(nodes)):
             if spec.name in self.agents:
                 raise ValueError(f"two simulated nodes are called {spec.name!r}")
@@ -72,9 +83,9 @@ class SimulatedNodes:
         """Registers the nodes and plays kubelet for each."""
         async with asyncio.TaskGroup() as group:
             self._group = group
-            self._informers.of(core_v1.Node).on_change(self._node_changed)
-            self._informers.of(core_v1.Pod).on_change(self._pod_changed)
-            group.create_task(self._informers.run(), name="simulated.informers")
+            self.informers.of(core_v1.Node).on_change(self._node_changed)
+            self.informers.of(core_v1.Pod).on_change(self._pod_changed)
+            group.create_task(self.informers.run(), name="simulated.informers")
             group.create_task(self._recorder.run(), name="simulated.events")
             group.create_task(self._reports.run(), name="simulated.reports")
             for number, agent in enumerate(self.agents.values()):
@@ -90,7 +101,29 @@ class SimulatedNodes:
         if agent is not None:
             agent.changed(new)
 
+    @contextmanager
+    def holding(self) -> Iterator[None]:
+        """Meanwhile nothing happens to Pods whatever the API says. Afterwards they are what their statuses say, without a word.
+
+        For those who put back an earlier state of the whole cluster.
+        """
+        self._held = True
+        for agent in self.agents.values():
+            agent.table.freeze()
+        try:
+            yield
+        finally:
+            self._held = False
+            found: dict[str, list[core_v1.Pod]] = {}
+            for pod in self.informers.of(core_v1.Pod).cache:
+                found.setdefault(pod.spec.nodeName, []).append(pod)
+            for name, agent in self.agents.items():
+                agent.table.begin_anew(found.get(name, ()))
+            self._moved()
+
     def _pod_changed(self, old: core_v1.Pod | None, new: core_v1.Pod | None) -> None:
+        if self._held:
+            return
         if old is not None and (new is None or new.metadata.uid != old.metadata.uid):
             agent = self.agents.get(old.spec.nodeName)
             if agent is not None:
@@ -109,7 +142,7 @@ class SimulatedNodes:
 
     def seen(self, key: Key) -> core_v1.Pod | None:
         """A Pod of the cluster, as the nodes' watch has it."""
-        return self._informers.of(core_v1.Pod).cache.get(key)
+        return self.informers.of(core_v1.Pod).cache.get(key)
 
     def pod(self, node: str, uid: str) -> SimulatedPod | None:
         """A Pod as the kubelet of a node knows it; None where it does not yet, or no more."""

@@ -41,8 +41,11 @@ class Home(Protocol):
     """What a Pod needs of its node: node.NodeAgent."""
 
     clock: Clock
-    alive: bool
-    """False while the node has no power."""
+
+    @property
+    def alive(self) -> bool:
+        """False while the node has no power, or somebody holds it."""
+
     logs: Logs
     allocations: Allocations | None
     """Once a Pod of the node has been resized."""
@@ -158,6 +161,11 @@ class SimulatedPod:
         found = adoption.found(self.api, self.ref)
         self.sandboxes, self.containers = found.sandboxes, found.containers
         self._last = self.api.status
+        ready = {run.name: at for run, _, at in self._readiness()}
+        for name in adoption.unready(self.api):
+            run = self.running(name)
+            if run is not None and ready.get(name, run.started) <= adoption.unready_since(self.api):
+                self.rare.unready.add(name)  # not its probes: somebody has said so
 
     def update(self, pod: core_v1.Pod) -> bool:
         """The Pod as the API has it now; whether that is news."""

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from msgspec.structs import replace
 
+from pybernetes.aio.pause import Pause
 from pybernetes.api.errors import ApiError, Conflict, NotFound
 from pybernetes.api.types import core_v1
 from pybernetes.assembly.simulated.pod import RECONCILE, SimulatedPod
@@ -21,9 +22,13 @@ _WRITERS = 8
 
 
 class Reports:
-    """Of all simulated nodes. `client_of`: as whom a node writes. `sent` is called after each report."""
+    """Of all simulated nodes. `client_of`: as whom a node writes. `sent` is called after each report.
 
-    def __init__(self, client_of: Callable[[str], Client], sent: Callable[[], None]) -> None:
+    Each report is a unit of `pause`.
+    """
+
+    def __init__(self, client_of: Callable[[str], Client], sent: Callable[[], None], pause: Pause) -> None:
+        self._pause = pause
         self._client_of = client_of
         self._sent = sent
         self._queue: asyncio.Queue[SimulatedPod] = asyncio.Queue()
@@ -47,7 +52,8 @@ class Reports:
             pod.queued, pod.sending = False, True
             try:
                 with Guard(f"report of {pod.ref}"):
-                    await self._report(pod)
+                    async with self._pause:
+                        await self._report(pod)
             finally:
                 pod.sending = False
                 if pod.queued:

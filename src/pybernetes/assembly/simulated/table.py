@@ -3,7 +3,7 @@
 As kubelet.pods, without a machine. node.py feeds it.
 """
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, cast
@@ -60,7 +60,7 @@ class PodTable:
 
     def __init__(self, around: Around) -> None:
         self.pods: dict[str, SimulatedPod] = {}
-        self.alive = True
+        self.powered = True
         self.clock = around.clock
         self.addresses = PodAddresses(around.range)
         self.logs = Logs(around.clock)
@@ -69,10 +69,16 @@ class PodTable:
         self._around = around
         self._effects = Effects(self)
         self._resizes: Resizes | None = None
+        self._frozen = False
         self._new: dict[str, None] = {}
         """Uids of Pods that came while there was no power."""
         self._waiting: list[SimulatedPod] = []
         """Critical Pods for which room is being made."""
+
+    @property
+    def alive(self) -> bool:
+        """Whether Pods do anything: the node has power, and nobody holds it."""
+        return self.powered and not self._frozen
 
     # -- sources -------------------------------------------------------------------------------------------------------
 
@@ -106,16 +112,42 @@ class PodTable:
             self.forget(pod)
         self._around.moved()
 
+    def freeze(self) -> None:
+        """No Pod does anything until they begin anew."""
+        self._frozen = True
+        for pod in self.pods.values():
+            pod.sleep()
+
+    def begin_anew(self, pods: Iterable[core_v1.Pod]) -> None:
+        """These are the Pods, and they are what their statuses say; nothing is told of those before."""
+        for before in self.pods.values():
+            before.gone = True
+            for sandbox in before.sandboxes:
+                self.addresses.give_back(sandbox.ips)
+            if self._resizes is not None:
+                self._resizes.gone(before.ref.uid)
+        self._frozen = False
+        self.pods, self._new, self._waiting = {}, {}, []
+        for api in pods:
+            pod = self.pods[api.metadata.uid] = SimulatedPod(api, self)
+            self._take_up(pod)
+        self.logs.keep(run.id for pod in self.pods.values() for run in pod.containers)
+        if self.powered:
+            for pod in tuple(self.pods.values()):
+                pod.advance()
+        else:
+            self.power_cut()
+
     def power_cut(self) -> None:
         """Nothing runs any more."""
-        self.alive = False
+        self.powered = False
         now = self.clock.now()
         for pod in self.pods.values():
             pod.power_cut(now)
 
     def power_back(self) -> None:
         """What there is starts anew."""
-        self.alive = True
+        self.powered = True
         for uid in tuple(self._new):
             if uid in self.pods:
                 self._take_up(self.pods[uid])

@@ -1,6 +1,6 @@
 """A control plane that is started again goes on where its Pods were, and writes nothing for it."""
 
-from tests.unit.assembly.simulated.worlds import World, main, simulated, state
+from tests.unit.assembly.simulated.worlds import World, holds, main, simulated, state
 
 
 async def restart(w: World) -> None:
@@ -68,3 +68,21 @@ async def test_a_container_that_ran_keeps_its_number_and_its_address(w: World) -
     await w.clock.sleep(1)
     told = main(await w.get())
     assert (state(told), told.restartCount, told.lastState.terminated.exitCode) == ("running", 3, 3)
+
+
+@simulated
+async def test_what_was_ordered_of_readiness_holds_and_what_probes_say_comes_in_its_time(w: World) -> None:
+    await w.pod("ordered")
+    await w.pod("ruled", rules={"ready-after-seconds": "20"})
+    await w.clock.sleep(5)
+    (await w.simulated("ordered")).set_ready("main", False)
+    await w.clock.sleep(1)
+    await restart(w)
+    await w.clock.sleep(60)
+    assert (holds(await w.get("ordered"), "Ready"), holds(await w.get("ruled"), "Ready")) == (
+        "False ContainersNotReady",
+        "True",
+    )
+    (await w.simulated("ordered")).set_ready("main", True)
+    await w.clock.sleep(1)
+    assert holds(await w.get("ordered"), "Ready") == "True"

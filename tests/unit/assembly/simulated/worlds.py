@@ -18,6 +18,7 @@ from pybernetes.apiserver.server import ApiServer
 from pybernetes.assembly.simulated.behaviour import PREFIX
 from pybernetes.assembly.simulated.description import SimulatedNode
 from pybernetes.assembly.simulated.dialer import SimulatedDialer
+from pybernetes.assembly.simulated.nodes import Config as SimulatedConfig
 from pybernetes.assembly.simulated.nodes import SimulatedNodes
 from pybernetes.assembly.simulated.pod import SimulatedPod
 from pybernetes.client.rest import Client
@@ -69,7 +70,7 @@ class World:
         return self._nodes
 
     def start(self, nodes: Sequence[str | SimulatedNode], **options: Any) -> None:
-        self._nodes = self._dialer.nodes = SimulatedNodes(self.nodes_client, nodes, **options)
+        self._nodes = self._dialer.nodes = SimulatedNodes(self.nodes_client, nodes, SimulatedConfig(**options))
         self._running = asyncio.create_task(self._nodes.run())
 
     async def stop(self) -> None:
