@@ -7,6 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from pybernetes.assembly.simulated.description import SimulatedNode
     from pybernetes.testing.blocking import SyncCluster
     from pybernetes.testing.checkpoint import Checkpoint
     from pybernetes.testing.cluster import Cluster
@@ -35,6 +36,7 @@ __all__ = [
     "OptionError",
     "OrderError",
     "RealClusterError",
+    "SimulatedNode",
     "StartError",
     "SyncCluster",
     "WrongLoopError",
@@ -43,17 +45,18 @@ __all__ = [
 
 if not TYPE_CHECKING:
     _MODULES = {
-        "Checkpoint": "checkpoint",
-        "Cluster": "cluster",
-        "SyncCluster": "blocking",
-        "ExternalCluster": "external",
-        "simulated": "virtual",
+        "Checkpoint": "pybernetes.testing.checkpoint",
+        "Cluster": "pybernetes.testing.cluster",
+        "SyncCluster": "pybernetes.testing.blocking",
+        "ExternalCluster": "pybernetes.testing.external",
+        "SimulatedNode": "pybernetes.assembly.simulated.description",
+        "simulated": "pybernetes.testing.virtual",
     }
 
     def __getattr__(name: str) -> object:
         if name not in __all__:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        found = getattr(import_module(f"{__name__}.{_MODULES.get(name, 'errors')}"), name)
+        found = getattr(import_module(_MODULES.get(name, "pybernetes.testing.errors")), name)
         globals()[name] = found
         return found
 

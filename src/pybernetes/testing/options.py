@@ -10,6 +10,7 @@ from pybernetes.testing.errors import OptionError
 
 if TYPE_CHECKING:
     from pybernetes.apiserver.config import Config
+    from pybernetes.assembly.simulated.description import SimulatedNode
     from pybernetes.store.protocol import Store
     from pybernetes.testing.checkpoint import Checkpoint
 
@@ -25,8 +26,8 @@ _NAME = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9]
 class Options:
     """What a cluster is made of. Raises OptionError, which names what is allowed."""
 
-    nodes: int | Sequence[str] = 1
-    """Simulated nodes: how many (`node-1`, `node-2`, ...), or their names."""
+    nodes: "int | Sequence[str | SimulatedNode]" = 1
+    """Simulated nodes: how many (`node-1`, `node-2`, ...), or their names, or what they are (SimulatedNode)."""
     controllers: str | Sequence[str] = "*"
     """As kube-controller-manager's --controllers takes them: `*`, names, `-name`; () is none."""
     scheduler: bool = True
@@ -46,12 +47,15 @@ class Options:
     """What the API server keeps its objects in, where that is not a new store in memory; the cluster does not close it."""
     state: "Checkpoint | Path | str | None" = None
     """What it begins with: a Checkpoint, or the file of one (or of `pybernetes store dump`)."""
+    described: "tuple[str | SimulatedNode, ...]" = field(init=False, default=())
+    """The nodes, one by one."""
     names: tuple[str, ...] = field(init=False, default=())
-    """The nodes' names."""
+    """Their names."""
 
     def __post_init__(self) -> None:
         put = object.__setattr__
-        put(self, "names", _node_names(self.nodes))
+        put(self, "described", _described(self.nodes))
+        put(self, "names", _node_names(self.described))
         put(self, "controllers", _words("controllers", self.controllers))
         put(self, "authorization", _words("authorization", self.authorization))
         if not isinstance(self.scheduler, bool):
@@ -107,7 +111,7 @@ class Options:
 class OptionsByName(TypedDict, total=False):
     """The same, as keywords of Cluster() and SyncCluster()."""
 
-    nodes: int | Sequence[str]
+    nodes: "int | Sequence[str | SimulatedNode]"
     controllers: str | Sequence[str]
     scheduler: bool
     authorization: Sequence[str]
@@ -138,14 +142,24 @@ def _state(given: object) -> "Checkpoint":
     return given
 
 
-def _node_names(nodes: int | Sequence[str]) -> tuple[str, ...]:
+def _described(nodes: "int | Sequence[str | SimulatedNode]") -> "tuple[str | SimulatedNode, ...]":
     if isinstance(nodes, int) and not isinstance(nodes, bool):
         if not 0 <= nodes <= NODES_AT_MOST:
             raise _wrong("nodes", nodes, f"0 to {NODES_AT_MOST}, or their names")
         return tuple(f"node-{number}" for number in range(1, nodes + 1))
-    names = _words("nodes", nodes) if not isinstance(nodes, str) else None
-    if names is None:
-        raise _wrong("nodes", nodes, "a number or a sequence of names")
+    if not isinstance(nodes, Sequence) or isinstance(nodes, str | bytes):
+        raise _wrong("nodes", nodes, "a number, or a sequence of names and SimulatedNodes")
+    if not all(isinstance(node, str) for node in nodes):
+        from pybernetes.assembly.simulated.description import SimulatedNode  # only where there are some
+
+        for node in nodes:
+            if not isinstance(node, str | SimulatedNode):
+                raise _wrong("nodes", node, "names and SimulatedNodes")
+    return tuple(nodes)
+
+
+def _node_names(nodes: "Sequence[str | SimulatedNode]") -> tuple[str, ...]:
+    names = tuple(node if isinstance(node, str) else node.name for node in nodes)
     for name in names:
         if not _NAME.fullmatch(name) or len(name) > 253:
             raise _wrong("nodes", name, "names of lower case letters, digits, '-' and '.' (RFC 1123 subdomains)")

@@ -144,7 +144,7 @@ class Running:
         if options.store is None:
             self._stack.push_async_callback(self.store.close)
         settings = Settings(
-            simulated_nodes=options.names,
+            simulated_nodes=options.described,
             authority=self.trust.authority,
             api=api,
             controllers=options.controllers,

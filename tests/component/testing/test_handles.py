@@ -9,7 +9,7 @@ from tests.component.testing.manifests import deployment
 from pybernetes.api.errors import ServiceUnavailable
 from pybernetes.api.objects import Key, Object
 from pybernetes.api.types import core_v1
-from pybernetes.testing import Cluster, NotInTimeError, OrderError, SyncCluster
+from pybernetes.testing import Cluster, NotInTimeError, OptionError, OrderError, SimulatedNode, SyncCluster
 from pybernetes.testing.virtual import simulated
 
 
@@ -322,3 +322,23 @@ async def test_orders_reach_a_cluster_whose_time_moves_by_hand():
         await cluster.node("node-1").fail()
         await cluster.advance(seconds=60)
         await cluster.wait("node/node-1", "condition=Ready=Unknown")
+
+
+@simulated
+async def test_nodes_may_be_described():
+    taint = core_v1.Taint(key="gpu", value="yes", effect="NoSchedule")
+    big = SimulatedNode("big", capacity={"cpu": "32", "example.com/gpu": "4"}, labels={"disk": "fast"}, taints=(taint,))
+    async with Cluster(nodes=("plain", big)) as cluster:
+        wanted = pod(nodeSelector={"disk": "fast"}, tolerations=[{"key": "gpu", "operator": "Exists"}])
+        requests = {"cpu": "20", "example.com/gpu": "2"}
+        wanted["spec"]["containers"][0]["resources"] = {"requests": requests, "limits": {"example.com/gpu": "2"}}
+        await cluster.apply(wanted)
+        await cluster.wait("pod/p", "condition=Ready")
+        assert (await get(cluster)).spec.nodeName == "big"
+
+
+def test_what_is_no_node_is_refused():
+    with pytest.raises(OptionError, match="nodes: 3 is not allowed; allowed: names and SimulatedNodes"):
+        Cluster(nodes=("one", 3))
+    with pytest.raises(OptionError, match="nodes: 'one' is not allowed; allowed: names that differ"):
+        Cluster(nodes=("one", SimulatedNode("one")))

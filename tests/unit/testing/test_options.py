@@ -31,10 +31,10 @@ def test_words_may_be_written_as_flags_take_them():
     [
         ({"nodes": -1}, "nodes: -1 is not allowed; allowed: 0 to 5000"),
         ({"nodes": True}, "nodes: True is not allowed"),
-        ({"nodes": "node-1"}, "nodes: 'node-1' is not allowed; allowed: a number or a sequence of names"),
+        ({"nodes": "node-1"}, "nodes: 'node-1' is not allowed; allowed: a number, or a sequence of names and SimulatedNodes"),
         ({"nodes": ["One"]}, "nodes: 'One' is not allowed; allowed: names of lower case"),
         ({"nodes": ["one", "one"]}, "nodes: 'one' is not allowed; allowed: names that differ"),
-        ({"nodes": [1]}, "allowed: a sequence of words"),
+        ({"nodes": [1]}, "allowed: names and SimulatedNodes"),
         ({"controllers": ("deploymint",)}, '"deploymint" is not in the list of known controllers: .*deployment'),
         ({"scheduler": "no"}, "scheduler: 'no' is not allowed; allowed: True or False"),
         ({"authorization": ("ABAC",)}, "authorization: 'ABAC' is not allowed; allowed: some of Node, RBAC"),
