@@ -31,7 +31,10 @@ def test_words_may_be_written_as_flags_take_them():
     [
         ({"nodes": -1}, "nodes: -1 is not allowed; allowed: 0 to 5000"),
         ({"nodes": True}, "nodes: True is not allowed"),
-        ({"nodes": "node-1"}, "nodes: 'node-1' is not allowed; allowed: a number, or a sequence of names and SimulatedNodes"),
+        (
+            {"nodes": "node-1"},
+            "nodes: 'node-1' is not allowed; allowed: a number, or a sequence of names and SimulatedNodes",
+        ),
         ({"nodes": ["One"]}, "nodes: 'One' is not allowed; allowed: names of lower case"),
         ({"nodes": ["one", "one"]}, "nodes: 'one' is not allowed; allowed: names that differ"),
         ({"nodes": [1]}, "allowed: names and SimulatedNodes"),
