@@ -12,8 +12,8 @@ from pybernetes.api import schema
 from pybernetes.api.errors import BadRequest, UnsupportedMediaType, invalid, invalid_value
 from pybernetes.api.objects import GroupVersionKind, Object, split_api_version
 from pybernetes.apiserver.catalog import Served
-from pybernetes.apiserver.encodings import JSON, PROTOBUF, YAML
 from pybernetes.apiserver.form import Form
+from pybernetes.apiserver.media import JSON, PROTOBUF, YAML
 from pybernetes.apiserver.options import Validation
 from pybernetes.wire.codecs import json, protobuf, yaml
 from pybernetes.wire.http import Request

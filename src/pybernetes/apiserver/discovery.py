@@ -15,7 +15,8 @@ from pybernetes.api.facts import ResourceFacts
 from pybernetes.api.objects import Object
 from pybernetes.apiserver.catalog import Catalog, Served
 from pybernetes.apiserver.crd.serving import priority
-from pybernetes.apiserver.encodings import accepted, plainly
+from pybernetes.apiserver.encodings import plainly
+from pybernetes.apiserver.media import accepted
 from pybernetes.apiserver.options import Query
 from pybernetes.apiserver.pages import Page
 from pybernetes.wire.http import Headers, Request, Response

@@ -18,13 +18,13 @@ from pybernetes.api.errors import NotAcceptable
 from pybernetes.api.objects import GroupVersionKind, Object, split_api_version
 from pybernetes.apiserver.bulk import Slices, joined, paced
 from pybernetes.apiserver.catalog import Served
+from pybernetes.apiserver.media import JSON, PROTOBUF, YAML, Media, accepted
 from pybernetes.apiserver.tables import Include, cells, definitions
 from pybernetes.apiserver.watchcache.entry import FORMS, Entry
 from pybernetes.apiserver.watchcache.watcher import json_error
 from pybernetes.wire.codecs import protobuf, yaml
 from pybernetes.wire.codecs.varint import block
 
-JSON, YAML, PROTOBUF = "application/json", "application/yaml", "application/vnd.kubernetes.protobuf"
 _ACCEPTED = (JSON, YAML, PROTOBUF)
 _META_VERSIONS = ("v1", "v1beta1")
 _LONG = 500
@@ -459,33 +459,6 @@ def plainly(accept: str, obj: Object) -> tuple[str, bytes]:
         if media.name in (JSON, "*/*", "application/*") and "as" not in media.parameters:
             break
     return JSON, orjson.dumps(obj)
-
-
-class Media(Struct, frozen=True):
-    """One media range of Accept."""
-
-    name: str
-    parameters: dict[str, str]
-    quality: float
-
-
-def accepted(accept: str) -> list[Media]:
-    """What an Accept header asks for, best first."""
-    found = []
-    for item in (accept or "*/*").split(","):
-        name, *parameters = [part.strip() for part in item.split(";")]
-        facts = {}
-        for parameter in parameters:
-            key, _, value = parameter.partition("=")
-            facts[key.strip().lower()] = value.strip().strip('"')
-        try:
-            quality = float(facts.get("q", "1"))
-        except ValueError:
-            quality = 0.0
-        if name and quality > 0:
-            found.append(Media(name.lower(), facts, quality))
-    found.sort(key=lambda media: -media.quality)
-    return found
 
 
 def _encoding(media: Media, served: Served | None, clock: Clock, include: Include, streaming: bool) -> Encoding | None:

@@ -43,8 +43,8 @@ class Pages:
 
 
 def with_index(table: Mapping[str, Page]) -> dict[str, Page]:
-    """The table and `/`, which lists it."""
-    paths = sorted(path for path in table if not path.endswith("/*"))
+    """The table and `/`, which lists it; not what is there for debugging."""
+    paths = sorted(path for path in table if not path.endswith("/*") and not path.startswith("/debug/"))
 
     async def page(request: Request, query: Query) -> Response:
         return json_page({"paths": paths})

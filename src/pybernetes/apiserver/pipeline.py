@@ -18,11 +18,12 @@ from pybernetes.api.objects import GroupResource, User
 from pybernetes.apiserver.authn.chain import AuthenticatorChain
 from pybernetes.apiserver.authn.impersonation import impersonated
 from pybernetes.apiserver.bulk import Bulk
-from pybernetes.apiserver.encodings import JSON, PROTOBUF, YAML, plainly
+from pybernetes.apiserver.encodings import plainly
 from pybernetes.apiserver.extension import Attributes, Authorizer, Decision
 from pybernetes.apiserver.flowcontrol.filter import Filter, Rejected
 from pybernetes.apiserver.flowcontrol.queues import Flow
 from pybernetes.apiserver.handlers import Handlers, unknown_path
+from pybernetes.apiserver.media import JSON, PROTOBUF, YAML
 from pybernetes.apiserver.metrics import Metrics
 from pybernetes.apiserver.options import TRUE, Query, selected_name
 from pybernetes.apiserver.pages import Page

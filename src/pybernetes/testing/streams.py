@@ -8,7 +8,8 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
 from pybernetes.api.errors import ApiError
-from pybernetes.apiserver.encodings import PROTOBUF, JsonEncoding, ProtobufEncoding
+from pybernetes.apiserver.encodings import JsonEncoding, ProtobufEncoding
+from pybernetes.apiserver.media import PROTOBUF
 from pybernetes.testing.traffic import Call
 from pybernetes.wire.http import Dropped, Headers, Response
 

@@ -329,6 +329,32 @@ def test_metrics_and_dumps_tell_of_levels_queues_and_requests():
     simulated(scenario)
 
 
+def test_what_requests_were_taken_for_is_remembered_within_bounds():
+    async def scenario(api, clock):
+        remembered = api.server._fairness._flows
+        await api.send("GET", MAPS, user=NOISY)
+        assert len(remembered) == 1
+        for _ in range(3):
+            await api.send("GET", MAPS, user=NOISY)
+        assert len(remembered) == 1
+        await api.send("GET", f"/{'x' * 5000}", user=NOISY)
+        assert len(remembered) == 1
+        for number in range(5000):
+            await api.send("GET", f"/{number}", user=NOISY)
+        assert 1000 > len(remembered) > 0
+
+    simulated(scenario)
+
+
+def test_debugging_pages_are_not_listed():
+    async def scenario(api, clock):
+        paths = (await api.ok("GET", "/"))["paths"]
+        assert "/metrics" in paths
+        assert not any("debug" in path for path in paths)
+
+    simulated(scenario)
+
+
 async def dumped(api, page):
     lines = (await read_body(await api.send("GET", f"{DUMPS}/{page}"))).decode().splitlines()
     names = [name.strip() for name in lines[0].split(",")]

@@ -27,6 +27,8 @@ log = logging.getLogger(__name__)
 ADJUST_SECONDS = 10.0
 """How often seats go to where they are wanted (upstream's borrowingAdjustmentPeriod)."""
 _KEPT = 4096
+_LONG = 300
+"""What a longer path was taken for is not remembered: it is the client's word."""
 _FLOW_UID, _LEVEL_UID = "x-kubernetes-pf-flowschema-uid", "x-kubernetes-pf-prioritylevel-uid"
 
 Change = Literal["ADDED", "MODIFIED", "DELETED"]
@@ -86,9 +88,11 @@ class PriorityAndFairness(Filter):
             return None
         if self._stale:
             self._digest()
-        if len(self._flows) >= _KEPT:
-            self._flows.clear()
-        flow = self._flows[asked] = self._classified(user, info)
+        flow = self._classified(user, info)
+        if len(info.path) < _LONG:
+            if len(self._flows) >= _KEPT:
+                self._flows.clear()
+            self._flows[asked] = flow
         return flow
 
     def work(self, flow: Flow, info: RequestInfo, query: Query) -> Work:

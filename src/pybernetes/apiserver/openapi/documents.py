@@ -15,7 +15,7 @@ from msgspec import Struct
 from pybernetes.api import facts, schema
 from pybernetes.api.objects import Object
 from pybernetes.apiserver.catalog import Catalog, Served
-from pybernetes.apiserver.encodings import accepted
+from pybernetes.apiserver.media import accepted
 from pybernetes.apiserver.openapi import custom, gnostic, indexes
 from pybernetes.apiserver.openapi.operations import Kind, Operations
 from pybernetes.apiserver.openapi.schemas import Schemas

@@ -13,7 +13,7 @@ from pybernetes.api.objects import GroupVersionKind, Object
 from pybernetes.apiserver.applying import MEDIA as APPLY
 from pybernetes.apiserver.catalog import Served
 from pybernetes.apiserver.discovery import subresources
-from pybernetes.apiserver.encodings import JSON, PROTOBUF, YAML
+from pybernetes.apiserver.media import JSON, PROTOBUF, YAML
 from pybernetes.apiserver.openapi.schemas import META, Schemas, gvk_of
 from pybernetes.apiserver.patching import JSON_PATCH, MERGE_PATCH, STRATEGIC_PATCH
 from pybernetes.apiserver.requestinfo import CONNECTED
