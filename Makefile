@@ -24,13 +24,13 @@ demo: setup
 	@$(BIN)/pybernetes demo
 
 NO_MACHINE = tests/unit tests/suites tests/component tests/fuzz
-CLUSTERS = tests/e2e tests/examples tests/clients
+CLUSTERS = tests/e2e tests/clients
 NODES = .venv/node-tests.log
 
-# Nodes beside whole clusters: both wait more than they work. In the foreground are those that are tried with Ctrl-C.
+# Nodes and examples beside whole clusters: both wait more than they work. In the foreground are those that are tried with Ctrl-C.
 test: setup
 	@$(BIN)/pytest -n 2 --dist loadfile $(NO_MACHINE)
-	@$(BIN)/pytest tests/node >$(NODES) 2>&1 & nodes=$$!; \
+	@$(BIN)/pytest tests/node tests/examples >$(NODES) 2>&1 & nodes=$$!; \
 	$(BIN)/pytest $(CLUSTERS); ended=$$?; \
 	wait $$nodes || ended=1; cat $(NODES); exit $$ended
 
