@@ -186,24 +186,25 @@ def test_the_end_of_a_connection_is_told_so_that_nobody_takes_a_cut_for_it(run: 
 
 def test_a_last_answer_reaches_who_is_still_sending(run: Run, ends: Ends) -> None:
     body = random.Random(5).randbytes(300_000)
+    asked = asyncio.Event()
 
     async def handler(request: Request) -> Response:
+        asked.set()
         return Response(200, body=body)
-
-    def send(sock: ssl.SSLSocket) -> None:
-        with contextlib.suppress(OSError):
-            sock.sendall(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n" + bytes(20_000_000))
 
     async def main() -> None:
         async with serving(handler, ends) as server:
             with await asyncio.to_thread(ends.dial, server.port) as sock:
-                sending = asyncio.create_task(asyncio.to_thread(send, sock))
-                while not server.connections:
-                    await asyncio.sleep(0.01)
+                sock.setblocking(False)
+                sock.send(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+                with contextlib.suppress(ssl.SSLWantWriteError):
+                    while True:
+                        sock.send(bytes(RECORD))
+                await asked.wait()
                 while server.connections:
                     await asyncio.sleep(0.01)
+                sock.settimeout(20)
                 assert (await asyncio.to_thread(answer, sock))[1] == body
-                await sending
 
     run(main())
 
@@ -293,20 +294,16 @@ def test_an_upgraded_connection_carries_bytes_both_ways_and_its_end(run: Run, en
     async def handler(request: Request) -> Response:
         return Response(101, Headers([("upgrade", "shout")]), upgrade=shout)
 
-    def client(port: int) -> None:
-        with ends.dial(port) as sock:
-            sock.sendall(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: shout\r\n\r\nearly")
-            sending = threading.Thread(target=sock.sendall, args=(b"x" * 1_000_000,))
-            sending.start()
-            got = b""
-            while len(got.partition(b"\r\n\r\n")[2]) < 5 + 1_000_000:
-                got += sock.recv(1 << 16)
-            sending.join()
-            assert got.partition(b"\r\n\r\n")[2] == b"EARLY" + b"X" * 1_000_000
-
     async def main() -> None:
         async with serving(handler, ends) as server:
-            await asyncio.to_thread(client, server.port)
+            reader, writer = await asyncio.open_connection(
+                "127.0.0.1", server.port, ssl=ends.client, server_hostname="127.0.0.1"
+            )
+            writer.write(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: shout\r\n\r\nearly")
+            writer.write(b"x" * 1_000_000)
+            await reader.readuntil(b"\r\n\r\n")
+            assert await reader.readexactly(5 + 1_000_000) == b"EARLY" + b"X" * 1_000_000
+            writer.close()
             while server.connections:
                 await asyncio.sleep(0.01)
 
