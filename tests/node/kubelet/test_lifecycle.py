@@ -86,7 +86,7 @@ async def test_a_new_image_is_for_what_runs_and_lasts(one: NodeUnderTest, tmp_pa
         found = {s.name: s for s in (*pod.status.initContainerStatuses, *pod.status.containerStatuses)} if pod else {}
         return all(found[n].restartCount == 1 and found[n].state.running is not None for n in ("side", "main"))
 
-    pod = await one.until("p", again)
+    pod = await one.until("p", lambda p: again(p) and len(notes(tmp_path)) == 6)
     assert sorted(notes(tmp_path)) == ["done up", "init up", "main up", "main up", "side up", "side up"]
     assert ended(pod, "init")
     assert ended(pod, "done")
@@ -132,7 +132,7 @@ async def test_after_a_reboot_a_pod_is_pending_until_it_is_initialized_again(
         return bool(pod and pod.status.initContainerStatuses[0].restartCount == 1 and pod.status.phase == "Pending")
 
     await one.until("p", again)
-    pod = await one.until("p", running)
+    pod = await one.until("p", lambda p: running(p) and notes(tmp_path).count("main up") == 2)
     assert [s.restartCount for s in (*pod.status.initContainerStatuses, *pod.status.containerStatuses)] == [1, 1, 1]
     assert [line for line in notes(tmp_path) if line.endswith("up")] == ["init up", "side up", "main up"] * 2
 
