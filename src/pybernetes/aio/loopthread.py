@@ -5,8 +5,9 @@ import threading
 from collections.abc import Callable, Coroutine
 from concurrent.futures import CancelledError as WorkCancelled
 from concurrent.futures import Future
-from typing import Any, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
+P = ParamSpec("P")
 T = TypeVar("T")
 
 Factory = Callable[[], asyncio.AbstractEventLoop]
@@ -91,3 +92,8 @@ class LoopThread:
         self._loop = asyncio.get_running_loop()
         self._begun.set_result(None)
         await self._end.wait()
+
+
+async def done(work: Callable[P, T], *args: P.args, **named: P.kwargs) -> T:
+    """A plain call as a coroutine."""
+    return work(*args, **named)

@@ -13,13 +13,14 @@ import atexit
 import os
 import threading
 import warnings
+from abc import ABC, abstractmethod
 from collections.abc import Coroutine, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol, TypeVar, Unpack
 
 from pybernetes.aio.clock import SystemClock
-from pybernetes.aio.loopthread import EndedError, LoopThread
+from pybernetes.aio.loopthread import EndedError, LoopThread, done
 from pybernetes.aio.simulation import SimulatedLoop
 from pybernetes.api.objects import Object, User
 from pybernetes.assembly.controlplane import ADMIN
@@ -27,11 +28,11 @@ from pybernetes.client.rest import Client
 from pybernetes.testing.audit import Audit
 from pybernetes.testing.checkpoint import Checkpoint
 from pybernetes.testing.clients import Run, SyncClient, bridged
-from pybernetes.testing.cluster import Cluster, done, started
+from pybernetes.testing.cluster import Cluster, started
 from pybernetes.testing.errors import ClosedClusterError, WrongLoopError
 from pybernetes.testing.faults import Faults
 from pybernetes.testing.handles import Node, Pod
-from pybernetes.testing.objects import SECONDS, Condition, Source
+from pybernetes.testing.objects import SECONDS, Condition, Objects, Source
 from pybernetes.testing.options import OptionsByName
 from pybernetes.testing.report import OBSERVER, of_namespace
 
@@ -48,12 +49,52 @@ class _Home(Protocol):
         """Ends the loop."""
 
 
-class SyncCluster:
+class SyncObjects(ABC):
+    """objects.Objects without await."""
+
+    def __init__(self, twin: Objects) -> None:
+        self._twin = twin
+
+    @abstractmethod
+    def run(self, work: Coroutine[Any, Any, T]) -> T:
+        """Runs a coroutine where the twin is used, and waits for it."""
+
+    def raw(
+        self,
+        method: str,
+        path: str,
+        body: Mapping[str, Any] | bytes | None = None,
+        *,
+        query: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> Object:
+        """As Objects.raw()."""
+        return self.run(self._twin.raw(method, path, body, query=query, headers=headers))
+
+    def apply(self, source: Source, *, namespace: str = "default", force: bool = True) -> list[Object]:
+        """As Objects.apply()."""
+        return self.run(self._twin.apply(source, namespace=namespace, force=force))
+
+    def wait(
+        self,
+        what: str,
+        condition: Condition = "create",
+        *,
+        namespace: str = "default",
+        labels: str = "",
+        seconds: float = SECONDS,
+    ) -> list[Object]:
+        """As Objects.wait()."""
+        return self.run(self._twin.wait(what, condition, namespace=namespace, labels=labels, seconds=seconds))
+
+
+class SyncCluster(SyncObjects):
     """One cluster, entered once. Options as Cluster's; `time` None is real."""
 
     def __init__(self, **options: Unpack[OptionsByName]) -> None:
         self.cluster = Cluster(**options)
         """The twin, which belongs to the cluster's loop: use it in run() only."""
+        super().__init__(self.cluster)
         self._home: _Home | None = None
         self._process = os.getpid()
         self._used = False
@@ -126,34 +167,6 @@ class SyncCluster:
         """As Cluster.kubeconfig()."""
         path: Path = self.run(done(self.cluster.kubeconfig, user))
         return path
-
-    def raw(
-        self,
-        method: str,
-        path: str,
-        body: Mapping[str, Any] | bytes | None = None,
-        *,
-        query: Mapping[str, str] | None = None,
-        headers: Mapping[str, str] | None = None,
-    ) -> Object:
-        """As Cluster.raw()."""
-        return self.run(self.cluster.raw(method, path, body, query=query, headers=headers))
-
-    def apply(self, source: Source, *, namespace: str = "default", force: bool = True) -> list[Object]:
-        """As Cluster.apply()."""
-        return self.run(self.cluster.apply(source, namespace=namespace, force=force))
-
-    def wait(
-        self,
-        what: str,
-        condition: Condition = "create",
-        *,
-        namespace: str = "default",
-        labels: str = "",
-        seconds: float = SECONDS,
-    ) -> list[Object]:
-        """As Cluster.wait()."""
-        return self.run(self.cluster.wait(what, condition, namespace=namespace, labels=labels, seconds=seconds))
 
     def report(self, namespace: str) -> str:
         """Why a test failed, as far as its namespace can tell: Pods, events, the last calls. See report.of_namespace()."""

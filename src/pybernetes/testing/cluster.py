@@ -8,7 +8,7 @@ It runs in the loop that it is entered in. blocking.py is its twin for tests tha
 """
 
 import asyncio
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine
 from dataclasses import replace
 from math import inf
 from pathlib import Path
@@ -16,10 +16,10 @@ from types import TracebackType
 from typing import Any, ParamSpec, TypeVar, Unpack
 
 from pybernetes.aio.clock import Clock, SystemClock
-from pybernetes.aio.loopthread import LoopThread
+from pybernetes.aio.loopthread import LoopThread, done
 from pybernetes.aio.manual import ManualClock, ManualLoop
 from pybernetes.aio.simulation import EPOCH, SimulatedClock, SimulatedLoop
-from pybernetes.api.objects import Object, User
+from pybernetes.api.objects import User
 from pybernetes.assembly.controlplane import ADMIN
 from pybernetes.client.rest import Client
 from pybernetes.client.transport import direct
@@ -29,7 +29,7 @@ from pybernetes.testing.clients import bridged
 from pybernetes.testing.errors import ClosedClusterError, OptionError, StartError, WrongLoopError
 from pybernetes.testing.faults import Faults
 from pybernetes.testing.handles import Node, Pod
-from pybernetes.testing.objects import SECONDS, Condition, Objects, Source
+from pybernetes.testing.objects import SECONDS, Objects
 from pybernetes.testing.options import Options, OptionsByName, Time, options_of
 from pybernetes.testing.running import Running
 from pybernetes.testing.traffic import Traffic
@@ -41,7 +41,7 @@ T = TypeVar("T")
 _ACCOUNT = "system:serviceaccount:"
 
 
-class Cluster:
+class Cluster(Objects):
     """One cluster, entered once. Its options are those of options.Options; raises OptionError.
 
     Everything is used in the loop that it was entered in, but for clients with a kubeconfig: those may run anywhere.
@@ -49,6 +49,7 @@ class Cluster:
     """
 
     def __init__(self, **options: Unpack[OptionsByName]) -> None:
+        super().__init__()
         self.options = options_of(options)
         self.middlewares: list[Middleware] = []
         """Around the API server's handler, for every request whichever way it came; the first is the outermost."""
@@ -60,7 +61,6 @@ class Cluster:
         self._running: Running | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._home: LoopThread | None = None
-        self._objects: Objects | None = None
 
     async def __aenter__(self) -> "Cluster":
         if self._used:
@@ -133,34 +133,6 @@ class Cluster:
         """
         return self.do(self.running.kubeconfig, user_of(user))
 
-    async def raw(
-        self,
-        method: str,
-        path: str,
-        body: Mapping[str, Any] | bytes | None = None,
-        *,
-        query: Mapping[str, str] | None = None,
-        headers: Mapping[str, str] | None = None,
-    ) -> Object:
-        """Any request as administrator; the answer as a dict. Raises ApiError."""
-        return await self.client().raw(method, path, body, query=query, headers=headers)
-
-    async def apply(self, source: Source, *, namespace: str = "default", force: bool = True) -> list[Object]:
-        """objects.Objects.apply() as administrator."""
-        return await self._words().apply(source, namespace=namespace, force=force)
-
-    async def wait(
-        self,
-        what: str,
-        condition: Condition = "create",
-        *,
-        namespace: str = "default",
-        labels: str = "",
-        seconds: float = SECONDS,
-    ) -> list[Object]:
-        """objects.Objects.wait() as administrator."""
-        return await self._words().wait(what, condition, namespace=namespace, labels=labels, seconds=seconds)
-
     def node(self, name: str) -> Node:
         """Orders for a simulated node."""
         return Node(self, name)
@@ -213,11 +185,6 @@ class Cluster:
             raise OptionError(f"restore() takes what checkpoint() gave, or Checkpoint.load(path); not {state!r}")
         return await self.inside(self.running.restore(state))
 
-    def _words(self) -> Objects:
-        if self._objects is None:
-            self._objects = Objects(self.client(agent="pybernetes-testing"))
-        return self._objects
-
     def _transport(self, user: User) -> Transport:
         send = direct(self.running.plane.handler, user)
         if self._home is not None:
@@ -238,11 +205,6 @@ def started(name: str, factory: Callable[[], asyncio.AbstractEventLoop]) -> Loop
     except (OSError, RuntimeError) as error:
         raise StartError(f"the cluster's thread cannot start: {error}") from error
     return home
-
-
-async def done(work: Callable[P, T], *args: P.args, **named: P.kwargs) -> T:
-    """A plain call as a coroutine."""
-    return work(*args, **named)
 
 
 def user_of(user: User | str) -> User:

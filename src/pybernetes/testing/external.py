@@ -4,7 +4,7 @@ What only a cluster inside the process can do (faults, audit, time, simulated no
 RealClusterError; plugin.py skips a test for it.
 """
 
-from collections.abc import Coroutine, Mapping
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import TracebackType
@@ -14,21 +14,33 @@ import msgspec
 
 from pybernetes.aio.clock import SystemClock
 from pybernetes.aio.loopthread import LoopThread
-from pybernetes.api.objects import Object, User
+from pybernetes.api.objects import User
 from pybernetes.assembly.controlplane import ADMIN
 from pybernetes.client import kubeconfig as kubeconfigs
 from pybernetes.client.rest import Client
-from pybernetes.testing.blocking import running_thread
+from pybernetes.testing.blocking import SyncObjects, running_thread
 from pybernetes.testing.clients import SyncClient, bridged
 from pybernetes.testing.cluster import user_of
 from pybernetes.testing.errors import ClosedClusterError, OptionError, RealClusterError, StartError
-from pybernetes.testing.objects import SECONDS, Condition, Objects, Source
+from pybernetes.testing.objects import Objects
 from pybernetes.testing.report import OBSERVER, of_namespace
+from pybernetes.wire.http import Transport
 
 T = TypeVar("T")
 
 
-class ExternalCluster:
+class _Remote(Objects):
+    """Clients over a kubeconfig's connections, one a user."""
+
+    def __init__(self, connection: Callable[[User], Transport]) -> None:
+        super().__init__()
+        self._connection = connection
+
+    def client(self, user: User | str = ADMIN, *, agent: str = "pybernetes") -> Client:
+        return Client(self._connection(user_of(user)), clock=SystemClock(), user_agent=agent)
+
+
+class ExternalCluster(SyncObjects):
     """The cluster of a kubeconfig, entered once; nothing of it is started or ended. Entering raises StartError."""
 
     def __init__(self, kubeconfig: Path | str, *, context: str | None = None) -> None:
@@ -37,15 +49,14 @@ class ExternalCluster:
         self._home: LoopThread | None = None
         self._config: kubeconfigs.Kubeconfig
         self._connections: dict[tuple[str, tuple[str, ...]], kubeconfigs.Connection] = {}
-        self._words: Objects
+        self._remote = _Remote(self._connection)
+        super().__init__(self._remote)
         self._files: TemporaryDirectory[str] | None = None
 
     def __enter__(self) -> "ExternalCluster":
         try:
             self._config = kubeconfigs.load(self._path)
             self._home = running_thread()
-            connection = self._connection(ADMIN)
-            self._words = Objects(Client(connection, clock=SystemClock(), user_agent="pybernetes-testing"))
             self.raw("GET", "/version")
         except (OSError, kubeconfigs.ConfigError) as error:
             self._end()
@@ -69,14 +80,13 @@ class ExternalCluster:
 
     def client(self, user: User | str = ADMIN, *, agent: str = "pybernetes") -> SyncClient:
         """As SyncCluster.client(). The administrator is the kubeconfig's user; others are impersonated by it."""
-        client = Client(self._connection(user_of(user)), clock=SystemClock(), user_agent=agent)
-        return SyncClient(client, self.run)
+        return SyncClient(self._remote.client(user, agent=agent), self.run)
 
     def async_client(self, user: User | str = ADMIN, *, agent: str = "pybernetes") -> Client:
         """As SyncCluster.async_client()."""
-        connection = self._connection(user_of(user))
+        inside = self._remote.client(user, agent=agent)
         assert self._home is not None, "_connection() has looked"
-        return Client(bridged(self._home, connection), clock=SystemClock(), user_agent=agent)
+        return Client(bridged(self._home, inside.transport), clock=SystemClock(), user_agent=agent)
 
     def kubeconfig(self, user: User | str = ADMIN) -> Path:
         """A kubeconfig of the cluster: that which was given, or a copy that impersonates the user."""
@@ -90,39 +100,9 @@ class ExternalCluster:
         kubeconfigs.write(path, config)
         return path
 
-    def raw(
-        self,
-        method: str,
-        path: str,
-        body: Mapping[str, Any] | bytes | None = None,
-        *,
-        query: Mapping[str, str] | None = None,
-        headers: Mapping[str, str] | None = None,
-    ) -> Object:
-        """As SyncCluster.raw()."""
-        return self.client().raw(method, path, body, query=query, headers=headers)
-
-    def apply(self, source: Source, *, namespace: str = "default", force: bool = True) -> list[Object]:
-        """As SyncCluster.apply()."""
-        return self.run(self._words.apply(source, namespace=namespace, force=force))
-
-    def wait(
-        self,
-        what: str,
-        condition: Condition = "create",
-        *,
-        namespace: str = "default",
-        labels: str = "",
-        seconds: float = SECONDS,
-    ) -> list[Object]:
-        """As SyncCluster.wait()."""
-        words = self._words.wait(what, condition, namespace=namespace, labels=labels, seconds=seconds)
-        return self.run(words)
-
     def report(self, namespace: str) -> str:
         """As SyncCluster.report(), without the calls: those of a real cluster are known to it alone."""
-        client = Client(self._connection(ADMIN), clock=SystemClock(), user_agent=OBSERVER)
-        return self.run(of_namespace(client, namespace))
+        return self.run(of_namespace(self._remote.client(agent=OBSERVER), namespace))
 
     def __getattr__(self, name: str) -> NoReturn:
         if name in _INSIDE_ONLY:

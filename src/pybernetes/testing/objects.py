@@ -1,9 +1,11 @@
-"""Short words for what tests do with objects: apply manifests, wait for conditions. Over a Client of any cluster.
+"""Short words for what tests do with objects: apply manifests, wait for conditions. Over the clients of any cluster.
 
-cluster.py lends them to a cluster inside the process; the words are those of kubectl.
+Clusters inside the process and elsewhere are Objects; blocking.SyncObjects is the same without await. The words are
+those of kubectl.
 """
 
 import asyncio
+from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Mapping
 from contextlib import aclosing
 from pathlib import Path
@@ -13,7 +15,8 @@ import msgspec
 import orjson
 
 from pybernetes.api.errors import Expired, NotFound
-from pybernetes.api.objects import Object, split_api_version
+from pybernetes.api.objects import Object, User, split_api_version
+from pybernetes.assembly.controlplane import ADMIN
 from pybernetes.client.rest import Client, lines_of
 from pybernetes.kubectl.command import Refused
 from pybernetes.kubectl.conditions import condition
@@ -28,8 +31,8 @@ Source: TypeAlias = str | bytes | Path | Mapping[str, Any] | Iterable[Mapping[st
 Condition: TypeAlias = str | Callable[[Object], object]
 """`condition=Ready[=False]`, `jsonpath={.status.phase}=Running`, `delete`, `create`; or a question to the object."""
 
-MANAGER = "pybernetes-testing"
-"""The field manager of what apply() writes."""
+MANAGER = AGENT = "pybernetes-testing"
+"""The field manager of what apply() writes, and who says so."""
 SECONDS = 30.0
 """How long wait() waits by itself, as `kubectl wait`."""
 _DEFINITION = "CustomResourceDefinition"
@@ -38,12 +41,32 @@ _SHOWN = 600
 """Characters of an object's status in an error."""
 
 
-class Objects:
-    """Apply and wait through one client. What the server knows of resources is asked once, and again for new ones."""
+class Objects(ABC):
+    """What has clients, with these words through them. What the server knows of resources is asked once, and again for
+    new ones."""
 
-    def __init__(self, client: Client) -> None:
-        self._client = client
+    def __init__(self) -> None:
         self._mapper: Mapper | None = None
+
+    @abstractmethod
+    def client(self, user: User | str = ADMIN, *, agent: str = "pybernetes") -> Client:
+        """A client as this user."""
+
+    @property
+    def _client(self) -> Client:
+        return self.client(agent=AGENT)
+
+    async def raw(
+        self,
+        method: str,
+        path: str,
+        body: Mapping[str, Any] | bytes | None = None,
+        *,
+        query: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> Object:
+        """Any request as administrator; the answer as a dict. Raises ApiError."""
+        return await self.client().raw(method, path, body, query=query, headers=headers)
 
     async def apply(self, source: Source, *, namespace: str = "default", force: bool = True) -> list[Object]:
         """Server-side apply of every document, in order; the objects as they are then.
