@@ -9,6 +9,7 @@ calls.assert_none(verb="update", agent="my-operator")
 Upstream's audit log (policies, stages, backends) belongs to its API server and is another thing.
 """
 
+from abc import ABC, abstractmethod
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from types import TracebackType
@@ -60,12 +61,12 @@ class IncompleteAuditError(AssertionError):
     """What was asked about is not remembered as a whole. Says how to keep more."""
 
 
-class Calls:
+class Calls(ABC):
     """What can be asked of remembered calls; all words are those of CallWords. Answers are in order of the calls' ends."""
 
+    @abstractmethod
     def _remembered(self) -> tuple[Sequence[Call], int]:
         """The calls, and how many older ones are forgotten."""
-        raise NotImplementedError
 
     def __len__(self) -> int:
         return len(self._remembered()[0])
@@ -198,7 +199,7 @@ class Audit(Calls):
         """Takes in a call that is over. Many a second pass here: nothing is read of it yet."""
         self.count += 1
         call.number = self.count
-        self.size += len(call.request.body) + len(call.answer)
+        self.size += call.size
         self._calls.append(call)
         if len(self._calls) > self.keep or self.size > self.keep_bytes:
             self._forget()

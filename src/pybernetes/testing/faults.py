@@ -10,7 +10,6 @@ open watch is cut.
 
 import asyncio
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future
 from dataclasses import dataclass, fields
 from types import TracebackType
 from typing import Any, Unpack
@@ -19,6 +18,7 @@ from urllib.parse import urlencode
 from msgspec.structs import replace
 
 from pybernetes.aio.clock import Clock, SystemClock
+from pybernetes.aio.loopthread import done
 from pybernetes.api import errors
 from pybernetes.api.errors import BY_REASON, ApiError
 from pybernetes.api.objects import GroupResource, User
@@ -268,18 +268,7 @@ class Faults:
         if loop is None or not loop.is_running() or asyncio._get_running_loop() is loop:
             act()
             return
-        done: Future[None] = Future()
-
-        def there() -> None:
-            try:
-                act()
-            except BaseException as error:  # noqa: BLE001  # it is for the caller in the other thread
-                done.set_exception(error)
-            else:
-                done.set_result(None)
-
-        loop.call_soon_threadsafe(there)
-        done.result()
+        asyncio.run_coroutine_threadsafe(done(act), loop).result()
 
     # --- requests
 

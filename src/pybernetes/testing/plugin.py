@@ -112,9 +112,11 @@ def _skipping() -> Generator[None, Any, Any]:
     try:
         return (yield)
     except RuntimeError as error:
-        if type(error).__name__ == "RealClusterError":  # its class is not imported for tests without a cluster
-            pytest.skip(str(error))
-        raise
+        from pybernetes.testing.errors import RealClusterError
+
+        if not isinstance(error, RealClusterError):
+            raise
+        pytest.skip(str(error))
 
 
 def _made(config: pytest.Config) -> "SyncCluster":

@@ -200,8 +200,7 @@ class Running:
         for path, data in ((identity.certificate, certificate), (identity.key, key), (ca, self.trust.authority.pem)):
             path.write_bytes(data)  # the folder is ours alone
         loop = asyncio.get_running_loop()
-        by_hand = isinstance(loop, ManualLoop)
-        limits = _PATIENT if by_hand else Limits()
+        limits = _PATIENT if isinstance(loop, ManualLoop) else Limits()
         context = server_context(identity, client_ca=ca)
         server = HttpServer(self.plane.handler, ssl=context, clock=self.clock, limits=limits)
         if isinstance(loop, ManualLoop):

@@ -134,21 +134,10 @@ class Stream:
             await close()
 
 
-class _Once:
-    """A body of one chunk."""
-
-    def __init__(self, chunk: bytes) -> None:
-        self._chunks = [chunk]
-
-    def __aiter__(self) -> "_Once":
-        return self
-
-    async def __anext__(self) -> bytes:
-        if not self._chunks:
-            raise StopAsyncIteration
-        return self._chunks.pop()
+async def _once(chunk: bytes) -> AsyncIterator[bytes]:
+    yield chunk
 
 
 def ended(media: str, error: ApiError) -> Response:
     """The answer to a watch that ends with an error before its first event, as the API server gives it."""
-    return Response(200, Headers.lowered([("content-type", media)]), _Once(error_frame(error, media)))
+    return Response(200, Headers.lowered([("content-type", media)]), _once(error_frame(error, media)))

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Coroutine
-from functools import wraps
+from functools import partial, wraps
 from typing import Any, ParamSpec, TypeVar, overload
 
 from pybernetes.aio.simulation import run_simulated
@@ -30,13 +30,10 @@ def simulated(test: Any = None, *, seed: int = 0) -> Any:
     """
     if isinstance(seed, bool) or not isinstance(seed, int):
         raise OptionError(f"seed: {seed!r} is not allowed; allowed: a whole number")
-    if test is None:
-        return lambda found: simulated_with(found, seed)
-    return simulated_with(test, seed)
+    return partial(_on_virtual_time, seed=seed) if test is None else _on_virtual_time(test, seed=seed)
 
 
-def simulated_with(test: "_Test[P, T]", seed: int) -> Callable[P, T]:
-    """The same, not as a decorator."""
+def _on_virtual_time(test: "_Test[P, T]", *, seed: int) -> Callable[P, T]:
     if not asyncio.iscoroutinefunction(test):
         raise OptionError(f"@simulated is for async functions; {getattr(test, '__name__', test)!r} is none")
 
