@@ -63,15 +63,17 @@ class Api:
     patch = MERGE
     """What a PATCH is that does not say."""
 
-    def __init__(self, server: ApiServer, store: Store | None = None) -> None:
+    def __init__(self, server: ApiServer, store: Store | None = None, cluster: Cluster | None = None) -> None:
         self.server = server
         self.store = store or MemoryStore()
+        self.handler = server.handler if cluster is None else cluster.running.plane.handler
+        """What answers: of a cluster, behind its faults and audit."""
 
     async def send(
         self, method: str, target: str, body: Any = None, *, user: User | None = ADMIN, **headers: str
     ) -> Response:
         """The whole response; headers are named with underscores. Without a user the server finds out who asks."""
-        handler = self.server.handler if user is None else direct(self.server.handler, user)
+        handler = self.handler if user is None else direct(self.handler, user)
         return await handler(self.request(method, target, body, **headers))
 
     def request(self, method: str, target: str, body: Any = None, **headers: str) -> Request:
@@ -142,7 +144,7 @@ class Api:
 
 @asynccontextmanager
 async def serving(
-    speaker: Callable[[ApiServer, Store], Any] = Api,
+    speaker: Callable[[ApiServer, Store, Cluster], Any] = Api,
     *,
     store: Store | None = None,
     account: bool = True,
@@ -159,7 +161,7 @@ async def serving(
         nodes=0, controllers=(), scheduler=False, serve=False, seed=seed, store=store, api=api,
         authorization=api.authorization_modes,
     ) as cluster:  # fmt: skip
-        made = speaker(cluster.running.plane.api, store)
+        made = speaker(cluster.running.plane.api, store, cluster)
         if account:
             await made("POST", _ACCOUNTS, {"metadata": {"name": "default"}})
         yield made

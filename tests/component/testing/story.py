@@ -10,7 +10,7 @@ import hashlib
 import sys
 from typing import Any
 
-from tests.component.testing.manifests import deployment
+from tests.component.testing.manifests import SHOP, deployment
 
 from pybernetes.apiserver.config import Config, Times
 from pybernetes.store.protocol import Event, Revision
@@ -34,25 +34,6 @@ OLD_TOKEN = {
     "metadata": {"name": "old", "annotations": {"kubernetes.io/service-account.name": "default"}},
     "type": "kubernetes.io/service-account-token",
 }
-SHOP = """
-apiVersion: apiextensions.k8s.io/v1
-kind: CustomResourceDefinition
-metadata: {name: shops.example.org}
-spec:
-  group: example.org
-  names: {plural: shops, singular: shop, kind: Shop, listKind: ShopList}
-  scope: Namespaced
-  versions:
-  - name: v1
-    served: true
-    storage: true
-    schema: {openAPIV3Schema: {type: object, x-kubernetes-preserve-unknown-fields: true}}
----
-apiVersion: example.org/v1
-kind: Shop
-metadata: {name: corner, namespace: lab}
-spec: {doors: 2}
-"""
 
 
 def service(name: str) -> dict[str, Any]:
@@ -95,7 +76,7 @@ async def happen(cluster: Cluster) -> None:
     await cluster.apply([changed, deployment("cart", 1)], namespace="shop")
     for _ in range(5):
         await cluster.raw("POST", "/api/v1/namespaces/lab/pods", LOOSE)
-    *_, shop = await cluster.apply(SHOP)
+    *_, shop = await cluster.apply(SHOP, namespace="lab")
     await cluster.apply([owned(name, shop) for name in ("one", "two", "three")], namespace="lab")
     await cluster.raw("POST", REQUESTS, request())
     await cluster.raw("POST", "/api/v1/namespaces/lab/secrets", OLD_TOKEN)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.component.testing.manifests import deployment
+from tests.component.testing.manifests import SHOP, deployment
 
 from pybernetes.api.objects import Key
 from pybernetes.api.types import core_v1
@@ -22,26 +22,6 @@ from pybernetes.testing import ClosedClusterError, Cluster, StartError, SyncClus
 from pybernetes.testing.running import Running
 
 CONFIG = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "c"}, "data": {"a": "1"}}
-SHOP = """
-apiVersion: apiextensions.k8s.io/v1
-kind: CustomResourceDefinition
-metadata: {name: shops.example.org}
-spec:
-  group: example.org
-  names: {plural: shops, singular: shop, kind: Shop, listKind: ShopList}
-  scope: Namespaced
-  versions:
-  - name: v1
-    served: true
-    storage: true
-    schema: {openAPIV3Schema: {type: object, properties: {spec: {type: object, properties: {doors: {type: integer}}}}}}
-    additionalPrinterColumns: [{name: Doors, type: integer, jsonPath: .spec.doors}]
----
-apiVersion: example.org/v1
-kind: Shop
-metadata: {name: corner}
-spec: {doors: 2}
-"""
 TABLE = {"accept": "application/json;as=Table;g=meta.k8s.io;v=v1"}
 
 

@@ -4,7 +4,7 @@ import asyncio
 from pathlib import Path
 
 import pytest
-from tests.component.testing.manifests import deployment
+from tests.component.testing.manifests import SHOP, deployment
 
 from pybernetes.aio.clock import SystemClock
 from pybernetes.api.errors import Conflict, Forbidden, NotFound
@@ -63,27 +63,8 @@ async def test_chosen_controllers_alone_run():
 
 @simulated
 async def test_definitions_and_their_objects_are_applied_in_one_text():
-    text = """
-apiVersion: apiextensions.k8s.io/v1
-kind: CustomResourceDefinition
-metadata: {name: shops.example.org}
-spec:
-  group: example.org
-  names: {plural: shops, singular: shop, kind: Shop, listKind: ShopList}
-  scope: Namespaced
-  versions:
-  - name: v1
-    served: true
-    storage: true
-    schema: {openAPIV3Schema: {type: object, x-kubernetes-preserve-unknown-fields: true}}
----
-apiVersion: example.org/v1
-kind: Shop
-metadata: {name: corner}
-spec: {doors: 2}
-"""
     async with Cluster() as cluster:
-        _, shop = await cluster.apply(text)
+        _, shop = await cluster.apply(SHOP)
         assert shop["spec"] == {"doors": 2}
         (found,) = await cluster.wait("shop/corner", lambda obj: obj["spec"]["doors"] == 2)
         assert found["metadata"]["uid"] == shop["metadata"]["uid"]

@@ -11,11 +11,8 @@ from pybernetes.api.objects import User
 from pybernetes.apiserver.server import ApiServer
 from pybernetes.client.rest import Client
 from pybernetes.client.transport import direct
-from pybernetes.store.memory import MemoryStore
-from pybernetes.testing.audit import Audit
-from pybernetes.testing.faults import Faults
-from pybernetes.testing.traffic import Traffic
-from pybernetes.wire.http import Response
+from pybernetes.store.protocol import Store
+from pybernetes.testing import Cluster
 
 PODS = "/api/v1/namespaces/default/pods"
 MAPS = "/api/v1/namespaces/default/configmaps"
@@ -23,20 +20,12 @@ POD: dict[str, Any] = {"metadata": {"name": "web-0"}, "spec": {"containers": [{"
 
 
 class Watched(Api):
-    """Requests pass faults and audit, as those of a Cluster do."""
+    """Its faults and audit at hand."""
 
-    def __init__(self, server: ApiServer, store: MemoryStore) -> None:
-        super().__init__(server, store)
-        self.faults, self.audit = Faults(), Audit()
-        traffic = Traffic(server.clock, self.faults, self.audit)
-        traffic.attach(server)
-        self.handler = traffic.around(server.handler)
-
-    async def send(
-        self, method: str, target: str, body: Any = None, *, user: User | None = ADMIN, **headers: str
-    ) -> Response:
-        request = self.request(method, target, body, **headers)
-        return await (self.handler if user is None else direct(self.handler, user))(request)
+    def __init__(self, server: ApiServer, store: Store, cluster: Cluster) -> None:
+        super().__init__(server, store, cluster)
+        self.faults, self.audit = cluster.faults, cluster.audit
+        self.audit.clear()  # what the cluster has asked itself until it was ready
 
     def client(self, user: User = ADMIN, agent: str = "test", clock: Clock | None = None) -> Client:
         """As a component of a cluster has one."""

@@ -25,19 +25,6 @@ VALUES = {
 }
 
 
-@pytest.fixture
-def run(capsys):
-    """Runs the command in this process; (code, stdout, stderr)."""
-
-    def run(*words):
-        options = command._parser().parse_args(["store", *(str(word) for word in words)])
-        code = asyncio.run(options.run(options))
-        said = capsys.readouterr()
-        return code, said.out, said.err
-
-    return run
-
-
 async def filled(path: Path) -> dict[str, Stored]:
     store = await open_sqlite(str(path))
     for key, value in VALUES.items():

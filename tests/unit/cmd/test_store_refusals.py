@@ -27,19 +27,6 @@ PYBERNETES = [sys.executable, "-m", "pybernetes.cmd.pybernetes", "store"]
 NOBODY = 65534
 
 
-@pytest.fixture
-def run(capsys):
-    """Runs the command in this process; (code, stdout, stderr)."""
-
-    def run(*words):
-        options = command._parser().parse_args(["store", *(str(word) for word in words)])
-        code = asyncio.run(options.run(options))
-        said = capsys.readouterr()
-        return code, said.out, said.err
-
-    return run
-
-
 async def filled(path: Path, count: int = 3) -> None:
     store = await open_sqlite(str(path))
     await asyncio.gather(*(store.create(f"/registry/pods/d/{n:05d}", b"x" * 500) for n in range(count)))

@@ -1,85 +1,12 @@
 """Simulated nodes: they register and live, their Pods run and end, and a refused write is made again."""
 
-import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
-from typing import Any
+from tests.unit.assembly.simulated.worlds import World, simulated
 
-import msgspec
-import orjson
-
-from pybernetes.aio.simulation import SimulatedClock, run_simulated
-from pybernetes.api.errors import InternalError
-from pybernetes.api.objects import Key, User
+from pybernetes.api.objects import Key
 from pybernetes.api.types import coordination_v1, core_v1
-from pybernetes.apiserver.config import Config
-from pybernetes.apiserver.server import ApiServer
 from pybernetes.assembly.simulated.description import LABEL
-from pybernetes.assembly.simulated.nodes import SimulatedNodes
-from pybernetes.client.rest import STRATEGIC, Client
-from pybernetes.client.transport import direct
-from pybernetes.store.memory import MemoryStore
-from pybernetes.wire.http import Request, Response
-
-ADMIN = User("admin", groups=("system:masters", "system:authenticated"))
-
-
-class World:
-    """An API server and simulated nodes; `refuse` says which of the nodes' requests fail."""
-
-    def __init__(self, server: ApiServer, clock: SimulatedClock) -> None:
-        self.clock = clock
-        self.refuse: Callable[[Request], bool] = lambda request: False
-        self._send = direct(server.handler, ADMIN)
-        self.client = Client(self._send, clock=clock)
-        self.nodes_client = Client(self._faulty, clock=clock)
-
-    async def _faulty(self, request: Request) -> Response:
-        if self.refuse(request):
-            error = InternalError("refused by the test")
-            return Response(error.code, body=orjson.dumps(error.status()))
-        return await self._send(request)
-
-    async def pod(self, name: str, **spec: Any) -> core_v1.Pod:
-        body = {"metadata": {"name": name, "namespace": "default"}}
-        containers = [{"name": "main", "image": "web"}]
-        made = msgspec.convert(body | {"spec": {"containers": containers, "nodeName": "one"} | spec}, core_v1.Pod)
-        return await self.client.of(core_v1.Pod).create(made)
-
-    async def get(self, name: str) -> core_v1.Pod:
-        return await self.client.of(core_v1.Pod).get(Key("default", name))
-
-
-@asynccontextmanager
-async def world() -> AsyncIterator[World]:
-    clock = SimulatedClock(asyncio.get_running_loop())
-    server = ApiServer(Config(disable_admission=("ServiceAccount",)), MemoryStore(), clock)
-    made = World(server, clock)
-    tasks = [asyncio.create_task(server.run())]
-    try:
-        await server.ready.wait()
-        nodes = SimulatedNodes(made.nodes_client, ["one", "two"])
-        tasks.append(asyncio.create_task(nodes.run()))
-        await clock.sleep(1)
-        yield made
-    finally:
-        for task in reversed(tasks):
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-
-
-def simulated(test: Callable[[World], Awaitable[None]]) -> Callable[[], None]:
-    """Runs the test on virtual time, in a world of its own."""
-
-    def run() -> None:
-        async def main() -> None:
-            async with world() as made:
-                await test(made)
-
-        run_simulated(main())
-
-    run.__name__ = test.__name__
-    return run
+from pybernetes.client.rest import STRATEGIC
+from pybernetes.wire.http import Request
 
 
 @simulated
