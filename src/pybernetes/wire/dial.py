@@ -15,10 +15,11 @@ import os
 import socket
 import ssl
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import TypeVar
 
 from pybernetes.wire.http import join_host_port
+from pybernetes.wire.tls_socket import TlsTransport, handshake
 
 C = TypeVar("C", bound=asyncio.Protocol)
 
@@ -94,17 +95,37 @@ class Dialer:
         raise first or DialError(f"dial tcp: lookup {self._host}: no such host")
 
     async def _connect(self, protocol: Callable[[], C], address: str | None, seconds: float) -> C:
-        loop, name = asyncio.get_running_loop(), self._server_name if self._ssl else None
+        loop = asyncio.get_running_loop()
         async with asyncio.timeout(seconds):
+            if self._ssl is not None:
+                return await self._secured(self._ssl, protocol(), address)
             if address is None:
-                _, made = await loop.create_unix_connection(
-                    protocol, self._unix_path, ssl=self._ssl, server_hostname=name
-                )
+                return (await loop.create_unix_connection(protocol, self._unix_path))[1]
+            return (await loop.create_connection(protocol, address, self._port))[1]
+
+    async def _secured(self, context: ssl.SSLContext, protocol: C, address: str | None) -> C:
+        """Not the loop's TLS: uvloop's drops what is unread at the end of a connection whose reading is paused."""
+        loop = asyncio.get_running_loop()
+        with ExitStack() as undo:
+            if address is not None:
+                sock = undo.enter_context(socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET))
             else:
-                _, made = await loop.create_connection(
-                    protocol, address, self._port, ssl=self._ssl, server_hostname=name
+                sock = undo.enter_context(socket.socket(socket.AF_UNIX))
+            sock.setblocking(False)
+            await loop.sock_connect(sock, (address, self._port) if address is not None else self._unix_path or "")
+            peer = sock.getpeername()
+            secured = undo.enter_context(
+                context.wrap_socket(
+                    sock,
+                    do_handshake_on_connect=False,
+                    suppress_ragged_eofs=False,
+                    server_hostname=self._server_name,
                 )
-            return made
+            )
+            await handshake(secured)
+            undo.pop_all()
+        TlsTransport(loop, secured, peer, protocol, ssl.SSLSocket.close)
+        return protocol
 
     @contextmanager
     def _told(self, where: str) -> Iterator[None]:

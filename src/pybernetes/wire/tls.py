@@ -1,5 +1,6 @@
 """TLS contexts of servers and clients: 1.2 and newer, ALPN http/1.1, certificates that can be renewed under load."""
 
+import socket
 import ssl
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -102,27 +103,17 @@ def server_context(
 
 
 class ClientContext(ssl.SSLContext):
-    """A client's context that takes up the last session with a server: a reconnect costs both ends no signature.
-
-    asyncio and uvloop know nothing of sessions; both make their connections by wrap_bio().
-    """
+    """A client's context that takes up the last session with a server: a reconnect costs both ends no signature."""
 
     def __init__(self, protocol: int) -> None:  # made by __new__, which takes the protocol
         self._sessions: dict[str | bytes | None, ssl.SSLSession] = {}
 
-    def wrap_bio(
-        self,
-        incoming: ssl.MemoryBIO,
-        outgoing: ssl.MemoryBIO,
-        server_side: bool = False,
-        server_hostname: str | bytes | None = None,
-        session: ssl.SSLSession | None = None,
-    ) -> ssl.SSLObject:
+    def wrap_socket(self, sock: socket.socket, **named: Any) -> ssl.SSLSocket:  # type: ignore[override] # what it is given here
         """As SSLContext's. A server that does not know the session any more makes a whole handshake."""
-        session = session or self._sessions.get(server_hostname)
-        return super().wrap_bio(incoming, outgoing, server_side, server_hostname, session)
+        named.setdefault("session", self._sessions.get(named.get("server_hostname")))
+        return super().wrap_socket(sock, **named)
 
-    def remember(self, connection: ssl.SSLObject) -> None:
+    def remember(self, connection: ssl.SSLSocket) -> None:
         """Takes up the session of a connection from now on; called once the server has answered: tickets come late."""
         if connection.session is not None and connection.session.has_ticket:
             if len(self._sessions) >= _SESSIONS:

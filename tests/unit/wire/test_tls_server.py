@@ -20,7 +20,8 @@ from pybernetes.wire.http import ByteStream, Handler, Headers, Request, Response
 from pybernetes.wire.pki.certificates import Leaf
 from pybernetes.wire.server import HttpServer, Limits
 from pybernetes.wire.tls import Identity, ServerTls, client_context
-from pybernetes.wire.tls_server import RECORD, TlsServer
+from pybernetes.wire.tls_server import TlsServer
+from pybernetes.wire.tls_socket import RECORD
 
 Make = Callable[..., Identity]
 LOOPS = {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}
