@@ -14,7 +14,7 @@ _MASKS = (
     (r"\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b", "UID"),
     (r"\b\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z", "TIME"),
     (r"\b[A-Z][a-z]{2}, \d\d [A-Z][a-z]{2} \d{4} \d\d:\d\d:\d\d \+0000", "DATE"),
-    (r"\b198\.19\.\d+\.\d+\b", "POD-IP"),
+    (r"\b10\.244\.\d+\.\d+\b(?!/)", "POD-IP"),
     (r"\b10\.(?:9[6-9]|1[01]\d)\.\d+\.\d+\b(?!/)", "SERVICE-IP"),
     (r"simulated-[12](/198\.18\.0\.[12])?\b", "NODE"),
     (r"\bkube-api-access-[a-z0-9]{5}\b", "kube-api-access-RANDOM"),

@@ -87,6 +87,10 @@ class SyncObjects(ABC):
         """As Objects.wait()."""
         return self.run(self._twin.wait(what, condition, namespace=namespace, labels=labels, seconds=seconds))
 
+    @abstractmethod
+    def report(self, namespace: str) -> str:
+        """What a namespace looks like, for whoever has to find out why a test failed."""
+
 
 class SyncCluster(SyncObjects):
     """One cluster, entered once. Options as Cluster's; `time` None is real."""

@@ -100,6 +100,10 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
     report = yield
     used = getattr(item, "funcargs", {})
     if report.when == "call" and report.failed and {"cluster", "namespace"} <= used.keys():
+        from pybernetes.testing.blocking import SyncObjects
+
+        if not isinstance(used["cluster"], SyncObjects):
+            return report  # a project may have a fixture of this name for something else
         try:
             text = used["cluster"].report(used["namespace"])
         except Exception as error:  # noqa: BLE001  # the test's own failure must be told whatever ails the cluster

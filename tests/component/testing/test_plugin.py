@@ -169,6 +169,26 @@ def test_another(cluster, namespace):
     assert re.search(r"apply|patch", first), first
 
 
+def test_a_fixture_of_this_name_may_be_something_else(tmp_path: Path) -> None:
+    text = """
+import pytest
+
+@pytest.fixture
+def cluster():
+    return "of stars"
+
+@pytest.fixture
+def namespace():
+    return "sky"
+
+def test_it(cluster, namespace):
+    assert cluster == namespace
+"""
+    ended = ran(suite(tmp_path, text))
+    assert "1 failed" in ended.stdout, ended.stdout
+    assert "namespace sky" not in ended.stdout
+
+
 def test_options_choose_the_cluster(tmp_path: Path) -> None:
     text = """
 def test_it(cluster):
