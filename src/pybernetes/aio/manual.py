@@ -9,7 +9,8 @@ from collections.abc import Callable
 from concurrent.futures import Executor
 from typing import Any
 
-from pybernetes.aio.clock import Random, SystemClock
+from pybernetes.aio.clock import SystemClock
+from pybernetes.aio.simulation import SimulatedClock
 
 PATIENCE = 5.0
 """Real seconds that a step waits at most for what comes in or goes out half: a peer may have stopped in its middle."""
@@ -91,19 +92,8 @@ class ManualLoop(asyncio.SelectorEventLoop):
         self._working -= 1
 
 
-class ManualClock:
+class ManualClock(SimulatedClock):
     """Clock of a ManualLoop. Wall time begins with the machine's: certificates are checked by that one."""
 
     def __init__(self, loop: ManualLoop, seed: int | None = None) -> None:
-        self.random = Random(seed)
-        self._loop = loop
-        self._began = SystemClock().now()
-
-    def now(self) -> float:
-        return self._began + self._loop.time()
-
-    def monotonic(self) -> float:
-        return self._loop.time()
-
-    async def sleep(self, seconds: float) -> None:
-        await asyncio.sleep(max(0.0, seconds))
+        super().__init__(loop, seed, SystemClock().now())

@@ -16,13 +16,11 @@ class Pause:
         self.under_way = 0
         """Units that have begun and not ended."""
         self._holders = 0
-        self._waiting: list[asyncio.Future[None]] = []
+        self._released = asyncio.Event()
 
     async def __aenter__(self) -> None:
         while self._holders:
-            waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-            self._waiting.append(waiter)
-            await waiter
+            await self._released.wait()
         self.under_way += 1
 
     async def __aexit__(self, *_: object) -> None:
@@ -45,7 +43,5 @@ class Pause:
         finally:
             self._holders -= 1
             if not self._holders:
-                waiting, self._waiting = self._waiting, []
-                for waiter in waiting:
-                    if not waiter.done():
-                        waiter.set_result(None)
+                self._released.set()  # wakes those who wait
+                self._released.clear()

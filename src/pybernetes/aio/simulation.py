@@ -95,9 +95,9 @@ class SimulatedLoop(asyncio.SelectorEventLoop):
 
 
 class SimulatedClock:
-    """Clock of a SimulatedLoop. `seed` repeats a run exactly."""
+    """Clock of a SimulatedLoop. `seed` repeats a run exactly; None does not."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, seed: int = 0, start: float = EPOCH) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, seed: int | None = 0, start: float = EPOCH) -> None:
         self.random = Random(seed)
         self._loop = loop
         self._start = start

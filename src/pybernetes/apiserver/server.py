@@ -50,7 +50,7 @@ from pybernetes.apiserver.openapi.documents import OpenApi
 from pybernetes.apiserver.pages import Page, Pages, with_index
 from pybernetes.apiserver.pipeline import Pipeline
 from pybernetes.apiserver.service_addresses import ServiceAddresses
-from pybernetes.apiserver.storage import Storage, Tools, refusals
+from pybernetes.apiserver.storage import Storage, Tools
 from pybernetes.apiserver.superusers import Superusers
 from pybernetes.apiserver.tokens import ContinueTokens
 from pybernetes.apiserver.usage.scraper import Scraper
@@ -252,9 +252,8 @@ class ApiServer:
         return self.storage.look(resource, namespace, name)
 
     async def fresh(self) -> None:
-        """Waits until look() knows what every server has acknowledged by now. Raises ServiceUnavailable."""
-        with refusals():
-            await self.cache.fresh()
+        """As Storage.fresh()."""
+        await self.storage.fresh()
 
     def _store_fault(self) -> str:
         return self.storage.store.fault() if self.cache.revision else "the store is not loaded"

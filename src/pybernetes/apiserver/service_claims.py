@@ -215,8 +215,7 @@ class ServiceClaims:
 
     async def _repair_missing(self, service: Object, item: Item, *, quiet: bool) -> None:
         if await self._take(item, service) is None:
-            with refusals():
-                await self._storage.cache.fresh()
+            await self._storage.fresh()
             found = await self._find(item)
             if found is not None and found[0] != _owner(service):  # else another server was quicker to make it
                 await self._tell(service, *_shared(item))

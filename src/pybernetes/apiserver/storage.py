@@ -79,10 +79,14 @@ class Storage:
         entry = self.peek(served, namespace, name) if served is not None else None
         return entry.object() if entry is not None else None
 
-    async def list(self, resource: GroupResource, namespace: str = "") -> list[Object]:
-        served = self._served(resource)
+    async def fresh(self) -> None:
+        """Waits until look() knows what every server has acknowledged by now. Raises ServiceUnavailable."""
         with refusals():
             await self.cache.fresh()
+
+    async def list(self, resource: GroupResource, namespace: str = "") -> list[Object]:
+        served = self._served(resource)
+        await self.fresh()
         return [entry.object() for entry in self.cache.of(served).select(namespace)]
 
     async def create(self, resource: GroupResource, obj: Object, *, standard: bool = False) -> Object:

@@ -52,27 +52,16 @@ def parser(component: Component) -> argparse.ArgumentParser:
     add("--kubeconfig", default="", help="how to reach the API server")
     add("--leader-elect", type=boolean, nargs="?", const=True, default=True, help="work only while holding the Lease")
     times = Election(name="", identity="")
-    add(
-        "--leader-elect-lease-duration",
-        type=duration,
-        default=times.lease_duration,
-        metavar="DURATION",
-        help="so long others wait for a leader that says nothing",
-    )
-    add(
-        "--leader-elect-renew-deadline",
-        type=duration,
-        default=times.renew_deadline,
-        metavar="DURATION",
-        help="so long a leader tries to renew before it ends; less than the lease's duration",
-    )
-    add(
-        "--leader-elect-retry-period",
-        type=duration,
-        default=times.retry_period,
-        metavar="DURATION",
-        help="between two tries, of leaders and of others",
-    )
+    for name, seconds, text in (
+        ("lease-duration", times.lease_duration, "so long others wait for a leader that says nothing"),
+        (
+            "renew-deadline",
+            times.renew_deadline,
+            "so long a leader tries to renew before it ends; less than the lease's duration",
+        ),
+        ("retry-period", times.retry_period, "between two tries, of leaders and of others"),
+    ):
+        add(f"--leader-elect-{name}", type=duration, default=seconds, metavar="DURATION", help=text)
     add("--leader-elect-resource-name", default=component.name, help="name of the Lease")
     add("--leader-elect-resource-namespace", default="kube-system", help="namespace of the Lease")
     add("--bind-address", default="0.0.0.0", help="address of health")

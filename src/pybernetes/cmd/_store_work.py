@@ -106,19 +106,14 @@ async def _dump_to(path: Path, store: Store, backend: str) -> tuple[Revision, in
             os.replace(unfinished, path)
     except FileExistsError:
         raise dump.DumpError(f"{unfinished} is there; another dump writes it, or delete it") from None
-    except OSError as error:
-        _forget(unfinished, whole)
-        raise dump.DumpError(f"cannot write {path}: {error.strerror}; check its folder, and the space there") from None
-    except BaseException:
-        _forget(unfinished, whole)
-        raise
-    return done
-
-
-def _forget(unfinished: Path, whole: bool) -> None:
-    with suppress(OSError):
+    except BaseException as error:
         if whole:
-            unfinished.unlink()
+            with suppress(OSError):
+                unfinished.unlink()
+        if not isinstance(error, OSError):
+            raise
+        raise dump.DumpError(f"cannot write {path}: {error.strerror}; check its folder, and the space there") from None
+    return done
 
 
 def _private(path: str, flags: int) -> int:

@@ -11,6 +11,7 @@ from typing import TypeAlias
 from msgspec import Struct
 
 from pybernetes.api.types import core_v1
+from pybernetes.kubelet import preemption
 from pybernetes.kubelet.pod_actions import Verdict
 from pybernetes.kubelet.preemption import Shortage, victims
 from pybernetes.kubelet.resources import BEST_EFFORT, is_critical
@@ -47,6 +48,10 @@ SAFE_SYSCTLS = frozenset(
 )
 """Kernel settings that a Pod may have: they count in its own namespaces alone and harm no other Pod."""
 NODE_AFFINITY = "NodeAffinity"
+PREEMPTED = Verdict(preemption.REASON, preemption.MESSAGE, disruption=preemption.CONDITION_MESSAGE)
+"""How a Pod ends that makes room for a critical one."""
+_ENDINGS = ("Evicted", "Terminated", preemption.REASON)
+"""Reasons of a Pod that was ended from outside, shown while its containers still run."""
 CLAIMS = "DynamicResourceAllocation"
 OS_LABEL = "kubernetes.io/os"
 _IPC = ("kernel.shm", "kernel.msg", "kernel.sem", "fs.mqueue.")
@@ -240,3 +245,8 @@ _CHECKS: tuple[Check, ...] = (
     _no_huge_pages,
     _unsupported,
 )
+
+
+def ended_before(pod: core_v1.Pod) -> Verdict | None:
+    """How a Pod was ended from outside, as far as its status says so: by this process or the one before it."""
+    return Verdict(pod.status.reason, pod.status.message) if pod.status.reason in _ENDINGS else None

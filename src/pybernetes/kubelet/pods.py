@@ -12,27 +12,25 @@ from typing import Any, TypeAlias
 
 from pybernetes.aio.clock import Clock
 from pybernetes.api.types import core_v1
-from pybernetes.kubelet import preemption
-from pybernetes.kubelet.admission import NODE_AFFINITY, Decision, Host, admit
+from pybernetes.kubelet.admission import NODE_AFFINITY, PREEMPTED, Decision, Host, admit, ended_before
 from pybernetes.kubelet.allocation import Allocations
 from pybernetes.kubelet.cgroups import PodCgroups
 from pybernetes.kubelet.cri.model import Container, PodRef, PodRuntime
 from pybernetes.kubelet.executor import Executor
 from pybernetes.kubelet.metrics import PREEMPTIONS, REJECTIONS
 from pybernetes.kubelet.pod_actions import Verdict
+from pybernetes.kubelet.server.lookup import named
 from pybernetes.kubelet.server.meter import PodUse
 from pybernetes.kubelet.settings import Settings
 from pybernetes.kubelet.specs.names import pod_ref
 from pybernetes.kubelet.status.reporter import Reports
 from pybernetes.kubelet.worker import PodWorker
+from pybernetes.rules.readiness import is_finished
 
 log = logging.getLogger(__name__)
 
 GONE_GRACE = 2.0
 """Of Pods that were taken away by force: TERM, then KILL soon after."""
-_ENDED = ("Succeeded", "Failed")
-_ENDINGS = ("Evicted", "Terminated", preemption.REASON)
-"""Reasons of a Pod that was ended from outside, shown while its containers still run."""
 
 Gate: TypeAlias = Callable[[core_v1.Pod, Sequence[core_v1.Pod]], Verdict | None]
 """Asked once for each new Pod, with the Pods that were admitted and have not ended: None, or why it is Failed."""
@@ -129,12 +127,11 @@ class Pods:
     def _admit(self, pod: core_v1.Pod, worker: PodWorker) -> None:
         uid = pod.metadata.uid
         self._admitted.add(uid)
-        if pod.metadata.deletionTimestamp or pod.status.phase in _ENDED:
+        if pod.metadata.deletionTimestamp or is_finished(pod):
             return
         if pod.status.startTime:
             # Taken up before, by this process or the one before it; so may be its end.
-            if pod.status.reason in _ENDINGS:
-                worker.verdict = Verdict(pod.status.reason, pod.status.message)
+            worker.verdict = ended_before(pod) or worker.verdict
             return
         decision = self._decide(pod, self._parts.host())
         if decision.refused is not None and decision.refused.reason == NODE_AFFINITY:
@@ -176,11 +173,10 @@ class Pods:
     def _make_room(self, pod: core_v1.Pod, worker: PodWorker, decision: Decision) -> None:
         """Ends Pods so that a critical one can start; it starts when nothing of them runs any more."""
         leaving = []
-        verdict = Verdict(preemption.REASON, preemption.MESSAGE, disruption=preemption.CONDITION_MESSAGE)
         for other in decision.preempted:
             victim = self.workers.get(other.metadata.uid)
-            if victim is not None and self.evict(victim.ref.uid, verdict):
-                self._parts.executor.tell(victim, "", "Warning", verdict.reason, verdict.message)
+            if victim is not None and self.evict(victim.ref.uid, PREEMPTED):
+                self._parts.executor.tell(victim, "", "Warning", PREEMPTED.reason, PREEMPTED.message)
                 PREEMPTIONS.add(decision.short)
                 leaving.append(victim)
         self._held.add(pod.metadata.uid)
@@ -203,7 +199,7 @@ class Pods:
         """Whether a Pod takes part of the node: admitted, and not ended."""
         worker = self.workers.get(pod.metadata.uid)
         refused = worker is not None and worker.verdict is not None
-        ended = self._parts.reporter.known(pod).status.phase in _ENDED
+        ended = is_finished(self._parts.reporter.known(pod))
         return pod.metadata.uid in self._admitted and not refused and not ended
 
     # -- workers -------------------------------------------------------------------------------------------------------
@@ -247,7 +243,7 @@ class Pods:
     def living(self) -> tuple[PodWorker, ...]:
         """Those of Pods that have not ended and are not told to."""
         workers = tuple(self.workers.values())
-        return tuple(w for w in workers if w.pod is not None and w.verdict is None and w.pod.status.phase not in _ENDED)
+        return tuple(w for w in workers if w.pod is not None and w.verdict is None and not is_finished(w.pod))
 
     def asked(self, uid: str) -> core_v1.Pod | None:
         """The Pod as its source has it, whatever it was given."""
@@ -265,12 +261,7 @@ class Pods:
 
     def find(self, namespace: str, name: str, uid: str = "") -> PodWorker | None:
         """The Pod of that name; of namesakes the one that a source knows."""
-        found = [
-            w
-            for w in self.workers.values()
-            if (w.ref.namespace, w.ref.name) == (namespace, name) and uid in ("", w.ref.uid)
-        ]
-        return next((w for w in found if w.pod is not None), found[0] if found else None)
+        return named(self.workers.values(), namespace, name, uid)
 
     def running_containers(self) -> Iterable[Container]:
         """Every container that runs, as last observed."""

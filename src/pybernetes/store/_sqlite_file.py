@@ -195,9 +195,14 @@ class FileLock:
 
 def keep_names(folder: Path) -> None:
     """Makes a new file's name survive power loss; SQLite does so only for files that it makes itself."""
-    for place in (folder, folder.parent):
-        descriptor = os.open(place, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+    for one in (folder, folder.parent):
+        sync(one)
+
+
+def sync(path: Path) -> None:
+    """Makes a file, or the names in a folder, survive power loss."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from pybernetes.aio.clock import rfc3339
 from pybernetes.store._halt import Halt, in_thread
-from pybernetes.store._sqlite_file import Explained, FileLock, acknowledged, keep_names, place
+from pybernetes.store._sqlite_file import Explained, FileLock, acknowledged, keep_names, place, sync
 from pybernetes.store._sqlite_format import ADD_ROW, counted, new_row, prepare, verify, write_facts
 from pybernetes.store.dump import Lifetime
 from pybernetes.store.protocol import Revision, Stored, Unavailable
@@ -79,7 +79,7 @@ class Replacement:
             verify(connection, values=True)
         connection.execute("PRAGMA journal_mode = DELETE").fetchone()
         connection.close()
-        _sync(self.new)
+        sync(self.new)
         halt.check()
         with _Aside(self.path, self._now) as kept:
             os.replace(self.new, self.path)
@@ -168,11 +168,3 @@ def _add(connection: sqlite3.Connection, stored: Stored, revision: int, ttl: flo
     connection.execute("INSERT INTO live VALUES (?, ?)", (stored.key, revision))
     if ttl is not None:
         connection.execute("INSERT INTO expiry VALUES (?, ?, ?)", (revision, now + ttl, ttl))
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

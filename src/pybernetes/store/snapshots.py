@@ -14,7 +14,7 @@ from msgspec import Struct
 
 from pybernetes.aio.clock import parse_time, rfc3339
 from pybernetes.store._halt import Halt
-from pybernetes.store._sqlite_file import Explained, keep_names, place, why
+from pybernetes.store._sqlite_file import Explained, keep_names, place, sync, why
 from pybernetes.store._sqlite_format import FORMAT, DamagedError, ForeignError, check_shape, prepare, verify, version_of
 from pybernetes.store._sqlite_restore import BUMP, Replacement, Restored, remove
 from pybernetes.store.protocol import Revision, Unavailable
@@ -101,11 +101,7 @@ def _copied(store: Path, partial: Path, halt: Halt) -> Revision:
                 revision = Revision(verify(copy, values=True)["revision"])
         finally:
             copy.close()
-    descriptor = os.open(partial, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    sync(partial)
     return revision
 
 

@@ -20,7 +20,7 @@ from pybernetes.apiserver.crd.conditions import condition, find, put
 from pybernetes.apiserver.crd.declaration import approval
 from pybernetes.apiserver.crd.instances import Instances
 from pybernetes.apiserver.crd.serving import served_of
-from pybernetes.apiserver.storage import Storage, refusals
+from pybernetes.apiserver.storage import Storage
 from pybernetes.apiserver.validation.conditions import is_true
 from pybernetes.store.protocol import StoreError
 
@@ -67,8 +67,7 @@ class Definitions:
 
     async def caught_up(self) -> None:
         """Waits until what is stored at this moment, by whichever server, is served as it says. Raises ServiceUnavailable."""
-        with refusals():
-            await self._storage.cache.fresh()
+        await self._storage.fresh()
         while not self.settled:
             await self._turned.wait()
 

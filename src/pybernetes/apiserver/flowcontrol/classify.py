@@ -20,7 +20,7 @@ class Schema:
         metadata, spec = obj["metadata"], obj.get("spec") or {}
         self.name: str = metadata["name"]
         self.uid: str = metadata.get("uid") or ""
-        self.level: str = (spec.get("priorityLevelConfiguration") or {}).get("name") or ""
+        self.level: str = level_of(obj)
         self.precedence: int = spec.get("matchingPrecedence") or 0
         self._method: str = (spec.get("distinguisherMethod") or {}).get("type") or ""
         self._rules = [_Rule(rule) for rule in spec.get("rules") or ()]
@@ -125,3 +125,8 @@ class _UrlRule:
 
     def matches(self, info: RequestInfo) -> bool:
         return _in(self._verbs, info.verb) and (_in(self._urls, info.path) or info.path.startswith(self._below))
+
+
+def level_of(schema: Object) -> str:
+    """The level that a FlowSchema names."""
+    return ((schema.get("spec") or {}).get("priorityLevelConfiguration") or {}).get("name") or ""

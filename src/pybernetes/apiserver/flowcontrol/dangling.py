@@ -2,13 +2,9 @@
 
 from pybernetes.aio.clock import rfc3339
 from pybernetes.api.objects import Object
+from pybernetes.apiserver.flowcontrol.classify import level_of
 
 DANGLING = "Dangling"
-
-
-def level_of(schema: Object) -> str:
-    """The level that a FlowSchema names."""
-    return ((schema.get("spec") or {}).get("priorityLevelConfiguration") or {}).get("name") or ""
 
 
 def told(schema: Object, *, known: bool, now: float) -> Object | None:

@@ -200,14 +200,11 @@ class Filter(ABC):
 
     def _hold(self, ticket: RequestTicket, response: Response, seconds: float) -> None:
         """Until the whole answer is out, where it is made while it goes out; `seconds` more at most."""
-        body = response.body
-        if isinstance(body, Bulk):
-            body.at_end(lambda _: self.finish(ticket))
-        elif isinstance(body, Watcher) and body.beginning:
-            body.at_begun(lambda: self.finish(ticket))
-        else:
+        body = response.body.prelude if isinstance(response.body, Watcher) else response.body
+        if not isinstance(body, Bulk):
             self.finish(ticket)
             return
+        body.at_end(lambda _: self.finish(ticket))
         ticket.timer = asyncio.get_running_loop().call_later(max(0.0, seconds), self.finish, ticket)
 
     def finish(self, ticket: RequestTicket) -> None:

@@ -140,8 +140,7 @@ class PriorityAndFairness(Filter):
         if change != "DELETED":
             self.schemas[name] = obj
         self.changed()
-        same = before is not None and change != "DELETED" and before.get("spec") == obj.get("spec")
-        if same and before is not None and before["metadata"].get("uid") == obj["metadata"].get("uid"):
+        if change != "DELETED" and before is not None and _said(before) == _said(obj):
             return  # its status
         self._compiled.pop(name, None)
         self._spoil()
@@ -174,7 +173,7 @@ class PriorityAndFairness(Filter):
         for name, obj in self.schemas.items():
             if name not in self._compiled:
                 self._compiled[name] = Schema(obj)
-        usable = [schema for name, schema in self._compiled.items() if name in self.schemas and schema.level in names]
+        usable = [schema for schema in self._compiled.values() if schema.level in names]
         self._order = sorted([*usable, *_missing(usable)], key=lambda schema: schema.order)
         log.debug("flow control follows its objects schemas=%d levels=%d", len(self._order), len(names))
 
@@ -195,3 +194,8 @@ def _missing(usable: Iterable[Schema]) -> list[Schema]:
 def _begins_with_all(query: Query) -> bool:
     """Whether a watch begins with what is there."""
     return is_true(query.get("sendInitialEvents")) or query.get("resourceVersion", [""])[0] in ("", "0")
+
+
+def _said(schema: Object) -> tuple[object, object]:
+    """What counts of a FlowSchema for classification."""
+    return schema.get("spec"), schema["metadata"].get("uid")

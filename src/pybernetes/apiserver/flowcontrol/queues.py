@@ -90,11 +90,11 @@ class Ticket:
         "work",
     )
 
-    def __init__(self, flow: Flow, work: Work, granted: Callable[[], None] | None = None) -> None:
+    def __init__(self, flow: Flow, work: Work) -> None:
         self.flow = flow
         self.work = work
         self.seats, self.total, self.linger = work.seats, work.total, work.linger
-        self.granted = granted
+        self.granted: Callable[[], None] | None = None
         """Called when one that has waited has its seats."""
         self.state = State.NEW
         self.queue: Queue | None = None
@@ -144,10 +144,6 @@ class QueueSet:
         self.queuing, self.limit = queuing, limit
         self._dispatch()
         self._note()
-
-    def room(self, seats: int) -> bool:
-        """Whether so many are free, and nobody waits for them."""
-        return self.open and (self.exempt or self._accommodates(seats))
 
     def offer(self, ticket: Ticket) -> str:
         """Empty where it begins at once or waits (its `state` says), else the reason why it is refused."""

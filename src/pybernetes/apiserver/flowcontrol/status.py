@@ -6,7 +6,8 @@ from collections import deque
 
 from pybernetes.api.errors import ApiError, NotFound
 from pybernetes.api.objects import Object
-from pybernetes.apiserver.flowcontrol.dangling import level_of, told
+from pybernetes.apiserver.flowcontrol.classify import level_of
+from pybernetes.apiserver.flowcontrol.dangling import told
 from pybernetes.apiserver.flowcontrol.objects import SCHEMAS
 from pybernetes.apiserver.flowcontrol.priority_and_fairness import PriorityAndFairness
 from pybernetes.apiserver.registry import Registry

@@ -59,7 +59,9 @@ class Change:
     @property
     def size(self) -> int:
         """Bytes that it alone keeps: the state before it is that of another change, or of a resource as it was read."""
-        return len(self.entry.body) if self.entry is not None else len(self.last.body)
+        state = self.entry or self.previous  # a deletion is as large as what was there
+        assert state is not None
+        return len(state.body)
 
     @property
     def last(self) -> Entry:
@@ -130,11 +132,9 @@ class Rounds:
             self._joining = True
             loop.call_later(min(PACE / 2 * len(self._waking), JOIN_SECONDS), self._round, loop)
             return
-        waking, self._waking, self._joining = self._waking, [], False
-        if len(waking) >= WIDE:
-            self._free_at = loop.time() + PACE * len(waking)
-        for watcher in waking:
-            watcher.signal()
+        if len(self._waking) >= WIDE:
+            self._free_at = loop.time() + PACE * len(self._waking)
+        self.now()
 
 
 class Watcher:
@@ -154,19 +154,10 @@ class Watcher:
         self._pending: list[bytes] = []
         self._ended = False
         self._first = True
-        self._prelude: Bulk | None = None
-        self._begun: Callable[[], None] | None = None
+        self.prelude: Bulk | None = None
+        """The state that it begins with, until that is out."""
         self._wake: asyncio.Future[None] | None = None
         self._waking = False
-
-    @property
-    def beginning(self) -> bool:
-        """Whether the state that it begins with is not out."""
-        return self._prelude is not None
-
-    def at_begun(self, call: Callable[[], None]) -> None:
-        """Calls once, when that state is out, or the watch is over before."""
-        self._begun = call
 
     def offer(self, change: Change) -> None:
         """Queues the event that this change is to this watcher, if it is one."""
@@ -200,16 +191,10 @@ class Watcher:
             self.timer.cancel()
         self.signal()
 
-    def _has_begun(self) -> None:
-        self._prelude = None
-        call, self._begun = self._begun, None
-        if call is not None:
-            call()
-
     def begin(self, entries: Sequence[Entry], turns: Turns) -> None:
         """ADDED events of a state come first, made in slices as the client takes them."""
         frames = (self._framing.frame("ADDED", entry, first=at == 0) for at, entry in enumerate(entries))
-        self._prelude = Bulk(joined(b"", b"", paced(frames, _MADE_AT_ONCE), b""), turns)
+        self.prelude = Bulk(joined(b"", b"", paced(frames, _MADE_AT_ONCE), b""), turns)
         self._first = self._first and not entries
 
     def __aiter__(self) -> "Watcher":
@@ -217,10 +202,10 @@ class Watcher:
 
     async def __anext__(self) -> bytes:
         """The next bytes for the client. Events that wait together leave in one write."""
-        if self._prelude is not None:
-            async for chunk in self._prelude:
+        if self.prelude is not None:
+            async for chunk in self.prelude:
                 return chunk
-            self._has_begun()
+            self.prelude = None
         while not self._pending:
             if self._ended:
                 raise StopAsyncIteration
@@ -234,7 +219,9 @@ class Watcher:
         """The client is gone; may be called twice, and before the first byte was asked for."""
         self._pending.clear()
         self.end()
-        self._has_begun()
+        prelude, self.prelude = self.prelude, None
+        if prelude is not None:
+            await prelude.aclose()
 
     def _framed(self, change: Change, kind: str, entry: Entry) -> bytes:
         if self._first:

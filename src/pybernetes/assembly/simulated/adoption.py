@@ -1,7 +1,7 @@
 """Takes up Pods that ran before this process did: what their statuses say is what there is. Nothing is written for it.
 
 The API is all the memory that simulated nodes have: a control plane that is started again, or a state that is restored,
-goes on where it was. Pure; node.py calls it.
+goes on where it was. Pure; pod.py calls it.
 """
 
 import re
@@ -16,7 +16,7 @@ from pybernetes.kubelet.cri.model import Container, PodRef, Sandbox, State
 from pybernetes.kubelet.pod_containers import find_container
 from pybernetes.kubelet.restarts import CONTAINER_HASH, container_hash
 from pybernetes.kubelet.status.pod_conditions import CONTAINERS_READY, READY_TO_START
-from pybernetes.rules.readiness import condition
+from pybernetes.rules.readiness import condition, is_finished
 
 _BACK_OFF = re.compile(r"back-off (?:(\d+)m)?(\d+)s restarting")
 
@@ -47,7 +47,7 @@ def found(pod: core_v1.Pod, ref: PodRef) -> Found:
     has_network = any(c.type == READY_TO_START and c.status == "True" for c in status.conditions)
     if not containers and not has_network:
         return Found()
-    ready = status.phase not in ("Succeeded", "Failed")
+    ready = not is_finished(pod)
     ips = () if pod.spec.hostNetwork else tuple(ip.ip for ip in status.podIPs)
     started = seconds_of(status.startTime or "")
     return Found((Sandbox(sandbox, ref, 0, ready, started, ips),), containers)

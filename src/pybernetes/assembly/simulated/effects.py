@@ -28,7 +28,7 @@ _PREPARED = frozenset((act.Prepare.name,))
 
 
 class Place(Protocol):
-    """The node that the Pods are on: node.NodeAgent."""
+    """The node that the Pods are on: table.PodTable."""
 
     addresses: PodAddresses
     logs: Logs

@@ -13,7 +13,7 @@ from pybernetes.assembly.simulated.node import NodeAgent
 from pybernetes.assembly.simulated.pod import SimulatedPod
 from pybernetes.kubelet.cri.model import State
 from pybernetes.kubelet.server import logs
-from pybernetes.kubelet.server.lookup import run_to_read
+from pybernetes.kubelet.server.lookup import named, run_to_read
 from pybernetes.wire.dial import WireError
 from pybernetes.wire.healthz import health, plain
 from pybernetes.wire.http import Headers, Request, Response
@@ -25,6 +25,10 @@ _NEEDS_A_PROCESS = {
     "portForward": "nobody listens on its ports",
     "checkpoint": "it has no memory to save",
 }
+
+
+class _NotPlayed(ApiError):
+    code, reason = 501, "NotImplemented"
 
 
 class NodeAway(WireError):
@@ -63,25 +67,12 @@ class SimulatedKubeletApi:
             why = f"pod {rest[0]}/{rest[1]} runs on the simulated node {name}, where no process is: {_NEEDS_A_PROCESS[what]}"
         else:
             why = f"{name} is a simulated node: it has no /{what}"
-        status: Object = {
-            "kind": "Status",
-            "apiVersion": "v1",
-            "metadata": {},
-            "status": "Failure",
-            "message": why,
-            "reason": "NotImplemented",
-            "code": 501,
-        }
-        return _json(status, 501)
+        refused = _NotPlayed(why)
+        return _json(refused.status(), refused.code)
 
     def _find(self, namespace: str, name: str, uid: str = "") -> SimulatedPod | None:
         """Of namesakes the one that the API knows."""
-        found = [
-            pod
-            for pod in self._agent.table.pods.values()
-            if (pod.ref.namespace, pod.ref.name) == (namespace, name) and uid in ("", pod.ref.uid)
-        ]
-        return next((pod for pod in found if pod.there), found[0] if found else None)
+        return named(self._agent.table.pods.values(), namespace, name, uid)
 
     async def _logs(self, request: Request, rest: list[str]) -> Response:
         if len(rest) != 3 or not all(rest):

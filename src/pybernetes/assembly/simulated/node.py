@@ -2,24 +2,20 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal
+from collections.abc import Sequence
+from typing import Literal
 
 from msgspec.structs import replace
 
 from pybernetes import KUBERNETES_VERSION
 from pybernetes.api.errors import AlreadyExists, ApiError, NotFound
 from pybernetes.api.types import core_v1, meta_v1
-from pybernetes.assembly.simulated.addresses import SharedRange
 from pybernetes.assembly.simulated.description import LABEL, SimulatedNode
 from pybernetes.assembly.simulated.pod import revision
-from pybernetes.assembly.simulated.reports import RETRY, Reports
-from pybernetes.assembly.simulated.table import Around, PodTable
-from pybernetes.client.events import EventRecorder
-from pybernetes.client.rest import Client
+from pybernetes.assembly.simulated.reports import RETRY
+from pybernetes.assembly.simulated.table import Around, PodTable, Shared
 from pybernetes.kubelet.admission import Host
-from pybernetes.kubelet.status.conditions import conditions
+from pybernetes.kubelet.status.conditions import conditions, without_heartbeats
 from pybernetes.kubelet.status.lease import NodeLease
 from pybernetes.rules.nodefeatures import RESTART_ALL
 
@@ -29,27 +25,6 @@ RENEW = 10.0
 """Seconds between renewals of a node's Lease, as the kubelet's."""
 STATUS = 300.0
 """Seconds between heartbeats in the Node's status."""
-
-
-@dataclass(frozen=True)
-class Shared:
-    """What all simulated nodes have together."""
-
-    client: Client
-    """Registers Nodes, as whoever sets up machines does."""
-    client_of: Callable[[str], Client]
-    """As whom the kubelet of a node writes."""
-    recorder: EventRecorder
-    reports: Reports
-    range: SharedRange
-    needs_range: bool
-    """Whether Pods wait until their Node has a podCIDR, which a controller gives it."""
-    quiet: bool
-    """Only what is wrong is told in events."""
-    moved: Callable[[], None]
-    """Something has happened."""
-    later: Callable[[Coroutine[Any, Any, None], str], "asyncio.Task[None]"]
-    """Runs something beside the rest."""
 
 
 class NodeAgent:
@@ -71,19 +46,7 @@ class NodeAgent:
         self._schedulable = True
         self._living: asyncio.Task[None] | None = None
         self._host: tuple[core_v1.Node | None, Host] | None = None
-        around = Around(
-            clock=self.clock,
-            address=address,
-            host=self.host,
-            fresh_host=self._fresh_host,
-            recorder=self._recorder,
-            range=shared.range,
-            needs_range=shared.needs_range,
-            quiet=shared.quiet,
-            report=shared.reports.add,
-            moved=shared.moved,
-            later=shared.later,
-        )
+        around = Around(address, self.host, self._fresh_host, self._recorder, shared)
         self.table = PodTable(around)
 
     @property
@@ -180,7 +143,9 @@ class NodeAgent:
         node = self.node
         if node is None:
             return False
-        return node.spec.unschedulable == self._schedulable or _quiet(self._status(node)[0]) != _quiet(node.status)
+        return node.spec.unschedulable == self._schedulable or without_heartbeats(
+            self._status(node)[0]
+        ) != without_heartbeats(node.status)
 
     def _status(self, node: core_v1.Node) -> tuple[core_v1.NodeStatus, Sequence[str]]:
         """The status now, and the reasons of the events that tell what changed; nothing of how it began."""
@@ -254,9 +219,3 @@ class NodeAgent:
         except (ApiError, OSError) as error:
             log.warning("cannot read the node's labels node=%s error=%s", self.name, error)
             return self.host()
-
-
-def _quiet(status: core_v1.NodeStatus) -> core_v1.NodeStatus:
-    """Without heartbeats."""
-    quiet = tuple(replace(c, lastHeartbeatTime=None) for c in status.conditions)
-    return replace(status, conditions=tuple(sorted(quiet, key=lambda c: c.type)))

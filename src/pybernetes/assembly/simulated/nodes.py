@@ -17,9 +17,10 @@ from pybernetes.api.objects import Key
 from pybernetes.api.types import core_v1
 from pybernetes.assembly.simulated.addresses import SharedRange
 from pybernetes.assembly.simulated.description import SimulatedNode, described
-from pybernetes.assembly.simulated.node import NodeAgent, Shared
+from pybernetes.assembly.simulated.node import NodeAgent
 from pybernetes.assembly.simulated.pod import SimulatedPod
 from pybernetes.assembly.simulated.reports import Reports
+from pybernetes.assembly.simulated.table import Shared
 from pybernetes.client.events import EventRecorder
 from pybernetes.client.informer import Informers
 from pybernetes.client.rest import Client
@@ -59,7 +60,7 @@ class SimulatedNodes:
         self._recorder = EventRecorder(client, "kubelet", queue=_EVENTS)
         self._group: asyncio.TaskGroup | None = None
         self._held = False
-        self._watching: list[asyncio.Future[None]] = []
+        self._news = asyncio.Event()
         as_node = config.client_of or (lambda name: client)
         self._reports = Reports(as_node, self._moved, config.pause)
         shared = Shared(
@@ -150,18 +151,13 @@ class SimulatedNodes:
         return agent.table.pods.get(uid) if agent is not None else None
 
     def _moved(self) -> None:
-        if self._watching:
-            watching, self._watching = self._watching, []
-            for one in watching:
-                if not one.done():
-                    one.set_result(None)
+        self._news.set()  # wakes those who wait
+        self._news.clear()
 
     async def until(self, holds: Callable[[], bool]) -> None:
         """Waits until something holds that the nodes' Pods, or what is known of them, bring about."""
         while not holds():
-            one: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-            self._watching.append(one)
-            await one
+            await self._news.wait()
 
 
 _PODS = "100.64.0.0/10"

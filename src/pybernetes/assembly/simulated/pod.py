@@ -25,6 +25,7 @@ from pybernetes.kubelet.cri.model import OOM_KILLED, Container, PodRef, Sandbox,
 from pybernetes.kubelet.pod_actions import Health, Observed
 from pybernetes.kubelet.pod_containers import containers_of, find_container
 from pybernetes.kubelet.status.pod_status import Surroundings, pod_status, remembered
+from pybernetes.rules.readiness import is_finished
 
 log = logging.getLogger(__name__)
 
@@ -34,11 +35,10 @@ RECONCILE = 10.0
 TERMINATED, KILLED = 143, 137
 """Exit codes of a process that SIGTERM has ended, and SIGKILL."""
 _MOST_STEPS = 1000
-_LONGEST_DELAY = 300.0
 
 
 class Home(Protocol):
-    """What a Pod needs of its node: node.NodeAgent."""
+    """What a Pod needs of its node: table.PodTable."""
 
     clock: Clock
 
@@ -152,7 +152,7 @@ class SimulatedPod:
 
     def has_ended(self) -> bool:
         """Whether it takes no part of the node any more."""
-        return self.verdict is not None or self.api.status.phase in ("Succeeded", "Failed")
+        return self.verdict is not None or is_finished(self.api)
 
     # -- news ----------------------------------------------------------------------------------------------------------
 
@@ -366,33 +366,26 @@ class SimulatedPod:
         return _DELETING if self.deleting and self.there else _NOTHING
 
     def _observed(self, now: float) -> Observed:
-        if self._rare is None:
-            return Observed(
-                now=now,
-                sandboxes=self.sandboxes,
-                containers=self.containers,
-                done=self.done,
-                health=self._health(now) if self._probed or self._plan is not PLAIN else {},
-                verdict=self.verdict,
-                started=self.started,
-                busy=self._deleting(),
-            )
-        rare, allocations = self._rare, self.home.allocations
-        busy = frozenset((*rare.pulls, *rare.stops, *self._deleting()))
-        return Observed(
+        found = Observed(
             now=now,
             sandboxes=self.sandboxes,
             containers=self.containers,
-            busy=busy,
             done=self.done,
-            failures=rare.failures.all(),
             health=self._health(now),
-            restarts=rare.restarts,
-            in_place=allocations.in_place(self.given()) if allocations is not None and self.there else frozenset(),
             verdict=self.verdict,
             started=self.started,
+            busy=self._deleting(),
+        )
+        if self._rare is None:
+            return found
+        rare, allocations = self._rare, self.home.allocations
+        return replace(
+            found,
+            busy=frozenset((*rare.pulls, *rare.stops, *found.busy)),
+            failures=rare.failures.all(),
+            restarts=rare.restarts,
+            in_place=allocations.in_place(self.given()) if allocations is not None and self.there else frozenset(),
             delays=rare.delays,
-            longest_delay=_LONGEST_DELAY,
         )
 
     # -- reports -------------------------------------------------------------------------------------------------------

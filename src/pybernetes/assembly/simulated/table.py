@@ -3,6 +3,7 @@
 As kubelet.pods, without a machine. node.py feeds it.
 """
 
+import asyncio
 from collections.abc import Callable, Coroutine, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,49 +11,58 @@ from typing import Any, Literal, cast
 
 from msgspec.structs import replace
 
-from pybernetes.aio.clock import Clock
 from pybernetes.api.types import core_v1
 from pybernetes.assembly.simulated.addresses import PodAddresses, SharedRange
 from pybernetes.assembly.simulated.effects import Effects
 from pybernetes.assembly.simulated.logs import Logs
 from pybernetes.assembly.simulated.pod import SimulatedPod
+from pybernetes.assembly.simulated.reports import Reports
 from pybernetes.client.events import EventRecorder, reference
-from pybernetes.kubelet import pod_actions as act
-from pybernetes.kubelet import preemption, resize
-from pybernetes.kubelet.admission import NODE_AFFINITY, Decision, Host, admit
+from pybernetes.client.rest import Client
+from pybernetes.kubelet import resize
+from pybernetes.kubelet.admission import NODE_AFFINITY, PREEMPTED, Decision, Host, admit, ended_before
 from pybernetes.kubelet.allocation import Allocations, share_of
+from pybernetes.kubelet.pod_actions import Action, RunSandbox
 from pybernetes.kubelet.pod_containers import field_of
 from pybernetes.kubelet.resize import Resizes
 from pybernetes.kubelet.status.pod_status import Surroundings
+from pybernetes.rules.readiness import is_finished
 
-ENDED = ("Succeeded", "Failed")
-_ENDINGS = ("Evicted", "Terminated", preemption.REASON)
-"""Reasons of a Pod that was ended from outside, shown while its containers still run."""
 _NO_RANGE = "the node has no podCIDR yet"
+
+
+@dataclass(frozen=True)
+class Shared:
+    """What all simulated nodes have together."""
+
+    client: Client
+    """Registers Nodes, as whoever sets up machines does."""
+    client_of: Callable[[str], Client]
+    """As whom the kubelet of a node writes."""
+    recorder: EventRecorder
+    reports: Reports
+    range: SharedRange
+    needs_range: bool
+    """Whether Pods wait until their Node has a podCIDR, which a controller gives it."""
+    quiet: bool
+    """Only what is wrong is told in events."""
+    moved: Callable[[], None]
+    """Something has happened."""
+    later: Callable[[Coroutine[Any, Any, None], str], "asyncio.Task[None]"]
+    """Runs something beside the rest."""
 
 
 @dataclass(frozen=True)
 class Around:
     """What the table needs of its node."""
 
-    clock: Clock
     address: str
     host: Callable[[], Host]
     """The node as admission sees it."""
     fresh_host: Callable[[], Coroutine[Any, Any, Host]]
     """The same with the labels that the API has now."""
     recorder: EventRecorder
-    range: SharedRange
-    needs_range: bool
-    """Whether Pods wait until their Node has a podCIDR, which a controller gives it."""
-    quiet: bool
-    """Only what is wrong is told in events."""
-    report: Callable[[SimulatedPod], None]
-    """A Pod's status may have to be written."""
-    moved: Callable[[], None]
-    """Something has happened."""
-    later: Callable[[Coroutine[Any, Any, None], str], object]
-    """Runs something beside the rest."""
+    shared: Shared
 
 
 class PodTable:
@@ -61,9 +71,10 @@ class PodTable:
     def __init__(self, around: Around) -> None:
         self.pods: dict[str, SimulatedPod] = {}
         self.powered = True
-        self.clock = around.clock
-        self.addresses = PodAddresses(around.range)
-        self.logs = Logs(around.clock)
+        self._shared = around.shared
+        self.clock = around.shared.client.clock
+        self.addresses = PodAddresses(around.shared.range)
+        self.logs = Logs(self.clock)
         self.allocations: Allocations | None = None
         self.surroundings = Surroundings(host_ips=(around.address,), runtime="simulated")
         self._around = around
@@ -110,7 +121,7 @@ class PodTable:
             pod.advance()
         else:
             self.forget(pod)
-        self._around.moved()
+        self._shared.moved()
 
     def freeze(self) -> None:
         """No Pod does anything until they begin anew."""
@@ -161,24 +172,23 @@ class PodTable:
             self.addresses.ranges = ranges
             for pod in tuple(self.pods.values()):
                 if not pod.sandboxes:
-                    pod.retry("sandbox")
+                    pod.retry(RunSandbox.name)
 
     # -- admission -----------------------------------------------------------------------------------------------------
 
     def _take_up(self, pod: SimulatedPod) -> None:
         status = pod.api.status
-        if status.startTime or pod.api.metadata.deletionTimestamp or status.phase in ENDED:
+        if status.startTime or pod.api.metadata.deletionTimestamp or is_finished(pod.api):
             # Taken up before, by this process or the one before it; so may be its end.
             pod.adopt()
             self.addresses.hold(ip for sandbox in pod.sandboxes for ip in sandbox.ips)
-            if status.reason in _ENDINGS:
-                pod.verdict = act.Verdict(status.reason, status.message)
+            pod.verdict = ended_before(pod.api) or pod.verdict
             return
         decision = self._decide(pod, self._around.host())
         if decision.refused is not None and decision.refused.reason == NODE_AFFINITY:
             # The node may just have got the label that the Pod asks for: before it is refused, the API is asked.
             pod.held = True
-            self._around.later(self._look_again(pod), f"labels for {pod.ref}")
+            self._shared.later(self._look_again(pod), f"labels for {pod.ref}")
         else:
             self._settle(pod, decision)
 
@@ -197,13 +207,12 @@ class PodTable:
             pod.verdict = decision.refused
             self.tell(pod, "", "Warning", decision.refused.reason, decision.refused.message)
         elif decision.preempted:
-            verdict = act.Verdict(preemption.REASON, preemption.MESSAGE, disruption=preemption.CONDITION_MESSAGE)
             leaving = []
             for other in decision.preempted:
                 victim = self.pods.get(other.metadata.uid)
                 if victim is not None and victim.verdict is None:
-                    victim.verdict = verdict
-                    self.tell(victim, "", "Warning", verdict.reason, verdict.message)
+                    victim.verdict = PREEMPTED
+                    self.tell(victim, "", "Warning", PREEMPTED.reason, PREEMPTED.message)
                     victim.advance()
                     leaving.append(victim)
             pod.makes_room(leaving)
@@ -232,7 +241,7 @@ class PodTable:
         around = resize.Around(
             allocations=self.allocations,
             host=self._around.host,
-            admitted=lambda uid: self.admitted(uid),
+            admitted=self.admitted,
             workers=lambda: tuple(pod for pod in self.pods.values() if not pod.has_ended()),
             asked=lambda uid: self.pods[uid].api if uid in self.pods else None,
             events=self._around.recorder,
@@ -240,19 +249,19 @@ class PodTable:
             given=lambda: None,
         )
         made = Resizes(around, self.clock)
-        self._around.later(made.run(), f"resizes of {self._around.address}")
+        self._shared.later(made.run(), f"resizes of {self._around.address}")
         return made
 
     # -- what Pods need ------------------------------------------------------------------------------------------------
 
-    def perform(self, pod: SimulatedPod, action: act.Action, now: float) -> None:
+    def perform(self, pod: SimulatedPod, action: Action, now: float) -> None:
         """Does one thing."""
         self._effects.perform(pod, action, now)
 
     def advanced(self, pod: SimulatedPod) -> None:
         """Something may be to report."""
-        self._around.report(pod)
-        self._around.moved()
+        self._shared.reports.add(pod)
+        self._shared.moved()
         for waiting in [waiting for waiting in self._waiting if not waiting.waits]:
             self._waiting.remove(waiting)
             waiting.leaving = ()
@@ -260,7 +269,7 @@ class PodTable:
 
     def no_network(self) -> str:
         """Why no Pod can have an address yet; empty where it can."""
-        return _NO_RANGE if self._around.needs_range and not self.addresses.ranges else ""
+        return _NO_RANGE if self._shared.needs_range and not self.addresses.ranges else ""
 
     def resized(self, pod: SimulatedPod) -> None:
         """Something of a resize has been applied."""
@@ -280,7 +289,7 @@ class PodTable:
 
     def tell(self, pod: SimulatedPod, container: str, kind: str, reason: str, message: str) -> None:
         """An event about a Pod, or about one container of it."""
-        if self._around.quiet and kind == "Normal":
+        if self._shared.quiet and kind == "Normal":
             return
         about = reference(pod.api)
         if container:

@@ -1,18 +1,22 @@
 """Lookup: which Pod and which run of a container a path means, and upstream's words where there is none."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Protocol, TypeVar
 
 from pybernetes.api.errors import BadRequest, InternalError, NotFound
 from pybernetes.api.types import core_v1
 from pybernetes.kubelet import pod_machine as machine
-from pybernetes.kubelet.cri.model import Container, State
+from pybernetes.kubelet.cri.model import Container, PodRef, State
 from pybernetes.kubelet.pod_actions import Observed
 from pybernetes.kubelet.pod_containers import find_container
 
 
 class PodHere(Protocol):
     """What is asked of a Pod of this node: worker.PodWorker."""
+
+    @property
+    def ref(self) -> PodRef:
+        """Which Pod it is."""
 
     @property
     def pod(self) -> core_v1.Pod | None:
@@ -32,6 +36,12 @@ _WAITING = {
     "ErrImagePull": "image can't be pulled",
     "ImagePullBackOff": "trying and failing to pull image",
 }
+
+
+def named(pods: Iterable[P], namespace: str, name: str, uid: str = "") -> P | None:
+    """The Pod of that name, and of that uid if one is given; of namesakes the one that a source knows."""
+    found = [p for p in pods if (p.ref.namespace, p.ref.name) == (namespace, name) and uid in ("", p.ref.uid)]
+    return next((p for p in found if p.pod is not None), found[0] if found else None)
 
 
 def worker_of(find: Find[P], namespace: str, name: str) -> P:

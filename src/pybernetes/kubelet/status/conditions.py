@@ -3,6 +3,7 @@
 from collections.abc import Collection, Sequence
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from pybernetes.aio.clock import rfc3339
 from pybernetes.api.types import core_v1
@@ -74,3 +75,9 @@ def conditions(
         add("Ready", "True", _Face("KubeletReady", "kubelet is posting ready status", "NodeReady"), silent=True)
     ours = {c.type for c in found}
     return Changed((*(c for c in old if c.type not in ours), *found), tuple(events))
+
+
+def without_heartbeats(status: core_v1.NodeStatus) -> core_v1.NodeStatus:
+    """What of a status is worth a write of its own."""
+    quiet = tuple(replace(c, lastHeartbeatTime=None) for c in status.conditions)
+    return replace(status, conditions=tuple(sorted(quiet, key=lambda c: c.type)))

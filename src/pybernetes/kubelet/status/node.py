@@ -20,7 +20,7 @@ from pybernetes.kubelet import host
 from pybernetes.kubelet.cri.model import Handler, Image, Runtime, RuntimeRefused, RuntimeUnavailable
 from pybernetes.kubelet.settings import Settings
 from pybernetes.kubelet.status.capacity import DISK, HUGE, allocatable, capacity
-from pybernetes.kubelet.status.conditions import conditions
+from pybernetes.kubelet.status.conditions import conditions, without_heartbeats
 from pybernetes.kubelet.status.labels import LABELS, labels
 from pybernetes.kubelet.status.machine import Machine, read_machine
 from pybernetes.kubelet.status.network_folder import NetworkFolder
@@ -345,7 +345,7 @@ class NodeReporter:
         self._told = False
         status, _ = self.status(self.node.status)
         due = now - self._reported >= self._config.node_status_report_frequency
-        if due or _without_heartbeats(status) != _without_heartbeats(self.node.status):
+        if due or without_heartbeats(status) != without_heartbeats(self.node.status):
             fresh = await self._nodes.get(self._settings.node_name)
             status, events = self.status(fresh.status)
             self.node = await self._nodes.patch(fresh, replace(fresh, status=status), subresource="status")
@@ -366,8 +366,3 @@ class NodeReporter:
     def _tell_all(self, events: Sequence[str]) -> None:
         for event in events:
             self._tell("Normal", event, f"Node {self._settings.node_name} status is now: {event}")
-
-
-def _without_heartbeats(status: core_v1.NodeStatus) -> core_v1.NodeStatus:
-    quiet = tuple(replace(c, lastHeartbeatTime=None) for c in status.conditions)
-    return replace(status, conditions=tuple(sorted(quiet, key=lambda c: c.type)))
