@@ -2,12 +2,14 @@
 
 import argparse
 import sys
+from collections.abc import Callable
 
 from pybernetes.api.errors import NotFound
 from pybernetes.api.objects import Object
 from pybernetes.kubectl.command import Command, Refused
 from pybernetes.kubectl.flags import Flags
-from pybernetes.kubectl.printers.output import add_output_flags, is_table, name_of, print_objects
+from pybernetes.kubectl.mapper import Mapper
+from pybernetes.kubectl.printers.output import add_output_flags, is_table, name_of, print_event, print_objects
 from pybernetes.kubectl.printers.table import TablePrinter, TableStyle
 from pybernetes.kubectl.session import TABLE, Session
 from pybernetes.kubectl.targets import Target, add_file_flags, manifests, resource_targets
@@ -22,6 +24,9 @@ def _flags(flags: Flags) -> None:
     flags.add_argument("--field-selector", default="", help="field selector")
     flags.flag("-w", "--watch", help="after the list, print changes")
     flags.flag("--watch-only", help="print changes only")
+    flags.flag(
+        "--output-watch-events", help="with a watch, print what became of each object, too; those listed are ADDED"
+    )
     flags.flag("--no-headers", help="tables without headers")
     flags.flag("--show-labels", help="labels as the last column")
     flags.flag("--show-kind", help="kind before each name")
@@ -49,6 +54,8 @@ async def _run(session: Session, options: argparse.Namespace) -> int:
     for target, _ in places:
         if target.name and options.all_namespaces and target.mapping.namespaced:
             raise Refused("a resource cannot be retrieved by name across all namespaces")
+    if options.output_watch_events and not (options.watch or options.watch_only):
+        raise Refused("--output-watch-events option can only be used with --watch or --watch-only")
     if options.watch or options.watch_only:
         if len(places) != 1:
             raise Refused("you may only specify a single resource type to watch")
@@ -111,6 +118,7 @@ def _style(options: argparse.Namespace, target: Target, several: bool) -> TableS
         labels=options.show_labels,
         label_columns=tuple(label for part in options.label_columns for label in part.split(",")),
         kind=target.mapping.shown_kind if several or options.show_kind else "",
+        events=options.output_watch_events,
     )
 
 
@@ -167,38 +175,46 @@ async def _table(session: Session, options: argparse.Namespace, target: Target, 
 
 
 async def _watch(session: Session, options: argparse.Namespace, target: Target, namespace: str) -> int:
-    mapper = await session.mapper()
     tabular = is_table(options)
     accept = TABLE if tabular else "application/json"
+    show = _shower(options, target, await session.mapper())
     path = target.mapping.path(namespace)
     query = _query(options)
     query.pop("limit")
     if target.name:
         query["fieldSelector"] = f"metadata.name={target.name}"
-    printer = TablePrinter(_style(options, target, False))
     listed = await session.request("GET", path, accept=accept, query=query)
-    if not options.watch_only:
-        if tabular:
-            for line in printer.lines(listed):
-                print(line, flush=True)
-        else:
-            kind, version = str(listed["kind"]).removesuffix("List"), listed["apiVersion"]
-            for item in listed.get("items") or ():
-                print_objects([{"apiVersion": version, "kind": kind, **item}], options, mapper, single=True)
+    if tabular and not options.watch_only:
+        show("ADDED", listed)
+    elif not options.watch_only:
+        kind, version = str(listed["kind"]).removesuffix("List"), listed["apiVersion"]
+        for item in listed.get("items") or ():
+            show("ADDED", {"apiVersion": version, "kind": kind, **item})
     query["resourceVersion"] = str(listed["metadata"]["resourceVersion"])
     async for event in session.watch(path, query, accept):
-        if event["type"] in ("ERROR", "BOOKMARK"):
-            if event["type"] == "ERROR":
-                raise Refused(str(event["object"].get("message", event["object"])))
-            continue
-        if tabular:
-            for line in printer.lines(event["object"]):
+        if event["type"] == "ERROR":
+            raise Refused(str(event["object"].get("message", event["object"])))
+        if event["type"] != "BOOKMARK":
+            show(str(event["type"]), event["object"])
+    return 0
+
+
+def _shower(options: argparse.Namespace, target: Target, mapper: Mapper) -> Callable[[str, Object], None]:
+    """Prints what became of an object, or of the rows of a table."""
+    printer = TablePrinter(_style(options, target, False))
+
+    def show(event: str, found: Object) -> None:
+        if is_table(options):
+            for line in printer.lines(found, event):
                 print(line, flush=True)
         elif options.output == "name":
-            print(name_of(event["object"], mapper), flush=True)
+            print(name_of(found, mapper), flush=True)
+        elif options.output_watch_events:
+            print_event(event, found, options)
         else:
-            print_objects([event["object"]], options, mapper, single=True)
-    return 0
+            print_objects([found], options, mapper, single=True)
+
+    return show
 
 
 COMMAND = Command(

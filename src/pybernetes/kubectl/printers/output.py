@@ -62,6 +62,17 @@ def print_objects(objects: Sequence[Object], options: argparse.Namespace, mapper
         )
 
 
+def print_event(event: str, obj: Object, options: argparse.Namespace) -> None:
+    """Prints what a watch tells, in json a line each."""
+    if options.output not in ("json", "yaml"):
+        raise Refused(f"events are printed as a table, json or yaml, not as {options.output!r}")
+    if not options.show_managed_fields:
+        (obj.get("metadata") or {}).pop("managedFields", None)
+    document = {"type": event, "object": obj}
+    sys.stdout.write(orjson.dumps(document).decode() + "\n" if options.output == "json" else yaml.dump(document))
+    sys.stdout.flush()
+
+
 def name_of(obj: Object, mapper: Mapper) -> str:
     """`pod/web`, `deployment.apps/web`."""
     mapping = mapper.of_kind(str(obj.get("apiVersion", "")), str(obj.get("kind", "")))

@@ -7,6 +7,7 @@ from msgspec import Struct
 from pybernetes.api.objects import Object
 
 GAP = 3
+_LONGEST_EVENT = len("MODIFIED")
 
 
 class TableStyle(Struct, frozen=True):
@@ -21,6 +22,8 @@ class TableStyle(Struct, frozen=True):
     label_columns: tuple[str, ...] = ()
     kind: str = ""
     """Put before each name, where several kinds are printed: `pod/`."""
+    events: bool = False
+    """Before everything a column with the type of a watch's event (--output-watch-events)."""
 
 
 def layout(rows: Sequence[Sequence[str]], widths: list[int] | None = None) -> Iterator[str]:
@@ -44,10 +47,11 @@ class TablePrinter:
         self._widths: list[int] = []
         self._headed = not style.headers
 
-    def lines(self, table: Object) -> Iterator[str]:
+    def lines(self, table: Object, event: str = "ADDED") -> Iterator[str]:
         """The lines of a Table; a watch's later tables carry no columns and line up with the first."""
         self._columns = table.get("columnDefinitions") or self._columns
-        rows = [self._cells(row) for row in table.get("rows") or ()]
+        first = [event.ljust(_LONGEST_EVENT)] * self._style.events
+        rows = [first + self._cells(row) for row in table.get("rows") or ()]
         if not self._headed and rows:
             rows.insert(0, self._header())
             self._headed = True
@@ -61,7 +65,7 @@ class TablePrinter:
         style = self._style
         names = [str(name).upper() for name in self._shown([column["name"] for column in self._columns])]
         names += [label.rpartition("/")[2].upper() for label in style.label_columns]
-        return ["NAMESPACE"] * style.namespaces + names + ["LABELS"] * style.labels
+        return ["EVENT"] * style.events + ["NAMESPACE"] * style.namespaces + names + ["LABELS"] * style.labels
 
     def _cells(self, row: Object) -> list[str]:
         style = self._style

@@ -38,3 +38,11 @@ def test_rows_of_a_watch_line_up_with_the_first():
     list(printer.lines(table("a-long-name")))
     later = {"rows": table("b")["rows"]}
     assert list(printer.lines(later)) == ["b             1/1"]
+
+
+def test_events_of_a_watch_stand_before_everything():
+    printer = TablePrinter(TableStyle(events=True, namespaces=True))
+    first = list(printer.lines(table("web")))
+    assert first == ["EVENT      NAMESPACE   NAME   READY", "ADDED      default     web    1/1"]
+    gone = {"rows": table("web")["rows"]}
+    assert list(printer.lines(gone, "DELETED")) == ["DELETED    default     web    1/1"]
