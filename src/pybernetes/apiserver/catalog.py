@@ -16,7 +16,7 @@ from pybernetes.api import facts
 from pybernetes.api.facts import ResourceFacts
 from pybernetes.api.objects import GroupResource, Object
 from pybernetes.apiserver.form import Form, built_in
-from pybernetes.apiserver.resource import Alias, Errors, Resource
+from pybernetes.apiserver.resource import Alias, Column, Errors, Resource
 
 ROOT = "/registry/"
 
@@ -51,6 +51,8 @@ class Served:
     """Why requests in this version cannot be answered (no converter); empty: they can."""
     glance: Callable[[bytes], Object] | None = None
     """Decodes what Resource.glance names of a stored object. Raises ValueError; None: there is no such part."""
+    table: list[Column] = field(default_factory=list)
+    """The columns of its tables, once tables.py has worked them out: they go with it."""
     places: Mapping[str, int] = field(init=False)
     """Where a field's value is among an entry's."""
 

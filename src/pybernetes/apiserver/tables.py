@@ -1,5 +1,6 @@
 """Tables: what kubectl get prints (meta.k8s.io/v1 Table). The columns are the Resource's own; encodings.py sends them."""
 
+from collections.abc import Sequence
 from typing import Any, Literal
 
 from pybernetes.aio.clock import seconds_of
@@ -21,12 +22,9 @@ _SCALE = (
     AGE,
 )
 """Of autoscaling/v1 Scale, which every kind with replicas shows as its subresource."""
-_KEPT = 1024
-_columns: dict[int, tuple[tuple[Column, ...], tuple[Column, ...]]] = {}
-"""By identity of the Resource's own columns, which are kept beside: two catalogs may serve one name differently."""
 
 
-def columns(served: Served, kind: str = "") -> tuple[Column, ...]:
+def columns(served: Served, kind: str = "") -> Sequence[Column]:
     """Name, the Resource's columns, and Age before the wide ones unless the Resource has placed it itself.
 
     A Resource that begins with the Name has said all: some kinds show no Age.
@@ -35,10 +33,12 @@ def columns(served: Served, kind: str = "") -> tuple[Column, ...]:
     """
     if kind == "Scale":
         return _SCALE
-    own = served.resource.columns
-    known = _columns.get(id(own))
-    if known is not None:
-        return known[1]
+    if not served.table:
+        served.table.extend(_shown(served.resource.columns))
+    return served.table
+
+
+def _shown(own: Sequence[Column]) -> Sequence[Column]:
     names = {column.name for column in own}
     shown: list[Column] = [*own] if "Name" in names else [NAME, *own]
     if not own:
@@ -46,10 +46,7 @@ def columns(served: Served, kind: str = "") -> tuple[Column, ...]:
     elif not names & {"Name", "Age", "Last Seen", "Created At"}:
         wide = next((i for i, column in enumerate(shown) if column.priority), len(shown))
         shown.insert(wide, AGE)
-    if len(_columns) >= _KEPT:
-        _columns.clear()
-    _columns[id(own)] = (own, tuple(shown))
-    return _columns[id(own)][1]
+    return shown
 
 
 def definitions(served: Served, kind: str = "") -> list[Object]:
