@@ -19,7 +19,7 @@ from pybernetes.api.objects import GroupVersionKind, Object, split_api_version
 from pybernetes.apiserver.bulk import Slices, joined, paced
 from pybernetes.apiserver.catalog import Served
 from pybernetes.apiserver.media import JSON, PROTOBUF, YAML, Media, accepted
-from pybernetes.apiserver.tables import Include, cells, definitions
+from pybernetes.apiserver.tables import METADATA, Include, Row, cells, columns, definitions, row_of
 from pybernetes.apiserver.watchcache.entry import FORMS, Entry
 from pybernetes.apiserver.watchcache.watcher import json_error
 from pybernetes.wire.codecs import protobuf, yaml
@@ -214,45 +214,33 @@ class TableEncoding(JsonEncoding):
         self.api_version = f"meta.k8s.io/{version}"
         self.name = f"table/{version}/{include}"
         self._table_of = served
+        self._columns = columns(served)
         self._include = include
         self._clock = clock
+        self._begin = f'{{"kind":"Table","apiVersion":"{self.api_version}","metadata":'.encode()
+        self._partial = f'{{"kind":"PartialObjectMetadata","apiVersion":"{self.api_version}","metadata":'.encode()
 
     def value(self, obj: Object) -> bytes:
         kind = obj.get("kind", "")
         if kind not in (self._table_of.facts.kind, "Scale"):
             return orjson.dumps(obj)  # a Status is never a row
-        metadata = {"resourceVersion": obj["metadata"].get("resourceVersion", "")}
-        return self._table([obj], metadata, definitions(self._table_of, kind))
+        head = self._head({"resourceVersion": obj["metadata"].get("resourceVersion", "")}, kind)
+        row = b'{"cells":%b' % cells(row_of(self._table_of, obj), self._clock.now())
+        if self._include != "None":
+            row += b',"object":' + orjson.dumps(obj if self._include == "Object" else partial(obj, self.api_version))
+        return head + row + b"}]}"
 
     def entry(self, entry: Entry, obj: Object | None = None) -> bytes:
-        return self._table(
-            [_decoded(entry, obj)], {"resourceVersion": str(entry.revision)}, definitions(self._table_of)
-        )
+        head = self._head({"resourceVersion": str(entry.revision)})
+        return head + self._entry_row(entry, self._clock.now(), obj) + b"]}"
 
     def page(self, served: Served, page: Page) -> Slices:
-        head = orjson.dumps(self._whole(page.metadata(), definitions(self._table_of), []))
-        return joined(head.removesuffix(b"]}"), b",", self._rows(page.shown(served)), b"]}")
-
-    def _rows(self, entries: Iterable[Entry]) -> Iterator[bytes]:
-        """In the order of this kind; wishes for a turn in between."""
-        order, now = self._table_of.resource.row_order, self._clock.now()
-        if order is not None:
-            runs: list[list[tuple[tuple[int, str], Entry]]] = [[]]
-            for count, entry in enumerate(entries, 1):
-                runs[-1].append((order(entry.object()), entry))
-                if not count % _MADE_AT_ONCE:
-                    yield b""
-                if not count % _SORTED_AT_ONCE:
-                    runs[-1].sort(key=_place)
-                    runs.append([])
-            runs[-1].sort(key=_place)
-            entries = (entry for _, entry in merge(*runs, key=_place))
-        yield from paced((orjson.dumps(self._row(entry.object(), now)) for entry in entries), _MADE_AT_ONCE)
+        return joined(self._head(page.metadata()), b",", self._rows(page.shown(served)), b"]}")
 
     def frame(self, kind: str, entry: Entry, *, first: bool = False) -> bytes:
-        columns = definitions(self._table_of) if first else None
-        table = self._table([entry.object()], {"resourceVersion": str(entry.revision)}, columns)
-        return b'{"type":"%b","object":%b}\n' % (kind.encode(), table)
+        head = self._head({"resourceVersion": str(entry.revision)}, columns=first)
+        row = self._entry_row(entry, self._clock.now())
+        return b'{"type":"%b","object":%b%b]}}\n' % (kind.encode(), head, row)
 
     def bookmark(self, revision: int, *, initial_end: bool) -> bytes:
         marker = _marker("PartialObjectMetadata", self.api_version, revision, initial_end)
@@ -265,26 +253,51 @@ class TableEncoding(JsonEncoding):
         }
         return _json_event("BOOKMARK", body)
 
-    def _table(self, objects: Iterable[Object], metadata: Object, columns: list[Object] | None) -> bytes:
+    def _head(self, metadata: Object, kind: str = "", *, columns: bool = True) -> bytes:
+        defined = orjson.dumps(definitions(self._table_of, kind) if columns else None)
+        return b'%b%b,"columnDefinitions":%b,"rows":[' % (self._begin, orjson.dumps(metadata), defined)
+
+    def _rows(self, entries: Iterable[Entry]) -> Iterator[bytes]:
+        """In the order of this kind; wishes for a turn in between."""
         now = self._clock.now()
-        return orjson.dumps(self._whole(metadata, columns, [self._row(obj, now) for obj in objects]))
+        if self._table_of.resource.row_order is not None:
+            runs: list[list[tuple[tuple[int, str], Entry]]] = [[]]
+            for count, entry in enumerate(entries, 1):
+                runs[-1].append((self._row(entry).order, entry))
+                if not count % _MADE_AT_ONCE:
+                    yield b""
+                if not count % _SORTED_AT_ONCE:
+                    runs[-1].sort(key=_place)
+                    runs.append([])
+            runs[-1].sort(key=_place)
+            entries = (entry for _, entry in merge(*runs, key=_place))
+        made = 0
+        for entry in entries:
+            if entry.encoded is None:
+                made += 1
+                if not made % _MADE_AT_ONCE:
+                    yield b""
+            yield self._entry_row(entry, now)
 
-    def _row(self, obj: Object, now: float) -> Object:
-        row: Object = {"cells": cells(self._table_of, obj, now)}
-        if self._include == "Object":
-            row["object"] = obj
-        elif self._include == "Metadata":
-            row["object"] = partial(obj, self.api_version)
+    def _entry_row(self, entry: Entry, now: float, obj: Object | None = None) -> bytes:
+        row = self._row(entry, obj)
+        shown = cells(row, now)
+        if self._include == "Metadata":
+            text = (
+                entry.body[len(METADATA) : row.metadata] if row.metadata else orjson.dumps(entry.object()["metadata"])
+            )
+            return b'{"cells":%b,"object":%b%b}}' % (shown, self._partial, text)
+        return (
+            b'{"cells":%b,"object":%b}' % (shown, entry.json) if self._include == "Object" else b'{"cells":%b}' % shown
+        )
+
+    def _row(self, entry: Entry, obj: Object | None = None) -> Row:
+        """The row of an entry, made when first asked for and kept while there is room for it."""
+        row: Row | None = entry.encoded.get("row") if entry.encoded else None
+        if row is None or row.columns != self._columns:
+            row = row_of(self._table_of, _decoded(entry, obj), entry.body)
+            FORMS.keep(entry, "row", row, row.size)
         return row
-
-    def _whole(self, metadata: Object, columns: list[Object] | None, rows: list[Object]) -> Object:
-        return {
-            "kind": "Table",
-            "apiVersion": self.api_version,
-            "metadata": metadata,
-            "columnDefinitions": columns,
-            "rows": rows,
-        }
 
 
 class YamlEncoding(JsonEncoding):

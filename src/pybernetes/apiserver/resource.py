@@ -6,10 +6,11 @@ validation, how an update is prepared, what a table shows. All functions work on
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 
 from msgspec import Struct
 
+from pybernetes.aio.clock import seconds_of
 from pybernetes.api.errors import FieldError
 from pybernetes.api.objects import GroupResource, Object, User
 from pybernetes.wire.http import Request, Response
@@ -56,21 +57,33 @@ async def no_hook(call: "Call", obj: Object, old: Object | None) -> None:
     """Nothing to allocate."""
 
 
+class Since(NamedTuple):
+    """A cell that tells how long ago something was: `5m`, or `3 (5m ago)` with texts around it."""
+
+    time: float
+    """Seconds since 1970."""
+    before: str = ""
+    after: str = ""
+
+
+def since(time: object, before: str = "", after: str = "") -> "Since | str":
+    """The cell of an RFC 3339 time; `<unknown>` where there is none."""
+    return Since(seconds_of(time), before, after) if isinstance(time, str) and time else "<unknown>"
+
+
 @dataclass(frozen=True, slots=True)
 class Column:
     """A column of the Table (meta.k8s.io/v1 TableColumnDefinition). `priority` 0 is shown always, 1 with -o wide."""
 
     name: str
-    cell: Callable[[Object], object]
-    """From the object and nothing else; times are given as RFC 3339 text with type `date` and shown as an age."""
+    cell: Callable[[Any], object]
+    """What is shown of an object, any JSON or a Since. From the object and nothing else: it is kept as long as that."""
     type: Literal["string", "integer", "number", "boolean", "date"] = "string"
     format: str = ""
     description: str = ""
     priority: int = 0
-    cell_at: Callable[[Object, float], object] | None = None
-    """Takes the place of `cell` where the text says how long ago (`3 (5m ago)`): called with object and time."""
-    shown_type: str = ""
-    """What clients are told instead of `type`: custom resources call ages dates."""
+    of: Callable[[Object], Any] | None = None
+    """What `cell` is given in place of the object; made once a row for all columns that have the same."""
 
 
 class Call(Struct):

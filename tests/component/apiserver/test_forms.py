@@ -43,6 +43,20 @@ async def test_a_table_has_the_columns_of_its_kind(made):
     assert (await made("GET", f"{MAPS}?includeObject=x", accept=TABLE))[0] == 400
 
 
+async def test_a_row_is_that_of_the_newest_state(made):
+    async def row():
+        table = await made.ok("GET", MAPS, accept=TABLE)
+        assert table == await made.ok("GET", MAPS, accept=TABLE), "rows that are kept are those that were made"
+        return table["rows"][1]
+
+    before = await row()
+    await made("PATCH", f"{MAPS}/b", {"metadata": {"labels": {"\u00e9": None, "x": "y"}}, "data": {"l": '"\u00e9"'}})
+    after = await row()
+    assert (before["cells"][1], after["cells"][1]) == (1, 2)
+    assert after["object"]["metadata"] == (await made.ok("GET", f"{MAPS}/b"))["metadata"]
+    assert after["object"]["metadata"] != before["object"]["metadata"]
+
+
 async def test_only_the_first_event_of_a_table_watch_defines_columns(made):
     events = await made.watch(f"{MAPS}?watch=1", accept=TABLE)
     await made("DELETE", f"{MAPS}/a")

@@ -8,14 +8,13 @@ import orjson
 from pybernetes.aio.clock import parse_time
 from pybernetes.api.objects import Object
 from pybernetes.apiserver.crd import jsonpath
-from pybernetes.apiserver.resource import Column
+from pybernetes.apiserver.resource import Column, Since
 from pybernetes.apiserver.resources._columns import NAME
-from pybernetes.rules.ages import age
 
 _AGE = {"name": "Age", "type": "date", "jsonPath": ".metadata.creationTimestamp", "description": "Time of creation."}
 _ESCAPED = {ord(letter): f"\\u{ord(letter):04x}" for letter in "<>&\u2028\u2029"}
 """What Go's JSON escapes beyond what must be."""
-_Type = Literal["string", "integer", "number", "boolean"]
+_Type = Literal["string", "integer", "number", "boolean", "date"]
 
 
 def columns_of(declared: Sequence[Mapping[str, Any]]) -> tuple[Column, ...]:
@@ -32,16 +31,13 @@ def columns_of(declared: Sequence[Mapping[str, Any]]) -> tuple[Column, ...]:
 
 def _column(declared: Mapping[str, Any], found: jsonpath.Path) -> Column:
     kind, path = declared.get("type", ""), declared.get("jsonPath", "")
-    cell = _cell(found, _SHOWN[kind])
     return Column(
         declared.get("name", ""),
-        cell,
-        "string" if kind == "date" else cast(_Type, kind),
+        _cell(found, _SHOWN[kind]),
+        cast(_Type, kind),
         declared.get("format", ""),
         declared.get("description") or f"Custom resource definition column (in JSONPath format): {path}",
         declared.get("priority", 0),
-        (lambda obj, now: _date(cell(obj), now)) if kind == "date" else None,
-        kind,
     )
 
 
@@ -78,22 +74,18 @@ def _boolean(value: Any) -> object:
     return value if isinstance(value, bool) else None
 
 
-def _moment(value: Any) -> object:
-    return value if isinstance(value, str) else None
-
-
-_SHOWN: Mapping[str, Callable[[Any], object]] = {
-    **{"string": _text, "integer": _integer, "number": _number, "boolean": _boolean, "date": _moment},
-}
-
-
-def _date(value: object, now: float) -> object:
+def _date(value: Any) -> object:
     """How long ago it was."""
     if not isinstance(value, str):
         return None
     if value in ("", "null"):
         return "<unknown>"
     try:
-        return age(now - parse_time(value))
+        return Since(parse_time(value))
     except ValueError:
         return "<invalid>"
+
+
+_SHOWN: Mapping[str, Callable[[Any], object]] = {
+    **{"string": _text, "integer": _integer, "number": _number, "boolean": _boolean, "date": _date},
+}

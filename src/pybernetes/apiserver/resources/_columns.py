@@ -4,18 +4,18 @@ from collections.abc import Mapping
 from typing import Any
 
 from pybernetes.api.objects import Object
-from pybernetes.apiserver.resource import Column
+from pybernetes.apiserver.resource import Column, since
 
 NONE = "<none>"
 
 
 NAME = Column("Name", lambda obj: obj["metadata"].get("name", ""), format="name", description="Name of the object.")
-AGE = Column("Age", lambda obj: obj["metadata"].get("creationTimestamp"), type="date", description="Time of creation.")
+AGE = Column("Age", lambda obj: since(obj["metadata"].get("creationTimestamp")), description="Time of creation.")
 
 
 def wide(column: Column) -> Column:
     """The same with -o wide only."""
-    return Column(column.name, column.cell, column.type, column.format, column.description, 1, column.cell_at)
+    return Column(column.name, column.cell, column.type, column.format, column.description, 1)
 
 
 def spec(obj: Object) -> Mapping[str, Any]:

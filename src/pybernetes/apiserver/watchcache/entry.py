@@ -88,7 +88,7 @@ class Forms:
         """Bytes kept now."""
         self._sizes: dict[Entry, int] = {}
 
-    def keep(self, entry: Entry, name: str, form: bytes | Entry, size: int) -> None:
+    def keep(self, entry: Entry, name: str, form: object, size: int) -> None:
         """`size`: bytes of the form."""
         entry.encoded = {**(entry.encoded or {}), name: form}
         self._sizes[entry] = self._sizes.get(entry, 0) + size

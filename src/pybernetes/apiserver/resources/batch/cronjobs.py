@@ -3,10 +3,9 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from pybernetes.aio.clock import parse_time
 from pybernetes.api.errors import invalid_value, not_supported
 from pybernetes.api.objects import Object
-from pybernetes.apiserver.resource import Column, Resource
+from pybernetes.apiserver.resource import Column, Resource, since
 from pybernetes.apiserver.resources._columns import AGE, NONE, selector_text, spec, status, wide
 from pybernetes.apiserver.resources.batch._warnings import warn_job_spec
 from pybernetes.apiserver.validation.fields import FieldErrors, non_negative, one_of, set_missing
@@ -14,7 +13,6 @@ from pybernetes.apiserver.validation.job import validate_job_spec
 from pybernetes.apiserver.validation.pod.defaults import default_template
 from pybernetes.apiserver.validation.schedule import validate_schedule, validate_time_zone
 from pybernetes.apiserver.validation.workloads import warn_pod_names
-from pybernetes.rules.ages import age
 
 _POLICIES = ("Allow", "Forbid", "Replace")
 _NAME_LIMIT = 63 - 11
@@ -76,9 +74,9 @@ def _containers(field: str) -> Column:
     return wide(Column(title, cell, description=f"{what} of the template's containers."))
 
 
-def _last(obj: Object, now: float) -> str:
+def _last(obj: Object) -> object:
     time = status(obj).get("lastScheduleTime")
-    return age(now - parse_time(time)) if time else NONE
+    return since(time) if time else NONE
 
 
 RESOURCE = Resource(
@@ -93,7 +91,7 @@ RESOURCE = Resource(
         Column("Timezone", lambda obj: spec(obj).get("timeZone") or NONE, description="Whose clock counts."),
         Column("Suspend", lambda obj: str(spec(obj).get("suspend", False)), "boolean", description="Whether it rests."),
         Column("Active", lambda obj: len(status(obj).get("active") or ()), "integer", description="Jobs that run."),
-        Column("Last Schedule", lambda obj: NONE, description="How long ago the last Job began.", cell_at=_last),
+        Column("Last Schedule", _last, description="How long ago the last Job began."),
         AGE,
         _containers("name"),
         _containers("image"),

@@ -8,7 +8,7 @@ from pybernetes.aio.clock import parse_time
 from pybernetes.api import names
 from pybernetes.api.errors import invalid_value, required
 from pybernetes.api.objects import Object
-from pybernetes.apiserver.resource import Column, Resource
+from pybernetes.apiserver.resource import Column, Resource, since
 from pybernetes.apiserver.resources._columns import AGE, CONTAINERS, IMAGES, selector_text, spec, status
 from pybernetes.apiserver.resources.batch._warnings import warn_job_spec
 from pybernetes.apiserver.validation.conditions import is_true
@@ -205,11 +205,11 @@ def _completed(obj: Object) -> str:
     return f"{done}/1 of {parallelism}" if parallelism > 1 else f"{done}/1"
 
 
-def _duration(obj: Object, now: float) -> str:
+def _duration(obj: Object) -> object:
     started, ended = status(obj).get("startTime"), status(obj).get("completionTime")
     if not started:
         return ""
-    return age((parse_time(ended) if ended else now) - parse_time(started))
+    return age(parse_time(ended) - parse_time(started)) if ended else since(started)
 
 
 RESOURCE = Resource(
@@ -224,7 +224,7 @@ RESOURCE = Resource(
     columns=(
         Column("Status", _state, description="How far it has come."),
         Column("Completions", _completed, description="Pods that succeeded, of those wanted."),
-        Column("Duration", lambda obj: "", description="From its start to its end.", cell_at=_duration),
+        Column("Duration", _duration, description="From its start to its end."),
         AGE,
         CONTAINERS,
         IMAGES,

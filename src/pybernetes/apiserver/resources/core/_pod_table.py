@@ -3,11 +3,9 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from pybernetes.aio.clock import parse_time
 from pybernetes.api.objects import Object
-from pybernetes.apiserver.resource import Column
+from pybernetes.apiserver.resource import Column, since
 from pybernetes.apiserver.resources._columns import AGE, NONE, spec, status
-from pybernetes.rules.ages import age
 
 _State = Mapping[str, Any]
 
@@ -117,16 +115,15 @@ def pod_status(obj: Object) -> str:
     return str(_Summary(obj).reason)
 
 
-def _ready(obj: Object) -> str:
-    found = _Summary(obj)
+def _ready(found: _Summary) -> str:
     return f"{found.ready}/{found.total}"
 
 
-def _restarts_at(obj: Object, now: float) -> object:
-    found = _Summary(obj).restarts
+def _restarts(summary: _Summary) -> object:
+    found = summary.restarts
     if not found.count or not found.last:
         return str(found.count)
-    return f"{found.count} ({age(now - parse_time(found.last))} ago)"
+    return since(found.last, f"{found.count} (", " ago)")
 
 
 def _gates(obj: Object) -> str:
@@ -142,13 +139,23 @@ def _address(obj: Object) -> str:
 
 
 COLUMNS = (
-    Column("Ready", _ready, description="The aggregate readiness state of this pod for accepting traffic."),
-    Column("Status", pod_status, description="The aggregate status of the containers in this pod."),
+    Column(
+        "Ready",
+        _ready,
+        description="The aggregate readiness state of this pod for accepting traffic.",
+        of=_Summary,
+    ),
+    Column(
+        "Status",
+        lambda found: found.reason,
+        description="The aggregate status of the containers in this pod.",
+        of=_Summary,
+    ),
     Column(
         "Restarts",
-        lambda obj: str(_Summary(obj).restarts.count),
+        _restarts,
         description="The number of times the containers in this pod have been restarted and when the last one did.",
-        cell_at=_restarts_at,
+        of=_Summary,
     ),
     AGE,
     Column("IP", _address, description="Address of the pod.", priority=1),

@@ -9,7 +9,7 @@ from typing import Any
 from pybernetes.api import names
 from pybernetes.api.errors import invalid_value, required
 from pybernetes.api.objects import Object
-from pybernetes.apiserver.resource import Alias, Column, Resource
+from pybernetes.apiserver.resource import Alias, Column, Resource, since
 from pybernetes.apiserver.resources._columns import NAME, wide
 from pybernetes.apiserver.validation.fields import FieldErrors, check, immutable
 
@@ -164,14 +164,14 @@ def _component(obj: Object) -> str:
 
 
 _COLUMNS = (
-    Column("Last Seen", _last, "date", description="When the event was seen last."),
+    Column("Last Seen", lambda obj: since(_last(obj)), description="When the event was seen last."),
     Column("Type", _of("type"), description="Type of the event (Normal, Warning)."),
     Column("Reason", _of("reason"), description="Why this event was generated."),
     Column("Object", _object, description="The object that this event is about."),
     Column("Subobject", _of_involved("fieldPath"), description="Part of the object that it is about.", priority=1),
     Column("Source", _source, description="The component reporting this event.", priority=1),
     Column("Message", lambda obj: (obj.get("message") or "").strip(), description="What happened."),
-    Column("First Seen", _first, "date", description="When the event was seen first.", priority=1),
+    Column("First Seen", lambda obj: since(_first(obj)), description="When the event was seen first.", priority=1),
     Column("Count", _count, description="How often the event was seen.", priority=1),
     wide(NAME),
 )

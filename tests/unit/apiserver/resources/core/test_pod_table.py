@@ -1,9 +1,15 @@
 """STATUS, READY and RESTARTS as kubectl users know them."""
 
+import orjson
 import pytest
 
 from pybernetes.aio.clock import parse_time
-from pybernetes.apiserver.resources.core._pod_table import COLUMNS, pod_status
+from pybernetes.apiserver import tables
+from pybernetes.apiserver.catalog import built
+from pybernetes.apiserver.resources.core._pod_table import pod_status
+from pybernetes.apiserver.resources.core.pods import RESOURCE
+
+(PODS,) = built(RESOURCE)
 
 RUNNING = {"running": {"startedAt": "2026-01-01T00:00:00Z"}}
 
@@ -27,7 +33,7 @@ def pod(*containers, init=(), phase="Running", spec=None, meta=None, **status):
 
 
 def cells(obj, now="2026-01-01T00:05:00Z"):
-    return [c.cell_at(obj, parse_time(now)) if c.cell_at else c.cell(obj) for c in COLUMNS]
+    return orjson.loads(tables.cells(tables.row_of(PODS, obj), parse_time(now)))[1:]
 
 
 INIT = {"initContainers": [{"name": "i"}, {"name": "j"}]}

@@ -3,15 +3,15 @@
 import copy
 from typing import Any
 
-import orjson
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pybernetes.api import schema
 from pybernetes.api.canonical import canonicalize
 from pybernetes.api.errors import FieldError
-from pybernetes.apiserver.resources.core._pod_table import COLUMNS
+from pybernetes.apiserver.catalog import built
 from pybernetes.apiserver.resources.core.pods import RESOURCE
+from pybernetes.apiserver.tables import row_of
 from pybernetes.apiserver.validation.pod.warnings import warn_template
 
 POD = "io.k8s.api.core.v1.Pod"
@@ -123,5 +123,4 @@ def test_rules_never_raise(new: dict[str, Any], old: dict[str, Any]) -> None:
     assert all(isinstance(fault, FieldError) for fault in found)
     assert all(isinstance(text, str) for text in [*RESOURCE.warn(new, None), *warn_template(new, "spec.template")])
     assert old == stored, "what is stored stays as it was"
-    for column in COLUMNS:
-        orjson.dumps(column.cell(new))
+    row_of(built(RESOURCE)[0], new)
