@@ -3,6 +3,7 @@
 import copy
 from typing import Any
 
+import orjson
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -13,7 +14,7 @@ from pybernetes.api import schema
 from pybernetes.api.errors import BadRequest, FieldError, Forbidden, Invalid
 from pybernetes.api.schema import Field
 from pybernetes.apiserver.catalog import Served, discovered
-from pybernetes.apiserver.tables import cells
+from pybernetes.apiserver.tables import cells, row_of
 from pybernetes.apiserver.validation.meta import validate_object_meta
 
 CATALOG = discovered()
@@ -53,7 +54,7 @@ def faults(served: Served, obj: dict[str, Any], old: dict[str, Any] | None) -> l
 
 def show(served: Served, obj: dict[str, Any]) -> None:
     """All that is asked of a stored object."""
-    cells(served, served.shown(obj), 0.0)
+    orjson.loads(cells(row_of(served, served.shown(obj)), 0.0))
     for select in served.fields.values():
         assert isinstance(select(obj), str)
     served.resource.stays(copy.deepcopy(obj))
