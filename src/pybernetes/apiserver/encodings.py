@@ -273,7 +273,7 @@ class TableEncoding(JsonEncoding):
             entries = (entry for _, entry in merge(*runs, key=_place))
         made = 0
         for entry in entries:
-            if entry.encoded is None:
+            if entry.encoded is None or "row" not in entry.encoded:
                 made += 1
                 if not made % _MADE_AT_ONCE:
                     yield b""
