@@ -4,7 +4,7 @@ JSON of stored objects is joined bytes. The other forms (Table, PartialObjectMet
 object when first asked for; what does not depend on the client or the time of day is kept with the Entry.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from heapq import merge
 from operator import itemgetter
 from typing import Protocol, TypeAlias
@@ -16,7 +16,7 @@ from pybernetes.aio.clock import Clock
 from pybernetes.api import schema
 from pybernetes.api.errors import NotAcceptable
 from pybernetes.api.objects import GroupVersionKind, Object, split_api_version
-from pybernetes.apiserver.bulk import Slices, joined, paced
+from pybernetes.apiserver.bulk import SLICE, Slices, joined, paced
 from pybernetes.apiserver.catalog import Served
 from pybernetes.apiserver.media import JSON, PROTOBUF, YAML, Media, accepted
 from pybernetes.apiserver.tables import METADATA, Include, Row, cells, columns, definitions, row_of
@@ -34,6 +34,8 @@ _MADE_AT_ONCE = 32
 """Messages, rows and the like made in one turn of the loop."""
 _SORTED_AT_ONCE = 2000
 """Rows sorted in one turn."""
+_CELLS = 150
+"""About the bytes of a row without what it holds of its object."""
 _place = itemgetter(0)
 _Form: TypeAlias = tuple[str, Callable[[Object], bytes]]
 """What a form is called where it is kept, and how it is made: a message as field 2, which it is in lists and envelopes."""
@@ -212,35 +214,43 @@ class TableEncoding(JsonEncoding):
     def __init__(self, served: Served, version: str, include: Include, clock: Clock) -> None:
         super().__init__(served)
         self.api_version = f"meta.k8s.io/{version}"
-        self.name = f"table/{version}/{include}"
         self._table_of = served
         self._columns = columns(served)
+        self.name = (
+            f"table/{version}/{include}/{id(self._columns)}"  # those of custom resources change while some watch
+        )
         self._include = include
         self._clock = clock
         self._begin = f'{{"kind":"Table","apiVersion":"{self.api_version}","metadata":'.encode()
-        self._partial = f'{{"kind":"PartialObjectMetadata","apiVersion":"{self.api_version}","metadata":'.encode()
+        self._before, self._after = b"", b"}"
+        """What stands between the cells of a row and what it holds of the object, and after that."""
+        if include == "Object":
+            self._before = b',"object":' + served.head
+        elif include == "Metadata":
+            kind = "PartialObjectMetadata"
+            self._before = f',"object":{{"kind":"{kind}","apiVersion":"{self.api_version}","metadata":'.encode()
+            self._after = b"}}"
 
     def value(self, obj: Object) -> bytes:
         kind = obj.get("kind", "")
         if kind not in (self._table_of.facts.kind, "Scale"):
             return orjson.dumps(obj)  # a Status is never a row
         head = self._head({"resourceVersion": obj["metadata"].get("resourceVersion", "")}, kind)
-        row = b'{"cells":%b' % cells(row_of(self._table_of, obj), self._clock.now())
+        row = b"".join(cells(row_of(self._table_of, obj), self._clock.now()))
         if self._include != "None":
             row += b',"object":' + orjson.dumps(obj if self._include == "Object" else partial(obj, self.api_version))
         return head + row + b"}]}"
 
     def entry(self, entry: Entry, obj: Object | None = None) -> bytes:
         head = self._head({"resourceVersion": str(entry.revision)})
-        return head + self._entry_row(entry, self._clock.now(), obj) + b"]}"
+        return b"".join((head, *self._pieces(entry, obj), b"]}"))
 
     def page(self, served: Served, page: Page) -> Slices:
-        return joined(self._head(page.metadata()), b",", self._rows(page.shown(served)), b"]}")
+        return Slices(self._slices(page))
 
     def frame(self, kind: str, entry: Entry, *, first: bool = False) -> bytes:
         head = self._head({"resourceVersion": str(entry.revision)}, columns=first)
-        row = self._entry_row(entry, self._clock.now())
-        return b'{"type":"%b","object":%b%b]}}\n' % (kind.encode(), head, row)
+        return b"".join((b'{"type":"%b","object":' % kind.encode(), head, *self._pieces(entry), b"]}}\n"))
 
     def bookmark(self, revision: int, *, initial_end: bool) -> bytes:
         marker = _marker("PartialObjectMetadata", self.api_version, revision, initial_end)
@@ -257,44 +267,64 @@ class TableEncoding(JsonEncoding):
         defined = orjson.dumps(definitions(self._table_of, kind) if columns else None)
         return b'%b%b,"columnDefinitions":%b,"rows":[' % (self._begin, orjson.dumps(metadata), defined)
 
-    def _rows(self, entries: Iterable[Entry]) -> Iterator[bytes]:
-        """In the order of this kind; wishes for a turn in between."""
-        now = self._clock.now()
-        if self._table_of.resource.row_order is not None:
-            runs: list[list[tuple[tuple[int, str], Entry]]] = [[]]
-            for count, entry in enumerate(entries, 1):
-                runs[-1].append((self._row(entry).order, entry))
-                if not count % _MADE_AT_ONCE:
-                    yield b""
-                if not count % _SORTED_AT_ONCE:
-                    runs[-1].sort(key=_place)
-                    runs.append([])
-            runs[-1].sort(key=_place)
-            entries = (entry for _, entry in merge(*runs, key=_place))
-        made = 0
-        for entry in entries:
-            if entry.encoded is None or "row" not in entry.encoded:
+    def _slices(self, page: Page) -> Iterator[bytes]:
+        """A list. Rows are joined once a slice: most of a row is of the object, and to copy it is most of the work."""
+        now, pieces, size, made, comma = self._clock.now(), [self._head(page.metadata())], 0, 0, b""
+        for entry in (yield from self._ordered(page.shown(self._table_of))):
+            row = self._known(entry)
+            if row is None:
                 made += 1
                 if not made % _MADE_AT_ONCE:
                     yield b""
-            yield self._entry_row(entry, now)
+                row = self._row(entry)
+            text = self._object(entry, row)
+            pieces.append(comma)
+            pieces += cells(row, now)
+            pieces += (self._before, text, self._after)
+            comma, size = b",", size + len(text) + _CELLS
+            if size >= SLICE:
+                yield b"".join(pieces)
+                pieces, size = [], 0
+        pieces.append(b"]}")
+        yield b"".join(pieces)
 
-    def _entry_row(self, entry: Entry, now: float, obj: Object | None = None) -> bytes:
-        row = self._row(entry, obj)
-        shown = cells(row, now)
+    def _ordered(self, entries: Iterable[Entry]) -> Generator[bytes, None, Iterable[Entry]]:
+        """In the order of this kind; wishes for turns meanwhile."""
+        if self._table_of.resource.row_order is None:
+            return entries
+        runs: list[list[tuple[tuple[int, str], Entry]]] = [[]]
+        for count, entry in enumerate(entries, 1):
+            runs[-1].append((self._row(entry).order, entry))
+            if not count % _MADE_AT_ONCE:
+                yield b""
+            if not count % _SORTED_AT_ONCE:
+                runs[-1].sort(key=_place)
+                runs.append([])
+        runs[-1].sort(key=_place)
+        return (entry for _, entry in merge(*runs, key=_place))
+
+    def _object(self, entry: Entry, row: Row) -> bytes:
+        """What a row holds of its object."""
         if self._include == "Metadata":
-            text = (
+            return (
                 entry.body[len(METADATA) : row.metadata] if row.metadata else orjson.dumps(entry.object()["metadata"])
             )
-            return b'{"cells":%b,"object":%b%b}}' % (shown, self._partial, text)
-        return (
-            b'{"cells":%b,"object":%b}' % (shown, entry.json) if self._include == "Object" else b'{"cells":%b}' % shown
-        )
+        return entry.body if self._include == "Object" else b""
+
+    def _pieces(self, entry: Entry, obj: Object | None = None) -> tuple[bytes, ...]:
+        """A row, to be joined."""
+        row = self._row(entry, obj)
+        return (*cells(row, self._clock.now()), self._before, self._object(entry, row), self._after)
+
+    def _known(self, entry: Entry) -> Row | None:
+        """The row that is kept of an entry, if it shows what we do: the columns of custom resources may change."""
+        row: Row | None = entry.encoded.get("row") if entry.encoded else None
+        return row if row is not None and row.columns == self._columns else None
 
     def _row(self, entry: Entry, obj: Object | None = None) -> Row:
         """The row of an entry, made when first asked for and kept while there is room for it."""
-        row: Row | None = entry.encoded.get("row") if entry.encoded else None
-        if row is None or row.columns != self._columns:
+        row = self._known(entry)
+        if row is None:
             row = row_of(self._table_of, _decoded(entry, obj), entry.body)
             FORMS.keep(entry, "row", row, row.size)
         return row

@@ -76,9 +76,9 @@ def gauges(cache: WatchCache) -> list[Gauge]:
         ),
         Gauge(
             "pybernetes_watch_cache_forms_bytes",
-            "Bytes of objects that this process keeps in other forms than the store's.",
-            (),
-            lambda: {(): FORMS.size},
+            "Bytes of a resource's objects that this process keeps in other forms than the store's, and as rows of tables.",
+            _BY,
+            grouped(lambda one: FORMS.of(one.served.gr)),
         ),
         Gauge(
             "apiserver_longrunning_requests",

@@ -223,6 +223,7 @@ class Reads:
                 return Response(200, headers, watcher)
             for change in missed:
                 watcher.offer(change)
+                change.frames.clear()  # as after any round: rows of tables grow older
             cache.add(watcher)
         watcher.wants_bookmarks = options.bookmarks
         if self._cache.ended:

@@ -78,7 +78,7 @@ class Row(Struct, frozen=True):
 
     columns: Sequence[Column]
     texts: tuple[bytes, ...]
-    """JSON, to be joined with an age between each two."""
+    """A row in JSON up to the end of its cells, to be joined with an age between each two."""
     times: tuple[float, ...]
     """What the ages are of; seconds since 1970."""
     order: Any = None
@@ -95,7 +95,7 @@ class Row(Struct, frozen=True):
 def row_of(served: Served, obj: Object, body: bytes = b"") -> Row:
     """The row of an object of this version, or of its Scale; `body` is that of its entry, where it has one."""
     shown = columns(served, obj.get("kind", ""))
-    texts, times, text, run = list[bytes](), list[float](), b"[", list[object]()
+    texts, times, text, run = list[bytes](), list[float](), b'{"cells":[', list[object]()
     parts: dict[object, Any] = {None: obj}
     for column in shown:
         if column.of not in parts and column.of is not None:
@@ -118,16 +118,15 @@ def row_of(served: Served, obj: Object, body: bytes = b"") -> Row:
     )
 
 
-def cells(row: Row, now: float) -> bytes:
-    """The cells as a list in JSON. Times become ages, as seen from `now` (seconds since 1970)."""
+def cells(row: Row, now: float) -> tuple[bytes, ...]:
+    """The row up to the end of its cells, in pieces. Times become ages, as seen from `now` (seconds since 1970)."""
     texts, times = row.texts, row.times
     if len(times) == 1:
-        return texts[0] + _age(int(now - times[0])) + texts[1]
-    parts = [texts[0]]
+        return texts[0], _age(int(now - times[0])), texts[1]
+    pieces = [texts[0]]
     for time, text in zip(times, texts[1:], strict=True):
-        parts.append(_age(int(now - time)))
-        parts.append(text)
-    return b"".join(parts)
+        pieces += (_age(int(now - time)), text)
+    return tuple(pieces)
 
 
 @lru_cache(maxsize=4096)

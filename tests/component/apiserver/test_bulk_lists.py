@@ -46,7 +46,8 @@ def narrow(monkeypatch):
 @pytest.mark.parametrize("accept", FORMS)
 async def test_slices_are_the_whole_answer(crowd, accept, monkeypatch):
     plain = await read_body(await crowd.send("GET", MAPS, accept=accept))
-    monkeypatch.setattr(bulk, "SLICE", 1000)
+    for module in (bulk, encodings):
+        monkeypatch.setattr(module, "SLICE", 1000)
     response = await crowd.send("GET", MAPS, accept=accept)
     assert isinstance(response.body, Bulk)
     stored = plain.startswith((b'{"kind":"ConfigMapList"', b"k8s\0"))  # nothing has to be made

@@ -57,6 +57,49 @@ async def test_a_row_is_that_of_the_newest_state(made):
     assert after["object"]["metadata"] != before["object"]["metadata"]
 
 
+async def test_rows_that_are_kept_hold_of_the_object_what_is_asked(made):
+    whole = {obj["metadata"]["name"]: obj for obj in (await made.ok("GET", MAPS))["items"]}
+    for version in ("v1", "v1beta1"):
+        accept = TABLE.replace("v=v1", f"v={version}")
+        for include in ("Object", "None", "Metadata", "Object"):
+            for path in (MAPS, f"{MAPS}/b"):
+                table = await made.ok("GET", f"{path}?includeObject={include}", accept=accept)
+                names = [row["cells"][0] for row in table["rows"]]
+                assert names == (["a", "b"] if path == MAPS else ["b"])
+                assert table["apiVersion"] == f"meta.k8s.io/{version}"
+                for name, row in zip(names, table["rows"], strict=True):
+                    obj = {"kind": "ConfigMap", "apiVersion": "v1", **whole[name]}
+                    partial = {
+                        "kind": "PartialObjectMetadata",
+                        "apiVersion": f"meta.k8s.io/{version}",
+                        "metadata": obj["metadata"],
+                    }
+                    assert row.get("object") == {"Object": obj, "None": None, "Metadata": partial}[include]
+
+
+async def test_an_empty_table_has_columns_and_no_rows(api):
+    table = await api.ok("GET", MAPS.replace("default", "nowhere"), accept=TABLE)
+    assert ([column["name"] for column in table["columnDefinitions"]], table["rows"]) == (["Name", "Data", "Age"], [])
+
+
+async def test_metrics_tell_what_is_kept_of_each_resource_as_rows(made):
+    async def kept(resource):
+        text = (await read_body(await made.send("GET", "/metrics"))).decode()
+        begin = f'pybernetes_watch_cache_forms_bytes{{group="",resource="{resource}"}} '
+        return next(float(line.removeprefix(begin)) for line in text.splitlines() if line.startswith(begin))
+
+    before, others = await kept("configmaps"), await kept("pods")
+    await made.ok("GET", MAPS, accept=TABLE)
+    both = await kept("configmaps")
+    assert both > before
+    await made.ok("GET", f"{MAPS}?includeObject=None", accept=TABLE)
+    assert await kept("configmaps") == both, "one row for every kind of table"
+    await made.ok("DELETE", f"{MAPS}/a")
+    assert await kept("configmaps") < both
+    await made.ok("DELETE", f"{MAPS}/b")
+    assert (await kept("configmaps"), await kept("pods")) == (before, others)
+
+
 async def test_only_the_first_event_of_a_table_watch_defines_columns(made):
     events = await made.watch(f"{MAPS}?watch=1", accept=TABLE)
     await made("DELETE", f"{MAPS}/a")

@@ -44,6 +44,41 @@ def test_a_quiet_watch_learns_how_far_it_is_within_a_minute(simulated):
     simulated(scenario)
 
 
+TABLE = "application/json;as=Table;v=v1;g=meta.k8s.io"
+
+
+def test_rows_of_tables_grow_older_and_follow_a_clock_that_is_set(simulated, monkeypatch):
+    async def scenario(api, clock, store):
+        made = await api.ok("POST", MAPS, {"metadata": {"name": "a", "labels": {"own": ""}}})
+        begin = int(made["metadata"]["resourceVersion"]) - 1
+        now = clock.now
+        for passed, expected in ((0, "0s"), (90, "90s"), (3 * 86400, "3d"), (-600, "<invalid>"), (-1, "0s"), (5, "5s")):
+            moment = now() + passed
+            monkeypatch.setattr(clock, "now", lambda at=moment: at)
+            events = await api.watch(f"{MAPS}?watch=1&labelSelector=own&resourceVersion={begin}", accept=TABLE)
+            rows = (await api.ok("GET", f"{MAPS}?labelSelector=own", accept=TABLE))["rows"]
+            rows += (await events.next())[1]["rows"]
+            assert [row["cells"][-1] for row in rows] == [expected, expected]
+            await events.close()
+
+    simulated(scenario)
+
+
+def test_watchers_that_resume_are_told_the_age_of_now(simulated):
+    async def scenario(api, clock, store):
+        first = await api.ok("POST", MAPS, {"metadata": {"name": "a"}})
+        await api.ok("POST", MAPS, {"metadata": {"name": "b"}})
+        begin = int(first["metadata"]["resourceVersion"]) - 1
+        for expected in ("0s", "60s"):
+            events = await api.watch(f"{MAPS}?watch=1&resourceVersion={begin}", accept=TABLE)
+            cells = [(await events.next())[1]["rows"][0]["cells"] for _ in "ab"]
+            assert [(name, age) for name, _, age in cells] == [("a", expected), ("b", expected)]
+            await events.close()
+            await clock.sleep(60)
+
+    simulated(scenario)
+
+
 ABOUT = {"kind": "Pod", "name": "p", "namespace": "default"}
 
 

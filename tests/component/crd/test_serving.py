@@ -133,6 +133,42 @@ async def test_columns_are_those_of_the_definition(api: Api) -> None:
     assert cells[4].endswith("s")
 
 
+async def test_rows_follow_a_definition_whose_columns_change(api: Api) -> None:
+    def color_and(*more: str) -> list[dict[str, Any]]:
+        return [{"name": name, "type": "string", "jsonPath": f".spec.{name}"} for name in ("color", *more)]
+
+    async def shown() -> tuple[list[str], list[list[Any]]]:
+        table = await api.ok("GET", WIDGETS, accept=TABLE)
+        names = [one["name"] for one in table["columnDefinitions"]]
+        return names, [row["cells"] for row in table["rows"]]
+
+    properties = {"spec": {**SPEC["spec"], "x-kubernetes-preserve-unknown-fields": True}}
+    await api.define(crd_of(properties, additionalPrinterColumns=color_and()))
+    for name in ("one", "two"):
+        await api.ok("POST", WIDGETS, widget(name, spec={"color": "red", "shade": "dark"}))
+    assert await shown() == (["Name", "color"], [["one", "red"], ["two", "red"]])
+    first = await api.watch(f"{WIDGETS}?watch=1", accept=TABLE)
+    assert [(await first.next())[1]["rows"][0]["cells"] for _ in range(2)] == [["one", "red"], ["two", "red"]]
+
+    async def change(columns: list[dict[str, Any]]) -> None:
+        def set_them(spec: dict[str, Any]) -> None:
+            spec["versions"][0]["additionalPrinterColumns"] = columns
+
+        await api.change("widgets.example.com", set_them)
+
+    await change(color_and("shade"))
+    assert (await shown())[1] == [["one", "red", "dark"], ["two", "red", "dark"]]
+    await change([{"name": "color", "type": "string", "jsonPath": ".spec.shade"}])
+    assert (await shown())[1] == [["one", "dark"], ["two", "dark"]], (
+        "a column of the same name that shows another field"
+    )
+    second = await api.watch(f"{WIDGETS}?watch=1", accept=TABLE)
+    await api.ok("PATCH", f"{WIDGETS}/two", {"spec": {"shade": "light"}}, content_type="application/merge-patch+json")
+    assert [(await second.next())[1]["rows"][0]["cells"][1] for _ in range(3)] == ["dark", "dark", "light"]
+    await first.close()
+    await second.close()
+
+
 async def test_without_columns_the_age_is_shown(api: Api) -> None:
     await api.define(crd_of(SPEC))
     await api.ok("POST", WIDGETS, widget())

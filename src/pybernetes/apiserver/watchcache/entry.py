@@ -12,7 +12,7 @@ import orjson
 from msgspec import Struct, structs
 
 from pybernetes.api.errors import BadRequest
-from pybernetes.api.objects import Object
+from pybernetes.api.objects import GroupResource, Object
 from pybernetes.apiserver.catalog import Served
 
 _METADATA = b'"metadata":{'
@@ -87,20 +87,36 @@ class Forms:
         self.size = 0
         """Bytes kept now."""
         self._sizes: dict[Entry, int] = {}
+        self._by_resource: dict[GroupResource, int] = {}
+
+    def of(self, resource: GroupResource) -> int:
+        """Bytes kept now of the objects of a resource."""
+        return self._by_resource.get(resource, 0)
 
     def keep(self, entry: Entry, name: str, form: object, size: int) -> None:
-        """`size`: bytes of the form."""
+        """`size`: bytes of the form. One that takes the place of another ends all that were kept of the entry."""
+        if entry.encoded is not None and name in entry.encoded:
+            self.drop(entry)
         entry.encoded = {**(entry.encoded or {}), name: form}
         self._sizes[entry] = self._sizes.get(entry, 0) + size
-        self.size += size
+        self._count(entry, size)
         while self.size > self.limit:
             self.drop(next(iter(self._sizes)))
 
     def drop(self, entry: Entry) -> None:
-        """Forgets the forms of an entry: nobody will ask for it again."""
-        if entry.encoded is not None:
-            entry.encoded = None
-            self.size -= self._sizes.pop(entry, 0)
+        """Forgets the forms of an entry, and of what it is in other versions: nobody will ask for it again."""
+        forms, entry.encoded = entry.encoded, None
+        if forms is None:
+            return
+        self._count(entry, -self._sizes.pop(entry, 0))
+        for form in forms.values():
+            if isinstance(form, Entry):
+                self.drop(form)
+
+    def _count(self, entry: Entry, more: int) -> None:
+        self.size += more
+        resource = entry.served.gr
+        self._by_resource[resource] = self._by_resource.get(resource, 0) + more
 
 
 FORMS = Forms(192 * 1024 * 1024)

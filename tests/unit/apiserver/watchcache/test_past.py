@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pybernetes.api.objects import GroupResource
 from pybernetes.apiserver.catalog import discovered
 from pybernetes.apiserver.watchcache import cache as caches
 from pybernetes.apiserver.watchcache.cache import NOW, ResourceCache
@@ -95,6 +96,24 @@ def test_forms_are_bounded_and_the_oldest_go_first():
     forms.drop(entries[2])
     forms.drop(entries[2])
     assert forms.size == 40
+
+
+def test_forms_are_counted_by_resource_and_none_twice():
+    forms, entry, resource = Forms(100), pod("a/x", "n", 1), SERVED.gr
+    forms.keep(entry, "row", b"", 40)
+    forms.keep(entry, "protobuf", b"", 10)
+    assert (forms.of(resource), forms.of(GroupResource("", "others"))) == (50, 0)
+    for _ in range(10):
+        forms.keep(entry, "row", b"", 30)
+    assert (forms.size, forms.of(resource)) == (30, 30)
+    other = pod("a/x", "n", 1)
+    forms.keep(entry, "v2", other, 20)
+    forms.keep(other, "row", b"", 30)
+    assert forms.of(resource) == 80
+    forms.drop(entry)
+    assert (forms.size, forms.of(resource), other.encoded) == (0, 0, None), (
+        "what it is in another version has rows, too"
+    )
 
 
 @pytest.mark.parametrize("end", ["changed", "deleted", "read anew"])
