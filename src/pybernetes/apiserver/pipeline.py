@@ -29,7 +29,7 @@ from pybernetes.apiserver.options import TRUE, Query, selected_name
 from pybernetes.apiserver.pages import Page
 from pybernetes.apiserver.requestinfo import RequestInfo, parse_request
 from pybernetes.wire.http import Request, Response
-from pybernetes.wire.server import status_response
+from pybernetes.wire.parsing import status_response
 
 _BROKEN = re.compile("%(?![0-9a-fA-F]{2})")
 _BY_HAND = ("curl", "Wget", "Mozilla/5.0")

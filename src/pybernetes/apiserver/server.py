@@ -58,9 +58,9 @@ from pybernetes.apiserver.usage.served import served as usage_served
 from pybernetes.apiserver.watchcache.cache import WatchCache
 from pybernetes.store.protocol import Store
 from pybernetes.wire.http import Handler, Request, Response
+from pybernetes.wire.parsing import status_response
 from pybernetes.wire.pki.jwks import key_id
 from pybernetes.wire.pki.keys import PublicKey, key_pem
-from pybernetes.wire.server import status_response
 
 log = logging.getLogger(__name__)
 

@@ -1,4 +1,4 @@
-"""gzip of answers (RFC 9110, section 8.4): who takes it, and the work. server.py compresses what is large."""
+"""gzip of answers (RFC 9110, section 8.4): who takes it, and the work. server_connection.py compresses what is large."""
 
 import asyncio
 import zlib

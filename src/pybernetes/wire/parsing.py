@@ -1,4 +1,4 @@
-"""Bytes to requests, strictly: what could be read in two ways is refused (RFC 9112, section 11.2). Feeds server.py.
+"""Bytes to requests, strictly: what could be read in two ways is refused (RFC 9112, section 11.2). Feeds server_connection.py.
 
 httptools parses in its strict mode: both Content-Length and Transfer-Encoding, a repeated length, folded headers and
 bare line feeds end there. Here come the rules above it, the limits, and what each refusal says.

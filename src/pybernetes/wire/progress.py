@@ -1,6 +1,6 @@
 """Progress: whether a peer takes what it is sent. An honest one may be slow; one that takes nothing, or drips, is cut off.
 
-server.py asks in its sweep, and only about connections that have something to send.
+server.py's sweep asks, through each connection, and only about connections that have something to send.
 """
 
 import asyncio

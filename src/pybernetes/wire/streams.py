@@ -1,6 +1,6 @@
 """What server and client share below HTTP: one socket with flow control both ways, and the ByteStream an upgrade gives.
 
-server.py and client.py derive their protocols from Connection.
+server_connection.py and client.py derive their protocols from Connection.
 """
 
 import asyncio
@@ -30,14 +30,11 @@ class Connection(asyncio.Protocol):
         self.stream: ConnectionStream | None = None
         self.secure = False
         self.error: BaseException | None = None
-        self._writable = asyncio.Event()
-        self._writable.set()
-        self._gone = asyncio.Event()
-
-    @property
-    def lost(self) -> bool:
+        self.lost = False
         """The socket is closed."""
-        return self._gone.is_set()
+        self.writable = True
+        """The peer takes what is sent."""
+        self._waiting: tuple[asyncio.Future[None], ...] = ()  # thousands wait for nothing: no Event for each
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast(asyncio.Transport, transport)
@@ -45,23 +42,41 @@ class Connection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.error = exc
-        self._gone.set()
-        self._writable.set()
+        self.lost = self.writable = True
+        self._changed()
         if self.stream is not None:
             self.stream.feed_eof()
 
     def pause_writing(self) -> None:
-        self._writable.clear()
+        self.writable = False
 
     def resume_writing(self) -> None:
-        self._writable.set()
+        self.writable = True
+        self._changed()
 
     async def drain(self) -> None:
         """Waits while the peer is slow. Raises ConnectionClosedError when it is gone."""
-        if not self._writable.is_set():
-            await self._writable.wait()
-        if self._gone.is_set():
+        while not self.writable:
+            await self._change()
+        if self.lost:
             raise ConnectionClosedError()
+
+    async def gone(self) -> None:
+        """Waits until the socket is closed."""
+        while not self.lost:
+            await self._change()
+
+    async def _change(self) -> None:
+        """Waits until the peer takes something again, or is gone."""
+        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting += (waiter,)
+        await waiter
+
+    def _changed(self) -> None:
+        waiting, self._waiting = self._waiting, ()
+        for waiter in waiting:
+            if not waiter.done():
+                waiter.set_result(None)
 
     def write(self, data: bytes | memoryview) -> None:
         """Sends; nothing happens on a socket that is closing."""
@@ -87,16 +102,12 @@ class Connection(asyncio.Protocol):
         try:
             self.transport.close()
             async with asyncio.timeout(CLOSE_TIMEOUT):
-                await self._gone.wait()
+                await self.gone()
         except TimeoutError:
             pass
         finally:
             self.transport.abort()
-        await self._gone.wait()
-
-    async def gone(self) -> None:
-        """Waits until the socket is closed."""
-        await self._gone.wait()
+        await self.gone()
 
 
 class ConnectionStream:

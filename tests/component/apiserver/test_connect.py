@@ -10,7 +10,7 @@ from pybernetes.api.errors import BadRequest, ServiceUnavailable
 from pybernetes.api.objects import User
 from pybernetes.apiserver.connect import Kubelets, kubelet_url
 from pybernetes.wire.http import Headers, Response, read_body
-from pybernetes.wire.server import status_response
+from pybernetes.wire.parsing import status_response
 
 PODS = "/api/v1/namespaces/default/pods"
 UPGRADE = {"upgrade": "websocket", "connection": "Upgrade", "sec_websocket_protocol": "v5.channel.k8s.io"}
