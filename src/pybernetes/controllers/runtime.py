@@ -176,6 +176,7 @@ class Loop:
         self.controller = controller
         self._pause = pause or Pause()
         self.counters = Counters()
+        self._workers = self._free = 0
         self.context = Context(controller, informers, config)
         for watch in controller.watches:
             self._follow(watch)
@@ -211,8 +212,7 @@ class Loop:
             group.create_task(self.context.events.run(), name=f"{name}.events")
             if self.controller.background:
                 group.create_task(self._background(self.controller.background), name=f"{name}.background")
-            for number in range(self.controller.workers):
-                group.create_task(self._work(), name=f"{name}.{number}")
+            self._add_worker(group)
 
     async def _background(self, task: Callable[[Context], Awaitable[None]]) -> None:
         while True:
@@ -221,9 +221,21 @@ class Loop:
                 return
             await self.context.clock.sleep(BACKGROUND_RETRY)
 
-    async def _work(self) -> None:
+    def _add_worker(self, group: asyncio.TaskGroup) -> None:
+        """One more, while there may be more: most controllers of most clusters never have two keys at once."""
+        if self._workers < self.controller.workers:
+            self._workers += 1
+            group.create_task(self._work(group), name=f"{self.controller.name}.{self._workers}")
+
+    async def _work(self, group: asyncio.TaskGroup) -> None:
         while True:
-            key = await self.queue.get()
+            self._free += 1
+            try:
+                key = await self.queue.get()
+            finally:
+                self._free -= 1
+            if not self._free:
+                self._add_worker(group)
             try:
                 async with self._pause:
                     await self._reconcile(key)

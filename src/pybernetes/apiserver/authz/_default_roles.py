@@ -1,6 +1,6 @@
 """The ClusterRoles and bindings that every cluster has, as upstream's bootstrap policy names them. bootstrap.py writes them."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from pybernetes.apiserver.authz._rules import READ, WRITE, Rules, rule, urls
@@ -253,12 +253,20 @@ def cluster_roles() -> Iterator[ClusterRole]:
     """Each of them, with all the rules of those that aggregate others."""
     for name, rules in _ROLES.items():
         yield ClusterRole(name, rules)
-    yield ClusterRole("system:aggregated-metrics-reader", _USAGE, aggregates_to=("view", "edit", "admin"))
-    total: Rules = [*_USAGE]
+    made = [ClusterRole("system:aggregated-metrics-reader", _USAGE, aggregates_to=("view", "edit", "admin"))]
     for name, (own, above) in reversed(_AGGREGATED.items()):
-        total = [*own, *total]
-        yield ClusterRole(f"system:aggregate-to-{name}", own, aggregates_to=(name,))
-        yield ClusterRole(name, total, aggregates_to=(above,) if above else (), aggregates=True)
+        made.append(ClusterRole(f"system:aggregate-to-{name}", own, aggregates_to=(name,)))
+        made.append(ClusterRole(name, _together(name, made), aggregates_to=(above,) if above else (), aggregates=True))
+    yield from made
+
+
+def _together(name: str, roles: Iterable[ClusterRole]) -> Rules:
+    """As the aggregation controller puts them together: in the order of the names. It finds nothing to do then."""
+    rules: Rules = []
+    for role in sorted(roles):
+        if name in role.aggregates_to:
+            rules += [rule for rule in role.rules if rule not in rules]
+    return rules
 
 
 def cluster_role_bindings() -> Iterator[tuple[str, tuple[str, ...]]]:

@@ -30,6 +30,10 @@ class Schema:
         """The lowest is asked first."""
         return self.precedence, self.name
 
+    def concerns(self, user: User) -> bool:
+        """Whether any request of a user may belong here."""
+        return any(rule.concerns(user) for rule in self._rules)
+
     def matches(self, user: User, info: RequestInfo) -> bool:
         """Whether a request belongs here."""
         return any(rule.matches(user, info) for rule in self._rules)
@@ -53,6 +57,9 @@ class _Rule:
         self._subjects = _Subjects(rule.get("subjects") or ())
         self._resources = [_ResourceRule(one) for one in rule.get("resourceRules") or ()]
         self._urls = [_UrlRule(one) for one in rule.get("nonResourceRules") or ()]
+
+    def concerns(self, user: User) -> bool:
+        return self._subjects.include(user)
 
     def matches(self, user: User, info: RequestInfo) -> bool:
         rules: Sequence[_ResourceRule] | Sequence[_UrlRule] = self._resources if info.is_resource else self._urls

@@ -6,8 +6,8 @@ request is, by its user, verb, resource and namespace, is remembered until one o
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable, Mapping
-from typing import Literal
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Literal, TypeVar
 
 from pybernetes.aio.clock import Clock
 from pybernetes.api.objects import Object, User
@@ -31,6 +31,8 @@ _LONG = 300
 """What a longer path was taken for is not remembered: it is the client's word."""
 _FLOW_UID, _LEVEL_UID = "x-kubernetes-pf-flowschema-uid", "x-kubernetes-pf-prioritylevel-uid"
 
+K = TypeVar("K")
+V = TypeVar("V")
 Change = Literal["ADDED", "MODIFIED", "DELETED"]
 
 
@@ -51,6 +53,11 @@ class PriorityAndFairness(Filter):
         self._compiled: dict[str, Schema] = {}
         self._order: list[Schema] = []
         self._flows: dict[tuple[str | tuple[str, ...], ...], Flow] = {}
+        """By what was asked."""
+        self._made: dict[tuple[str, str], Flow] = {}
+        """By schema and distinguisher."""
+        self._concerning: dict[tuple[str, tuple[str, ...]], Sequence[Schema]] = {}
+        """By user and groups: the schemas to which any request of his may belong, in their order."""
         self._stale = False
         self._digest()
 
@@ -90,9 +97,7 @@ class PriorityAndFairness(Filter):
             self._digest()
         flow = self._classified(user, info)
         if len(info.path) < _LONG:
-            if len(self._flows) >= _KEPT:
-                self._flows.clear()
-            self._flows[asked] = flow
+            _bounded(self._flows)[asked] = flow
         return flow
 
     def work(self, flow: Flow, info: RequestInfo, query: Query) -> Work:
@@ -123,7 +128,7 @@ class PriorityAndFairness(Filter):
     # --- inside
 
     def _classified(self, user: User, info: RequestInfo) -> Flow:
-        schema = first(self._order, user, info)
+        schema = first(self._of_user(user), user, info)
         if schema is None:
             schema = self._order[-1]  # catch-all: it has everybody, but for one who is neither known nor unknown
         level = self.levels.by_name[schema.level]
@@ -131,8 +136,25 @@ class PriorityAndFairness(Filter):
         tally = self.tallies.get(key) or self.tallies.setdefault(key, Tally(*key))
         queuing = level.queues.queuing
         distinguisher = schema.distinguisher(user, info) if queuing is not None and queuing.queues > 1 else ""
-        headers = ((_FLOW_UID, schema.uid), (_LEVEL_UID, level.uid))
-        return Flow(level.queues, tally, distinguisher, headers)
+        flow = self._made.get((schema.name, distinguisher))
+        if flow is None:
+            headers = ((_FLOW_UID, schema.uid), (_LEVEL_UID, level.uid))
+            flow = Flow(level.queues, tally, distinguisher, headers)
+            if len(distinguisher) < _LONG:
+                _bounded(self._made)[schema.name, distinguisher] = flow
+        return flow
+
+    def _of_user(self, user: User) -> Sequence[Schema]:
+        who = (user.name, user.groups)
+        found = self._concerning.get(who)
+        if found is None:
+            found = _bounded(self._concerning)[who] = [schema for schema in self._order if schema.concerns(user)]
+        return found
+
+    def _forget(self) -> None:
+        self._flows.clear()
+        self._made.clear()
+        self._concerning.clear()
 
     def _schema_changed(self, change: Change, obj: Object) -> None:
         name = obj["metadata"]["name"]
@@ -156,7 +178,7 @@ class PriorityAndFairness(Filter):
 
     def _spoil(self) -> None:
         """All objects are taken in together, once they have changed: a start brings twenty of them in one step."""
-        self._flows.clear()
+        self._forget()
         if not self._stale:
             self._stale = True
             asyncio.get_running_loop().call_soon(self._digest_if_stale)
@@ -167,7 +189,7 @@ class PriorityAndFairness(Filter):
 
     def _digest(self) -> None:
         self._stale = False
-        self._flows.clear()
+        self._forget()
         self.levels.digest(self._objects)
         names = {name for name, level in self.levels.by_name.items() if not level.quiescing}
         for name, obj in self.schemas.items():
@@ -189,6 +211,13 @@ def _missing(usable: Iterable[Schema]) -> list[Schema]:
     names = {schema.name for schema in usable}
     made = ({"metadata": {"name": name}, "spec": spec} for name, spec in mandatory_schemas().items())
     return [Schema(obj) for obj in made if obj["metadata"]["name"] not in names]
+
+
+def _bounded(memory: dict[K, V]) -> dict[K, V]:
+    """A memory with room for one more."""
+    if len(memory) >= _KEPT:
+        memory.clear()
+    return memory
 
 
 def _begins_with_all(query: Query) -> bool:
