@@ -1,6 +1,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 from tests.unit.client.fake import Script, bookmark, event, pod, pods, status
 
@@ -46,6 +47,28 @@ def test_handlers_hear_of_every_change_once():
             assert seen == ["add web 3", "add db 6", "change web 7", "gone web 8"]
             assert informer.cache.keys() == (Key("default", "db"),)
             assert informer.revision == "8"
+
+    run_simulated(main())
+
+
+def test_who_set_which_field_is_not_kept():
+    def owned(name: str, revision: int) -> dict[str, Any]:
+        made: dict[str, Any] = {**pod(name, revision)}
+        made["metadata"] = {
+            **made["metadata"],
+            "labels": {"a": "b"},
+            "managedFields": [{"manager": "m", "fieldsV1": {}}],
+        }
+        return made
+
+    async def main() -> None:
+        async with following(Script(pods(5, owned("web", 3)), [event("ADDED", owned("db", 6)), ...])) as (informer, _):
+            await asyncio.sleep(1)
+            metas = [found.metadata for found in informer.cache]
+            assert [(meta.name, meta.labels, meta.managedFields) for meta in metas] == [
+                ("web", {"a": "b"}, ()),
+                ("db", {"a": "b"}, ()),
+            ]
 
     run_simulated(main())
 

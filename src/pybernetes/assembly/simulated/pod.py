@@ -167,12 +167,13 @@ class SimulatedPod:
             if run is not None and ready.get(name, run.started) <= adoption.unready_since(self.api):
                 self.rare.unready.add(name)  # not its probes: somebody has said so
 
-    def update(self, pod: core_v1.Pod) -> bool:
+    def update(self, pod: core_v1.Pod, *, watched: bool = True) -> bool:
         """The Pod as the API has it now; whether that is news."""
         if revision(pod) < revision(self.api):
             return False  # the watch is not as far as what we wrote
         news = pod.metadata.resourceVersion != self.api.metadata.resourceVersion
-        self.api = pod
+        if news or watched:
+            self.api = pod  # that of the watch is there anyhow: one object for two
         if self._last is not None and self._last == pod.status:
             self._last = pod.status  # one object for two
         if news:
@@ -416,7 +417,7 @@ class SimulatedPod:
     def reported(self, pod: core_v1.Pod, status: core_v1.PodStatus) -> None:
         """The API has taken a status, and answered with the Pod."""
         before, self._last, self._sent_at = self.api.metadata, status, self.home.clock.monotonic()
-        self.update(pod)
+        self.update(pod, watched=False)
         now = pod.metadata
         if (now.deletionTimestamp, now.generation, now.annotations) != (
             before.deletionTimestamp,
