@@ -34,7 +34,6 @@ from pybernetes.testing.faults import Faults
 from pybernetes.testing.handles import Node, Pod
 from pybernetes.testing.objects import SECONDS, Condition, Objects, Source
 from pybernetes.testing.options import OptionsByName
-from pybernetes.testing.report import OBSERVER, of_namespace
 
 T = TypeVar("T")
 
@@ -173,9 +172,8 @@ class SyncCluster(SyncObjects):
         return path
 
     def report(self, namespace: str) -> str:
-        """Why a test failed, as far as its namespace can tell: Pods, events, the last calls. See report.of_namespace()."""
-        client = self.run(done(self.cluster.client, agent=OBSERVER))
-        return self.run(of_namespace(client, namespace, audit=self.audit, faults=self.faults))
+        """As Cluster.report()."""
+        return self.run(self.cluster.report(namespace))
 
     def advance(self, seconds: float = 0, *, minutes: float = 0, hours: float = 0, days: float = 0) -> None:
         """As Cluster.advance()."""

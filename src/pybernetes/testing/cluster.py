@@ -29,6 +29,7 @@ from pybernetes.testing.clients import bridged
 from pybernetes.testing.errors import ClosedClusterError, OptionError, StartError, WrongLoopError
 from pybernetes.testing.faults import Faults
 from pybernetes.testing.handles import Node, Pod
+from pybernetes.testing.notes import NOTES
 from pybernetes.testing.objects import SECONDS, Objects
 from pybernetes.testing.options import Options, OptionsByName, Time, options_of
 from pybernetes.testing.running import Running
@@ -75,16 +76,19 @@ class Cluster(Objects):
         except BaseException:
             self._leave()
             raise
+        NOTES.opened(self, self._loop)
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        running, self._running = self.running, None
+        running = self.running
         try:
+            await NOTES.closing(self, error)
             if error is None:
                 running.check()
         finally:
+            self._running = None
             try:
                 await self.inside(running.stop())
             finally:
@@ -132,6 +136,13 @@ class Cluster(Objects):
         SyncCluster.
         """
         return self.do(self.running.kubeconfig, user_of(user))
+
+    async def report(self, namespace: str) -> str:
+        """Why a test failed, as far as a namespace (empty: all of them) can tell: Pods, events, the last calls.
+
+        It is looked at past all faults, and leaves nothing in the audit.
+        """
+        return await self.inside(self.running.report(namespace))
 
     def node(self, name: str) -> Node:
         """Orders for a simulated node."""

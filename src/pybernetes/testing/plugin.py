@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from pybernetes.testing.notes import NOTES, Section
+
 if TYPE_CHECKING:
     from pybernetes.testing.blocking import SyncCluster
     from pybernetes.testing.external import ExternalCluster
@@ -82,37 +84,54 @@ def namespace(cluster: "AnyCluster", request: pytest.FixtureRequest) -> Iterator
                 cluster.wait(f"namespace/{name}", "delete", seconds=_DELETED_WITHIN)
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Clusters that tests make for themselves are asked as well, should a test fail."""
+    NOTES.listen((Exception, pytest.fail.Exception), but=(pytest.xfail.Exception, pytest.exit.Exception))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, Any, Any]:
+    """What was before a test is not its doing."""
+    NOTES.begin()
+    return (yield)
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_setup(item: pytest.Item) -> Generator[None, Any, Any]:
     """Fixtures may ask for what a real cluster cannot do, too."""
+    __tracebackhide__ = True
     return (yield from _skipping())
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_call(item: pytest.Item) -> Generator[None, Any, Any]:
     """A test that needs what a real cluster cannot do is skipped on one."""
+    __tracebackhide__ = True
     return (yield from _skipping())
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """A failed test tells the state of its namespace, before that is deleted."""
+    """A failed test tells the state of the namespaces that it used, before they are deleted."""
     report = yield
-    used = getattr(item, "funcargs", {})
-    if report.when == "call" and report.failed and {"cluster", "namespace"} <= used.keys():
-        from pybernetes.testing.blocking import SyncObjects
-
-        if not isinstance(used["cluster"], SyncObjects):
-            return report  # a project may have a fixture of this name for something else
-        try:
-            text = used["cluster"].report(used["namespace"])
-        except Exception as error:  # noqa: BLE001  # the test's own failure must be told whatever ails the cluster
-            text = f"the cluster does not tell: {type(error).__name__}: {error}"
-        report.sections.append((f"namespace {used['namespace']}", text))
+    if report.failed and report.when != "teardown":
+        report.sections += [*NOTES.take(), *_of_a_real_one(getattr(item, "funcargs", {}))]
     return report
 
 
+def _of_a_real_one(used: dict[str, Any]) -> list[Section]:
+    """Of a cluster that runs elsewhere, whose calls nobody here knows: the test's own namespace."""
+    if not {"cluster", "namespace"} <= used.keys() or type(used["cluster"]).__name__ != "ExternalCluster":
+        return []  # also a project's own fixtures of these names, for something else
+    try:
+        text = used["cluster"].report(used["namespace"])
+    except Exception as error:  # noqa: BLE001  # the test's own failure must be told whatever ails the cluster
+        text = f"the cluster does not tell: {type(error).__name__}: {error}"
+    return [(f"namespace {used['namespace']}", text)]
+
+
 def _skipping() -> Generator[None, Any, Any]:
+    __tracebackhide__ = True
     try:
         return (yield)
     except RuntimeError as error:

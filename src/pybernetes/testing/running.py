@@ -21,12 +21,15 @@ from pybernetes.api.objects import Object, User
 from pybernetes.apiserver.config import Config
 from pybernetes.assembly.controlplane import ADMIN, ControlPlane, Settings, serving_leaf, user_kubeconfig
 from pybernetes.client import kubeconfig
+from pybernetes.client.rest import Client
+from pybernetes.client.transport import direct
 from pybernetes.store.memory import MemoryStore
 from pybernetes.store.protocol import Store
 from pybernetes.testing.checkpoint import Checkpoint, Parts, Trust, put_back, take
 from pybernetes.testing.errors import CrashedError, OptionError, StartError
 from pybernetes.testing.objects import followed
 from pybernetes.testing.options import Options
+from pybernetes.testing.report import OBSERVER, of_namespace
 from pybernetes.testing.traffic import Traffic
 from pybernetes.wire.http import Middleware
 from pybernetes.wire.pki.certificates import issue, new_authority
@@ -97,6 +100,11 @@ class Running:
     async def restore(self, state: Checkpoint) -> int:
         """Brings the cluster to a state; how many changes that were. Raises OptionError."""
         return await put_back(state, self._parts())
+
+    async def report(self, namespace: str) -> str:
+        """What a namespace looks like, past all middlewares."""
+        client = Client(direct(self.plane.api.handler, ADMIN), clock=self.clock, user_agent=OBSERVER)
+        return await of_namespace(client, namespace, audit=self.traffic.audit, faults=self.traffic.faults)
 
     def _parts(self) -> Parts:
         if not isinstance(self.store, MemoryStore):

@@ -379,16 +379,16 @@ class Traffic:
 
     def __init__(self, clock: Clock, faults: "Faults", audit: "Audit") -> None:
         self._clock = clock
-        self._faults = faults
-        self._audit = audit
+        self.faults = faults
+        self.audit = audit
         self._authenticate: Callable[[Request], Awaitable[User]] | None = None
-        self._faults.clock = clock
+        self.faults.clock = clock
         self.under_way = 0
         """Requests that are not answered yet; a stream is, once it has begun."""
 
     def around(self, handler: Handler) -> Handler:
         """The handler inside; a wire.http.Middleware."""
-        clock, faults, audit = self._clock, self._faults, self._audit
+        clock, faults, audit = self._clock, self.faults, self.audit
 
         async def answer(request: Request) -> Response:
             if request.peer.user is None:
@@ -423,7 +423,7 @@ class Traffic:
         What they find goes on with the request, so that the server does not ask them again.
         """
         self._authenticate = server.authenticator.authenticate
-        self._faults.attach(asyncio.get_running_loop(), lambda: server.cache.revision)
+        self.faults.attach(asyncio.get_running_loop(), lambda: server.cache.revision)
 
     async def _identified(self, request: Request) -> Request:
         if self._authenticate is None:

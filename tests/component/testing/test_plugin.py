@@ -169,6 +169,114 @@ def test_another(cluster, namespace):
     assert re.search(r"apply|patch", first), first
 
 
+OWN = """
+import asyncio
+
+import pytest
+
+from pybernetes.testing import Cluster, SyncCluster, simulated
+
+POD = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "web"},
+       "spec": {"nodeSelector": {"disk": "none"}, "containers": [{"name": "web", "image": "web"}]}}
+
+@simulated
+async def test_virtual():
+    async with Cluster() as c:
+        await c.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "shop"}})
+        await c.apply(POD, namespace="shop")
+        await c.advance(5)
+        assert False
+
+def test_real():
+    async def body():
+        async with Cluster() as c:
+            await c.apply(POD)
+            pytest.fail("so")
+    asyncio.run(body())
+
+@pytest.fixture(params=["real", "simulated", "manual"])
+def mine(request):
+    with SyncCluster(time=request.param) as c:
+        c.faults.add(agent="pybernetes-report", error="Forbidden")
+        yield c
+
+def test_of_a_fixture(mine):
+    mine.apply(POD)
+    assert False
+
+@pytest.fixture
+def loop():
+    made = asyncio.new_event_loop()
+    yield made
+    made.close()
+
+@pytest.fixture
+def own(loop):
+    cluster = Cluster()
+    loop.run_until_complete(cluster.__aenter__())
+    yield cluster
+    loop.run_until_complete(cluster.__aexit__(None, None, None))
+
+def test_of_a_loop_at_rest(loop, own):
+    loop.run_until_complete(own.apply(POD))
+    assert False
+
+@pytest.fixture
+def broken():
+    with SyncCluster() as c:
+        c.apply(POD)
+        raise LookupError("before the test")
+
+def test_of_a_setup(broken):
+    pass
+"""
+
+
+def test_clusters_that_tests_make_tell_of_the_failure_too(tmp_path: Path) -> None:
+    ended = ran(suite(tmp_path, OWN))
+    assert "6 failed, 1 error" in ended.stdout, ended.stdout
+    reports = re.split(r"^-+ namespace (?=\S+ -+$)", ended.stdout, flags=re.M)[1:]
+    assert sorted(report.split()[0] for report in reports) == ["default"] * 6 + ["shop"]
+    for report in reports:
+        assert re.search(r"^web +0/1 +Pending", report, re.M), report
+        assert re.search(r"apply +pods", report), report
+
+
+def test_what_does_not_fail_by_the_cluster_tells_nothing(tmp_path: Path) -> None:
+    text = """
+import pytest
+from pybernetes.testing import SyncCluster
+
+NAME = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a"}}
+
+@pytest.mark.parametrize("end", [pytest.skip, pytest.xfail])
+def test_no_failure(end):
+    with SyncCluster(nodes=0) as c:
+        c.apply(NAME)
+        end("for a reason")
+
+def test_an_error_that_is_wanted():
+    with pytest.raises(LookupError):
+        with SyncCluster(nodes=0) as c:
+            c.apply(NAME)
+            raise LookupError
+
+def test_after_it(cluster):
+    raise LookupError("before the cluster is used")
+
+def test_a_cluster_that_has_failed():
+    with SyncCluster(nodes=0) as c:
+        c.apply(NAME)
+        c.cluster.report = None
+        raise LookupError("the test's own")
+"""
+    ended = ran(suite(tmp_path, text))
+    assert "2 failed, 1 passed, 1 skipped, 1 xfailed" in ended.stdout, ended.stdout
+    assert ended.stdout.count("- namespace ") == 1, ended.stdout
+    assert "the cluster does not tell: TypeError" in ended.stdout
+    assert "LookupError: the test's own" in ended.stdout
+
+
 def test_a_fixture_of_this_name_may_be_something_else(tmp_path: Path) -> None:
     text = """
 import pytest
@@ -205,7 +313,7 @@ import sys
 
 def test_it():
     ours = sorted(name for name in sys.modules if name.startswith("pybernetes"))
-    assert ours == ["pybernetes", "pybernetes.testing", "pybernetes.testing.plugin"]
+    assert ours == ["pybernetes", *(f"pybernetes.testing{part}" for part in ("", ".notes", ".plugin"))]
 """
     ended = ran(suite(tmp_path, text))
     assert "1 passed" in ended.stdout, ended.stdout
