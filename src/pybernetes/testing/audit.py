@@ -308,23 +308,24 @@ def _step(step: Step) -> Mapping[str, Any]:
 # --- for people
 
 
-def calls_table(calls: Iterable[Call], chosen: Selection | None = None) -> str:
-    """Calls as a table; with a selection, what of it does not fit is the last column."""
-    head = ("#", "TIME", "CODE", "VERB", "RESOURCE", "OBJECT", "WHO", "MS")
-    rows = [_row(call, chosen) for call in calls]
+def calls_table(calls: Iterable[Call], chosen: Selection | None = None, *, within: str = "") -> str:
+    """Calls as a table; with a selection, what of it does not fit is the last column. The namespace that all are within
+    is left out."""
+    head = ("#", "TIME", "CODE", "VERB", "RESOURCE", "OBJECT", "MS", "WHO")
+    rows = [_row(call, chosen, within) for call in calls]
     return "\n".join(layout([(*head, "DIFFERS IN") if chosen is not None else head, *rows]))
 
 
-def _row(call: Call, chosen: Selection | None) -> tuple[str, ...]:
+def _row(call: Call, chosen: Selection | None, within: str) -> tuple[str, ...]:
     row = (
         str(call.number),
         f"{rfc3339_micro(call.time)[11:23]}",
         _outcome(call),
         "apply" if call.patch == "apply" else call.verb,
         call.resource or call.path,
-        _short(call.key, 48),
-        _who(call),
+        _short(call.key.removeprefix(f"{within}/"), 48),
         f"{call.seconds * 1000:.1f}",
+        _who(call),
     )
     return row if chosen is None else (*row, ", ".join(chosen.differs(call)))
 

@@ -137,12 +137,12 @@ class Cluster(Objects):
         """
         return self.do(self.running.kubeconfig, user_of(user))
 
-    async def report(self, namespace: str) -> str:
-        """Why a test failed, as far as a namespace (empty: all of them) can tell: Pods, events, the last calls.
+    async def report(self, namespace: str, *, since: int = 0) -> str:
+        """Why a test failed, as far as a namespace (empty: all of them) can tell: Pods, events, the last calls (after a number).
 
         It is looked at past all faults, and leaves nothing in the audit.
         """
-        return await self.inside(self.running.report(namespace))
+        return await self.inside(self.running.report(namespace, since))
 
     def node(self, name: str) -> Node:
         """Orders for a simulated node."""

@@ -26,8 +26,8 @@ class Teller(Protocol):
 
     audit: "Audit"
 
-    async def report(self, namespace: str) -> str:
-        """Why a test failed, as far as a namespace can tell; an empty one is all of them."""
+    async def report(self, namespace: str, *, since: int) -> str:
+        """Why a test failed, as far as a namespace can tell (an empty one is all of them), and the calls after that one."""
 
 
 class Notes:
@@ -104,7 +104,7 @@ async def _told(cluster: Teller, since: int) -> list[Section]:
         title = f"namespace {name}" if name else "all namespaces"
         try:
             async with asyncio.timeout(_SECONDS):
-                found.append((title, await cluster.report(name)))
+                found.append((title, await cluster.report(name, since=since)))
         except Exception as error:  # noqa: BLE001  # as above
             found.append(_silent(title, error))
     return found

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
     AnyCluster = SyncCluster | ExternalCluster
 
+_WORDS, _CODE = (str(Path(__file__).parents[up]) for up in (0, 1))
+_PYTHON = str(Path(re.__file__).parents[1])
 _DELETED_WITHIN = 60.0
 _LONGEST = 40
 """Characters of a test's name in its namespace's."""
@@ -111,12 +113,36 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, Any, Any]:
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """A failed test tells the state of the namespaces that it used, before they are deleted."""
+    if call.excinfo is not None and not (item.config.getoption("fulltrace") or item.config.getoption("usepdb")):
+        _end_where_it_was_asked(call.excinfo)
     report = yield
     if report.failed and report.when != "teardown":
         report.sections += [*NOTES.take(), *_of_a_real_one(getattr(item, "funcargs", {}))]
     return report
+
+
+def _end_where_it_was_asked(told: pytest.ExceptionInfo[BaseException]) -> None:
+    """What the cluster refuses or misses is no fault of its code: the test's own line is where that is read."""
+    levels = [told.tb]
+    while (below := levels[-1].tb_next) is not None:
+        levels.append(below)
+    files = [level.tb_frame.f_code.co_filename for level in levels]
+    words = isinstance(told.value, ValueError) and files[-1].startswith(_WORDS)
+    if not (words or type(told.value).__module__.startswith("pybernetes.")):
+        return
+    asked = max((at for at, file in enumerate(files) if not _is_below_a_test(file)), default=0)
+    if not {"_pytest", "pluggy"} & set(Path(files[asked]).parts):
+        levels[asked].tb_next = None
+        told.traceback = type(told.traceback)(told.tb)
+
+
+def _is_below_a_test(path: str) -> bool:
+    """Code of pybernetes, or of Python, which runs its loops."""
+    return path.startswith((_CODE, "<")) or (path.startswith(_PYTHON) and "-packages" not in path)
 
 
 def _of_a_real_one(used: dict[str, Any]) -> list[Section]:

@@ -33,8 +33,12 @@ async def of_namespace(
     audit: Calls | None = None,
     faults: Faults | None = None,
     width: int = WIDTH,
+    since: int = 0,
 ) -> str:
-    """What there is to tell of a namespace (empty: of all). Never raises for what the API refuses: that is told as well."""
+    """What there is to tell of a namespace (empty: of all), and of calls after that number.
+
+    Never raises for what the API refuses: that is told as well.
+    """
     place = f"namespace {namespace}" if namespace else "all namespaces"
     path = f"/api/v1/namespaces/{namespace}" if namespace else "/api/v1"
     everywhere = not namespace
@@ -46,7 +50,7 @@ async def of_namespace(
     ]
     if audit is not None:
         parts.append(
-            _part(f"Last calls of {place}; events, and what components read, left out", _calls(audit, namespace))
+            _part(f"Last calls of {place}; events, and what components read, left out", _calls(audit, namespace, since))
         )
     if faults is not None and faults.rules:
         parts.append(_part("Faults in force", [f"{rule} ({rule.hits} hits)" for rule in faults.rules]))
@@ -74,11 +78,12 @@ def _time(row: Object) -> str:
     return next((text for text in times if text), obj.get("metadata", {}).get("creationTimestamp") or "")
 
 
-def _calls(audit: Calls, namespace: str) -> list[str]:
-    found = [call for call in audit if (not namespace or call.namespace == namespace) and _matters(call)]
+def _calls(audit: Calls, namespace: str, since: int) -> list[str]:
+    new = (call for call in audit if call.number > since)
+    found = [call for call in new if (not namespace or call.namespace == namespace) and _matters(call)]
     if not found:
         return []
-    return calls_table(found[-CALLS:]).splitlines()
+    return calls_table(found[-CALLS:], within=namespace).splitlines()
 
 
 def _matters(call: Call) -> bool:

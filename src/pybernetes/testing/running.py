@@ -101,10 +101,10 @@ class Running:
         """Brings the cluster to a state; how many changes that were. Raises OptionError."""
         return await put_back(state, self._parts())
 
-    async def report(self, namespace: str) -> str:
+    async def report(self, namespace: str, since: int) -> str:
         """What a namespace looks like, past all middlewares."""
         client = Client(direct(self.plane.api.handler, ADMIN), clock=self.clock, user_agent=OBSERVER)
-        return await of_namespace(client, namespace, audit=self.traffic.audit, faults=self.traffic.faults)
+        return await of_namespace(client, namespace, audit=self.traffic.audit, faults=self.traffic.faults, since=since)
 
     def _parts(self) -> Parts:
         if not isinstance(self.store, MemoryStore):

@@ -242,6 +242,39 @@ def test_clusters_that_tests_make_tell_of_the_failure_too(tmp_path: Path) -> Non
         assert re.search(r"apply +pods", report), report
 
 
+def test_tracebacks_end_where_the_cluster_was_asked(tmp_path: Path) -> None:
+    text = """
+from pathlib import Path
+
+import pytest
+
+from pybernetes.testing import Cluster, simulated
+
+@simulated
+async def test_refused():
+    async with Cluster(nodes=0) as c:
+        await c.raw("GET", "/api/v1/nothings")
+
+def test_of_another_thread(cluster):
+    cluster.wait("pod/none", seconds=0.1)
+
+def test_words(cluster):
+    cluster.wait("pods", "hungry")
+
+def test_a_fault_of_the_test(cluster):
+    def where(pod):
+        raise LookupError("mine")
+    cluster.wait("namespace/default", where)
+"""
+    ended = ran(suite(tmp_path, text), "-p", "no:cacheprovider")
+    assert "4 failed" in ended.stdout, ended.stdout
+    for place in ("11: NotFound", "14: NotInTimeError", "17: ValueError", "21: LookupError"):
+        assert f"test_suite.py:{place}" in ended.stdout, ended.stdout
+    own = ended.stdout.partition("test_a_fault_of_the_test _")[0]
+    assert "pybernetes/testing/" not in own
+    assert "pybernetes/testing/" in ran(tmp_path, "--full-trace", "-k", "words").stdout
+
+
 def test_what_does_not_fail_by_the_cluster_tells_nothing(tmp_path: Path) -> None:
     text = """
 import pytest
