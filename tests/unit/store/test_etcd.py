@@ -4,7 +4,7 @@ import asyncio
 import json
 import shutil
 import time
-from collections.abc import AsyncIterator, Awaitable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Iterator, Sequence
 from contextlib import asynccontextmanager, suppress
 
 import pytest
@@ -329,6 +329,9 @@ async def test_out_of_space_refuses_writes_and_says_what_to_do() -> None:
                 await store.create("/registry/x", b"x" * 1000)
             with pytest.raises(Unavailable, match="alarm NOSPACE"):
                 await store.create("/registry/x", b"x" * 1000, ttl=60)
+            there = (await store.range("/registry/", limit=1)).items[0]
+            with pytest.raises(Unavailable, match="alarm NOSPACE"):
+                await store.update(there.key, there.value, there.revision)  # what is there already is no sign of it
             await check(store, [load], await read_to(watch, await store.revision()))
             assert not load.maybe
             for stored in (await store.range("/registry/")).items:
@@ -392,6 +395,43 @@ async def test_a_key_with_a_time_to_live_goes_with_its_lease(servers: Servers) -
         assert [s.key for s in (await store.range("/registry/")).items] == ["/registry/c"]
 
 
+async def test_a_lease_that_etcd_has_lost_is_replaced(servers: Servers) -> None:
+    async with opened(servers.location()) as store:
+        await store.create("/registry/a", b"1", ttl=600)
+        listed = await asyncio.to_thread(servers.ctl, "lease", "list", "-w", "json")
+        assert listed is not None
+        [lost] = json.loads(listed)["leases"]
+        await asyncio.to_thread(servers.ctl, "lease", "revoke", f"{lost['id']:x}")
+        await store.create("/registry/b", b"1", ttl=600)
+        listed = await asyncio.to_thread(servers.ctl, "lease", "list", "-w", "json")
+        assert listed is not None
+        assert len(json.loads(listed)["leases"]) == 1
+        assert [s.key for s in (await store.range("/registry/")).items] == ["/registry/b"]
+
+
+@pytest.mark.parametrize("verb", ["get", "range", "revision"])
+async def test_what_another_wrote_is_told_of_no_earlier_than_by_watches(
+    servers: Servers, verb: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with opened(servers.location()) as one, opened(servers.location()) as other:
+        watch = await other.watch("/registry/", await other.revision())
+        held: list[Sequence[Event]] = []
+        publish = other._hub.publish
+        monkeypatch.setattr(other._hub, "publish", held.append)
+        last = await one.create("/registry/a", b"")
+        words = {"get": ("/registry/a",), "range": ("/registry/",), "revision": ()}[verb]
+        asking = asyncio.ensure_future(getattr(other, verb)(*words))
+        await asyncio.wait([asking], timeout=0.5)
+        assert not asking.done()
+        seen = asyncio.ensure_future(anext(watch))
+        monkeypatch.undo()
+        for events in held:
+            publish(events)
+        answer = await asking
+        assert (answer if verb == "revision" else answer.revision) == last  # type: ignore[union-attr]  # of both kinds
+        assert [event.revision for event in await seen] == [last]
+
+
 async def test_calls_are_ended_when_the_store_closes(servers: Servers) -> None:
     async with opened(servers.location()) as store:
         await store.revision()
@@ -410,6 +450,7 @@ async def test_a_question_is_shared_only_by_those_who_ask_before_it_is_put() -> 
     put: list[asyncio.Future[Revision]] = []
 
     async def ask() -> Revision:
+        assert all(question.done() for question in put), "two at once"
         put.append(asyncio.get_running_loop().create_future())
         return await put[-1]
 

@@ -50,3 +50,25 @@ async def test_a_read_that_overtook_its_publication_waits_for_it() -> None:
     assert not waiting.done()
     hub.publish([put(2)])
     await waiting
+
+
+async def test_a_page_of_history_without_its_events_does_not_end_the_replay() -> None:
+    pages = {0: ((), 5), 5: ((put(7),), 8), 8: ((), 10)}
+
+    async def replay(prefix: str, after: Revision, until: Revision) -> tuple[Sequence[Event], Revision]:
+        events, reached = pages[after]
+        return events, Revision(reached)
+
+    hub = Hub(Revision(10))
+    watch = hub.watch("/", Revision(0), replay)
+    hub.publish([put(11)])
+    assert [e.revision for e in await anext(watch)] == [7]
+    assert [e.revision for e in await anext(watch)] == [11]
+
+
+async def test_a_watcher_may_leave_exactly_its_backlog_unread() -> None:
+    hub = Hub(Revision(0), backlog=3)
+    watch = hub.watch("/", Revision(0), nothing)
+    for revision in range(1, 4):
+        hub.publish([put(revision)])
+    assert [e.revision for e in await anext(watch)] == [1, 2, 3]

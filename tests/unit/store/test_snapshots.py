@@ -170,3 +170,54 @@ async def test_a_snapshot_of_an_older_format_is_taken_over_as_it_is_put_back(pat
     done = snapshots.restore(taken.path, path, NOW, bump=100)
     assert (done.keys, done.revision) == (10, 115)
     assert await newest(path) == (115, 10)
+
+
+async def test_what_is_put_in_place_was_synced_before_and_its_name_after(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await written(path, 3)
+    done: list[str] = []
+    real_sync, real_replace = os.fsync, os.replace
+
+    def fsync(descriptor: int) -> None:
+        done.append(f"sync {Path(os.readlink(f'/proc/self/fd/{descriptor}')).name}")
+        real_sync(descriptor)
+
+    def replace(old: Path, new: Path) -> None:
+        done.append(f"replace {Path(new).name}")
+        real_replace(old, new)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    monkeypatch.setattr(os, "replace", replace)
+    taken = snapshots.save(path, path.parent / "s", NOW)
+    assert done[:3] == [f"sync .partial-{os.getpid()}", f"replace {taken.name}", "sync s"]
+    done.clear()
+    snapshots.restore(taken.path, path, NOW)
+    assert done[:3] == ["sync store.db.restoring", "replace store.db", f"sync {path.parent.name}"]
+
+
+async def test_history_is_not_put_back(path: Path) -> None:
+    await written(path, 3)
+    store = await open_sqlite(str(path))
+    for stored in (await store.range("/registry/")).items:
+        last = await store.update(stored.key, b"new", stored.revision)
+    await store.delete(stored.key, last)
+    await store.close()
+    taken = snapshots.save(path, path.parent / "s", NOW)
+    assert snapshots.restore(taken.path, path, NOW).keys == 2
+    file = sqlite3.connect(path)
+    assert file.execute("SELECT count(*) FROM history").fetchone() == (2,)
+    file.close()
+
+
+async def test_snapshots_are_ordered_by_their_time_and_the_oldest_go(path: Path) -> None:
+    """Revisions may go back: after a restore without a bump."""
+    folder = path.parent / "s"
+    await written(path, 5)
+    first = snapshots.save(path, folder, NOW)
+    path.unlink()
+    await written(path, 2)
+    second, third = snapshots.save(path, folder, NOW + 60), snapshots.save(path, folder, NOW + 120)
+    assert [one.name for one in snapshots.listed(folder)] == [third.name, second.name, first.name]
+    assert [one.name for one in snapshots.prune(folder, 2)] == [first.name]
+    assert snapshots.prune(folder, 2) == []

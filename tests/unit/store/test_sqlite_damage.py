@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from pybernetes.store._sqlite_format import write_facts
 from pybernetes.store.protocol import Revision, Store, Unavailable
+from pybernetes.store.snapshots import save
 from pybernetes.store.sqlite import open_sqlite
 
 REMEDY = r"the file is damaged .*pybernetes store snapshot restore --storage-path "
@@ -128,6 +130,40 @@ async def test_a_file_that_was_emptied_is_no_new_store(path: Path) -> None:
     store = await open_sqlite(str(path))
     assert await store.revision() == 0
     await store.close()
+
+
+@pytest.mark.parametrize(
+    "change",
+    ["key = '/x'", "created = created + 1", "previous = 1", "deleted = 1 - deleted", "value = x''", "checksum = 0"],
+)
+async def test_whatever_is_changed_of_a_row_is_found(path: Path, change: str) -> None:
+    await filled(path)
+    file = sqlite3.connect(path)
+    file.execute(f"UPDATE history SET {change} WHERE revision = 20")
+    file.commit()
+    file.close()
+    with pytest.raises(Unavailable, match=REMEDY):
+        await read_all(path)
+
+
+async def test_a_key_that_is_newer_than_its_store_is_found_at_open(path: Path) -> None:
+    await filled(path)
+    file = sqlite3.connect(path)
+    write_facts(file, {"revision": 59})
+    file.commit()
+    file.close()
+    with pytest.raises(Unavailable, match=REMEDY):
+        await open_sqlite(str(path))
+
+
+async def test_no_snapshot_is_taken_of_damaged_history(path: Path) -> None:
+    await filled(path)
+    store = await open_sqlite(str(path))
+    await store.update("/registry/pods/0030", b"", Revision(31))
+    await store.close()
+    spoil(path, b"<0030><0030>", b"<0030><0031>")  # what nobody has any more, but a watch may be told of
+    with pytest.raises(Unavailable, match="revision 31 does not match its checksum"):
+        save(path, path.parent / "snapshots", 1e9)
 
 
 async def test_a_value_that_is_missing_is_found_when_it_is_read(path: Path) -> None:

@@ -323,7 +323,10 @@ class WatchCache:
         self._advance(revision)
 
     async def put(self, served: Served) -> None:
-        """Begins to cache a resource; of one that is cached already every object is read anew and every watch ends."""
+        """Begins to cache a resource; of one that is cached already every object is read anew and every watch ends.
+
+        One call at a time for a resource.
+        """
         while not await self._put(served):
             log.info("resource is read again, for the watch was lost meanwhile prefix=%s", served.prefix)
 

@@ -4,18 +4,21 @@ import asyncio
 import gc
 
 import orjson
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pybernetes.aio.simulation import run_simulated
+from pybernetes.api.errors import GatewayTimeout
 from pybernetes.apiserver.catalog import Catalog, built
 from pybernetes.apiserver.encodings import JsonEncoding
 from pybernetes.apiserver.resource import Resource
+from pybernetes.apiserver.watchcache import cache as caches
 from pybernetes.apiserver.watchcache.cache import WatchCache
 from pybernetes.apiserver.watchcache.entry import Entry, entry_of, stored_bytes
 from pybernetes.apiserver.watchcache.watcher import Watcher
 from pybernetes.store.memory import MemoryStore
-from pybernetes.store.protocol import Unavailable
+from pybernetes.store.protocol import Compacted, Unavailable
 
 CATALOG = Catalog([built(Resource(group="", plural="configmaps"))])
 SERVED = CATALOG.find("", "v1", "configmaps")
@@ -224,3 +227,94 @@ def test_who_listens_from_the_start_is_told_once_of_what_is_there():
         assert seen == [("DELETED", "a"), ("MODIFIED", "b")]
 
     run_simulated(scenario())
+
+
+class Interrupted(MemoryStore):
+    """Somebody writes between two pages."""
+
+    between: list[str] = []
+
+    async def range(self, *words, **more):
+        page = await super().range(*words, **more)
+        if self.between:
+            await write(self, self.between.pop(), "put", 0)
+        return page
+
+
+def test_a_state_is_read_in_pages_of_one_moment(monkeypatch):
+    monkeypatch.setattr(caches, "_PAGE", 2)
+
+    async def scenario():
+        store = Interrupted()
+        for name in "abcde":
+            await write(store, name, "put", 0)
+        begin = await store.revision()
+        store.between = ["c", "f"]
+        cache = WatchCache(store, CATALOG)
+        await cache.open()
+        assert cache.revision == begin
+        assert [(e.key, e.revision) for e in cache.of(SERVED).select()] == [
+            (f"n/{k}", n + 1) for n, k in enumerate("abcde")
+        ]
+        resource = cache.of(SERVED)
+        watcher = Watcher(resource, JsonEncoding(SERVED))
+        resource.add(watcher)
+        following = asyncio.create_task(cache.run())
+        await cache.fresh()
+        await write(store, "g", "put", 0)
+        seen = []
+        while len(seen) < 3:
+            seen += [orjson.loads(line)["type"] for line in (await anext(watcher)).splitlines()]
+        assert sorted(seen) == ["ADDED", "ADDED", "MODIFIED"]
+        following.cancel()
+
+    run_simulated(scenario())
+
+
+def test_only_revisions_that_have_been_here_have_a_past():
+    async def scenario():
+        store = MemoryStore()
+        cache = WatchCache(store, CATALOG)
+        await cache.open()
+        following = asyncio.create_task(cache.run())
+        for number in range(6):
+            await write(store, "a", "label", number)
+        await cache.fresh()
+        await cache.compact(3)
+        assert [cache.past(SERVED, revision) is not None for revision in range(8)] == [False] * 3 + [True] * 4 + [False]
+        with pytest.raises(Compacted):
+            await store.range("/", at=2)
+        following.cancel()
+
+    run_simulated(scenario())
+
+
+def test_a_revision_is_waited_for_until_it_is_there():
+    async def scenario():
+        store = MemoryStore()
+        cache = WatchCache(store, CATALOG)
+        await cache.open()
+        following = asyncio.create_task(cache.run())
+        waiting = [asyncio.ensure_future(cache.taken_in(revision)) for revision in (1, 2, 3)]
+        for revision in (1, 2, 3):
+            assert not waiting[revision - 1].done()
+            await write(store, "a", "label", revision)
+            for _ in range(20):
+                await asyncio.sleep(0)
+            assert [task.done() for task in waiting] == [number <= revision for number in (1, 2, 3)]
+        await cache.reached(3)
+        with pytest.raises(GatewayTimeout, match="Too large resource version: 4, current: 3"):
+            await cache.reached(4)
+        following.cancel()
+
+    run_simulated(scenario())
+
+
+def test_what_a_writer_hands_over_is_let_go_when_it_is_done():
+    cache = WatchCache(MemoryStore(), CATALOG)
+    obj = config_map("a", {})
+    value = stored_bytes(SERVED, obj)
+    with cache.handing_over(value, obj):
+        assert cache._handed == {value: obj}
+        assert cache.entry(SERVED, value, 3).revision == 3
+    assert cache._handed == {}

@@ -4,12 +4,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pybernetes.api.errors import Expired
 from pybernetes.api.objects import GroupResource
 from pybernetes.apiserver.catalog import discovered
 from pybernetes.apiserver.watchcache import cache as caches
 from pybernetes.apiserver.watchcache.cache import NOW, ResourceCache
 from pybernetes.apiserver.watchcache.entry import FORMS, Entry, Forms, entry_of
-from pybernetes.apiserver.watchcache.watcher import INDEXED_FIELD
+from pybernetes.apiserver.watchcache.watcher import INDEXED_FIELD, Change
 
 SERVED = discovered().find("", "v1", "pods")
 assert SERVED is not None
@@ -76,6 +77,36 @@ def test_what_is_kept_is_counted_and_large_states_are_remembered_less_long(monke
     assert (cache.size, cache.history_size) == (0, 0)
 
 
+def test_changes_are_told_from_where_they_are_remembered_and_no_earlier(monkeypatch):
+    monkeypatch.setattr(caches, "HISTORY", 3)
+    cache = ResourceCache(SERVED)
+    for revision in range(1, 9):
+        cache.apply("a/x", pod("a/x", "n1", revision), revision)
+    for after in (6, 7, 8):
+        assert [change.revision for change in cache.changes_after(after - 1)] == list(range(after, 9))
+    assert cache.changes_after(8) == []
+    for after in (0, 3, 4):
+        with pytest.raises(Expired):
+            cache.changes_after(after)
+
+
+def test_nothing_of_before_is_told_once_the_store_was_read_anew():
+    cache = ResourceCache(SERVED)
+    for revision in range(1, 5):
+        cache.apply("a/x", pod("a/x", "n1", revision), revision)
+    cache.replace([pod("a/y", "n1", 9)], 9)
+    for after in (0, 3, 8):
+        assert cache.past(after) is None
+        with pytest.raises(Expired):
+            cache.changes_after(after)
+    assert cache.changes_after(9) == []
+    for revision in (10, 11):
+        cache.apply("a/z", pod("a/z", "n1", revision), revision)
+    assert [change.revision for change in cache.changes_after(9)] == [10, 11]
+    assert cache.history_size == sum(change.size for change in cache.changes)
+    assert shown(cache.select(past=cache.past(9))) == [("a/y", 9)]
+
+
 def test_a_node_of_which_nothing_is_left_is_forgotten():
     cache = ResourceCache(SERVED)
     cache.replace([pod("a/x", "n1", 1)], 1)
@@ -114,6 +145,26 @@ def test_forms_are_counted_by_resource_and_none_twice():
     assert (forms.size, forms.of(resource), other.encoded) == (0, 0, None), (
         "what it is in another version has rows, too"
     )
+
+
+def test_a_large_form_takes_the_place_of_as_many_as_it_needs():
+    forms = Forms(100)
+    entries = [pod(f"a/{name}", "n", 1) for name in "vwxyz"]
+    for entry in entries[:4]:
+        forms.keep(entry, "protobuf", b"", 25)
+    forms.keep(entries[4], "protobuf", b"", 60)
+    assert [entry.encoded is None for entry in entries] == [True, True, True, False, False]
+    assert forms.size == 85
+
+
+def test_what_a_deletion_carries_has_no_forms_of_the_revision_before():
+    entry = pod("a/x", "n1", 1)
+    FORMS.keep(entry, "protobuf", b"at revision 1", 5)
+    try:
+        last = Change(None, entry, 7).last
+        assert (last.revision, last.encoded) == (7, None)
+    finally:
+        FORMS.drop(entry)
 
 
 @pytest.mark.parametrize("end", ["changed", "deleted", "read anew"])

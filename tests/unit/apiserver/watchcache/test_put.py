@@ -1,6 +1,8 @@
 """Resources that come, change and go while the cache runs: nothing is missed, listeners go on, watches end."""
 
 import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from random import Random
 from typing import Any
 
 import pytest
@@ -16,6 +18,7 @@ from pybernetes.apiserver.watchcache.cache import WatchCache
 from pybernetes.apiserver.watchcache.entry import stored_bytes
 from pybernetes.apiserver.watchcache.watcher import Watcher
 from pybernetes.store.memory import MemoryStore
+from pybernetes.store.protocol import Event, Range, Revision, Watch
 
 SERVED = Catalog([built(Resource(group="", plural="configmaps"))]).find("", "v1", "configmaps")
 assert SERVED is not None
@@ -40,14 +43,58 @@ async def of_store(store: MemoryStore) -> dict[str, int]:
     return {item.key.removeprefix(SERVED.prefix): item.revision for item in page.items}
 
 
+class Slow(MemoryStore):
+    """Answers and tells of changes some turns of the loop later, as a store on a disk or another machine does."""
+
+    def __init__(self, turns: Callable[[], int]) -> None:
+        super().__init__()
+        self._turns = turns
+
+    async def _wait(self) -> None:
+        for _ in range(self._turns()):
+            await asyncio.sleep(0)
+
+    async def revision(self) -> Revision:
+        await self._wait()
+        return await super().revision()
+
+    async def range(self, prefix: str, **more: Any) -> Range:  # type: ignore[override]  # the same
+        found = await super().range(prefix, **more)
+        await self._wait()
+        return found
+
+    async def watch(self, prefix: str, after: Revision) -> Watch:
+        return Late(await super().watch(prefix, after), self._wait)
+
+
+class Late:
+    """A watch whose events are under way for a while."""
+
+    def __init__(self, watch: Watch, wait: Callable[[], Awaitable[None]]) -> None:
+        self._watch = watch
+        self._wait = wait
+
+    def __aiter__(self) -> "Late":
+        return self
+
+    async def __anext__(self) -> Sequence[Event]:
+        events = await anext(self._watch)
+        await self._wait()
+        return events
+
+    async def aclose(self) -> None:
+        await self._watch.aclose()
+
+
 WRITES = st.lists(st.tuples(st.sampled_from("abc"), st.sampled_from(["1", "2", "gone", "put", "lose"])), max_size=20)
 
 
-@given(WRITES)
-@settings(max_examples=60, deadline=None)
-def test_a_resource_that_is_read_anew_misses_nothing(writes: list[tuple[str, str]]) -> None:
+@given(WRITES, st.integers(0, 999))
+@settings(max_examples=150, deadline=None)
+def test_a_resource_that_is_read_anew_misses_nothing(writes: list[tuple[str, str]], seed: int) -> None:
     async def run() -> None:
-        store = MemoryStore()
+        chance = Random(seed)
+        store = Slow(lambda: chance.randrange(12))
         cache = WatchCache(store, ())
         await cache.open()
         running = asyncio.create_task(cache.run())
@@ -63,10 +110,15 @@ def test_a_resource_that_is_read_anew_misses_nothing(writes: list[tuple[str, str
                 heard[name] = obj["metadata"]["resourceVersion"]
 
         cache.of(SERVED).subscribe(listen)
-        reading: list[asyncio.Task[None]] = []
+        reading, one = list[asyncio.Task[None]](), asyncio.Lock()
+
+        async def put() -> None:
+            async with one:  # as who establishes definitions does
+                await cache.put(SERVED)
+
         for name, value in writes:
             if value == "put":
-                reading.append(asyncio.create_task(cache.put(SERVED)))
+                reading.append(asyncio.create_task(put()))
                 await asyncio.sleep(0)
             elif value == "lose":
                 await cache.open()

@@ -11,7 +11,7 @@ from pybernetes.apiserver.catalog import discovered
 from pybernetes.apiserver.encodings import JsonEncoding
 from pybernetes.apiserver.watchcache.cache import ResourceCache
 from pybernetes.apiserver.watchcache.entry import entry_of
-from pybernetes.apiserver.watchcache.watcher import PACE, WIDE, Watcher
+from pybernetes.apiserver.watchcache.watcher import PACE, WIDE, LateWatcher, Watcher
 
 SERVED = discovered().find("", "v1", "configmaps")
 assert SERVED is not None
@@ -168,3 +168,81 @@ def test_frames_are_made_once_for_all_who_read_the_same_form():
 
     run_simulated(scenario())
     assert made == [("MODIFIED", False)]
+
+
+def test_exactly_its_backlog_may_be_left_unread(monkeypatch):
+    monkeypatch.setattr("pybernetes.apiserver.watchcache.watcher.BACKLOG", 3)
+
+    async def scenario(count):
+        cache, writes = ResourceCache(SERVED), []
+        (watcher,) = watching(cache, 1)
+        for revision in range(1, count + 1):
+            cache.apply("n/a", entry("a", revision), revision)
+        watcher.end()
+        await read(watcher, writes)
+        return [one for write in writes for one in write], cache.terminated, cache.watching
+
+    assert run_simulated(scenario(3)) == ([("ADDED", 1), ("MODIFIED", 2), ("MODIFIED", 3)], 0, 0)
+    assert run_simulated(scenario(4)) == ([], 1, 0)
+
+
+def test_a_watcher_that_has_ended_is_told_of_nothing_more():
+    async def scenario():
+        cache, writes = ResourceCache(SERVED), []
+        (watcher,) = watching(cache, 1)
+        rung = []
+        watcher.timer = asyncio.get_running_loop().call_later(1, rung.append, "bookmark")
+        cache.apply("n/a", entry("a", 1), 1)
+        watcher.end()
+        watcher.fail({"code": 410})
+        watcher.bookmark(7)
+        await read(watcher, writes)
+        await asyncio.sleep(2)
+        return writes, rung
+
+    assert run_simulated(scenario()) == ([[("ADDED", 1)]], [])
+
+
+def test_a_watch_from_a_revision_to_come_begins_right_after_it():
+    async def scenario():
+        cache, writes = ResourceCache(SERVED), []
+        watcher = LateWatcher(cache, JsonEncoding(SERVED), None, None, 5)
+        cache.add(watcher)
+        for revision in range(3, 8):
+            cache.apply("n/a", entry("a", revision), revision)
+            watcher.bookmark(revision)
+        watcher.end()
+        await read(watcher, writes)
+        return [one for write in writes for one in write]
+
+    assert run_simulated(scenario()) == [
+        ("BOOKMARK", 5), ("MODIFIED", 6), ("BOOKMARK", 6), ("MODIFIED", 7), ("BOOKMARK", 7),
+    ]  # fmt: skip
+
+
+def test_only_the_first_event_of_a_watch_is_framed_as_such():
+    """A Table has its columns there."""
+    made = []
+
+    class Noting(JsonEncoding):
+        def frame(self, kind, one, *, first=False):
+            made.append((kind, one.revision, first))
+            return super().frame(kind, one, first=first)
+
+    async def scenario(names):
+        made.clear()
+        cache, writes = ResourceCache(SERVED), []
+        cache.replace([entry(name, number) for number, name in enumerate(names, 1)], 2)
+        watcher = Watcher(cache, Noting(SERVED))
+        watcher.begin(cache.select(), Turns())
+        cache.add(watcher)
+        cache.apply("n/c", entry("c", 3), 3)
+        cache.apply("n/d", entry("d", 4), 4)
+        watcher.end()
+        await read(watcher, writes)
+        return sorted(made, key=lambda one: one[1])
+
+    assert run_simulated(scenario("ab")) == [
+        ("ADDED", 1, True), ("ADDED", 2, False), ("ADDED", 3, False), ("ADDED", 4, False),
+    ]  # fmt: skip
+    assert run_simulated(scenario("")) == [("ADDED", 3, True), ("ADDED", 4, False)]
