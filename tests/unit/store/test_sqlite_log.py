@@ -2,6 +2,7 @@
 
 import sqlite3
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -50,6 +51,14 @@ def written(keeper: LogKeeper, database: SqliteFile, rows: int) -> None:
     keeper.written(rows * 9000)
 
 
+def drains(keeper: LogKeeper) -> None:
+    """Waits until new reads wait for old ones."""
+    end = time.monotonic() + SECONDS
+    while not keeper._draining:
+        assert time.monotonic() < end, "new reads never wait"
+        time.sleep(0.001)
+
+
 def test_a_long_log_begins_anew_between_old_reads_and_new_ones(
     database: SqliteFile, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -62,8 +71,8 @@ def test_a_long_log_begins_anew_between_old_reads_and_new_ones(
     try:
         assert old.reads.wait(SECONDS)
         written(keeper, database, 20)
-        while not keeper._draining:
-            assert not asked.is_set()
+        drains(keeper)
+        assert not asked.is_set()
         readers.append(new := Reader(keeper))
         assert not new.reads.wait(0.3), "a new read does not wait"
         assert not asked.is_set(), "an old read is not waited for"
@@ -93,8 +102,7 @@ def test_old_reads_that_never_end_are_not_waited_for_for_ever(
     old = Reader(keeper)
     assert old.reads.wait(SECONDS)
     written(keeper, database, 20)
-    while not keeper._draining:
-        pass
+    drains(keeper)
     new = Reader(keeper)
     assert new.reads.wait(SECONDS), "a read waits for one that does not end"
     assert not asked.is_set()
