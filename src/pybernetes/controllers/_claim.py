@@ -42,11 +42,13 @@ def reference_to(kind: type[Struct], meta: meta_v1.ObjectMeta) -> meta_v1.OwnerR
 class Claim(Generic[T]):
     """What `owner` owns of one kind, after adopting and releasing."""
 
-    def __init__(self, ctx: Context, owner: Any, selector: Selector, kind: type[T]) -> None:
+    def __init__(self, ctx: Context, owner: Any, selector: Selector, kind: type[T], *, finalizer: str = "") -> None:
+        """`finalizer` comes with adoption and goes with release."""
         self._ctx = ctx
         self._owner, self._owner_kind = owner, type(owner)
         self._meta: meta_v1.ObjectMeta = owner.metadata
         self._selector = selector
+        self._finalizer = finalizer
         self._cache: Cache[T] = ctx.cache(kind)
         self._api: ResourceClient[T] = ctx.api(kind)
 
@@ -84,12 +86,18 @@ class Claim(Generic[T]):
     async def _adopt(self, obj: T) -> T | None:
         meta = _meta(obj)
         ref = reference_to(self._owner_kind, self._meta)
-        return await self._write(obj, replace(meta, ownerReferences=(*meta.ownerReferences, ref)))
+        finalizers = meta.finalizers
+        if self._finalizer and self._finalizer not in finalizers:
+            finalizers = (*finalizers, self._finalizer)
+        return await self._write(
+            obj, replace(meta, ownerReferences=(*meta.ownerReferences, ref), finalizers=finalizers)
+        )
 
     async def _release(self, obj: T) -> None:
         meta = _meta(obj)
         kept = without_owner(meta.ownerReferences, self._meta.uid)
-        await self._write(obj, replace(meta, ownerReferences=kept))
+        finalizers = tuple(name for name in meta.finalizers if name != self._finalizer)
+        await self._write(obj, replace(meta, ownerReferences=kept, finalizers=finalizers))
 
     async def _write(self, obj: T, meta: meta_v1.ObjectMeta) -> T | None:
         try:

@@ -1,7 +1,13 @@
 """Completion indexes of Jobs as text: `0,2-5`. Validation checks them; the Job controller keeps its books in them."""
 
 import re
-from collections.abc import Iterator
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator
+from itertools import chain
+from typing import TypeAlias
+
+Intervals: TypeAlias = tuple[tuple[int, int], ...]
+"""First and last of each, growing, with a gap between any two."""
 
 _NUMBER = re.compile("[+-]?[0-9]{1,18}", re.ASCII)
 
@@ -63,3 +69,70 @@ def _index(text: str, completions: int) -> int:
     if int(text) >= completions:
         raise ValueError(f'too large index: "{text}"')
     return int(text)
+
+
+# --- books: sets of indexes
+
+
+def readable(text: str, completions: int) -> Intervals:
+    """The indexes below `completions` in a text; parts that cannot be read are passed over."""
+    found: list[tuple[int, int]] = []
+    for part in text.split(",") if text else ():
+        low, _, high = part.partition("-")
+        if _NUMBER.fullmatch(low) and _NUMBER.fullmatch(high or low) and int(low) < completions:
+            found.append((int(low), min(int(high or low), completions - 1)))
+    return _joined(found)
+
+
+def of(numbers: Iterable[int]) -> Intervals:
+    """The intervals of a set of numbers."""
+    return _joined((number, number) for number in numbers)
+
+
+def merged(first: Intervals, second: Intervals) -> Intervals:
+    """The indexes that are in either."""
+    return _joined(chain(first, second)) if first and second else first or second
+
+
+def _joined(found: Iterable[tuple[int, int]]) -> Intervals:
+    joined: list[tuple[int, int]] = []
+    for low, high in sorted(found):
+        if joined and low <= joined[-1][1] + 1:
+            joined[-1] = (joined[-1][0], max(joined[-1][1], high))
+        else:
+            joined.append((low, high))
+    return tuple(joined)
+
+
+def total(found: Intervals) -> int:
+    """How many indexes."""
+    return sum(high - low + 1 for low, high in found)
+
+
+def holds(found: Intervals, index: int) -> bool:
+    """Whether the index is among them."""
+    at = bisect_left(found, index, key=lambda interval: interval[1])
+    return at < len(found) and found[at][0] <= index
+
+
+def shared(first: Intervals, second: Intervals) -> int:
+    """How many indexes are in both."""
+    return total(first) + total(second) - total(merged(first, second))
+
+
+def missing(found: Intervals, completions: int, most: int) -> list[int]:
+    """The first indexes below `completions` that are not among them."""
+    left: list[int] = []
+    start = 0
+    for low, high in (*found, (completions, completions)):
+        left += range(start, min(low, completions, start + most - len(left)))
+        start = high + 1
+    return left
+
+
+def written(found: Intervals) -> str:
+    """As the status says it: `0,2-5`; two neighbours are told one by one."""
+    parts: list[str] = []
+    for low, high in found:
+        parts.append(f"{low}" if low == high else f"{low},{high}" if high == low + 1 else f"{low}-{high}")
+    return ",".join(parts)

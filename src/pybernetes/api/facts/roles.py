@@ -99,6 +99,13 @@ CONTROLLER_RULES: dict[str, tuple[PolicyRule, ...]] = {
         PolicyRule(verbs=("delete", "get", "list", "patch", "update", "watch"), apiGroups=("*",), resources=("*",)),
         PolicyRule(verbs=("create", "patch", "update"), apiGroups=("",), resources=("events",)),
     ),
+    "job-controller": (
+        PolicyRule(verbs=("get", "list", "watch", "update", "patch"), apiGroups=("batch",), resources=("jobs",)),
+        PolicyRule(verbs=("update", "patch"), apiGroups=("batch",), resources=("jobs/status",)),
+        PolicyRule(verbs=("update",), apiGroups=("batch",), resources=("jobs/finalizers",)),
+        PolicyRule(verbs=("create", "delete", "list", "patch", "watch"), apiGroups=("",), resources=("pods",)),
+        PolicyRule(verbs=("create", "patch", "update"), apiGroups=("",), resources=("events",)),
+    ),
     "namespace-controller": (
         PolicyRule(verbs=("get", "list", "watch", "delete"), apiGroups=("",), resources=("namespaces",)),
         PolicyRule(verbs=("update", "patch"), apiGroups=("",), resources=("namespaces/finalize", "namespaces/status")),
