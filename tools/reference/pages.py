@@ -17,6 +17,8 @@ from tools.reference import kubelet, pod_fields
 
 DOCS = Path("docs/reference")
 COMPONENT, NODE = "tests/component/conformance", "tests/node/conformance"
+FOLDERS = {COMPONENT: COMPONENT, "tests/component/controllers": COMPONENT, NODE: NODE}
+"""Where markers are looked for, and as whose tests they count."""
 BEHAVIOURS = Path(__file__).parent / "conformance.yaml"
 OF_NODES = Path(__file__).parent / "conformance_node.yaml"
 OPEN = "**open**"
@@ -146,14 +148,14 @@ def _bare(name: str) -> str:
 
 
 class _Collected:
-    """Gathers the markers of what pytest collects, by folder."""
+    """Gathers the markers of what pytest collects, by COMPONENT and NODE."""
 
     def __init__(self) -> None:
         self.held: dict[str, dict[str, str]] = {COMPONENT: {}, NODE: {}}
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         for item in session.items:
-            folder = next(f for f in self.held if item.nodeid.startswith(f))
+            folder = next(whose for folder, whose in FOLDERS.items() if item.nodeid.startswith(folder))
             for marker in item.iter_markers("conformance"):
                 known = item.get_closest_marker("xfail")
                 where = f"{OPEN}: {known.kwargs['reason']}" if known is not None else item.nodeid
@@ -161,10 +163,10 @@ class _Collected:
 
 
 def _marked(root: Path) -> dict[str, dict[str, str]]:
-    """Folder of tests, then behaviour, to the test that holds it."""
+    """COMPONENT or NODE, then behaviour, to the test that holds it."""
     collected = _Collected()
     with contextlib.redirect_stdout(io.StringIO()) as said:
-        folders = [str(root / folder) for folder in collected.held]
+        folders = [str(root / folder) for folder in FOLDERS]
         quiet = ["-q", "-W", "ignore:Module already imported"]  # our own plugin, by this very program
         code = pytest.main(["--collect-only", *quiet, f"--rootdir={root}", *folders], plugins=[collected])
     if code != 0:

@@ -78,9 +78,10 @@ def readable(text: str, completions: int) -> Intervals:
     """The indexes below `completions` in a text; parts that cannot be read are passed over."""
     found: list[tuple[int, int]] = []
     for part in text.split(",") if text else ():
-        low, _, high = part.partition("-")
-        if _NUMBER.fullmatch(low) and _NUMBER.fullmatch(high or low) and int(low) < completions:
-            found.append((int(low), min(int(high or low), completions - 1)))
+        low, dash, high = part.partition("-")
+        high = high if dash else low
+        if _NUMBER.fullmatch(low) and _NUMBER.fullmatch(high) and int(low) < completions:
+            found.append((int(low), min(int(high), completions - 1)))
     return _joined(found)
 
 
