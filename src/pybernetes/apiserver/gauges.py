@@ -4,8 +4,9 @@ import os
 from collections.abc import Callable, Mapping
 
 from pybernetes.apiserver.metrics import Gauge
-from pybernetes.apiserver.watchcache.cache import HISTORY, ResourceCache, WatchCache
+from pybernetes.apiserver.watchcache.cache import WatchCache
 from pybernetes.apiserver.watchcache.entry import FORMS
+from pybernetes.apiserver.watchcache.resource_cache import HISTORY, ResourceCache
 
 _BY = ("group", "resource")
 

@@ -16,8 +16,9 @@ from pybernetes.apiserver.encodings import Encoding, Page
 from pybernetes.apiserver.options import ListOptions, revision, watched_revision
 from pybernetes.apiserver.storage import Storage, refusals
 from pybernetes.apiserver.tokens import ContinueTokens, Position
-from pybernetes.apiserver.watchcache.cache import NOW, Past, too_large
+from pybernetes.apiserver.watchcache.cache import too_large
 from pybernetes.apiserver.watchcache.entry import Entry
+from pybernetes.apiserver.watchcache.resource_cache import NOW, Past
 from pybernetes.apiserver.watchcache.watcher import INDEXED_FIELD, LateWatcher, Match, Scope, Watcher
 from pybernetes.store.protocol import Compacted, FutureRevision, Revision
 from pybernetes.wire.http import Headers, Response

@@ -198,7 +198,7 @@ async def test_a_watcher_that_does_not_read_is_cut_off(api, monkeypatch):
 
 async def test_a_watcher_that_was_cut_off_is_answered_410_once_its_place_is_forgotten(api, monkeypatch):
     monkeypatch.setattr("pybernetes.apiserver.watchcache.watcher.BACKLOG", 3)
-    monkeypatch.setattr("pybernetes.apiserver.watchcache.cache.HISTORY", 4)
+    monkeypatch.setattr("pybernetes.apiserver.watchcache.resource_cache.HISTORY", 4)
     _, made = await api("POST", MAPS, cm("first"))
     events = await api.watch(f"{MAPS}?watch=1&resourceVersion={made['metadata']['resourceVersion']}")
     await make(api, *"abcdef")

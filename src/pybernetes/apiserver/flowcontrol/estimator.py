@@ -4,7 +4,8 @@ from pybernetes.api.errors import NotFound
 from pybernetes.apiserver.catalog import Catalog
 from pybernetes.apiserver.flowcontrol.work import Estimator, Stored
 from pybernetes.apiserver.requestinfo import RequestInfo
-from pybernetes.apiserver.watchcache.cache import ResourceCache, WatchCache
+from pybernetes.apiserver.watchcache.cache import WatchCache
+from pybernetes.apiserver.watchcache.resource_cache import ResourceCache
 
 
 def estimator(catalog: Catalog, cache: WatchCache) -> Estimator:

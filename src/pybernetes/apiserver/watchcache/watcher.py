@@ -1,4 +1,4 @@
-"""Watcher: one client's watch. cache.py offers it changes; it turns them into events by its selector, and streams bytes.
+"""Watcher: one client's watch. resource_cache.py offers it changes; it turns them into events by its selector, and streams bytes.
 
 A change reaches a watcher in the same step in which the cache takes it, so the order of its queue is the order of
 revisions, and a bookmark put in the queue is never ahead of what was sent.
@@ -17,7 +17,7 @@ from pybernetes.apiserver.bulk import Bulk, joined, paced
 from pybernetes.apiserver.watchcache.entry import Entry
 
 if TYPE_CHECKING:
-    from pybernetes.apiserver.watchcache.cache import ResourceCache
+    from pybernetes.apiserver.watchcache.resource_cache import ResourceCache
 
 log = logging.getLogger(__name__)
 

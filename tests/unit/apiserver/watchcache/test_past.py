@@ -7,9 +7,9 @@ from hypothesis import strategies as st
 from pybernetes.api.errors import Expired
 from pybernetes.api.objects import GroupResource
 from pybernetes.apiserver.catalog import discovered
-from pybernetes.apiserver.watchcache import cache as caches
-from pybernetes.apiserver.watchcache.cache import NOW, ResourceCache
+from pybernetes.apiserver.watchcache import resource_cache as caches
 from pybernetes.apiserver.watchcache.entry import FORMS, Entry, Forms, entry_of
+from pybernetes.apiserver.watchcache.resource_cache import NOW, ResourceCache
 from pybernetes.apiserver.watchcache.watcher import INDEXED_FIELD, Change
 
 SERVED = discovered().find("", "v1", "pods")

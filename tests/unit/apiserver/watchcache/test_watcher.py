@@ -9,8 +9,8 @@ from pybernetes.aio.turns import Turns
 from pybernetes.apiserver import bulk
 from pybernetes.apiserver.catalog import discovered
 from pybernetes.apiserver.encodings import JsonEncoding
-from pybernetes.apiserver.watchcache.cache import ResourceCache
 from pybernetes.apiserver.watchcache.entry import entry_of
+from pybernetes.apiserver.watchcache.resource_cache import ResourceCache
 from pybernetes.apiserver.watchcache.watcher import PACE, WIDE, LateWatcher, Watcher
 
 SERVED = discovered().find("", "v1", "configmaps")

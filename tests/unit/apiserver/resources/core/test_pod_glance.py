@@ -15,8 +15,9 @@ from pybernetes.apiserver.authz._graph import _pod as edges
 from pybernetes.apiserver.catalog import Catalog, built
 from pybernetes.apiserver.resources.core.pods import RESOURCE
 from pybernetes.apiserver.usage.scraper import Scraper
-from pybernetes.apiserver.watchcache.cache import ResourceCache, WatchCache
+from pybernetes.apiserver.watchcache.cache import WatchCache
 from pybernetes.apiserver.watchcache.entry import stored_bytes
+from pybernetes.apiserver.watchcache.resource_cache import ResourceCache
 from pybernetes.store.memory import MemoryStore
 
 POD = schema.type_name(schema.GroupVersionKind("", "v1", "Pod"))
