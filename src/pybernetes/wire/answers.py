@@ -35,6 +35,9 @@ def switching(response: Response) -> bytes:
 class Framing:
     """How the end of a streamed body is told: by its length, by chunks, or by the end of the connection (HTTP/1.0)."""
 
+    last = (b"", b"")
+    """The last chunk that was framed, and what that is framed."""
+
     def __init__(self, length: int | None, version: str) -> None:
         self._left = length
         self._chunked = length is None and version != "1.0"
@@ -57,7 +60,11 @@ class Framing:
         size = len(chunk)
         if begin or size >= _UNCOPIED:
             return begin + b"%x\r\n" % size, chunk, b"\r\n"
-        return b"%x\r\n%b\r\n" % (size, chunk)
+        # Streams that tell many the same write the same bytes one after another.
+        last = Framing.last
+        if chunk is not last[0]:
+            last = Framing.last = chunk, b"%x\r\n%b\r\n" % (size, chunk)
+        return last[1]
 
     def end(self) -> bytes:
         """What goes out after the last chunk. Raises ValueError when less has come than was said to."""

@@ -251,6 +251,28 @@ async def test_absolute_targets_become_paths(serve: Serve) -> None:
     await raw.close()
 
 
+async def test_streams_that_tell_the_same_are_framed_alike_and_others_as_they_are(serve: Serve) -> None:
+    common = b"common to many"
+
+    async def body(own: bytes) -> AsyncIterator[bytes]:
+        for chunk in (common, own, common, common, own[:-1] + b"!"):
+            yield chunk
+            await asyncio.sleep(0)
+
+    async def handler(request: Request) -> Response:
+        return Response(200, body=body(request.path.encode()))
+
+    url = await serve(handler)
+    raws = [await Raw.to(url) for _ in range(3)]
+    for number, raw in enumerate(raws):
+        raw.send(b"GET /%d HTTP/1.1\r\nHost: a\r\n\r\n" % number)
+    for number, raw in enumerate(raws):
+        own, same = b"2\r\n/%d\r\n" % number, b"e\r\ncommon to many\r\n"
+        got = await raw.reader.readuntil(b"0\r\n\r\n")
+        assert got.partition(b"\r\n\r\n")[2] == same + own + same + same + b"2\r\n/!\r\n0\r\n\r\n"
+        await raw.close()
+
+
 async def test_stream_chunks_leave_at_once(serve: Serve) -> None:
     step = asyncio.Event()
 

@@ -115,7 +115,7 @@ class Forms:
 
     def _count(self, entry: Entry, more: int) -> None:
         self.size += more
-        resource = entry.served.gr
+        resource = entry.served.stored.gr
         self._by_resource[resource] = self._by_resource.get(resource, 0) + more
 
 

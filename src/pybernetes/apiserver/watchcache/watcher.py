@@ -109,6 +109,7 @@ class Rounds:
         self._waking: list[Watcher] = []
         self._free_at = 0.0
         self._joining = False
+        self._joined: dict[str, tuple[list[bytes], bytes]] | None = None  # while those of a round take what is theirs
 
     def wake(self, watcher: "Watcher") -> None:
         """In the next round; each watcher asks once a round."""
@@ -126,6 +127,21 @@ class Rounds:
         waking, self._waking, self._joining = self._waking, [], False
         for watcher in waking:
             watcher.signal()
+        if len(waking) > 1:
+            self._joined = {}
+            asyncio.get_running_loop().call_soon(self._all_have_theirs)
+
+    def joined(self, name: str, frames: list[bytes]) -> bytes:
+        """What waits for a watcher, to be sent as one; to most of a round it is the same, and then made once."""
+        if self._joined is None:
+            return b"".join(frames)
+        last = self._joined.get(name)
+        if last is None or last[0] != frames:
+            last = self._joined[name] = frames, b"".join(frames)
+        return last[1]
+
+    def _all_have_theirs(self) -> None:
+        self._joined = None
 
     def _round(self, loop: asyncio.AbstractEventLoop) -> None:
         if len(self._waking) >= WIDE and not self._joining:
@@ -213,7 +229,7 @@ class Watcher:
             await self._wake
             self._wake = None
         pending, self._pending = self._pending, []
-        return pending[0] if len(pending) == 1 else b"".join(pending)
+        return pending[0] if len(pending) == 1 else self._cache.rounds.joined(self._framing.name, pending)
 
     async def aclose(self) -> None:
         """The client is gone; may be called twice, and before the first byte was asked for."""

@@ -246,3 +246,23 @@ def test_only_the_first_event_of_a_watch_is_framed_as_such():
         ("ADDED", 1, True), ("ADDED", 2, False), ("ADDED", 3, False), ("ADDED", 4, False),
     ]  # fmt: skip
     assert run_simulated(scenario("")) == [("ADDED", 3, True), ("ADDED", 4, False)]
+
+
+def test_what_waits_for_many_alike_is_joined_once_and_others_have_their_own():
+    async def scenario():
+        cache = ResourceCache(SERVED)
+        alike, chosen = watching(cache, 3), watching(cache, 2, match=lambda one: one.name == "a")
+        found = []
+        for turn in (1, 4, 7):
+            pending = [asyncio.ensure_future(anext(watcher)) for watcher in (*alike, *chosen)]
+            await settled()
+            for revision, name in enumerate("aba", turn):
+                cache.apply(f"n/{name}", entry(name, revision), revision)
+            found.append(await asyncio.gather(*pending))
+        return found
+
+    for turn, (first, *others, one, another) in zip((1, 4, 7), run_simulated(scenario()), strict=True):
+        assert [event(line)[1] for line in first.splitlines()] == [turn, turn + 1, turn + 2]
+        assert [event(line)[1] for line in one.splitlines()] == [turn, turn + 2]
+        assert all(same is first for same in others)
+        assert another is one
