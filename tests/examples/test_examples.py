@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from tests.examples import pages
 
 from pybernetes.testing import Cluster
 from pybernetes.wire.codecs import yaml
@@ -95,3 +96,20 @@ def test_the_extension_does_what_its_readme_says(tmp_path: Path) -> None:
     message = ended.stdout.strip()
     assert message == "0/2 nodes are available: 2 node(s) had enough pods of the app."
     assert message in (folder / "README.md").read_text()
+
+
+@pytest.mark.parametrize(
+    ("shown", "printed", "fit"),
+    [
+        (["1 passed in 0.5s"], ["1 passed in 12.34s"], True),
+        (["pod web-6cb9988b86-4pxhh  Pending"], ["pod web-7dc8f4b9d6-x2xkq   Pending"], True),
+        (["...", "a", "..."], ["", "b", "a", "c"], True),
+        (["a", "..."], ["b", "a"], False),
+        (["a"], ["a", "b"], False),
+        (["pod web-0 Pending"], ["pod web-0 Running"], False),
+        (["..."], [], True),
+        ([], ["a"], False),
+    ],
+)
+def test_what_a_page_shows_is_compared(shown: list[str], printed: list[str], fit: bool) -> None:
+    assert pages.fits(shown, printed) is fit

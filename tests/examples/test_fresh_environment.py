@@ -1,4 +1,4 @@
-"""The examples of tests, as a reader runs them: a new environment, pybernetes installed from this folder, no root."""
+"""The examples of tests and the tutorial, as a reader runs them: a new environment, pybernetes installed from this folder."""
 
 import shutil
 import subprocess
@@ -6,9 +6,11 @@ import sys
 from pathlib import Path
 
 import pytest
+from tests.examples import pages
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / "examples"
+TUTORIAL = ROOT / "docs" / "tutorial" / "cluster-in-a-test.md"
 SUITES = sorted({path.parent for path in EXAMPLES.glob("*/test_*.py")})
 NEEDED = ("pytest", "pytest-xdist", "kopf", "kubernetes-asyncio")
 
@@ -39,3 +41,14 @@ def test_every_suite_of_the_examples_passes(python: Path, tmp_path: Path) -> Non
     for arguments in ((), ("-n", "2")):
         ended = run(python, "-m", "pytest", *arguments, folder=tmp_path)
         assert ended.returncode == 0, ended.stdout + ended.stderr
+
+
+@pytest.mark.timeout(400)
+def test_the_tutorial_is_true_word_by_word(python: Path, tmp_path: Path) -> None:
+    (installing,) = pages.blocks(TUTORIAL, "sh")
+    assert set(installing.partition("pip install")[2].split()) <= {"pybernetes", *NEEDED}
+    try:
+        assert pages.walk(TUTORIAL, tmp_path, python.parent) == 8
+    finally:
+        run(python.parent / "pybernetes", "down", "--name", "real", "--state-dir", "state", folder=tmp_path)
+    assert not list(tmp_path.glob("state/*")), "nothing of the cluster is left"

@@ -1,6 +1,7 @@
 """A thread with an event loop of its own, for code that has none: work is handed to it from anywhere."""
 
 import asyncio
+import os
 import threading
 from collections.abc import Callable, Coroutine
 from concurrent.futures import CancelledError as WorkCancelled
@@ -17,6 +18,10 @@ class EndedError(ConnectionError):
     """The loop has ended before the work was done."""
 
 
+class ForkedError(RuntimeError):
+    """The loop runs in the process that this one was forked from: nobody here would ever answer."""
+
+
 class LoopThread:
     """start() and stop() are called once each. The thread is a daemon: it never keeps a process from ending."""
 
@@ -28,6 +33,7 @@ class LoopThread:
         self._begun: Future[None] = Future()
         self._end: asyncio.Event
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+        self._process = os.getpid()
 
     def start(self) -> None:
         """Returns once the loop runs. Raises what making the loop raises."""
@@ -35,7 +41,12 @@ class LoopThread:
         self._begun.result()
 
     def stop(self) -> None:
-        """Cancels what is left, waits for it, ends the thread. Any thread but its own may call it, also twice."""
+        """Cancels what is left, waits for it, ends the thread. Any thread but its own may call it, also twice.
+
+        In a child of os.fork() it does nothing.
+        """
+        if os.getpid() != self._process:
+            return  # what it would wake is not here
         with self._lock:
             loop, self._loop = self._loop, None
             if loop is not None:
@@ -48,7 +59,7 @@ class LoopThread:
         return threading.current_thread() is self._thread
 
     def call(self, work: Coroutine[Any, Any, T]) -> T:
-        """Runs the work in the loop and waits for it. Raises what it raises, EndedError; RuntimeError in its own thread."""
+        """Runs the work in the loop and waits for it. Raises what it raises, EndedError, ForkedError; RuntimeError in its own thread."""
         if self.inside:
             work.close()
             raise RuntimeError("a loop cannot wait for itself")
@@ -73,6 +84,9 @@ class LoopThread:
             raise EndedError("the loop has ended") from None
 
     def _submit(self, work: Coroutine[Any, Any, T]) -> "Future[T]":
+        if os.getpid() != self._process:
+            work.close()
+            raise ForkedError("the loop runs in the process that this one was forked from")
         with self._lock:
             if self._loop is not None:
                 return asyncio.run_coroutine_threadsafe(work, self._loop)

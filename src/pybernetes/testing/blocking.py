@@ -29,7 +29,7 @@ from pybernetes.testing.audit import Audit
 from pybernetes.testing.checkpoint import Checkpoint
 from pybernetes.testing.clients import Run, SyncClient, bridged
 from pybernetes.testing.cluster import Cluster, started
-from pybernetes.testing.errors import ClosedClusterError, WrongLoopError
+from pybernetes.testing.errors import FORKED, ClosedClusterError, WrongLoopError
 from pybernetes.testing.faults import Faults
 from pybernetes.testing.handles import Node, Pod
 from pybernetes.testing.objects import SECONDS, Condition, Objects, Source
@@ -118,6 +118,8 @@ class SyncCluster(SyncObjects):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if os.getpid() != self._process:
+            return  # it goes on in the parent
         try:
             self.run(self.cluster.__aexit__(kind, error, trace))
         finally:
@@ -132,7 +134,7 @@ class SyncCluster(SyncObjects):
         if home is None or os.getpid() != self._process:
             work.close()
             if home is not None:
-                raise WrongLoopError("the cluster belongs to the process that this one was forked from")
+                raise WrongLoopError(FORKED)
             when = "its block has ended" if self._used else "use it inside `with SyncCluster() as cluster`"
             raise ClosedClusterError(f"the cluster is not running: {when}")
         try:

@@ -6,10 +6,10 @@ from typing import Any, Generic, TypeVar
 
 from msgspec import Struct
 
-from pybernetes.aio.loopthread import EndedError, LoopThread
+from pybernetes.aio.loopthread import EndedError, ForkedError, LoopThread
 from pybernetes.api.objects import Key, Object
 from pybernetes.client.rest import MERGE, Client, Listing, Propagation, ResourceClient, WatchEvent
-from pybernetes.testing.errors import ClosedClusterError
+from pybernetes.testing.errors import FORKED, ClosedClusterError, WrongLoopError
 from pybernetes.wire.http import Request, Response, Transport
 
 T = TypeVar("T", bound=Struct)
@@ -171,6 +171,8 @@ async def _crossed(home: LoopThread, work: Coroutine[Any, Any, A]) -> A:
         return await home.acall(work)
     except EndedError:
         raise ClosedClusterError("the cluster is not running: its block has ended") from None
+    except ForkedError:
+        raise WrongLoopError(FORKED) from None
 
 
 async def _next(items: AsyncIterator[A]) -> A | None:

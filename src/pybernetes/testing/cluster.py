@@ -8,6 +8,7 @@ It runs in the loop that it is entered in. blocking.py is its twin for tests tha
 """
 
 import asyncio
+import os
 from collections.abc import Callable, Coroutine
 from dataclasses import replace
 from math import inf
@@ -26,7 +27,7 @@ from pybernetes.client.transport import direct
 from pybernetes.testing.audit import Audit
 from pybernetes.testing.checkpoint import Checkpoint
 from pybernetes.testing.clients import bridged
-from pybernetes.testing.errors import ClosedClusterError, OptionError, StartError, WrongLoopError
+from pybernetes.testing.errors import FORKED, ClosedClusterError, OptionError, StartError, WrongLoopError
 from pybernetes.testing.faults import Faults
 from pybernetes.testing.handles import Node, Pod
 from pybernetes.testing.notes import NOTES
@@ -58,6 +59,7 @@ class Cluster(Objects):
         """Rules by which requests fail; they may be there before the cluster is entered."""
         self.audit = Audit()
         """What was asked of the API server, also after the end."""
+        self._process = os.getpid()
         self._used = False
         self._running: Running | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -67,6 +69,7 @@ class Cluster(Objects):
         if self._used:
             raise ClosedClusterError("a cluster is entered once: make another Cluster()")
         self._loop = asyncio.get_running_loop()
+        self._process = os.getpid()
         options = _settled(self.options, self._loop)
         self._used = True
         if options.time == "manual":
@@ -82,6 +85,8 @@ class Cluster(Objects):
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if os.getpid() != self._process:
+            return  # it goes on in the parent
         running = self.running
         try:
             await NOTES.closing(self, error)
@@ -103,6 +108,8 @@ class Cluster(Objects):
         if self._running is None:
             when = "its block has ended" if self._used else "use it inside `async with Cluster() as cluster`"
             raise ClosedClusterError(f"the cluster is not running: {when}")
+        if os.getpid() != self._process:
+            raise WrongLoopError(FORKED)
         if _current() is not self._loop:
             raise WrongLoopError(
                 "the cluster runs in the loop that it was entered in, and is used from elsewhere: "

@@ -7,6 +7,12 @@ ClusterError
 └── OrderError         a simulated Pod or node cannot do what it is told to
 """
 
+FORKED = (
+    "the cluster belongs to the process that this one was forked from: make another one here, or take a client "
+    "with a kubeconfig() that was made before the fork"
+)
+"""What a WrongLoopError says in a child of os.fork()."""
+
 
 class ClusterError(Exception):
     """Base of all: one line that says what to do."""
@@ -21,7 +27,7 @@ class ClosedClusterError(ClusterError, ConnectionError):
 
 
 class WrongLoopError(ClusterError, RuntimeError):
-    """The cluster is entered in, or used from, a loop or thread in which it cannot work."""
+    """The cluster is entered in, or used from, a loop, thread or process in which it cannot work."""
 
 
 class StartError(ClusterError, OSError):

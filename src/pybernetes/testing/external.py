@@ -13,7 +13,7 @@ from typing import Any, NoReturn, TypeVar
 import msgspec
 
 from pybernetes.aio.clock import SystemClock
-from pybernetes.aio.loopthread import LoopThread
+from pybernetes.aio.loopthread import ForkedError, LoopThread
 from pybernetes.api.objects import User
 from pybernetes.assembly.controlplane import ADMIN
 from pybernetes.client import kubeconfig as kubeconfigs
@@ -21,7 +21,14 @@ from pybernetes.client.rest import Client
 from pybernetes.testing.blocking import SyncObjects, running_thread
 from pybernetes.testing.clients import SyncClient, bridged
 from pybernetes.testing.cluster import user_of
-from pybernetes.testing.errors import ClosedClusterError, OptionError, RealClusterError, StartError
+from pybernetes.testing.errors import (
+    FORKED,
+    ClosedClusterError,
+    OptionError,
+    RealClusterError,
+    StartError,
+    WrongLoopError,
+)
 from pybernetes.testing.objects import Objects
 from pybernetes.testing.report import OBSERVER, of_namespace
 from pybernetes.wire.http import Transport
@@ -72,11 +79,14 @@ class ExternalCluster(SyncObjects):
         self._end()
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
-        """Runs a coroutine in a loop of its own thread and waits for it. Raises ClosedClusterError."""
+        """Runs a coroutine in a loop of its own thread and waits for it. Raises ClosedClusterError, WrongLoopError."""
         if self._home is None:
             work.close()
             raise ClosedClusterError("the cluster is not open: use it inside `with ExternalCluster(...) as cluster`")
-        return self._home.call(work)
+        try:
+            return self._home.call(work)
+        except ForkedError:
+            raise WrongLoopError(FORKED) from None
 
     def client(self, user: User | str = ADMIN, *, agent: str = "pybernetes") -> SyncClient:
         """As SyncCluster.client(). The administrator is the kubeconfig's user; others are impersonated by it."""

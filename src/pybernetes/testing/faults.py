@@ -9,6 +9,7 @@ open watch is cut.
 """
 
 import asyncio
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from types import TracebackType
@@ -27,7 +28,7 @@ from pybernetes.apiserver.extension import Attributes
 from pybernetes.apiserver.flowcontrol.filter import LATE
 from pybernetes.apiserver.pipeline import forbidden, refusal
 from pybernetes.apiserver.storage import MODIFIED
-from pybernetes.testing.errors import OptionError
+from pybernetes.testing.errors import FORKED, OptionError, WrongLoopError
 from pybernetes.testing.streams import Stream, ended
 from pybernetes.testing.traffic import READERS, Call, Selection, Words, selection
 from pybernetes.wire.http import Dropped, Handler, Request, Response
@@ -215,6 +216,7 @@ class Faults:
         self.rules: tuple[Rule, ...] = ()
         """Those in force, in the order in which they were added. The first that refuses or drops a request decides."""
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._process = 0
         self._revision: Callable[[], int] = int
         self._streams: dict[Stream, None] = {}
         self._owed: dict[tuple[str, ...], tuple[str, str]] = {}
@@ -222,7 +224,7 @@ class Faults:
 
     def attach(self, loop: asyncio.AbstractEventLoop, revision: Callable[[], int]) -> None:
         """The API server runs in this loop from now on; `revision` is its newest."""
-        self._loop, self._revision = loop, revision
+        self._loop, self._revision, self._process = loop, revision, os.getpid()
 
     def add(self, **words: Unpack[RuleWords]) -> Rule:
         """A new rule, in force until it is removed. Raises OptionError for words that mean nothing, with what is allowed."""
@@ -265,6 +267,8 @@ class Faults:
     def _in_loop(self, act: Callable[[], None]) -> None:
         """Acts at once, in the loop's own thread where the loop runs in another."""
         loop = self._loop
+        if loop is not None and os.getpid() != self._process:
+            raise WrongLoopError(FORKED)
         if loop is None or not loop.is_running() or asyncio._get_running_loop() is loop:
             act()
             return

@@ -4,6 +4,7 @@ A cluster that is left by the test's own error is asked on its way out, since af
 still open when pytest knows of the failure, and is asked then. Imports nothing of a cluster: every run of pytest loads this.
 """
 
+import os
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ class Notes:
         self._open: dict[Teller, tuple[asyncio.AbstractEventLoop, int]] = {}
         """With the loop of each, and how many calls there had been when the test began."""
         self._told: list[Section] = []
+        self._process = 0
 
     def listen(self, failures: tuple[type[BaseException], ...], but: tuple[type[BaseException], ...]) -> None:
         """From now on clusters are asked. By which errors a test fails."""
@@ -52,6 +54,9 @@ class Notes:
 
     def opened(self, cluster: Teller, loop: "asyncio.AbstractEventLoop") -> None:
         """A cluster runs in this loop now."""
+        if os.getpid() != self._process:  # a child of os.fork(): those of its parent do not answer here
+            self._open.clear()
+            self._process = os.getpid()
         if self._failures:
             self._open[cluster] = (loop, cluster.audit.count)
 
@@ -64,7 +69,7 @@ class Notes:
     def take(self) -> list[Section]:
         """What there is to tell of the test that has failed."""
         found, self._told = self._told, []
-        for cluster, (loop, since) in list(self._open.items()):
+        for cluster, (loop, since) in list(self._open.items()) if os.getpid() == self._process else ():
             if loop.is_closed():
                 del self._open[cluster]
             else:

@@ -5,13 +5,16 @@ behind it are made when somebody asks for a kubeconfig. Until then a client in t
 """
 
 import asyncio
+import os
 import re
 import socket
+import weakref
 from collections.abc import AsyncGenerator, Callable, Iterable
 from contextlib import AsyncExitStack, ExitStack, aclosing
 from dataclasses import replace
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from shutil import rmtree
+from tempfile import mkdtemp
 
 from pybernetes.aio.clock import Clock
 from pybernetes.aio.collector import put_off
@@ -202,7 +205,9 @@ class Running:
             await _until(followed(client, "/api/v1/namespaces/default/serviceaccounts"), bool)
 
     def _open(self, door: socket.socket) -> Path:
-        folder = Path(self._stack.enter_context(TemporaryDirectory(prefix="pybernetes-")))
+        folder = Path(mkdtemp(prefix="pybernetes-"))
+        # Also where nobody closes the cluster; but a child of os.fork() that ends leaves its parent's files alone.
+        self._stack.callback(weakref.finalize(self, _removed, folder, os.getpid()))
         identity, ca = Identity(folder / "apiserver.crt", folder / "apiserver.key"), folder / "ca.crt"
         certificate, key = issue(self.trust.authority, serving_leaf(_HOST), self.clock.now())
         for path, data in ((identity.certificate, certificate), (identity.key, key), (ca, self.trust.authority.pem)):
@@ -236,6 +241,11 @@ def _door() -> socket.socket:
             raise StartError(f"no port on {_HOST} can be used: {error.strerror}") from error
         undone.pop_all()
     return door
+
+
+def _removed(folder: Path, process: int) -> None:
+    if os.getpid() == process:
+        rmtree(folder, ignore_errors=True)
 
 
 async def _until(states: AsyncGenerator[list[Object], None], holds: Callable[[list[Object]], object]) -> None:
