@@ -42,9 +42,19 @@ def reference_to(kind: type[Struct], meta: meta_v1.ObjectMeta) -> meta_v1.OwnerR
 class Claim(Generic[T]):
     """What `owner` owns of one kind, after adopting and releasing."""
 
-    def __init__(self, ctx: Context, owner: Any, selector: Selector, kind: type[T], *, finalizer: str = "") -> None:
-        """`finalizer` comes with adoption and goes with release."""
+    def __init__(
+        self,
+        ctx: Context,
+        owner: Any,
+        selector: Selector,
+        kind: type[T],
+        *,
+        finalizer: str = "",
+        fits: Callable[[T], bool] = lambda obj: True,
+    ) -> None:
+        """`finalizer` comes with adoption and goes with release. `fits`: what an object must be beside the selector's."""
         self._ctx = ctx
+        self._fits = fits
         self._owner, self._owner_kind = owner, type(owner)
         self._meta: meta_v1.ObjectMeta = owner.metadata
         self._selector = selector
@@ -73,7 +83,7 @@ class Claim(Generic[T]):
         return owned
 
     def _matches(self, obj: T) -> bool:
-        return self._selector.matches(_meta(obj).labels)
+        return self._selector.matches(_meta(obj).labels) and self._fits(obj)
 
     async def _may_adopt(self) -> bool:
         """The owner, read live, is still the same and is not being deleted."""

@@ -4,9 +4,9 @@ Pods are claimed first, then made or removed in batches, then the status says wh
 for. While the cache has not shown the last writes, nothing is made or removed.
 """
 
-import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Generic, TypeVar
 
 from msgspec import Struct
@@ -18,6 +18,7 @@ from pybernetes.api.selectors import Selector
 from pybernetes.api.types import apps_v1, core_v1, meta_v1
 from pybernetes.client.informer import Cache
 from pybernetes.client.rest import key_of
+from pybernetes.controllers._batches import of_ending_namespace, slow_start, together
 from pybernetes.controllers._claim import INDEX, Claim, by_controller, names_kind, reference_to
 from pybernetes.controllers._expectations import PATIENCE, Expectations
 from pybernetes.controllers.runtime import Again, Context, Done, Outcome, Watch
@@ -124,35 +125,13 @@ class _Scaling(Generic[T]):
         wanted = 1 if self._owner.spec.replicas is None else self._owner.spec.replicas
         missing = wanted - len(pods)
         if missing > 0:
-            return await self._in_batches(min(missing, BURST))
+            failure = await slow_start([self._make] * min(missing, BURST))
+            return None if failure is not None and of_ending_namespace(failure) else failure
         if missing < 0:
             siblings = tuple(self._how.siblings(self._ctx, self._owner))
             ordered = victims_first(pods, siblings, self._ctx.clock.now())
-            return await self._all([self._remove(pod) for pod in ordered[: min(-missing, BURST)]])
+            return await together([partial(self._remove, pod) for pod in ordered[: min(-missing, BURST)]])
         return None
-
-    async def _in_batches(self, missing: int) -> ApiError | None:
-        """1, 2, 4, ...: a template that is refused costs few requests."""
-        size = 1
-        while missing > 0:
-            size = min(size, missing)
-            failure = await self._all([self._make() for _ in range(size)])
-            if failure is not None:
-                terminating = any(
-                    cause.get("reason") == "NamespaceTerminating" for cause in failure.details.get("causes") or ()
-                )
-                return None if terminating else failure
-            missing -= size
-            size *= 2
-        return None
-
-    async def _all(self, work: Sequence[Awaitable[ApiError | None]]) -> ApiError | None:
-        """All at once; lost connections are raised after all are through."""
-        results = await asyncio.gather(*work, return_exceptions=True)
-        for result in results:
-            if isinstance(result, BaseException) and not isinstance(result, ApiError):
-                raise result
-        return next((result for result in results if isinstance(result, ApiError)), None)
 
     async def _make(self) -> ApiError | None:
         try:

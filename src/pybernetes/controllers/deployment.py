@@ -14,6 +14,7 @@ from pybernetes.api.selectors import of_label_selector
 from pybernetes.api.types import apps_v1, core_v1, meta_v1
 from pybernetes.client.rest import key_of
 from pybernetes.controllers import _deployment_status as statuses
+from pybernetes.controllers._batches import of_ending_namespace
 from pybernetes.controllers._claim import INDEX, Claim, by_controller, names_kind, reference_to
 from pybernetes.controllers._rollout import (
     HASH_LABEL,
@@ -194,7 +195,7 @@ class Rollout:
         except AlreadyExists:
             return await self._collided(wanted)
         except ApiError as error:
-            if any(cause.get("reason") == "NamespaceTerminating" for cause in error.details.get("causes") or ()):
+            if of_ending_namespace(error):
                 return None
             message = f'Failed to create new replica set "{wanted.metadata.name}": {error.message}'
             if statuses.has_deadline(d):

@@ -169,6 +169,26 @@ CONTROLLER_RULES: dict[str, tuple[PolicyRule, ...]] = {
         PolicyRule(verbs=("create",), apiGroups=("",), resources=("serviceaccounts",)),
         PolicyRule(verbs=("list", "watch"), apiGroups=("",), resources=("namespaces", "serviceaccounts")),
     ),
+    "statefulset-controller": (
+        PolicyRule(verbs=("get", "list", "watch"), apiGroups=("apps",), resources=("statefulsets",)),
+        PolicyRule(verbs=("update", "patch"), apiGroups=("apps",), resources=("statefulsets/status",)),
+        PolicyRule(verbs=("update",), apiGroups=("apps",), resources=("statefulsets/finalizers",)),
+        PolicyRule(
+            verbs=("create", "delete", "get", "list", "patch", "update", "watch"), apiGroups=("",), resources=("pods",)
+        ),
+        PolicyRule(verbs=("update",), apiGroups=("",), resources=("pods/finalizers",)),
+        PolicyRule(
+            verbs=("create", "delete", "get", "list", "patch", "update", "watch"),
+            apiGroups=("apps",),
+            resources=("controllerrevisions",),
+        ),
+        PolicyRule(
+            verbs=("create", "get", "list", "patch", "update", "watch"),
+            apiGroups=("",),
+            resources=("persistentvolumeclaims",),
+        ),
+        PolicyRule(verbs=("create", "patch", "update"), apiGroups=("",), resources=("events",)),
+    ),
     "taint-eviction-controller": (
         PolicyRule(verbs=("get", "list", "watch"), apiGroups=("",), resources=("nodes",)),
         PolicyRule(verbs=("get", "list", "watch", "delete"), apiGroups=("",), resources=("pods",)),

@@ -1,0 +1,198 @@
+"""What a workload once looked like: its ControllerRevisions. StatefulSets and DaemonSets keep them.
+
+A revision's data is a patch that brings its template back, as upstream's, so that `kubectl rollout undo` sends it as it
+is. Revisions are compared by their templates, never by bytes: what another release wrote counts as well.
+"""
+
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+from msgspec.structs import replace
+
+from pybernetes.api.errors import AlreadyExists, NotFound
+from pybernetes.api.objects import Key, Object
+from pybernetes.api.selectors import Selector, of_label_selector
+from pybernetes.api.types import apps_v1, core_v1, meta_v1
+from pybernetes.client.rest import key_of
+from pybernetes.controllers._claim import INDEX, Claim, by_controller, names_kind, reference_to
+from pybernetes.controllers._expectations import PATIENCE
+from pybernetes.controllers.runtime import Context, Watch
+from pybernetes.rules.ownership import controller_of
+
+Revision = apps_v1.ControllerRevision
+
+POD_LABEL = "controller-revision-hash"
+"""On Pods: a StatefulSet's have the revision's name, a DaemonSet's its hash."""
+ALPHABET = "bcdfghjklmnpqrstvwxz2456789"
+NAME_MOST = 223
+"""Characters of the owner's name in a revision's."""
+
+
+def data_of(template: core_v1.PodTemplateSpec) -> Object:
+    """The patch that brings the template back."""
+    return {"spec": {"template": {**msgspec.to_builtins(template), "$patch": "replace"}}}
+
+
+def template_of(revision: Revision) -> core_v1.PodTemplateSpec | None:
+    """The template that a revision keeps; None where the data are no such thing."""
+    try:
+        kept = dict(revision.data["spec"]["template"])
+        kept.pop("$patch", None)
+        return msgspec.convert(kept, core_v1.PodTemplateSpec)
+    except (KeyError, TypeError, ValueError):
+        return None
+
+
+def hash_of(template: core_v1.PodTemplateSpec, collisions: int) -> str:
+    """FNV-32 of the data, in letters that make no words."""
+    value = 0x811C9DC5
+    for byte in msgspec.json.encode(data_of(template), order="sorted") + str(collisions).encode():
+        value = ((value * 0x01000193) & 0xFFFFFFFF) ^ byte
+    return "".join(ALPHABET[ord(digit) % len(ALPHABET)] for digit in str(value))
+
+
+def oldest_first(revisions: Iterable[Revision]) -> list[Revision]:
+    """By number, then age, then name."""
+    return sorted(revisions, key=lambda r: (r.revision, r.metadata.creationTimestamp or "", r.metadata.name))
+
+
+def equal_to(template: core_v1.PodTemplateSpec, revisions: Iterable[Revision]) -> list[Revision]:
+    """Those that keep this template, in their order."""
+    return [revision for revision in revisions if template_of(revision) == template]
+
+
+def beyond(revisions: Sequence[Revision], live: Collection[str], limit: int | None) -> list[Revision]:
+    """The oldest of those whose names are not `live`, beyond the limit. A negative limit keeps all."""
+    if limit is None or limit < 0:
+        return []
+    history = [revision for revision in oldest_first(revisions) if revision.metadata.name not in live]
+    return history[: max(0, len(history) - limit)]
+
+
+def revisions_watch(kind: type[Any]) -> Watch[Revision]:
+    """The watch of revisions that an owner of them needs."""
+
+    def keys(revision: Revision, ctx: Context) -> Iterable[Key]:
+        ref = controller_of(revision.metadata)
+        if ref is not None:
+            return (Key(revision.metadata.namespace, ref.name),) if names_kind(ref, kind) else ()
+        return [
+            key_of(owner)
+            for owner in ctx.cache(kind).of(revision.metadata.namespace)
+            if _selector(owner).matches(revision.metadata.labels)
+        ]
+
+    return Watch(kind=Revision, keys=keys, indexes={INDEX: by_controller})
+
+
+class _Written:
+    """By key of the owner: the revision of the last write, which the cache must have reached, and when it was."""
+
+    def __init__(self) -> None:
+        self.reached: dict[Key, tuple[int, float]] = {}
+
+
+def owner_gone(ctx: Context, owner: Key) -> None:
+    """Nothing need be remembered of it."""
+    ctx.state(_Written).reached.pop(owner, None)
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """The revisions of an owner, oldest first."""
+
+    known: Sequence[Revision]
+    newest: Revision
+    """The one of the owner's template as it is."""
+    collisions: int
+
+
+class History:
+    """The revisions of one owner."""
+
+    def __init__(self, ctx: Context, owner: Any, label: str) -> None:
+        """`label` names the label that holds a revision's hash."""
+        self._ctx, self._owner, self._label = ctx, owner, label
+        self._api = ctx.api(Revision)
+
+    async def find(self) -> Found | None:
+        """Claims the revisions, and makes one of the template or gives its old one the highest number.
+
+        None while the cache has not shown the last write: its event brings the owner's key again, PATIENCE at the latest.
+        """
+        if self._late():
+            return None
+        known = oldest_first(await Claim(self._ctx, self._owner, _selector(self._owner), Revision).run())
+        collisions = self._owner.status.collisionCount or 0
+        equal = equal_to(self._owner.spec.template, known)
+        number = known[-1].revision + 1 if known else 1
+        if not equal:
+            newest, collisions = await self._create(number, collisions)
+        elif equal[-1].metadata.uid == known[-1].metadata.uid:
+            newest = equal[-1]
+        else:
+            newest = await self._api.patch(equal[-1], replace(equal[-1], revision=number), lock=True)
+            self._wrote(newest)
+        others = [revision for revision in known if revision.metadata.uid != newest.metadata.uid]
+        return Found([*others, newest], newest, collisions)
+
+    async def forget(self, revisions: Iterable[Revision]) -> None:
+        """Deletes them."""
+        for revision in revisions:
+            try:
+                await self._api.delete(key_of(revision), uid=revision.metadata.uid)
+            except NotFound:
+                continue
+
+    async def _create(self, number: int, collisions: int) -> tuple[Revision, int]:
+        """Under another name where one of another template, or of another owner, has it."""
+        while True:
+            wanted = self._made(number, collisions)
+            try:
+                made = await self._api.create(wanted)
+            except AlreadyExists:
+                there = await self._api.get(key_of(wanted))
+                ref = controller_of(there.metadata)
+                ours = ref is not None and ref.uid == self._owner.metadata.uid
+                if not ours or template_of(there) != self._owner.spec.template:
+                    collisions += 1
+                    continue
+                made = there
+            self._wrote(made)
+            return made, collisions
+
+    def _made(self, number: int, collisions: int) -> Revision:
+        meta, template = self._owner.metadata, self._owner.spec.template
+        tag = hash_of(template, collisions)
+        return Revision(
+            metadata=meta_v1.ObjectMeta(
+                name=f"{meta.name[:NAME_MOST]}-{tag}",
+                namespace=meta.namespace,
+                labels={**template.metadata.labels, self._label: tag},
+                annotations=meta.annotations,
+                ownerReferences=(reference_to(type(self._owner), meta),),
+            ),
+            data=data_of(template),
+            revision=number,
+        )
+
+    def _wrote(self, revision: Revision) -> None:
+        written = revision.metadata.resourceVersion
+        if written.isdigit():
+            reached = int(written), self._ctx.clock.now()
+            self._ctx.state(_Written).reached[key_of(self._owner)] = reached
+
+    def _late(self) -> bool:
+        written = self._ctx.state(_Written).reached
+        revision, since = written.get(key_of(self._owner), (0, 0.0))
+        seen = int(self._ctx.informer(Revision).revision or 0)
+        if seen < revision and self._ctx.clock.now() - since < PATIENCE:
+            return True
+        owner_gone(self._ctx, key_of(self._owner))
+        return False
+
+
+def _selector(owner: Any) -> Selector:
+    return of_label_selector(owner.spec.selector)
