@@ -17,6 +17,7 @@ from pybernetes.client.rest import key_of
 from pybernetes.controllers._batches import of_ending_namespace, slow_start, together
 from pybernetes.controllers._claim import Claim
 from pybernetes.controllers._expectations import PATIENCE, Expectations
+from pybernetes.controllers._failures import Failures
 from pybernetes.controllers._history import Found, History, Revision, beyond, owner_gone, revisions_watch, template_of
 from pybernetes.controllers._replicas import BURST, pods_watch, until_available
 from pybernetes.controllers._stateful import (
@@ -37,6 +38,7 @@ from pybernetes.controllers._stateful import (
     status_of,
 )
 from pybernetes.controllers.runtime import EVENTS, Again, Context, Controller, Done, Outcome, Watch, allow
+from pybernetes.rules.readiness import is_finished
 
 HASH_LABEL = "controller.kubernetes.io/hash"
 
@@ -67,6 +69,7 @@ async def reconcile(key: Key, ctx: Context) -> Outcome:
     s = ctx.cache(StatefulSet).get(key)
     if s is None:
         ctx.state(Expectations).forget(key)
+        ctx.state(Failures).forget(key)
         owner_gone(ctx, key)
         return Done()
     return await _Look(ctx, s).run()
@@ -83,6 +86,8 @@ class _Look:
         self._expectations = ctx.state(Expectations)
         self._history = History(ctx, s, HASH_LABEL)
         self._current = self._update = Revision()
+        self._waits: list[float] = []
+        """Seconds until something is to be done though nothing changes."""
 
     async def run(self) -> Outcome:
         """Does what is next, then says what was seen before."""
@@ -106,18 +111,18 @@ class _Look:
         now = ctx.clock.now()
         steps = next_steps(s, pods, self._update.metadata.name, now)
         failure = await self._do(steps)
-        waits = await self._say(pods, found.collisions, now)
+        await self._say(pods, found.collisions, now)
         await self._clean_up(pods, found)
         if failure is not None:
             raise failure
-        return Again(min(waits)) if waits else Done()
+        return Again(min(self._waits)) if self._waits else Done()
 
-    async def _say(self, pods: Sequence[Pod], collisions: int, now: float) -> list[float]:
-        """Writes the status; returns the seconds until Pods become available."""
+    async def _say(self, pods: Sequence[Pod], collisions: int, now: float) -> None:
+        """Writes the status; time alone changes it when Pods become available."""
         s = self._s
         status = status_of(s, pods, self._current.metadata.name, self._update.metadata.name, now)
         await self._write(replace(status, collisionCount=collisions))
-        return [wait for pod in pods if (wait := until_available(pod, s.spec.minReadySeconds, now))]
+        self._waits += [wait for pod in pods if (wait := until_available(pod, s.spec.minReadySeconds, now))]
 
     async def _write(self, status: StatefulSetStatus) -> None:
         s = self._s
@@ -222,7 +227,13 @@ class _Look:
         return None
 
     async def _remove(self, pod: Pod) -> ApiError | None:
-        meta = pod.metadata
+        meta, failures, now = pod.metadata, self._ctx.state(Failures), self._ctx.clock.now()
+        if is_finished(pod):
+            left = failures.left(self._key, meta.name, now)
+            if left > 0:
+                self._waits.append(left)
+                return None
+            failures.removed(self._key, meta.name, now)
         try:
             await self._pods.delete(key_of(pod), uid=meta.uid, revision=meta.resourceVersion)
         except NotFound:
@@ -231,7 +242,7 @@ class _Look:
             return error  # it is not as it was seen any more
         except ApiError as error:
             return self._failed("delete", pod, error)
-        self._expectations.deleted(self._key, pod, self._ctx.clock.now())
+        self._expectations.deleted(self._key, pod, now)
         self._event("delete", pod)
         return None
 

@@ -1,0 +1,31 @@
+"""Pods that end at once wherever they are made: their successors come slower and slower. For workloads with fixed places."""
+
+from pybernetes.api.objects import Key
+from pybernetes.rules.backoff import exponential
+
+DELAY = (1.0, 60.0)
+"""Seconds between two removals of ended Pods of one place, doubling. Upstream's 15 minutes leave a healed cluster waiting."""
+CALM = 120.0
+"""Seconds without a removal after which it begins anew."""
+
+
+class Failures:
+    """By owner and place (an ordinal, a Node): when an ended Pod was last removed, and how often in a row."""
+
+    def __init__(self) -> None:
+        self._last: dict[tuple[Key, str], tuple[float, int]] = {}
+
+    def left(self, owner: Key, place: str, now: float) -> float:
+        """Seconds until the next one may be removed; 0: now."""
+        since, times = self._last.get((owner, place), (0.0, 0))
+        return max(0.0, since + exponential(times - 1, *DELAY) - now) if times else 0.0
+
+    def removed(self, owner: Key, place: str, now: float) -> None:
+        """One was removed."""
+        since, times = self._last.get((owner, place), (0.0, 0))
+        self._last[owner, place] = (now, 1 if now - since > CALM else times + 1)
+
+    def forget(self, owner: Key) -> None:
+        """The owner is gone."""
+        for known in [known for known in self._last if known[0] == owner]:
+            del self._last[known]

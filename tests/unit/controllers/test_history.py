@@ -1,0 +1,57 @@
+"""Revisions of workloads: their names, what they keep, which of them go."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+from msgspec.structs import replace
+
+from pybernetes.api.types import core_v1, meta_v1
+from pybernetes.controllers import _history as history
+from pybernetes.controllers._history import Revision
+
+
+def template(image: str = "one") -> core_v1.PodTemplateSpec:
+    containers = (core_v1.Container(name="c", image=image),)
+    return core_v1.PodTemplateSpec(
+        metadata=meta_v1.ObjectMeta(labels={"app": "web"}), spec=core_v1.PodSpec(containers=containers)
+    )
+
+
+def revision(number: int, image: str = "one", name: str = "") -> Revision:
+    meta = meta_v1.ObjectMeta(name=name or f"r{number}")
+    return Revision(metadata=meta, data=history.data_of(template(image)), revision=number)
+
+
+@given(st.text(max_size=20))
+def test_a_revision_brings_its_template_back(image):
+    assert history.template_of(revision(1, image)) == template(image)
+
+
+def test_the_data_are_a_patch_that_replaces_the_template():
+    data = revision(1).data
+    assert list(data) == ["spec"]
+    assert data["spec"]["template"]["$patch"] == "replace"
+
+
+def test_data_of_another_kind_are_no_template():
+    for data in (None, {"spec": {}}, {"spec": {"template": {"spec": 3}}}, "text"):
+        assert history.template_of(replace(revision(1), data=data)) is None
+
+
+def test_hashes_differ_by_template_and_collision_and_make_no_words():
+    hashes = {history.hash_of(template(image), count) for image in ("one", "two") for count in range(3)}
+    assert len(hashes) == 6
+    assert set("".join(hashes)) <= set(history.ALPHABET)
+
+
+def test_equal_ones_are_found_in_their_order():
+    known = [revision(1, "one"), revision(2, "two"), revision(3, "one")]
+    assert [r.revision for r in history.equal_to(template("one"), known)] == [1, 3]
+
+
+@given(st.lists(st.integers(1, 9), unique=True), st.sets(st.integers(1, 9)), st.integers(-1, 5))
+def test_the_oldest_that_nothing_lives_of_go_beyond_the_limit(numbers, live, limit):
+    gone = history.beyond([revision(n) for n in numbers], {f"r{n}" for n in live}, limit)
+    left = sorted(set(numbers) - {r.revision for r in gone} - live)
+    dead = sorted(set(numbers) - live)
+    assert not live & {r.revision for r in gone}
+    assert left == (dead if limit < 0 else dead[max(0, len(dead) - limit) :])
