@@ -1,4 +1,4 @@
-"""kubectl rollout: status, history, restart, undo, pause and resume of Deployments."""
+"""kubectl rollout: status, history, restart and undo of Deployments, DaemonSets and StatefulSets; pause and resume."""
 
 import argparse
 import asyncio
@@ -10,10 +10,9 @@ from pybernetes.kubectl.command import Command, Refused
 from pybernetes.kubectl.durations import seconds
 from pybernetes.kubectl.flags import Flags
 from pybernetes.kubectl.pods import selector_of
+from pybernetes.kubectl.rollouts import KINDS, history, number, owned, progress, template_of
 from pybernetes.kubectl.session import JSON_PATCH, MERGE, STRATEGIC, Session
 from pybernetes.kubectl.targets import Target, resource_targets
-
-REVISION = "deployment.kubernetes.io/revision"
 
 
 def _flags(flags: Flags) -> None:
@@ -29,8 +28,8 @@ async def _run(session: Session, options: argparse.Namespace) -> int:
     if action not in _ACTIONS:
         raise Refused(f"an action is required: kubectl rollout {'|'.join(_ACTIONS)} TYPE/NAME")
     for target in resource_targets(await session.mapper(), words):
-        if target.mapping.plural != "deployments":
-            raise Refused(f"no rollout {action} is known for {target.mapping.shown}: only deployments have it here")
+        if target.mapping.plural not in KINDS:
+            raise Refused(f"no rollout {action} is known for {target.mapping.shown}: it is for {', '.join(KINDS)}")
         if not target.name:
             raise Refused("a name is required: kubectl rollout status deploy/NAME")
         await _ACTIONS[action](session, options, target)
@@ -43,7 +42,7 @@ async def _status(session: Session, options: argparse.Namespace, target: Target)
         async with asyncio.timeout(seconds(options.timeout) or None):
             while True:
                 live = await session.request("GET", path)
-                text, done = progress(live)
+                text, done = progress(target.mapping.plural, live)
                 print(text, flush=True)
                 if done or not options.watch:
                     return
@@ -59,7 +58,7 @@ async def _status(session: Session, options: argparse.Namespace, target: Target)
                         break
                     if event["type"] == "BOOKMARK":
                         continue
-                    now, done = progress(event["object"])
+                    now, done = progress(target.mapping.plural, event["object"])
                     if now != text or done:
                         print(now, flush=True)
                         text = now
@@ -69,73 +68,51 @@ async def _status(session: Session, options: argparse.Namespace, target: Target)
         raise Refused("timed out waiting for the condition") from error
 
 
-def progress(deployment: Object) -> tuple[str, bool]:
-    """What `rollout status` says of a Deployment, and whether it is done. Raises Refused past the progress deadline."""
-    metadata, spec, status = deployment["metadata"], deployment["spec"], deployment.get("status") or {}
-    name = metadata["name"]
-    if metadata.get("generation", 0) > status.get("observedGeneration", 0):
-        return "Waiting for deployment spec update to be observed...", False
-    for condition in status.get("conditions") or ():
-        if condition["type"] == "Progressing" and condition.get("reason") == "ProgressDeadlineExceeded":
-            raise Refused(f'deployment "{name}" exceeded its progress deadline')
-    wanted = spec.get("replicas", 1)
-    updated, total, available = (status.get(k, 0) for k in ("updatedReplicas", "replicas", "availableReplicas"))
-    waiting = f'Waiting for deployment "{name}" rollout to finish: '
-    if updated < wanted:
-        return f"{waiting}{updated} out of {wanted} new replicas have been updated...", False
-    if total > updated:
-        return f"{waiting}{total - updated} old replicas are pending termination...", False
-    if available < updated:
-        return f"{waiting}{available} of {updated} updated replicas are available...", False
-    return f'deployment "{name}" successfully rolled out', True
-
-
-async def _replica_sets(session: Session, target: Target) -> tuple[Object, list[Object]]:
-    """The Deployment and its ReplicaSets, by revision."""
+async def _revisions(session: Session, target: Target) -> tuple[Object, list[Object]]:
+    """The object and what it once looked like, oldest first."""
     live = await session.request("GET", target.mapping.path(session.namespace, target.name))
+    plural = "replicasets" if _is_deployment(target) else "controllerrevisions"
     listed = await session.request(
         "GET",
-        f"/apis/apps/v1/namespaces/{session.namespace}/replicasets",
+        f"/apis/apps/v1/namespaces/{session.namespace}/{plural}",
         query={"labelSelector": selector_of(target, live)},
     )
-    uid = live["metadata"]["uid"]
-    owned = [r for r in listed["items"] if any(o["uid"] == uid for o in r["metadata"].get("ownerReferences") or ())]
-    return live, sorted(owned, key=_revision)
+    return live, owned(live, listed["items"])
 
 
-def _revision(obj: Object) -> int:
-    return int((obj["metadata"].get("annotations") or {}).get(REVISION, "0"))
+def _is_deployment(target: Target) -> bool:
+    return target.mapping.plural == "deployments"
 
 
 async def _history(session: Session, options: argparse.Namespace, target: Target) -> None:
-    _, sets = await _replica_sets(session, target)
-    if options.revision:
-        found = next((r for r in sets if _revision(r) == options.revision), None)
-        if found is None:
-            raise Refused("unable to find the specified revision")
-        images = ", ".join(c["image"] for c in found["spec"]["template"]["spec"]["containers"])
-        print(f"{target.shown} with revision #{options.revision}\nPod Template:\n  Images:\t{images}")
+    _, revisions = await _revisions(session, target)
+    if not options.revision:
+        print(history(target.shown, revisions))
         return
-    print(f"{target.shown} \nREVISION  CHANGE-CAUSE")
-    for replica_set in sets:
-        cause = (replica_set["metadata"].get("annotations") or {}).get("kubernetes.io/change-cause", "<none>")
-        print(f"{_revision(replica_set):<10}{cause}")
+    found = next((r for r in revisions if number(r) == options.revision), None)
+    if found is None:
+        raise Refused("unable to find the specified revision")
+    images = ", ".join(c["image"] for c in template_of(found)["spec"]["containers"])
+    print(f"{target.shown} with revision #{options.revision}\nPod Template:\n  Images:\t{images}")
 
 
 async def _undo(session: Session, options: argparse.Namespace, target: Target) -> None:
-    live, sets = await _replica_sets(session, target)
+    live, revisions = await _revisions(session, target)
     if (live["spec"]).get("paused"):
         raise Refused(
             f'you cannot rollback a paused deployment; resume it first with "kubectl rollout resume {target.shown}" and try again'
         )
     wanted = options.to_revision
-    older = [r for r in sets if (_revision(r) == wanted if wanted else _revision(r) < _revision(live))]
+    newest = number(live) if _is_deployment(target) else max((number(r) for r in revisions), default=0)
+    older = [r for r in revisions if (number(r) == wanted if wanted else number(r) < newest)]
     if not older:
         raise Refused(
             f"unable to find specified revision {wanted} in history" if wanted else "no rollout history found"
         )
-    template = older[-1]["spec"]["template"]
-    (template["metadata"].get("labels") or {}).pop("pod-template-hash", None)
+    template = template_of(older[-1])
+    if template == live["spec"]["template"]:
+        print(f"{target.shown} skipped rollback (current template already matches revision {number(older[-1])})")
+        return
     patch = b'[{"op":"replace","path":"/spec/template","value":%s}]' % _json(template)
     await session.request("PATCH", target.mapping.path(session.namespace, target.name), patch, content_type=JSON_PATCH)
     print(f"{target.shown} rolled back")
@@ -156,6 +133,10 @@ async def _restart(session: Session, options: argparse.Namespace, target: Target
 
 def _pausing(paused: bool) -> Callable[[Session, argparse.Namespace, Target], Awaitable[None]]:
     async def act(session: Session, options: argparse.Namespace, target: Target) -> None:
+        if not _is_deployment(target):
+            raise Refused(
+                f'{target.mapping.shown} "{target.name}" {"pausing" if paused else "resuming"} is not supported'
+            )
         patch = {"spec": {"paused": paused or None}}
         await session.request("PATCH", target.mapping.path(session.namespace, target.name), patch, content_type=MERGE)
         print(f"{target.shown} {'paused' if paused else 'resumed'}")
@@ -174,7 +155,7 @@ _ACTIONS: dict[str, Callable[[Session, argparse.Namespace, Target], Awaitable[No
 
 COMMAND = Command(
     help="Manage the rollout of a resource",
-    usage="rollout (status|history|undo|restart|pause|resume) deploy/NAME",
+    usage="rollout (status|history|undo|restart|pause|resume) TYPE/NAME",
     examples="  kubectl rollout status deploy/web\n  kubectl rollout undo deploy/web",
     flags=_flags,
     run=_run,
