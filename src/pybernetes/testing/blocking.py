@@ -17,7 +17,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Coroutine, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Protocol, TypeVar, Unpack
+from typing import Any, NoReturn, Protocol, TypeVar, Unpack
 
 from pybernetes.aio.clock import SystemClock
 from pybernetes.aio.loopthread import EndedError, LoopThread, done
@@ -125,6 +125,13 @@ class SyncCluster(SyncObjects):
         finally:
             self._end()
 
+    async def __aenter__(self) -> NoReturn:
+        """Of its twin; raises TypeError."""
+        raise TypeError("a SyncCluster is entered with `with`; in async code take `async with Cluster()`")
+
+    async def __aexit__(self, *_: object) -> None:
+        """Of its twin; never gets here."""
+
     def run(self, work: Coroutine[Any, Any, T]) -> T:
         """Runs a coroutine in the cluster's loop and waits for it: for what only async code can do.
 
@@ -137,6 +144,11 @@ class SyncCluster(SyncObjects):
                 raise WrongLoopError(FORKED)
             when = "its block has ended" if self._used else "use it inside `with SyncCluster() as cluster`"
             raise ClosedClusterError(f"the cluster is not running: {when}")
+        if isinstance(home, LoopThread) and home.inside:
+            work.close()
+            raise WrongLoopError(
+                "this is the cluster's own loop, which cannot wait for itself: await the words of `cluster.cluster` here"
+            )
         try:
             return home.call(work)
         except EndedError:

@@ -14,7 +14,7 @@ from dataclasses import replace
 from math import inf
 from pathlib import Path
 from types import TracebackType
-from typing import Any, ParamSpec, TypeVar, Unpack
+from typing import Any, NoReturn, ParamSpec, TypeVar, Unpack
 
 from pybernetes.aio.clock import Clock, SystemClock
 from pybernetes.aio.loopthread import LoopThread, done
@@ -98,6 +98,13 @@ class Cluster(Objects):
                 await self.inside(running.stop())
             finally:
                 self._leave()
+
+    def __enter__(self) -> NoReturn:
+        """Of its twin; raises TypeError."""
+        raise TypeError("a Cluster is entered with `async with`; without async take `with SyncCluster()`")
+
+    def __exit__(self, *_: object) -> None:
+        """Of its twin; never gets here."""
 
     @property
     def running(self) -> Running:

@@ -104,6 +104,8 @@ class Objects(ABC):
         many seconds of the cluster's time, with the objects' last status; ValueError for words that mean nothing.
         """
         kind, _, name = what.partition("/")
+        if not kind:
+            raise ValueError(f"{what!r} names no kind; wait() takes `pods` or `pod/web`")
         holds, gone = _question(condition)
         resource = await self._resource(kind)
         path = resource.path(namespace)
@@ -258,7 +260,14 @@ def _name_of(question: Callable[[Object], object]) -> str:
 
 
 def _shown(obj: Object) -> str:
-    """Name and status of an object in one line."""
-    status = orjson.dumps(obj.get("status") or {}, default=str).decode()
+    """Name and status of an object in one line, its conditions without their times."""
+    found = dict(obj.get("status") or {})
+    if isinstance(found.get("conditions"), list):
+        found["conditions"] = [
+            {name: value for name, value in condition.items() if not name.endswith("Time")}
+            for condition in found["conditions"]
+            if isinstance(condition, dict)
+        ]
+    status = orjson.dumps(found, default=str).decode()
     shown = status if len(status) <= _SHOWN else f"{status[:_SHOWN]}..."
     return f"{obj['metadata'].get('name', '')} {shown}"

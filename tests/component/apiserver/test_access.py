@@ -280,6 +280,7 @@ async def test_a_server_that_has_not_loaded_yet_denies_neither_rights_nor_object
         "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": "robot"}],
     }
     await api("POST", f"{roles}/rolebindings", binding)
+    # Not a Cluster: that is entered once it answers, and this is about what comes before.
     again = Api(ApiServer(Config(), api.store, SystemClock()), api.store)
     early = [asyncio.create_task(again("GET", f"{MAPS}/a", user=who)) for who in (robot, ADMIN)]
     assert (await again("GET", "/readyz"))[0] == 500

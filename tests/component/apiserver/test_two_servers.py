@@ -4,19 +4,19 @@ import asyncio
 import ipaddress
 import random
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
 import pytest
 from tests.component.api import Api
 from tests.etcd_servers import Servers, etcd, needs_etcd
 
-from pybernetes.aio.clock import SystemClock
 from pybernetes.apiserver import kubernetes_service, service_claims
 from pybernetes.apiserver.config import Config, Times
-from pybernetes.apiserver.server import ApiServer
 from pybernetes.store import factory
 from pybernetes.store.protocol import Revision, Store
+from pybernetes.testing import Cluster
+from pybernetes.testing.options import OptionsByName
 from pybernetes.wire.pki.keys import new_rsa_key
 
 pytestmark = needs_etcd
@@ -33,25 +33,17 @@ def servers() -> Iterator[Servers]:
 
 @asynccontextmanager
 async def two(servers: Servers, prefix: str = "/registry", **config: Any) -> AsyncIterator[tuple[Api, Api]]:
-    """Both are started at the same moment, on a part of etcd that is empty."""
-    stores = [await factory("etcd").open(servers.location(prefix=prefix)) for _ in range(2)]
-    made = [
-        ApiServer(
-            Config(**{"signing_key": _KEY, "advertise_address": f"192.0.2.{n}", **config}), store, SystemClock(seed=n)
-        )
-        for n, store in enumerate(stores, 1)
-    ]
-    try:
-        async with asyncio.TaskGroup() as group:
-            running = [group.create_task(server.run()) for server in made]
-            for server in made:
-                await server.ready.wait()
-            yield Api(made[0]), Api(made[1])
-            for task in running:
-                task.cancel()
-    finally:
-        for store in stores:
-            await store.close()
+    """Both are started at the same moment, on a part of etcd that is empty: clusters of an API server alone."""
+    async with AsyncExitStack() as opened:
+        made = []
+        for number in (1, 2):
+            store = await factory("etcd").open(servers.location(prefix=prefix))
+            opened.push_async_callback(store.close)
+            api = Config(**{"signing_key": _KEY, "advertise_address": f"192.0.2.{number}", **config})
+            parts: OptionsByName = {"nodes": 0, "controllers": (), "scheduler": False, "serve": False}
+            made.append(Cluster(**parts, store=store, api=api, seed=number))
+        one, other = await asyncio.gather(*map(opened.enter_async_context, made))
+        yield Api(one.running.plane.api), Api(other.running.plane.api)
 
 
 async def test_each_sees_the_writes_of_the_other_in_order(servers: Servers) -> None:

@@ -1,4 +1,8 @@
-"""A whole control plane on virtual time: real API server with RBAC, all controllers, scheduler, simulated nodes."""
+"""A whole control plane on virtual time: real API server with RBAC, all controllers, scheduler, simulated nodes.
+
+Not a pybernetes.testing.Cluster: tests of controllers give them flags of their own, count the errors of their loops, and
+stop and start nodes at addresses of their choice, which no user of a cluster in a test has a word for.
+"""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable

@@ -11,7 +11,7 @@ from tests.component.testing.manifests import deployment
 
 from pybernetes.api.errors import Forbidden, NotFound
 from pybernetes.api.types import core_v1, meta_v1
-from pybernetes.testing import ClosedClusterError, OptionError, SyncCluster, WrongLoopError
+from pybernetes.testing import ClosedClusterError, Cluster, OptionError, SyncCluster, WrongLoopError
 
 KUBECTL = str(Path(sys.executable).with_name("kubectl"))
 
@@ -95,6 +95,22 @@ def test_nothing_is_left_of_its_thread():
         client.raw("GET", "/api/v1/pods")
     with pytest.raises(ClosedClusterError, match="entered once"):
         cluster.__enter__()
+
+
+def test_its_words_do_not_wait_in_their_own_loop(cluster):
+    async def inside() -> None:
+        cluster.raw("GET", "/version")
+
+    with pytest.raises(WrongLoopError, match=r"await the words of `cluster.cluster` here"):
+        cluster.run(inside())
+
+
+async def test_each_of_the_twins_names_the_other_where_it_is_entered_like_that():
+    with pytest.raises(TypeError, match=r"async with`; without async take `with SyncCluster\(\)`"), Cluster():
+        pass
+    with pytest.raises(TypeError, match=r"entered with `with`; in async code take `async with Cluster\(\)`"):
+        async with SyncCluster():
+            pass
 
 
 async def test_an_async_client_that_outlives_its_cluster_is_told():

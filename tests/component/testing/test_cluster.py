@@ -79,6 +79,8 @@ async def test_an_unknown_kind_is_told_with_its_place(tmp_path: Path):
             await cluster.apply(manifest)
         with pytest.raises(ValueError, match="doesn't have a resource type 'shop'"):
             await cluster.wait("shop/corner")
+        with pytest.raises(ValueError, match="'/corner' names no kind"):
+            await cluster.wait("/corner")
         with pytest.raises(ValueError, match='unrecognized condition: "ready"; known: condition=NAME'):
             await cluster.wait("pod/one", "ready")
 
@@ -105,6 +107,9 @@ async def test_what_does_not_come_is_told_with_what_was_seen_last():
         ) as told:
             await cluster.wait("deployment/web", "condition=Available", seconds=5)
         assert '"unavailableReplicas":1' in str(told.value)
+        assert '{"type":"Available","status":"False","reason":"MinimumReplicasUnavailable","message":' in str(
+            told.value
+        )
         with pytest.raises(NotInTimeError, match=r"pod/none .*last seen: it is not there"):
             await cluster.wait("pod/none", seconds=1)
 
