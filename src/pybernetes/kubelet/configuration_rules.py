@@ -15,6 +15,7 @@ from pybernetes.kubelet import feature_gates
 from pybernetes.kubelet.configuration import Configuration, Logging, MemoryReservation, Tracing, wire_name
 from pybernetes.kubelet.thresholds import thresholds
 from pybernetes.rules.durations import text_of
+from pybernetes.rules.taints import EFFECTS
 
 _INVALID = "invalid configuration: "
 # Field, flag where there is one, least, most, what upstream says of others.
@@ -145,7 +146,7 @@ def _images(config: Configuration) -> Iterator[str]:
 def taint_problem(taint: core_v1.Taint) -> str:
     """Why it is no taint, empty where it is one."""
     said = [*names.qualified_name(taint.key), *(names.label_value(taint.value) if taint.value else ())]
-    if taint.effect not in ("NoSchedule", "PreferNoSchedule", "NoExecute"):
+    if taint.effect not in EFFECTS:
         said.append(f"invalid taint effect: {taint.effect}, unsupported taint effect")
     return "; ".join(said)
 

@@ -5,6 +5,7 @@ from collections.abc import Container, Iterable
 from pybernetes.api.types.core_v1 import Taint, Toleration
 
 NO_SCHEDULE, PREFER_NO_SCHEDULE, NO_EXECUTE = "NoSchedule", "PreferNoSchedule", "NoExecute"
+EFFECTS = (NO_SCHEDULE, PREFER_NO_SCHEDULE, NO_EXECUTE)
 HARD = frozenset({NO_SCHEDULE, NO_EXECUTE})
 """Effects that keep a new Pod away."""
 

@@ -9,6 +9,7 @@ from pybernetes.apiserver.flowcontrol.priority_and_fairness import PriorityAndFa
 from pybernetes.apiserver.flowcontrol.queues import State
 from pybernetes.apiserver.options import Query
 from pybernetes.apiserver.pages import Page
+from pybernetes.rules.durations import text_of
 from pybernetes.wire.healthz import plain
 from pybernetes.wire.http import Request, Response
 
@@ -112,7 +113,7 @@ def _request(level: str, ticket: object, place: int, clock: Clock, details: bool
 
     row = (
         *(level, flow.tally.schema, ticket.queue.index if ticket.queue is not None else -1, place, flow.distinguisher),
-        *(shown(ticket.arrival), work.initial, work.final, _duration(ticket.linger)),
+        *(shown(ticket.arrival), work.initial, work.final, text_of(ticket.linger)),
         _NOT_YET if ticket.state is State.WAITING else shown(ticket.began),
     )
     if not details:
@@ -126,8 +127,3 @@ def _request(level: str, ticket: object, place: int, clock: Clock, details: bool
 
 def _seat_seconds(value: float) -> str:
     return f"{value:.8f}ss"
-
-
-def _duration(seconds: float) -> str:
-    """As Go shows it; lingering takes milliseconds."""
-    return f"{seconds * 1000:g}ms" if seconds else "0s"

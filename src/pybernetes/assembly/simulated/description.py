@@ -6,12 +6,12 @@ from msgspec import Struct
 
 from pybernetes.api.quantity import parse
 from pybernetes.api.types import core_v1
+from pybernetes.rules.taints import EFFECTS
 
 LABEL = "pybernetes.io/simulated"
 """Every simulated node has it, with the value `true`."""
 CAPACITY: Mapping[str, str] = {"cpu": "4", "memory": "16Gi", "pods": "110", "ephemeral-storage": "100Gi"}
 """What a node has that says nothing else."""
-_EFFECTS = ("NoSchedule", "PreferNoSchedule", "NoExecute")
 
 
 class SimulatedNode(Struct, frozen=True):
@@ -36,8 +36,8 @@ class SimulatedNode(Struct, frozen=True):
             if not fits:
                 raise ValueError(f"node {self.name}: capacity {resource}: {text!r} is no quantity of at least 0")
         for taint in self.taints:
-            if taint.effect not in _EFFECTS:
-                allowed = ", ".join(_EFFECTS)
+            if taint.effect not in EFFECTS:
+                allowed = ", ".join(EFFECTS)
                 raise ValueError(f"node {self.name}: taint {taint.key}: effect {taint.effect!r}; allowed: {allowed}")
 
     @property

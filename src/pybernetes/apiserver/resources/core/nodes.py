@@ -14,9 +14,9 @@ from pybernetes.apiserver.validation.addresses import cidr
 from pybernetes.apiserver.validation.amounts import amount_value
 from pybernetes.apiserver.validation.fields import FieldErrors, check, each
 from pybernetes.apiserver.validation.internal import internal
+from pybernetes.rules.taints import EFFECTS
 
 _ROLE, _OLD_ROLE = "node-role.kubernetes.io/", "kubernetes.io/role"
-_EFFECTS = ("NoSchedule", "PreferNoSchedule", "NoExecute")
 _ONE_EACH = "may specify no more than one CIDR for each IP family"
 _ONCE = 'node updates may not change {} except from "" to valid'
 
@@ -64,8 +64,8 @@ def _taints(obj: Object) -> FieldErrors:
             yield invalid_value(f"{at}.value", value, ";".join(faults))
         if not effect:
             yield required(f"{at}.effect")
-        elif effect not in _EFFECTS:
-            yield not_supported(f"{at}.effect", effect, _EFFECTS)
+        elif effect not in EFFECTS:
+            yield not_supported(f"{at}.effect", effect, EFFECTS)
         if (key, effect) in seen:
             fault = duplicate(at, internal(taint, "io.k8s.api.core.v1.Taint"))
             why = "taints must be unique by key and effect pair"

@@ -9,8 +9,8 @@ from pybernetes.api.errors import duplicate, field_forbidden, invalid_value, not
 from pybernetes.apiserver.validation.fields import FieldErrors, check, each
 from pybernetes.apiserver.validation.meta import label_selector, labels
 from pybernetes.apiserver.validation.spelling import fine
+from pybernetes.rules.taints import EFFECTS
 
-_EFFECTS = ("NoSchedule", "PreferNoSchedule", "NoExecute")
 _COMPARISONS = ("Gt", "Lt")
 _INTEGER = re.compile("0|-?[1-9][0-9]{0,18}")
 _NOT_POSITIVE = "must be greater than zero"
@@ -68,8 +68,8 @@ def _toleration(toleration: Mapping[str, Any], path: str) -> FieldErrors:
         yield not_supported(f"{path}.operator", operator, ("Equal", "Exists", *_COMPARISONS))
     elif not _INTEGER.fullmatch(value) or not -(2**63) <= int(value) < 2**63:
         yield invalid_value(f"{path}.value", value, "must be a valid decimal integer in canonical form")
-    if effect and effect not in _EFFECTS:
-        yield not_supported(f"{path}.effect", effect, _EFFECTS)
+    if effect and effect not in EFFECTS:
+        yield not_supported(f"{path}.effect", effect, EFFECTS)
 
 
 def _node_affinity(affinity: Mapping[str, Any], path: str) -> FieldErrors:
