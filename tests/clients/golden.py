@@ -5,6 +5,7 @@
 
 import os
 import re
+from difflib import unified_diff
 from itertools import pairwise
 from pathlib import Path
 
@@ -59,4 +60,7 @@ def hold(name: str, text: str) -> None:
         path.parent.mkdir(exist_ok=True)
         path.write_text(text)
     assert path.exists(), f"no golden file {path}"
-    assert text == path.read_text(), f"differs from {path}"
+    differs = "\n".join(
+        unified_diff(path.read_text().splitlines(), text.splitlines(), path.name, "shown", n=1, lineterm="")
+    )
+    assert not differs, differs
