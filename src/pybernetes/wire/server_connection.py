@@ -147,13 +147,14 @@ class ServerConnection(Connection):
         self._taking.reset()
         if self._task is not None:
             return
+        if self._lingering:
+            if now > self._deadline:
+                self.transport.abort()
+            return
         parser = self._parser
         late = parser.state is BODY and now > self._body_deadline + parser.received / self._limits.slowest
         if late or now > self._deadline:
-            if self._lingering:
-                self.transport.abort()
-            else:
-                self.transport.close()
+            self.transport.close()
 
     @property
     def arriving(self) -> bool:
@@ -266,7 +267,7 @@ class ServerConnection(Connection):
         """Closes after the last answer; a sender that was refused in the middle gets time to read why."""
         self._ended = True
         self._queue.clear()
-        if not self._refused or self.lost:
+        if not self._refused:
             self.transport.close()
             return
         if not self.secure:

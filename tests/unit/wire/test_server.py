@@ -6,6 +6,7 @@ import gzip
 import json
 import logging
 import socket
+import weakref
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
@@ -231,7 +232,8 @@ async def test_head_has_the_headers_of_get_and_no_body(serve: Serve) -> None:
     await raw.close()
 
 
-async def test_old_clients_get_an_unframed_answer_and_the_end(serve: Serve) -> None:
+@pytest.mark.parametrize("wish", [b"", b"Connection: keep-alive\r\n"])
+async def test_old_clients_get_an_unframed_answer_and_the_end(serve: Serve, wish: bytes) -> None:
     async def body() -> AsyncIterator[bytes]:
         yield b"one"
         yield b"two"
@@ -239,7 +241,7 @@ async def test_old_clients_get_an_unframed_answer_and_the_end(serve: Serve) -> N
     async def handler(request: Request) -> Response:
         return Response(200, body=body())
 
-    got = await exchange(await serve(handler), b"GET / HTTP/1.0\r\n\r\n")
+    got = await exchange(await serve(handler), b"GET / HTTP/1.0\r\n" + wish + b"\r\n")
     assert got.endswith(b"\r\n\r\nonetwo")
     assert b"chunked" not in got
 
@@ -375,6 +377,34 @@ async def test_disconnect_cancels_the_handler(serve: Serve) -> None:
     await started.wait()
     await raw.close()
     await ended.wait()
+
+
+class HeldRequest(Request, weakref=True):
+    """One of which can be told whether anybody still has it."""
+
+
+class HeldResponse(Response, weakref=True):
+    """The same of an answer."""
+
+
+async def test_a_stream_holds_neither_its_request_nor_its_head(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pybernetes.wire.parsing.Request", HeldRequest)
+    held: list[weakref.ref[object]] = []
+
+    async def endless() -> AsyncIterator[bytes]:
+        yield b"first"
+        await asyncio.Event().wait()
+
+    async def handler(request: Request) -> Response:
+        response = HeldResponse(body=endless())
+        held.extend((weakref.ref(request), weakref.ref(response)))
+        return response
+
+    raw = await Raw.to(await serve(handler))
+    raw.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+    await raw.reader.readuntil(b"first")
+    assert [held_one() for held_one in held] == [None, None]
+    await raw.close()
 
 
 async def test_disconnect_before_the_handler_runs_leaves_nothing(serve: Serve) -> None:

@@ -305,3 +305,18 @@ def test_a_handshake_that_does_not_end_is_cut_off(tmp_path: Path) -> None:
         await server.stop()
 
     run_simulated(main())
+
+
+def test_a_refused_sender_has_a_while_to_send_on_and_to_read_why() -> None:
+    async def scenario(server: HttpServer) -> None:
+        reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+        writer.write(HEAD + b"Content-Length: 5000000\r\n\r\n")
+        assert (await reader.read()).startswith(b"HTTP/1.1 413")
+        await asyncio.sleep(1.5)
+        writer.write(bytes(1000))
+        assert server.connections
+        await asyncio.sleep(1.5)
+        assert not server.connections
+        writer.close()
+
+    timed(scenario, Limits(linger_seconds=2))
