@@ -88,16 +88,20 @@ class Decision(Struct, frozen=True):
 
 
 Check: TypeAlias = Callable[[core_v1.Pod, Host], Verdict | None]
+Requests: TypeAlias = Callable[[core_v1.Pod], Mapping[str, int]]
 
 
-def admit(pod: core_v1.Pod, others: Iterable[core_v1.Pod], host: Host) -> Decision:
-    """Whether the Pod may start. `others` are the Pods that were admitted and have not ended."""
+def admit(pod: core_v1.Pod, others: Iterable[core_v1.Pod], host: Host, requests: Requests = pod_requests) -> Decision:
+    """Whether the Pod may start. `others` are the Pods that were admitted and have not ended.
+
+    `requests` says what each of them asks for, where somebody knows it by heart.
+    """
     for check in _CHECKS:
         refused = check(pod, host)
         if refused is not None:
             return Decision(refused)
     there = tuple(others)
-    short = shortages(pod, there, host.allocatable)
+    short = shortages(pod, there, host.allocatable, requests)
     misfits = _misfits(pod, there, host)
     if short and is_critical(pod) and not misfits:
         chosen = victims(pod, there, short)
@@ -114,19 +118,24 @@ def admit(pod: core_v1.Pod, others: Iterable[core_v1.Pod], host: Host) -> Decisi
     return Decision(misfits[0] if misfits else None)
 
 
-def shortages(pod: core_v1.Pod, others: Sequence[core_v1.Pod], allocatable: Mapping[str, str]) -> tuple[Shortage, ...]:
+def shortages(
+    pod: core_v1.Pod,
+    others: Sequence[core_v1.Pod],
+    allocatable: Mapping[str, str],
+    requests: Requests = pod_requests,
+) -> tuple[Shortage, ...]:
     """What the node has too little of, beside what the others request; upstream's order."""
-    used: dict[str, int] = {}
-    for other in others:
-        for name, wanted in pod_requests(other).items():
-            used[name] = used.get(name, 0) + wanted
     found = []
     most = int(allocatable.get(PODS, "110"))
     if len(others) + 1 > most:
         found.append(Shortage(PODS, 1, len(others), most))
-    requests = pod_requests(pod)
-    for name in (*_FIRST, *sorted(requests.keys() - set(_FIRST))):
-        wanted = requests.get(name, 0)
+    asked = pod_requests(pod)
+    used: dict[str, int] = {}
+    for other in others if any(asked.values()) else ():
+        for name, wanted in requests(other).items():
+            used[name] = used.get(name, 0) + wanted
+    for name in (*_FIRST, *sorted(asked.keys() - set(_FIRST))):
+        wanted = asked.get(name, 0)
         if not wanted or (name not in allocatable and is_extended(name)):
             continue  # what the node does not have at all is somebody else's to grant
         have, taken = amount(name, allocatable.get(name, "0")), used.get(name, 0)
@@ -147,7 +156,8 @@ def _misfits(pod: core_v1.Pod, others: Iterable[core_v1.Pod], host: Host) -> tup
         found.append(_failed(NODE_AFFINITY, "node(s) didn't match Pod's node affinity/selector"))
     if pod.spec.nodeName and pod.spec.nodeName != host.name:
         found.append(_failed("NodeName", "node(s) didn't match the requested node name"))
-    if ports_clash(host_ports(pod), [port for other in others for port in host_ports(other)]):
+    ports = host_ports(pod)
+    if ports and ports_clash(ports, [port for other in others for port in host_ports(other)]):
         found.append(_failed("NodePorts", "node(s) didn't have free ports for the requested pod ports"))
     static = pod.metadata.annotations.get("kubernetes.io/config.source", "api") != "api"
     # NoSchedule is the scheduler's alone: a Pod that names its node does not ask it.

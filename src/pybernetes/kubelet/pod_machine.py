@@ -87,7 +87,8 @@ def by_name(observed: Observed) -> Seen:
     for container in observed.containers:
         found.setdefault(container.name, []).append(container)
     for runs in found.values():
-        runs.sort(key=lambda c: (c.attempt, c.created), reverse=True)
+        if len(runs) > 1:
+            runs.sort(key=lambda c: (c.attempt, c.created), reverse=True)
     return found
 
 

@@ -6,7 +6,7 @@ that one Pod at rest costs a few values and no task. effects.py carries out the 
 
 import asyncio
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from typing import Protocol
 
@@ -26,6 +26,7 @@ from pybernetes.kubelet.pod_actions import Health, Observed
 from pybernetes.kubelet.pod_containers import containers_of, find_container
 from pybernetes.kubelet.status.pod_status import Surroundings, pod_status, remembered
 from pybernetes.rules.readiness import is_finished
+from pybernetes.rules.requests import pod_requests
 
 log = logging.getLogger(__name__)
 
@@ -62,7 +63,7 @@ class SimulatedPod:
     """A Pod of a simulated node."""
 
     __slots__ = (
-        "_alarm", "_last", "_plan", "_probed", "_rare", "_sent_at", "api", "containers", "deleted", "deleting", "done", "gone",
+        "_alarm", "_last", "_plan", "_probed", "_rare", "_requests", "_sent_at", "api", "containers", "deleted", "deleting", "done", "gone",
         "held", "home", "leaving", "queued", "ref", "sandboxes", "sending", "started", "there", "verdict",
     )  # fmt: skip
 
@@ -96,6 +97,7 @@ class SimulatedPod:
         self._alarm: asyncio.TimerHandle | None = None
         self._rare: Rarities | None = None
         self._plan, self._probed = PLAIN, False
+        self._requests: Mapping[str, int] | None = None
         self._read()
 
     def __repr__(self) -> str:
@@ -112,6 +114,14 @@ class SimulatedPod:
         """The same, as it was last seen."""
         allocations = self.home.allocations
         return self.api if allocations is None else allocations.of(self.api)
+
+    def requests(self) -> Mapping[str, int]:
+        """What it takes of its node: each Pod that comes asks it of all others."""
+        if self.home.allocations is not None:
+            return pod_requests(self.given())
+        if self._requests is None:
+            self._requests = pod_requests(self.api)
+        return self._requests
 
     @property
     def observed(self) -> Observed:
@@ -335,6 +345,7 @@ class SimulatedPod:
 
     def _read(self) -> None:
         """What its spec and annotations say of how it behaves."""
+        self._requests = None
         spec, annotations = self.api.spec, self.api.metadata.annotations
         if spec.initContainers or any(key.startswith(PREFIX) for key in annotations):
             self._plan = plan_of(self.api)

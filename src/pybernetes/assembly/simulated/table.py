@@ -200,7 +200,7 @@ class PodTable:
             pod.advance()
 
     def _decide(self, pod: SimulatedPod, host: Host) -> Decision:
-        return admit(pod.api, self.admitted(pod.ref.uid), host)
+        return admit(pod.api, self.admitted(pod.ref.uid), host, lambda other: self.pods[other.metadata.uid].requests())
 
     def _settle(self, pod: SimulatedPod, decision: Decision) -> None:
         if decision.refused is not None:

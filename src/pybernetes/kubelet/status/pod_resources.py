@@ -16,12 +16,16 @@ from pybernetes.rules.requests import CPU, MEMORY, amount, pod_limits, pod_reque
 
 def allocated(pod: core_v1.Pod) -> Mapping[str, str]:
     """Its requests, of a Pod with what it was given."""
+    if _asks_for_nothing(pod):
+        return {}
     own = pod.spec.resources.requests if pod.spec.resources is not None else {}
     return {name: _text(name, wanted, own) for name, wanted in pod_requests(_alone(pod)).items()}
 
 
 def applied(pod: core_v1.Pod) -> core_v1.ResourceRequirements | None:
     """What its cgroup was set for, of a Pod with that; a limit only where the Pod or each of its containers has one."""
+    if _asks_for_nothing(pod):
+        return None
     own = pod.spec.resources.limits if pod.spec.resources is not None else {}
     every = tuple(containers_of(pod))
     most = pod_limits(_alone(pod))
@@ -29,6 +33,13 @@ def applied(pod: core_v1.Pod) -> core_v1.ResourceRequirements | None:
     limits = {name: _text(name, most[name], own) for name in held}
     requests = allocated(pod)
     return core_v1.ResourceRequirements(limits=limits, requests=requests) if limits or requests else None
+
+
+def _asks_for_nothing(pod: core_v1.Pod) -> bool:
+    """As most Pods of tests."""
+    return pod.spec.resources is None and not any(
+        container.resources.requests or container.resources.limits for container in containers_of(pod)
+    )
 
 
 def _alone(pod: core_v1.Pod) -> core_v1.Pod:
