@@ -11,31 +11,25 @@ import multiprocessing
 import os
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from multiprocessing.connection import Connection
-from pathlib import Path
 
 import msgspec
 
 from bench import Benchmark, Row
 from bench._command import environment, memory
+from bench._tls_server import tls_server
 from pybernetes.aio.simulation import run_simulated
-from pybernetes.store.memory import MemoryStore
 from pybernetes.testing import Cluster, SyncCluster
-from pybernetes.wire.http import Request, Response
-from pybernetes.wire.pki.certificates import Leaf, issue, new_authority
-from pybernetes.wire.server import HttpServer
-from pybernetes.wire.tls import Identity, server_context
 
 CLUSTERS = int(os.environ.get("BENCH_CLUSTERS", "300"))
 _LOOKS = (1, 10, 50, 100, 200, 300)
 """After so many clusters their process is looked at."""
-_FLAT = 2.0
-"""Megabytes: less than a page for each of two hundred clusters is no growth."""
+_FLAT = 0.1
+"""Growth of a process by less of itself is the heap's, not that of clusters which stay: two hundred would be 800 MB."""
 _WARM, _ROUNDS = 5, 25
 _FIRST = """
 import asyncio, time
@@ -62,6 +56,8 @@ class Left(msgspec.Struct):
 
     clusters: int
     megabytes: float
+    blocks: int
+    """Of memory, as Python counts them; a cluster is some forty thousand."""
     files: int
     tasks: int
     threads: int
@@ -77,27 +73,6 @@ class First(msgspec.Struct):
 
 
 _Made = Callable[[], AbstractAsyncContextManager[object]]
-
-
-async def _answer(request: Request) -> Response:
-    return Response(200)
-
-
-@asynccontextmanager
-async def floor() -> AsyncIterator[None]:
-    """A server with TLS, and a store."""
-    with tempfile.TemporaryDirectory() as name:
-        folder, now = Path(name), time.time()
-        authority = new_authority("kubernetes", now)
-        certificate, key = issue(authority, Leaf("server", hosts=("127.0.0.1",)), now)
-        identity, ca = Identity(folder / "server.crt", folder / "server.key"), folder / "ca.crt"
-        for path, data in ((identity.certificate, certificate), (identity.key, key), (ca, authority.pem)):
-            path.write_bytes(data)
-        store, server = MemoryStore(), HttpServer(_answer, ssl=server_context(identity, client_ca=ca))
-        await server.start()
-        yield
-        await server.stop()
-        await store.close()
 
 
 @asynccontextmanager
@@ -125,13 +100,14 @@ async def _one_by_one(made: _Made, rounds: int, warm: int = 0) -> Costs:
         if not warm and (number in _LOOKS or number == rounds):
             gc.collect()
             files, tasks = len(os.listdir("/proc/self/fd")), len(asyncio.all_tasks())
-            look = Left(number, memory(os.getpid()), files, tasks, threading.active_count())
+            memories = memory(os.getpid()), sys.getallocatedblocks()
+            look = Left(number, *memories, files, tasks, threading.active_count())
             costs.looks = (*costs.looks, look)
     return costs
 
 
 _MADE: dict[str, _Made] = {
-    "floor": floor,
+    "floor": tls_server,
     "real time": Cluster,
     "simulated time": Cluster,
     "time by hand": lambda: Cluster(time="manual"),
@@ -167,7 +143,7 @@ def _first(imports: str, name: str) -> First:
 
 def _rows_of_the_first() -> Sequence[Row]:
     ours = _first("from pybernetes.testing import Cluster", "Cluster")
-    least = _first("from bench.testing import floor", "floor")
+    least = _first("from bench._tls_server import tls_server", "tls_server")
     return [
         Row("import", ours.imported, least.imported, "ms"),
         Row("import and the first start", ours.imported + ours.started, least.imported + least.started, "ms"),
@@ -189,10 +165,12 @@ def _curve(mode: str) -> Sequence[Row]:
     end = many[-1]
     middle = next((look for look in many if look.clusters == 100), many[0])
     more = end.megabytes - middle.megabytes
+    blocks = (end.blocks - middle.blocks) / max(1, end.clusters - middle.clusters)
     print(
         f"  {mode}: {more:+.1f} MB from {middle.clusters} to {end.clusters} clusters"
-        f" ({'flat' if more < _FLAT else 'not flat'}); open files {middle.files} and {end.files},"
-        f" tasks {middle.tasks} and {end.tasks}, threads {middle.threads} and {end.threads}"
+        f" ({'flat' if more < _FLAT * middle.megabytes else 'not flat'}), {blocks:+.0f} blocks a cluster;"
+        f" open files {middle.files} and {end.files}, tasks {middle.tasks} and {end.tasks},"
+        f" threads {middle.threads} and {end.threads}"
     )
     return rows
 
