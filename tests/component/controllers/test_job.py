@@ -1,19 +1,19 @@
 """Jobs with the real API server, scheduler and simulated nodes."""
 
 import asyncio
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-from tests.component.controllers.world import MANAGER, World, simulated, world
+from tests.component.controllers.world import MANAGER, Mortal, World, controllers, simulated, world
 
 from pybernetes.aio.clock import parse_time, rfc3339
 from pybernetes.aio.simulation import run_simulated
 from pybernetes.api.errors import ApiError, Forbidden
 from pybernetes.api.types import batch_v1, core_v1, policy_v1
-from pybernetes.client.rest import Client, key_of
+from pybernetes.client.rest import key_of
 from pybernetes.client.transport import direct
 from pybernetes.controllers import _job_books as books
-from pybernetes.controllers.runtime import ControllerManager, chosen
 from pybernetes.wire.http import Request, Response
 
 Job = batch_v1.Job
@@ -571,50 +571,21 @@ async def test_nothing_is_written_while_nothing_changes():
         assert [line for line in w.wire.writes if "jobs" in line or "pods" in line] == []
 
 
-class Mortal:
-    """The transport of a controller that hears nothing more after its write of that number."""
-
-    def __init__(self, w: World, last: int) -> None:
-        self._send = direct(w.server.handler, MANAGER)
-        self._last = last
-        self.writes = self.pods = 0
-        self.dead = asyncio.Event()
-
-    async def __call__(self, request: Request) -> Response:
-        if self.dead.is_set():
-            await asyncio.Future()
-        if request.method == "GET" or "/events" in request.target:
-            return await self._send(request)
-        self.writes += 1
-        self.pods += request.method == "POST"
-        last = self.writes == self._last
-        response = await self._send(request)
-        if last:
-            self.dead.set()
-            await asyncio.Future()
-        return response
-
-
 async def life(w: World, name: str, last: int, **spec: Any) -> tuple[batch_v1.Job, int, int]:
     """One Job whose first Pod fails, and whose controller is another one after so many writes.
 
     Returns it with how many writes and Pods were made.
     """
     wires = [Mortal(w, last)]
-
-    def begin() -> asyncio.Task[None]:
-        manager = ControllerManager(Client(wires[-1], clock=w.clock), controllers=chosen(["job-controller"]))
-        return asyncio.create_task(manager.run())
-
     await job(w, name, **spec)
-    task, ended = begin(), 0
+    task, ended = controllers(w, "job-controller", wires[0]), 0
     for _ in range(300):
         await w.clock.sleep(0.5)
         if wires[-1].dead.is_set():
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
             wires.append(Mortal(w, 0))
-            task = begin()
+            task = controllers(w, "job-controller", wires[-1])
         for pod in await running(w):
             if pod.metadata.ownerReferences[0].name == name:
                 await end(w, pod, 0 if ended else 1)
@@ -653,5 +624,46 @@ def test_a_controller_that_ends_between_any_two_writes_has_counted_every_pod_onc
                     assert done.status.completedIndexes == ("" if how == "plain" else "0-2")
                 last += 1
             assert last > 10
+
+    run_simulated(main())
+
+
+class Late:
+    """The transport of a controller whose watches of a resource are seconds late."""
+
+    def __init__(self, w: World, resource: str) -> None:
+        self._send, self._clock = direct(w.server.handler, MANAGER), w.clock
+        self._resource = resource
+
+    async def __call__(self, request: Request) -> Response:
+        response = await self._send(request)
+        if f"/{self._resource}?" in request.target and "watch=true" in request.target:
+            assert not isinstance(response.body, bytes)
+            response.body = self._slow(response.body)
+        return response
+
+    async def _slow(self, body: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+        async for chunk in body:
+            await self._clock.sleep(2)
+            yield chunk
+
+
+@pytest.mark.parametrize("resource", ["jobs", "pods"])
+@pytest.mark.parametrize("mode", ["NonIndexed", "Indexed"])
+def test_a_late_cache_makes_no_pod_too_many_and_counts_none_twice(resource: str, mode: str):
+    async def main() -> None:
+        async with world(nodes=0, only=("*", "-job-controller")) as w:
+            task = controllers(w, "job-controller", Late(w, resource))
+            await job(w, completions=4, parallelism=2, completionMode=mode)
+            ended: set[str] = set()
+            for _ in range(200):
+                await w.clock.sleep(0.5)
+                for pod in await running(w):
+                    await end(w, pod, 0 if ended else 1)
+                    ended.add(pod.metadata.uid)
+            done = await over(w)
+            assert (len(ended), counts(done)) == (5, (0, 4, 1, 0, 0))
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
 
     run_simulated(main())

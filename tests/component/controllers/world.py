@@ -28,7 +28,7 @@ from pybernetes.client.transport import direct
 from pybernetes.controllers.runtime import Config, ControllerManager, chosen
 from pybernetes.scheduler.loop import Scheduler
 from pybernetes.store.memory import MemoryStore
-from pybernetes.wire.http import Request, Response
+from pybernetes.wire.http import Request, Response, Transport
 from pybernetes.wire.pki.certificates import Authority, new_authority
 
 T = TypeVar("T", bound=Struct)
@@ -59,6 +59,30 @@ class Wire:
         if error is not None:
             return Response(error.code, body=orjson.dumps(error.status()))
         return await self._send(request)
+
+
+class Mortal:
+    """The transport of a controller that hears nothing more after its write of that number."""
+
+    def __init__(self, w: "World", last: int) -> None:
+        self._send = direct(w.server.handler, MANAGER)
+        self._last = last
+        self.writes = self.pods = 0
+        self.dead = asyncio.Event()
+
+    async def __call__(self, request: Request) -> Response:
+        if self.dead.is_set():
+            await asyncio.Future()
+        if request.method == "GET" or "/events" in request.target:
+            return await self._send(request)
+        self.writes += 1
+        self.pods += request.method == "POST"
+        last = self.writes == self._last
+        response = await self._send(request)
+        if last:
+            self.dead.set()
+            await asyncio.Future()
+        return response
 
 
 class World:
@@ -163,6 +187,12 @@ async def world(nodes: int = 2, config: Config | None = None, only: tuple[str, .
         for task in (*tasks, serving):
             task.cancel()
         await asyncio.gather(*tasks, serving, return_exceptions=True)
+
+
+def controllers(w: World, names: str, wire: Transport | None = None) -> asyncio.Task[None]:
+    """Controllers beside those of the world, for tests that end them. Cancel it."""
+    client = Client(wire or direct(w.server.handler, MANAGER), clock=w.clock)
+    return asyncio.create_task(ControllerManager(client, controllers=chosen(names.split())).run())
 
 
 def simulated(test: Callable[[], Awaitable[None]]) -> Callable[[], None]:

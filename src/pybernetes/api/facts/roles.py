@@ -51,6 +51,18 @@ CONTROLLER_RULES: dict[str, tuple[PolicyRule, ...]] = {
             resources=("clusterroles",),
         ),
     ),
+    "cronjob-controller": (
+        PolicyRule(verbs=("get", "list", "watch", "update"), apiGroups=("batch",), resources=("cronjobs",)),
+        PolicyRule(
+            verbs=("create", "delete", "get", "list", "patch", "update", "watch"),
+            apiGroups=("batch",),
+            resources=("jobs",),
+        ),
+        PolicyRule(verbs=("update", "patch"), apiGroups=("batch",), resources=("cronjobs/status",)),
+        PolicyRule(verbs=("update",), apiGroups=("batch",), resources=("cronjobs/finalizers",)),
+        PolicyRule(verbs=("delete", "list"), apiGroups=("",), resources=("pods",)),
+        PolicyRule(verbs=("create", "patch", "update"), apiGroups=("",), resources=("events",)),
+    ),
     "deployment-controller": (
         PolicyRule(verbs=("get", "list", "watch", "update", "patch"), apiGroups=("apps",), resources=("deployments",)),
         PolicyRule(verbs=("update", "patch"), apiGroups=("apps",), resources=("deployments/status",)),
@@ -197,6 +209,10 @@ CONTROLLER_RULES: dict[str, tuple[PolicyRule, ...]] = {
     ),
     "token-cleaner-controller": (
         PolicyRule(verbs=("delete", "get", "list", "watch"), apiGroups=("",), resources=("secrets",)),
+    ),
+    "ttl-after-finished-controller": (
+        PolicyRule(verbs=("delete", "get", "list", "watch"), apiGroups=("batch",), resources=("jobs",)),
+        PolicyRule(verbs=("create", "patch", "update"), apiGroups=("",), resources=("events",)),
     ),
     "volumeattributesclass-protection-controller": (
         PolicyRule(
