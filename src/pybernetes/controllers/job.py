@@ -229,6 +229,8 @@ class _Sync:
             end, status = self._end_or_pause(seen, status, acted, now)
         elif acted.failure is not None:
             end = None  # Pods are left that must go first
+        if end is not None and status.startTime is None:
+            status = replace(status, startTime=rfc3339(now))  # ended while it rested: what has ended has begun
         await self._keep_books(seen, status, end, backoff)
         if acted.failure is not None:
             raise acted.failure

@@ -65,6 +65,7 @@ async def reconcile(key: Key, ctx: Context) -> Outcome:
         return Done()
     if not pod.spec.nodeName:
         if pod.metadata.deletionTimestamp:
+            await _fail(pod, ctx)
             await _remove(pod, ctx)
         return Done()
     node = ctx.cache(core_v1.Node).get(Key("", pod.spec.nodeName))
@@ -105,8 +106,8 @@ def _evicted(pod: core_v1.Pod) -> bool:
     return pod.status.phase == "Failed" and pod.status.reason == "Evicted"
 
 
-async def _fail(pod: core_v1.Pod, ctx: Context, reason: str, message: str) -> None:
-    """Owners must see that it failed, and why, before it is gone."""
+async def _fail(pod: core_v1.Pod, ctx: Context, reason: str = "", message: str = "") -> None:
+    """Owners must see that it failed, and why if it was disrupted, before it is gone."""
     if is_finished(pod):
         return
     made = core_v1.PodCondition(
@@ -117,7 +118,8 @@ async def _fail(pod: core_v1.Pod, ctx: Context, reason: str, message: str) -> No
         lastTransitionTime=rfc3339(ctx.clock.now()),
     )
     others = tuple(c for c in pod.status.conditions if c.type != made.type)
-    changed = replace(pod, status=replace(pod.status, phase="Failed", conditions=(*others, made)))
+    conditions = (*others, made) if reason else pod.status.conditions
+    changed = replace(pod, status=replace(pod.status, phase="Failed", conditions=conditions))
     try:
         await ctx.api(core_v1.Pod).patch(pod, changed, subresource="status")
     except NotFound:

@@ -7,7 +7,8 @@ from tests.component.controllers.world import World, deployment, template, world
 
 from pybernetes.aio.simulation import run_simulated
 from pybernetes.api.errors import ApiError, Conflict, InternalError, ServiceUnavailable
-from pybernetes.api.types import apps_v1, core_v1, discovery_v1
+from pybernetes.api.types import apps_v1, batch_v1, core_v1, discovery_v1
+from pybernetes.controllers._job_books import TRACKING
 from pybernetes.wire.http import Request, Response
 
 CHANCE = 0.2
@@ -39,6 +40,16 @@ class Trouble:
         return self._random.choice((Conflict("race"), InternalError("broken"), ServiceUnavailable("away")))
 
 
+async def jobs(w: World) -> None:
+    """A Job, and a CronJob of short ones."""
+    pod = template()
+    pod["metadata"]["annotations"] = {"simulated.pybernetes.io/run-seconds": "5"}
+    pod["spec"]["restartPolicy"] = "Never"
+    await w.create(batch_v1.Job, "work", spec={"completions": 6, "parallelism": 3, "template": pod})
+    tick = {"schedule": "* * * * *", "jobTemplate": {"spec": {"template": pod}}}
+    await w.create(batch_v1.CronJob, "tick", spec=tick)
+
+
 async def life(seed: int) -> None:
     async with world(nodes=3) as w:
         trouble = Trouble(w, seed)
@@ -47,6 +58,7 @@ async def life(seed: int) -> None:
         await deployment(w, replicas=5)
         spec = {"replicas": 4, "selector": {"app": "rc"}, "template": template(app="rc")}
         await w.create(core_v1.ReplicationController, "rc", spec=spec)
+        await jobs(w)
         await w.create(core_v1.Service, "web", spec={"selector": {"app": "web"}, "ports": [{"port": 80}]})
         await w.clock.sleep(3)
         await w.patch(apps_v1.Deployment, "web", {"spec": {"template": {"metadata": {"labels": {"v": "2"}}}}})
@@ -68,6 +80,13 @@ async def life(seed: int) -> None:
         assert not await w.there(core_v1.Namespace, "gone", "")
         slices = await w.all(discovery_v1.EndpointSlice, labels="kubernetes.io/service-name=web")
         assert sum(len(s.endpoints) for s in slices) == 8
+        done = (await w.get(batch_v1.Job, "work")).status
+        assert (done.active, done.succeeded, done.failed, done.terminating) == (0, 6, 0, 0)
+        assert [c.type for c in done.conditions] == ["SuccessCriteriaMet", "Complete"]
+        assert not any(TRACKING in p.metadata.finalizers for p in await w.pods("batch.kubernetes.io/job-name=work"))
+        made = [job.metadata.name for job in await w.all(batch_v1.Job) if job.metadata.name != "work"]
+        assert len(made) == 3  # as many as are kept
+        assert (await w.get(batch_v1.CronJob, "tick")).status.active == ()
         (subset,) = (await w.get(core_v1.Endpoints, "web")).subsets
         assert len(subset.addresses) == 8
         for loop in w.manager.loops.values():

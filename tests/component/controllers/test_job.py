@@ -457,6 +457,33 @@ async def test_a_pod_that_is_being_deleted_is_replaced_at_once_or_when_it_has_en
 
 
 @simulated
+async def test_a_pod_that_is_deleted_before_it_has_a_node_has_failed():
+    async with world(nodes=0) as w:
+        await job(w, podReplacementPolicy="Failed")
+        (pod,) = await there(w, 1)
+        await w.delete(core_v1.Pod, pod.metadata.name)
+        await w.clock.sleep(15)
+        (new,) = await running(w)
+        assert new.metadata.uid != pod.metadata.uid
+        assert counts(await w.get(Job, "work")) == (1, 0, 1, 0, 0)
+
+
+@simulated
+async def test_a_job_that_needs_no_more_while_it_is_suspended_completes():
+    async with world(nodes=0) as w:
+        await job(w, completions=2, parallelism=2, completionMode="Indexed")
+        first, _ = await there(w, 2)
+        await end(w, first)
+        await w.clock.sleep(1)
+        await w.patch(Job, "work", {"spec": {"suspend": True}})
+        await w.clock.sleep(20)
+        assert (await w.get(Job, "work")).status.startTime is None
+        await w.patch(Job, "work", {"spec": {"completions": 1, "parallelism": 1}})
+        done = await over(w)
+        assert (done.status.succeeded, done.status.startTime is not None) == (1, True)
+
+
+@simulated
 async def test_a_job_that_another_manages_is_left_alone():
     async with world() as w:
         await job(w, managedBy="example.com/other")
