@@ -19,7 +19,7 @@ _REQUESTS = 150
 
 
 @given(st.integers(0, 2**32))
-@settings(max_examples=10, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@settings(max_examples=10, derandomize=True, suppress_health_check=list(HealthCheck))
 def test_no_request_is_a_fault_or_leaves_a_half_write(seed: int) -> None:
     asyncio.run(_sent(random.Random(seed)))
 

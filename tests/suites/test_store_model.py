@@ -356,5 +356,5 @@ def test_a_store_does_what_the_reference_does(name: str, servers: Callable[[], S
                     self.again = opener(name, f"{folder}/{next(count)}", servers)
                 return self.again()
 
-        few = settings(max_examples=30, stateful_step_count=50, deadline=None)
+        few = settings(max_examples=30, stateful_step_count=50)
         run_state_machine_as_test(Machine, settings=few)

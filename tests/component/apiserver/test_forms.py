@@ -298,7 +298,7 @@ async def test_nothing_a_client_sends_is_an_internal_error(api):
     kinds += ("application/strategic-merge-patch+json", "application/yaml")
     requests = []
 
-    @settings(max_examples=150, deadline=None)
+    @settings(max_examples=150)
     @given(
         st.sampled_from(["GET", "POST", "PUT", "PATCH", "DELETE"]),
         st.sampled_from(

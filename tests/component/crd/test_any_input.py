@@ -15,7 +15,7 @@ TABLE = "application/json;as=Table;g=meta.k8s.io;v=v1"
 
 
 @given(st.lists(SCHEMAS, min_size=1, max_size=3), st.lists(JSON, min_size=1, max_size=4), st.integers(0, 2**32))
-@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=40, suppress_health_check=list(HealthCheck))
 def test_nothing_that_is_sent_is_a_fault_of_the_server(schemas: list[Any], values: list[Any], seed: int) -> None:
     asyncio.run(_sent(schemas, values, random.Random(seed)))
 

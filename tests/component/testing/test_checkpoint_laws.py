@@ -6,7 +6,7 @@ from contextlib import suppress
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.component.testing.manifests import deployment
 from tests.component.testing.test_checkpoint import DEFINITION, MAPS, SHOPS, decided, shop, values
@@ -139,7 +139,7 @@ def with_cluster(work: Callable[[Cluster], Coroutine[Any, Any, None]], **options
     run_simulated(main(), 1)
 
 
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=30)
 @given(st.lists(OPS, min_size=8, max_size=40))
 def test_a_state_that_is_put_back_is_the_one_that_was_taken_and_all_who_watch_see_it(ops: list[Op]):
     async def work(c: Cluster) -> None:
@@ -157,7 +157,7 @@ def test_a_state_that_is_put_back_is_the_one_that_was_taken_and_all_who_watch_se
     with_cluster(work, nodes=0, controllers=("serviceaccount-controller",), scheduler=False)
 
 
-@settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=10)
 @given(st.lists(st.tuples(NAMES, NUMBERS, st.integers(0, 40)), min_size=1, max_size=4), st.integers(0, 10))
 def test_a_settled_state_stays_settled_whatever_was_under_way(
     deployments: list[tuple[str, int, int]], between: int

@@ -77,7 +77,7 @@ def test_the_example_is_valid(served: Served) -> None:
 
 @pytest.mark.parametrize("served", KINDS, ids=name_of)
 @given(st.data())
-@settings(max_examples=20, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@settings(max_examples=20, derandomize=True, suppress_health_check=list(HealthCheck))
 def test_what_is_nearly_valid_is_refused_with_words(served: Served, data: st.DataObject) -> None:
     old = sent(served)
     faults(served, old, None)

@@ -92,7 +92,7 @@ PODS = st.builds(
 )
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(PODS, PODS)
 def test_the_patch_leads_from_the_old_object_to_the_new_one(old: core_v1.Pod, new: core_v1.Pod):
     before = msgspec.json.decode(msgspec.json.encode(old))

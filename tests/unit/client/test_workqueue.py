@@ -82,7 +82,7 @@ def test_a_cancelled_worker_loses_no_key():
     run_simulated(main())
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.lists(st.tuples(st.sampled_from("abc"), st.floats(0, 3)), max_size=20), st.integers(1, 4))
 def test_no_key_is_ever_worked_on_twice_at_a_time_and_none_is_lost(adds: list[tuple[str, float]], workers: int):
     async def main() -> None:

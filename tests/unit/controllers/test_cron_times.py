@@ -3,7 +3,7 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pybernetes.aio.clock import rfc3339
@@ -25,7 +25,7 @@ def one_by_one(schedule: Schedule, since: datetime, now: datetime) -> list[datet
     return found
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=60)
 @given(st.sampled_from(SCHEDULES), st.integers(0, 10_000_000), st.integers(0, 400_000))
 def test_the_last_of_the_times_that_have_come_is_due(text: str, start: int, seconds: int):
     schedule, since = parse(text), NEW_YEAR + timedelta(seconds=start)

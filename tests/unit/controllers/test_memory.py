@@ -42,7 +42,7 @@ def test_a_lost_owner_brings_its_dependents_and_a_lost_dependent_its_waiting_own
     assert graph.remove("owner") == ["other"]
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.lists(st.tuples(st.sampled_from("abcd"), st.sets(st.sampled_from("abcd"), max_size=3), st.booleans())))
 def test_the_graph_is_what_its_objects_say(changes: list[tuple[str, set[str], bool]]):
     graph = Graph()
@@ -107,7 +107,7 @@ def test_a_namesake_made_later_does_not_meet_a_deletion_by_name_alone():
     run_simulated(main())
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.lists(st.tuples(st.integers(0, 9), st.booleans()), max_size=40))
 def test_no_two_nodes_ever_have_one_range(changes: list[tuple[int, bool]]):
     ranges = _Ranges()

@@ -45,7 +45,7 @@ def test_unhealthy_old_pods_go_first():
     assert sizes == {"old2": 0}
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.integers(1, 12), st.integers(0, 4), st.integers(0, 4), st.lists(st.booleans(), min_size=200, max_size=200))
 def test_a_rollout_keeps_its_limits_and_ends_whatever_order_pods_become_ready(
     wanted: int, surge: int, unavailable: int, coins: list[bool]
@@ -70,7 +70,7 @@ def test_a_rollout_keeps_its_limits_and_ends_whatever_order_pods_become_ready(
     raise AssertionError("it never ended")
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.integers(0, 20), st.lists(st.integers(1, 10), min_size=2, max_size=4))
 def test_proportional_sizes_add_up(wanted: int, sizes: list[int]):
     """A rollout that was within its surge of 2 is scaled to `wanted`."""

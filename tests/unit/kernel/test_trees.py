@@ -141,7 +141,7 @@ def test_swapping_links_while_a_tree_is_removed_reach_nothing_outside(tmp_path: 
 
 @pytest.mark.root
 @given(st.lists(st.sampled_from(["dir", "link", "bind", "tmpfs", "filebind", "down", "up"]), max_size=14))
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_whatever_lies_in_a_tree_nothing_outside_is_lost(
     tmp_path_factory: pytest.TempPathFactory, steps: list[str]
 ) -> None:

@@ -63,7 +63,7 @@ def test_signature_is_a_detached_jws_that_others_read() -> None:
     assert jwt.get_unverified_header(whole) == {"alg": "HS256", "kid": "abcdef"}
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.text(max_size=50), st.text(max_size=50))
 def test_signature_fits_its_content_and_no_other(content: str, other: str) -> None:
     signed = signature(content, TOKEN.id, TOKEN.secret)

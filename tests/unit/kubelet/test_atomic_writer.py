@@ -143,7 +143,7 @@ def compatible(paths: dict[str, bytes]) -> bool:
 
 
 @given(st.lists(st.dictionaries(NAMES, st.binary(max_size=3)).filter(compatible), min_size=1, max_size=6))
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 def test_the_last_content_is_shown_whatever_was_before(
     tmp_path_factory: pytest.TempPathFactory, contents: list[dict[str, bytes]]
 ) -> None:

@@ -589,7 +589,7 @@ def calm(made: World, wanted: core_v1.Pod | None) -> None:
     raise AssertionError(f"never at rest: {decide(wanted, made.observe())}")
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(wanted=pods(), seed=st.integers(0, 10_000), steps=st.integers(0, 40))
 def test_a_pod_comes_to_rest_whatever_happened(wanted: core_v1.Pod, seed: int, steps: int) -> None:
     made = world(wanted, seed)
@@ -610,7 +610,7 @@ def test_a_pod_comes_to_rest_whatever_happened(wanted: core_v1.Pod, seed: int, s
     assert decide(wanted, observed) == ()
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(wanted=pods(), seed=st.integers(0, 10_000), steps=st.integers(0, 30))
 def test_a_deleted_pod_ends_and_leaves_nothing(wanted: core_v1.Pod, seed: int, steps: int) -> None:
     made = world(wanted, seed)

@@ -60,7 +60,7 @@ def test_half_a_record_is_dropped(tmp_path: Path) -> None:
     assert sorted(p.name for p in tmp_path.iterdir()) == ["10.244.1.2", "last"]
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.lists(st.tuples(st.booleans(), st.integers(0, 15)), max_size=60))
 def test_no_address_is_ever_given_to_two(
     tmp_path_factory: pytest.TempPathFactory, steps: list[tuple[bool, int]]

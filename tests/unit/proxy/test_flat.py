@@ -139,7 +139,7 @@ _PORTS = st.builds(
 _STEPS = st.lists(st.tuples(st.sampled_from(["a", "b", "c"]), st.lists(_PORTS, max_size=2)), max_size=12)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(_STEPS)
 def test_changes_in_place_end_where_a_whole_table_does(steps: list) -> None:
     table, state, world = FlatTable(CIDR), {}, {}

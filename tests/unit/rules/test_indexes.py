@@ -1,6 +1,6 @@
 """Completion indexes as text."""
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from pybernetes.rules import indexes
@@ -22,7 +22,6 @@ def test_the_first_index_in_both_is_found():
 SETS = st.sets(st.integers(0, 30))
 
 
-@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(SETS, SETS, st.integers(0, 32), st.integers(0, 32))
 def test_intervals_are_sets(first: set[int], second: set[int], completions: int, most: int):
     ours, theirs = indexes.of(first), indexes.of(second)

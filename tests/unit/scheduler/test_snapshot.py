@@ -137,7 +137,7 @@ def facts(snapshot: Snapshot) -> dict[str, Any]:
     return found
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(steps=STEPS)
 def test_columns_changed_step_by_step_are_those_made_afresh(steps: list[Any]) -> None:
     snapshot = followed(steps)
@@ -148,7 +148,7 @@ def test_columns_changed_step_by_step_are_those_made_afresh(steps: list[Any]) ->
         assert not column[nobody].any()
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(steps=STEPS, pod=pods())
 def test_masks_say_what_the_rules_say_node_by_node(steps: list[Any], pod: Pod) -> None:
     snapshot = followed(steps)

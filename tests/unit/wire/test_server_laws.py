@@ -53,7 +53,7 @@ def cut(data: bytes, points: list[int]) -> list[bytes]:
     return [data[a:b] for a, b in zip([0, *places], [*places, len(data)], strict=True) if a != b]
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.lists(st.sampled_from(REQUESTS), max_size=5), st.lists(st.integers(0, 2000), max_size=12))
 def test_the_same_bytes_get_the_same_answers_however_they_are_cut(requests: list[bytes], points: list[int]) -> None:
     data = b"".join(requests) + LAST
@@ -86,7 +86,7 @@ mangled = st.builds(
 )
 
 
-@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=80, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.one_of(st.binary(max_size=200), mangled))
 def test_no_bytes_are_a_fault_of_the_server(data: bytes, caplog: pytest.LogCaptureFixture) -> None:
     caplog.clear()

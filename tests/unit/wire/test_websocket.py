@@ -131,7 +131,7 @@ async def test_ping_is_answered_between_the_pieces_of_a_message() -> None:
     assert tape.written == b"\x8a\x02hi"
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.lists(st.binary(max_size=300), max_size=4), st.integers(1, 50))
 def test_what_a_client_sends_a_server_reads_however_it_is_cut(messages: list[bytes], step: int) -> None:
     async def main() -> None:

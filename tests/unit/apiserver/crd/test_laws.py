@@ -79,7 +79,7 @@ SCHEMAS = st.recursive(st.builds(lambda a, b: {**a, **b}, _TYPED, _LIMITS), _lev
 
 
 @given(SCHEMAS, JSON)
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=120)
 def test_the_quick_check_and_the_words_agree(schema: dict[str, Any], value: Any) -> None:
     shaped = _shaped(schema, value)
     validator = Validator(Structural(schema))
@@ -101,7 +101,7 @@ def _shaped(schema: dict[str, Any], value: Any) -> Any:
 
 
 @given(SCHEMAS, JSON)
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=120)
 def test_shaping_what_is_shaped_changes_nothing(schema: dict[str, Any], value: Any) -> None:
     once = _shaped(schema, value)
     assert orjson.dumps(_shaped(schema, once)) == orjson.dumps(once)
@@ -112,7 +112,7 @@ def test_shaping_what_is_shaped_changes_nothing(schema: dict[str, Any], value: A
 
 
 @given(SCHEMAS, JSON)
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_unknown_fields_are_named_when_there_are_any(schema: dict[str, Any], value: Any) -> None:
     strange: list[bool] = []
     try:
@@ -123,7 +123,7 @@ def test_unknown_fields_are_named_when_there_are_any(schema: dict[str, Any], val
 
 
 @given(SCHEMAS, JSON)
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 def test_what_is_stored_is_read_back_as_it_was_answered(schema: dict[str, Any], value: Any) -> None:
     # What is said of metadata at the root is refused when a definition is made.
     schema = {**schema, "properties": {k: v for k, v in schema.get("properties", {}).items() if k != "metadata"}}
@@ -139,7 +139,7 @@ def test_what_is_stored_is_read_back_as_it_was_answered(schema: dict[str, Any], 
 
 
 @given(SCHEMAS)
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_every_schema_is_judged(schema: dict[str, Any]) -> None:
     found = list(rules.schema_faults(schema, "schema", status=True, lenient=rules.Leniency()))
     assert all(str(fault).startswith("schema") for fault in found)

@@ -84,7 +84,7 @@ _ANCHORED = st.builds(lambda a, p, z: a + p + z, st.sampled_from(["", "^"]), PAT
 
 
 @given(_ANCHORED, st.text("abcB1\n", max_size=9))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_the_automaton_finds_what_re_finds(pattern: str, text: str) -> None:
     made = regexp.compiled(pattern)
     assert linear.Automaton(made).search(text) == (made.search(text) is not None)

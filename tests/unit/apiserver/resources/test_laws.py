@@ -38,7 +38,7 @@ def made(draw: Draw, served: Served) -> dict[str, Any]:
 
 @pytest.mark.parametrize("served", KINDS, ids=lambda served: served.facts.plural)
 @given(st.data())
-@settings(max_examples=25, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@settings(max_examples=25, derandomize=True, suppress_health_check=list(HealthCheck))
 def test_rules_answer_whatever_they_are_given(served: Served, data: st.DataObject) -> None:
     resource, name = served.resource, schema.type_name(served.facts.gvk)
     old = made(data.draw, served)

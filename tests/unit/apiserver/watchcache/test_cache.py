@@ -53,7 +53,7 @@ def selected(entry: Entry) -> bool:
     return entry.labels.get("on") == "yes"
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(WRITES, st.integers(0, 30), st.booleans())
 def test_a_list_and_its_watch_end_where_the_store_is(writes, begin_at, choosing):
     async def scenario():

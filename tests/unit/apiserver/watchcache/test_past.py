@@ -1,7 +1,7 @@
 """The law of the past: what a resource's cache says of an earlier revision is what was there then."""
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from pybernetes.api.errors import Expired
@@ -31,7 +31,6 @@ def shown(entries):
     return [(entry.key, entry.revision) for entry in entries]
 
 
-@settings(deadline=None)
 @given(WRITES, st.sampled_from(["", "a", "b"]), st.sampled_from(["", "a/x", "a/y", "b/x"]), st.integers(1, 3))
 def test_lists_of_the_past_are_what_was_there(writes, namespace, after, limit):
     cache = ResourceCache(SERVED)

@@ -90,7 +90,7 @@ WRITES = st.lists(st.tuples(st.sampled_from("abc"), st.sampled_from(["1", "2", "
 
 
 @given(WRITES, st.integers(0, 999))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_a_resource_that_is_read_anew_misses_nothing(writes: list[tuple[str, str]], seed: int) -> None:
     async def run() -> None:
         chance = Random(seed)

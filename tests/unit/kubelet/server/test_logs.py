@@ -99,7 +99,7 @@ RECORDS = st.builds(
 
 
 @given(st.lists(RECORDS, max_size=12), st.booleans(), st.integers(0, 13))
-@settings(deadline=None, max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_a_tail_is_the_same_however_the_file_is_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lines: list[bytes], unended: bool, wanted: int
 ) -> None:

@@ -115,7 +115,7 @@ _PODS = st.builds(
 
 
 @given(_OBJECTS, _OBJECTS)
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_any_json_is_merged_compared_and_cut_without_failing(one, other):
     for node in (POD, UNTYPED_MAP):
         merged = merge(one, other, node)
@@ -127,7 +127,7 @@ def test_any_json_is_merged_compared_and_cut_without_failing(one, other):
 
 
 @given(_PODS, _PODS)
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_merging_holds_all_that_was_applied_and_merging_again_changes_nothing(live, config):
     merged = merge(live, config, POD)
     assert merge(merged, config, POD) == merged
@@ -142,7 +142,7 @@ def test_merging_holds_all_that_was_applied_and_merging_again_changes_nothing(li
 
 
 @given(_PODS, _PODS)
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_without_its_fields_an_object_is_empty_and_a_step_is_undone_by_the_step_back(one, other):
     forth, back = fields.compare(one, other, POD), fields.compare(other, one, POD)
     # What one way adds, the other removes; what both have and say differently is changed both ways.

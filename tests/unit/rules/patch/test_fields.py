@@ -32,7 +32,7 @@ def members(found):
 
 
 @given(_PATHS, _PATHS)
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_the_laws_of_sets_hold_path_by_path(one, other):
     assert members(tree(one)) == one
     assert members(fields.union(tree(one), tree(other))) == one | other
@@ -43,7 +43,7 @@ def test_the_laws_of_sets_hold_path_by_path(one, other):
 
 
 @given(_PATHS, _PATHS)
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_results_are_read_as_they_are_written_and_arguments_stay(one, other):
     left, right = tree(one), tree(other)
     for operation in (fields.union, fields.intersection, fields.difference, fields.without):
@@ -53,7 +53,7 @@ def test_results_are_read_as_they_are_written_and_arguments_stay(one, other):
 
 
 @given(_PATHS)
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_a_path_is_a_member_or_not(one):
     for path in one:
         assert fields.has(tree(one), path)

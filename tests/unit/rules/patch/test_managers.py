@@ -179,7 +179,7 @@ _CONFIGS = st.builds(
 
 
 @given(st.lists(st.tuples(st.sampled_from("mn"), _CONFIGS), min_size=1, max_size=6))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_forced_applies_hold_and_are_idempotent(steps):
     world = World({})
     for name, config in steps:
@@ -194,7 +194,7 @@ def test_forced_applies_hold_and_are_idempotent(steps):
 
 
 @given(_CONFIGS, _LABELS)
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_managers_of_different_fields_do_not_heed_each_other(first, others):
     second = labels(**{name.upper(): value for name, value in others.items()})
     one = World({}).apply("a", first).apply("b", second)
@@ -203,7 +203,7 @@ def test_managers_of_different_fields_do_not_heed_each_other(first, others):
 
 
 @given(_CONFIGS, _CONFIGS)
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_who_applies_nothing_leaves_nothing_of_his_own(mine, theirs):
     world = World({}).apply("a", mine).apply("b", theirs, force=True).apply("a", {})
     assert all(who.name == "b" for who in world.managed)
@@ -213,7 +213,7 @@ def test_who_applies_nothing_leaves_nothing_of_his_own(mine, theirs):
 
 
 @given(_CONFIGS, _CONFIGS)
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_every_field_has_an_owner_after_updates(one, other):
     world = World({}).update("a", one).update("b", other)
     owned = {}

@@ -93,7 +93,7 @@ def struct_of(type_name: str) -> type[msgspec.Struct]:
 
 
 @given(st.data())
-@settings(max_examples=150, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=150, derandomize=True)
 def test_canonical_form_encodes_as_its_struct_and_is_its_own(data: st.DataObject) -> None:
     name = data.draw(st.sampled_from(NAMES))
     given_object = drawn(data.draw, name)
@@ -107,7 +107,7 @@ def test_canonical_form_encodes_as_its_struct_and_is_its_own(data: st.DataObject
 
 @pytest.mark.parametrize("name", STORED)
 @given(st.data())
-@settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=12, suppress_health_check=list(HealthCheck))
 def test_each_kind_that_is_stored_holds_the_laws(name: str, data: st.DataObject) -> None:
     given_object = drawn(data.draw, name)
     canonical = canonicalize(given_object, name).object
@@ -138,7 +138,7 @@ def test_an_empty_object_of_each_kind_encodes_as_its_struct(name: str) -> None:
 
 
 @given(st.data())
-@settings(max_examples=150, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=150, derandomize=True)
 def test_protobuf_of_a_canonical_object_decodes_to_it(data: st.DataObject) -> None:
     name = data.draw(st.sampled_from([n for n in NAMES if protobuf.supported(n)]))
     obj = _on_the_wire(canonicalize(drawn(data.draw, name), name).object, name)
@@ -176,7 +176,7 @@ _ANYTHING = st.recursive(
 
 
 @given(st.data())
-@settings(max_examples=150, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=150, derandomize=True)
 def test_whatever_stands_in_a_field_is_taken_or_refused_with_words(data: st.DataObject) -> None:
     name = data.draw(st.sampled_from(NAMES))
     obj = drawn(data.draw, name)
@@ -203,7 +203,7 @@ def _outcome(obj: dict[str, Any], name: str) -> tuple[dict[str, Any], str]:
 
 
 @given(st.data())
-@settings(max_examples=200, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=200, derandomize=True)
 def test_whatever_protobuf_can_be_read_is_canonical(data: st.DataObject) -> None:
     """So that nobody need make it so again: of objects as they come, and of bytes that have been tampered with."""
     name = data.draw(st.sampled_from([n for n in NAMES if protobuf.supported(n)]))

@@ -92,7 +92,7 @@ def test_of_a_pod_with_all_that_a_pod_can_have() -> None:
 
 
 @given(st.data())
-@settings(max_examples=200, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@settings(max_examples=200, derandomize=True, suppress_health_check=list(HealthCheck))
 def test_of_whatever_pod(data: st.DataObject) -> None:
     pod: dict[str, Any] = {
         part: drawn(data.draw, f"io.k8s.api.core.v1.Pod{part.title()}") for part in ("spec", "status")

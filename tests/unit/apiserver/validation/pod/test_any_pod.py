@@ -106,7 +106,7 @@ def settled(pod: dict[str, Any]) -> dict[str, Any]:
 
 
 @given(pods(), pods())
-@settings(max_examples=150, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@settings(max_examples=150, derandomize=True, suppress_health_check=list(HealthCheck))
 def test_rules_never_raise(new: dict[str, Any], old: dict[str, Any]) -> None:
     settled(new), settled(old)
     stored = copy.deepcopy(old)
