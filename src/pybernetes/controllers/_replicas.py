@@ -12,7 +12,7 @@ from typing import Any, Generic, TypeVar
 from msgspec import Struct
 
 from pybernetes.aio.clock import parse_time, rfc3339
-from pybernetes.api.errors import ApiError, NotFound
+from pybernetes.api.errors import ApiError
 from pybernetes.api.objects import Key
 from pybernetes.api.selectors import Selector
 from pybernetes.api.types import apps_v1, core_v1, meta_v1
@@ -21,6 +21,7 @@ from pybernetes.client.rest import key_of
 from pybernetes.controllers._batches import of_ending_namespace, slow_start, together
 from pybernetes.controllers._claim import INDEX, Claim, by_controller, names_kind, reference_to
 from pybernetes.controllers._expectations import PATIENCE, Expectations
+from pybernetes.controllers._pod_writes import PodWrites
 from pybernetes.controllers.runtime import Again, Context, Done, Outcome, Watch
 from pybernetes.rules.ownership import controller_of
 from pybernetes.rules.readiness import available_in, is_active, is_finished, ready_since
@@ -116,45 +117,20 @@ class _Scaling(Generic[T]):
 
     def __init__(self, ctx: Context, how: Replicated[T], owner: Any) -> None:
         self._ctx, self._how, self._owner = ctx, how, owner
-        self._key = key_of(owner)
-        self._pods = ctx.api(core_v1.Pod)
-        self._expectations = ctx.state(Expectations)
+        self._writes = PodWrites(ctx, owner)
 
     async def run(self, pods: Sequence[core_v1.Pod]) -> ApiError | None:
         """Returns the refusal that stopped it."""
         wanted = 1 if self._owner.spec.replicas is None else self._owner.spec.replicas
         missing = wanted - len(pods)
         if missing > 0:
-            failure = await slow_start([self._make] * min(missing, BURST))
+            made = pod_of(self._how.kind, self._owner)
+            failure = await slow_start([partial(self._writes.make, made)] * min(missing, BURST))
             return None if failure is not None and of_ending_namespace(failure) else failure
         if missing < 0:
             siblings = tuple(self._how.siblings(self._ctx, self._owner))
             ordered = victims_first(pods, siblings, self._ctx.clock.now())
-            return await together([partial(self._remove, pod) for pod in ordered[: min(-missing, BURST)]])
-        return None
-
-    async def _make(self) -> ApiError | None:
-        try:
-            pod = await self._pods.create(pod_of(self._how.kind, self._owner))
-        except ApiError as error:
-            self._ctx.events.event(self._owner, "Warning", "FailedCreate", f"Error creating: {error.message}")
-            return error
-        self._expectations.created(self._key, pod, self._ctx.clock.now())
-        self._ctx.events.event(self._owner, "Normal", "SuccessfulCreate", f"Created pod: {pod.metadata.name}")
-        return None
-
-    async def _remove(self, pod: core_v1.Pod) -> ApiError | None:
-        name = pod.metadata.name
-        try:
-            await self._pods.delete(key_of(pod), uid=pod.metadata.uid)
-        except NotFound:
-            pass
-        except ApiError as error:
-            self._ctx.events.event(self._owner, "Warning", "FailedDelete", f"Error deleting: {error.message}")
-            return error
-        else:
-            self._ctx.events.event(self._owner, "Normal", "SuccessfulDelete", f"Deleted pod: {name}")
-        self._expectations.deleted(self._key, pod, self._ctx.clock.now())
+            return await together([partial(self._writes.remove, pod) for pod in ordered[: min(-missing, BURST)]])
         return None
 
 

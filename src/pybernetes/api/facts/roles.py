@@ -61,6 +61,17 @@ CONTROLLER_RULES: dict[str, tuple[PolicyRule, ...]] = {
         PolicyRule(verbs=("update", "patch"), apiGroups=("batch",), resources=("cronjobs/status",)),
         PolicyRule(verbs=("update",), apiGroups=("batch",), resources=("cronjobs/finalizers",)),
         PolicyRule(verbs=("delete", "list"), apiGroups=("",), resources=("pods",)),
+    "daemonset-controller": (
+        PolicyRule(verbs=("get", "list", "watch"), apiGroups=("apps",), resources=("daemonsets",)),
+        PolicyRule(verbs=("update", "patch"), apiGroups=("apps",), resources=("daemonsets/status",)),
+        PolicyRule(verbs=("update",), apiGroups=("apps",), resources=("daemonsets/finalizers",)),
+        PolicyRule(verbs=("list", "watch"), apiGroups=("",), resources=("nodes",)),
+        PolicyRule(verbs=("create", "delete", "list", "patch", "watch"), apiGroups=("",), resources=("pods",)),
+        PolicyRule(
+            verbs=("create", "delete", "get", "list", "patch", "update", "watch"),
+            apiGroups=("apps",),
+            resources=("controllerrevisions",),
+        ),
         PolicyRule(verbs=("create", "patch", "update"), apiGroups=("",), resources=("events",)),
     ),
     "deployment-controller": (
