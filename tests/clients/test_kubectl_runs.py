@@ -37,6 +37,41 @@ def test_history_and_undo(web: Kubectl):
     assert unknown == "error: unable to find specified revision 77 in history\n"
 
 
+@pytest.mark.parametrize("kind", ["StatefulSet", "DaemonSet"])
+def test_sets_roll_out_and_back(kubectl: Kubectl, kind: str):
+    def manifest(image: str) -> str:
+        template = {"metadata": {"labels": {"app": "db"}}, "spec": {"containers": [{"name": "db", "image": image}]}}
+        spec: dict[str, object] = {"selector": {"matchLabels": {"app": "db"}}, "template": template}
+        if kind == "StatefulSet":
+            spec |= {"serviceName": "db", "replicas": 2}
+        why = {"kubernetes.io/change-cause": f"image {image}"}
+        meta = {"name": "db", "annotations": why}
+        return json.dumps({"apiVersion": "apps/v1", "kind": kind, "metadata": meta, "spec": spec})
+
+    name = f"{kind.lower()}/db"
+    complete = {"StatefulSet": "partitioned roll out complete: 2 new pods have been updated...\n"}
+    complete["DaemonSet"] = 'daemon set "db" successfully rolled out\n'
+    for wanted in ("db:1", "db:2"):
+        kubectl("apply", "-f", "-", stdin=manifest(wanted))
+        assert kubectl("rollout", "status", name, "--timeout=60s").endswith(complete[kind])
+    listed = kubectl("rollout", "history", name).splitlines()[1:]
+    assert [line.split(maxsplit=1) for line in listed if line] == [
+        ["REVISION", "CHANGE-CAUSE"],
+        ["1", "image db:1"],
+        ["2", "image db:2"],
+    ]
+    assert "Image:\tdb:1" in kubectl("rollout", "history", name, "--revision=1")
+    assert kubectl("rollout", "undo", name) == f"{kind.lower()}.apps/db rolled back\n"
+    assert kubectl("rollout", "status", name, "--timeout=60s").endswith(complete[kind])
+    listed = kubectl("rollout", "history", name).splitlines()[2:]
+    assert [line.split()[0] for line in listed if line] == ["2", "3"]
+    shown = "-o=jsonpath={.spec.template.spec.containers[0].image}"
+    assert kubectl("get", name, shown) == "db:1"
+    assert kubectl("rollout", "restart", name) == f"{kind.lower()}.apps/db restarted\n"
+    assert kubectl("rollout", "status", name, "--timeout=60s").endswith(complete[kind])
+    assert "unable to find specified revision 77" in kubectl.fails("rollout", "undo", name, "--to-revision=77")
+
+
 def test_a_paused_rollout_waits(web: Kubectl):
     assert web("rollout", "pause", "deploy/web") == "deployment.apps/web paused\n"
     assert 'error: deployments.apps "web" is already paused' in web.fails("rollout", "pause", "deploy/web")
