@@ -61,6 +61,8 @@ CONTROLLER_RULES: dict[str, tuple[PolicyRule, ...]] = {
         PolicyRule(verbs=("update", "patch"), apiGroups=("batch",), resources=("cronjobs/status",)),
         PolicyRule(verbs=("update",), apiGroups=("batch",), resources=("cronjobs/finalizers",)),
         PolicyRule(verbs=("delete", "list"), apiGroups=("",), resources=("pods",)),
+        PolicyRule(verbs=("create", "patch", "update"), apiGroups=("",), resources=("events",)),
+    ),
     "daemonset-controller": (
         PolicyRule(verbs=("get", "list", "watch"), apiGroups=("apps",), resources=("daemonsets",)),
         PolicyRule(verbs=("update", "patch"), apiGroups=("apps",), resources=("daemonsets/status",)),
