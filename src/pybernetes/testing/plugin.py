@@ -9,8 +9,11 @@ Each worker of pytest-xdist is a session of its own, and has a cluster of its ow
 """
 
 import re
-from collections.abc import Generator, Iterator
+import sys
+from collections.abc import Generator, Iterator, Sequence
+from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -29,6 +32,22 @@ _DELETED_WITHIN = 60.0
 _LONGEST = 40
 """Characters of a test's name in its namespace's."""
 _MODES = ("real", "manual")
+
+
+class _AsItIs:
+    """Finds the modules of pybernetes as if no pytest were there.
+
+    pytest would rewrite the asserts of every package that brings a plugin, from its source: 350 modules before the first
+    cluster, in each run where PYTHONDONTWRITEBYTECODE is set, as it is in many containers.
+    """
+
+    @staticmethod
+    def find_spec(name: str, path: Sequence[str] | None = None, target: ModuleType | None = None) -> ModuleSpec | None:
+        """As importlib.abc.MetaPathFinder."""
+        return PathFinder.find_spec(name, path, target) if name.startswith("pybernetes.") else None
+
+
+sys.meta_path.insert(0, _AsItIs)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

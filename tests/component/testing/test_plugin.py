@@ -3,6 +3,7 @@
 import re
 import subprocess
 import sys
+from importlib.machinery import SourceFileLoader
 from pathlib import Path
 
 import pytest
@@ -56,7 +57,18 @@ def test_another_user_is_another_user(cluster, namespace):
 
 
 def ran(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-p", "no:schemathesis", *arguments]
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-p",
+        "no:cacheprovider",
+        "-p",
+        "no:schemathesis",
+        "-p",
+        "no:hypothesispytest",
+        *arguments,
+    ]
     return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=100, check=False)
 
 
@@ -65,6 +77,10 @@ def suite(folder: Path, text: str, **options: str) -> Path:
     lines = "".join(f"{name} = {value}\n" for name, value in options.items())
     (folder / "pytest.ini").write_text(f"[pytest]\n{lines}")
     return folder
+
+
+def test_a_cluster_is_imported_as_if_no_pytest_were_there() -> None:
+    assert isinstance(sys.modules[SyncCluster.__module__].__loader__, SourceFileLoader)
 
 
 def test_tests_share_a_cluster_and_have_namespaces_of_their_own(tmp_path: Path) -> None:
