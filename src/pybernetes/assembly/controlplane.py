@@ -46,6 +46,10 @@ _CONTROLLERS = User("system:kube-controller-manager", groups=("system:authentica
 _SCHEDULER = User("system:kube-scheduler", groups=("system:authenticated",))
 MANY = 100
 """Of more simulated nodes than this only what is wrong is told in events: all of them would be most of what Pods cost."""
+_RANGES = 256
+"""Nodes that POD_NETWORK has ranges for."""
+_WIDE = "10.128.0.0/9"
+"""The range of Pods where there are more: 32,768 nodes. Simulated Pods have addresses, and nothing is sent there."""
 SERVICE_NAMES = ("kubernetes", "kubernetes.default", "kubernetes.default.svc", "kubernetes.default.svc.cluster.local")
 
 
@@ -56,7 +60,6 @@ class Settings:
     simulated_nodes: Sequence[str | SimulatedNode] = ()
     authority: Authority | None = None
     api: Config = field(default_factory=Config)
-    cluster_cidr: str = POD_NETWORK
     controllers: Sequence[str] = ("*",)
     """As --controllers of kube-controller-manager takes them; empty: none."""
     scheduler: bool = True
@@ -139,7 +142,7 @@ class ControlPlane:
         authority = self.settings.authority
         return ControllerConfig(
             allocate_node_cidrs=True,
-            cluster_cidrs=(self.settings.cluster_cidr,),
+            cluster_cidrs=(POD_NETWORK if len(self.settings.simulated_nodes) <= _RANGES else _WIDE,),
             cluster_signing_cert=authority.pem if authority else b"",
             cluster_signing_key=authority.key_pem if authority else b"",
             root_ca=authority.pem if authority else b"",

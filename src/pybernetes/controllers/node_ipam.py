@@ -7,7 +7,18 @@ from msgspec.structs import replace
 
 from pybernetes.api.objects import Key
 from pybernetes.api.types import core_v1
-from pybernetes.controllers.runtime import EVENTS, Context, Controller, Done, Outcome, Watch, allow
+from pybernetes.controllers.runtime import (
+    EVENTS,
+    RETRY_MOST,
+    Again,
+    Config,
+    Context,
+    Controller,
+    Done,
+    Outcome,
+    Watch,
+    allow,
+)
 
 Network: TypeAlias = IPv4Network | IPv6Network
 
@@ -72,25 +83,19 @@ async def reconcile(key: Key, ctx: Context) -> Outcome:
     if not ctx.config.allocate_node_cidrs or not ctx.config.cluster_cidrs:
         return Done()
     if key.name not in ranges.of:
-        ranges.set(key.name, _choose(ranges, ctx, node))
+        free = [ranges.free(cluster, _size(ctx.config, cluster)) for cluster in ctx.config.cluster_cidrs]
+        if None in free:
+            ctx.events.event(node, "Normal", "CIDRNotAvailable", f"Node {key.name} status is now: CIDRNotAvailable")
+            return Again(RETRY_MOST)
+        ranges.set(key.name, tuple(one for one in free if one is not None))
     chosen = ranges.of[key.name]
     changed = replace(node, spec=replace(node.spec, podCIDR=chosen[0], podCIDRs=chosen))
     await ctx.api(core_v1.Node).patch(node, changed, lock=True)
     return Done()
 
 
-def _choose(ranges: _Ranges, ctx: Context, node: core_v1.Node) -> tuple[str, ...]:
-    chosen: list[str] = []
-    for cluster in ctx.config.cluster_cidrs:
-        six = ":" in cluster
-        size = ctx.config.node_cidr_mask_size_ipv6 if six else ctx.config.node_cidr_mask_size
-        free = ranges.free(cluster, size)
-        if free is None:
-            name = node.metadata.name
-            ctx.events.event(node, "Normal", "CIDRNotAvailable", f"Node {name} status is now: CIDRNotAvailable")
-            raise ValueError(f"no free range left in {cluster} for node {name}")
-        chosen.append(free)
-    return tuple(chosen)
+def _size(config: Config, cluster: str) -> int:
+    return config.node_cidr_mask_size_ipv6 if ":" in cluster else config.node_cidr_mask_size
 
 
 def _has(node: core_v1.Node) -> tuple[str, ...]:

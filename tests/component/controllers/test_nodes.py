@@ -151,6 +151,21 @@ async def test_every_node_has_a_range_of_its_own_and_conditions_become_taints():
 
 
 @simulated
+async def test_a_node_for_which_no_range_is_left_waits_for_one():
+    async with world(nodes=3, config=Config(node_cidr_mask_size=17)) as w:
+        await w.clock.sleep(2)
+        without = [n for n in await w.all(core_v1.Node, None) if not n.spec.podCIDR]
+        assert len(without) == 1
+        events = await w.all(core_v1.Event, None)
+        assert {e.involvedObject.name for e in events if e.reason == "CIDRNotAvailable"} == {without[0].metadata.name}
+        gone = next(n for n in await w.all(core_v1.Node, None) if n.spec.podCIDR)
+        await w.node_down(gone.metadata.name)
+        await w.delete(core_v1.Node, gone.metadata.name, "")
+        await w.clock.sleep(61)
+        assert all(n.spec.podCIDR for n in await w.all(core_v1.Node, None))
+
+
+@simulated
 async def test_pods_nobody_else_removes_are_removed():
     async with world(config=Config(terminated_pod_gc_threshold=2)) as w:
         await pod(w, "orphan", nodeName="never-there")

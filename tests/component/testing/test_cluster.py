@@ -256,3 +256,11 @@ async def test_a_part_that_fails_is_told(monkeypatch):
     with pytest.raises(CrashedError, match="RuntimeError: no nodes today"):
         async with Cluster(nodes=1):
             pass
+
+
+@simulated
+async def test_more_nodes_than_the_usual_network_has_ranges_for() -> None:
+    async with Cluster(nodes=300) as cluster:
+        await cluster.advance(10)
+        nodes = await cluster.raw("GET", "/api/v1/nodes")
+        assert len({node["spec"]["podCIDR"] for node in nodes["items"]}) == 300
