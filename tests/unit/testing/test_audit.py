@@ -86,7 +86,7 @@ def test_a_failure_shows_what_was_nearest(audit):
         "wanted 1 calls with verb='delete', resource='pods', namespace='shop', name='web-1'; found 0 of 7 calls:"
     )
     table = text.partition("nearest to it:\n")[2].splitlines()
-    assert table[0].split() == ["#", "TIME", "CODE", "VERB", "RESOURCE", "OBJECT", "WHO", "MS", "DIFFERS", "IN"]
+    assert table[0].split() == ["#", "TIME", "CODE", "VERB", "RESOURCE", "OBJECT", "MS", "WHO", "DIFFERS", "IN"]
     assert table[-1].startswith("7")
     assert "dry run" in table[-1]
     assert table[-1].endswith("name")
