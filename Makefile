@@ -24,15 +24,17 @@ demo: setup
 	@$(BIN)/pybernetes demo
 
 NO_MACHINE = tests/unit tests/suites tests/component tests/fuzz
-CLUSTERS = tests/e2e tests/clients
-NODES = .venv/node-tests.log
+NODES = tests/node/kubelet tests/node/kubelet_soak $(wildcard tests/node/test_*.py)
+OTHERS = tests/node/conformance tests/e2e/test_external_etcd.py tests/examples tests/clients
+LOGS = .venv/nodes.log .venv/others.log
 
-# Nodes and examples beside whole clusters: both wait more than they work. In the foreground are those that are tried with Ctrl-C.
+# What needs a machine waits more than it works: three parts of it side by side, as long as each other.
 test: setup
 	@$(BIN)/pytest -n 2 --dist loadfile $(NO_MACHINE)
-	@$(BIN)/pytest tests/node tests/examples >$(NODES) 2>&1 & nodes=$$!; \
-	$(BIN)/pytest $(CLUSTERS); ended=$$?; \
-	wait $$nodes || ended=1; cat $(NODES); exit $$ended
+	@$(BIN)/pytest $(NODES) >.venv/nodes.log 2>&1 & nodes=$$!; \
+	$(BIN)/pytest $(OTHERS) >.venv/others.log 2>&1 & others=$$!; \
+	$(BIN)/pytest tests/e2e --ignore tests/e2e/test_external_etcd.py; ended=$$?; \
+	wait $$nodes || ended=1; wait $$others || ended=1; cat $(LOGS); exit $$ended
 
 check: setup
 	@$(BIN)/ruff format --check .

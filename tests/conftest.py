@@ -2,7 +2,13 @@
 (`make soak`).
 """
 
+import signal
+
 from hypothesis import HealthCheck, settings
 
 settings.register_profile("repeatable", derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("repeatable")
+
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    # What a shell runs in the background does not hear Ctrl-C, and nor would the commands that are tried with it.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
