@@ -76,7 +76,7 @@ async def reconcile(key: Key, ctx: Context) -> Outcome:
     left = _time_left(node, ctx, signs)
     if left <= 0:
         node = await _mark_silent(node, ctx)
-    wanted = wanted_taints(node, rfc3339(ctx.clock.now()), evict=_somebody_ready(ctx))
+    wanted = wanted_taints(node, rfc3339(ctx.clock.now()), evict=_somebody_ready(node, ctx, signs))
     if wanted != node.spec.taints:
         changed = replace(node, spec=replace(node.spec, taints=wanted))
         node = await ctx.api(core_v1.Node).patch(node, changed, lock=True)
@@ -100,9 +100,13 @@ def _time_left(node: core_v1.Node, ctx: Context, signs: _Signs) -> float:
     return sign.at + ctx.config.node_monitor_grace_period - now
 
 
-def _somebody_ready(ctx: Context) -> bool:
-    """When no node at all is Ready, it is more likely us who cannot see: nobody is evicted then."""
-    return any(node_is_ready(node) for node in ctx.cache(core_v1.Node))
+def _somebody_ready(node: core_v1.Node, ctx: Context, signs: _Signs) -> bool:
+    """When no node at all is Ready, it is more likely us who cannot see: nobody is evicted then.
+
+    The cache may not show yet that this one has been marked, nor has the turn of others come that are as silent.
+    """
+    others = (other for other in ctx.cache(core_v1.Node) if other.metadata.name != node.metadata.name)
+    return node_is_ready(node) or any(node_is_ready(other) and _time_left(other, ctx, signs) > 0 for other in others)
 
 
 async def _mark_silent(node: core_v1.Node, ctx: Context) -> core_v1.Node:

@@ -12,7 +12,6 @@ from pybernetes.aio.simulation import run_simulated
 from pybernetes.api.errors import ApiError, Forbidden
 from pybernetes.api.types import batch_v1, core_v1, policy_v1
 from pybernetes.client.rest import key_of
-from pybernetes.client.transport import direct
 from pybernetes.controllers import _job_books as books
 from pybernetes.wire.http import Request, Response
 
@@ -659,7 +658,7 @@ class Late:
     """The transport of a controller whose watches of a resource are seconds late."""
 
     def __init__(self, w: World, resource: str) -> None:
-        self._send, self._clock = direct(w.server.handler, MANAGER), w.clock
+        self._send, self._clock = w.as_user(MANAGER).transport, w.clock
         self._resource = resource
 
     async def __call__(self, request: Request) -> Response:

@@ -113,6 +113,20 @@ async def test_when_no_node_answers_nobody_is_evicted():
 
 
 @simulated
+async def test_when_all_nodes_fall_silent_together_nobody_is_evicted():
+    async with world(nodes=3) as w:
+        for number in (1, 2, 3):
+            await pod(w, f"p{number}", nodeName=f"node-{number}", tolerations=SHORT)
+        await w.clock.sleep(15)
+        for number in (1, 2, 3):
+            await w.node_down(f"node-{number}")
+        await w.clock.sleep(300)
+        for number in (1, 2, 3):
+            assert taints(await w.get(core_v1.Node, f"node-{number}", "")) == {("unreachable", "NoSchedule")}
+            assert (await w.get(core_v1.Pod, f"p{number}")).metadata.deletionTimestamp is None
+
+
+@simulated
 async def test_a_taint_evicts_at_once_what_does_not_tolerate_it():
     async with world() as w:
         await pod(w, "plain", nodeName="node-1")

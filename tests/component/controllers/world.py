@@ -1,7 +1,5 @@
-"""A whole control plane on virtual time: real API server with RBAC, all controllers, scheduler, simulated nodes.
-
-Not a pybernetes.testing.Cluster: tests of controllers give them flags of their own, count the errors of their loops, and
-stop and start nodes at addresses of their choice, which no user of a cluster in a test has a word for.
+"""A cluster on virtual time whose controllers are the test's: with flags of its own, a transport that refuses on demand, loops
+whose errors are counted, and nodes that stop and start.
 """
 
 import asyncio
@@ -15,19 +13,15 @@ import msgspec
 import orjson
 from msgspec import Struct
 
-from pybernetes.aio.simulation import SimulatedClock, run_simulated
+from pybernetes.aio.simulation import run_simulated
 from pybernetes.api.errors import ApiError, NotFound
 from pybernetes.api.objects import Key, User
 from pybernetes.api.types import apps_v1, core_v1
-from pybernetes.apiserver.config import Config as ApiConfig
-from pybernetes.apiserver.server import ApiServer
 from pybernetes.assembly.simulated.nodes import Config as SimulatedConfig
 from pybernetes.assembly.simulated.nodes import SimulatedNodes
 from pybernetes.client.rest import Client
-from pybernetes.client.transport import direct
 from pybernetes.controllers.runtime import Config, ControllerManager, chosen
-from pybernetes.scheduler.loop import Scheduler
-from pybernetes.store.memory import MemoryStore
+from pybernetes.testing import Cluster
 from pybernetes.wire.http import Request, Response, Transport
 from pybernetes.wire.pki.certificates import Authority, new_authority
 
@@ -47,8 +41,8 @@ def authority() -> Authority:
 class Wire:
     """The controllers' transport: keeps what they wrote, and refuses what a test wants refused."""
 
-    def __init__(self, server: ApiServer) -> None:
-        self._send = direct(server.handler, MANAGER)
+    def __init__(self, cluster: Cluster) -> None:
+        self._send = cluster.client(MANAGER).transport
         self.writes: list[str] = []
         self.refuse: Callable[[Request], ApiError | None] = lambda request: None
 
@@ -65,7 +59,7 @@ class Mortal:
     """The transport of a controller that hears nothing more after its write of that number."""
 
     def __init__(self, w: "World", last: int) -> None:
-        self._send = direct(w.server.handler, MANAGER)
+        self._send = w.as_user(MANAGER).transport
         self._last = last
         self.writes = self.pods = 0
         self.dead = asyncio.Event()
@@ -88,17 +82,14 @@ class Mortal:
 class World:
     """Short words for what tests do."""
 
-    def __init__(self, server: ApiServer, clock: SimulatedClock, manager: ControllerManager, wire: Wire) -> None:
-        self.server = server
-        self.clock = clock
+    def __init__(self, cluster: Cluster, manager: ControllerManager, wire: Wire) -> None:
+        self.as_user = cluster.client
+        self.clock = cluster.clock
         self.manager = manager
         self.wire = wire
         self.client = self.as_user(ADMIN)
         self.expected_errors: list[str] = []
         self._running: dict[str, asyncio.Task[None]] = {}
-
-    def as_user(self, user: User) -> Client:
-        return Client(direct(self.server.handler, user), clock=self.clock)
 
     async def create(self, kind: type[T], name: str, namespace: str = "default", **body: Any) -> T:
         meta = {"name": name, "namespace": namespace, **body.pop("metadata", {})}
@@ -157,10 +148,6 @@ class World:
 
 @asynccontextmanager
 async def world(nodes: int = 2, config: Config | None = None, only: tuple[str, ...] = ALL) -> AsyncIterator[World]:
-    clock = SimulatedClock(asyncio.get_running_loop(), seed=1)
-    server = ApiServer(ApiConfig(), MemoryStore(), clock)
-    serving = asyncio.create_task(server.run())
-    await server.ready.wait()
     found = changed(
         config or Config(),
         allocate_node_cidrs=True,
@@ -169,29 +156,28 @@ async def world(nodes: int = 2, config: Config | None = None, only: tuple[str, .
         cluster_signing_key=authority().key_pem,
         root_ca=authority().pem,
     )
-    wire = Wire(server)
-    manager = ControllerManager(Client(wire, clock=clock), found, chosen(only))
-    scheduler = Scheduler(Client(direct(server.handler, ADMIN), clock=clock), clock)
-    tasks = [asyncio.create_task(manager.run()), asyncio.create_task(scheduler.run())]
-    made = World(server, clock, manager, wire)
-    for number in range(1, nodes + 1):
-        made.node_up(f"node-{number}", f"198.18.{number}.1")
-    try:
-        await made.until(lambda: made.there(core_v1.ServiceAccount, "default"))
-        yield made
-        assert not any(task.done() for task in tasks)
-        assert [f"{n}: {loop.counters.errors - loop.counters.races}" for n, loop in manager.loops.items()
-                if loop.counters.errors > loop.counters.races] == made.expected_errors  # fmt: skip
-    finally:
-        await made.stop()
-        for task in (*tasks, serving):
-            task.cancel()
-        await asyncio.gather(*tasks, serving, return_exceptions=True)
+    async with Cluster(nodes=0, controllers=(), seed=1) as cluster:
+        wire = Wire(cluster)
+        manager = ControllerManager(Client(wire, clock=cluster.clock), found, chosen(only))
+        running = asyncio.create_task(manager.run())
+        made = World(cluster, manager, wire)
+        for number in range(1, nodes + 1):
+            made.node_up(f"node-{number}", f"198.18.{number}.1")
+        try:
+            await made.until(lambda: made.there(core_v1.ServiceAccount, "default"))
+            yield made
+            assert not running.done()
+            assert [f"{n}: {loop.counters.errors - loop.counters.races}" for n, loop in manager.loops.items()
+                    if loop.counters.errors > loop.counters.races] == made.expected_errors  # fmt: skip
+        finally:
+            await made.stop()
+            running.cancel()
+            await asyncio.gather(running, return_exceptions=True)
 
 
 def controllers(w: World, names: str, wire: Transport | None = None) -> asyncio.Task[None]:
     """Controllers beside those of the world, for tests that end them. Cancel it."""
-    client = Client(wire or direct(w.server.handler, MANAGER), clock=w.clock)
+    client = Client(wire or w.as_user(MANAGER).transport, clock=w.clock)
     return asyncio.create_task(ControllerManager(client, controllers=chosen(names.split())).run())
 
 
