@@ -4,13 +4,12 @@ import asyncio
 from collections import Counter
 
 import pytest
-from tests.component.api import ADMIN, TABLE, Api
+from tests.component.api import ADMIN, TABLE, serving
 
-from pybernetes.aio.simulation import SimulatedClock, run_simulated
+from pybernetes.aio.simulation import run_simulated
 from pybernetes.api.objects import User
 from pybernetes.apiserver import bulk
-from pybernetes.apiserver.config import Config, InFlight, Times
-from pybernetes.apiserver.server import ApiServer
+from pybernetes.apiserver.config import InFlight, Times
 from pybernetes.store.memory import MemoryStore
 from pybernetes.wire.http import read_body
 
@@ -48,15 +47,12 @@ def simulated(scenario, **config):
     """Runs a scenario (api, clock) against a server whose store is slow, where everybody may do everything."""
 
     async def main():
-        store, clock = SlowStore(), SimulatedClock(asyncio.get_running_loop(), seed=1)
-        server = ApiServer(Config(authorization_modes=("AlwaysAllow",), enable_admission=(), **config), store, clock)
-        async with asyncio.TaskGroup() as group:
-            running = group.create_task(server.run())
-            await server.ready.wait()
+        store = SlowStore()
+        modes = ("AlwaysAllow",)
+        async with serving(store=store, account=False, authorization_modes=modes, enable_admission=(), **config) as api:
             await asyncio.sleep(1)
             store.slow = True
-            await scenario(Api(server, store), clock)
-            running.cancel()
+            await scenario(api, api.server.clock)
 
     run_simulated(main())
 

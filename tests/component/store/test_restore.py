@@ -1,6 +1,5 @@
 """docs/howto/store.md, walked through with a cluster: a damaged store is refused, a snapshot heals it, nobody is misled."""
 
-import asyncio
 import re
 import shlex
 from contextlib import asynccontextmanager
@@ -8,16 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from pybernetes.aio.clock import SystemClock
 from pybernetes.api.errors import Expired, NotFound
 from pybernetes.api.types import apps_v1, core_v1, meta_v1
 from pybernetes.apiserver.config import Config
 from pybernetes.assembly.cluster import until
-from pybernetes.assembly.controlplane import ControlPlane, Settings
 from pybernetes.client.rest import Client
 from pybernetes.cmd import pybernetes as command
 from pybernetes.store.protocol import Unavailable
 from pybernetes.store.sqlite import open_sqlite
+from pybernetes.testing import Cluster
 from pybernetes.wire.pki.keys import new_rsa_key
 
 PAGE = Path(__file__).parents[3] / "docs" / "howto" / "store.md"
@@ -32,20 +30,11 @@ def documented() -> list[str]:
 
 @asynccontextmanager
 async def cluster(path: Path):
-    """A control plane with one simulated node on the store at `path`."""
+    """A cluster with one simulated node on the store at `path`."""
     store = await open_sqlite(str(path))
     try:
-        api = Config(signing_key=KEY, verifying_keys=(KEY.public_key(),))
-        plane = ControlPlane(store, SystemClock(), Settings(simulated_nodes=["node-1"], api=api))
-        task = asyncio.create_task(plane.run())
-        ready = asyncio.create_task(plane.ready.wait())
-        await asyncio.wait([ready, task], return_when=asyncio.FIRST_COMPLETED)
-        ready.cancel()
-        if task.done():
-            await task
-        yield plane.client()
-        task.cancel()
-        await asyncio.wait([task])
+        async with Cluster(store=store, api=Config(signing_key=KEY)) as c:
+            yield c.client()
     finally:
         await store.close()
 
