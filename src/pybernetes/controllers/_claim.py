@@ -8,14 +8,15 @@ from msgspec.structs import replace
 
 from pybernetes.api import facts
 from pybernetes.api.errors import Conflict, Invalid, NotFound
-from pybernetes.api.objects import split_api_version
-from pybernetes.api.selectors import Selector
+from pybernetes.api.objects import Key, split_api_version
+from pybernetes.api.selectors import Selector, of_label_selector
 from pybernetes.api.types import meta_v1
 from pybernetes.client.informer import Cache
 from pybernetes.client.rest import ResourceClient, key_of
-from pybernetes.controllers.runtime import Context
+from pybernetes.controllers.runtime import Context, Watch
 from pybernetes.rules.ownership import controller_of, controller_reference, without_owner
 
+S = TypeVar("S", bound=Struct)
 T = TypeVar("T", bound=Struct)
 
 INDEX = "controller"
@@ -31,6 +32,32 @@ def names_kind(ref: meta_v1.OwnerReference, kind: type[Struct]) -> bool:
     """Whether the reference is to an object of that kind, in any version of its group."""
     known = facts.of_struct(kind)
     return ref.kind == known.kind and split_api_version(ref.apiVersion)[0] == known.group
+
+
+def selector_of(owner: Any) -> Selector:
+    """The selector of an owner that has a whole one."""
+    return of_label_selector(owner.spec.selector)
+
+
+def adopters(kind: type[T], obj: Any, ctx: Context, selector: Callable[[T], Selector] = selector_of) -> list[T]:
+    """All of that kind that could adopt an orphan. Without labels it is nobody's, as upstream."""
+    meta = _meta(obj)
+    if not meta.labels:
+        return []
+    return [owner for owner in ctx.cache(kind).of(meta.namespace) if selector(owner).matches(meta.labels)]
+
+
+def owned_watch(owned: type[S], kind: type[T], selector: Callable[[T], Selector] = selector_of) -> Watch[S]:
+    """The watch that an owner needs of what it owns: an object concerns its controller, an orphan all that could adopt it."""
+
+    def keys(obj: S, ctx: Context) -> Iterable[Key]:
+        meta = _meta(obj)
+        ref = controller_of(meta)
+        if ref is not None:
+            return (Key(meta.namespace, ref.name),) if names_kind(ref, kind) else ()
+        return [key_of(owner) for owner in adopters(kind, obj, ctx, selector)]
+
+    return Watch(kind=owned, keys=keys, indexes={INDEX: by_controller})
 
 
 def reference_to(kind: type[Struct], meta: meta_v1.ObjectMeta) -> meta_v1.OwnerReference:

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 
 from msgspec.structs import replace
 
-from pybernetes.api.types import apps_v1, core_v1, meta_v1
-from pybernetes.controllers._claim import reference_to
+from pybernetes.api.types import apps_v1, core_v1
 from pybernetes.controllers._history import POD_LABEL
+from pybernetes.controllers._pod_writes import pod_of
 from pybernetes.controllers._replicas import until_available
 from pybernetes.rules import taints
 from pybernetes.rules.affinity import fits, required_terms
@@ -73,20 +73,12 @@ def new_pod(ds: DaemonSet, node: str, revision: str) -> Pod:
     labels = {**template.metadata.labels, POD_LABEL: revision}
     if generation := ds.metadata.annotations.get(GENERATION):
         labels[GENERATION_LABEL] = generation
-    return Pod(
-        metadata=meta_v1.ObjectMeta(
-            namespace=ds.metadata.namespace,
-            generateName=f"{ds.metadata.name}-",
-            labels=labels,
-            annotations=template.metadata.annotations,
-            finalizers=template.metadata.finalizers,
-            ownerReferences=(reference_to(DaemonSet, ds.metadata),),
-        ),
-        spec=replace(
-            template.spec,
-            tolerations=tolerations(template.spec),
-            affinity=_pinned(template.spec.affinity or core_v1.Affinity(), node),
-        ),
+    pod = pod_of(DaemonSet, ds)
+    affinity = _pinned(template.spec.affinity or core_v1.Affinity(), node)
+    return replace(
+        pod,
+        metadata=replace(pod.metadata, labels=labels),
+        spec=replace(template.spec, tolerations=tolerations(template.spec), affinity=affinity),
     )
 
 

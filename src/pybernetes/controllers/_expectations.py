@@ -66,6 +66,26 @@ class Expectations:
         return self._pending.setdefault(owner, _Pending(now))
 
 
+class LastWrites:
+    """By key: an object as it was written last. A cache that shows an older one is late: acting on it would do things twice."""
+
+    def __init__(self) -> None:
+        self._written: dict[Key, tuple[str, int, float]] = {}
+
+    def wrote(self, obj: Struct, now: float) -> None:
+        """This is the object since."""
+        self._written[key_of(obj)] = (_uid(obj), int(_revision(obj)), now)
+
+    def behind(self, obj: Struct, now: float) -> bool:
+        """Whether the cache's object is one from before the last write, and not for PATIENCE seconds yet."""
+        uid, revision, at = self._written.get(key_of(obj), ("", 0, 0.0))
+        return uid == _uid(obj) and int(_revision(obj)) < revision and now < at + PATIENCE
+
+    def forget(self, key: Key) -> None:
+        """The object is gone."""
+        self._written.pop(key, None)
+
+
 def _revision(obj: object) -> str:
     return str(obj.metadata.resourceVersion)  # type: ignore[attr-defined]  # every kind has metadata
 

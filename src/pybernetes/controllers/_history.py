@@ -13,12 +13,11 @@ from msgspec.structs import replace
 
 from pybernetes.api.errors import AlreadyExists, NotFound
 from pybernetes.api.objects import Key, Object
-from pybernetes.api.selectors import Selector, of_label_selector
 from pybernetes.api.types import apps_v1, core_v1, meta_v1
 from pybernetes.client.rest import key_of
-from pybernetes.controllers._claim import INDEX, Claim, by_controller, names_kind, reference_to
+from pybernetes.controllers._claim import Claim, reference_to, selector_of
 from pybernetes.controllers._expectations import PATIENCE
-from pybernetes.controllers.runtime import Context, Watch
+from pybernetes.controllers.runtime import Context
 from pybernetes.rules.ownership import controller_of
 
 Revision = apps_v1.ControllerRevision
@@ -71,22 +70,6 @@ def beyond(revisions: Sequence[Revision], live: Collection[str], limit: int | No
     return history[: max(0, len(history) - limit)]
 
 
-def revisions_watch(kind: type[Any]) -> Watch[Revision]:
-    """The watch of revisions that an owner of them needs."""
-
-    def keys(revision: Revision, ctx: Context) -> Iterable[Key]:
-        ref = controller_of(revision.metadata)
-        if ref is not None:
-            return (Key(revision.metadata.namespace, ref.name),) if names_kind(ref, kind) else ()
-        return [
-            key_of(owner)
-            for owner in ctx.cache(kind).of(revision.metadata.namespace)
-            if _selector(owner).matches(revision.metadata.labels)
-        ]
-
-    return Watch(kind=Revision, keys=keys, indexes={INDEX: by_controller})
-
-
 class _Written:
     """By key of the owner: the revision of the last write, which the cache must have reached, and when it was."""
 
@@ -124,7 +107,7 @@ class History:
         """
         if self._late():
             return None
-        known = oldest_first(await Claim(self._ctx, self._owner, _selector(self._owner), Revision).run())
+        known = oldest_first(await Claim(self._ctx, self._owner, selector_of(self._owner), Revision).run())
         collisions = self._owner.status.collisionCount or 0
         equal = equal_to(self._owner.spec.template, known)
         number = known[-1].revision + 1 if known else 1
@@ -192,7 +175,3 @@ class History:
             return True
         owner_gone(self._ctx, key_of(self._owner))
         return False
-
-
-def _selector(owner: Any) -> Selector:
-    return of_label_selector(owner.spec.selector)

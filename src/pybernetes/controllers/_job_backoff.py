@@ -6,6 +6,7 @@ from msgspec import Struct
 
 from pybernetes.aio.clock import parse_time
 from pybernetes.api.types import core_v1
+from pybernetes.rules.backoff import exponential
 from pybernetes.rules.readiness import POD_READY, condition
 
 FIRST, MOST = 10.0, 600.0
@@ -39,7 +40,7 @@ def wait(backoff: Backoff, now: float) -> float:
 
 def delay(failures: int) -> float:
     """Seconds after so many failures in a row."""
-    return float(min(MOST, FIRST * 2 ** min(failures - 1, 30))) if failures else 0.0
+    return exponential(failures - 1, FIRST, MOST) if failures else 0.0
 
 
 def finished_at(pod: core_v1.Pod) -> float:

@@ -6,6 +6,7 @@ tracking finalizer, then the number grows and the uid goes. Of an Indexed Job th
 
 from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
+from dataclasses import replace as with_changed
 
 from msgspec.structs import replace
 
@@ -125,16 +126,10 @@ def _with_indexes(seen: Tally, valid: Sequence[core_v1.Pod]) -> Tally:
         }
         lost = indexes.merged(lost, indexes.of(new))
         kept = _kept(failed, indexes.merged(done, lost), set(_places(seen.active)))
-    return Tally(
-        job=job,
+    return with_changed(
+        seen,
         pods=sorted(seen.pods, key=lambda p: -1 if (index := completion_index(p)) is None else index),
-        tracked=seen.tracked,
-        active=seen.active,
-        terminating=seen.terminating,
-        new_succeeded=seen.new_succeeded,
-        new_failed=seen.new_failed,
         succeeded=indexes.total(done),
-        failed=seen.failed,
         done_before=before,
         done=done,
         lost=lost,

@@ -5,9 +5,8 @@ from dataclasses import dataclass
 
 from msgspec.structs import replace
 
-from pybernetes.api.types import core_v1, meta_v1
+from pybernetes.api.types import core_v1
 from pybernetes.api.types.batch_v1 import Job
-from pybernetes.controllers._claim import reference_to
 from pybernetes.controllers._job_backoff import Backoff, delay, finished_at, wait
 from pybernetes.controllers._job_books import (
     COMPLETION_INDEX,
@@ -22,6 +21,7 @@ from pybernetes.controllers._job_books import (
     taken,
 )
 from pybernetes.controllers._job_policies import failure_counts, is_suspended, only_failed_are_replaced
+from pybernetes.controllers._pod_writes import pod_of
 from pybernetes.rules import indexes
 from pybernetes.rules.scaledown import victims_first
 
@@ -103,36 +103,28 @@ def _surplus(seen: Tally, least: int, now: float) -> list[core_v1.Pod]:
     return useless + (victims_first(left, (), now)[:more] if more > 0 else [])
 
 
-def pod_of(job: Job, index: int | None, replaced: core_v1.Pod | None = None) -> core_v1.Pod:
-    """A new Pod; `replaced` is the failed one of its index, whose failures it takes over."""
-    template = job.spec.template
-    meta, spec = template.metadata, template.spec
-    labels, annotations = dict(meta.labels), dict(meta.annotations)
-    prefix = f"{job.metadata.name}-"
+def new_pod(job: Job, index: int | None, replaced: core_v1.Pod | None = None) -> core_v1.Pod:
+    """A Pod; `replaced` is the failed one of its index, whose failures it takes over."""
+    pod = pod_of(Job, job)
+    meta, spec = pod.metadata, pod.spec
+    if TRACKING not in meta.finalizers:
+        meta = replace(meta, finalizers=(*meta.finalizers, TRACKING))
     if index is not None:
-        labels[COMPLETION_INDEX] = annotations[COMPLETION_INDEX] = str(index)
-        end = f"-{index}-"
-        prefix = job.metadata.name[: _NAME_LIMIT - len(end)] + end
+        end, place = f"-{index}-", {COMPLETION_INDEX: str(index)}
+        failures = _failures(job, replaced) if job.spec.backoffLimitPerIndex is not None else {}
+        meta = replace(
+            meta,
+            generateName=job.metadata.name[: _NAME_LIMIT - len(end)] + end,
+            labels={**meta.labels, **place},
+            annotations={**meta.annotations, **place, **failures},
+        )
         spec = replace(
             spec,
             hostname=f"{job.metadata.name}-{index}",
             containers=tuple(map(_with_index, spec.containers)),
             initContainers=tuple(map(_with_index, spec.initContainers)),
         )
-        if job.spec.backoffLimitPerIndex is not None:
-            annotations |= _failures(job, replaced)
-    finalizers = meta.finalizers if TRACKING in meta.finalizers else (*meta.finalizers, TRACKING)
-    return core_v1.Pod(
-        metadata=meta_v1.ObjectMeta(
-            namespace=job.metadata.namespace,
-            generateName=prefix,
-            labels=labels,
-            annotations=annotations,
-            finalizers=finalizers,
-            ownerReferences=(reference_to(Job, job.metadata),),
-        ),
-        spec=spec,
-    )
+    return replace(pod, metadata=meta, spec=spec)
 
 
 def _failures(job: Job, replaced: core_v1.Pod | None) -> dict[str, str]:

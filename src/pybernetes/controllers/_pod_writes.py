@@ -2,9 +2,12 @@
 
 from typing import Any
 
+from msgspec import Struct
+
 from pybernetes.api.errors import ApiError, Conflict, NotFound
-from pybernetes.api.types import core_v1
+from pybernetes.api.types import core_v1, meta_v1
 from pybernetes.client.rest import key_of
+from pybernetes.controllers._claim import reference_to
 from pybernetes.controllers._expectations import Expectations
 from pybernetes.controllers.runtime import Context
 
@@ -43,3 +46,19 @@ class PodWrites:
             self._ctx.events.event(self._owner, "Normal", "SuccessfulDelete", f"Deleted pod: {meta.name}")
         self._expectations.deleted(self._key, pod, self._ctx.clock.now())
         return None
+
+
+def pod_of(kind: type[Struct], owner: Any) -> core_v1.Pod:
+    """A new Pod of the owner's template."""
+    template: core_v1.PodTemplateSpec = owner.spec.template
+    return core_v1.Pod(
+        metadata=meta_v1.ObjectMeta(
+            namespace=owner.metadata.namespace,
+            generateName=f"{owner.metadata.name}-",
+            labels=template.metadata.labels,
+            annotations=template.metadata.annotations,
+            finalizers=template.metadata.finalizers,
+            ownerReferences=(reference_to(kind, owner.metadata),),
+        ),
+        spec=template.spec,
+    )

@@ -15,15 +15,13 @@ from pybernetes.aio.clock import parse_time, rfc3339
 from pybernetes.api.errors import ApiError
 from pybernetes.api.objects import Key
 from pybernetes.api.selectors import Selector
-from pybernetes.api.types import apps_v1, core_v1, meta_v1
+from pybernetes.api.types import apps_v1, core_v1
 from pybernetes.client.informer import Cache
-from pybernetes.client.rest import key_of
 from pybernetes.controllers._batches import of_ending_namespace, slow_start, together
-from pybernetes.controllers._claim import INDEX, Claim, by_controller, names_kind, reference_to
+from pybernetes.controllers._claim import INDEX, Claim
 from pybernetes.controllers._expectations import PATIENCE, Expectations
-from pybernetes.controllers._pod_writes import PodWrites
-from pybernetes.controllers.runtime import Again, Context, Done, Outcome, Watch
-from pybernetes.rules.ownership import controller_of
+from pybernetes.controllers._pod_writes import PodWrites, pod_of
+from pybernetes.controllers.runtime import Again, Context, Done, Outcome
 from pybernetes.rules.readiness import available_in, is_active, is_finished, ready_since
 from pybernetes.rules.scaledown import victims_first
 
@@ -56,29 +54,6 @@ class Replicated(Generic[T]):
     status: Callable[[T, Counts, tuple[Any, ...]], T]
     """The object with its new status: counts and conditions."""
     condition: type[Any]
-
-
-def of_pod(kind: type[T], selector: Callable[[T], Selector]) -> Callable[[core_v1.Pod, Context], Iterable[Key]]:
-    """Mapping of a Pod to the keys it concerns: its controller, or for an orphan all that could adopt it."""
-
-    def keys(pod: core_v1.Pod, ctx: Context) -> Iterable[Key]:
-        ref = controller_of(pod.metadata)
-        if ref is not None:
-            return (Key(pod.metadata.namespace, ref.name),) if names_kind(ref, kind) else ()
-        if not pod.metadata.labels:
-            return ()
-        return [
-            key_of(owner)
-            for owner in ctx.cache(kind).of(pod.metadata.namespace)
-            if selector(owner).matches(pod.metadata.labels)
-        ]
-
-    return keys
-
-
-def pods_watch(kind: type[T], selector: Callable[[T], Selector]) -> Watch[core_v1.Pod]:
-    """The watch of Pods that both kinds need."""
-    return Watch(kind=core_v1.Pod, keys=of_pod(kind, selector), indexes={INDEX: by_controller})
 
 
 async def reconcile(key: Key, ctx: Context, how: Replicated[T]) -> Outcome:
@@ -132,22 +107,6 @@ class _Scaling(Generic[T]):
             ordered = victims_first(pods, siblings, self._ctx.clock.now())
             return await together([partial(self._writes.remove, pod) for pod in ordered[: min(-missing, BURST)]])
         return None
-
-
-def pod_of(kind: type[Struct], owner: Any) -> core_v1.Pod:
-    """A new Pod of the owner's template."""
-    template: core_v1.PodTemplateSpec = owner.spec.template
-    return core_v1.Pod(
-        metadata=meta_v1.ObjectMeta(
-            namespace=owner.metadata.namespace,
-            generateName=f"{owner.metadata.name}-",
-            labels=template.metadata.labels,
-            annotations=template.metadata.annotations,
-            finalizers=template.metadata.finalizers,
-            ownerReferences=(reference_to(kind, owner.metadata),),
-        ),
-        spec=template.spec,
-    )
 
 
 def count(owner: Any, pods: Sequence[core_v1.Pod], waits: Sequence[float | None], terminating: int) -> Counts:

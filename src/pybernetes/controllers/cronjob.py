@@ -17,9 +17,10 @@ from pybernetes.api.types import core_v1, meta_v1
 from pybernetes.api.types.batch_v1 import CronJob, CronJobStatus, Job
 from pybernetes.client.events import reference
 from pybernetes.client.rest import key_of
+from pybernetes.controllers._batches import of_ending_namespace
 from pybernetes.controllers._claim import INDEX, by_controller, names_kind, reference_to
 from pybernetes.controllers._cron_times import MANY, due, following
-from pybernetes.controllers._expectations import PATIENCE
+from pybernetes.controllers._expectations import PATIENCE, LastWrites
 from pybernetes.controllers._job_books import finished
 from pybernetes.controllers.runtime import EVENTS, Again, Context, Controller, Done, Outcome, Watch, allow
 from pybernetes.rules.cron import Schedule, parse, time_zone
@@ -43,9 +44,6 @@ class _Known:
     schedule: tuple[str, str | None]
     since: float = 0.0
     """When its schedule was seen to change: earlier times are not those of the new one."""
-    revision: int = 0
-    """Of our last write."""
-    written: float = 0.0
     told: set[tuple[str, str]] = field(default_factory=set)
 
 
@@ -86,10 +84,11 @@ async def reconcile(key: Key, ctx: Context) -> Outcome:
     cron = ctx.cache(CronJob).get(key)
     if cron is None:
         memory.known.pop(key, None)
+        ctx.state(LastWrites).forget(key)
         return Done()
     now = ctx.clock.now()
     known = memory.of(cron, now)
-    if int(cron.metadata.resourceVersion) < known.revision and now < known.written + PATIENCE:
+    if ctx.state(LastWrites).behind(cron, now):
         return Again(PATIENCE)  # the cache is late; its event will come
     return await _Sync(ctx, cron, known, now).run()
 
@@ -122,7 +121,7 @@ class _Sync:
         cron = self._cron
         new = await self._ctx.api(CronJob).patch(cron, replace(cron, status=status), subresource="status", lock=True)
         if new is not cron:
-            self._known.revision, self._known.written = int(new.metadata.resourceVersion), self._ctx.clock.now()
+            self._ctx.state(LastWrites).wrote(new, self._ctx.clock.now())
             self._cron = new
 
     def _tell(self, kind: str, reason: str, message: str, once: str = "") -> None:
@@ -287,7 +286,7 @@ class _Sync:
             ref = controller_of(job.metadata)
             return job if ref is not None and ref.uid == self._cron.metadata.uid else None
         except ApiError as error:
-            if not any(cause.get("reason") == "NamespaceTerminating" for cause in error.details.get("causes") or ()):
+            if not of_ending_namespace(error):
                 self._tell("Warning", "FailedCreate", f"Error creating job: {error.message}")
             raise
         self._tell("Normal", "SuccessfulCreate", f"Created job {job.metadata.name}")

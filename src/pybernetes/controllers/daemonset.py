@@ -10,10 +10,9 @@ from msgspec.structs import replace
 
 from pybernetes.api.errors import ApiError, NotFound
 from pybernetes.api.objects import Key
-from pybernetes.api.selectors import Selector, of_label_selector
 from pybernetes.client.rest import key_of
 from pybernetes.controllers._batches import of_ending_namespace, slow_start, together
-from pybernetes.controllers._claim import Claim
+from pybernetes.controllers._claim import Claim, owned_watch, selector_of
 from pybernetes.controllers._daemons import DaemonSet, Fleet, Node, Pod, Steps, new_pod, node_of
 from pybernetes.controllers._expectations import PATIENCE, Expectations
 from pybernetes.controllers._failures import Failures
@@ -25,19 +24,14 @@ from pybernetes.controllers._history import (
     beyond,
     equal_to,
     owner_gone,
-    revisions_watch,
 )
 from pybernetes.controllers._pod_writes import PodWrites
-from pybernetes.controllers._replicas import pods_watch, until_available
+from pybernetes.controllers._replicas import until_available
 from pybernetes.controllers.runtime import EVENTS, Again, Context, Controller, Done, Outcome, Watch, allow
 from pybernetes.rules.readiness import FAILED
 
 BURST = 250
 """Pods made or removed in one go at most."""
-
-
-def _selector(ds: DaemonSet) -> Selector:
-    return of_label_selector(ds.spec.selector)
 
 
 def _all(node: Node, ctx: Context) -> Iterable[Key]:
@@ -78,7 +72,7 @@ class _Look:
     async def run(self) -> Outcome:
         """Does what is next, then says what was seen before."""
         ctx, ds = self._ctx, self._ds
-        selector = _selector(ds)
+        selector = selector_of(ds)
         if selector.empty:
             text = "This daemon set is selecting all pods. A non-empty selector is required."
             ctx.events.event(ds, "Warning", "SelectingAll", text)
@@ -168,8 +162,8 @@ CONTROLLER = Controller(
     name="daemonset-controller",
     watches=(
         Watch(kind=DaemonSet),
-        pods_watch(DaemonSet, _selector),
-        revisions_watch(DaemonSet),
+        owned_watch(Pod, DaemonSet),
+        owned_watch(Revision, DaemonSet),
         Watch(kind=Node, keys=_all, changed=_node_changed),
     ),
     reconcile=reconcile,

@@ -10,12 +10,19 @@ from msgspec.structs import replace
 
 from pybernetes.api.errors import AlreadyExists, ApiError, Conflict, NotFound
 from pybernetes.api.objects import Key
-from pybernetes.api.selectors import of_label_selector
 from pybernetes.api.types import apps_v1, core_v1, meta_v1
 from pybernetes.client.rest import key_of
 from pybernetes.controllers import _deployment_status as statuses
 from pybernetes.controllers._batches import of_ending_namespace
-from pybernetes.controllers._claim import INDEX, Claim, by_controller, names_kind, reference_to
+from pybernetes.controllers._claim import (
+    INDEX,
+    Claim,
+    by_controller,
+    names_kind,
+    owned_watch,
+    reference_to,
+    selector_of,
+)
 from pybernetes.controllers._rollout import (
     HASH_LABEL,
     REVISION,
@@ -40,17 +47,6 @@ from pybernetes.rules.readiness import is_finished
 
 Deployment = apps_v1.Deployment
 ReplicaSet = apps_v1.ReplicaSet
-
-
-def _of_replica_set(rs: ReplicaSet, ctx: Context) -> Iterable[Key]:
-    ref = controller_of(rs.metadata)
-    if ref is not None:
-        return (Key(rs.metadata.namespace, ref.name),) if names_kind(ref, Deployment) else ()
-    return [
-        key_of(d)
-        for d in ctx.cache(Deployment).of(rs.metadata.namespace)
-        if of_label_selector(d.spec.selector).matches(rs.metadata.labels)
-    ]
 
 
 def _of_pod(pod: core_v1.Pod, ctx: Context) -> Iterable[Key]:
@@ -83,7 +79,7 @@ class Rollout:
     async def run(self) -> Outcome:
         """Does the next step."""
         d, now = self._d, self._ctx.clock.now()
-        selector = of_label_selector(d.spec.selector)
+        selector = selector_of(d)
         if selector.empty:
             self._event(
                 "Warning", "SelectingAll", "This deployment is selecting all pods. A non-empty selector is required."
@@ -311,7 +307,7 @@ CONTROLLER = Controller(
     name="deployment-controller",
     watches=(
         Watch(kind=Deployment),
-        Watch(kind=ReplicaSet, keys=_of_replica_set, indexes={INDEX: by_controller}),
+        owned_watch(ReplicaSet, Deployment),
         Watch(kind=core_v1.Pod, keys=_of_pod, indexes={INDEX: by_controller}),
     ),
     reconcile=reconcile,

@@ -4,27 +4,28 @@ _job_pods.py says which Pods are made and removed, _job_policies.py when the Job
 here it is written, in an order that may end anywhere. While the caches do not show what was written last, nothing is done.
 """
 
-import asyncio
-from collections.abc import Awaitable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 from msgspec.structs import replace
 
 from pybernetes.aio.clock import rfc3339
 from pybernetes.api.errors import ApiError, NotFound
 from pybernetes.api.objects import Key
-from pybernetes.api.selectors import of_label_selector
 from pybernetes.api.types import core_v1
 from pybernetes.api.types.batch_v1 import Job, JobCondition, JobStatus, UncountedTerminatedPods
 from pybernetes.client.informer import Cache
 from pybernetes.client.rest import key_of
 from pybernetes.controllers import _job_books as books
-from pybernetes.controllers._claim import INDEX, Claim, by_controller, names_kind
-from pybernetes.controllers._expectations import PATIENCE, Expectations
+from pybernetes.controllers._batches import of_ending_namespace, slow_start, together
+from pybernetes.controllers._claim import INDEX, Claim, adopters, by_controller, names_kind, selector_of
+from pybernetes.controllers._expectations import PATIENCE, Expectations, LastWrites
 from pybernetes.controllers._job_backoff import Backoff, after
 from pybernetes.controllers._job_books import TRACKING, Tally
-from pybernetes.controllers._job_pods import plan, pod_of
+from pybernetes.controllers._job_pods import new_pod, plan
 from pybernetes.controllers._job_policies import MET, deadline_in, is_suspended, made, verdict
+from pybernetes.controllers._pod_writes import PodWrites
 from pybernetes.controllers.runtime import EVENTS, Again, Context, Controller, Done, Outcome, Watch, allow
 from pybernetes.rules.ownership import controller_of
 from pybernetes.rules.readiness import SUCCEEDED, is_active, is_finished, is_ready
@@ -44,22 +45,12 @@ class _Memory:
     def __init__(self) -> None:
         self.backoff: dict[Key, tuple[str, Backoff]] = {}
         self.looked: dict[Key, float] = {}
-        self._written: dict[Key, tuple[str, int, float]] = {}
         self._released: dict[Key, dict[str, Key]] = {}
 
     def forget(self, job: Key) -> None:
         """The Job is over or gone."""
-        for held in (self.backoff, self.looked, self._written, self._released):
+        for held in (self.backoff, self.looked, self._released):
             held.pop(job, None)
-
-    def wrote(self, job: Job, now: float) -> None:
-        """A status was written; this is the Job since."""
-        self._written[key_of(job)] = (job.metadata.uid, int(job.metadata.resourceVersion), now)
-
-    def behind(self, job: Job, now: float) -> bool:
-        """Whether the cache's Job is one from before our last write: to act on it would make Pods twice."""
-        uid, revision, at = self._written.get(key_of(job), ("", 0, 0.0))
-        return uid == job.metadata.uid and int(job.metadata.resourceVersion) < revision and now < at + PATIENCE
 
     def release(self, job: Key, pod: core_v1.Pod) -> None:
         """The Pod has lost its finalizer."""
@@ -114,13 +105,7 @@ def _of_pod(pod: core_v1.Pod, ctx: Context) -> Iterable[Key]:
 
 
 def _adopters(pod: core_v1.Pod, ctx: Context) -> list[Job]:
-    if not pod.metadata.labels:
-        return []
-    return [
-        job
-        for job in ctx.cache(Job).of(pod.metadata.namespace)
-        if not books.finished(job) and of_label_selector(job.spec.selector).matches(pod.metadata.labels)
-    ]
+    return [job for job in adopters(Job, pod, ctx) if not books.finished(job)]
 
 
 def _pod_matters(old: core_v1.Pod, new: core_v1.Pod) -> bool:
@@ -144,14 +129,14 @@ async def reconcile(key: Key, ctx: Context) -> Outcome:
     if key.name.startswith(ORPHAN):
         await _let_go(Key(key.namespace, key.name.removeprefix(ORPHAN)), ctx)
         return Done()
-    memory, expectations = ctx.state(_Memory), ctx.state(Expectations)
+    memory, writes, expectations = ctx.state(_Memory), ctx.state(LastWrites), ctx.state(Expectations)
     job = ctx.cache(Job).get(key)
     if job is None or not _is_ours(job) or books.finished(job):
-        memory.forget(key)
-        expectations.forget(key)
+        for held in (memory, writes, expectations):
+            held.forget(key)
         return Done()
     now = ctx.clock.now()
-    if memory.behind(job, now) or not expectations.met(key, ctx.informer(core_v1.Pod), now):
+    if writes.behind(job, now) or not expectations.met(key, ctx.informer(core_v1.Pod), now):
         return Again(PATIENCE)
     return await _Sync(ctx, job, memory).run()
 
@@ -203,7 +188,7 @@ class _Sync:
         self._ctx, self._job, self._memory = ctx, job, memory
         self._key = key_of(job)
         self._jobs, self._pods = ctx.api(Job), ctx.api(core_v1.Pod)
-        self._expectations = ctx.state(Expectations)
+        self._writes = PodWrites(ctx, job)
 
     async def run(self) -> Outcome:
         ctx, job = self._ctx, self._job
@@ -214,8 +199,7 @@ class _Sync:
                 return Again(due)
             self._memory.looked[self._key] = ctx.clock.monotonic()
         released = self._memory.released(self._key, cached)
-        selector = of_label_selector(job.spec.selector)
-        pods = await Claim(ctx, job, selector, core_v1.Pod, finalizer=TRACKING).run()
+        pods = await Claim(ctx, job, selector_of(job), core_v1.Pod, finalizer=TRACKING).run()
         if job.metadata.deletionTimestamp is None:
             pods = [await self._tracked(pod, released) for pod in pods]
         now = ctx.clock.now()
@@ -259,68 +243,44 @@ class _Sync:
     async def _act(self, seen: Tally, end: JobCondition | None, backoff: Backoff, now: float) -> _Acted:
         acted = _Acted()
         if end is not None:
-            await self._all([self._remove(pod, acted) for pod in seen.active])
+            acted.failure = await together([partial(self._remove, pod, acted) for pod in seen.active])
             return acted
         if self._job.metadata.deletionTimestamp is not None:
             return acted
         todo = plan(seen, backoff, now)
         acted.wait = todo.wait
-        if todo.remove:
-            await self._all([self._remove_uncounted(pod, acted) for pod in todo.remove])
-        left, size = list(todo.create), 1
-        while left and acted.failure is None:
-            # 1, 2, 4, ...: a template that is refused costs few requests.
-            batch, left = left[:size], left[size:]
-            await self._all([self._make(index, seen.kept, acted) for index in batch])
-            size *= 2
-        if acted.failure is not None and _namespace_ends(acted.failure):
-            acted.failure = None
+        failure = await together([partial(self._remove_uncounted, pod, acted) for pod in todo.remove])
+        failure = failure or await slow_start([partial(self._make, index, seen.kept, acted) for index in todo.create])
+        if failure is not None and not of_ending_namespace(failure):
+            acted.failure = failure
         return acted
 
-    async def _all(self, work: Sequence[Awaitable[None]]) -> None:
-        """All at once; lost connections are raised after all are through."""
-        for result in await asyncio.gather(*work, return_exceptions=True):
-            if isinstance(result, BaseException):
-                raise result
-
-    async def _make(self, index: int | None, kept: Mapping[int, core_v1.Pod], acted: _Acted) -> None:
+    async def _make(self, index: int | None, kept: Mapping[int, core_v1.Pod], acted: _Acted) -> ApiError | None:
         replaced = kept.get(index) if index is not None else None
-        try:
-            pod = await self._pods.create(pod_of(self._job, index, replaced))
-        except ApiError as error:
-            self._ctx.events.event(self._job, "Warning", "FailedCreate", f"Error creating: {error.message}")
-            acted.failure = error
-            return
-        self._expectations.created(self._key, pod, self._ctx.clock.now())
-        self._ctx.events.event(self._job, "Normal", "SuccessfulCreate", f"Created pod: {pod.metadata.name}")
-        acted.created += 1
+        failure = await self._writes.make(new_pod(self._job, index, replaced))
+        acted.created += failure is None
+        return failure
 
-    async def _remove_uncounted(self, pod: core_v1.Pod, acted: _Acted) -> None:
+    async def _remove(self, pod: core_v1.Pod, acted: _Acted) -> ApiError | None:
+        failure = await self._writes.remove(pod)
+        if failure is None:
+            acted.removed.append(pod)
+        return failure
+
+    async def _remove_uncounted(self, pod: core_v1.Pod, acted: _Acted) -> ApiError | None:
         """It is no failure: its finalizer goes first."""
+        return await self._untrack(pod) or await self._remove(pod, acted)
+
+    async def _untrack(self, pod: core_v1.Pod) -> ApiError | None:
+        """Takes the finalizer off."""
         try:
             await self._pods.patch(pod, _untracked(pod))
         except NotFound:
             pass
         except ApiError as error:
-            acted.failure = error
-            return
+            return error
         self._memory.release(self._key, pod)
-        await self._remove(pod, acted)
-
-    async def _remove(self, pod: core_v1.Pod, acted: _Acted) -> None:
-        name = pod.metadata.name
-        try:
-            await self._pods.delete(key_of(pod), uid=pod.metadata.uid)
-        except NotFound:
-            pass
-        except ApiError as error:
-            self._ctx.events.event(self._job, "Warning", "FailedDelete", f"Error deleting: {error.message}")
-            acted.failure = error
-            return
-        else:
-            self._ctx.events.event(self._job, "Normal", "SuccessfulDelete", f"Deleted pod: {name}")
-        self._expectations.deleted(self._key, pod, self._ctx.clock.now())
-        acted.removed.append(pod)
+        return None
 
     # --- status
 
@@ -352,26 +312,18 @@ class _Sync:
             raise failure
 
     async def _release(self, pods: Sequence[core_v1.Pod], tracked: set[str]) -> ApiError | None:
-        failures: list[ApiError] = []
+        async def one(pod: core_v1.Pod) -> ApiError | None:
+            failure = await self._untrack(pod)
+            if failure is None:
+                tracked.discard(pod.metadata.uid)
+            return failure
 
-        async def one(pod: core_v1.Pod) -> None:
-            try:
-                await self._pods.patch(pod, _untracked(pod))
-            except NotFound:
-                pass
-            except ApiError as error:
-                failures.append(error)
-                return
-            self._memory.release(self._key, pod)
-            tracked.discard(pod.metadata.uid)
-
-        await self._all([one(pod) for pod in pods])
-        return failures[0] if failures else None
+        return await together([partial(one, pod) for pod in pods])
 
     async def _write(self, job: Job, status: JobStatus) -> Job:
         new = await self._jobs.patch(job, replace(job, status=status), subresource="status", lock=True)
         if new is not job:
-            self._memory.wrote(new, self._ctx.clock.now())
+            self._ctx.state(LastWrites).wrote(new, self._ctx.clock.now())
         return new
 
     def _tell(self, old: Job, new: Job) -> None:
@@ -391,10 +343,6 @@ class _Sync:
                     text = "Too many succeeded pods running after completion count reached"
                     event(new, "Warning", "TooManySucceededPods", text)
                 event(new, "Normal", "Completed", "Job completed")
-
-
-def _namespace_ends(failure: ApiError) -> bool:
-    return any(cause.get("reason") == "NamespaceTerminating" for cause in failure.details.get("causes") or ())
 
 
 def _begun(job: Job, now: float) -> JobStatus:

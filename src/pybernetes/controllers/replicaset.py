@@ -6,17 +6,12 @@ from typing import Any
 from msgspec.structs import replace
 
 from pybernetes.api.objects import Key
-from pybernetes.api.selectors import Selector, of_label_selector
 from pybernetes.api.types import apps_v1, core_v1
-from pybernetes.controllers._claim import INDEX, by_controller
-from pybernetes.controllers._replicas import Counts, Replicated, pods_watch
+from pybernetes.controllers._claim import INDEX, by_controller, owned_watch, selector_of
+from pybernetes.controllers._replicas import Counts, Replicated
 from pybernetes.controllers._replicas import reconcile as reconcile_replicas
 from pybernetes.controllers.runtime import EVENTS, Context, Controller, Outcome, Watch, allow
 from pybernetes.rules.ownership import controller_of
-
-
-def _selector(owner: apps_v1.ReplicaSet) -> Selector:
-    return of_label_selector(owner.spec.selector)
 
 
 def _siblings(ctx: Context, owner: apps_v1.ReplicaSet) -> Iterable[core_v1.Pod]:
@@ -45,7 +40,7 @@ def _status(owner: apps_v1.ReplicaSet, counts: Counts, conditions: tuple[Any, ..
 
 _HOW = Replicated(
     kind=apps_v1.ReplicaSet,
-    selector=_selector,
+    selector=selector_of,
     siblings=_siblings,
     status=_status,
     condition=apps_v1.ReplicaSetCondition,
@@ -61,7 +56,7 @@ CONTROLLER = Controller(
     name="replicaset-controller",
     watches=(
         Watch(kind=apps_v1.ReplicaSet, indexes={INDEX: by_controller}),
-        pods_watch(apps_v1.ReplicaSet, _selector),
+        owned_watch(core_v1.Pod, apps_v1.ReplicaSet),
     ),
     reconcile=reconcile,
     rules=(

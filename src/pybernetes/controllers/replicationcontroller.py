@@ -8,8 +8,8 @@ from msgspec.structs import replace
 from pybernetes.api.objects import Key
 from pybernetes.api.selectors import Selector, of_labels
 from pybernetes.api.types import core_v1
-from pybernetes.controllers._claim import INDEX
-from pybernetes.controllers._replicas import Counts, Replicated, pods_watch
+from pybernetes.controllers._claim import INDEX, owned_watch
+from pybernetes.controllers._replicas import Counts, Replicated
 from pybernetes.controllers._replicas import reconcile as reconcile_replicas
 from pybernetes.controllers.runtime import EVENTS, Context, Controller, Outcome, Watch, allow
 
@@ -58,7 +58,7 @@ CONTROLLER = Controller(
     component="replication-controller",
     watches=(
         Watch(kind=core_v1.ReplicationController),
-        pods_watch(core_v1.ReplicationController, _selector),
+        owned_watch(core_v1.Pod, core_v1.ReplicationController, _selector),
     ),
     reconcile=reconcile,
     rules=(

@@ -11,15 +11,14 @@ from msgspec.structs import replace
 
 from pybernetes.api.errors import AlreadyExists, ApiError, Conflict, NotFound
 from pybernetes.api.objects import Key
-from pybernetes.api.selectors import Selector, of_label_selector
 from pybernetes.api.types.apps_v1 import StatefulSetStatus
 from pybernetes.client.rest import key_of
 from pybernetes.controllers._batches import of_ending_namespace, slow_start, together
-from pybernetes.controllers._claim import Claim
+from pybernetes.controllers._claim import Claim, owned_watch, selector_of
 from pybernetes.controllers._expectations import PATIENCE, Expectations
 from pybernetes.controllers._failures import Failures
-from pybernetes.controllers._history import Found, History, Revision, beyond, owner_gone, revisions_watch, template_of
-from pybernetes.controllers._replicas import BURST, pods_watch, until_available
+from pybernetes.controllers._history import Found, History, Revision, beyond, owner_gone, template_of
+from pybernetes.controllers._replicas import BURST, until_available
 from pybernetes.controllers._stateful import (
     PersistentVolumeClaim,
     Pod,
@@ -43,10 +42,6 @@ from pybernetes.rules.readiness import is_finished
 HASH_LABEL = "controller.kubernetes.io/hash"
 
 
-def _selector(s: StatefulSet) -> Selector:
-    return of_label_selector(s.spec.selector)
-
-
 def _of_claim(claim: PersistentVolumeClaim, ctx: Context) -> Iterable[Key]:
     """The StatefulSets whose claims are called so."""
     name = claim.metadata.name
@@ -59,9 +54,7 @@ def _of_claim(claim: PersistentVolumeClaim, ctx: Context) -> Iterable[Key]:
 
 def _claim_changed(old: PersistentVolumeClaim, new: PersistentVolumeClaim) -> bool:
     """What happens to the volume is others' concern."""
-    return replace(old.metadata, resourceVersion="", managedFields=()) != replace(
-        new.metadata, resourceVersion="", managedFields=()
-    )
+    return replace(old.metadata, resourceVersion="") != replace(new.metadata, resourceVersion="")
 
 
 async def reconcile(key: Key, ctx: Context) -> Outcome:
@@ -92,7 +85,7 @@ class _Look:
     async def run(self) -> Outcome:
         """Does what is next, then says what was seen before."""
         s, ctx = self._s, self._ctx
-        selector = _selector(s)
+        selector = selector_of(s)
         if selector.empty:
             return Done()
         claim = Claim(ctx, s, selector, Pod, fits=lambda pod: is_member(s, pod))
@@ -263,8 +256,8 @@ CONTROLLER = Controller(
     name="statefulset-controller",
     watches=(
         Watch(kind=StatefulSet),
-        pods_watch(StatefulSet, _selector),
-        revisions_watch(StatefulSet),
+        owned_watch(Pod, StatefulSet),
+        owned_watch(Revision, StatefulSet),
         Watch(kind=PersistentVolumeClaim, keys=_of_claim, changed=_claim_changed),
     ),
     reconcile=reconcile,

@@ -19,7 +19,7 @@ from pybernetes.controllers._job_books import (
     settle,
     tally,
 )
-from pybernetes.controllers._job_pods import plan, pod_of
+from pybernetes.controllers._job_pods import new_pod, plan
 from pybernetes.controllers._job_policies import MET, match, success_rule, verdict
 from pybernetes.rules import indexes
 
@@ -170,7 +170,7 @@ def test_the_failed_pod_of_an_index_stays_until_another_has_its_count():
     assert (seen.kept, enter(seen, owner.status, None).release) == ({0: old}, [])
     assert plan(seen, Backoff(), NOW + 15).wait == 5
     assert plan(seen, Backoff(), NOW + 21).create == [0]
-    new = pod_of(owner, 0, old)
+    new = new_pod(owner, 0, old)
     assert new.metadata.annotations[FAILURES] == "2"
     assert enter(tally(owner, [old, pod("b", index=0)]), owner.status, None).release == [old]
 
@@ -178,7 +178,7 @@ def test_the_failed_pod_of_an_index_stays_until_another_has_its_count():
 def test_a_long_name_leaves_room_for_the_index():
     owner = job(completions=12, completionMode="Indexed")
     long = replace(owner, metadata=replace(owner.metadata, name="n" * 63))
-    assert pod_of(long, 11).metadata.generateName == "n" * 54 + "-11-"
+    assert new_pod(long, 11).metadata.generateName == "n" * 54 + "-11-"
 
 
 def rule(action: str, operator: str, *values: int, container: str | None = None) -> batch_v1.PodFailurePolicyRule:
