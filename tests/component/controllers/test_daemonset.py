@@ -3,11 +3,9 @@
 from typing import Any
 
 import pytest
-from tests.component.controllers.world import World, simulated, template, world
+from tests.component.controllers.world import World, every_second, no_pods, simulated, template, world
 
-from pybernetes.api.errors import ApiError, Conflict, Forbidden
 from pybernetes.api.types import apps_v1, core_v1
-from pybernetes.wire.http import Request
 
 SERIAL = "[sig-apps] Daemon set [Serial] "
 HASH = "controller-revision-hash"
@@ -379,10 +377,6 @@ async def test_what_is_refused_costs_one_request_an_attempt():
     async with world(nodes=4) as w:
         await w.clock.sleep(5)
 
-        def no_pods(request: Request) -> ApiError | None:
-            making = request.method == "POST" and request.path.endswith("/pods")
-            return Forbidden('pods "x" is forbidden: exceeded quota') if making else None
-
         w.wire.refuse = no_pods
         await daemon_set(w)
         await w.clock.sleep(5)
@@ -397,16 +391,7 @@ async def test_what_is_refused_costs_one_request_an_attempt():
 @simulated
 async def test_conflicts_of_every_write_leave_one_pod_a_node():
     async with world(nodes=3) as w:
-        turns = 0
-
-        def every_second(request: Request) -> ApiError | None:
-            nonlocal turns
-            if "daemonset" not in request.headers.get("user-agent") or "/events" in request.path:
-                return None
-            turns += request.method != "GET"
-            return Conflict("race") if request.method != "GET" and turns % 2 else None
-
-        w.wire.refuse = every_second
+        w.wire.refuse = every_second("daemonset")
         await daemon_set(w)
         await ready(w, 3)
         await roll(w, "two")

@@ -3,12 +3,10 @@
 from typing import Any
 
 import pytest
-from tests.component.controllers.world import World, simulated, template, world
+from tests.component.controllers.world import World, every_second, no_pods, simulated, template, world
 
-from pybernetes.api.errors import ApiError, Conflict, Forbidden
 from pybernetes.api.objects import Key
 from pybernetes.api.types import apps_v1, core_v1
-from pybernetes.wire.http import Request
 
 BASIC = "[sig-apps] StatefulSet Basic StatefulSet functionality [StatefulSetBasic] "
 HASH = "controller-revision-hash"
@@ -430,15 +428,10 @@ async def test_a_revision_of_another_with_the_same_name_changes_the_name_not_the
 @simulated
 async def test_what_is_refused_is_said_in_events_and_tried_again():
     async with world() as w:
-
-        def no_pods(request: Request) -> ApiError | None:
-            making = request.method == "POST" and request.path.endswith("/pods")
-            return Forbidden('pods "web-0" is forbidden: exceeded quota') if making else None
-
         w.wire.refuse = no_pods
         await stateful_set(w, replicas=4, podManagementPolicy="Parallel")
         await w.clock.sleep(5)
-        text = 'create Pod web-0 in StatefulSet web failed error: pods "web-0" is forbidden: exceeded quota'
+        text = 'create Pod web-0 in StatefulSet web failed error: pods "x" is forbidden: exceeded quota'
         assert f"FailedCreate: {text}" in await w.events("web")
         counters = w.manager.loops["statefulset-controller"].counters
         assert pod_writes(w) == ["POST pods"] * counters.errors  # slow start: one request an attempt, not four
@@ -450,16 +443,7 @@ async def test_what_is_refused_is_said_in_events_and_tried_again():
 @simulated
 async def test_conflicts_of_every_write_change_nothing_of_the_order():
     async with world() as w:
-        turns = 0
-
-        def every_second(request: Request) -> ApiError | None:
-            nonlocal turns
-            if "statefulset" not in request.headers.get("user-agent") or "/events" in request.path:
-                return None
-            turns += request.method != "GET"
-            return Conflict("race") if request.method != "GET" and turns % 2 else None
-
-        w.wire.refuse = every_second
+        w.wire.refuse = every_second("statefulset")
         await stateful_set(w, volumeClaimTemplates=[claim()])
         await ready(w, 3)
         await roll(w, "two")

@@ -2,11 +2,9 @@
 
 from typing import Any
 
-from tests.component.controllers.world import World, deployment, simulated, template, world
+from tests.component.controllers.world import World, deployment, no_pods, simulated, template, world
 
-from pybernetes.api.errors import ApiError, Forbidden
 from pybernetes.api.types import apps_v1, core_v1
-from pybernetes.wire.http import Request
 
 
 async def replica_set(w: World, name: str = "web", replicas: int = 3) -> apps_v1.ReplicaSet:
@@ -224,11 +222,6 @@ async def test_history_beyond_its_limit_is_deleted():
 @simulated
 async def test_what_is_refused_is_said_in_a_condition_that_goes_again():
     async with world() as w:
-
-        def no_pods(request: Request) -> ApiError | None:
-            making = request.method == "POST" and request.path.endswith("/pods")
-            return Forbidden('pods "x" is forbidden: exceeded quota') if making else None
-
         w.wire.refuse = no_pods
         await replica_set(w, replicas=8)
         await w.clock.sleep(5)

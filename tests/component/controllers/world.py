@@ -14,7 +14,7 @@ import orjson
 from msgspec import Struct
 
 from pybernetes.aio.simulation import run_simulated
-from pybernetes.api.errors import ApiError, NotFound
+from pybernetes.api.errors import ApiError, Conflict, Forbidden, NotFound
 from pybernetes.api.objects import Key, User
 from pybernetes.api.types import apps_v1, core_v1
 from pybernetes.assembly.simulated.nodes import Config as SimulatedConfig
@@ -179,6 +179,26 @@ def controllers(w: World, names: str, wire: Transport | None = None) -> asyncio.
     """Controllers beside those of the world, for tests that end them. Cancel it."""
     client = Client(wire or w.as_user(MANAGER).transport, clock=w.clock)
     return asyncio.create_task(ControllerManager(client, controllers=chosen(names.split())).run())
+
+
+def no_pods(request: Request) -> ApiError | None:
+    """For Wire.refuse: Pods cannot be made."""
+    making = request.method == "POST" and request.path.endswith("/pods")
+    return Forbidden('pods "x" is forbidden: exceeded quota') if making else None
+
+
+def every_second(controller: str) -> Callable[[Request], ApiError | None]:
+    """For Wire.refuse: every second write of a controller, but for events, meets a Conflict."""
+    turns = 0
+
+    def refuse(request: Request) -> ApiError | None:
+        nonlocal turns
+        if controller not in request.headers.get("user-agent") or "/events" in request.path or request.method == "GET":
+            return None
+        turns += 1
+        return Conflict("race") if turns % 2 else None
+
+    return refuse
 
 
 def simulated(test: Callable[[], Awaitable[None]]) -> Callable[[], None]:
