@@ -18,6 +18,7 @@ import pytest
 import yaml
 
 from tests.clients.web import Web
+from tests.kubectls import machines_kubectl
 
 BIN = Path(sys.executable).parent
 HERE = Path(__file__).parent
@@ -161,11 +162,8 @@ def namespace(cluster: Cluster, request: pytest.FixtureRequest) -> Iterator[str]
 
 @pytest.fixture
 def kubectl(cluster: Cluster, namespace: str) -> Kubectl:
-    """The machine's own kubectl: anything on PATH that is not ours."""
-    found = shutil.which("kubectl", path="/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
-    if found is None or Path(found).resolve().parent == BIN.resolve():
-        pytest.skip("no other kubectl on this machine (package kubectl or google-cloud-cli)")
-    return Kubectl(Path(found), cluster, namespace)
+    """The machine's own."""
+    return Kubectl(Path(machines_kubectl()), cluster, namespace)
 
 
 @pytest.fixture

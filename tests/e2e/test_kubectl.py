@@ -4,7 +4,6 @@ import hashlib
 import json
 import os
 import re
-import shutil
 import subprocess
 import time
 import urllib.request
@@ -13,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.conftest import BIN, EXAMPLES, Up
+from tests.kubectls import OURS, machines_kubectl
 
 POD = (EXAMPLES / "01-first-pod" / "pod.yaml").read_text()
 TALKING = "for i in 1 2 3; do echo line $i; done; sleep 2; echo last"
@@ -28,20 +28,9 @@ TALKER = {
 DEPLOYMENT = (EXAMPLES / "03-replicas" / "deployment.yaml").read_text()
 
 
-def machines_kubectl() -> str | None:
-    """A kubectl of another make on this machine: anything on PATH that is not ours."""
-    found = shutil.which("kubectl", path="/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
-    return found if found and Path(found).resolve().parent != BIN.resolve() else None
-
-
 @pytest.fixture(params=["ours", "machine"])
 def kubectl(request: pytest.FixtureRequest) -> str:
-    if request.param == "ours":
-        return str(BIN / "kubectl")
-    found = machines_kubectl()
-    if found is None:
-        pytest.skip("no other kubectl on this machine (package kubernetes-client or google-cloud-cli)")
-    return found
+    return OURS if request.param == "ours" else machines_kubectl()
 
 
 def test_a_pod_from_descriptor_to_deletion(up: Up, kubectl: str, namespace: str):
@@ -197,10 +186,7 @@ def test_top_shows_what_nodes_and_pods_use(up: Up, kubectl: str, namespace: str)
 
 @pytest.fixture
 def machine_kubectl() -> str:
-    found = machines_kubectl()
-    if found is None:
-        pytest.skip("no other kubectl on this machine (package kubernetes-client or google-cloud-cli)")
-    return found
+    return machines_kubectl()
 
 
 def test_streams_through_the_api_server_lose_nothing(up: Up, machine_kubectl: str, namespace: str):

@@ -5,8 +5,6 @@ Everything is in the namespace `default`; objects are dicts, errors are the libr
 
 import asyncio
 import json
-import shutil
-import sys
 from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
@@ -17,7 +15,6 @@ import kr8s.asyncio
 import kubernetes
 import kubernetes_asyncio
 import lightkube
-import pytest
 from kr8s.asyncio.objects import Pod as Kr8sPod
 from kr8s.asyncio.objects import new_class
 from kubernetes import dynamic
@@ -26,6 +23,7 @@ from lightkube.codecs import from_dict, resource_registry
 from lightkube.generic_resource import create_namespaced_resource
 from lightkube.resources.core_v1 import Pod as LightPod
 from lightkube.types import PatchType
+from tests.kubectls import OURS, machines_kubectl
 
 from pybernetes.api.objects import Object
 
@@ -33,7 +31,6 @@ PLURALS = {"ConfigMap": "configmaps", "Pod": "pods", "Shop": "shops"}
 VERSIONS = {"Shop": "example.org/v1", "CustomResourceDefinition": "apiextensions.k8s.io/v1"}
 """Of kinds that are not of v1."""
 MERGE = "application/merge-patch+json"
-OURS = str(Path(sys.executable).with_name("kubectl"))
 
 create_namespaced_resource("example.org", "v1", "Shop", "shops")  # lightkube wants to be told
 
@@ -268,10 +265,7 @@ async def _kubectl(kubeconfig: Path) -> AsyncIterator[Program]:
 
 @asynccontextmanager
 async def _other_kubectl(kubeconfig: Path) -> AsyncIterator[Program]:
-    found = shutil.which("kubectl", path="/usr/local/bin:/usr/bin:/bin")
-    if found is None:
-        pytest.skip("no other kubectl on this machine")
-    yield Kubectl(found, kubeconfig)
+    yield Kubectl(machines_kubectl(), kubeconfig)
 
 
 @asynccontextmanager
