@@ -143,8 +143,7 @@ class ControlPlane:
         return ControllerConfig(
             allocate_node_cidrs=True,
             cluster_cidrs=(POD_NETWORK if len(self.settings.simulated_nodes) <= _RANGES else _WIDE,),
-            cluster_signing_cert=authority.pem if authority else b"",
-            cluster_signing_key=authority.key_pem if authority else b"",
+            signing_authority=lambda signer: authority,
             root_ca=authority.pem if authority else b"",
         )
 

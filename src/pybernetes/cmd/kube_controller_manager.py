@@ -8,12 +8,10 @@ from pathlib import Path
 
 from pybernetes.aio.clock import Clock
 from pybernetes.client.rest import Client
-from pybernetes.cmd import _leading
+from pybernetes.cmd import _leading, _signing
 from pybernetes.cmd._daemon import StartError
 from pybernetes.cmd._flags import boolean, duration
 from pybernetes.controllers.runtime import Config, ControllerManager, chosen
-from pybernetes.wire.pki.certificates import parse_authority
-from pybernetes.wire.pki.keys import PkiError
 
 COMPONENT = _leading.Component(
     name="kube-controller-manager",
@@ -67,8 +65,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     add("--node-monitor-grace-period", type=duration, default=50.0, help="how long a Node may be silent: 50s")
     add("--node-startup-grace-period", type=duration, default=60.0, help="the same before it said anything: 1m")
     add("--terminated-pod-gc-threshold", type=int, default=12500, help="how many ended Pods stay; 0: all")
-    add("--cluster-signing-cert-file", type=Path, help="the authority that signs requests, PEM")
-    add("--cluster-signing-key-file", type=Path, help="its key, PEM")
+    _signing.add_flags(parser)
     add("--cluster-signing-duration", type=duration, default=8760 * 3600.0, help="life of a certificate at most: 8760h")
     add("--root-ca-file", type=Path, help="the bundle that Pods verify the API server with, PEM")
     options = parser.parse_args(arguments)
@@ -92,14 +89,6 @@ def config_of(options: argparse.Namespace) -> Config:
     """The flags as Config, files read. Raises StartError."""
     if options.allocate_node_cidrs and not options.cluster_cidr:
         raise StartError("--allocate-node-cidrs needs --cluster-cidr")
-    certificate, key = _read(options.cluster_signing_cert_file), _read(options.cluster_signing_key_file)
-    if bool(certificate) != bool(key):
-        raise StartError("--cluster-signing-cert-file and --cluster-signing-key-file go together")
-    if certificate:
-        try:
-            parse_authority(certificate, key)
-        except PkiError as error:
-            raise StartError(f"cannot sign with {options.cluster_signing_cert_file}: {error}") from None
     return Config(
         cluster_name=options.cluster_name,
         allocate_node_cidrs=options.allocate_node_cidrs,
@@ -109,8 +98,7 @@ def config_of(options: argparse.Namespace) -> Config:
         node_monitor_grace_period=options.node_monitor_grace_period,
         node_startup_grace_period=options.node_startup_grace_period,
         terminated_pod_gc_threshold=options.terminated_pod_gc_threshold,
-        cluster_signing_cert=certificate,
-        cluster_signing_key=key,
+        signing_authority=_signing.signing_files(options),
         cluster_signing_duration=options.cluster_signing_duration,
         root_ca=_read(options.root_ca_file),
     )

@@ -1,10 +1,18 @@
-"""CSR cleaner: removes requests that are done with (an hour after the decision) or that nobody decided on (a day)."""
+"""CSR cleaner: removes requests that are done with (an hour after the decision), that nobody decided on (a day), or whose
+certificate has ended.
+"""
+
+import base64
+import binascii
+import math
 
 from pybernetes.aio.clock import parse_time
 from pybernetes.api.errors import NotFound
 from pybernetes.api.objects import Key
 from pybernetes.controllers._certificates import CSR
 from pybernetes.controllers.runtime import Again, Context, Controller, Done, Outcome, Watch, allow
+from pybernetes.wire.pki.certificates import parse_certificate
+from pybernetes.wire.pki.keys import PkiError
 
 DECIDED = 3600.0
 PENDING = 24 * 3600.0
@@ -22,7 +30,7 @@ async def reconcile(key: Key, ctx: Context) -> Outcome:
     ]
     created = parse_time(csr.metadata.creationTimestamp) if csr.metadata.creationTimestamp else ctx.clock.now()
     over = max(stamps) + DECIDED if stamps else created + PENDING
-    left = over - ctx.clock.now()
+    left = min(over, _end(csr)) - ctx.clock.now()
     if left > 0:
         return Again(left)
     try:
@@ -30,6 +38,14 @@ async def reconcile(key: Key, ctx: Context) -> Outcome:
     except NotFound:
         return Done()
     return Done()
+
+
+def _end(csr: CSR) -> float:
+    """When its certificate ends, seconds since 1970; never where it has none that can be read."""
+    try:
+        return parse_certificate(base64.b64decode(csr.status.certificate)).not_valid_after_utc.timestamp()
+    except (PkiError, binascii.Error):
+        return math.inf
 
 
 CONTROLLER = Controller(

@@ -19,7 +19,7 @@ from pybernetes.controllers._certificates import (
     asked,
 )
 from pybernetes.controllers.runtime import EVENTS, Context, Controller, Done, Outcome, Watch, allow
-from pybernetes.wire.pki.certificates import Leaf, certificate_pem, parse_authority, sign
+from pybernetes.wire.pki.certificates import Authority, Leaf, certificate_pem, sign
 
 SIGNERS = frozenset({KUBELET_CLIENT, KUBELET_SERVING, API_CLIENT})
 SHORTEST = 600.0
@@ -29,12 +29,14 @@ SHORTEST = 600.0
 async def reconcile(key: Key, ctx: Context) -> Outcome:
     """One request."""
     csr = ctx.cache(CSR).get(key)
-    if csr is None or csr.spec.signerName not in SIGNERS or not ctx.config.cluster_signing_cert:
+    if csr is None or csr.spec.signerName not in SIGNERS:
         return Done()
     failed = any(c.type == "Failed" for c in csr.status.conditions)
     if csr.status.certificate or failed or not approved(csr):
         return Done()
-    api = ctx.api(CSR)
+    authority = ctx.config.signing_authority(csr.spec.signerName)
+    if authority is None:
+        return Done()
     try:
         found = asked(csr)
     except Unfit as error:
@@ -45,16 +47,14 @@ async def reconcile(key: Key, ctx: Context) -> Outcome:
         )  # fmt: skip
         changed = replace(csr, status=replace(csr.status, conditions=(*csr.status.conditions, made)))
     else:
-        pem = base64.b64encode(_sign(csr, found, ctx)).decode()
+        pem = base64.b64encode(_sign(csr, found, authority, ctx)).decode()
         changed = replace(csr, status=replace(csr.status, certificate=pem))
-    await api.patch(csr, changed, subresource="status", lock=True)
+    await ctx.api(CSR).patch(csr, changed, subresource="status", lock=True)
     return Done()
 
 
-def _sign(csr: CSR, found: Asked, ctx: Context) -> bytes:
-    config = ctx.config
-    authority = parse_authority(config.cluster_signing_cert, config.cluster_signing_key)
-    seconds = config.cluster_signing_duration
+def _sign(csr: CSR, found: Asked, authority: Authority, ctx: Context) -> bytes:
+    seconds = ctx.config.cluster_signing_duration
     if csr.spec.expirationSeconds is not None:
         seconds = min(seconds, max(SHORTEST, float(csr.spec.expirationSeconds)))
     user = found.request.user

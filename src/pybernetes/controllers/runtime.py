@@ -24,6 +24,7 @@ from pybernetes.client.guard import Guard
 from pybernetes.client.informer import Cache, Index, Informer, Informers
 from pybernetes.client.rest import Client, ResourceClient, key_of
 from pybernetes.client.workqueue import WorkQueue
+from pybernetes.wire.pki.certificates import Authority
 
 log = logging.getLogger(__name__)
 
@@ -65,8 +66,8 @@ class Config:
     node_monitor_grace_period: float = 50.0
     node_startup_grace_period: float = 60.0
     terminated_pod_gc_threshold: int = 12500
-    cluster_signing_cert: bytes = b""
-    cluster_signing_key: bytes = b""
+    signing_authority: Callable[[str], Authority | None] = lambda signer: None
+    """The authority that signs for a signer, as it is now; None: nobody does."""
     cluster_signing_duration: float = 365 * 24 * 3600.0
     root_ca: bytes = b""
 

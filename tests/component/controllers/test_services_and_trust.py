@@ -134,8 +134,8 @@ async def test_endpoints_without_a_service_stay_until_a_service_of_their_name_go
         assert await w.all(discovery_v1.EndpointSlice, labels=labels) == ()
 
 
-async def ask(w: World, name: str, user: User, signer: str, hosts: tuple[str, ...] = (), node: str = "node-1") -> None:
-    request = new_request(f"system:node:{node}", ("system:nodes",), hosts, new_key())
+async def ask(w: World, name: str, user: User, signer: str, hosts: tuple[str, ...] = (), **more: int) -> None:
+    request = new_request("system:node:node-1", ("system:nodes",), hosts, new_key())
     usage = "server auth" if hosts else "client auth"
     body = {
         "metadata": {"name": name},
@@ -143,6 +143,7 @@ async def ask(w: World, name: str, user: User, signer: str, hosts: tuple[str, ..
             "request": base64.b64encode(request).decode(),
             "signerName": f"kubernetes.io/{signer}",
             "usages": ["digital signature", usage],
+            **more,
         },
     }
     await w.as_user(user).of(CSR).create(msgspec.convert(body, CSR))
@@ -196,16 +197,33 @@ async def test_a_serving_certificate_is_for_the_addresses_of_the_node_and_no_oth
         assert (await w.get(CSR, "bad", "")).status.conditions == ()
 
 
+async def approve(w: World, name: str) -> None:
+    csr = await w.get(CSR, name, "")
+    made = {"type": "Approved", "status": "True", "reason": "Me", "message": ""}
+    changed = msgspec.convert({**msgspec.to_builtins(csr), "status": {"conditions": [made]}}, CSR)
+    await w.client.of(CSR).patch(csr, changed, subresource="approval")
+    await w.clock.sleep(1)
+
+
+@simulated
+async def test_a_request_goes_when_its_certificate_ends():
+    async with world(nodes=0) as w:
+        somebody = User("somebody", groups=("system:masters", "system:authenticated"))
+        await ask(w, "short", somebody, "kube-apiserver-client", expirationSeconds=600)
+        await approve(w, "short")
+        assert (await w.get(CSR, "short", "")).status.certificate
+        await w.clock.sleep(500)
+        assert await w.there(CSR, "short", "")
+        await w.clock.sleep(110)
+        assert not await w.there(CSR, "short", "")
+
+
 @simulated
 async def test_what_is_approved_and_unfit_fails_and_what_is_old_goes():
     async with world(nodes=0) as w:
         admin = User("somebody", groups=("system:masters", "system:authenticated"))
         await ask(w, "odd", admin, "kube-apiserver-client-kubelet", ("example.com",))
-        csr = await w.get(CSR, "odd", "")
-        made = {"type": "Approved", "status": "True", "reason": "Me", "message": ""}
-        changed = msgspec.convert({**msgspec.to_builtins(csr), "status": {"conditions": [made]}}, CSR)
-        await w.client.of(CSR).patch(csr, changed, subresource="approval")
-        await w.clock.sleep(1)
+        await approve(w, "odd")
         kinds = {c.type: c.reason for c in (await w.get(CSR, "odd", "")).status.conditions}
         assert kinds == {"Approved": "Me", "Failed": "SignerValidationFailure"}
         await w.clock.sleep(3700)

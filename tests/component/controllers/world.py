@@ -152,8 +152,7 @@ async def world(nodes: int = 2, config: Config | None = None, only: tuple[str, .
         config or Config(),
         allocate_node_cidrs=True,
         cluster_cidrs=("10.244.0.0/16",),
-        cluster_signing_cert=authority().pem,
-        cluster_signing_key=authority().key_pem,
+        signing_authority=lambda signer: authority(),
         root_ca=authority().pem,
     )
     async with Cluster(nodes=0, controllers=(), seed=1) as cluster:

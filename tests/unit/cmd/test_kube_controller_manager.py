@@ -10,7 +10,16 @@ from pybernetes.cmd import kube_controller_manager
         (["--root-ca-file", "/nope"], "cannot read /nope: No such file or directory"),
         (["--controllers", "nope"], '"nope" is not in the list of known controllers'),
         (["--allocate-node-cidrs"], "--allocate-node-cidrs needs --cluster-cidr"),
-        (["--cluster-signing-cert-file", "/dev/null"], "it is empty"),
+        (["--cluster-signing-cert-file", "/dev/null"], "go together"),
+        (
+            [
+                "--cluster-signing-kubelet-client-cert-file",
+                "/dev/null",
+                "--cluster-signing-kubelet-client-key-file",
+                "/x",
+            ],
+            "cannot read /x: No such file or directory",
+        ),
     ],
 )
 def test_what_cannot_start_says_why_in_a_line(arguments, said, capsys):
