@@ -1,65 +1,91 @@
-"""ReplicaSets: the parts of upstream's test/e2e/apps/replica_set.go that need no Pods."""
+"""ReplicaSets: upstream's test/e2e/apps/replica_set.go."""
 
 import pytest
+from tests.component.conformance.e2e import APPS, image_of, template, workloads
+from tests.component.conformance.test_rc import adopts, fails_until_small_enough, quota_of_pods, releases
+from tests.component.controllers.world import simulated
 
-SETS = "/apis/apps/v1/namespaces/default/replicasets"
-STRATEGIC = "application/strategic-merge-patch+json"
+SETS = f"{APPS}/replicasets"
+EVERYWHERE = "/apis/apps/v1/replicasets"
+LABELS = {"name": "sample-pod", "pod": "agnhost"}
 
 
-def replica_set(name="web", replicas=1):
-    labels = {"app": "web"}
-    template = {"metadata": {"labels": labels}, "spec": {"containers": [{"name": "web", "image": "httpd"}]}}
-    spec = {"replicas": replicas, "selector": {"matchLabels": labels}, "template": template}
-    return {"metadata": {"name": name, "labels": {"test": "rs"}}, "spec": spec}
+def replica_set(name="test-rs", replicas=1, labels=LABELS, container="agnhost"):
+    spec = {"replicas": replicas, "selector": {"matchLabels": labels}, "template": template(labels, container)}
+    return {"metadata": {"name": name, "labels": labels}, "spec": spec}
+
+
+@pytest.mark.conformance(
+    "[sig-apps] ReplicaSet should adopt matching pods on creation and release no longer matching pods [Conformance]"
+)
+@simulated
+async def test_a_pod_is_adopted_and_released():
+    async with workloads() as k:
+        name = "pod-adoption-release"
+        uid = await adopts(k, SETS, replica_set(name, 1, {"name": name}, name))
+        await releases(k, name, uid)
+
+
+@simulated
+async def test_a_quota_that_is_too_small_is_a_condition_until_the_set_is_small_enough():
+    async with workloads() as k:
+        await quota_of_pods(k, "2")
+        await fails_until_small_enough(k, SETS, replica_set("condition-test", 3, {"name": "condition-test"}))
 
 
 @pytest.mark.conformance("[sig-apps] ReplicaSet Replace and Patch tests [Conformance]")
-async def test_a_replica_set_is_replaced_and_patched(api):
-    made = await api.ok("POST", SETS, replica_set())
-    made["spec"]["replicas"] = 2
-    assert (await api.ok("PUT", f"{SETS}/web", made))["spec"]["replicas"] == 2
-    pod = {"terminationGracePeriodSeconds": 0, "containers": [{"name": "web", "image": "pause"}]}
-    change = {"metadata": {"labels": {"test": "patched"}}, "spec": {"replicas": 3, "template": {"spec": pod}}}
-    patched = await api.ok("PATCH", f"{SETS}/web", change, content_type=STRATEGIC)
-    assert patched["metadata"]["labels"]["test"] == "patched"
-    assert patched["spec"]["replicas"] == 3
-    assert patched["spec"]["template"]["spec"]["containers"][0]["image"] == "pause"
-    assert patched["spec"]["template"]["spec"]["terminationGracePeriodSeconds"] == 0
+@simulated
+async def test_a_replica_set_is_replaced_and_patched():
+    """The patch names a container that is not there: it comes first, as the client asked last."""
+    async with workloads() as k:
+        since = await k.since(f"{EVERYWHERE}?labelSelector=test-rs%3Dpatched")
+        made = await k.made(SETS, replica_set())
+        await k.running("name=sample-pod", 1)
+        await k.updated(f"{SETS}/test-rs", lambda rs: rs["spec"].update(replicas=2))
+        pod = {"terminationGracePeriodSeconds": 0, "containers": [{"name": "test-rs", "image": "pause"}]}
+        change = {"metadata": {"labels": {"test-rs": "patched"}}, "spec": {"replicas": 3, "template": {"spec": pod}}}
+        patched = await k.ok("PATCH", f"{SETS}/test-rs", change)
+        assert int(patched["metadata"]["resourceVersion"]) > int(made["metadata"]["resourceVersion"])
+
+        def ready(kind, rs):
+            counts = [rs["status"].get(f"{name}Replicas", 0) for name in ("ready", "available")]
+            return counts == [3, 3] and image_of(rs) == "pause"
+
+        seen = await k.seen(SETS, since, ready, query="&labelSelector=test-rs%3Dpatched")
+        assert seen["spec"]["template"]["spec"]["terminationGracePeriodSeconds"] == 0
+        assert [c["name"] for c in seen["spec"]["template"]["spec"]["containers"]] == ["test-rs", "agnhost"]
 
 
 @pytest.mark.conformance("[sig-apps] ReplicaSet Replicaset should have a working scale subresource [Conformance]")
-async def test_scale_is_read_written_and_patched(api):
-    await api.ok("POST", SETS, replica_set())
-    scale = await api.ok("GET", f"{SETS}/web/scale")
-    assert (scale["spec"]["replicas"], scale["status"]["selector"]) == (1, "app=web")
-    scale["metadata"]["resourceVersion"] = ""
-    scale["spec"]["replicas"] = 2
-    await api.ok("PUT", f"{SETS}/web/scale", scale)
-    assert (await api.ok("GET", f"{SETS}/web"))["spec"]["replicas"] == 2
-    await api.ok("PATCH", f"{SETS}/web/scale", {"spec": {"replicas": 4}}, content_type=STRATEGIC)
-    assert (await api.ok("GET", f"{SETS}/web"))["spec"]["replicas"] == 4
+@simulated
+async def test_scale_is_read_written_and_patched():
+    async with workloads() as k:
+        await k.made(SETS, replica_set())
+        await k.running("name=sample-pod", 1)
+        await k.validate_scale(f"{SETS}/test-rs")
 
 
 @pytest.mark.conformance("[sig-apps] ReplicaSet should list and delete a collection of ReplicaSets [Conformance]")
-async def test_replica_sets_are_listed_and_deleted_together(api):
-    await api.ok("POST", SETS, replica_set())
-    listed = await api.ok("GET", f"{SETS}?labelSelector=test%3Drs")
-    assert len(listed["items"]) == 1
-    await api.ok("DELETE", f"{SETS}?labelSelector=test%3Drs")
-    assert (await api.ok("GET", f"{SETS}?labelSelector=test%3Drs"))["items"] == []
+@simulated
+async def test_replica_sets_are_listed_and_deleted_together():
+    async with workloads() as k:
+        await k.made(SETS, replica_set(replicas=3, labels={**LABELS, "e2e": "abcde"}))
+        await k.running("name=sample-pod", 3)
+        assert len(await k.items(f"{EVERYWHERE}?labelSelector=e2e%3Dabcde")) == 1
+        options = {"kind": "DeleteOptions", "apiVersion": "apps/v1", "gracePeriodSeconds": 1}
+        await k.ok("DELETE", f"{SETS}?labelSelector=e2e%3Dabcde", options)
+        assert await k.items(f"{EVERYWHERE}?labelSelector=e2e%3Dabcde") == []
 
 
 @pytest.mark.conformance("[sig-apps] ReplicaSet should validate Replicaset Status endpoints [Conformance]")
-async def test_the_status_of_a_replica_set_is_its_own(api):
-    await api.ok("POST", SETS, replica_set())
-    seen = await api.watch(f"{SETS}?watch=1&resourceVersion=0")
-    shown = await api.ok("GET", f"{SETS}/web/status")
-    shown["status"]["conditions"] = [{"type": "StatusUpdate", "status": "True", "reason": "E2E", "message": "set"}]
-    await api.ok("PUT", f"{SETS}/web/status", shown)
-    assert [c["type"] for c in (await seen.until("MODIFIED"))["status"]["conditions"]] == ["StatusUpdate"]
-    patch = {"status": {"conditions": [{"type": "StatusPatched", "status": "True"}]}}
-    await api.ok("PATCH", f"{SETS}/web/status", patch)
-    assert [c["type"] for c in (await seen.until("MODIFIED"))["status"]["conditions"]] == ["StatusPatched"]
+@simulated
+async def test_the_status_of_a_replica_set_is_its_own():
+    async with workloads() as k:
+        selector = "name%3Dsample-pod,pod%3Dagnhost"
+        since = await k.since(f"{EVERYWHERE}?labelSelector={selector}")
+        await k.made(SETS, replica_set())
+        await k.running("name=sample-pod", 1)
+        await k.validate_status(SETS, "test-rs", since, selector)
 
 
 async def test_replica_sets_have_every_verb(api):

@@ -2,12 +2,10 @@
 
 from typing import Any
 
-import pytest
 from tests.component.controllers.world import World, every_second, no_pods, simulated, template, world
 
 from pybernetes.api.types import apps_v1, core_v1
 
-SERIAL = "[sig-apps] Daemon set [Serial] "
 HASH = "controller-revision-hash"
 
 
@@ -66,7 +64,6 @@ async def revisions(w: World) -> dict[int, str]:
     return {r.revision: r.metadata.labels[HASH] for r in found}
 
 
-@pytest.mark.conformance(SERIAL + "should run and stop simple daemon [Conformance]")
 @simulated
 async def test_every_node_has_one_pod_and_a_new_node_gets_one():
     async with world(nodes=3) as w:
@@ -119,7 +116,6 @@ async def test_a_daemon_names_its_node_and_endures_what_nodes_suffer():
         }
 
 
-@pytest.mark.conformance(SERIAL + "should run and stop complex daemon [Conformance]")
 @simulated
 async def test_pods_follow_the_labels_of_nodes():
     async with world(nodes=3) as w:
@@ -161,9 +157,6 @@ async def test_taints_keep_daemons_away_and_only_no_execute_ends_them():
         assert await nodes_of(w) == ["node-1"]
 
 
-@pytest.mark.conformance(
-    SERIAL + "should update pod when spec was updated and update strategy is RollingUpdate [Conformance]"
-)
 @simulated
 async def test_a_rolling_update_takes_one_node_after_the_other():
     async with world(nodes=4) as w:
@@ -186,7 +179,6 @@ async def test_a_rolling_update_takes_one_node_after_the_other():
         assert sorted(await revisions(w)) == [1, 2]
 
 
-@pytest.mark.conformance(SERIAL + "should rollback without unnecessary restarts [Conformance]")
 @simulated
 async def test_a_roll_back_restarts_only_what_was_updated():
     async with world(nodes=4) as w:
@@ -260,7 +252,6 @@ async def test_on_delete_replaces_only_what_is_deleted():
         assert await images(w) == {"two"}
 
 
-@pytest.mark.conformance(SERIAL + "should retry creating failed daemon pods [Conformance]")
 @simulated
 async def test_failed_pods_are_replaced_slower_and_slower():
     async with world(nodes=1) as w:
@@ -298,9 +289,6 @@ async def test_an_update_waits_until_pods_have_been_ready_for_long_enough():
         await ready(w, 2)
 
 
-@pytest.mark.conformance(
-    "[sig-apps] ControllerRevision should manage the lifecycle of a ControllerRevision [Conformance] [Serial]"
-)
 @simulated
 async def test_revisions_are_numbered_on_whatever_happens_to_them():
     async with world(nodes=2) as w:

@@ -2,13 +2,11 @@
 
 from typing import Any
 
-import pytest
 from tests.component.controllers.world import World, every_second, no_pods, simulated, template, world
 
 from pybernetes.api.objects import Key
 from pybernetes.api.types import apps_v1, core_v1
 
-BASIC = "[sig-apps] StatefulSet Basic StatefulSet functionality [StatefulSetBasic] "
 HASH = "controller-revision-hash"
 STRATEGIC = "application/strategic-merge-patch+json"
 GATED = [{"conditionType": "test/go"}]
@@ -100,9 +98,6 @@ async def test_pods_have_names_labels_and_host_names_of_their_ordinals():
         ]
 
 
-@pytest.mark.conformance(
-    BASIC + "Scaling should happen in predictable order and halt if any stateful pod is unhealthy [Slow] [Conformance]"
-)
 @simulated
 async def test_scaling_goes_in_order_and_halts_while_a_pod_is_not_ready():
     async with world() as w:
@@ -148,7 +143,6 @@ async def test_of_several_condemned_the_lowest_that_is_not_well_may_go():
         assert await names(w) == ["web-0"]
 
 
-@pytest.mark.conformance(BASIC + "Burst scaling should run to completion even with unhealthy pods [Slow] [Conformance]")
 @simulated
 async def test_a_parallel_set_makes_and_removes_all_at_once():
     async with world() as w:
@@ -160,7 +154,6 @@ async def test_a_parallel_set_makes_and_removes_all_at_once():
         assert await names(w) == ["web-0"]
 
 
-@pytest.mark.conformance(BASIC + "Should recreate evicted statefulset [Conformance]")
 @simulated
 async def test_a_pod_that_a_node_rejects_is_made_again_until_there_is_room():
     async with world() as w:
@@ -248,9 +241,6 @@ async def test_a_pod_that_comes_back_waits_until_its_old_claim_is_gone():
         assert new.metadata.deletionTimestamp is None
 
 
-@pytest.mark.conformance(
-    BASIC + "should perform rolling updates and roll backs of template modifications [Conformance]"
-)
 @simulated
 async def test_a_rolling_update_replaces_one_pod_after_the_other_and_a_roll_back_knows_its_revision():
     async with world() as w:
@@ -278,9 +268,6 @@ async def test_a_rolling_update_replaces_one_pod_after_the_other_and_a_roll_back
         assert len(await revisions(w)) == 2
 
 
-@pytest.mark.conformance(
-    BASIC + "should perform canary updates and phased rolling updates of template modifications [Conformance]"
-)
 @simulated
 async def test_a_partition_holds_back_the_pods_below_it():
     async with world() as w:

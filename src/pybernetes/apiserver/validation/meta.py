@@ -184,10 +184,19 @@ def _before_suffix(prefix: str) -> str:
 def keep_metadata(obj: Object, old: Object) -> None:
     """For writes of a part that touch nothing else: what the client may change in metadata stays as stored."""
     for field in ("labels", "annotations", "finalizers", "ownerReferences"):
-        if field in old["metadata"]:
-            obj["metadata"][field] = old["metadata"][field]
-        else:
-            obj["metadata"].pop(field, None)
+        _keep(field, obj, old)
+
+
+def keep_labels(obj: Object, old: Object) -> None:
+    """For writes of the status of a kind whose labels only a write of the whole changes."""
+    _keep("labels", obj, old)
+
+
+def _keep(field: str, obj: Object, old: Object) -> None:
+    if field in old["metadata"]:
+        obj["metadata"][field] = old["metadata"][field]
+    else:
+        obj["metadata"].pop(field, None)
 
 
 def changes_only_ownership(obj: Mapping[str, Any], old: Mapping[str, Any] | None) -> bool:

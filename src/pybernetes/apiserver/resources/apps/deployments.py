@@ -8,6 +8,7 @@ from pybernetes.api.objects import Object
 from pybernetes.apiserver.resource import Column, Resource, ScalePaths
 from pybernetes.apiserver.resources._columns import AGE, CONTAINERS, IMAGES, selector_text, spec, status
 from pybernetes.apiserver.validation.fields import FieldErrors, non_negative, set_missing
+from pybernetes.apiserver.validation.meta import keep_labels
 from pybernetes.apiserver.validation.workloads import (
     amount_of,
     at_most_all,
@@ -100,6 +101,7 @@ RESOURCE = Resource(
     default=_default,
     validate=_validate,
     validate_update=validate_fixed_selector,
+    prepare_status=keep_labels,
     validate_status=_validate_status,
     warn=warn_workload,
     scale=ScalePaths(),
