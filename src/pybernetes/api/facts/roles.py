@@ -149,6 +149,21 @@ CONTROLLER_RULES: dict[str, tuple[PolicyRule, ...]] = {
         PolicyRule(verbs=("get", "list", "watch"), apiGroups=("coordination.k8s.io",), resources=("leases",)),
         PolicyRule(verbs=("create", "patch", "update"), apiGroups=("",), resources=("events",)),
     ),
+    "persistentvolume-binder-controller": (
+        PolicyRule(
+            verbs=("get", "list", "watch", "update", "patch"),
+            apiGroups=("",),
+            resources=("persistentvolumes", "persistentvolumeclaims"),
+        ),
+        PolicyRule(
+            verbs=("update", "patch"),
+            apiGroups=("",),
+            resources=("persistentvolumes/status", "persistentvolumeclaims/status"),
+        ),
+        PolicyRule(verbs=("list", "watch"), apiGroups=("",), resources=("pods",)),
+        PolicyRule(verbs=("list", "watch"), apiGroups=("storage.k8s.io",), resources=("storageclasses",)),
+        PolicyRule(verbs=("create", "patch", "update"), apiGroups=("",), resources=("events",)),
+    ),
     "persistentvolume-protection-controller": (
         PolicyRule(
             verbs=("get", "list", "watch", "update", "patch"), apiGroups=("",), resources=("persistentvolumes",)

@@ -1,0 +1,285 @@
+"""PersistentVolume binder: gives claims their volumes and volumes their phases. _volume_steps.py decides.
+
+A binding is written in two steps, the volume's claimRef with the claim's uid and then the claim's volumeName, each at the revision
+seen: of two claims that want one volume, the second meets a Conflict and looks again. Whatever ends in between is found
+half done and finished. A volume is released only after a live read says that its claim is gone.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+from msgspec.structs import replace
+
+from pybernetes.api.errors import NotFound
+from pybernetes.api.objects import Key
+from pybernetes.api.types import core_v1
+from pybernetes.api.types.storage_v1 import StorageClass
+from pybernetes.client.rest import key_of
+from pybernetes.controllers._volume_steps import (
+    IN_TREE_FINALIZER,
+    Around,
+    Bind,
+    Ignore,
+    Lose,
+    Provision,
+    TakeClass,
+    Told,
+    Unbind,
+    Wait,
+    next_for_claim,
+    next_for_volume,
+    status_when_bound,
+)
+from pybernetes.controllers.runtime import EVENTS, Context, Controller, Done, Outcome, Watch, allow
+from pybernetes.rules import volumebinding as rule
+from pybernetes.rules.readiness import is_finished
+
+Claim: TypeAlias = core_v1.PersistentVolumeClaim
+Volume: TypeAlias = core_v1.PersistentVolume
+
+INDEX = "binding"
+
+
+def _claim_index(claim: Claim) -> Iterable[str]:
+    """By the volume that it names, or by the class of which it waits for one."""
+    if claim.spec.volumeName:
+        return (f"volume/{claim.spec.volumeName}",)
+    if claim.spec.storageClassName is None and rule.CLASS not in claim.metadata.annotations:
+        return ("class/", "classless")
+    return (f"class/{rule.class_of_claim(claim)}",)
+
+
+def _volume_index(volume: Volume) -> Iterable[str]:
+    """By the claim that it is for, or by the class of which it is a free one."""
+    ref = volume.spec.claimRef
+    return (f"claim/{ref.namespace}/{ref.name}" if ref is not None else f"class/{rule.class_of_volume(volume)}",)
+
+
+def _of_claim(claim: Claim, ctx: Context) -> Iterable[Key]:
+    key = key_of(claim)
+    yield key
+    if claim.spec.volumeName:
+        yield Key("", claim.spec.volumeName)
+    for volume in ctx.cache(Volume).by(INDEX, f"claim/{key.namespace}/{key.name}"):
+        yield key_of(volume)
+
+
+def _of_volume(volume: Volume, ctx: Context) -> Iterable[Key]:
+    yield key_of(volume)
+    claims, ref = ctx.cache(Claim), volume.spec.claimRef
+    if ref is not None:
+        yield Key(ref.namespace, ref.name)
+    else:
+        yield from map(key_of, claims.by(INDEX, f"class/{rule.class_of_volume(volume)}"))
+    yield from map(key_of, claims.by(INDEX, f"volume/{volume.metadata.name}"))
+
+
+def _of_class(found: StorageClass, ctx: Context) -> Iterable[Key]:
+    claims = ctx.cache(Claim)
+    yield from map(key_of, claims.by(INDEX, f"class/{found.metadata.name}"))
+    if rule.default_class((found,)) is not None:
+        yield from map(key_of, claims.by(INDEX, "classless"))
+
+
+def _of_pod(pod: core_v1.Pod, ctx: Context) -> Iterable[Key]:
+    """Claims that still wait: they tell of the Pods that use them."""
+    namespace = pod.metadata.namespace
+    for name, _ in rule.claims_of_pod(pod):
+        claim = ctx.cache(Claim).get(Key(namespace, name))
+        if claim is not None and not claim.spec.volumeName:
+            yield Key(namespace, name)
+
+
+@dataclass(slots=True)
+class _LastTold:
+    """What was told of waiting claims last: nothing is told twice for nothing new."""
+
+    by_claim: dict[Key, tuple[str, Told]] = field(default_factory=dict)
+
+
+async def reconcile(key: Key, ctx: Context) -> Outcome:
+    """One claim or, without namespace, one volume."""
+    if key.namespace:
+        claim = ctx.cache(Claim).get(key)
+        if claim is None:
+            ctx.state(_LastTold).by_claim.pop(key, None)
+        else:
+            await _ClaimLook(ctx, claim).run()
+        return Done()
+    volume = ctx.cache(Volume).get(key)
+    if volume is not None:
+        await _VolumeLook(ctx, volume).run()
+    return Done()
+
+
+class _ClaimLook:
+    """One look at one claim."""
+
+    def __init__(self, ctx: Context, claim: Claim) -> None:
+        self._ctx, self._claim, self._key = ctx, claim, key_of(claim)
+
+    async def run(self) -> None:
+        claim = self._claim
+        step = next_for_claim(claim, self._around())
+        match step:
+            case Bind(volume=volume):
+                self._ctx.state(_LastTold).by_claim.pop(self._key, None)
+                await self._bind(volume)
+            case Lose(told=told):
+                await self._lose(told)
+            case TakeClass(name=name):
+                given = replace(claim, spec=replace(claim.spec, storageClassName=name))
+                await self._ctx.api(Claim).patch(claim, given, lock=True)
+            case Provision(provisioner=provisioner, told=told):
+                annotations = {**claim.metadata.annotations, **dict.fromkeys(rule.PROVISIONERS, provisioner)}
+                noted = replace(claim, metadata=replace(claim.metadata, annotations=annotations))
+                self._claim = await self._ctx.api(Claim).patch(claim, noted, lock=True)
+                self._tell(told)
+                await self._pending()
+            case Wait(told=told):
+                if told is not None:
+                    self._tell(told)
+                await self._pending()
+
+    def _around(self) -> Around:
+        ctx, claim = self._ctx, self._claim
+        volumes, classes, name = ctx.cache(Volume), ctx.cache(StorageClass), rule.class_of_claim(claim)
+        named = volumes.get(Key("", claim.spec.volumeName)) if claim.spec.volumeName else None
+        if claim.spec.volumeName:
+            return Around(named, (), None, None, tuple)
+        free = volumes.by(INDEX, f"class/{name}")
+        reserved = volumes.by(INDEX, f"claim/{self._key.namespace}/{self._key.name}")
+        found = classes.get(Key("", name)) if name else None
+        return Around(None, (*reserved, *free), found, rule.default_class(classes), self._waiting_pods)
+
+    def _waiting_pods(self) -> list[str]:
+        pods, own = self._ctx.cache(core_v1.Pod).of(self._key.namespace), self._key.name
+        waiting = [pod for pod in pods if not pod.spec.nodeName and not is_finished(pod)]
+        return [p.metadata.name for p in waiting if any(name == own for name, _ in rule.claims_of_pod(p))]
+
+    def _tell(self, told: Told) -> None:
+        last, now = self._ctx.state(_LastTold).by_claim, (self._claim.metadata.uid, told)
+        if last.get(self._key) != now:
+            last[self._key] = now
+            self._ctx.events.event(self._claim, told.kind, told.reason, told.message)
+
+    async def _pending(self) -> None:
+        """The size and the modes are those of the volume: without one there are none."""
+        status = replace(self._claim.status, phase="Pending", accessModes=(), capacity={})
+        await self._write_status(status)
+
+    async def _write_status(self, status: core_v1.PersistentVolumeClaimStatus) -> None:
+        new = replace(self._claim, status=status)
+        self._claim = await self._ctx.api(Claim).patch(self._claim, new, subresource="status", lock=True)
+
+    async def _bind(self, volume: Volume) -> None:
+        """All that is missing, the volume's side first."""
+        ctx, claim = self._ctx, self._claim
+        volume = await ctx.api(Volume).patch(volume, rule.bound_to(volume, claim), lock=True)
+        await _set_phase(ctx, volume, "Bound", "")
+        notes = {rule.BIND_COMPLETED: "yes"}
+        if claim.spec.volumeName != volume.metadata.name:
+            notes[rule.BOUND_BY_CONTROLLER] = "yes"
+        missing = {name: value for name, value in notes.items() if name not in claim.metadata.annotations}
+        meta = replace(claim.metadata, annotations={**claim.metadata.annotations, **missing})
+        bound = replace(claim, metadata=meta, spec=replace(claim.spec, volumeName=volume.metadata.name))
+        self._claim = await ctx.api(Claim).patch(claim, bound, lock=True)
+        await self._write_status(status_when_bound(self._claim, volume))
+
+    async def _lose(self, told: Told) -> None:
+        """Only after a live read: the cache of volumes may be behind that of claims."""
+        claim = self._claim
+        if claim.status.phase == "Lost":
+            return
+        if claim.spec.volumeName:
+            try:
+                volume = await self._ctx.api(Volume).get(claim.spec.volumeName)
+            except NotFound:
+                pass
+            else:
+                ref = volume.spec.claimRef
+                if ref is None or ref.uid == claim.metadata.uid:
+                    return  # its event is on the way
+        await self._write_status(replace(claim.status, phase="Lost", accessModes=(), capacity={}))
+        self._ctx.events.event(claim, told.kind, told.reason, told.message)
+
+
+class _VolumeLook:
+    """One look at one volume."""
+
+    def __init__(self, ctx: Context, volume: Volume) -> None:
+        self._ctx, self._volume = ctx, volume
+
+    async def run(self) -> None:
+        ctx, volume = self._ctx, self._volume
+        if IN_TREE_FINALIZER in volume.metadata.finalizers and rule.PROVISIONED_BY in volume.metadata.annotations:
+            kept = tuple(name for name in volume.metadata.finalizers if name != IN_TREE_FINALIZER)
+            new = replace(volume, metadata=replace(volume.metadata, finalizers=kept))
+            volume = await ctx.api(Volume).patch(volume, new, lock=True)
+        step = next_for_volume(volume, await self._its_claim())
+        match step:
+            case Ignore():
+                pass
+            case Unbind():
+                await self._unbind(volume)
+            case phase:
+                before = volume.status.phase
+                message = phase.told.message if phase.told is not None else ""
+                volume = await _set_phase(ctx, volume, phase.name, message)
+                if phase.told is not None and before != phase.name:
+                    ctx.events.event(volume, phase.told.kind, phase.told.reason, phase.told.message)
+
+    async def _its_claim(self) -> Claim | None:
+        """By the cache, and before a volume is released by a live read: the cache may not show the claim yet."""
+        ref = self._volume.spec.claimRef
+        if ref is None or not ref.uid:
+            return None
+        key = Key(ref.namespace, ref.name)
+        claim = self._ctx.cache(Claim).get(key)
+        if claim is not None and claim.metadata.uid == ref.uid:
+            return claim
+        if self._volume.status.phase in ("Released", "Failed"):
+            return None
+        try:
+            claim = await self._ctx.api(Claim).get(key)
+        except NotFound:
+            return None
+        return claim if claim.metadata.uid == ref.uid else None
+
+    async def _unbind(self, volume: Volume) -> None:
+        """What the controller bound is free again; what a user reserved stays reserved."""
+        annotations, ref = dict(volume.metadata.annotations), volume.spec.claimRef
+        assert ref is not None
+        ours = annotations.pop(rule.BOUND_BY_CONTROLLER, None) is not None
+        meta = replace(volume.metadata, annotations=annotations)
+        spec = replace(volume.spec, claimRef=None if ours else replace(ref, uid=""))
+        new = await self._ctx.api(Volume).patch(volume, replace(volume, metadata=meta, spec=spec), lock=True)
+        await _set_phase(self._ctx, new, "Available", "")
+
+
+async def _set_phase(ctx: Context, volume: Volume, phase: str, message: str) -> Volume:
+    if volume.status.phase == phase:
+        return volume
+    new = replace(volume, status=replace(volume.status, phase=phase, message=message))
+    return await ctx.api(Volume).patch(volume, new, subresource="status", lock=True)
+
+
+CONTROLLER = Controller(
+    name="persistentvolume-binder-controller",
+    component="persistentvolume-controller",
+    watches=(
+        Watch(kind=Claim, keys=_of_claim, indexes={INDEX: _claim_index}),
+        Watch(kind=Volume, keys=_of_volume, indexes={INDEX: _volume_index}),
+        Watch(kind=StorageClass, keys=_of_class),
+        Watch(kind=core_v1.Pod, keys=_of_pod, changed=lambda old, new: old.spec.nodeName != new.spec.nodeName),
+    ),
+    reconcile=reconcile,
+    rules=(
+        allow("get list watch update patch", "persistentvolumes persistentvolumeclaims"),
+        allow("update patch", "persistentvolumes/status persistentvolumeclaims/status"),
+        allow("list watch", "pods"),
+        allow("list watch", "storageclasses", "storage.k8s.io"),
+        EVENTS,
+    ),
+)
