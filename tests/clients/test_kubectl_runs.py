@@ -97,7 +97,7 @@ def test_a_restart_replaces_every_pod(web: Kubectl):
 def node(kubectl: Kubectl) -> Iterator[str]:
     """A node that is as it was, afterwards."""
     yield "simulated-2"
-    kubectl("uncordon", "simulated-2")
+    kubectl("uncordon", "simulated-1", "simulated-2")
     kubectl.attempt("taint", "node", "simulated-2", "clients-")
 
 
@@ -117,20 +117,20 @@ def test_cordon_and_drain(web: Kubectl, node: str):
 
 
 def test_drain_waits_for_a_budget(web: Kubectl, node: str):
+    web("cordon", "simulated-1")
+    web("delete", "pod", "-l", "app=web")
+    web("uncordon", "simulated-1")
+    web("rollout", "status", "deploy/web", "--timeout=30s")
     web("create", "pdb", "web", "--selector=app=web", "--min-available=2")
-    none_left = {
-        "disruptionsAllowed": 0,
-        "currentHealthy": 2,
-        "desiredHealthy": 2,
-        "expectedPods": 2,
-        "observedGeneration": 1,
-    }
-    web("patch", "pdb", "web", "--subresource=status", "--type=merge", "-p", json.dumps({"status": none_left}))
-    pod = web("get", "pods", "-l", "app=web", "-o", "jsonpath={.items[0].metadata.name}")
-    path = f"/api/v1/namespaces/{web.namespace}/pods/{pod}/eviction"
-    eviction = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": pod, "namespace": web.namespace}}
-    refused = web.fails("create", "--raw", path, "-f", "-", stdin=json.dumps(eviction))
-    assert "Cannot evict pod as it would violate the pod's disruption budget." in refused
+    web("wait", "pdb/web", "--for=jsonpath={.status.currentHealthy}=2", "--timeout=30s")
+    mine = ("--pod-selector=app=web",)
+    refused = web.fails("drain", node, *mine, "--timeout=2s")
+    assert "(will retry after 5s): Cannot evict pod as it would violate the pod's disruption budget." in refused
+    assert "global timeout reached: 2s" in refused
+    web("patch", "pdb", "web", "--type=merge", "-p", json.dumps({"spec": {"minAvailable": 1}}))
+    web("wait", "pdb/web", "--for=jsonpath={.status.disruptionsAllowed}=1", "--timeout=30s")
+    assert web("drain", node, *mine, "--timeout=60s").splitlines()[-1] == f"node/{node} drained"
+    assert node not in web("get", "pods", "-l", "app=web", "-o", "jsonpath={.items[*].spec.nodeName}")
 
 
 def test_taints(kubectl: Kubectl, node: str):

@@ -88,6 +88,19 @@ CONTROLLER_RULES: dict[str, tuple[PolicyRule, ...]] = {
         PolicyRule(verbs=("get", "list", "watch"), apiGroups=("",), resources=("pods",)),
         PolicyRule(verbs=("create", "patch", "update"), apiGroups=("",), resources=("events",)),
     ),
+    "disruption-controller": (
+        PolicyRule(verbs=("get", "list", "watch"), apiGroups=("",), resources=("pods", "replicationcontrollers")),
+        PolicyRule(
+            verbs=("get", "list", "watch"),
+            apiGroups=("apps",),
+            resources=("deployments", "replicasets", "statefulsets"),
+        ),
+        PolicyRule(verbs=("get", "list", "watch"), apiGroups=("policy",), resources=("poddisruptionbudgets",)),
+        PolicyRule(verbs=("update", "patch"), apiGroups=("policy",), resources=("poddisruptionbudgets/status",)),
+        PolicyRule(verbs=("update", "patch"), apiGroups=("",), resources=("pods/status",)),
+        PolicyRule(verbs=("get",), apiGroups=("*",), resources=("*/scale",)),
+        PolicyRule(verbs=("create", "patch", "update"), apiGroups=("",), resources=("events",)),
+    ),
     "endpoints-controller": (
         PolicyRule(verbs=("get", "list", "watch"), apiGroups=("",), resources=("pods", "services")),
         PolicyRule(
