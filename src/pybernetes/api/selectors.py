@@ -71,11 +71,20 @@ class Selector(Struct, frozen=True):
         """Whether it restricts nothing."""
         return not self.requirements and not self.nothing
 
+    @property
+    def exact(self) -> tuple[str, str] | None:
+        """A label, with its value, that everything selected has; None where no term names one. Indexes go by it."""
+        for term in self.requirements:
+            if len(term.values) == 1 and term.operator in ("=", "==", "in"):
+                return term.key, term.values[0]
+        return None
+
     def matches(self, labels: Mapping[str, str] | None) -> bool:
         """Whether an object with these labels is selected."""
         if self.nothing:
             return False
-        return all(requirement.matches(labels or {}) for requirement in self.requirements)
+        found = labels or {}
+        return all(requirement.matches(found) for requirement in self.requirements)
 
     def __str__(self) -> str:
         return ",".join(str(requirement) for requirement in self.requirements)

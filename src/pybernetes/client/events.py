@@ -78,6 +78,8 @@ class EventRecorder:
         self._clock = client.clock
         self._component, self._host = component, host
         self._last = 0
+        self._dropped = 0
+        """Since it was last said."""
         self._queue: asyncio.Queue[tuple[EventRecorder, core_v1.Event]] = asyncio.Queue(queue)
         self._sent: OrderedDict[tuple[object, ...], core_v1.Event] = OrderedDict()
         self._similar: OrderedDict[tuple[object, ...], _Similar] = OrderedDict()
@@ -124,12 +126,17 @@ class EventRecorder:
         try:
             self._queue.put_nowait((self, made))
         except asyncio.QueueFull:
-            log.warning("dropped event reason=%s object=%s/%s", reason, ref.kind, ref.name)
+            if not self._dropped:
+                log.warning("dropping events: too many wait reason=%s object=%s/%s", reason, ref.kind, ref.name)
+            self._dropped += 1
 
     async def run(self) -> None:
         """Sends until cancelled."""
         while True:
             source, made = await self._queue.get()
+            if source._dropped and self._queue.qsize() < self._queue.maxsize // 2:
+                log.warning("dropped events component=%s events=%d", self._component, source._dropped)
+                source._dropped = 0
             with Guard(f"event {made.reason} of {made.involvedObject.kind} {made.involvedObject.name}"):
                 await source._send(source._combined(made))
 

@@ -77,6 +77,10 @@ class Cache(Generic[T]):
             for value in function(obj):
                 self._indexes[name].setdefault(value, {})[key] = None
 
+    def indexes(self, prefix: str = "") -> list[str]:
+        """The names of its indexes that begin so."""
+        return [name for name in self._functions if name.startswith(prefix)]
+
     def put(self, key: Key, obj: T | None) -> T | None:
         """Sets or (None) removes; returns what was there. For informers."""
         old = self._objects.pop(key, None)

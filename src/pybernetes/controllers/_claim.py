@@ -20,12 +20,21 @@ S = TypeVar("S", bound=Struct)
 T = TypeVar("T", bound=Struct)
 
 INDEX = "controller"
+ADOPTS = "adopts"
+"""Index of owners by a label that all they select has; made when there is the first orphan."""
 
 
 def by_controller(obj: Any) -> Iterable[str]:
-    """Index function: the uid of the controller, or `orphans/<namespace>`."""
-    ref = controller_of(obj.metadata)
-    return (ref.uid if ref else f"orphans/{obj.metadata.namespace}",)
+    """Index function: the uid of the controller, or `orphans/<namespace>`, also with each label of the orphan."""
+    meta = _meta(obj)
+    ref = controller_of(meta)
+    if ref is not None:
+        return (ref.uid,)
+    return (_orphans(meta.namespace), *(_orphans(meta.namespace, label) for label in meta.labels.items()))
+
+
+def _orphans(namespace: str | None, label: tuple[str, str] | None = None) -> str:
+    return f"orphans/{namespace}" if label is None else f"orphans/{namespace}/{label[0]}={label[1]}"
 
 
 def names_kind(ref: meta_v1.OwnerReference, kind: type[Struct]) -> bool:
@@ -44,7 +53,15 @@ def adopters(kind: type[T], obj: Any, ctx: Context, selector: Callable[[T], Sele
     meta = _meta(obj)
     if not meta.labels:
         return []
-    return [owner for owner in ctx.cache(kind).of(meta.namespace) if selector(owner).matches(meta.labels)]
+    cache = ctx.cache(kind)
+    cache.add_index(ADOPTS, lambda owner: (_adopts(_meta(owner).namespace, selector(owner).exact),))
+    labels = [None, *meta.labels.items()]
+    owners = [owner for label in labels for owner in cache.by(ADOPTS, _adopts(meta.namespace, label))]
+    return [owner for owner in owners if selector(owner).matches(meta.labels)]
+
+
+def _adopts(namespace: str | None, label: tuple[str, str] | None) -> str:
+    return f"{namespace}/" if label is None else f"{namespace}/{label[0]}={label[1]}"
 
 
 def owned_watch(owned: type[S], kind: type[T], selector: Callable[[T], Selector] = selector_of) -> Watch[S]:
@@ -100,8 +117,8 @@ class Claim(Generic[T]):
                 owned.append(obj)
             elif not deleting:
                 await self._release(obj)
-        orphans = [o for o in self._cache.by(INDEX, f"orphans/{self._meta.namespace}") if wanted(o)]
-        candidates = [o for o in orphans if self._matches(o) and _meta(o).deletionTimestamp is None]
+        orphans = self._cache.by(INDEX, _orphans(self._meta.namespace, self._selector.exact))
+        candidates = [o for o in orphans if wanted(o) and self._matches(o) and _meta(o).deletionTimestamp is None]
         if candidates and not deleting and await self._may_adopt():
             for obj in candidates:
                 adopted = await self._adopt(obj)

@@ -68,7 +68,10 @@ async def reconcile(key: Key, ctx: Context, how: Replicated[T]) -> Outcome:
     pods = await Claim(ctx, owner, selector, core_v1.Pod).run(is_active)
     failure: ApiError | None = None
     if met and owner.metadata.deletionTimestamp is None:
-        failure = await _Scaling(ctx, how, owner).run(pods)
+        scaling = _Scaling(ctx, how, owner)
+        failure = await scaling.run(pods)
+        if scaling.done:
+            return Again(PATIENCE)  # one status says it all, once the cache shows what was done
     # One moment for both: a Pod that becomes available in between must be in the count or in the timer.
     now = ctx.clock.now()
     waits = [until_available(pod, owner.spec.minReadySeconds, now) for pod in pods]
@@ -93,6 +96,8 @@ class _Scaling(Generic[T]):
     def __init__(self, ctx: Context, how: Replicated[T], owner: Any) -> None:
         self._ctx, self._how, self._owner = ctx, how, owner
         self._writes = PodWrites(ctx, owner)
+        self.done = False
+        """Whether Pods were made or removed, without any refusal."""
 
     async def run(self, pods: Sequence[core_v1.Pod]) -> ApiError | None:
         """Returns the refusal that stopped it."""
@@ -101,11 +106,14 @@ class _Scaling(Generic[T]):
         if missing > 0:
             made = pod_of(self._how.kind, self._owner)
             failure = await slow_start([partial(self._writes.make, made)] * min(missing, BURST))
+            self.done = failure is None
             return None if failure is not None and of_ending_namespace(failure) else failure
         if missing < 0:
             siblings = tuple(self._how.siblings(self._ctx, self._owner))
             ordered = victims_first(pods, siblings, self._ctx.clock.now())
-            return await together([partial(self._writes.remove, pod) for pod in ordered[: min(-missing, BURST)]])
+            failure = await together([partial(self._writes.remove, pod) for pod in ordered[: min(-missing, BURST)]])
+            self.done = failure is None
+            return failure
         return None
 
 

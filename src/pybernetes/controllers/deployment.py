@@ -73,6 +73,8 @@ class Rollout:
 
     def __init__(self, ctx: Context, d: Deployment) -> None:
         self._ctx, self._d = ctx, d
+        self._stored: Deployment | None = None
+        """The Deployment as it is stored, where `_d` has a status that is still to be written."""
         self._sets = ctx.api(ReplicaSet)
         self._deployments = ctx.api(Deployment)
 
@@ -178,7 +180,7 @@ class Rollout:
             new = await self._sets.patch(new, wanted, lock=True)
         await self._note_revision(new)
         if statuses.has_deadline(d) and statuses.find(d.status, statuses.PROGRESSING) is None:
-            await self._note(
+            self._note(
                 status="True", reason="FoundNewReplicaSet", message=f'Found new replica set "{new.metadata.name}"'
             )
         return new
@@ -195,7 +197,8 @@ class Rollout:
                 return None
             message = f'Failed to create new replica set "{wanted.metadata.name}": {error.message}'
             if statuses.has_deadline(d):
-                await self._note(status="False", reason="FailedCreate", message=message)
+                self._note(status="False", reason="FailedCreate", message=message)
+                await self._write(self._d.status)
             self._event("Warning", "ReplicaSetCreateError", message)
             raise
         if replicas_of(made) > 0:
@@ -206,7 +209,7 @@ class Rollout:
             )
         await self._note_revision(made)
         if statuses.has_deadline(d):
-            await self._note(
+            self._note(
                 status="True", reason="NewReplicaSetCreated", message=f'Created new replica set "{made.metadata.name}"'
             )
         return made
@@ -259,9 +262,12 @@ class Rollout:
         meta = replace(d.metadata, annotations={**d.metadata.annotations, REVISION: text})
         self._d = await self._deployments.patch(d, replace(d, metadata=meta))
 
-    async def _note(self, *, status: str, reason: str, message: str) -> None:
+    def _note(self, *, status: str, reason: str, message: str) -> None:
+        """It goes with the next write of the status."""
         made = statuses.Condition(type=statuses.PROGRESSING, status=status, reason=reason, message=message)
-        await self._write(statuses.with_condition(self._d.status, made, self._ctx.clock.now()))
+        noted = statuses.with_condition(self._d.status, made, self._ctx.clock.now())
+        self._stored = self._stored or self._d
+        self._d = replace(self._d, status=noted)
 
     async def _resize(self, rs: ReplicaSet, size: int) -> bool:
         """Whether the size changed; annotations follow in any case."""
@@ -294,9 +300,10 @@ class Rollout:
 
     async def _write(self, status: apps_v1.DeploymentStatus) -> None:
         """Writes the status, computed from the Deployment as we know it."""
-        if status != self._d.status:
+        stored, self._stored = self._stored or self._d, None
+        if status != stored.status:
             self._d = await self._deployments.patch(
-                self._d, replace(self._d, status=status), subresource="status", lock=True
+                stored, replace(stored, status=status), subresource="status", lock=True
             )
 
     def _event(self, kind: str, reason: str, message: str) -> None:
