@@ -12,6 +12,8 @@ from typing import Generic, TypeVar
 
 from pybernetes.aio.clock import Clock
 from pybernetes.rules.backoff import exponential
+from pybernetes.wire.metrics import Histogram
+from pybernetes.wire.metrics import exponential as bounds
 
 K = TypeVar("K", bound=Hashable)
 
@@ -21,15 +23,35 @@ MOST = 1000.0
 """Seconds before a retry at most."""
 
 
+_SECONDS = bounds(1e-8, 10, 12)
+"""Bounds of how long keys wait and are worked on; client-go's."""
+
+
+class QueueMetrics:
+    """What the queues of one name count, for workqueue_* of /metrics; controllers/_metrics.py shows it."""
+
+    __slots__ = ("adds", "retries", "waited", "worked")
+
+    def __init__(self) -> None:
+        self.adds = self.retries = 0
+        self.waited, self.worked = Histogram(_SECONDS), Histogram(_SECONDS)
+        """Seconds from a key's coming to its being taken, and from there to its end."""
+
+
 class WorkQueue(Generic[K]):
     """Keys in order of arrival. Take with get(), then always done(). Runs in one event loop."""
 
-    def __init__(self, clock: Clock, *, base: float = BASE, most: float = MOST) -> None:
+    def __init__(
+        self, clock: Clock, *, base: float = BASE, most: float = MOST, metrics: QueueMetrics | None = None
+    ) -> None:
+        self.metrics = metrics or QueueMetrics()
         self._clock = clock
         self._base, self._most = base, most
         self._waiting: deque[K] = deque()
-        self._dirty: set[K] = set()
-        self._working: set[K] = set()
+        self._dirty: dict[K, float] = {}
+        """Since when each waits."""
+        self._working: dict[K, float] = {}
+        """Since when each is worked on."""
         self._failures: dict[K, int] = {}
         self._delayed: list[tuple[float, int, K]] = []
         self._due: dict[K, float] = {}
@@ -46,11 +68,17 @@ class WorkQueue(Generic[K]):
         """Nothing waits and nothing is worked on; delayed keys may be there."""
         return not self._dirty and not self._working
 
+    def unfinished(self) -> list[float]:
+        """Seconds that the keys which are worked on have taken so far."""
+        now = self._clock.monotonic()
+        return [now - began for began in self._working.values()]
+
     def add(self, key: K) -> None:
         """Adds a key, unless it waits already."""
         if key in self._dirty:
             return
-        self._dirty.add(key)
+        self._dirty[key] = self._clock.monotonic()
+        self.metrics.adds += 1
         if key not in self._working:
             self._push(key)
 
@@ -71,6 +99,7 @@ class WorkQueue(Generic[K]):
         """Adds a key that failed after its next delay; returns the delay in seconds."""
         failures = self._failures.get(key, 0)
         self._failures[key] = failures + 1
+        self.metrics.retries += 1
         delay = exponential(failures, self._base, self._most)
         self.add_after(key, delay)
         return delay
@@ -98,13 +127,13 @@ class WorkQueue(Generic[K]):
                 if getter in self._getters:
                     self._getters.remove(getter)
         key = self._waiting.popleft()
-        self._dirty.discard(key)
-        self._working.add(key)
+        now = self._working[key] = self._clock.monotonic()
+        self.metrics.waited.add(now - self._dirty.pop(key))
         return key
 
     def done(self, key: K) -> None:
         """The work on a key ended; if it was added meanwhile, it waits again."""
-        self._working.discard(key)
+        self.metrics.worked.add(self._clock.monotonic() - self._working.pop(key))
         if key in self._dirty:
             self._push(key)
 

@@ -43,3 +43,14 @@ def count(text: str) -> int:
     if len(text) > 18:
         raise argparse.ArgumentTypeError(f'"{text}" is too large')
     return int(text)
+
+
+def rate(text: str) -> float:
+    """A flag's number of things in a second, or its part of a whole: a finite number, none below 0."""
+    try:
+        found = float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f'"{text}" is not a number') from None
+    if not 0 <= found < float("inf"):
+        raise argparse.ArgumentTypeError(f'"{text}" is not a number of 0 or more')
+    return found

@@ -10,7 +10,8 @@ from pybernetes.aio.clock import Clock
 from pybernetes.client.rest import Client
 from pybernetes.cmd import _leading, _signing
 from pybernetes.cmd._daemon import StartError
-from pybernetes.cmd._flags import boolean, duration
+from pybernetes.cmd._flags import boolean, duration, rate
+from pybernetes.controllers._zones import Rates
 from pybernetes.controllers.runtime import Config, ControllerManager, chosen
 
 COMPONENT = _leading.Component(
@@ -33,7 +34,6 @@ COMPONENT = _leading.Component(
         "kube-api-burst",
         "kube-api-qps",
         "leader-elect-resource-lock",
-        "node-monitor-period",
         "profiling",
         "requestheader-allowed-names",
         "requestheader-client-ca-file",
@@ -64,6 +64,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     add("--node-cidr-mask-size-ipv6", type=int, default=64, help="the same for IPv6")
     add("--node-monitor-grace-period", type=duration, default=50.0, help="how long a Node may be silent: 50s")
     add("--node-startup-grace-period", type=duration, default=60.0, help="the same before it said anything: 1m")
+    add("--node-monitor-period", type=duration, default=5.0, help="a Node is emptied so long after it fell silent: 5s")
+    add("--node-eviction-rate", type=rate, default=0.1, help="Nodes of a zone that are emptied in a second: 0.1")
+    add("--secondary-node-eviction-rate", type=rate, default=0.01,
+        help="the same in a zone of which a part is disrupted, if it is large: 0.01")  # fmt: skip
+    add("--large-cluster-size-threshold", type=int, default=50, help="Nodes that a large zone has more than: 50")
+    add("--unhealthy-zone-threshold", type=rate, default=0.55,
+        help="the part of a zone that is not ready from which on it is disrupted, three Nodes at least: 0.55")  # fmt: skip
     add("--terminated-pod-gc-threshold", type=int, default=12500, help="how many ended Pods stay; 0: all")
     _signing.add_flags(parser)
     add("--cluster-signing-duration", type=duration, default=8760 * 3600.0, help="life of a certificate at most: 8760h")
@@ -95,6 +102,13 @@ def config_of(options: argparse.Namespace) -> Config:
         cluster_cidrs=options.cluster_cidr,
         node_cidr_mask_size=options.node_cidr_mask_size,
         node_cidr_mask_size_ipv6=options.node_cidr_mask_size_ipv6,
+        node_monitor_period=options.node_monitor_period,
+        rates=Rates(
+            eviction=options.node_eviction_rate,
+            secondary=options.secondary_node_eviction_rate,
+            large_cluster=options.large_cluster_size_threshold,
+            unhealthy_zone=options.unhealthy_zone_threshold,
+        ),
         node_monitor_grace_period=options.node_monitor_grace_period,
         node_startup_grace_period=options.node_startup_grace_period,
         terminated_pod_gc_threshold=options.terminated_pod_gc_threshold,

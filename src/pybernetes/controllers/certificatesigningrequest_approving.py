@@ -103,6 +103,7 @@ async def _approve(csr: CSR, message: str, ctx: Context) -> None:
 
 CONTROLLER = Controller(
     name="certificatesigningrequest-approving-controller",
+    queue="certificate",
     watches=(
         Watch(kind=CSR),
         Watch(kind=core_v1.Node, keys=_of_node, changed=_addresses_changed),

@@ -64,6 +64,7 @@ def _sign(csr: CSR, found: Asked, authority: Authority, ctx: Context) -> bytes:
 
 CONTROLLER = Controller(
     name="certificatesigningrequest-signing-controller",
+    queue="certificate",
     watches=(Watch(kind=CSR),),
     reconcile=reconcile,
     rules=(

@@ -40,6 +40,7 @@ def _selected_rules(role: rbac_v1.ClusterRole, roles: Iterable[rbac_v1.ClusterRo
 
 CONTROLLER = Controller(
     name="clusterrole-aggregation-controller",
+    queue="ClusterRoleAggregator",
     watches=(Watch(kind=rbac_v1.ClusterRole, keys=_aggregating),),
     reconcile=reconcile,
     rules=(allow("escalate get list patch update watch", "clusterroles", "rbac.authorization.k8s.io"),),

@@ -120,6 +120,7 @@ def _ports(service: core_v1.Service, pod: core_v1.Pod) -> tuple[core_v1.Endpoint
 CONTROLLER = Controller(
     name="endpoints-controller",
     component="endpoint-controller",
+    queue="endpoint",
     watches=(
         Watch(kind=core_v1.Service),
         Watch(kind=core_v1.Pod, keys=of_pod, changed=pod_matters),

@@ -96,6 +96,7 @@ def _nothing(node: core_v1.Node, ctx: Context) -> Iterable[Key]:
 CONTROLLER = Controller(
     name="endpointslice-controller",
     component="endpoint-slice-controller",
+    queue="endpoint_slice",
     watches=(
         Watch(kind=core_v1.Service),
         Watch(kind=core_v1.Pod, keys=of_pod, changed=pod_matters),

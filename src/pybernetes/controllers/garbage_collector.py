@@ -285,6 +285,7 @@ async def _state_of(
 
 CONTROLLER = Controller(
     name="garbage-collector-controller",
+    queue="garbage_collector_attempt_to_delete",
     watches=(),
     reconcile=reconcile,
     background=follow,

@@ -105,6 +105,7 @@ def _has(node: core_v1.Node) -> tuple[str, ...]:
 CONTROLLER = Controller(
     name="node-ipam-controller",
     component="cidrAllocator",
+    queue="cidrallocator_node",
     watches=(Watch(kind=core_v1.Node),),
     reconcile=reconcile,
     workers=1,

@@ -1,11 +1,14 @@
 """Node lifecycle: notices nodes that fell silent, marks them and their Pods, and keeps the taints that conditions mean.
 
 A kubelet renews its Lease; when neither that nor its status changed for the grace period, on this process's clock, all
-its conditions become Unknown. Eviction itself is taint_eviction.py's. No polling: each node has one timer.
+its conditions become Unknown. How fast the NoExecute taints come is _zones.py's to say; eviction itself is taint_eviction.py's.
+No polling: each node has one timer, and all zones have one.
 """
 
+import logging
 from collections.abc import Iterable
 from dataclasses import dataclass
+from math import inf
 
 from msgspec.structs import replace
 
@@ -14,15 +17,20 @@ from pybernetes.api.errors import Conflict, NotFound
 from pybernetes.api.objects import Key
 from pybernetes.api.types import coordination_v1, core_v1
 from pybernetes.controllers._nodes import ON_NODE, by_node
+from pybernetes.controllers._zones import EXCLUDED, Seen, Turn, Zones, zone_of
 from pybernetes.controllers.runtime import EVENTS, Again, Context, Controller, Done, Outcome, Watch, allow
 from pybernetes.rules import taints
 from pybernetes.rules.readiness import condition, is_finished, node_condition, node_is_ready
+from pybernetes.wire.metrics import Counter, Gauge
+
+log = logging.getLogger(__name__)
 
 LEASES = "kube-node-lease"
 WATCHED = ("Ready", "MemoryPressure", "DiskPressure", "PIDPressure")
 SILENT = "Kubelet stopped posting node status."
 NEVER = "Kubelet never posted node status."
-"""Index of Pods by node."""
+ZONES = Key("", "")
+"""The key of all zones; no node's."""
 
 _TAINT_OF = {
     ("Ready", "False"): taints.NOT_READY,
@@ -33,6 +41,7 @@ _TAINT_OF = {
     ("NetworkUnavailable", "True"): taints.NETWORK_UNAVAILABLE,
 }
 _MANAGED = frozenset({*_TAINT_OF.values(), taints.UNSCHEDULABLE})
+_EXECUTING = (taints.NOT_READY, taints.UNREACHABLE)
 
 
 @dataclass(slots=True)
@@ -48,8 +57,8 @@ class _Signs:
 
     def __init__(self) -> None:
         self.of: dict[str, _Sign] = {}
-        self.marked: dict[str, str] = {}
-        """The status of Ready for which the node's Pods were marked."""
+        self.marked: set[str] = set()
+        """Nodes whose Pods were marked."""
 
 
 def _of_lease(lease: coordination_v1.Lease, ctx: Context) -> Iterable[Key]:
@@ -66,22 +75,105 @@ def _lease_matters(old: coordination_v1.Lease, new: coordination_v1.Lease) -> bo
 
 
 async def reconcile(key: Key, ctx: Context) -> Outcome:
-    """One node."""
-    signs = ctx.state(_Signs)
+    """One node, or all zones."""
+    if key == ZONES:
+        return _look_at_zones(ctx)
+    signs, zones = ctx.state(_Signs), ctx.state(Zones)
     node = ctx.cache(core_v1.Node).get(key)
     if node is None:
         signs.of.pop(key.name, None)
-        signs.marked.pop(key.name, None)
+        signs.marked.discard(key.name)
+        _forget(key.name, ctx)
         return Done()
     left = _time_left(node, ctx, signs)
+    _tell_zones(node, ctx, silent=left <= 0)
     if left <= 0:
         node = await _mark_silent(node, ctx)
-    wanted = wanted_taints(node, rfc3339(ctx.clock.now()), evict=_somebody_ready(node, ctx, signs))
+    execute = not zones.stopped and (key.name in zones.granted or _executes(node))
+    wanted = wanted_taints(node, rfc3339(ctx.clock.now()), execute=execute)
     if wanted != node.spec.taints:
         changed = replace(node, spec=replace(node.spec, taints=wanted))
         node = await ctx.api(core_v1.Node).patch(node, changed, lock=True)
+    if key.name in zones.granted and _executes(node):
+        zones.emptied(key.name)
+        ctx.metrics(Figures).evictions.add(zone_of(node.metadata.labels))
     await _mark_once(node, ctx, signs)
     return Again(left if left > 0 else ctx.config.node_monitor_grace_period)
+
+
+def _tell_zones(node: core_v1.Node, ctx: Context, *, silent: bool) -> None:
+    """Before anything is awaited: whoever falls silent in the same moment is counted before the zones are looked at."""
+    zones, name = ctx.state(Zones), node.metadata.name
+    ready, told = node_is_ready(node) and not silent, silent or node_condition(node, "Ready") is not None
+    seen = Seen(
+        uid=node.metadata.uid,
+        zone=zone_of(node.metadata.labels),
+        ready=ready,
+        counts=EXCLUDED not in node.metadata.labels,
+        empties=told and not ready and not _executes(node),
+    )
+    if name not in zones.nodes:
+        _tell(name, seen.uid, "RegisteredNode", f"Registered Node {name} in Controller", ctx)
+    if zones.saw(name, seen, ctx.clock.monotonic()):
+        ctx.queue.add(ZONES)
+
+
+def _forget(name: str, ctx: Context) -> None:
+    seen = ctx.state(Zones).gone(name)
+    if seen is not None:
+        _tell(name, seen.uid, "RemovingNode", f"Removing Node {name} from Controller", ctx)
+        ctx.queue.add(ZONES)
+
+
+def _tell(name: str, uid: str, reason: str, text: str, ctx: Context) -> None:
+    about = core_v1.ObjectReference(apiVersion="v1", kind="Node", name=name, uid=uid)
+    ctx.events.event(about, "Normal", reason, f"Node {name} event: {text}")
+
+
+def _look_at_zones(ctx: Context) -> Outcome:
+    """Gives leave to taint; the nodes' own turns do it."""
+    zones, now, patience = ctx.state(Zones), ctx.clock.monotonic(), ctx.config.node_monitor_period
+    turn = zones.judge(now, ctx.config.rates)
+    concerned = zones.grant(now, patience) if turn is Turn.NONE else tuple(zones.nodes)
+    if turn is Turn.STOPPED:
+        log.info("no node is ready: nobody is evicted, and the taints that evict are taken away")
+    elif turn is Turn.RESUMED:
+        log.info("some nodes are ready: evictions go on")
+        for sign in ctx.state(_Signs).of.values():
+            sign.at = now
+    for name in concerned:
+        ctx.queue.add(Key("", name))
+    ctx.metrics(Figures).show(zones)
+    wait = zones.wait(now, patience)
+    return Done() if wait == inf else Again(wait)
+
+
+class Figures:
+    """Upstream's metrics of zones."""
+
+    def __init__(self) -> None:
+        self.health = Gauge(
+            "node_collector_zone_health", "Gauge measuring percentage of healthy nodes per zone.", "zone"
+        )
+        self.size = Gauge("node_collector_zone_size", "Gauge measuring number of registered Nodes per zones.", "zone")
+        self.unhealthy = Gauge(
+            "node_collector_unhealthy_nodes_in_zone",
+            "Gauge measuring number of not Ready Nodes per zones.",
+            "zone",
+        )
+        self.evictions = Counter(
+            "node_collector_evictions_total",
+            "Number of Node evictions that happened since current instance of NodeController started.",
+            "zone",
+            "STABLE",
+        )
+
+    def show(self, zones: Zones) -> None:
+        """What they are now."""
+        for name, zone in zones.zones.items():
+            self.size.set(zone.size, name)
+            self.unhealthy.set(zone.unhealthy, name)
+            self.health.set(100 * (zone.size - zone.unhealthy) / zone.size if zone.size else 100, name)
 
 
 def _time_left(node: core_v1.Node, ctx: Context, signs: _Signs) -> float:
@@ -98,15 +190,6 @@ def _time_left(node: core_v1.Node, ctx: Context, signs: _Signs) -> float:
         if first and ready is None:
             sign.at += ctx.config.node_startup_grace_period - ctx.config.node_monitor_grace_period
     return sign.at + ctx.config.node_monitor_grace_period - now
-
-
-def _somebody_ready(node: core_v1.Node, ctx: Context, signs: _Signs) -> bool:
-    """When no node at all is Ready, it is more likely us who cannot see: nobody is evicted then.
-
-    The cache may not show yet that this one has been marked, nor has the turn of others come that are as silent.
-    """
-    others = (other for other in ctx.cache(core_v1.Node) if other.metadata.name != node.metadata.name)
-    return node_is_ready(node) or any(node_is_ready(other) and _time_left(other, ctx, signs) > 0 for other in others)
 
 
 async def _mark_silent(node: core_v1.Node, ctx: Context) -> core_v1.Node:
@@ -143,18 +226,18 @@ def _unknown(node: core_v1.Node, kind: str, now: str) -> core_v1.NodeCondition:
     return replace(old, status="Unknown", reason="NodeStatusUnknown", message=SILENT, lastTransitionTime=now)
 
 
-def wanted_taints(node: core_v1.Node, now: str, *, evict: bool) -> tuple[core_v1.Taint, ...]:
-    """The node's taints after its conditions: NoSchedule for each, NoExecute for not ready and unreachable.
+def wanted_taints(node: core_v1.Node, now: str, *, execute: bool) -> tuple[core_v1.Taint, ...]:
+    """The node's taints after its conditions: NoSchedule for each and, with `execute`, NoExecute for not ready and unreachable.
 
-    Without `evict`, no NoExecute taint is added; those there stay. Taints of others stay as they are.
+    Taints of others stay as they are.
     """
     keys = [key for (kind, status), key in _TAINT_OF.items() if _has(node, kind, status)]
     if node.spec.unschedulable:
         keys.append(taints.UNSCHEDULABLE)
-    executes = [key for key in keys if key in (taints.NOT_READY, taints.UNREACHABLE)]
     there = {(t.key, t.effect) for t in node.spec.taints}
     wanted = {(key, taints.NO_SCHEDULE) for key in keys}
-    wanted |= {(key, taints.NO_EXECUTE) for key in executes if evict or (key, taints.NO_EXECUTE) in there}
+    if execute:
+        wanted |= {(key, taints.NO_EXECUTE) for key in keys if key in _EXECUTING}
     kept = tuple(t for t in node.spec.taints if _is_foreign(t) or (t.key, t.effect) in wanted)
     # timeAdded of a NoSchedule taint is kept, too, as upstream does.
     added = tuple(
@@ -163,9 +246,13 @@ def wanted_taints(node: core_v1.Node, now: str, *, evict: bool) -> tuple[core_v1
     return (*kept, *added)
 
 
+def _executes(node: core_v1.Node) -> bool:
+    return any(t.key in _EXECUTING and t.effect == taints.NO_EXECUTE for t in node.spec.taints)
+
+
 def _is_foreign(taint: core_v1.Taint) -> bool:
     ours = (taint.key in _MANAGED and taint.effect == taints.NO_SCHEDULE) or (
-        taint.key in (taints.NOT_READY, taints.UNREACHABLE) and taint.effect == taints.NO_EXECUTE
+        taint.key in _EXECUTING and taint.effect == taints.NO_EXECUTE
     )
     return not ours
 
@@ -176,15 +263,14 @@ def _has(node: core_v1.Node, kind: str, status: str) -> bool:
 
 
 async def _mark_once(node: core_v1.Node, ctx: Context, signs: _Signs) -> None:
-    """Marks the Pods when Ready has become False or Unknown, and no second time: a kubelet that is alive says Ready
-    again at once, and the two would write against each other for ever."""
+    """Marks the Pods when Ready has become Unknown, and no second time: a kubelet that is alive says Ready again at once,
+    and the two would write against each other for ever. What it says of a node that is not ready is its own to know."""
     ready = node_condition(node, "Ready")
-    status = ready.status if ready is not None else "Unknown"
-    if status == "True":
-        signs.marked.pop(node.metadata.name, None)
-    elif signs.marked.get(node.metadata.name) != status:
+    if ready is None or ready.status != "Unknown":
+        signs.marked.discard(node.metadata.name)
+    elif node.metadata.name not in signs.marked:
         await _mark_pods(node, ctx)
-        signs.marked[node.metadata.name] = status
+        signs.marked.add(node.metadata.name)
 
 
 async def _mark_pods(node: core_v1.Node, ctx: Context) -> None:
@@ -208,6 +294,7 @@ async def _mark_pods(node: core_v1.Node, ctx: Context) -> None:
 CONTROLLER = Controller(
     name="node-lifecycle-controller",
     component="node-controller",
+    queue="node_lifecycle_controller",
     watches=(
         Watch(kind=core_v1.Node),
         Watch(kind=coordination_v1.Lease, keys=_of_lease, changed=_lease_matters),

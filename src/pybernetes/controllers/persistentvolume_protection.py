@@ -19,6 +19,7 @@ async def reconcile(key: Key, ctx: Context) -> Outcome:
 CONTROLLER = Controller(
     name="persistentvolume-protection-controller",
     component="pv-protection-controller",
+    queue="pvprotection",
     watches=(Watch(kind=core_v1.PersistentVolume),),
     reconcile=reconcile,
     rules=(allow("get list watch update patch", "persistentvolumes"), EVENTS),

@@ -42,6 +42,7 @@ async def reconcile(key: Key, ctx: Context) -> Outcome:
 CONTROLLER = Controller(
     name="persistentvolumeclaim-protection-controller",
     component="pvc-protection-controller",
+    queue="pvcprotection",
     watches=(
         Watch(kind=core_v1.PersistentVolumeClaim),
         Watch(

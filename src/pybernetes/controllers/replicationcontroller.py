@@ -56,6 +56,7 @@ async def reconcile(key: Key, ctx: Context) -> Outcome:
 CONTROLLER = Controller(
     name="replicationcontroller-controller",
     component="replication-controller",
+    queue="replicationmanager",
     watches=(
         Watch(kind=core_v1.ReplicationController),
         owned_watch(core_v1.Pod, core_v1.ReplicationController, _selector),

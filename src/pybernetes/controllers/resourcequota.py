@@ -195,6 +195,7 @@ def _changed(old: core_v1.ResourceQuota, new: core_v1.ResourceQuota) -> bool:
 
 CONTROLLER = Controller(
     name="resourcequota-controller",
+    queue="resourcequota_primary",
     watches=(Watch(kind=core_v1.ResourceQuota, changed=_changed),),
     reconcile=reconcile,
     background=refresh,

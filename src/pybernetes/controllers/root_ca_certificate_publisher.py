@@ -47,6 +47,7 @@ async def reconcile(key: Key, ctx: Context) -> Outcome:
 
 CONTROLLER = Controller(
     name="root-ca-certificate-publisher-controller",
+    queue="root_ca_cert_publisher",
     watches=(
         Watch(kind=core_v1.Namespace),
         Watch(kind=core_v1.ConfigMap, keys=_of_config_map, fields=f"metadata.name={NAME}"),

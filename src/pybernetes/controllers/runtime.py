@@ -7,7 +7,7 @@ runs none of this: cmd/ starts the manager only while it leads.
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeAlias, TypeVar
 
@@ -24,6 +24,9 @@ from pybernetes.client.guard import Guard
 from pybernetes.client.informer import Cache, Index, Informer, Informers
 from pybernetes.client.rest import Client, ResourceClient, key_of
 from pybernetes.client.workqueue import WorkQueue
+from pybernetes.controllers._metrics import Metrics, queue_lines
+from pybernetes.controllers._zones import Rates
+from pybernetes.wire.metrics import head, labelled, series, text
 from pybernetes.wire.pki.certificates import Authority
 
 log = logging.getLogger(__name__)
@@ -63,8 +66,11 @@ class Config:
     cluster_cidrs: tuple[str, ...] = ()
     node_cidr_mask_size: int = 24
     node_cidr_mask_size_ipv6: int = 64
+    node_monitor_period: float = 5.0
     node_monitor_grace_period: float = 50.0
     node_startup_grace_period: float = 60.0
+    rates: Rates = field(default_factory=Rates)
+    """How fast Nodes may be emptied."""
     terminated_pod_gc_threshold: int = 12500
     signing_authority: Callable[[str], Authority | None] = lambda signer: None
     """The authority that signs for a signer, as it is now; None: nobody does."""
@@ -121,17 +127,29 @@ class Controller:
     """A task beside the workers, for controllers that follow more than kinds known beforehand."""
     default_on: bool = True
     """Whether `--controllers=*` means it, too."""
+    queue: str = ""
+    """What metrics call its queue, where that is not its name without `-controller`: `endpoint_slice`."""
+
+    @property
+    def queue_name(self) -> str:
+        """What metrics call its queue."""
+        return self.queue or self.name.removesuffix("-controller").replace("-", "_")
 
 
 class Context:
     """What a reconcile may use. One a controller."""
 
-    def __init__(self, controller: Controller, informers: Informers, config: Config) -> None:
+    def __init__(
+        self, controller: Controller, informers: Informers, config: Config, metrics: Metrics | None = None
+    ) -> None:
+        self._metrics = metrics or Metrics()
         self.client: Client = informers.client.named(controller.name)
         self.clock: Clock = informers.client.clock
         self.config = config
         self.informers = informers
-        self.queue: WorkQueue[Key] = WorkQueue(self.clock, most=RETRY_MOST)
+        self.queue: WorkQueue[Key] = WorkQueue(
+            self.clock, most=RETRY_MOST, metrics=self._metrics.queue(controller.queue_name)
+        )
         self.events = EventRecorder(self.client, controller.component or controller.name)
         self._where = {w.kind: (w.labels, w.fields) for w in controller.watches}
         self._state: dict[type[Any], Any] = {}
@@ -156,6 +174,10 @@ class Context:
         found: S = self._state[kind]
         return found
 
+    def metrics(self, kind: type[S]) -> S:
+        """The process' one instance of a class whose fields are metric families (wire.metrics)."""
+        return self._metrics.of(kind)
+
 
 @dataclass(slots=True)
 class Counters:
@@ -165,20 +187,24 @@ class Counters:
     errors: int = 0
     races: int = 0
     """Errors that are no faults: the cache was late."""
-    seconds: float = 0.0
 
 
 class Loop:
     """One controller at work."""
 
     def __init__(
-        self, controller: Controller, informers: Informers, config: Config, pause: Pause | None = None
+        self,
+        controller: Controller,
+        informers: Informers,
+        config: Config,
+        pause: Pause | None = None,
+        metrics: Metrics | None = None,
     ) -> None:
         self.controller = controller
         self._pause = pause or Pause()
         self.counters = Counters()
         self._workers = self._free = 0
-        self.context = Context(controller, informers, config)
+        self.context = Context(controller, informers, config, metrics)
         for watch in controller.watches:
             self._follow(watch)
 
@@ -244,12 +270,10 @@ class Loop:
                 self.queue.done(key)
 
     async def _reconcile(self, key: Key) -> None:
-        began = self.context.clock.monotonic()
         outcome: Outcome = Done()
         with Guard(f"{self.controller.name} {key}", quiet=lambda error: isinstance(error, RACES)) as guard:
             outcome = await self.controller.reconcile(key, self.context)
         self.counters.reconciles += 1
-        self.counters.seconds += self.context.clock.monotonic() - began
         if guard.error is not None:
             self.counters.errors += 1
             self.counters.races += isinstance(guard.error, RACES)
@@ -316,7 +340,8 @@ class ControllerManager:
         self.informers = Informers(client)
         found = chosen(["*"]) if controllers is None else controllers
         pause = pause or Pause()  # whoever gives one can hold up all reconciles
-        self.loops = {name: Loop(c, self.informers, config or Config(), pause) for name, c in found.items()}
+        config, self._metrics = config or Config(), Metrics()
+        self.loops = {name: Loop(c, self.informers, config, pause, self._metrics) for name, c in found.items()}
 
     async def run(self) -> None:
         """Runs all until cancelled. An API server that is away is waited for."""
@@ -331,16 +356,19 @@ class ControllerManager:
         return all(loop.queue.idle for loop in self.loops.values())
 
     def metrics(self) -> str:
-        """Counters in the Prometheus text format, upstream's names where it has them."""
-        lines = []
-        for name, loop in self.loops.items():
-            counters = loop.counters
-            lines += [
-                f'workqueue_depth{{name="{name}"}} {len(loop.queue)}',
-                f'workqueue_retries_total{{name="{name}"}} {counters.errors}',
-                f'controller_reconcile_total{{controller="{name}"}} {counters.reconciles}',
-                f'controller_reconcile_errors_total{{controller="{name}"}} {counters.errors}',
-                f'controller_reconcile_races_total{{controller="{name}"}} {counters.races}',
-                f'controller_reconcile_seconds_sum{{controller="{name}"}} {counters.seconds:.6f}',
-            ]
-        return "\n".join(lines) + "\n"
+        """What is counted, in the Prometheus text format, under upstream's names where it has them."""
+        queues: dict[str, list[WorkQueue[Key]]] = {}
+        for loop in self.loops.values():
+            queues.setdefault(loop.controller.queue_name, []).append(loop.queue)
+        return text(self._metrics.families(), [*queue_lines(queues), *self._loop_lines()])
+
+    def _loop_lines(self) -> Iterator[str]:
+        for name, about in (
+            ("reconciles", "Reconciles of a controller"),
+            ("errors", "Reconciles that failed"),
+            ("races", "Of the failed ones, those for which a cache was late"),
+        ):
+            yield from head(f"controller_{name}_total", f"[ALPHA] {about}.", "counter")
+            for controller, loop in self.loops.items():
+                label = labelled(("controller",), (controller,))
+                yield series(f"controller_{name}_total", label, getattr(loop.counters, name))

@@ -97,6 +97,7 @@ async def _evict(pod: core_v1.Pod, ctx: Context) -> None:
 
 CONTROLLER = Controller(
     name="taint-eviction-controller",
+    queue="noexec_taint_pod",
     watches=(
         Watch(kind=core_v1.Pod, keys=_of_pod, changed=_pod_matters, indexes={ON_NODE: by_node}),
         Watch(kind=core_v1.Node, keys=pods_on, changed=_taints_changed),

@@ -46,6 +46,7 @@ async def reconcile(key: Key, ctx: Context) -> Outcome:
 
 CONTROLLER = Controller(
     name="ttl-after-finished-controller",
+    queue="ttl_jobs_to_delete",
     watches=(Watch(kind=Job, changed=_matters),),
     reconcile=reconcile,
     rules=(allow("delete get list watch", "jobs", "batch"), EVENTS),

@@ -44,6 +44,7 @@ async def reconcile(key: Key, ctx: Context) -> Outcome:
 
 CONTROLLER = Controller(
     name="volumeattributesclass-protection-controller",
+    queue="vacprotection",
     watches=(
         Watch(kind=storage_v1.VolumeAttributesClass),
         Watch(kind=core_v1.PersistentVolumeClaim, keys=_keys_of_claim, indexes={_USERS: _of_claim}),

@@ -2,11 +2,13 @@
 
 from typing import Any
 
-from tests.component.controllers.world import World, deployment, simulated, world
+from tests.component.controllers.world import World, controllers, deployment, simulated, world
 
+from pybernetes.aio.clock import rfc3339
+from pybernetes.api.objects import Key
 from pybernetes.api.types import apps_v1, core_v1
-from pybernetes.client.rest import key_of
-from pybernetes.controllers.runtime import Config
+from pybernetes.client.rest import STRATEGIC, key_of
+from pybernetes.controllers.runtime import Config, Rates
 from pybernetes.rules.readiness import condition, node_is_ready
 
 SHORT = [
@@ -31,7 +33,7 @@ async def test_a_node_that_falls_silent_is_marked_and_heals():
         await w.node_down("node-1")
         await w.clock.sleep(30)
         assert node_is_ready(await w.get(core_v1.Node, "node-1", ""))
-        await w.clock.sleep(15)
+        await w.clock.sleep(20)
         node = await w.get(core_v1.Node, "node-1", "")
         ready = next(c for c in node.status.conditions if c.type == "Ready")
         assert (ready.status, ready.reason, ready.message) == (
@@ -124,6 +126,179 @@ async def test_when_all_nodes_fall_silent_together_nobody_is_evicted():
         for number in (1, 2, 3):
             assert taints(await w.get(core_v1.Node, f"node-{number}", "")) == {("unreachable", "NoSchedule")}
             assert (await w.get(core_v1.Pod, f"p{number}")).metadata.deletionTimestamp is None
+
+
+async def node(w: World, name: str, zone: str = "", ready: str = "True", **labels: str) -> None:
+    """A Node nobody keeps alive."""
+    labels |= {"topology.kubernetes.io/zone": zone} if zone else {}
+    made = await w.create(core_v1.Node, name, metadata={"labels": labels})
+    await report(w, made.metadata.name, ready)
+
+
+async def report(w: World, name: str, ready: str = "True") -> None:
+    """What its kubelet says."""
+    stamp = rfc3339(w.clock.now())
+    told = {"type": "Ready", "status": ready, "reason": "Kubelet", "lastHeartbeatTime": stamp}
+    await w.client.of(core_v1.Node).patch_raw(
+        Key("", name), {"status": {"conditions": [told]}}, STRATEGIC, subresource="status"
+    )
+
+
+async def emptied(w: World) -> list[str]:
+    """The Nodes that evict."""
+    return sorted(
+        n.metadata.name for n in await w.all(core_v1.Node, None) if any(t.effect == "NoExecute" for t in n.spec.taints)
+    )
+
+
+@simulated
+async def test_nodes_of_a_zone_are_emptied_one_by_one_and_those_of_another_beside_them():
+    async with world(nodes=0) as w:
+        for zone in ("a", "b"):
+            for number in range(6):
+                await node(w, f"{zone}{number}", zone)
+        await w.clock.sleep(20)
+        for zone in ("a", "b"):
+            for number in range(3):
+                await report(w, f"{zone}{number}", "False")
+        await w.clock.sleep(4)
+        assert await emptied(w) == []
+        await w.clock.sleep(3)
+        assert await emptied(w) == ["a0", "b0"]
+        await w.clock.sleep(10)
+        assert await emptied(w) == ["a0", "a1", "b0", "b1"]
+        await report(w, "a0")
+        await w.clock.sleep(10)
+        assert await emptied(w) == ["a1", "a2", "b0", "b1", "b2"]
+        text = w.manager.metrics()
+        assert 'node_collector_zone_size{zone=":\x00:a"} 6' in text
+        assert 'node_collector_unhealthy_nodes_in_zone{zone=":\x00:a"} 2' in text
+        assert 'node_collector_zone_health{zone=":\x00:b"} 50' in text
+        assert 'node_collector_evictions_total{zone=":\x00:a"} 3' in text
+
+
+@simulated
+async def test_a_small_zone_of_which_a_part_is_disrupted_is_not_emptied_and_a_large_one_slowly():
+    rates = Rates(large_cluster=4)
+    async with world(nodes=0, config=Config(rates=rates, node_monitor_grace_period=10_000)) as w:
+        for zone, size in (("small", 4), ("large", 5)):
+            for number in range(size):
+                await node(w, f"{zone}{number}", zone)
+        await w.clock.sleep(1)
+        for zone in ("small", "large"):
+            for number in range(3):
+                await report(w, f"{zone}{number}", "False")
+        await w.clock.sleep(20)
+        assert await emptied(w) == ["large0"]
+        await w.clock.sleep(100)
+        assert await emptied(w) == ["large0", "large1"]
+        await report(w, "small0")
+        await w.clock.sleep(11)
+        assert await emptied(w) == ["large0", "large1", "small1"]
+
+
+@simulated
+async def test_when_the_last_zone_is_disrupted_those_who_were_to_leave_may_stay():
+    async with world(nodes=0, config=Config(node_monitor_grace_period=10_000)) as w:
+        await node(w, "a", "a")
+        await node(w, "b", "b")
+        await pod(w, "p", nodeName="a", tolerations=[{**toleration, "tolerationSeconds": 60} for toleration in SHORT])
+        await w.clock.sleep(1)
+        await report(w, "a", "False")
+        await w.clock.sleep(30)
+        assert await emptied(w) == ["a"]
+        await report(w, "b", "False")
+        await w.clock.sleep(300)
+        assert await emptied(w) == []
+        assert await w.pods()
+        await report(w, "b")
+        await w.clock.sleep(30)
+        assert await emptied(w) == ["a"]
+        await w.clock.sleep(60)
+        assert not await w.pods()
+
+
+@simulated
+async def test_after_all_were_silent_those_still_counted_as_ready_have_their_time_anew():
+    async with world(nodes=0) as w:
+        await node(w, "a")
+        await node(w, "b")
+        await w.clock.sleep(20)
+        await report(w, "a", "False")
+        await report(w, "b", "False")
+        await w.clock.sleep(40)
+        await report(w, "a")  # 60 s after the first: evictions go on, and b has 50 s more before it is called silent
+        await w.clock.sleep(40)
+        found = await w.get(core_v1.Node, "b", "")
+        assert [c.status for c in found.status.conditions if c.type == "Ready"] == ["False"]
+        await w.clock.sleep(20)
+        found = await w.get(core_v1.Node, "b", "")
+        assert [c.status for c in found.status.conditions if c.type == "Ready"] == ["Unknown"]
+
+
+@simulated
+async def test_a_node_may_be_left_out_when_its_zone_is_judged():
+    async with world(nodes=0) as w:
+        await node(w, "a", "z", **{"node.kubernetes.io/exclude-disruption": ""})
+        await node(w, "b", "z")
+        await w.clock.sleep(1)
+        await report(w, "b", "False")
+        await w.clock.sleep(30)
+        assert await emptied(w) == []
+        assert 'node_collector_zone_size{zone=":\x00:z"} 1' in w.manager.metrics()
+
+
+@simulated
+async def test_a_node_that_turns_from_not_ready_to_silent_changes_its_taint_at_once():
+    async with world(nodes=1) as w:
+        await node(w, "a")
+        await w.clock.sleep(1)
+        await report(w, "a", "False")
+        await w.clock.sleep(30)
+        assert taints(await w.get(core_v1.Node, "a", "")) == {("not-ready", "NoSchedule"), ("not-ready", "NoExecute")}
+        await w.clock.sleep(40)
+        found = await w.get(core_v1.Node, "a", "")
+        assert taints(found) == {("unreachable", "NoSchedule"), ("unreachable", "NoExecute")}
+
+
+@simulated
+async def test_what_a_kubelet_says_of_its_pods_on_a_node_that_is_not_ready_stands():
+    async with world(nodes=1) as w:
+        await node(w, "a")
+        made = await pod(w, "p", nodeName="a")
+        condition_ = {"status": {"conditions": [{"type": "Ready", "status": "True"}]}}
+        await w.client.of(core_v1.Pod).patch_raw(key_of(made), condition_, STRATEGIC, subresource="status")
+        await report(w, "a", "False")
+        await w.clock.sleep(30)
+        found = condition(await w.get(core_v1.Pod, "p"), "Ready")
+        assert found is not None
+        assert found.status == "True"
+
+
+@simulated
+async def test_the_coming_and_going_of_nodes_is_told():
+    async with world(nodes=0) as w:
+        await node(w, "a")
+        assert await w.events("a") == ["RegisteredNode: Node a event: Registered Node a in Controller"]
+        await w.delete(core_v1.Node, "a", "")
+        assert "RemovingNode: Node a event: Removing Node a from Controller" in await w.events("a")
+
+
+@simulated
+async def test_a_restart_leaves_the_taints_of_nodes_that_are_still_silent():
+    async with world(nodes=1, only=("taint-eviction-controller", "serviceaccount-controller")) as w:
+        await node(w, "a")
+        first = controllers(w, "node-lifecycle-controller")
+        await w.clock.sleep(1)
+        await report(w, "a", "False")
+        await w.clock.sleep(10)
+        assert await emptied(w) == ["a"]
+        before = await w.get(core_v1.Node, "a", "")
+        first.cancel()
+        second = controllers(w, "node-lifecycle-controller")
+        await w.clock.sleep(20)
+        assert (await w.get(core_v1.Node, "a", "")).spec.taints == before.spec.taints
+        second.cancel()
 
 
 @simulated

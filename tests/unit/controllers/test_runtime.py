@@ -4,6 +4,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
+from tests.exposition import read
 from tests.unit.client.fake import Script, event, pod, pods
 
 from pybernetes.aio.pause import Pause
@@ -18,6 +19,7 @@ from pybernetes.controllers.runtime import (
     Config,
     Context,
     Controller,
+    ControllerManager,
     Done,
     Loop,
     Outcome,
@@ -187,3 +189,43 @@ def test_every_controller_says_what_it_may_do():
     for controller in known().values():
         assert controller.rules, controller.name
         assert controller.watches or controller.background, controller.name
+
+
+def test_what_is_counted_is_an_exposition_under_upstreams_names():
+    async def main() -> None:
+        async def reconcile(key: Key, ctx: Context) -> Outcome:
+            if key == A and ctx.queue.failures(key) < 2:
+                raise Conflict("race")
+            await asyncio.sleep(100)
+            return Done()
+
+        manager = ControllerManager(
+            Client(Script(pods(5, pod("a", 1), pod("b", 2)), ...), clock=SimulatedClock(asyncio.get_running_loop())),
+            controllers={
+                name: Controller(
+                    name=name, queue="shared", watches=(Watch(kind=core_v1.Pod),), reconcile=reconcile, rules=()
+                )
+                for name in ("one", "two")
+            },
+        )
+        task = asyncio.create_task(manager.run())
+        await asyncio.sleep(60)
+        found = read(manager.metrics())
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        label = (("name", "shared"),)
+        values = {
+            name: found[f"workqueue_{name}"].series[f"workqueue_{name}", label]
+            for name in ("depth", "adds_total", "retries_total")
+        }
+        assert values == {"depth": 0, "adds_total": 8, "retries_total": 4}
+        assert 239 < found["workqueue_unfinished_work_seconds"].series["workqueue_unfinished_work_seconds", label] < 241
+        longest = "workqueue_longest_running_processor_seconds"
+        assert 59 < found[longest].series[longest, label] <= 60
+        waited, worked = found["workqueue_queue_duration_seconds"], found["workqueue_work_duration_seconds"]
+        assert waited.kind == worked.kind == "histogram"
+        assert waited.series["workqueue_queue_duration_seconds_count", label] == 8
+        assert worked.series["workqueue_work_duration_seconds_count", label] == 4
+        assert found["controller_races_total"].series["controller_races_total", (("controller", "one"),)] == 2
+
+    run_simulated(main())
