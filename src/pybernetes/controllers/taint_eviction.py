@@ -13,8 +13,10 @@ from pybernetes.controllers._nodes import ON_NODE, by_node, pods_on
 from pybernetes.controllers.runtime import EVENTS, Again, Context, Controller, Done, Outcome, Watch, allow
 from pybernetes.rules.readiness import POD_SCHEDULED, condition
 from pybernetes.rules.taints import NO_EXECUTE, eviction_seconds
+from pybernetes.wire.metrics import Counter, Distribution
 
 MESSAGE = "Taint manager: deleting due to NoExecute taint"
+REASON = "TaintManagerEviction"
 
 
 class _Seen:
@@ -48,21 +50,24 @@ async def reconcile(key: Key, ctx: Context) -> Outcome:
     pod = ctx.cache(core_v1.Pod).get(key)
     node = ctx.cache(core_v1.Node).get(Key("", pod.spec.nodeName)) if pod else None
     found = _executing(node) if node else []
-    if pod is None or pod.metadata.deletionTimestamp or not found:
-        if pod is not None:
-            seen.at.pop(pod.metadata.uid, None)
+    if pod is None:
         return Done()
-    allowed = eviction_seconds(found, pod.spec.tolerations)
-    if allowed is None:
+    allowed = eviction_seconds(found, pod.spec.tolerations) if found else None
+    if pod.metadata.deletionTimestamp or allowed is None:
+        if seen.at.pop(pod.metadata.uid, None) is not None and not pod.metadata.deletionTimestamp:
+            ctx.events.event(pod, "Normal", REASON, f"Cancelling deletion of Pod {_named(pod)}")
         return Done()
     now = ctx.clock.now()
     since = seen.at.setdefault(pod.metadata.uid, now)
     stamps = [parse_time(taint.timeAdded) for taint in found if taint.timeAdded]
     # A Pod that came to a node which had its taints already has its time in full.
-    left = (max(*stamps, _came(pod)) if stamps else since) + allowed - now
-    if left > 0:
-        return Again(left)
+    due = (max(*stamps, _came(pod)) if stamps else since) + allowed
+    if due > now:
+        return Again(due - now)
     await _evict(pod, ctx)
+    figures = ctx.metrics(Figures)
+    figures.deletions.add()
+    figures.seconds.observe(max(0.0, ctx.clock.now() - due))
     seen.at.pop(pod.metadata.uid, None)
     return Done()
 
@@ -75,10 +80,13 @@ def _came(pod: core_v1.Pod) -> float:
     return parse_time(stamp) if stamp else 0.0
 
 
+def _named(pod: core_v1.Pod) -> str:
+    return f"{pod.metadata.namespace}/{pod.metadata.name}"
+
+
 async def _evict(pod: core_v1.Pod, ctx: Context) -> None:
     api = ctx.api(core_v1.Pod)
-    name = f"{pod.metadata.namespace}/{pod.metadata.name}"
-    ctx.events.event(pod, "Normal", "TaintManagerEviction", f"Marking for deletion Pod {name}")
+    ctx.events.event(pod, "Normal", REASON, f"Marking for deletion Pod {_named(pod)}")
     made = core_v1.PodCondition(
         type="DisruptionTarget",
         status="True",
@@ -93,6 +101,22 @@ async def _evict(pod: core_v1.Pod, ctx: Context) -> None:
         await api.delete(key_of(pod), uid=pod.metadata.uid)
     except NotFound:
         return
+
+
+class Figures:
+    """Upstream's metrics."""
+
+    def __init__(self) -> None:
+        name = "taint_eviction_controller_pod_deletion"
+        self.deletions = Counter(
+            f"{name}s_total", "Total number of Pods deleted by TaintEvictionController since its start."
+        )
+        self.seconds = Distribution(
+            f"{name}_duration_seconds",
+            "Latency, in seconds, between the time when a taint effect has been activated for the Pod and its deletion via"
+            " TaintEvictionController.",
+            bounds=(0.005, 0.025, 0.1, 0.5, 1, 2.5, 10, 30, 60, 120, 180, 240),
+        )
 
 
 CONTROLLER = Controller(

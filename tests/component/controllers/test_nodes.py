@@ -3,6 +3,7 @@
 from typing import Any
 
 from tests.component.controllers.world import World, controllers, deployment, simulated, world
+from tests.exposition import read
 
 from pybernetes.aio.clock import rfc3339
 from pybernetes.api.objects import Key
@@ -311,6 +312,27 @@ async def test_a_taint_evicts_at_once_what_does_not_tolerate_it():
         await w.patch(core_v1.Node, "node-1", {"spec": {"taints": [{"key": "k", "effect": "NoExecute"}]}}, "")
         await w.clock.sleep(2)
         assert sorted(p.metadata.name for p in await w.pods()) == ["other", "tough"]
+
+
+@simulated
+async def test_who_was_to_leave_and_may_stay_is_told_so_and_who_goes_is_counted():
+    async with world() as w:
+        tolerated = {"key": "k", "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 10}
+        await pod(w, "stays", nodeName="node-1", tolerations=[tolerated])
+        await pod(w, "goes", nodeName="node-1")
+        await w.clock.sleep(2)
+        await w.patch(core_v1.Node, "node-1", {"spec": {"taints": [{"key": "k", "effect": "NoExecute"}]}}, "")
+        await w.clock.sleep(2)
+        await w.patch(core_v1.Node, "node-1", {"spec": {"taints": []}}, "")
+        told = await w.events("stays")
+        assert "TaintManagerEviction: Cancelling deletion of Pod default/stays" in told
+        assert "TaintManagerEviction: Marking for deletion Pod default/goes" in await w.events("goes")
+        await w.clock.sleep(20)
+        assert [p.metadata.name for p in await w.pods()] == ["stays"]
+        found = read(w.manager.metrics())
+        name = "taint_eviction_controller_pod_deletion"
+        assert found[f"{name}s_total"].series == {(f"{name}s_total", ()): 1}
+        assert found[f"{name}_duration_seconds"].series[f"{name}_duration_seconds_bucket", (("le", "0.005"),)] == 1
 
 
 @simulated

@@ -44,8 +44,13 @@ def shop(name: str) -> Object:
 
 
 def decided(calls: Calls) -> list[Call]:
-    """Writes that somebody has decided on: all but the heartbeats of nodes."""
-    return [call for call in calls.writes() if call.resource not in ("leases.coordination.k8s.io", "nodes/status")]
+    """Writes that somebody has decided on: all but the heartbeats of nodes, and that a controller tells of those it knows."""
+    beats = ("leases.coordination.k8s.io", "nodes/status")
+    return [
+        call
+        for call in calls.writes()
+        if call.resource not in beats and not (call.resource == "events" and call.name.startswith("node-"))
+    ]
 
 
 async def values(c: Cluster) -> dict[str, bytes]:
@@ -54,8 +59,9 @@ async def values(c: Cluster) -> dict[str, bytes]:
 
 
 def still(found: dict[str, bytes]) -> dict[str, bytes]:
-    """Without what heartbeats change."""
-    return {key: value for key, value in found.items() if "/leases/" not in key and "/minions/" not in key}
+    """Without what heartbeats change, and what is told of nodes whenever a controller begins."""
+    out = ("/leases/", "/minions/", "/events/default/node-")
+    return {key: value for key, value in found.items() if not any(part in key for part in out)}
 
 
 async def config_map(c: Cluster, name: str, **data: str) -> Object:
