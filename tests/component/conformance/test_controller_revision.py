@@ -1,38 +1,59 @@
-"""ControllerRevisions: upstream's test/e2e/apps/controller_revision.go; what the DaemonSet controller does there is done by hand."""
+"""ControllerRevisions: upstream's test/e2e/apps/controller_revision.go."""
 
 import pytest
+from tests.component.conformance.e2e import APPS, HASH, Workloads, workloads
+from tests.component.conformance.test_daemon_set import daemon_set, on_all_nodes, pods_of, status_is_right
+from tests.component.controllers.world import simulated
 
-REVISIONS = "/apis/apps/v1/namespaces/default/controllerrevisions"
-STRATEGIC = "application/strategic-merge-patch+json"
-LABELS = {"daemonset-name": "agent"}
+REVISIONS = f"{APPS}/controllerrevisions"
+SELECTED = "labelSelector=daemonset-name%3Ddaemon-set"
 
 
-def revision(name, number):
-    return {"metadata": {"name": name, "labels": LABELS}, "data": {"spec": {"n": number}}, "revision": number}
+async def counted(k: Workloads, count: int) -> None:
+    async def right() -> bool:
+        return len(await k.items(f"{REVISIONS}?{SELECTED}")) == count
+
+    await k.poll(right, seconds=60)
 
 
 @pytest.mark.conformance(
     "[sig-apps] ControllerRevision should manage the lifecycle of a ControllerRevision [Conformance] [Serial]"
 )
-async def test_a_revision_lives(api):
-    first = await api.ok("POST", REVISIONS, revision("agent-1", 1))
-    selected = "labelSelector=daemonset-name%3Dagent"
-    everywhere = await api.ok("GET", f"/apis/apps/v1/controllerrevisions?{selected}")
-    assert [item["revision"] for item in everywhere["items"]] == [1]
-    change = {"metadata": {"labels": {"agent-1": "patched"}}}
-    patched = await api.ok("PATCH", f"{REVISIONS}/agent-1", change, content_type=STRATEGIC)
-    assert patched["metadata"]["labels"]["agent-1"] == "patched"
-    await api.ok("POST", REVISIONS, {**revision("agent-2", 2), "data": first["data"]})
-    await api.ok("DELETE", f"{REVISIONS}/agent-1")
-    assert len((await api.ok("GET", f"{REVISIONS}?{selected}"))["items"]) == 1
-    second = await api.ok("GET", f"{REVISIONS}/agent-2")
-    second["metadata"]["labels"]["agent-2"] = "updated"
-    assert (await api.ok("PUT", f"{REVISIONS}/agent-2", second))["metadata"]["labels"]["agent-2"] == "updated"
-    await api.ok("POST", REVISIONS, revision("agent-3", 3))
-    await api.ok("DELETE", f"{REVISIONS}?labelSelector=agent-2%3Dupdated")
-    left = (await api.ok("GET", f"{REVISIONS}?{selected}"))["items"]
-    assert [item["revision"] for item in left] == [3]
+@simulated
+async def test_a_revision_lives_beside_the_controller():
+    async with workloads() as k:
+        made = await k.made(f"{APPS}/daemonsets", daemon_set(labelled=True))
+        await on_all_nodes(k, made)
+        await status_is_right(k)
+        (ds,) = await k.items(f"/apis/apps/v1/daemonsets?{SELECTED}")
+        (initial,) = await k.items(f"/apis/apps/v1/controllerrevisions?{SELECTED}")
+        ref = initial["metadata"]["ownerReferences"][0]
+        assert (ref["kind"], ref["uid"]) == ("DaemonSet", ds["metadata"]["uid"])
+        name = initial["metadata"]["name"]
+        patched = await k.ok("PATCH", f"{REVISIONS}/{name}", {"metadata": {"labels": {name: "patched"}}})
+        assert patched["metadata"]["labels"][name] == "patched"
+        before = {pod["metadata"]["uid"] for pod in await pods_of(k)}
+        labels = ds["spec"]["template"]["metadata"]["labels"] | {HASH: "86cf984b4"}
+        meta = {"name": "daemon-set-86cf984b4", "labels": labels, "annotations": ds["metadata"]["annotations"]}
+        meta["ownerReferences"] = initial["metadata"]["ownerReferences"]
+        await k.made(REVISIONS, {"metadata": meta, "data": initial["data"], "revision": initial["revision"] + 1})
+        await counted(k, 2)
+        await k.ok("DELETE", f"{REVISIONS}/{name}")
+        await counted(k, 1)
+        (current,) = await k.items(REVISIONS)
+        name = current["metadata"]["name"]
+        updated = await k.updated(f"{REVISIONS}/{name}", lambda r: r["metadata"]["labels"].update({name: "updated"}))
+        assert updated["metadata"]["labels"][name] == "updated"
+        assert {pod["metadata"]["uid"] for pod in await pods_of(k)} == before
+        grace = {"template": {"spec": {"terminationGracePeriodSeconds": 1}}}
+        patch = {"spec": grace, "updateStrategy": {"type": "RollingUpdate"}}
+        await k.ok("PATCH", f"{APPS}/daemonsets/daemon-set", patch)
+        await counted(k, 2)
+        await k.ok("DELETE", f"{REVISIONS}?labelSelector={name}%3Dupdated")
+        await counted(k, 1)
+        assert [item["revision"] for item in await k.items(REVISIONS)] == [3]
 
 
 async def test_revisions_have_every_verb(api):
-    await api.cycle(REVISIONS, revision("agent", 1))
+    revision = {"metadata": {"name": "agent-1"}, "data": {"spec": {"n": 1}}, "revision": 1}
+    await api.cycle(REVISIONS, revision)

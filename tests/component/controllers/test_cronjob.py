@@ -67,7 +67,6 @@ async def test_a_cron_job_makes_a_job_at_every_time():
         assert f"SawCompletedJob: Saw completed job: {made.metadata.name}, status: Complete" in told
 
 
-@pytest.mark.conformance("[sig-apps] CronJob should schedule multiple jobs concurrently [Conformance]")
 @simulated
 async def test_jobs_run_beside_each_other_where_that_is_allowed():
     async with world() as w:
@@ -77,7 +76,6 @@ async def test_jobs_run_beside_each_other_where_that_is_allowed():
         assert len(await w.pods()) == 3
 
 
-@pytest.mark.conformance("[sig-apps] CronJob should not schedule new jobs when ForbidConcurrent [Slow] [Conformance]")
 @simulated
 async def test_a_job_waits_for_the_one_before_where_two_are_forbidden():
     async with world() as w:
@@ -90,7 +88,6 @@ async def test_a_job_waits_for_the_one_before_where_two_are_forbidden():
         assert await names(w) == [name_at(BEGIN + 60), name_at(BEGIN + 240)]
 
 
-@pytest.mark.conformance("[sig-apps] CronJob should replace jobs when ReplaceConcurrent [Conformance]")
 @simulated
 async def test_a_job_takes_the_place_of_the_one_before():
     async with world() as w:
@@ -103,7 +100,6 @@ async def test_a_job_takes_the_place_of_the_one_before():
         assert f"SuccessfulDelete: Deleted job {name_at(BEGIN + 60)}" in await w.events("tick")
 
 
-@pytest.mark.conformance("[sig-apps] CronJob should not schedule jobs when suspended [Slow] [Conformance]")
 @simulated
 async def test_a_suspended_cron_job_makes_none_and_still_forgets_old_ones():
     async with world() as w:

@@ -121,9 +121,6 @@ async def test_a_work_queue_is_done_when_one_has_succeeded_and_all_have_ended():
         assert counts(done) == (0, 2, 1, 0, 0)
 
 
-@pytest.mark.conformance(
-    "[sig-apps] Job should create pods for an Indexed job with completion indexes and specified hostname [Conformance]"
-)
 @simulated
 async def test_pods_of_an_indexed_job_know_their_index():
     async with world() as w:
@@ -187,9 +184,6 @@ async def test_a_success_ends_the_waiting_after_failures():
         assert len(await running(w)) == 2
 
 
-@pytest.mark.conformance(
-    "[sig-apps] Job should run a job to completion when tasks sometimes fail and are locally restarted [Conformance]"
-)
 @simulated
 async def test_a_pod_that_is_restarted_where_it_is_completes_the_job():
     async with world() as w:
@@ -248,9 +242,6 @@ async def test_less_parallelism_removes_pods_that_are_no_failures():
 # --- policies
 
 
-@pytest.mark.conformance(
-    "[sig-apps] Job should execute all indexes despite some failing when using backoffLimitPerIndex [Conformance]"
-)
 @simulated
 async def test_with_a_limit_for_each_index_all_run_though_some_fail():
     async with world(nodes=0) as w:
@@ -281,10 +272,6 @@ async def test_the_failures_of_an_index_wait_longer_each_time():
             await end(w, second, 1)
 
 
-@pytest.mark.conformance(
-    "[sig-apps] Job should terminate job execution when the number of failed indexes exceeds maxFailedIndexes"
-    " [Conformance]"
-)
 @simulated
 async def test_too_many_failed_indexes_end_the_job():
     async with world(nodes=0) as w:
@@ -297,10 +284,6 @@ async def test_too_many_failed_indexes_end_the_job():
         assert (done.status.failedIndexes, done.status.failed, len(await w.all(core_v1.Pod))) == ("0", 1, 1)
 
 
-@pytest.mark.conformance(
-    "[sig-apps] Job should mark indexes as failed when the FailIndex action is matched in podFailurePolicy"
-    " [Conformance]"
-)
 @simulated
 async def test_a_rule_fails_an_index_without_another_try():
     async with world(nodes=0) as w:
@@ -315,9 +298,6 @@ async def test_a_rule_fails_an_index_without_another_try():
         assert (counts(done), conditions(done)["Failed"]) == ((0, 1, 1, 0, 0), "FailedIndexes")
 
 
-@pytest.mark.conformance(
-    "[sig-apps] Job should allow to use the pod failure policy on exit code to fail the job early [Conformance]"
-)
 @simulated
 async def test_a_rule_fails_the_job_at_once():
     async with world() as w:
@@ -333,10 +313,6 @@ async def test_a_rule_fails_the_job_at_once():
         assert f"PodFailurePolicy: {text}" in await w.events("work")
 
 
-@pytest.mark.conformance(
-    "[sig-apps] Job should allow to use a pod failure policy to ignore failure matching on DisruptionTarget condition"
-    " [Conformance]"
-)
 @simulated
 async def test_evicted_pods_are_replaced_and_not_counted_where_a_rule_says_so():
     async with world() as w:
@@ -353,15 +329,6 @@ async def test_evicted_pods_are_replaced_and_not_counted_where_a_rule_says_so():
         assert counts(done) == (0, 3, 0, 0, 0)
 
 
-@pytest.mark.conformance("[sig-apps] Job with successPolicy should succeeded when all indexes succeeded [Conformance]")
-@pytest.mark.conformance(
-    "[sig-apps] Job with successPolicy succeededCount rule should succeeded even when some indexes remain pending"
-    " [Conformance]"
-)
-@pytest.mark.conformance(
-    "[sig-apps] Job with successPolicy succeededIndexes rule should succeeded even when some indexes remain pending"
-    " [Conformance]"
-)
 @simulated
 async def test_a_job_is_done_when_its_success_policy_says_so():
     rules: dict[str, tuple[dict[str, Any], str]] = {
@@ -495,7 +462,6 @@ async def test_a_job_that_another_manages_is_left_alone():
 # --- whose Pods they are
 
 
-@pytest.mark.conformance("[sig-apps] Job should adopt matching orphans and release non-matching pods [Conformance]")
 @simulated
 async def test_orphans_that_match_are_adopted_and_pods_that_do_not_are_released():
     async with world() as w:
@@ -514,7 +480,6 @@ async def test_orphans_that_match_are_adopted_and_pods_that_do_not_are_released(
         assert counts(await w.get(Job, "work")) == (2, 0, 0, 2, 0)
 
 
-@pytest.mark.conformance("[sig-apps] Job should delete a job [Conformance]")
 @simulated
 async def test_a_job_that_is_deleted_takes_its_pods_along():
     for propagation in ("Foreground", "Background"):
