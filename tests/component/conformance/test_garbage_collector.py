@@ -15,7 +15,9 @@ COLLECTOR = "[sig-api-machinery] Garbage collector "
 async def owner_rc(k: Workloads, name: str, replicas: int) -> Any:
     labels = {"gctest": name}
     spec = {"replicas": replicas, "selector": labels, "template": template(labels, "nginx", "nginx")}
-    return await k.made(RCS, {"kind": "ReplicationController", "apiVersion": "v1", "metadata": {"name": name}, "spec": spec})
+    return await k.made(
+        RCS, {"kind": "ReplicationController", "apiVersion": "v1", "metadata": {"name": name}, "spec": spec}
+    )
 
 
 async def owner_deployment(k: Workloads) -> Any:
@@ -23,7 +25,9 @@ async def owner_deployment(k: Workloads) -> Any:
     labels = {"gctest": "simpletest.deployment"}
     spec = {"replicas": 2, "selector": {"matchLabels": labels}, "strategy": {"type": "RollingUpdate"}}
     pods = template(labels, "nginx", "nginx")
-    made = await k.made(DEPLOYMENTS, {"metadata": {"name": "simpletest.deployment"}, "spec": {**spec, "template": pods}})
+    made = await k.made(
+        DEPLOYMENTS, {"metadata": {"name": "simpletest.deployment"}, "spec": {**spec, "template": pods}}
+    )
     await k.poll(lambda: k.items(SETS), seconds=60, every=0.5)
     return made
 

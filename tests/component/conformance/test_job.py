@@ -19,7 +19,11 @@ Behaviour = Callable[[Any], int | None]
 
 
 def job(name="work", parallelism=2, completions=4, restart="Never", **spec):
-    pod = {"restartPolicy": restart, "terminationGracePeriodSeconds": 0, "containers": [{"name": "c", "image": "busybox"}]}
+    pod = {
+        "restartPolicy": restart,
+        "terminationGracePeriodSeconds": 0,
+        "containers": [{"name": "c", "image": "busybox"}],
+    }
     own = {"parallelism": parallelism, "completions": completions, "backoffLimit": 6, "manualSelector": False}
     return {"metadata": {"name": name}, "spec": {**own, "template": {"spec": pod}, **spec}}
 
@@ -52,11 +56,10 @@ def run_on(pod: Any) -> int | None:
 @asynccontextmanager
 async def playing(ends: Behaviour) -> AsyncIterator[Workloads]:
     """A cluster where the container of every Pod that runs ends with the exit code that is answered, if one is."""
-    async with workloads() as k:
-        async with asyncio.TaskGroup() as group:
-            player = group.create_task(_play(k, ends))
-            yield k
-            player.cancel()
+    async with workloads() as k, asyncio.TaskGroup() as group:
+        player = group.create_task(_play(k, ends))
+        yield k
+        player.cancel()
 
 
 async def _play(k: Workloads, ends: Behaviour) -> None:

@@ -62,12 +62,6 @@ async def test_the_service_kubernetes_is_found_in_all_namespaces(api):
     assert ("default", "kubernetes") in [(s["metadata"]["namespace"], s["metadata"]["name"]) for s in found["items"]]
 
 
-@pytest.mark.conformance("[sig-network] Services should provide secure master service  [Conformance]")
-async def test_the_service_kubernetes_is_there(api):
-    found = await api.ok("GET", f"{SERVICES}/kubernetes")
-    assert [(port["name"], port["port"]) for port in found["spec"]["ports"]] == [("https", 443)]
-
-
 @pytest.mark.conformance("[sig-network] Services should delete a collection of services [Conformance]")
 async def test_a_collection_of_services_is_deleted(api):
     for name, labels in (("a", {"e2e": "x"}), ("b", {"e2e": "x"}), ("c", {"e2e": "y"})):
@@ -104,27 +98,3 @@ async def test_the_life_of_a_services_status(api):
     assert (await seen.until("MODIFIED"))["metadata"]["labels"]["test-service"] == "patched"
     await api.ok("DELETE", one)
     assert (await seen.until("DELETED"))["metadata"]["name"] == "test-service"
-
-
-@pytest.mark.conformance("[sig-network] Services should test the lifecycle of an Endpoint [Conformance]")
-async def test_the_life_of_an_endpoint(api):
-    path, name = f"{CORE}/endpoints", "testservice"
-    subset = {"addresses": [{"ip": "10.0.0.24"}], "ports": [{"name": "http", "port": 80, "protocol": "TCP"}]}
-    labels = {"test-endpoint-static": "true"}
-    made = await api.ok("POST", path, {"metadata": {"name": name, "labels": labels}, "subsets": [subset]})
-    selected = "labelSelector=test-endpoint-static%3Dtrue"
-    seen = await api.watch(f"{path}?watch=1&{selected}&resourceVersion={made['metadata']['resourceVersion']}")
-    found = await api.ok("GET", f"/api/v1/endpoints?{selected}")
-    assert [item["metadata"]["name"] for item in found["items"]] == [name]
-    made["metadata"]["labels"]["test-service"] = "updated"
-    await api.ok("PUT", f"{path}/{name}", made)
-    assert (await seen.until("MODIFIED"))["metadata"]["labels"]["test-service"] == "updated"
-    subset = {"addresses": [{"ip": "10.0.0.25"}], "ports": [{"name": "http-test", "port": 8080}]}
-    await api.ok("PATCH", f"{path}/{name}", {"metadata": {"labels": {"test-service": "patched"}}, "subsets": [subset]})
-    (got,) = (await seen.until("MODIFIED"))["subsets"]
-    assert got == {
-        "addresses": [{"ip": "10.0.0.25"}],
-        "ports": [{"name": "http-test", "port": 8080, "protocol": "TCP"}],
-    }
-    await api.ok("DELETE", f"{path}?{selected}")
-    assert (await seen.until("DELETED"))["metadata"]["name"] == name
