@@ -35,6 +35,15 @@ class Pause:
         self.under_way -= 1
 
     @contextmanager
+    def waiting(self) -> Iterator[None]:
+        """A unit that has begun waits for others: it is not under way meanwhile."""
+        self.end()
+        try:
+            yield
+        finally:
+            self.begin()
+
+    @contextmanager
     def holding(self) -> Iterator[None]:
         """Meanwhile no unit begins; those under way go on."""
         self._holders += 1

@@ -4,14 +4,17 @@ The extension points are upstream's (Kubernetes scheduling framework). A plugin 
 or, when that is easier, on one Node at a time: override filter_node/score_node instead of filter/score.
 """
 
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Hashable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
 import numpy as np
 from msgspec import Struct
 
-from pybernetes.api.types.core_v1 import Node, Pod
+from pybernetes.api.types.core_v1 import Node, PersistentVolumeClaim, Pod
+from pybernetes.client.informer import Informers
 from pybernetes.scheduler.snapshot import Floats, Mask, PodInfo, Snapshot
 
 MAX_SCORE = 100.0
@@ -28,14 +31,39 @@ class Happening(StrEnum):
     NODE_FEATURES = "node declares other features"
     POD_FREED = "an assigned pod is gone"
     POD_ASSIGNED = "a pod was assigned or changed"
+    CLAIM = "a claim was added or changed"
+    VOLUME = "a volume was added or changed"
+    STORAGE_CLASS = "a storage class was added or changed"
+    STORAGE_CAPACITY = "there is storage elsewhere, or more"
 
 
 class ClusterEvent(Struct, frozen=True):
-    """One change: the Node it is about, or the Pod."""
+    """One change: the Node it is about, or the Pod, or the claim."""
 
     what: Happening
     node: Node | None = None
     pod: Pod | None = None
+    claim: PersistentVolumeClaim | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Handle:
+    """What the scheduler gives to plugins that follow more than Pods and Nodes."""
+
+    informers: Informers
+    """Its client writes with the scheduler's rights."""
+    happened: Callable[[ClusterEvent], None]
+    """Tells of a change that may bring back Pods."""
+    look_again: Callable[[], None]
+    """What pre_enqueue() held back is asked for again."""
+    run: Callable[[Coroutine[Any, Any, None], str], None]
+    """Starts a task of that name beside the scheduler."""
+    waiting: Callable[[], AbstractContextManager[None]]
+    """Around what pre_bind() waits for, so that nobody waits for the scheduler meanwhile."""
+
+
+class PreBindError(Exception):
+    """What must come before the binding did not: the Pod is tried again. The message is the event's."""
 
 
 class Rejected(Struct):
@@ -85,6 +113,14 @@ class Plugin:
     unblocked_by: frozenset[Happening] = frozenset()
     """What may make a Pod fit that this plugin rejected; empty: anything."""
 
+    def for_scheduler(self, handle: Handle) -> "Plugin":
+        """The plugin of one scheduler: where it remembers anything, an instance of its own. PLUGIN is every scheduler's."""
+        return self
+
+    def concerns(self, info: PodInfo) -> bool:
+        """Whether there is anything to filter for this Pod; where not, filter() is not asked."""
+        return True
+
     def pre_enqueue(self, pod: Pod) -> str | None:
         """Why the Pod may not even wait for a Node, or None."""
         return None
@@ -128,7 +164,7 @@ class Plugin:
         """The Pod does not go there after all; called also for what reserve() never saw."""
 
     async def pre_bind(self, info: PodInfo, node: str) -> None:
-        """What must be done before the binding is written. An ApiError or OSError puts the Pod back."""
+        """What must be done before the binding is written. An ApiError, OSError or PreBindError puts the Pod back."""
 
     def post_bind(self, info: PodInfo, node: str) -> None:
         """The binding is written."""
@@ -178,6 +214,7 @@ class Framework:
         self._weights = {plugin.name: (weights or {}).get(plugin.name, plugin.weight) for plugin in self.plugins}
         self._filters = [p for p in self.plugins if _overrides(p, "filter") or _overrides(p, "filter_node")]
         self._scores = [p for p in self.plugins if _overrides(p, "score") or _overrides(p, "score_node")]
+        self._choosy = {p.name for p in self.plugins if _overrides(p, "concerns")}
         self._single = {p.name for p in self.plugins if _overrides(p, "filter_node")}
         self._single_scores = {p.name for p in self.plugins if _overrides(p, "score_node")}
         self._pick = choose
@@ -199,6 +236,8 @@ class Framework:
         reasons: dict[str, int] = {}
         rejecting: set[str] = set()
         for plugin in self._filters:
+            if plugin.name in self._choosy and not plugin.concerns(info):
+                continue
             before = cycle.feasible.copy()
             for rejected in self._filtered(plugin, cycle):
                 count = int(np.count_nonzero(rejected.nodes & before))

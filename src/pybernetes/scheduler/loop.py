@@ -7,7 +7,8 @@ when the binding fails.
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Coroutine, Iterable, Mapping
+from typing import Any
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -24,12 +25,23 @@ from pybernetes.client.guard import Guard
 from pybernetes.client.informer import Informers
 from pybernetes.client.rest import Client
 from pybernetes.rules.readiness import POD_SCHEDULED, condition, is_finished, is_terminating
-from pybernetes.scheduler.framework import ClusterEvent, Framework, Happening, Placed, Plugin, Unfit
+from pybernetes.scheduler.framework import (
+    ClusterEvent,
+    Framework,
+    Handle,
+    Happening,
+    Placed,
+    Plugin,
+    PreBindError,
+    Unfit,
+)
 from pybernetes.scheduler.queue import PodQueue, Queued
 from pybernetes.scheduler.snapshot import PodInfo, Snapshot, pod_info
 
 log = logging.getLogger(__name__)
 
+_RACES = NotFound | Conflict | PreBindError
+"""What is no fault of anybody's: the Pod is tried again."""
 BINDINGS = 100
 """Bindings and status patches under way at one time."""
 PATCH_ATTEMPTS = 4
@@ -66,7 +78,9 @@ class Scheduler:
         self.informers = Informers(client)
         self._events = EventRecorder(client, self.config.scheduler_name)
         self.snapshot = Snapshot()
-        self.framework = Framework(plugins(self.config.disabled), clock.random.choice, self.config.weights)
+        handle = Handle(self.informers, self._happened, self._look_again, self._run_beside, self._pause.waiting)
+        found = [plugin.for_scheduler(handle) for plugin in plugins(self.config.disabled)]
+        self.framework = Framework(found, clock.random.choice, self.config.weights)
         self.queue = PodQueue(lambda info: self.framework.gate(info.pod))
         self._wake = asyncio.Event()
         self._slots = asyncio.Semaphore(BINDINGS)
@@ -163,6 +177,14 @@ class Scheduler:
         if self.queue.happened(lambda info, by: self.framework.may_help(event, info, by), now):
             self._wake.set()
 
+    def _look_again(self) -> None:
+        if self.queue.look_again(self._clock.monotonic()):
+            self._wake.set()
+
+    def _run_beside(self, work: Coroutine[Any, Any, None], name: str) -> None:
+        assert self._group is not None
+        self._group.create_task(work, name=name)
+
     # What the scheduler does.
 
     def _cycle(self, queued: Queued) -> None:
@@ -177,11 +199,11 @@ class Scheduler:
                     outcome = Unfit(len(self.snapshot), {}, frozenset(), reason)
             if isinstance(outcome, Placed):
                 self.queue.done(queued)
-                self._start(f"bind {info.key}", self._bind, queued, outcome)
+                self._start(f"bind {info.key}", self._bind(queued, outcome))
             else:
                 self.queue.rejected(queued, outcome.plugins, self._clock.monotonic())
                 log.info("no node for pod pod=%s reason=%s", info.key, outcome)
-                self._start(f"tell {info.key}", self._tell_unfit, info, str(outcome))
+                self._start(f"tell {info.key}", self._tell_unfit(info, str(outcome)))
         if guard.error is not None:
             # A plugin's fault costs this Pod its turn and no other Pod anything.
             self.snapshot.remove_pod(queued.info.key)
@@ -190,9 +212,10 @@ class Scheduler:
 
     async def _bind(self, queued: Queued, placed: Placed) -> None:
         info, node = queued.info, placed.node
-        with Guard(f"binding pod {info.key} to {node}", quiet=lambda e: isinstance(e, NotFound | Conflict)) as guard:
-            await self.framework.pre_bind(info, node)
-            await self._pods.create_subresource(info.key, "binding", _binding(info.pod, node))
+        with Guard(f"binding pod {info.key} to {node}", quiet=lambda e: isinstance(e, _RACES)) as guard:
+            await self.framework.pre_bind(info, node)  # may wait long, for a volume: that takes nobody's place
+            async with self._slots:
+                await self._pods.create_subresource(info.key, "binding", _binding(info.pod, node))
         if guard.error is not None:
             self._not_bound(queued, node, guard.error)
             return
@@ -213,7 +236,9 @@ class Scheduler:
         self._pod_gone(info.key, info.pod)
         if there is None:
             return
-        if not isinstance(error, NotFound | Conflict):
+        if isinstance(error, PreBindError):
+            self._events.event(info.pod, "Warning", "FailedScheduling", str(error))
+        elif not isinstance(error, NotFound | Conflict):
             self._events.event(info.pod, "Warning", "FailedScheduling", f"binding rejected: {error}")
         queued.info = pod_info(there)
         self.queue.retry(queued, self._clock.monotonic())
@@ -235,22 +260,22 @@ class Scheduler:
                 return
             wanted = _unschedulable(pod, message, rfc3339(self._clock.now()))
             with Guard(f"status of pod {info.key}", quiet=lambda e: isinstance(e, NotFound | Conflict)) as guard:
-                await self._pods.patch(pod, wanted, subresource="status")
+                async with self._slots:
+                    await self._pods.patch(pod, wanted, subresource="status")
             if not isinstance(guard.error, OSError | TooManyRequests | ServiceUnavailable | InternalError):
                 return
             await self._clock.sleep(2**attempt)
 
-    def _start(self, name: str, work: Callable[..., Awaitable[None]], *arguments: object) -> None:
-        """Does something in the background, a limited number at one time."""
+    def _start(self, name: str, work: Coroutine[Any, Any, None]) -> None:
+        """Does something in the background. Of what is written there a limited number is under way at one time."""
         assert self._group is not None
 
-        async def limited() -> None:
-            async with self._slots:
-                with Guard(name):
-                    await work(*arguments)
+        async def guarded() -> None:
+            with Guard(name):
+                await work
 
         self._pause.begin()
-        self._group.create_task(limited(), name=name).add_done_callback(lambda task: self._pause.end())
+        self._group.create_task(guarded(), name=name).add_done_callback(lambda task: self._pause.end())
 
 
 def _binding(pod: Pod, node: str) -> Binding:

@@ -119,6 +119,13 @@ class PodQueue:
                 moved = True
         return moved
 
+    def look_again(self, now: float) -> bool:
+        """What was held back is asked for again; whether any may be tried."""
+        held = [queued for queued in self._pods.values() if queued.place == "gated"]
+        for queued in held:
+            self._admit(queued, now)
+        return any(queued.place != "gated" for queued in held)
+
     def _admit(self, queued: Queued, now: float) -> None:
         if self._gate(queued.info):
             self._unschedulable.pop(queued.info.key, None)

@@ -18,6 +18,7 @@ from pybernetes.api.types.core_v1 import Node, Pod, Taint
 from pybernetes.rules.ownership import controller_of
 from pybernetes.rules.readiness import is_terminating
 from pybernetes.rules.requests import ASSUMED, PODS, Amounts, amounts, host_ports, pod_requests
+from pybernetes.rules.volumebinding import claims_of_pod
 
 Mask: TypeAlias = npt.NDArray[np.bool_]
 Ints: TypeAlias = npt.NDArray[np.int64]
@@ -56,6 +57,8 @@ class PodInfo(Struct, frozen=True):
     kin: "Kin"
     affine: bool
     """It has pod affinity or anti-affinity terms, which Pods to come must respect."""
+    claims: tuple[tuple[str, bool], ...] = ()
+    """Names of the PersistentVolumeClaims that it uses, each with whether it is made for the Pod."""
 
 
 def pod_info(pod: Pod) -> PodInfo:
@@ -71,6 +74,7 @@ def pod_info(pod: Pod) -> PodInfo:
         group=(pod.metadata.namespace, controller.uid) if controller else None,
         kin=Kin(pod.metadata.namespace, frozenset(pod.metadata.labels.items()), is_terminating(pod)),
         affine=affinity is not None and (affinity.podAffinity or affinity.podAntiAffinity) is not None,
+        claims=tuple(claims_of_pod(pod)),
     )
 
 

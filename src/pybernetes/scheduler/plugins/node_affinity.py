@@ -5,10 +5,11 @@ from collections.abc import Hashable, Iterable
 import msgspec
 import numpy as np
 
-from pybernetes.api.types.core_v1 import Affinity, NodeSelectorRequirement, NodeSelectorTerm
-from pybernetes.rules.affinity import matches, required_terms
+from pybernetes.api.types.core_v1 import Affinity
+from pybernetes.rules.affinity import required_terms
 from pybernetes.scheduler.framework import Cycle, Happening, Plugin, Rejected, normalized
-from pybernetes.scheduler.snapshot import MISSING, Floats, Mask, Snapshot
+from pybernetes.scheduler.node_terms import selector_mask, term_mask
+from pybernetes.scheduler.snapshot import Floats
 
 
 class _NodeAffinity(Plugin):
@@ -24,10 +25,7 @@ class _NodeAffinity(Plugin):
             fits &= snapshot.label(key) == snapshot.value_id(value)
         required = required_terms(cycle.pod)
         if required is not None:
-            chosen = np.zeros(snapshot.size, np.bool_)
-            for term in required.nodeSelectorTerms:
-                chosen |= _term(snapshot, term)
-            fits &= chosen
+            fits &= selector_mask(snapshot, required)
         yield Rejected("node(s) didn't match Pod's node affinity/selector", ~fits, final=True)
 
     def shape(self, cycle: Cycle) -> Hashable:
@@ -41,35 +39,8 @@ class _NodeAffinity(Plugin):
         )
         points = np.zeros(cycle.snapshot.size)
         for wish in preferred:
-            points += wish.weight * _term(cycle.snapshot, wish.preference)
+            points += wish.weight * term_mask(cycle.snapshot, wish.preference)
         return normalized(points, cycle.feasible)
-
-
-def _term(snapshot: Snapshot, term: NodeSelectorTerm) -> Mask:
-    if not term.matchExpressions and not term.matchFields:
-        return np.zeros(snapshot.size, np.bool_)
-    chosen = np.ones(snapshot.size, np.bool_)
-    for requirement in term.matchExpressions:
-        chosen &= _label(snapshot, requirement)
-    for requirement in term.matchFields:
-        named = np.zeros(snapshot.size, np.bool_)
-        for row, name in snapshot.names():
-            named[row] = matches(requirement, name if requirement.key == "metadata.name" else None)
-        chosen &= named
-    return chosen
-
-
-def _label(snapshot: Snapshot, requirement: NodeSelectorRequirement) -> Mask:
-    """The requirement is asked once for each value that the label has, not once for each Node."""
-    column = snapshot.label(requirement.key)
-    if requirement.operator in ("In", "NotIn"):
-        listed: Mask = np.isin(column, [snapshot.value_id(value) for value in requirement.values])
-        return listed if requirement.operator == "In" else ~listed
-    texts = {number: text for text, number in snapshot.values().items()}
-    numbers, places = np.unique(column, return_inverse=True)
-    answers = [matches(requirement, None if number == MISSING else texts[int(number)]) for number in numbers]
-    answer: Mask = np.array(answers)[places]
-    return answer
 
 
 PLUGIN = _NodeAffinity()
