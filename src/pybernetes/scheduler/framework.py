@@ -4,18 +4,19 @@ The extension points are upstream's (Kubernetes scheduling framework). A plugin 
 or, when that is easier, on one Node at a time: override filter_node/score_node instead of filter/score.
 """
 
-from collections.abc import Callable, Coroutine, Hashable, Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from enum import StrEnum
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 from msgspec import Struct
 
+from pybernetes.api.objects import Key
 from pybernetes.api.types.core_v1 import Node, PersistentVolumeClaim, Pod
-from pybernetes.client.informer import Informers
 from pybernetes.scheduler.snapshot import Floats, Mask, PodInfo, Snapshot
+
+K = TypeVar("K", bound=Struct)
+K_co = TypeVar("K_co", bound=Struct, covariant=True)
 
 MAX_SCORE = 100.0
 KEPT_MASKS = 512
@@ -46,20 +47,45 @@ class ClusterEvent(Struct, frozen=True):
     claim: PersistentVolumeClaim | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Handle:
-    """What the scheduler gives to plugins that follow more than Pods and Nodes."""
+class Known(Protocol[K_co]):
+    """What is known of a kind: a client.informer.Cache."""
 
-    informers: Informers
-    """Its client writes with the scheduler's rights."""
+    def get(self, key: Key) -> K_co | None:
+        """The object as last seen."""
+
+    def by(self, index: str, value: str) -> Sequence[K_co]:
+        """Those for which an index function gave the value."""
+
+    def add_index(self, name: str, function: Callable[[K_co], Iterable[str]]) -> None:
+        """Adds an index."""
+
+    def __iter__(self) -> Iterator[K_co]:
+        """All of them."""
+
+
+class Handle(Protocol):
+    """What plugins that follow more than Pods and Nodes may ask of their scheduler. following.py is it."""
+
     happened: Callable[[ClusterEvent], None]
     """Tells of a change that may bring back Pods."""
-    look_again: Callable[[], None]
-    """What pre_enqueue() held back is asked for again."""
-    run: Callable[[Coroutine[Any, Any, None], str], None]
-    """Starts a task of that name beside the scheduler."""
-    waiting: Callable[[], AbstractContextManager[None]]
-    """Around what pre_bind() waits for, so that nobody waits for the scheduler meanwhile."""
+
+    def follow(self, *kinds: type[Struct]) -> bool:
+        """Whether all of these are known; where not, they will be, and pre_enqueue() of what it held back is asked again."""
+
+    def cache(self, kind: type[K]) -> Known[K]:
+        """What is known of a kind that is followed."""
+
+    def on_change(self, kind: type[K], handler: Callable[[K | None, K | None], None]) -> None:
+        """Calls the handler with (old, new) for every change: None where it is new, or gone."""
+
+    async def patch(self, old: K, new: K) -> K:
+        """Writes at the revision seen. Raises ApiError, OSError."""
+
+    def wake(self, key: Key) -> None:
+        """Those who wait for this key look again."""
+
+    async def until(self, holds: Callable[[], bool], keys: Iterable[Key], seconds: float) -> bool:
+        """Whether it came to hold within that time; asked again at each wake() of one of the keys. Raises what `holds` does."""
 
 
 class PreBindError(Exception):

@@ -25,10 +25,10 @@ from pybernetes.client.guard import Guard
 from pybernetes.client.informer import Informers
 from pybernetes.client.rest import Client
 from pybernetes.rules.readiness import POD_SCHEDULED, condition, is_finished, is_terminating
+from pybernetes.scheduler.following import Following
 from pybernetes.scheduler.framework import (
     ClusterEvent,
     Framework,
-    Handle,
     Happening,
     Placed,
     Plugin,
@@ -78,8 +78,8 @@ class Scheduler:
         self.informers = Informers(client)
         self._events = EventRecorder(client, self.config.scheduler_name)
         self.snapshot = Snapshot()
-        handle = Handle(self.informers, self._happened, self._look_again, self._run_beside, self._pause.waiting)
-        found = [plugin.for_scheduler(handle) for plugin in plugins(self.config.disabled)]
+        following = Following(self.informers, self._pause, self._happened, self._look_again, self._run_beside)
+        found = [plugin.for_scheduler(following) for plugin in plugins(self.config.disabled)]
         self.framework = Framework(found, clock.random.choice, self.config.weights)
         self.queue = PodQueue(lambda info: self.framework.gate(info.pod))
         self._wake = asyncio.Event()

@@ -5,7 +5,6 @@ they get, or where the provisioner makes one (annotation volume.kubernetes.io/se
 that is written, and waited for. What is followed beside Pods and Nodes is followed from the first Pod with a claim on.
 """
 
-import asyncio
 from collections.abc import Iterable, Mapping
 
 import numpy as np
@@ -17,8 +16,6 @@ from pybernetes.api.quantity import Quantity, parse
 from pybernetes.api.selectors import of_label_selector
 from pybernetes.api.types.core_v1 import Node, PersistentVolume, PersistentVolumeClaim, Pod
 from pybernetes.api.types.storage_v1 import CSIDriver, CSIStorageCapacity, StorageClass
-from pybernetes.client.informer import Cache
-from pybernetes.client.rest import key_of
 from pybernetes.rules import volumebinding as rule
 from pybernetes.scheduler.framework import ClusterEvent, Cycle, Handle, Happening, Plugin, PreBindError, Rejected
 from pybernetes.scheduler.node_terms import selector_mask
@@ -80,70 +77,51 @@ class _Following(_VolumeBinding):
 
     def __init__(self, handle: Handle) -> None:
         self._handle = handle
-        self._followed = False
-        self._synced = False
+        self._known = self._followed = False
         self._plans: dict[Key, _Plan] = {}
         self._taken: dict[str, Key] = {}
         """Volumes that are promised to a claim, by name."""
         self._selected: dict[Key, str] = {}
         """Claims whose Node is chosen, and not written yet."""
-        self._waiting: dict[Key, list[asyncio.Event]] = {}
-        """Those who wait for a claim to be bound, or its Pod to be gone."""
 
     # What is followed.
 
     def pre_enqueue(self, pod: Pod) -> str | None:
-        if self._synced or not rule.claims_of_pod(pod):
+        if self._known or not rule.claims_of_pod(pod):
             return None
+        self._known = self._handle.follow(*_KINDS)
         if not self._followed:
             self._followed = True
-            self._follow()
-        return "the caches of volumes are being filled"
-
-    def _follow(self) -> None:
-        informers = self._handle.informers
-        volumes, claims = informers.of(PersistentVolume), informers.of(PersistentVolumeClaim)
-        volumes.cache.add_index(_FREE, _index)
-        volumes.on_change(self._volume_changed)
-        claims.on_change(self._claim_changed)
-        informers.of(Pod).on_change(self._pod_changed)
-        informers.of(StorageClass).on_change(lambda old, new: self._happened(Happening.STORAGE_CLASS))
-        informers.of(CSIDriver).on_change(lambda old, new: self._happened(Happening.STORAGE_CAPACITY))
-        informers.of(CSIStorageCapacity).on_change(lambda old, new: self._happened(Happening.STORAGE_CAPACITY))
-        self._handle.run(self._start(), "scheduler.volumes")
-
-    async def _start(self) -> None:
-        for kind in _KINDS:
-            await self._handle.informers.of(kind).synced.wait()
-        self._synced = True
-        self._handle.look_again()
+            self._handle.cache(PersistentVolume).add_index(_FREE, _index)
+            self._handle.on_change(PersistentVolume, self._volume_changed)
+            self._handle.on_change(PersistentVolumeClaim, self._claim_changed)
+            self._handle.on_change(Pod, self._pod_changed)
+            self._handle.on_change(StorageClass, lambda old, new: self._happened(Happening.STORAGE_CLASS))
+            for kind in (CSIDriver, CSIStorageCapacity):
+                self._handle.on_change(kind, lambda old, new: self._happened(Happening.STORAGE_CAPACITY))
+        return None if self._known else "claims and volumes are not known yet"
 
     def _happened(self, what: Happening, claim: PersistentVolumeClaim | None = None) -> None:
-        if self._synced:
+        if self._known:
             self._handle.happened(ClusterEvent(what, claim=claim))
 
     def _volume_changed(self, old: PersistentVolume | None, new: PersistentVolume | None) -> None:
         volume = new or old
         if volume is not None and volume.spec.claimRef is not None:
-            self._wake(Key(volume.spec.claimRef.namespace, volume.spec.claimRef.name))
+            self._handle.wake(Key(volume.spec.claimRef.namespace, volume.spec.claimRef.name))
         if new is not None:
             self._happened(Happening.VOLUME)
 
     def _claim_changed(self, old: PersistentVolumeClaim | None, new: PersistentVolumeClaim | None) -> None:
         claim = new or old
         if claim is not None:
-            self._wake(key_of(claim))
+            self._handle.wake(_key(claim))
         if new is not None:
             self._happened(Happening.CLAIM, new)
 
     def _pod_changed(self, old: Pod | None, new: Pod | None) -> None:
         if new is None and old is not None:
-            self._wake(key_of(old))
-
-    def _wake(self, key: Key) -> None:
-        """Those who wait for their volumes look again."""
-        for event in self._waiting.get(key, ()):
-            event.set()
+            self._handle.wake(_key(old))
 
     def hint(self, event: ClusterEvent, info: PodInfo) -> bool:
         """Of claims only the Pod's own matter."""
@@ -152,14 +130,8 @@ class _Following(_VolumeBinding):
         meta = event.claim.metadata
         return meta.namespace == info.key.namespace and any(name == meta.name for name, _ in info.claims)
 
-    def _cache_of_claims(self) -> Cache[PersistentVolumeClaim]:
-        return self._handle.informers.of(PersistentVolumeClaim).cache
-
-    def _cache_of_volumes(self) -> Cache[PersistentVolume]:
-        return self._handle.informers.of(PersistentVolume).cache
-
     def _class(self, claim: PersistentVolumeClaim) -> StorageClass | None:
-        return self._handle.informers.of(StorageClass).cache.get(Key("", rule.class_of_claim(claim)))
+        return self._handle.cache(StorageClass).get(Key("", rule.class_of_claim(claim)))
 
     # A cycle.
 
@@ -177,7 +149,7 @@ class _Following(_VolumeBinding):
         bound: list[PersistentVolumeClaim] = []
         delayed: list[PersistentVolumeClaim] = []
         for name, ephemeral in info.claims:
-            claim = self._cache_of_claims().get(Key(info.key.namespace, name))
+            claim = self._handle.cache(PersistentVolumeClaim).get(Key(info.key.namespace, name))
             if claim is None and ephemeral:
                 return f'waiting for ephemeral volume controller to create the persistentvolumeclaim "{name}"'
             if claim is None:
@@ -213,7 +185,7 @@ class _Following(_VolumeBinding):
 
     def _reachable(self, bound: Iterable[PersistentVolumeClaim], cycle: Cycle) -> Iterable[Rejected]:
         for claim in bound:
-            volume = self._cache_of_volumes().get(Key("", claim.spec.volumeName))
+            volume = self._handle.cache(PersistentVolume).get(Key("", claim.spec.volumeName))
             if volume is None:
                 yield Rejected(NO_VOLUME, cycle.snapshot.present.copy(), final=True)
                 return
@@ -228,7 +200,7 @@ class _Following(_VolumeBinding):
         meta = snapshot.nodes[node].metadata
         taken = {name for name, claim in self._taken.items()}
         for claim in claims:
-            key = key_of(claim)
+            key = _key(claim)
             chosen = self._selected.get(key) or claim.metadata.annotations.get(rule.SELECTED_NODE)
             if chosen is not None and chosen != node:
                 return NONE_FREE
@@ -236,8 +208,8 @@ class _Following(_VolumeBinding):
             if chosen is None:
                 mine = {name for name, owner in self._taken.items() if owner == key}
                 volumes = (
-                    *self._cache_of_volumes().by(_FREE, f"{key.namespace}/{key.name}"),
-                    *self._cache_of_volumes().by(_FREE, rule.class_of_claim(claim)),
+                    *self._handle.cache(PersistentVolume).by(_FREE, f"{key.namespace}/{key.name}"),
+                    *self._handle.cache(PersistentVolume).by(_FREE, rule.class_of_claim(claim)),
                 )
                 volume = rule.best_match(claim, volumes, node=meta, taken=taken - mine)
             if volume is not None:
@@ -260,11 +232,11 @@ class _Following(_VolumeBinding):
             all(labels.get(wanted.key) in wanted.values for wanted in term.matchLabelExpressions) for term in terms
         ):
             return NONE_FREE
-        driver = self._handle.informers.of(CSIDriver).cache.get(Key("", found.provisioner))
+        driver = self._handle.cache(CSIDriver).get(Key("", found.provisioner))
         if driver is None or not driver.spec.storageCapacity:
             return ""
         size, name = rule.size_of_claim(claim), found.metadata.name
-        for capacity in self._handle.informers.of(CSIStorageCapacity).cache:
+        for capacity in self._handle.cache(CSIStorageCapacity):
             if capacity.storageClassName == name and _suffices(capacity, size, labels):
                 return ""
         return NO_SPACE
@@ -283,9 +255,9 @@ class _Following(_VolumeBinding):
             return plan
         self._plans[info.key] = plan
         for volume, claim in plan.bindings:
-            self._taken[volume.metadata.name] = key_of(claim)
+            self._taken[volume.metadata.name] = _key(claim)
         for claim in plan.provisions:
-            self._selected[key_of(claim)] = node
+            self._selected[_key(claim)] = node
         return None
 
     def unreserve(self, info: PodInfo, node: str) -> None:
@@ -294,7 +266,7 @@ class _Following(_VolumeBinding):
             for volume, _ in plan.bindings:
                 self._taken.pop(volume.metadata.name, None)
             for claim in plan.provisions:
-                self._selected.pop(key_of(claim), None)
+                self._selected.pop(_key(claim), None)
 
     def post_bind(self, info: PodInfo, node: str) -> None:
         self.unreserve(info, node)
@@ -305,42 +277,27 @@ class _Following(_VolumeBinding):
         plan = self._plans.get(info.key)
         if plan is None:
             return
-        client = self._handle.informers.client
         written: list[PersistentVolumeClaim] = [claim for _, claim in plan.bindings]
         for volume, claim in plan.bindings:
-            await client.of(PersistentVolume).patch(volume, rule.bound_to(volume, claim), lock=True)
+            await self._handle.patch(volume, rule.bound_to(volume, claim))
         for claim in plan.provisions:
             notes = {**claim.metadata.annotations, rule.SELECTED_NODE: node}
-            new = replace(claim, metadata=replace(claim.metadata, annotations=notes))
-            written.append(await client.of(PersistentVolumeClaim).patch(claim, new, lock=True))
-        try:
-            with self._handle.waiting():
-                async with asyncio.timeout(PATIENCE):
-                    await self._until_bound(info, written, node)
-        except TimeoutError:
-            raise _failed("timed out waiting for the condition") from None
-
-    async def _until_bound(self, info: PodInfo, claims: Iterable[PersistentVolumeClaim], node: str) -> None:
-        event, keys = asyncio.Event(), [info.key, *map(key_of, claims)]
-        for key in keys:
-            self._waiting.setdefault(key, []).append(event)
-        try:
-            while not all([self._is_bound(info, claim, node) for claim in claims]):
-                await event.wait()
-                event.clear()
-        finally:
-            for key in keys:
-                self._waiting[key].remove(event)
-                if not self._waiting[key]:
-                    del self._waiting[key]
+            written.append(
+                await self._handle.patch(claim, replace(claim, metadata=replace(claim.metadata, annotations=notes)))
+            )
+        keys = [info.key, *map(_key, written)]
+        if not await self._handle.until(
+            lambda: all([self._is_bound(info, claim, node) for claim in written]), keys, PATIENCE
+        ):
+            raise _failed("timed out waiting for the condition")
 
     def _is_bound(self, info: PodInfo, claim: PersistentVolumeClaim, node: str) -> bool:
         """By the caches. Raises PreBindError where it will not come to that."""
-        pod = self._handle.informers.of(Pod).cache.get(info.key)
+        pod = self._handle.cache(Pod).get(info.key)
         if pod is None or pod.metadata.uid != info.pod.metadata.uid:
             raise _failed("pod does not exist any more")
         name = claim.metadata.name
-        now = self._cache_of_claims().get(key_of(claim))
+        now = self._handle.cache(PersistentVolumeClaim).get(_key(claim))
         if now is None or now.metadata.uid != claim.metadata.uid:
             raise _failed(f'failed to check provisioning pvc: could not find v1.PersistentVolumeClaim "{name}"')
         if int(now.metadata.resourceVersion) < int(claim.metadata.resourceVersion):
@@ -350,13 +307,17 @@ class _Following(_VolumeBinding):
             raise _failed(f'provisioning failed for PVC "{name}"')
         if not rule.is_bound(now):
             return False
-        volume = self._cache_of_volumes().get(Key("", now.spec.volumeName))
+        volume = self._handle.cache(PersistentVolume).get(Key("", now.spec.volumeName))
         if volume is None:
             return False
-        there = self._handle.informers.of(Node).cache.get(Key("", node))
+        there = self._handle.cache(Node).get(Key("", node))
         if there is not None and not rule.reaches(volume, there.metadata):
             raise _failed(f'pv "{volume.metadata.name}" node affinity doesn\'t match node "{node}"')
         return True
+
+
+def _key(obj: PersistentVolumeClaim | Pod) -> Key:
+    return Key(obj.metadata.namespace, obj.metadata.name)
 
 
 def _failed(why: str) -> PreBindError:
