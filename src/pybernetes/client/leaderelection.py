@@ -21,6 +21,8 @@ log = logging.getLogger(__name__)
 
 JITTER = 1.2
 """Those who wait try again after their retry period up to so many times it."""
+TOLERANCE = 20.0
+"""Seconds after the end of an unrenewed Lease until its leader counts as ill."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,6 +53,15 @@ class LeaderElector:
         self._seen: coordination_v1.Lease | None = None
         self._seen_at = 0.0
         self.leading = asyncio.Event()
+        self._renewed = 0.0
+
+    def fault(self) -> str:
+        """Empty, or what a health check says of a leader that has not renewed its Lease for so long that it should have
+        ended (client-go's leader election health adaptor)."""
+        silent = self._clock.monotonic() - self._renewed
+        if not self.leading.is_set() or silent <= self._election.lease_duration + TOLERANCE:
+            return ""
+        return f"failed election to renew leadership on lease {self._election.name}"
 
     async def run(self) -> None:
         """Until the work ends. Raises a group with LeaderLost when leadership is lost: the process should end then."""
@@ -58,6 +69,7 @@ class LeaderElector:
         while not await self._try():
             await self._clock.sleep(self._election.retry_period * self._clock.random.uniform(1, JITTER))
         log.info("leading lease=%s identity=%s", self._election.name, self._election.identity)
+        self._renewed = self._clock.monotonic()
         self.leading.set()
         try:
             async with asyncio.TaskGroup() as group:
@@ -69,18 +81,17 @@ class LeaderElector:
             await self._release()
 
     async def _renew(self) -> None:
-        renewed = self._clock.monotonic()
         while True:
             await self._clock.sleep(self._election.retry_period)
-            left = self._election.renew_deadline - (self._clock.monotonic() - renewed)
+            left = self._election.renew_deadline - (self._clock.monotonic() - self._renewed)
             try:
                 async with asyncio.timeout(max(left, 0)):
                     held = await self._try()
             except TimeoutError:
                 held = False
             if held:
-                renewed = self._clock.monotonic()
-            elif self._clock.monotonic() - renewed >= self._election.renew_deadline or self._stolen():
+                self._renewed = self._clock.monotonic()
+            elif self._clock.monotonic() - self._renewed >= self._election.renew_deadline or self._stolen():
                 raise LeaderLost(f"lost the lease {self._election.namespace}/{self._election.name}")
 
     def _stolen(self) -> bool:

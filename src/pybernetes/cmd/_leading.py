@@ -19,10 +19,11 @@ from pybernetes import __version__
 from pybernetes.aio.clock import Clock, SystemClock
 from pybernetes.client.leaderelection import JITTER, Election, LeaderElector, LeaderLost
 from pybernetes.client.rest import Client
+from pybernetes.client.reviews import Lifetimes, Reviews
 from pybernetes.cmd._daemon import StartError, run, transport_of
-from pybernetes.cmd._flags import boolean, duration
+from pybernetes.cmd._flags import boolean, comma_list, duration
+from pybernetes.cmd._serving import OPEN, ClientMetrics, Serving, leading_gauge
 from pybernetes.cmd._version import add_version
-from pybernetes.wire.http import Handler, Headers, Request, Response
 from pybernetes.wire.pki.certificates import Leaf, issue, new_authority
 from pybernetes.wire.pki.files import write_private
 from pybernetes.wire.server import HttpServer
@@ -30,7 +31,8 @@ from pybernetes.wire.tls import Identity, server_context
 
 log = logging.getLogger(__name__)
 
-_HEALTH = frozenset({"/healthz", "/livez", "/readyz"})
+Work = Callable[[Client, Clock, Serving], Awaitable[None]]
+"""What a component does while it leads; it adds to what is served."""
 
 
 class Component(Struct, frozen=True, kw_only=True):
@@ -68,34 +70,48 @@ def parser(component: Component) -> argparse.ArgumentParser:
     add("--secure-port", type=int, default=component.port, help="port of health with HTTPS; 0 serves none")
     add("--tls-cert-file", type=Path, help="serving certificate, PEM; self-signed where none is given")
     add("--tls-private-key-file", type=Path, help="its key, PEM")
+    add("--client-ca-file", type=Path, help="the authority of clients' certificates, PEM, for /metrics")
+    add("--authorization-always-allow-paths", type=comma_list, default=list(OPEN), metavar="PATHS",
+        help="what everybody may ask, with commas; others are asked for by SubjectAccessReview")  # fmt: skip
     add("-v", "--v", type=int, default=0, help="4 and more: debug messages")
     for flag in component.accepted:
         add(f"--{flag}", default="", help=argparse.SUPPRESS)
     return made
 
 
-def command(component: Component, options: argparse.Namespace, work: Callable[[Client, Clock], Awaitable[None]]) -> int:
+def command(component: Component, options: argparse.Namespace, work: Work) -> int:
     """Runs until TERM or INT; the exit code. `work` runs while this process leads."""
     return run(component.name, options.v, lambda: _run(component, options, work))
 
 
-async def _run(
-    component: Component, options: argparse.Namespace, work: Callable[[Client, Clock], Awaitable[None]]
-) -> None:
+async def _run(component: Component, options: argparse.Namespace, work: Work) -> None:
     clock = SystemClock()
     election = _election(options, f"{socket.gethostname()}_{clock.random.getrandbits(64):016x}")
     transport = transport_of(options.kubeconfig)
+    serving, asked = Serving(clock, options.authorization_always_allow_paths), ClientMetrics()
+    serving.families += asked.families()
     async with AsyncExitStack() as stack:
         stack.push_async_callback(transport.aclose)
+        counted = asked.around(transport, transport.host, clock)
+        client = Client(counted, clock=clock, user_agent=f"{component.name}/{__version__}")
+        serving.reviews = Reviews(client, Lifetimes())
         if options.secure_port:
-            await stack.enter_async_context(_health(component, options, clock))
-        client = Client(transport, clock=clock, user_agent=f"{component.name}/{__version__}")
+            await stack.enter_async_context(_served(component, options, clock, serving))
         if not options.leader_elect:
-            await work(client, clock)
+            await work(client, clock, serving)
             return
+        leading = leading_gauge(election.name)
+        serving.families.append(leading)
+
+        async def lead() -> None:
+            leading.set(1, election.name)
+            await work(client, clock, serving)
+
+        elector = LeaderElector(client, election, lead)
+        serving.checks["leaderElection"] = elector.fault
         lost: BaseException | None = None
         try:
-            await LeaderElector(client, election, lambda: work(client, clock)).run()
+            await elector.run()
         except* LeaderLost as group:
             lost = group.exceptions[0]
         if lost is not None:
@@ -122,9 +138,11 @@ def _election(options: argparse.Namespace, identity: str) -> Election:
 
 
 @asynccontextmanager
-async def _health(component: Component, options: argparse.Namespace, clock: Clock) -> AsyncIterator[None]:
-    """Serves /healthz, /livez and /readyz; open to all, as upstream's are."""
-    server = HttpServer(_healthy(), ssl=_tls(component, options, clock), clock=clock)
+async def _served(
+    component: Component, options: argparse.Namespace, clock: Clock, serving: Serving
+) -> AsyncIterator[None]:
+    """The component's port."""
+    server = HttpServer(serving, ssl=_tls(component, options, clock), clock=clock)
     try:
         await server.start(options.bind_address, options.secure_port)
     except OSError as error:
@@ -138,20 +156,11 @@ async def _health(component: Component, options: argparse.Namespace, clock: Cloc
         await server.stop()
 
 
-def _healthy() -> Handler:
-    async def answer(request: Request) -> Response:
-        plain = Headers([("content-type", "text/plain; charset=utf-8")])
-        if request.path in _HEALTH:
-            return Response(200, plain, b"ok")
-        return Response(404, plain, b"404 page not found\n")
-
-    return answer
-
-
 def _tls(component: Component, options: argparse.Namespace, clock: Clock) -> ssl.SSLContext:
     try:
         if options.tls_cert_file and options.tls_private_key_file:
-            return server_context(Identity(options.tls_cert_file, options.tls_private_key_file))
+            identity = Identity(options.tls_cert_file, options.tls_private_key_file)
+            return server_context(identity, client_ca=options.client_ca_file)
         with TemporaryDirectory(prefix=f"{component.name}-") as folder:
             hosts = ("localhost", "127.0.0.1", socket.gethostname())
             authority = new_authority(f"{component.name}-ca", clock.now())
@@ -159,6 +168,6 @@ def _tls(component: Component, options: argparse.Namespace, clock: Clock) -> ssl
             identity = Identity(Path(folder) / "tls.crt", Path(folder) / "tls.key")
             write_private(identity.certificate, certificate)
             write_private(identity.key, key)
-            return server_context(identity)
+            return server_context(identity, client_ca=options.client_ca_file)
     except (OSError, ssl.SSLError) as error:
         raise StartError(f"cannot use the serving certificate: {error}") from None

@@ -11,6 +11,7 @@ from pybernetes.client.rest import Client
 from pybernetes.cmd import _leading, _signing
 from pybernetes.cmd._daemon import StartError
 from pybernetes.cmd._flags import boolean, duration, rate
+from pybernetes.cmd._serving import Serving
 from pybernetes.controllers._zones import Rates
 from pybernetes.controllers.runtime import Config, ControllerManager, chosen
 
@@ -21,8 +22,6 @@ COMPONENT = _leading.Component(
     accepted=(
         "authentication-kubeconfig",
         "authorization-kubeconfig",
-        "authorization-always-allow-paths",
-        "client-ca-file",
         "concurrent-deployment-syncs",
         "concurrent-gc-syncs",
         "concurrent-namespace-syncs",
@@ -86,8 +85,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
         print(f"{COMPONENT.name}: --controllers: {error}", file=sys.stderr)
         sys.exit(1)
 
-    async def work(client: Client, clock: Clock) -> None:
-        await ControllerManager(client, config, controllers).run()
+    async def work(client: Client, clock: Clock, serving: Serving) -> None:
+        manager = ControllerManager(client, config, controllers)
+        serving.checks |= manager.checks()
+        serving.texts.append(manager.metrics)
+        await manager.run()
 
     sys.exit(_leading.command(COMPONENT, options, work))
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pybernetes.aio.clock import Clock
 from pybernetes.client.rest import Client
 from pybernetes.cmd import _leading
+from pybernetes.cmd._serving import Serving
 from pybernetes.scheduler.loop import Scheduler, SchedulerConfig
 
 COMPONENT = _leading.Component(
@@ -15,7 +16,6 @@ COMPONENT = _leading.Component(
     accepted=(
         "authentication-kubeconfig",
         "authorization-kubeconfig",
-        "client-ca-file",
         "feature-gates",
         "kube-api-qps",
         "kube-api-burst",
@@ -35,7 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     disabled = tuple(name for name in options.disable_plugins.split(",") if name)
     config = SchedulerConfig(scheduler_name=options.scheduler_name, disabled=disabled)
 
-    async def work(client: Client, clock: Clock) -> None:
+    async def work(client: Client, clock: Clock, serving: Serving) -> None:
         await Scheduler(client, clock, config).run()
 
     sys.exit(_leading.command(COMPONENT, options, work))

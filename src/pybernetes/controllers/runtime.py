@@ -9,6 +9,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Generic, TypeAlias, TypeVar
 
 from msgspec import Struct
@@ -36,6 +37,7 @@ S = TypeVar("S")
 
 RETRY_MOST = 60.0
 """Seconds before a failing key is tried again at most; upstream's 1000 s leave a healed cluster waiting."""
+_MANAGER = "kube-controller-manager"
 RACES = (Conflict, NotFound)
 """What a late cache leads to: tried again without a word."""
 BACKGROUND_RETRY = 5.0
@@ -204,6 +206,7 @@ class Loop:
         self._pause = pause or Pause()
         self.counters = Counters()
         self._workers = self._free = 0
+        self.running = self.ended = False
         self.context = Context(controller, informers, config, metrics)
         for watch in controller.watches:
             self._follow(watch)
@@ -234,6 +237,13 @@ class Loop:
             await self.context.informer(watch.kind).synced.wait()
         log.info("started controller name=%s workers=%d", self.controller.name, self.controller.workers)
         name = self.controller.name
+        self.running = True
+        try:
+            await self._run(name)
+        finally:
+            self.running, self.ended = False, True
+
+    async def _run(self, name: str) -> None:
         async with asyncio.TaskGroup() as group:
             group.create_task(self.queue.run(), name=f"{name}.queue")
             group.create_task(self.context.events.run(), name=f"{name}.events")
@@ -355,6 +365,10 @@ class ControllerManager:
         """No key waits or is worked on (delayed keys aside)."""
         return all(loop.queue.idle for loop in self.loops.values())
 
+    def checks(self) -> dict[str, Callable[[], str]]:
+        """Health of each controller by name (wire.healthz): ill once it has ended. One that waits for its caches is well."""
+        return {name: partial(_fault, loop) for name, loop in self.loops.items()}
+
     def metrics(self) -> str:
         """What is counted, in the Prometheus text format, under upstream's names where it has them."""
         queues: dict[str, list[WorkQueue[Key]]] = {}
@@ -363,6 +377,12 @@ class ControllerManager:
         return text(self._metrics.families(), [*queue_lines(queues), *self._loop_lines()])
 
     def _loop_lines(self) -> Iterator[str]:
+        name = "running_managed_controllers"
+        about = "Indicates where instances of a controller are currently running"
+        yield from head(name, f"[ALPHA] {about}", "gauge")
+        for controller, loop in self.loops.items():
+            of = (_MANAGER, controller)
+            yield series(name, labelled(("manager", "name"), of), loop.running)
         for name, about in (
             ("reconciles", "Reconciles of a controller"),
             ("errors", "Reconciles that failed"),
@@ -372,3 +392,7 @@ class ControllerManager:
             for controller, loop in self.loops.items():
                 label = labelled(("controller",), (controller,))
                 yield series(f"controller_{name}_total", label, getattr(loop.counters, name))
+
+
+def _fault(loop: Loop) -> str:
+    return "the controller has ended" if loop.ended else ""

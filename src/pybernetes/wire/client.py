@@ -69,6 +69,11 @@ class HttpClient:
         self._open: set[_ClientConnection] = set()
         self._closed = False
 
+    @property
+    def host(self) -> str:
+        """The server, with its port where the URL says one."""
+        return self._authority
+
     async def __call__(self, request: Request) -> Response:
         """Sends and returns as soon as the head is there (whole bodies included). Raises WireError."""
         head = self._head(request)

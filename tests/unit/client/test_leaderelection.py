@@ -1,4 +1,5 @@
 import asyncio
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -147,5 +148,32 @@ def test_work_that_ends_ends_the_elector():
 
         await LeaderElector(client, Election(name="x", identity="a"), work).run()
         assert client.lease.spec.holderIdentity == ""
+
+    run_simulated(main())
+
+
+def test_a_leader_that_goes_on_without_its_lease_is_ill():
+    async def main() -> None:
+        clock = SimulatedClock(asyncio.get_running_loop())
+        client: Any = Leases(clock)
+
+        async def stubborn() -> None:
+            while True:
+                with suppress(asyncio.CancelledError):
+                    await asyncio.sleep(1000)
+                    return
+
+        elector = LeaderElector(client, Election(name="x", identity="a"), stubborn)
+        task = asyncio.create_task(elector.run())
+        assert elector.fault() == ""
+        await asyncio.sleep(30)
+        assert elector.fault() == ""
+        client.down = True
+        await asyncio.sleep(30)
+        assert elector.fault() == ""
+        await asyncio.sleep(10)
+        assert elector.fault() == "failed election to renew leadership on lease x"
+        await asyncio.gather(task, return_exceptions=True)
+        assert elector.fault() == ""
 
     run_simulated(main())

@@ -88,7 +88,8 @@ async def test_it_leads_schedules_answers_for_its_health_and_ends_on_term() -> N
             async with asyncio.timeout(30):
                 assert await bound(client, "x") == "node-1"
             assert b"200 OK" in await fetched(port, "/healthz")
-            assert b" 404 " in await fetched(port, "/secret")
+            assert b"[+]leaderElection ok" in await fetched(port, "/healthz?verbose")
+            assert b" 403 " in await fetched(port, "/metrics")
             lease = await client.of(Lease).get("kube-scheduler", "kube-system")
             assert lease.spec.holderIdentity.startswith(socket.gethostname())
             assert lease.spec.leaseDurationSeconds == 20
