@@ -24,6 +24,7 @@ from pybernetes.controllers._pod_writes import PodWrites, pod_of
 from pybernetes.controllers.runtime import Again, Context, Done, Outcome
 from pybernetes.rules.readiness import available_in, is_active, is_finished, ready_since
 from pybernetes.rules.scaledown import victims_first
+from pybernetes.wire.metrics import Distribution, exponential
 
 T = TypeVar("T", bound=Struct)
 C = TypeVar("C", apps_v1.ReplicaSetCondition, core_v1.ReplicationControllerCondition)
@@ -111,10 +112,35 @@ class _Scaling(Generic[T]):
         if missing < 0:
             siblings = tuple(self._how.siblings(self._ctx, self._owner))
             ordered = victims_first(pods, siblings, self._ctx.clock.now())
-            failure = await together([partial(self._writes.remove, pod) for pod in ordered[: min(-missing, BURST)]])
+            chosen = ordered[: min(-missing, BURST)]
+            self._ctx.metrics(Figures).shrinks(pods, chosen, self._ctx.clock.now())
+            failure = await together([partial(self._writes.remove, pod) for pod in chosen])
             self.done = failure is None
             return failure
         return None
+
+
+class Figures:
+    """Upstream's metric."""
+
+    def __init__(self) -> None:
+        self.ages = Distribution(
+            "replicaset_controller_sorting_deletion_age_ratio",
+            "The ratio of chosen deleted pod's ages to the current youngest pod's age (at the time). Should be <2. The intent"
+            " of this metric is to measure the rough efficacy of the LogarithmicScaleDown feature gate's effect on the"
+            " sorting (and deletion) of pods when a replicaset scales down. This only considers Ready pods when calculating"
+            " and reporting.",
+            bounds=exponential(0.25, 2, 6),
+        )
+
+    def shrinks(self, pods: Sequence[core_v1.Pod], chosen: Sequence[core_v1.Pod], now: float) -> None:
+        """Pods that were chosen of all."""
+        ages = {pod.metadata.uid: now - parse_time(since) for pod in pods if (since := ready_since(pod))}
+        youngest = min(ages.values(), default=0.0)
+        if youngest > 0:
+            for pod in chosen:
+                if pod.metadata.uid in ages:
+                    self.ages.observe(ages[pod.metadata.uid] / youngest)
 
 
 def count(owner: Any, pods: Sequence[core_v1.Pod], waits: Sequence[float | None], terminating: int) -> Counts:

@@ -20,6 +20,7 @@ from pybernetes.client.discovery import Served, discover
 from pybernetes.client.rest import MERGE, Propagation, Target, key_of
 from pybernetes.controllers._graph import FOREGROUND, ORPHAN, Graph, Node, node_of
 from pybernetes.controllers.runtime import EVENTS, Again, Context, Controller, Done, Outcome, allow
+from pybernetes.wire.metrics import Counter
 
 log = logging.getLogger(__name__)
 
@@ -40,6 +41,16 @@ class Owners(Struct, frozen=True):
     solid: tuple[meta_v1.OwnerReference, ...]
     waiting: tuple[meta_v1.OwnerReference, ...]
     dangling: tuple[meta_v1.OwnerReference, ...]
+
+
+class Figures:
+    """Upstream's metric."""
+
+    def __init__(self) -> None:
+        self.errors = Counter(
+            "garbagecollector_controller_resources_sync_error_total",
+            "Number of garbage collector resources sync errors",
+        )
 
 
 class Collector:
@@ -70,6 +81,8 @@ async def follow(ctx: Context) -> None:
     state = ctx.state(Collector)
     while True:
         discovered = await discover(ctx.client)
+        if discovered.stale:
+            ctx.metrics(Figures).errors.add()
         wanted = {r.target for r in discovered.resources if _collectable(r)}
         state.kinds = {(r.target.group, r.target.kind): r.target for r in discovered.resources}
         for target in sorted(wanted - state.followed.keys(), key=str):
@@ -119,6 +132,7 @@ async def _synced(ctx: Context, state: Collector) -> None:
         except TimeoutError:
             late.append(target.plural)
     if late:
+        ctx.metrics(Figures).errors.add()
         log.warning("collecting garbage without resources=%s: they could not be listed yet", ",".join(late))
 
 

@@ -23,6 +23,7 @@ from pybernetes.controllers._claim import INDEX, Claim, adopters, by_controller,
 from pybernetes.controllers._expectations import PATIENCE, Expectations, LastWrites
 from pybernetes.controllers._job_backoff import Backoff, after
 from pybernetes.controllers._job_books import TRACKING, Tally
+from pybernetes.controllers._job_metrics import JobMetrics
 from pybernetes.controllers._job_pods import new_pod, plan
 from pybernetes.controllers._job_policies import MET, deadline_in, is_suspended, made, verdict
 from pybernetes.controllers._pod_writes import PodWrites
@@ -138,7 +139,13 @@ async def reconcile(key: Key, ctx: Context) -> Outcome:
     now = ctx.clock.now()
     if writes.behind(job, now) or not expectations.met(key, ctx.informer(core_v1.Pod), now):
         return Again(PATIENCE)
-    return await _Sync(ctx, job, memory).run()
+    sync, began, failed = _Sync(ctx, job, memory), ctx.clock.monotonic(), True
+    try:
+        outcome = await sync.run()
+        failed = False
+    finally:
+        ctx.metrics(JobMetrics).synced(job, sync.action, ctx.clock.monotonic() - began, failed=failed)
+    return outcome
 
 
 async def _let_go(key: Key, ctx: Context) -> None:
@@ -189,6 +196,9 @@ class _Sync:
         self._key = key_of(job)
         self._jobs, self._pods = ctx.api(Job), ctx.api(core_v1.Pod)
         self._writes = PodWrites(ctx, job)
+        self._metrics = ctx.metrics(JobMetrics)
+        self.action = "reconciling"
+        """What this look did, as metrics call it."""
 
     async def run(self) -> Outcome:
         ctx, job = self._ctx, self._job
@@ -249,6 +259,7 @@ class _Sync:
             return acted
         todo = plan(seen, backoff, now)
         acted.wait = todo.wait
+        self.action = "pods_deleted" if todo.remove else "pods_created" if todo.create else "tracking"
         failure = await together([partial(self._remove_uncounted, pod, acted) for pod in todo.remove])
         failure = failure or await slow_start([partial(self._make, index, seen.kept, acted) for index in todo.create])
         if failure is not None and not of_ending_namespace(failure):
@@ -258,6 +269,7 @@ class _Sync:
     async def _make(self, index: int | None, kept: Mapping[int, core_v1.Pod], acted: _Acted) -> ApiError | None:
         replaced = kept.get(index) if index is not None else None
         failure = await self._writes.make(new_pod(self._job, index, replaced))
+        self._metrics.made(self._job, replaces=replaced is not None, failed=failure is not None)
         acted.created += failure is None
         return failure
 
@@ -308,6 +320,7 @@ class _Sync:
             status = books.finish(status, end, rfc3339(self._ctx.clock.now())) or status
         over = await self._write(job, status)
         self._tell(job, over)
+        self._metrics.counted(job, self._job.status, over.status)
         if failure is not None:
             raise failure
 
@@ -338,7 +351,9 @@ class _Sync:
                 event(new, "Normal", reason, condition.message)
             elif condition.type == "Failed":
                 event(new, "Warning", condition.reason, condition.message)
+                self._metrics.ended(new, "failed", condition.reason)
             elif condition.type == "Complete":
+                self._metrics.ended(new, "succeeded", condition.reason)
                 if new.spec.completions is not None and new.status.succeeded > new.spec.completions:
                     text = "Too many succeeded pods running after completion count reached"
                     event(new, "Warning", "TooManySucceededPods", text)

@@ -1,0 +1,74 @@
+"""What controllers count, under upstream's names, as a scraper reads it."""
+
+from tests.component.controllers.world import World, simulated, template, world
+from tests.exposition import Family, read
+
+from pybernetes.api.types import apps_v1, batch_v1
+
+
+def value(found: dict[str, Family], name: str, series: str = "", /, **labels: str) -> float:
+    """Of one series; `series` is what a histogram's is called behind the family's name."""
+    return found[name].series[name + series, tuple(labels.items())]
+
+
+async def job(w: World, name: str, code: str, **spec: object) -> None:
+    pod = {"spec": {"restartPolicy": "Never", "containers": [{"name": "c", "image": "i"}]}}
+    annotations = {"simulated.pybernetes.io/run-seconds": "1", "simulated.pybernetes.io/exit-code": code}
+    await w.create(batch_v1.Job, name, spec={"template": {**pod, "metadata": {"annotations": annotations}}, **spec})
+
+
+@simulated
+async def test_what_becomes_of_jobs_is_counted():
+    async with world() as w:
+        await job(w, "good", "0", completions=2, parallelism=2, ttlSecondsAfterFinished=5)
+        await job(w, "bad", "1", backoffLimit=0)
+        cron = {"schedule": "* * * * *", "jobTemplate": {"spec": {"template": {**template(), "spec": {
+            "restartPolicy": "Never", "containers": [{"name": "c", "image": "i"}]}}}}}  # fmt: skip
+        await w.create(batch_v1.CronJob, "cron", spec=cron)
+        await w.clock.sleep(70)
+        found = read(w.manager.metrics())
+        name = "job_controller"
+        mode = {"completion_mode": "NonIndexed"}
+        assert value(found, f"{name}_jobs_finished_total", **mode, result="succeeded", reason="CompletionsReached") == 1
+        assert value(found, f"{name}_jobs_finished_total", **mode, result="failed", reason="BackoffLimitExceeded") == 1
+        assert value(found, f"{name}_job_pods_finished_total", **mode, result="succeeded") == 2
+        assert value(found, f"{name}_job_pods_finished_total", **mode, result="failed") == 1
+        assert value(found, f"{name}_job_pods_creation_total", reason="new", status="succeeded") == 4
+        assert value(found, f"{name}_job_syncs_total", **mode, result="success", action="pods_created") == 3
+        syncs = found[f"{name}_job_sync_duration_seconds"]
+        assert syncs.kind == "histogram"
+        assert value(found, "cronjob_controller_job_creation_skew_duration_seconds", "_count") == 1
+        assert value(found, "ttl_after_finished_controller_job_deletion_duration_seconds", "_count") == 1
+
+
+@simulated
+async def test_what_runs_and_what_every_namespace_gets_is_counted():
+    async with world() as w:
+        await w.create(
+            apps_v1.ReplicaSet,
+            "web",
+            spec={"replicas": 3, "selector": {"matchLabels": {"app": "web"}}, "template": template(app="web")},
+        )
+        await w.clock.sleep(20)
+        await w.patch(apps_v1.ReplicaSet, "web", {"spec": {"replicas": 1}})
+        await w.clock.sleep(5)
+        found = read(w.manager.metrics())
+        running = found["running_managed_controllers"].series
+        labels = (("manager", "kube-controller-manager"), ("name", "replicaset-controller"))
+        assert running["running_managed_controllers", labels] == 1
+        assert len(running) == len(w.manager.loops)
+        assert value(found, "root_ca_cert_publisher_sync_total", code="200") >= 4
+        assert value(found, "replicaset_controller_sorting_deletion_age_ratio", "_count") == 2
+        names = {dict(labels)["name"] for _, labels in found["workqueue_depth"].series}
+        assert {
+            "deployment",
+            "replicaset",
+            "replicationmanager",
+            "job",
+            "cronjob",
+            "endpoint",
+            "endpoint_slice",
+        } <= names
+        assert value(found, "workqueue_depth", name="certificate") == 0
+        assert set(w.manager.checks()) == set(w.manager.loops)
+        assert not any(check() for check in w.manager.checks().values())
