@@ -65,6 +65,30 @@ async def fails_until_small_enough(k: Workloads, path: str, body: Any) -> None:
     await k.poll(lambda: has(updated["metadata"]["generation"], False), seconds=60)
 
 
+async def serves_its_names(k: Workloads, path: str, body: Any) -> None:
+    """Each Pod of it answers with its name, by the API server's proxy. What runs there is played: a rule says what it serves."""
+    name, pods = body["metadata"]["name"], body["spec"]["template"]
+    pods["metadata"]["annotations"] = {"simulated.pybernetes.io/serve-hostname": "true"}
+    pods["spec"]["containers"][0] |= {"args": ["serve-hostname"], "ports": [{"containerPort": 9376}]}
+    await k.made(path, body)
+    (pod,) = await k.running(f"name={name}", 1)
+    one = f"{PODS}/{pod['metadata']['name']}"
+
+    async def answers() -> bool:
+        return await k("GET", f"{one}/proxy/") == (200, pod["metadata"]["name"].encode())
+
+    await k.poll(answers, 120, every=5)
+
+
+@pytest.mark.conformance(
+    "[sig-apps] ReplicationController should serve a basic image on each replica with a public image [Conformance]"
+)
+@simulated
+async def test_a_controllers_pods_serve_their_names():
+    async with workloads() as k:
+        await serves_its_names(k, PATH, controller("my-hostname-basic-4c0ef5b1-6e3c-4d7e-8b9a-0f1e2d3c4b5a"))
+
+
 async def adopts(k: Workloads, path: str, body: Any) -> str:
     """A Pod of that name which runs already becomes the controller's. The controller's uid."""
     name = body["metadata"]["name"]

@@ -2,7 +2,13 @@
 
 import pytest
 from tests.component.conformance.e2e import APPS, image_of, template, workloads
-from tests.component.conformance.test_rc import adopts, fails_until_small_enough, quota_of_pods, releases
+from tests.component.conformance.test_rc import (
+    adopts,
+    fails_until_small_enough,
+    quota_of_pods,
+    releases,
+    serves_its_names,
+)
 from tests.component.controllers.world import simulated
 
 SETS = f"{APPS}/replicasets"
@@ -13,6 +19,16 @@ LABELS = {"name": "sample-pod", "pod": "agnhost"}
 def replica_set(name="test-rs", replicas=1, labels=LABELS, container="agnhost"):
     spec = {"replicas": replicas, "selector": {"matchLabels": labels}, "template": template(labels, container)}
     return {"metadata": {"name": name, "labels": labels}, "spec": spec}
+
+
+@pytest.mark.conformance(
+    "[sig-apps] ReplicaSet should serve a basic image on each replica with a public image [Conformance]"
+)
+@simulated
+async def test_the_pods_of_a_set_serve_their_names():
+    async with workloads() as k:
+        name = "my-hostname-basic-4c0ef5b1-6e3c-4d7e-8b9a-0f1e2d3c4b5a"
+        await serves_its_names(k, SETS, replica_set(name, 1, {"name": name}, name))
 
 
 @pytest.mark.conformance(

@@ -35,6 +35,8 @@ class Behaviour(Struct, frozen=True):
     """How long it takes to end when it is told to."""
     log: str = ""
     """What every run writes when it starts."""
+    serve_hostname: bool = False
+    """Whether the ports that it declares answer over HTTP, with the Pod's host name."""
 
     def lasts(self, attempt: int) -> float | None:
         """Seconds until the run of that number (the first is 0) ends by itself."""
@@ -135,4 +137,5 @@ _READERS: Mapping[str, Callable[[str], object]] = {
     "ready-after-seconds": _seconds,
     "stop-seconds": _seconds,
     "log": _words,
+    "serve-hostname": _yes_or_no,
 }

@@ -10,6 +10,7 @@ from pybernetes.api.objects import Object
 from pybernetes.apiserver.registry import KubeletDialer
 from pybernetes.assembly.simulated.kubelet_api import SimulatedKubeletApi
 from pybernetes.assembly.simulated.nodes import SimulatedNodes
+from pybernetes.assembly.simulated.ports import listener
 from pybernetes.wire.http import Transport
 
 
@@ -26,9 +27,13 @@ class SimulatedDialer:
         return self._others.transport(node) if agent is None else SimulatedKubeletApi(agent)
 
     def backend(self, url: str) -> Transport:
-        """To a port of a Pod or node. Raises ServiceUnavailable for a simulated one, where nobody listens."""
-        host = urlsplit(url).hostname or ""
+        """To a port of a Pod or node. Raises ServiceUnavailable for a simulated one, unless a rule says that it listens."""
+        parts = urlsplit(url)
+        host = parts.hostname or ""
         where = self.nodes.at(host) if self.nodes is not None else None
-        if where is not None:
+        if where is None:
+            return self._others.backend(url)
+        found = listener(where, host, parts.port or 80) if parts.scheme == "http" else None
+        if found is None:
             raise ServiceUnavailable(f"{where.name} is a simulated node: nobody listens on {host}")
-        return self._others.backend(url)
+        return found

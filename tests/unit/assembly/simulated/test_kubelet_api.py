@@ -125,6 +125,20 @@ async def test_nobody_listens_on_simulated_addresses(w: World) -> None:
 
 
 @simulated
+async def test_ports_that_serve_the_host_name_answer_while_their_container_runs(w: World) -> None:
+    containers = [{"name": "c", "image": "i", "ports": [{"containerPort": 9376}]}]
+    await w.pod(rules={"serve-hostname": "true", "start-seconds": "5"}, containers=containers)
+    await w.clock.sleep(1)
+    status, _ = await w.raw("/api/v1/namespaces/default/pods/p:9376/proxy/")
+    assert status == 503
+    await w.clock.sleep(10)
+    assert await w.raw("/api/v1/namespaces/default/pods/p:9376/proxy/a/b?c=d") == (200, "p")
+    assert await w.raw("/api/v1/namespaces/default/pods/p/proxy/") == (200, "p")
+    for elsewhere in ("p:80", "https:p:9376"):
+        assert (await w.raw(f"/api/v1/namespaces/default/pods/{elsewhere}/proxy/"))[0] == 503
+
+
+@simulated
 async def test_a_nodes_kubelet_tells_its_pods_and_that_it_is_well(w: World) -> None:
     await w.pod()
     await w.clock.sleep(1)
