@@ -10,7 +10,7 @@ from pybernetes.aio.clock import Clock
 from pybernetes.client.rest import Client
 from pybernetes.cmd import _leading, _signing
 from pybernetes.cmd._daemon import StartError
-from pybernetes.cmd._flags import boolean, duration, rate
+from pybernetes.cmd._flags import boolean, duration, lasting, rate
 from pybernetes.cmd._serving import Serving
 from pybernetes.controllers._zones import Rates
 from pybernetes.controllers.runtime import Config, ControllerManager, chosen
@@ -24,6 +24,7 @@ COMPONENT = _leading.Component(
         "authorization-kubeconfig",
         "concurrent-deployment-syncs",
         "concurrent-gc-syncs",
+        "concurrent-horizontal-pod-autoscaler-syncs",
         "concurrent-namespace-syncs",
         "concurrent-replicaset-syncs",
         "concurrent-serviceaccount-token-syncs",
@@ -74,6 +75,24 @@ def main(arguments: Sequence[str] | None = None) -> None:
     _signing.add_flags(parser)
     add("--cluster-signing-duration", type=duration, default=8760 * 3600.0, help="life of a certificate at most: 8760h")
     add("--root-ca-file", type=Path, help="the bundle that Pods verify the API server with, PEM")
+    hpa = "--horizontal-pod-autoscaler-"
+    add(f"{hpa}sync-period", type=lasting, default=15.0, help="how often autoscalers are looked at: 15s")
+    add(
+        f"{hpa}downscale-stabilization",
+        type=duration,
+        default=300.0,
+        help="what was recommended so long ago counts: 5m",
+    )
+    add(f"{hpa}tolerance", type=rate, default=0.1, help="how far from its target a metric changes nothing: 0.1")
+    add(
+        f"{hpa}cpu-initialization-period", type=duration, default=300.0, help="CPU of a Pod that starts says little: 5m"
+    )
+    add(
+        f"{hpa}initial-readiness-delay",
+        type=duration,
+        default=30.0,
+        help="how long a Pod takes to say it is ready: 30s",
+    )
     options = parser.parse_args(arguments)
     try:
         config = config_of(options)
@@ -117,6 +136,11 @@ def config_of(options: argparse.Namespace) -> Config:
         signing_authority=_signing.signing_files(options),
         cluster_signing_duration=options.cluster_signing_duration,
         root_ca=_read(options.root_ca_file),
+        hpa_sync_period=options.horizontal_pod_autoscaler_sync_period,
+        hpa_downscale_stabilization=options.horizontal_pod_autoscaler_downscale_stabilization,
+        hpa_tolerance=options.horizontal_pod_autoscaler_tolerance,
+        hpa_cpu_initialization_period=options.horizontal_pod_autoscaler_cpu_initialization_period,
+        hpa_initial_readiness_delay=options.horizontal_pod_autoscaler_initial_readiness_delay,
     )
 
 

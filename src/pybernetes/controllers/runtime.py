@@ -78,6 +78,11 @@ class Config:
     """The authority that signs for a signer, as it is now; None: nobody does."""
     cluster_signing_duration: float = 365 * 24 * 3600.0
     root_ca: bytes = b""
+    hpa_sync_period: float = 15.0
+    hpa_downscale_stabilization: float = 300.0
+    hpa_tolerance: float = 0.1
+    hpa_cpu_initialization_period: float = 300.0
+    hpa_initial_readiness_delay: float = 30.0
 
 
 Reconcile: TypeAlias = Callable[[Key, "Context"], Awaitable[Outcome]]
@@ -326,6 +331,7 @@ _OLD_NAMES = {
     "endpoints-controller": "endpoint",
     "endpointslice-mirroring-controller": "endpointslicemirroring",
     "garbage-collector-controller": "garbagecollector",
+    "horizontal-pod-autoscaler-controller": "horizontalpodautoscaling",
     "pod-garbage-collector-controller": "podgc",
     "node-ipam-controller": "nodeipam",
     "node-lifecycle-controller": "nodelifecycle",

@@ -137,6 +137,16 @@ CONTROLLER_RULES: dict[str, tuple[PolicyRule, ...]] = {
         PolicyRule(verbs=("delete", "get", "list", "patch", "update", "watch"), apiGroups=("*",), resources=("*",)),
         PolicyRule(verbs=("create", "patch", "update"), apiGroups=("",), resources=("events",)),
     ),
+    "horizontal-pod-autoscaler-controller": (
+        PolicyRule(verbs=("get", "list", "watch"), apiGroups=("autoscaling",), resources=("horizontalpodautoscalers",)),
+        PolicyRule(verbs=("patch",), apiGroups=("autoscaling",), resources=("horizontalpodautoscalers/status",)),
+        PolicyRule(verbs=("get", "update"), apiGroups=("*",), resources=("*/scale",)),
+        PolicyRule(verbs=("list", "watch"), apiGroups=("",), resources=("pods",)),
+        PolicyRule(verbs=("list",), apiGroups=("metrics.k8s.io",), resources=("pods",)),
+        PolicyRule(verbs=("get",), apiGroups=("custom.metrics.k8s.io",), resources=("*",)),
+        PolicyRule(verbs=("list",), apiGroups=("external.metrics.k8s.io",), resources=("*",)),
+        PolicyRule(verbs=("create", "patch", "update"), apiGroups=("",), resources=("events",)),
+    ),
     "job-controller": (
         PolicyRule(verbs=("get", "list", "watch", "update", "patch"), apiGroups=("batch",), resources=("jobs",)),
         PolicyRule(verbs=("update", "patch"), apiGroups=("batch",), resources=("jobs/status",)),
