@@ -6,11 +6,11 @@ from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
 import orjson
+from tests.component.controllers.world import World
 
 from pybernetes.aio.clock import rfc3339
 from pybernetes.api.types import core_v1
 from pybernetes.wire.http import Request, Response
-from tests.component.controllers.world import World
 
 _PODS = re.compile(r"/apis/metrics\.k8s\.io/v1beta1/namespaces/([^/]+)/pods")
 _CUSTOM = re.compile(r"/apis/custom\.metrics\.k8s\.io/([^/]+)/namespaces/([^/]+)/([^/]+)/(.+)")
@@ -61,7 +61,9 @@ class MetricsApis:
         if (found := _CUSTOM.fullmatch(path)) and found[1] in self.versions:
             return self._custom(found[3], found[4])
         if (found := _EXTERNAL.fullmatch(path)) and self.external is not None:
-            items = [{"metricName": found[2], "timestamp": self._now(), "value": v} for v in self.external.get(found[2], [])]
+            items = [
+                {"metricName": found[2], "timestamp": self._now(), "value": v} for v in self.external.get(found[2], [])
+            ]
             return _answer({"items": items})
         return Response(404, body=b"404 page not found\n")
 
@@ -84,7 +86,8 @@ class MetricsApis:
         values = self.custom.get(f"{resource}/{metric}", {})
         wanted = values if name == "*" else {key: value for key, value in values.items() if key == (name or resource)}
         items = [
-            {"describedObject": {"name": key}, "timestamp": self._now(), "value": value} for key, value in wanted.items()
+            {"describedObject": {"name": key}, "timestamp": self._now(), "value": value}
+            for key, value in wanted.items()
         ]
         return _answer({"kind": "MetricValueList", "items": items})
 

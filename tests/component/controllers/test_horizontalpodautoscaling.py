@@ -4,10 +4,11 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-from pybernetes.api.types import apps_v1, autoscaling_v2, core_v1
-from pybernetes.api.types.autoscaling_v2 import HorizontalPodAutoscaler
 from tests.component.controllers.metrics import MetricsApis
 from tests.component.controllers.world import World, deployment, simulated, template, world
+
+from pybernetes.api.types import apps_v1, autoscaling_v2
+from pybernetes.api.types.autoscaling_v2 import HorizontalPodAutoscaler
 
 CPU = {"type": "Resource", "resource": {"name": "cpu", "target": {"type": "Utilization", "averageUtilization": 50}}}
 PERIOD = 15.0

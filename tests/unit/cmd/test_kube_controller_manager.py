@@ -30,3 +30,13 @@ def test_what_cannot_start_says_why_in_a_line(arguments, said, capsys):
     assert said in error
     assert error.startswith("kube-controller-manager: ")
     assert error.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("flag", "value"),
+    [("tolerance", "-0.1"), ("tolerance", "nan"), ("tolerance", "much"), ("sync-period", "0s"), ("sync-period", "-1s")],
+)
+def test_autoscalers_are_looked_at_now_and_then_and_bear_a_share(flag, value, capsys):
+    with pytest.raises(SystemExit):
+        kube_controller_manager.main([f"--horizontal-pod-autoscaler-{flag}={value}"])
+    assert f"--horizontal-pod-autoscaler-{flag}" in capsys.readouterr().err
