@@ -1,11 +1,11 @@
 """Metrics APIs of a test: what Pods use, what is told of objects and from outside, served where an APIService would be."""
 
+import json
 import re
 from collections.abc import Callable
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
-import orjson
 from tests.component.controllers.world import World
 
 from pybernetes.aio.clock import rfc3339
@@ -59,7 +59,7 @@ class MetricsApis:
             named = [{"groupVersion": f"custom.metrics.k8s.io/{v}", "version": v} for v in self.versions]
             return _answer({"kind": "APIGroup", "versions": named, "preferredVersion": named[0]})
         if (found := _CUSTOM.fullmatch(path)) and found[1] in self.versions:
-            return self._custom(found[3], found[4])
+            return self._custom(found[2], found[3], found[4])
         if (found := _EXTERNAL.fullmatch(path)) and self.external is not None:
             items = [
                 {"metricName": found[2], "timestamp": self._now(), "value": v} for v in self.external.get(found[2], [])
@@ -81,10 +81,11 @@ class MetricsApis:
                 items.append({"metadata": meta, "timestamp": self._now(), "window": "15s", "containers": containers})
         return _answer({"kind": "PodMetricsList", "items": items})
 
-    def _custom(self, resource: str, rest: str) -> Response:
+    def _custom(self, namespace: str, resource: str, rest: str) -> Response:
         name, _, metric = rest.rpartition("/")
+        name = namespace if resource == "metrics" else name  # of the namespace itself
         values = self.custom.get(f"{resource}/{metric}", {})
-        wanted = values if name == "*" else {key: value for key, value in values.items() if key == (name or resource)}
+        wanted = values if name == "*" else {key: value for key, value in values.items() if key == name}
         items = [
             {"describedObject": {"name": key}, "timestamp": self._now(), "value": value}
             for key, value in wanted.items()
@@ -96,4 +97,4 @@ class MetricsApis:
 
 
 def _answer(body: dict[str, Any]) -> Response:
-    return Response(200, body=orjson.dumps(body))
+    return Response(200, body=json.dumps(body).encode())
