@@ -12,7 +12,9 @@ from msgspec import Struct
 _NANO = 10**9
 _MAX = (2**63 - 1) * _NANO
 _PATTERN = r"^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$"
-_SPLIT = re.compile(r"([+-]?)([0-9]*)(\.?)([0-9]*)([eEinumkKMGTP]*[-+]?[0-9]*)", re.ASCII)
+_SPLIT = re.compile(
+    r"([+-]?)([0-9]*+)(\.?+)([0-9]*+)([eEinumkKMGTP]*+[-+]?+[0-9]*+)", re.ASCII
+)  # nothing is tried twice
 _WRONG = f"quantities must match the regular expression '{_PATTERN}'"
 
 DECIMAL, BINARY, EXPONENT = "DecimalSI", "BinarySI", "DecimalExponent"

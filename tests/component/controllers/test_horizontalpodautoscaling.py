@@ -140,11 +140,9 @@ async def test_every_kind_of_metric_scales_and_shows_what_it_saw():
     async with scaled() as (w, apis):
         apis.used = lambda pod, count: {"c": {"cpu": "30m", "memory": "200Mi"}}
         apis.versions = ("v1beta2", "v1beta1")
-        apis.custom = {"pods/rps": {}, "ingresses.networking.k8s.io/hits": {"front": "5k"}, "namespaces/": {}}
+        apis.custom = {"ingresses.networking.k8s.io/hits": {"front": "5k"}}
         apis.external = {"queue": [2, "500m", 1.5]}
         await shop(w)
-        name = (await w.pods("app=web"))[0].metadata.name
-        apis.custom["pods/rps"] = {name: "25"}
         front = {"kind": "Ingress", "name": "front", "apiVersion": "networking.k8s.io/v1"}
         labels = {"name": "queue", "selector": {"matchLabels": {"a": "b"}}}
         tenth = {"type": "Utilization", "averageUtilization": 10}
@@ -168,6 +166,7 @@ async def test_every_kind_of_metric_scales_and_shows_what_it_saw():
             kind = f"{spec['type'].lower()}-{number}"
             await w.patch(apps_v1.Deployment, "web", {"spec": {"replicas": 1}})
             await w.clock.sleep(30)
+            apis.custom["pods/rps"] = {pod.metadata.name: "25" for pod in await w.pods("app=web")}
             await scaler(w, kind, spec)
             await w.clock.sleep(3)
             assert await size(w) == wanted, kind
@@ -535,8 +534,6 @@ async def test_numbers_that_are_none_change_nothing_and_crash_nothing():
             apis.used = lambda pod, count, amount=amount: {"c": {"cpu": amount}}
             await w.clock.sleep(PERIOD)
             assert (await conditions(w))["ScalingActive"] == ("False", "FailedGetResourceMetric"), amount
-        apis.external = {"queue": HOSTILE}
-        await scaler(w, "queue", metric("External", value("2"), metric={"name": "queue"}))
         apis.load(100)
         for wrong in (
             {"metadata": 5},
@@ -546,6 +543,10 @@ async def test_numbers_that_are_none_change_nothing_and_crash_nothing():
             apis.more = [wrong]
             await w.clock.sleep(PERIOD)
             assert (await conditions(w))["ScalingActive"] == ("False", "FailedGetResourceMetric"), wrong
+        await w.delete(HorizontalPodAutoscaler, "web")
+        apis.external = {"queue": HOSTILE}
+        await scaler(w, "queue", metric("External", value("2"), metric={"name": "queue"}))
+        await w.clock.sleep(3)
         assert (await conditions(w, "queue"))["ScalingActive"] == ("False", "FailedGetExternalMetric")
         assert await size(w) == 2
 
