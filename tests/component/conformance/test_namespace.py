@@ -1,6 +1,7 @@
 """Namespaces: upstream's test/e2e/apimachinery/namespace.go, those that need no controller."""
 
 import pytest
+from tests.component.api import STRATEGIC
 
 NAMESPACES = "/api/v1/namespaces"
 ONE = f"{NAMESPACES}/nspatchtest"
@@ -8,8 +9,9 @@ ONE = f"{NAMESPACES}/nspatchtest"
 
 @pytest.mark.conformance("[sig-api-machinery] Namespaces [Serial] should patch a Namespace [Conformance]")
 async def test_a_namespace_is_patched(api):
-    await api.ok("POST", NAMESPACES, {"metadata": {"name": "nspatchtest"}})
-    await api.ok("PATCH", ONE, {"metadata": {"labels": {"testLabel": "testValue"}}})
+    made = await api.ok("POST", NAMESPACES, {"metadata": {"name": "nspatchtest"}})
+    patched = await api.ok("PATCH", ONE, {"metadata": {"labels": {"testLabel": "testValue"}}}, content_type=STRATEGIC)
+    assert int(patched["metadata"]["resourceVersion"]) > int(made["metadata"]["resourceVersion"])
     assert (await api.ok("GET", ONE))["metadata"]["labels"]["testLabel"] == "testValue"
 
 
@@ -28,6 +30,7 @@ async def test_the_status_of_a_namespace_changes(api):
     got = await api.ok("GET", f"{ONE}/status")
     assert got["status"]["phase"] == "Active"
     condition = {"type": "StatusPatch", "status": "True", "reason": "E2E", "message": "Patched by an e2e test"}
+    condition["lastTransitionTime"] = None  # as the test writes it, who leaves the time zero
     patch = {"metadata": {"annotations": {"e2e-patched": "true"}}, "status": {"conditions": [condition]}}
     patched = await api.ok("PATCH", f"{ONE}/status", patch)
     assert patched["metadata"]["annotations"]["e2e-patched"] == "true"

@@ -4,6 +4,9 @@ import asyncio
 from contextlib import asynccontextmanager
 
 import pytest
+from tests.component.api import STRATEGIC
+from tests.component.conformance.e2e import workloads
+from tests.component.controllers.world import simulated
 
 from pybernetes.aio.clock import SystemClock
 from pybernetes.api.objects import User
@@ -147,11 +150,12 @@ async def test_a_quota_captures_the_life_of(quotas, what):
 )
 async def test_node_ports_and_load_balancers_have_quotas_of_their_own(quotas):
     await quotas.made(HARD)
+    before = int((await quotas.counted({}))["used"]["services"])
     await quotas.api.ok("POST", f"{CORE}/services", {"metadata": {"name": "c"}, "spec": {"ports": [{"port": 80}]}})
     await quotas.api.ok(
         "POST", f"{CORE}/services", {"metadata": {"name": "n"}, "spec": {"type": "NodePort", "ports": [{"port": 80}]}}
     )
-    await quotas.counted({"services.nodeports": "1", "services.loadbalancers": "0"})
+    await quotas.counted({"services": f"{before + 2}", "services.nodeports": "1", "services.loadbalancers": "0"})
     balanced = {"metadata": {"name": "l"}, "spec": {"type": "LoadBalancer", "ports": [{"port": 80}]}}
     code, answer = await quotas.api("POST", f"{CORE}/services", balanced)
     assert code == 403
@@ -161,7 +165,7 @@ async def test_node_ports_and_load_balancers_have_quotas_of_their_own(quotas):
     await quotas.counted({"services.nodeports": "1", "services.loadbalancers": "1"})
     for name in "cnl":
         await quotas.api.ok("DELETE", f"{CORE}/services/{name}")
-    await quotas.counted({"services.nodeports": "0", "services.loadbalancers": "0"})
+    await quotas.counted({"services": f"{before}", "services.nodeports": "0", "services.loadbalancers": "0"})
 
 
 @pytest.mark.conformance(
@@ -183,32 +187,40 @@ async def test_a_quota_captures_the_life_of_a_pod(quotas):
     code, answer = await api("POST", pods, pod("dongled", "100m", "10Mi", limits=dongles, more=dongles))
     assert code == 403
     assert "requests.example.com/dongle=2" in answer["message"]
-    resized = {"spec": {"containers": [{"name": "c", "resources": {"requests": {"cpu": "100m"}}}]}}
-    kind = "application/strategic-merge-patch+json"
-    code, _ = await api("PATCH", f"{pods}/p", resized, content_type=kind)
+    resized = await api.ok("GET", f"{pods}/p")
+    wanted = {"cpu": "100m", "memory": "100Mi", "ephemeral-storage": "10Gi"}
+    resized["spec"]["containers"][0]["resources"]["requests"] = wanted
+    code, _ = await api("PUT", f"{pods}/p", resized)
     assert code == 422, "resources cannot be changed on the Pod itself"
-    await quotas.counted({"pods": "1", "cpu": "500m"})
+    await quotas.counted({"pods": "1", "cpu": "500m", "memory": "252Mi", **amounts})
     await api.ok("DELETE", f"{pods}/p?gracePeriodSeconds=0")
     await quotas.counted({"pods": "0", "cpu": "0", "memory": "0", **dict.fromkeys(amounts, "0")})
 
 
-async def _life_in_scopes(quotas, mine, other, made):
+async def _life_in_scopes(quotas, mine, other, made, **used):
+    """The Pod is counted in its own quota alone, until it is gone."""
+    nothing = {"pods": "0", **dict.fromkeys(used, "0")}
     await quotas.api.ok("POST", f"{CORE}/pods", made)
-    await quotas.counted({"pods": "1"}, mine)
-    await quotas.counted({"pods": "0"}, other)
+    await quotas.counted({"pods": "1", **used}, mine)
+    await quotas.counted(nothing, other)
     await quotas.api.ok("DELETE", f"{CORE}/pods/{made['metadata']['name']}?gracePeriodSeconds=0")
-    await quotas.counted({"pods": "0"}, mine)
+    await quotas.counted(nothing, mine)
+
+
+LIMITS = {"cpu": "1", "memory": "400Mi"}
 
 
 @pytest.mark.conformance(
     "[sig-api-machinery] ResourceQuota should verify ResourceQuota with terminating scopes. [Conformance]"
 )
 async def test_pods_that_end_and_pods_that_stay_have_quotas_of_their_own(quotas):
-    hard = {"pods": "5", "cpu": "1", "memory": "500Mi"}
-    await quotas.made(hard, "ending", scopes=["Terminating"])
-    await quotas.made(hard, "staying", scopes=["NotTerminating"])
-    await _life_in_scopes(quotas, "staying", "ending", pod("p", "500m", "200Mi"))
-    await _life_in_scopes(quotas, "ending", "staying", pod("p", "500m", "200Mi", activeDeadlineSeconds=3600))
+    hard = {"requests.cpu": "1", "requests.memory": "500Mi", "limits.cpu": "2", "limits.memory": "1Gi"}
+    await quotas.made({"pods": "5", **hard}, "ending", scopes=["Terminating"])
+    await quotas.made({"pods": "5", **hard}, "staying", scopes=["NotTerminating"])
+    used = {"requests.cpu": "500m", "requests.memory": "200Mi", "limits.cpu": "1", "limits.memory": "400Mi"}
+    await _life_in_scopes(quotas, "staying", "ending", pod("p", "500m", "200Mi", LIMITS), **used)
+    ending = pod("terminating-pod", "500m", "200Mi", LIMITS, activeDeadlineSeconds=3600)
+    await _life_in_scopes(quotas, "ending", "staying", ending, **used)
 
 
 @pytest.mark.conformance(
@@ -218,7 +230,7 @@ async def test_pods_that_ask_for_nothing_have_a_quota_of_their_own(quotas):
     await quotas.made({"pods": "5"}, "best", scopes=["BestEffort"])
     await quotas.made({"pods": "5"}, "other", scopes=["NotBestEffort"])
     await _life_in_scopes(quotas, "best", "other", pod("p"))
-    await _life_in_scopes(quotas, "other", "best", pod("p", "500m", "200Mi"))
+    await _life_in_scopes(quotas, "other", "best", pod("burstable-pod", "500m", "200Mi", LIMITS))
 
 
 async def test_a_claim_is_in_the_quotas_of_the_class_that_it_has_and_of_the_one_that_it_wants(quotas):
@@ -260,10 +272,10 @@ async def test_a_pod_that_gets_a_deadline_goes_over_to_the_quota_of_those_that_e
 async def test_a_quota_is_changed_and_deleted(quotas):
     api = quotas.api
     await quotas.made({"cpu": "1", "memory": "500Mi"})
-    quota = await api.ok("GET", f"{QUOTAS}/q")
-    quota["spec"]["hard"] = {"cpu": "2", "memory": "1Gi"}
-    updated = await api.ok("PUT", f"{QUOTAS}/q", quota)
+    quota = {"metadata": {"name": "q", "creationTimestamp": None}, "spec": {"hard": {"cpu": "2", "memory": "1Gi"}}}
+    updated = await api.ok("PUT", f"{QUOTAS}/q", {**quota, "status": {}})
     assert updated["spec"]["hard"] == {"cpu": "2", "memory": "1Gi"}
+    assert (await api.ok("GET", f"{QUOTAS}/q"))["spec"] == updated["spec"]
     while (await quotas.counted({}))["hard"] != {"cpu": "2", "memory": "1Gi"}:
         await asyncio.sleep(0.01)
     await api.ok("DELETE", f"{QUOTAS}/q")
@@ -293,38 +305,54 @@ async def test_a_pod_that_has_ended_gives_back_what_it_used(quotas):
     "[sig-api-machinery] ResourceQuota should manage the lifecycle of a ResourceQuota [Conformance]"
 )
 async def test_quotas_are_made_found_patched_and_deleted_by_label(api):
-    obj = {"metadata": {"name": "q", "labels": {"q": "life"}}, "spec": {"hard": {"cpu": "500m", "memory": "500Mi"}}}
-    made = await api.ok("POST", QUOTAS, obj)
-    assert await api.ok("GET", f"{QUOTAS}/q") == made
-    everywhere = "/api/v1/resourcequotas?labelSelector=q%3Dlife"
-    assert len((await api.ok("GET", everywhere))["items"]) == 1
-    change = {"metadata": {"labels": {"q": "life", "patched": "yes"}}, "spec": {"hard": {"cpu": "1", "memory": "1Gi"}}}
-    patched = await api.ok("PATCH", f"{QUOTAS}/q", change)
-    assert patched["metadata"]["labels"]["patched"] == "yes"
-    assert patched["spec"]["hard"] == {"cpu": "1", "memory": "1Gi"}
-    await api.ok("DELETE", f"{QUOTAS}?labelSelector=q%3Dlife")
-    assert (await api.ok("GET", everywhere))["items"] == []
+    one, selected = f"{QUOTAS}/e2e-quota", "labelSelector=e2e-rq-label%3De2e-quota"
+    meta = {"name": "e2e-quota", "labels": {"e2e-rq-label": "e2e-quota"}}
+    made = await api.ok("POST", QUOTAS, {"metadata": meta, "spec": {"hard": {"cpu": "1", "memory": "500Mi"}}})
+    assert await api.ok("GET", one) == made
+    assert len((await api.ok("GET", f"/api/v1/resourcequotas?{selected}"))["items"]) == 1
+    change = {"metadata": {"labels": {"e2e-quota": "patched"}}, "spec": {"hard": {"memory": "750Mi"}}}
+    patched = await api.ok("PATCH", one, change, content_type=STRATEGIC)
+    assert patched["metadata"]["labels"]["e2e-quota"] == "patched"
+    assert patched["spec"]["hard"] == {"cpu": "1", "memory": "750Mi"}
+    await api.ok("DELETE", f"{QUOTAS}?{selected}")
+    assert (await api("GET", one))[0] == 404
 
 
 @pytest.mark.conformance(
     "[sig-api-machinery] ResourceQuota should apply changes to a resourcequota status [Conformance]"
 )
-async def test_a_quotas_status_is_written_and_leaves_its_spec(quotas):
-    api, one = quotas.api, f"{QUOTAS}/q"
-    await quotas.made({"cpu": "500m", "memory": "500Mi"})
-    start = (await api.ok("GET", one))["metadata"]["resourceVersion"]
-    seen = await api.watch(f"{QUOTAS}?watch=1&resourceVersion={start}")
-    more = {"cpu": "1", "memory": "1Gi"}
-    quota = await api.ok("GET", one)
-    quota["status"]["hard"] = more
-    assert (await api.ok("PUT", f"{one}/status", quota))["status"]["hard"] == more
-    await api.ok("PATCH", one, {"spec": {"hard": more}})
-    while (await seen.until("MODIFIED"))["spec"]["hard"] != more:
-        pass
-    assert (await api.ok("GET", f"{one}/status"))["spec"]["hard"] == more
-    patched = await api.ok("PATCH", f"{one}/status", {"status": {"hard": {"cpu": "2", "memory": "2Gi"}}})
-    assert patched["status"]["hard"] == {"cpu": "2", "memory": "2Gi"}
-    assert patched["spec"]["hard"] == more
+@simulated
+async def test_a_quotas_status_is_written_leaves_its_spec_and_is_put_right():
+    async with workloads(nodes=1) as k:
+        one, selected = f"{QUOTAS}/e2e-rq-status", "labelSelector=e2e-rq-label%3De2e-rq-status"
+
+        async def hard(since, **wanted):
+            def told(kind, quota):
+                return quota.get("status", {}).get("hard") == wanted
+
+            await k.seen(QUOTAS, since, told, query=f"&{selected}", seconds=300)
+
+        since = await k.since(f"/api/v1/resourcequotas?{selected}")
+        meta = {"name": "e2e-rq-status", "labels": {"e2e-rq-label": "e2e-rq-status"}}
+        made = await k.made(QUOTAS, {"metadata": meta, "spec": {"hard": {"cpu": "500m", "memory": "500Mi"}}})
+        limits = made["spec"]["hard"]
+        await k.updated(one, lambda quota: quota.update(status={"hard": limits}), below="/status")
+        await hard(since, cpu="500m", memory="500Mi")
+        since = await k.since(f"/api/v1/resourcequotas?{selected}")
+        patched = await k.ok("PATCH", one, {"spec": {"hard": {"cpu": "1", "memory": "1Gi"}}})
+        await k.ok("PATCH", f"{one}/status", {"status": {"hard": patched["spec"]["hard"]}})
+        await hard(since, cpu="1", memory="1Gi")
+        assert (await k.ok("GET", f"{one}/status"))["status"]["hard"] == {"cpu": "1", "memory": "1Gi"}
+        since = await k.since(f"/api/v1/resourcequotas?{selected}")
+        again = await k.ok("PATCH", f"{one}/status", {"status": {"hard": {"cpu": "2", "memory": "2Gi"}}})
+        assert again["status"]["hard"] == {"cpu": "2", "memory": "2Gi"}
+        await hard(since, cpu="2", memory="2Gi")
+
+        async def put_right():
+            quota = await k.ok("GET", one)
+            return quota["spec"]["hard"] == quota["status"]["hard"] == {"cpu": "1", "memory": "1Gi"}
+
+        await k.poll(put_right, 360, every=5)
 
 
 async def test_what_is_freed_during_a_burst_lets_no_more_in_than_there_is_room_for(quotas):
