@@ -309,13 +309,18 @@ class Connection(HttpClient):
         return response
 
 
-def transport_of(config: Kubeconfig, overrides: Overrides | None = None, *, context: str | None = None) -> Connection:
+def transport_of(
+    config: Kubeconfig, overrides: Overrides | None = None, *, context: str | None = None, bare: bool = False
+) -> Connection:
     """The connection to the API server of a context (None: the current one). Close it with aclose().
+
+    `bare`: without the user's credentials, for requests that bring their own.
 
     Nothing is dialled yet. Without any configuration, a Pod's own ServiceAccount is used where there is one. Raises
     ConfigError, OSError.
     """
     cluster, user = resolve(config, overrides or Overrides(context=context))
+    user = User() if bare else user
     if user.auth_provider:
         raise ConfigError("auth-provider plugins are no more; use exec, a token or a certificate")
     if cluster.proxy_url:

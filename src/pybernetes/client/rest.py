@@ -128,11 +128,11 @@ class Client:
     def __init__(self, transport: Transport, *, clock: Clock, user_agent: str = "pybernetes") -> None:
         self.clock = clock
         self.transport = transport
-        self._user_agent = user_agent
+        self.user_agent = user_agent
 
     def named(self, part: str) -> "Client":
         """The same access for a part of the program, which its User-Agent names (client-go's AddUserAgent)."""
-        return Client(self.transport, clock=self.clock, user_agent=f"{self._user_agent}/{part}")
+        return Client(self.transport, clock=self.clock, user_agent=f"{self.user_agent}/{part}")
 
     def of(self, kind: type[T]) -> "ResourceClient[T]":
         """Typed access to the resource of a generated Struct."""
@@ -181,7 +181,7 @@ class Client:
         raise AssertionError("unreachable")
 
     def _headers(self, body: bytes, extra: Mapping[str, str] | None) -> Headers:
-        items = [("accept", JSON), ("user-agent", self._user_agent)]
+        items = [("accept", JSON), ("user-agent", self.user_agent)]
         if body:
             items.append(("content-type", JSON))
         headers = Headers(items)

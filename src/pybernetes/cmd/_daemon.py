@@ -46,12 +46,12 @@ def run(name: str, verbosity: int, work: Callable[[], Awaitable[None]], *expecte
     return 0
 
 
-def transport_of(path: str) -> "Connection":
-    """The API server of a component's kubeconfig. Raises StartError."""
+def transport_of(path: str, *, bare: bool = False) -> "Connection":
+    """The API server of a component's kubeconfig; `bare`: as nobody. Raises StartError."""
     from pybernetes.client import kubeconfig  # the API server has none
 
     try:
-        return kubeconfig.transport_of(kubeconfig.load(path or None))
+        return kubeconfig.transport_of(kubeconfig.load(path or None), bare=bare)
     except kubeconfig.ConfigError as error:
         raise StartError(f"{error}; name a kubeconfig with --kubeconfig") from None
     except OSError as error:

@@ -22,12 +22,12 @@ from pybernetes.client.rest import Client
 from pybernetes.client.reviews import Lifetimes, Reviews
 from pybernetes.cmd._daemon import StartError, run, transport_of
 from pybernetes.cmd._flags import boolean, comma_list, duration
-from pybernetes.cmd._serving import OPEN, ClientMetrics, Serving, leading_gauge
+from pybernetes.cmd._serving import OPEN, Serving, leading_gauge
 from pybernetes.cmd._version import add_version
 from pybernetes.wire.pki.certificates import Leaf, issue, new_authority
 from pybernetes.wire.pki.files import write_private
 from pybernetes.wire.server import HttpServer
-from pybernetes.wire.tls import Identity, server_context
+from pybernetes.wire.tls import Identity, restrict, server_context
 
 log = logging.getLogger(__name__)
 
@@ -52,6 +52,8 @@ def parser(component: Component) -> argparse.ArgumentParser:
     add = made.add_argument
     add_version(made)
     add("--kubeconfig", default="", help="how to reach the API server")
+    add("-v", "--v", type=int, default=0, help="4 and more: debug messages")
+    add = made.add_argument_group("leader election").add_argument
     add("--leader-elect", type=boolean, nargs="?", const=True, default=True, help="work only while holding the Lease")
     times = Election(name="", identity="")
     for name, seconds, text in (
@@ -66,6 +68,7 @@ def parser(component: Component) -> argparse.ArgumentParser:
         add(f"--leader-elect-{name}", type=duration, default=seconds, metavar="DURATION", help=text)
     add("--leader-elect-resource-name", default=component.name, help="name of the Lease")
     add("--leader-elect-resource-namespace", default="kube-system", help="namespace of the Lease")
+    add = made.add_argument_group("serving").add_argument
     add("--bind-address", default="0.0.0.0", help="address of health")
     add("--secure-port", type=int, default=component.port, help="port of health with HTTPS; 0 serves none")
     add("--tls-cert-file", type=Path, help="serving certificate, PEM; self-signed where none is given")
@@ -73,9 +76,13 @@ def parser(component: Component) -> argparse.ArgumentParser:
     add("--client-ca-file", type=Path, help="the authority of clients' certificates, PEM, for /metrics")
     add("--authorization-always-allow-paths", type=comma_list, default=list(OPEN), metavar="PATHS",
         help="what everybody may ask, with commas; others are asked for by SubjectAccessReview")  # fmt: skip
-    add("-v", "--v", type=int, default=0, help="4 and more: debug messages")
+    add("--tls-min-version", default="", help="the oldest TLS: VersionTLS12 or VersionTLS13")
+    add("--tls-cipher-suites", type=comma_list, default=[], help="suites of TLS 1.2 that are taken, with commas")
+    add = made.add_argument_group(
+        "accepted", "so that manifests that name them start; without effect here"
+    ).add_argument
     for flag in component.accepted:
-        add(f"--{flag}", default="", help=argparse.SUPPRESS)
+        add(f"--{flag}", nargs="?", const="true", default="", metavar="VALUE")
     return made
 
 
@@ -88,11 +95,10 @@ async def _run(component: Component, options: argparse.Namespace, work: Work) ->
     clock = SystemClock()
     election = _election(options, f"{socket.gethostname()}_{clock.random.getrandbits(64):016x}")
     transport = transport_of(options.kubeconfig)
-    serving, asked = Serving(clock, options.authorization_always_allow_paths), ClientMetrics()
-    serving.families += asked.families()
+    serving = Serving(clock, options.authorization_always_allow_paths)
     async with AsyncExitStack() as stack:
         stack.push_async_callback(transport.aclose)
-        counted = asked.around(transport, transport.host, clock)
+        counted = serving.asked.around(transport, transport.host, clock)
         client = Client(counted, clock=clock, user_agent=f"{component.name}/{__version__}")
         serving.reviews = Reviews(client, Lifetimes())
         if options.secure_port:
@@ -158,16 +164,24 @@ async def _served(
 
 def _tls(component: Component, options: argparse.Namespace, clock: Clock) -> ssl.SSLContext:
     try:
-        if options.tls_cert_file and options.tls_private_key_file:
-            identity = Identity(options.tls_cert_file, options.tls_private_key_file)
-            return server_context(identity, client_ca=options.client_ca_file)
-        with TemporaryDirectory(prefix=f"{component.name}-") as folder:
-            hosts = ("localhost", "127.0.0.1", socket.gethostname())
-            authority = new_authority(f"{component.name}-ca", clock.now())
-            certificate, key = issue(authority, Leaf(component.name, hosts=hosts, usages=("server auth",)), clock.now())
-            identity = Identity(Path(folder) / "tls.crt", Path(folder) / "tls.key")
-            write_private(identity.certificate, certificate)
-            write_private(identity.key, key)
-            return server_context(identity, client_ca=options.client_ca_file)
-    except (OSError, ssl.SSLError) as error:
+        found = _context(component, options, clock)
+        restrict(found, options.tls_min_version, options.tls_cipher_suites)
+    except ValueError as error:
+        raise StartError(str(error)) from None
+    except OSError as error:
         raise StartError(f"cannot use the serving certificate: {error}") from None
+    return found
+
+
+def _context(component: Component, options: argparse.Namespace, clock: Clock) -> ssl.SSLContext:
+    if options.tls_cert_file and options.tls_private_key_file:
+        identity = Identity(options.tls_cert_file, options.tls_private_key_file)
+        return server_context(identity, client_ca=options.client_ca_file)
+    with TemporaryDirectory(prefix=f"{component.name}-") as folder:
+        hosts = ("localhost", "127.0.0.1", socket.gethostname())
+        authority = new_authority(f"{component.name}-ca", clock.now())
+        certificate, key = issue(authority, Leaf(component.name, hosts=hosts, usages=("server auth",)), clock.now())
+        identity = Identity(Path(folder) / "tls.crt", Path(folder) / "tls.key")
+        write_private(identity.certificate, certificate)
+        write_private(identity.key, key)
+        return server_context(identity, client_ca=options.client_ca_file)

@@ -32,7 +32,8 @@ class Serving:
     def __init__(self, clock: Clock, always_allowed: Sequence[str] = OPEN) -> None:
         self.checks: dict[str, Check] = {}
         """Health by name."""
-        self.families: list[Family] = []
+        self.asked = ClientMetrics()
+        self.families: list[Family] = [*self.asked.families()]
         self.texts: list[Callable[[], str]] = []
         """Further expositions, whole."""
         self.reviews: Reviews | None = None

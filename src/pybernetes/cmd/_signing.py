@@ -70,7 +70,7 @@ class SigningFiles:
         return files.current() if files else None
 
 
-def add_flags(parser: argparse.ArgumentParser) -> None:
+def add_flags(parser: argparse._ActionsContainer) -> None:
     """--cluster-signing-cert-file, --cluster-signing-key-file and those of each signer."""
     add = parser.add_argument
     add(

@@ -51,6 +51,7 @@ async def reconcile(key: Key, ctx: Context) -> Outcome:
 CONTROLLER = Controller(
     name="bootstrap-signer-controller",
     queue="bootstrap_signer_queue",
+    account="bootstrap-signer",
     watches=(
         Watch(kind=core_v1.ConfigMap, keys=_cluster_info, fields="metadata.name=cluster-info"),
         Watch(kind=core_v1.Secret, keys=_cluster_info, fields=FIELDS),

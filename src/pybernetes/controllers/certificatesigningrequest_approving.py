@@ -104,6 +104,7 @@ async def _approve(csr: CSR, message: str, ctx: Context) -> None:
 CONTROLLER = Controller(
     name="certificatesigningrequest-approving-controller",
     queue="certificate",
+    account="certificate-controller",
     watches=(
         Watch(kind=CSR),
         Watch(kind=core_v1.Node, keys=_of_node, changed=_addresses_changed),

@@ -50,6 +50,7 @@ def _end(csr: CSR) -> float:
 
 CONTROLLER = Controller(
     name="certificatesigningrequest-cleaner-controller",
+    account="certificate-controller",
     watches=(Watch(kind=CSR),),
     reconcile=reconcile,
     rules=(allow("delete get list watch", "certificatesigningrequests", "certificates.k8s.io"),),

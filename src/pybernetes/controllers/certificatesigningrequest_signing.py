@@ -65,6 +65,7 @@ def _sign(csr: CSR, found: Asked, authority: Authority, ctx: Context) -> bytes:
 CONTROLLER = Controller(
     name="certificatesigningrequest-signing-controller",
     queue="certificate",
+    account="certificate-controller",
     watches=(Watch(kind=CSR),),
     reconcile=reconcile,
     rules=(

@@ -160,6 +160,7 @@ def _hash(revision: Revision) -> str:
 
 CONTROLLER = Controller(
     name="daemonset-controller",
+    account="daemon-set-controller",
     watches=(
         Watch(kind=DaemonSet),
         owned_watch(Pod, DaemonSet),

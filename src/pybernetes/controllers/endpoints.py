@@ -121,6 +121,7 @@ CONTROLLER = Controller(
     name="endpoints-controller",
     component="endpoint-controller",
     queue="endpoint",
+    account="endpoint-controller",
     watches=(
         Watch(kind=core_v1.Service),
         Watch(kind=core_v1.Pod, keys=of_pod, changed=pod_matters),

@@ -74,6 +74,7 @@ def _of_service(service: core_v1.Service, ctx: Context) -> Iterable[Key]:
 CONTROLLER = Controller(
     name="endpointslice-mirroring-controller",
     queue="endpoint_slice_mirroring",
+    account="endpointslicemirroring-controller",
     watches=(
         Watch(kind=core_v1.Endpoints),
         Watch(kind=core_v1.Service, keys=_of_service),

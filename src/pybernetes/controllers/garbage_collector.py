@@ -300,6 +300,7 @@ async def _state_of(
 CONTROLLER = Controller(
     name="garbage-collector-controller",
     queue="garbage_collector_attempt_to_delete",
+    account="generic-garbage-collector",
     watches=(),
     reconcile=reconcile,
     background=follow,

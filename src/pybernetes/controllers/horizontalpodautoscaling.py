@@ -363,6 +363,8 @@ def _nobody(pod: Pod, ctx: Context) -> Iterable[Key]:
 
 CONTROLLER = Controller(
     name="horizontal-pod-autoscaler-controller",
+    queue="horizontalpodautoscaler",
+    account="horizontal-pod-autoscaler",
     component="horizontal-pod-autoscaler",
     watches=(
         Watch(kind=HorizontalPodAutoscaler, changed=_asks_for_something_else),

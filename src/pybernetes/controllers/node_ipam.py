@@ -71,6 +71,7 @@ async def reconcile(key: Key, ctx: Context) -> Outcome:
     """One node."""
     ranges = ctx.state(_Ranges)
     if not ranges.of:
+        ranges.set("", ctx.config.service_cidrs)  # no Node's name: taken by Services
         for known in ctx.cache(core_v1.Node):
             ranges.set(known.metadata.name, _has(known))
     node = ctx.cache(core_v1.Node).get(key)
@@ -106,6 +107,7 @@ CONTROLLER = Controller(
     name="node-ipam-controller",
     component="cidrAllocator",
     queue="cidrallocator_node",
+    account="node-controller",
     watches=(Watch(kind=core_v1.Node),),
     reconcile=reconcile,
     workers=1,

@@ -295,6 +295,7 @@ CONTROLLER = Controller(
     name="node-lifecycle-controller",
     component="node-controller",
     queue="node_lifecycle_controller",
+    account="node-controller",
     watches=(
         Watch(kind=core_v1.Node),
         Watch(kind=coordination_v1.Lease, keys=_of_lease, changed=_lease_matters),

@@ -268,6 +268,8 @@ async def _set_phase(ctx: Context, volume: Volume, phase: str, message: str) -> 
 CONTROLLER = Controller(
     name="persistentvolume-binder-controller",
     component="persistentvolume-controller",
+    queue="claims",
+    account="persistent-volume-binder",
     watches=(
         Watch(kind=Claim, keys=_of_claim, indexes={INDEX: _claim_index}),
         Watch(kind=Volume, keys=_of_volume, indexes={INDEX: _volume_index}),

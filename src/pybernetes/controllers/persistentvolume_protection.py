@@ -20,6 +20,7 @@ CONTROLLER = Controller(
     name="persistentvolume-protection-controller",
     component="pv-protection-controller",
     queue="pvprotection",
+    account="pv-protection-controller",
     watches=(Watch(kind=core_v1.PersistentVolume),),
     reconcile=reconcile,
     rules=(allow("get list watch update patch", "persistentvolumes"), EVENTS),

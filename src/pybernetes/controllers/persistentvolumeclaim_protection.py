@@ -43,6 +43,7 @@ CONTROLLER = Controller(
     name="persistentvolumeclaim-protection-controller",
     component="pvc-protection-controller",
     queue="pvcprotection",
+    account="pvc-protection-controller",
     watches=(
         Watch(kind=core_v1.PersistentVolumeClaim),
         Watch(

@@ -136,6 +136,7 @@ async def _remove(pod: core_v1.Pod, ctx: Context) -> None:
 CONTROLLER = Controller(
     name="pod-garbage-collector-controller",
     queue="orphaned_pods_nodes",
+    account="pod-garbage-collector",
     watches=(
         Watch(kind=core_v1.Pod, keys=_of_pod, changed=_pod_matters, indexes={ON_NODE: by_node, FINISHED: _by_end}),
         Watch(kind=core_v1.Node, keys=pods_on, changed=_node_matters),

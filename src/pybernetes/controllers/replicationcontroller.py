@@ -57,6 +57,7 @@ CONTROLLER = Controller(
     name="replicationcontroller-controller",
     component="replication-controller",
     queue="replicationmanager",
+    account="replication-controller",
     watches=(
         Watch(kind=core_v1.ReplicationController),
         owned_watch(core_v1.Pod, core_v1.ReplicationController, _selector),

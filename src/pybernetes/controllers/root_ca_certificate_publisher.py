@@ -73,6 +73,7 @@ async def _publish(key: Key, ctx: Context) -> None:
 CONTROLLER = Controller(
     name="root-ca-certificate-publisher-controller",
     queue="root_ca_cert_publisher",
+    account="root-ca-cert-publisher",
     watches=(
         Watch(kind=core_v1.Namespace),
         Watch(kind=core_v1.ConfigMap, keys=_of_config_map, fields=f"metadata.name={NAME}"),

@@ -74,6 +74,10 @@ class Config:
     rates: Rates = field(default_factory=Rates)
     """How fast Nodes may be emptied."""
     terminated_pod_gc_threshold: int = 12500
+    service_cidrs: tuple[str, ...] = ()
+    """The Services' addresses, of which no Node gets any."""
+    endpoints_per_slice: int = 100
+    mirrored_per_subset: int = 1000
     signing_authority: Callable[[str], Authority | None] = lambda signer: None
     """The authority that signs for a signer, as it is now; None: nobody does."""
     cluster_signing_duration: float = 365 * 24 * 3600.0
@@ -126,7 +130,7 @@ class Controller:
     watches: tuple[Watch[Any], ...]
     reconcile: Reconcile
     rules: tuple[rbac_v1.PolicyRule, ...]
-    """Its role system:controller:<name>: what it may do and no more."""
+    """Its role system:controller:<account>: what it may do and no more."""
     workers: int = 5
     component: str = ""
     """The source of its Events, where that is not the name."""
@@ -136,6 +140,14 @@ class Controller:
     """Whether `--controllers=*` means it, too."""
     queue: str = ""
     """What metrics call its queue, where that is not its name without `-controller`: `endpoint_slice`."""
+
+    account: str = ""
+    """Its ServiceAccount in kube-system and its role system:controller:<account>, where that is not the name."""
+
+    @property
+    def account_name(self) -> str:
+        """As whom it writes where each controller has an account of its own."""
+        return self.account or self.name
 
     @property
     def queue_name(self) -> str:
@@ -147,10 +159,15 @@ class Context:
     """What a reconcile may use. One a controller."""
 
     def __init__(
-        self, controller: Controller, informers: Informers, config: Config, metrics: Metrics | None = None
+        self,
+        controller: Controller,
+        informers: Informers,
+        config: Config,
+        metrics: Metrics | None = None,
+        client: Client | None = None,
     ) -> None:
         self._metrics = metrics or Metrics()
-        self.client: Client = informers.client.named(controller.name)
+        self.client: Client = (client or informers.client).named(controller.name)
         self.clock: Clock = informers.client.clock
         self.config = config
         self.informers = informers
@@ -206,13 +223,14 @@ class Loop:
         config: Config,
         pause: Pause | None = None,
         metrics: Metrics | None = None,
+        client: Client | None = None,
     ) -> None:
         self.controller = controller
         self._pause = pause or Pause()
         self.counters = Counters()
         self._workers = self._free = 0
         self.running = self.ended = False
-        self.context = Context(controller, informers, config, metrics)
+        self.context = Context(controller, informers, config, metrics, client)
         for watch in controller.watches:
             self._follow(watch)
 
@@ -344,7 +362,11 @@ def _old(name: str) -> str:
 
 
 class ControllerManager:
-    """Controllers over one set of informers."""
+    """Controllers over one set of informers.
+
+    All reads that go through caches are the client's; `as_account` gives the identity of everything else that a controller
+    does, by the name of its ServiceAccount.
+    """
 
     def __init__(
         self,
@@ -352,12 +374,18 @@ class ControllerManager:
         config: Config | None = None,
         controllers: Mapping[str, Controller] | None = None,
         pause: Pause | None = None,
+        as_account: Callable[[str], Client] | None = None,
     ) -> None:
         self.informers = Informers(client)
         found = chosen(["*"]) if controllers is None else controllers
         pause = pause or Pause()  # whoever gives one can hold up all reconciles
         config, self._metrics = config or Config(), Metrics()
-        self.loops = {name: Loop(c, self.informers, config, pause, self._metrics) for name, c in found.items()}
+        self.loops = {
+            name: Loop(
+                one, self.informers, config, pause, self._metrics, as_account(one.account_name) if as_account else None
+            )
+            for name, one in found.items()
+        }
 
     async def run(self) -> None:
         """Runs all until cancelled. An API server that is away is waited for."""

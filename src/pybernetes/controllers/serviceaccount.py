@@ -32,6 +32,7 @@ async def reconcile(key: Key, ctx: Context) -> Outcome:
 
 CONTROLLER = Controller(
     name="serviceaccount-controller",
+    account="service-account-controller",
     watches=(
         Watch(kind=core_v1.Namespace),
         Watch(kind=core_v1.ServiceAccount, keys=_of_account, fields=f"metadata.name={DEFAULT}"),

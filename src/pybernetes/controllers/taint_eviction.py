@@ -122,6 +122,7 @@ class Figures:
 CONTROLLER = Controller(
     name="taint-eviction-controller",
     queue="noexec_taint_pod",
+    account="node-controller",
     watches=(
         Watch(kind=core_v1.Pod, keys=_of_pod, changed=_pod_matters, indexes={ON_NODE: by_node}),
         Watch(kind=core_v1.Node, keys=pods_on, changed=_taints_changed),

@@ -25,6 +25,7 @@ async def reconcile(key: Key, ctx: Context) -> Outcome:
 
 CONTROLLER = Controller(
     name="token-cleaner-controller",
+    account="token-cleaner",
     watches=(Watch(kind=core_v1.Secret, fields=FIELDS),),
     reconcile=reconcile,
     rules=(allow("delete get list watch", "secrets"),),

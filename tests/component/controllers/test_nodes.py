@@ -362,6 +362,13 @@ async def test_every_node_has_a_range_of_its_own_and_conditions_become_taints():
 
 
 @simulated
+async def test_no_node_has_addresses_of_services():
+    async with world(nodes=3, config=Config(service_cidrs=("10.244.0.0/23",))) as w:
+        await w.clock.sleep(2)
+        assert {n.spec.podCIDR for n in await w.all(core_v1.Node, None)} == {f"10.244.{i}.0/24" for i in (2, 3, 4)}
+
+
+@simulated
 async def test_a_node_for_which_no_range_is_left_waits_for_one():
     async with world(nodes=3, config=Config(node_cidr_mask_size=17)) as w:
         await w.clock.sleep(2)

@@ -32,6 +32,12 @@ MANAGER = User("system:kube-controller-manager", groups=("system:authenticated",
 ALL = ("*", "bootstrapsigner", "tokencleaner")
 
 
+def account_user(name: str) -> User:
+    """Who a token of a controller's ServiceAccount is."""
+    groups = ("system:serviceaccounts", "system:serviceaccounts:kube-system", "system:authenticated")
+    return User(f"system:serviceaccount:kube-system:{name}", groups=groups)
+
+
 @cache
 def authority() -> Authority:
     """Dates of certificates are real: OpenSSL knows no virtual time. 2026-01-01 is long past its backdating."""
@@ -87,6 +93,7 @@ class World:
 
     def __init__(self, cluster: Cluster, manager: ControllerManager, wire: Wire) -> None:
         self.as_user = cluster.client
+        self.audit = cluster.audit
         self.clock = cluster.clock
         self.manager = manager
         self.wire = wire
@@ -150,7 +157,10 @@ class World:
 
 
 @asynccontextmanager
-async def world(nodes: int = 2, config: Config | None = None, only: tuple[str, ...] = ALL) -> AsyncIterator[World]:
+async def world(
+    nodes: int = 2, config: Config | None = None, only: tuple[str, ...] = ALL, *, accounts: bool = False
+) -> AsyncIterator[World]:
+    """`accounts`: each controller writes as its own ServiceAccount."""
     found = changed(
         config or Config(),
         allocate_node_cidrs=True,
@@ -160,7 +170,8 @@ async def world(nodes: int = 2, config: Config | None = None, only: tuple[str, .
     )
     async with Cluster(nodes=0, controllers=(), seed=1) as cluster:
         wire = Wire(cluster)
-        manager = ControllerManager(Client(wire, clock=cluster.clock), found, chosen(only))
+        as_account = (lambda account: cluster.client(account_user(account))) if accounts else None
+        manager = ControllerManager(Client(wire, clock=cluster.clock), found, chosen(only), as_account=as_account)
         running = asyncio.create_task(manager.run())
         made = World(cluster, manager, wire)
         for number in range(1, nodes + 1):

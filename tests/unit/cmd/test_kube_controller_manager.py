@@ -1,6 +1,10 @@
+import argparse
+
 import pytest
 
-from pybernetes.cmd import kube_controller_manager
+from pybernetes.cmd import _leading, kube_controller_manager
+from pybernetes.cmd._controller_flags import ACCEPTED, CONCURRENCY, add_flags, config_of, controllers_of
+from pybernetes.controllers._zones import Rates
 
 
 @pytest.mark.parametrize(
@@ -40,3 +44,58 @@ def test_autoscalers_are_looked_at_now_and_then_and_bear_a_share(flag, value, ca
     with pytest.raises(SystemExit):
         kube_controller_manager.main([f"--horizontal-pod-autoscaler-{flag}={value}"])
     assert f"--horizontal-pod-autoscaler-{flag}" in capsys.readouterr().err
+
+
+def options(*arguments: str) -> argparse.Namespace:
+    parser = _leading.parser(kube_controller_manager.COMPONENT)
+    add_flags(parser)
+    return parser.parse_args(arguments)
+
+
+@pytest.mark.parametrize(("flag", "name"), CONCURRENCY.items())
+def test_workers_of_a_controller_are_as_many_as_its_flag_says(flag: str, name: str) -> None:
+    plain, found = controllers_of(options()), controllers_of(options(f"--{flag}=7"))
+    assert plain.keys() == found.keys()
+    assert {one for one in found if found[one] != plain[one]} == {name} & found.keys()
+    if name in found:
+        assert found[name].workers == 7
+
+
+def test_flags_reach_the_controllers() -> None:
+    found = config_of(
+        options(
+            *("--node-monitor-period=2s", "--node-eviction-rate=0.5", "--secondary-node-eviction-rate=0"),
+            *("--large-cluster-size-threshold=7", "--unhealthy-zone-threshold=0.3", "--max-endpoints-per-slice=1000"),
+            *("--service-cluster-ip-range=10.96.0.0/12,fd00::/108", "--mirroring-max-endpoints-per-subset=5"),
+        )
+    )
+    assert found.node_monitor_period == 2
+    assert found.rates == Rates(eviction=0.5, secondary=0, large_cluster=7, unhealthy_zone=0.3)
+    assert (found.endpoints_per_slice, found.mirrored_per_subset) == (1000, 5)
+    assert found.service_cidrs == ("10.96.0.0/12", "fd00::/108")
+
+
+def test_without_the_garbage_collector_the_others_run() -> None:
+    assert set(controllers_of(options())) - set(controllers_of(options("--enable-garbage-collector=false"))) == {
+        "garbage-collector-controller"
+    }
+
+
+@pytest.mark.parametrize(
+    "flag",
+    ["--max-endpoints-per-slice=1001", "--concurrent-job-syncs=0", "--node-eviction-rate=-1", "--cluster-cidr=x"],
+)
+def test_values_that_no_flag_may_have_are_refused(flag: str) -> None:
+    with pytest.raises(SystemExit) as end:
+        options(flag)
+    assert end.value.code == 2
+
+
+def test_help_names_every_flag_by_its_part(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as end:
+        kube_controller_manager.main(["--help"])
+    assert end.value.code == 0
+    said = capsys.readouterr().out
+    parts = ("leader election:", "serving:", "controllers:", "nodes:", "certificates and accounts:", "endpoints:")
+    assert all(f"\n{part}\n" in said for part in (*parts, "concurrency:", "accepted:"))
+    assert all(f"--{flag}" in said for flag in (*CONCURRENCY, *ACCEPTED, "use-service-account-credentials"))
