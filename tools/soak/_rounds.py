@@ -6,18 +6,23 @@ A round is a function of its seed that returns what it counted, and raises Asser
 import argparse
 import os
 import sys
-from collections import Counter
-from collections.abc import Callable, Mapping
+from collections import Counter, deque
+from collections.abc import Callable, Generator, Mapping
+from concurrent.futures import Future, ProcessPoolExecutor
+from contextlib import closing
 
 INTERRUPTED = 130
 """Exit code after Ctrl-C, as a shell has it."""
 
 
 def arguments(description: str | None, rounds: int = 20) -> argparse.ArgumentParser:
-    """--rounds and --seed; a soak adds its own."""
+    """--rounds, --seed and --jobs; a soak adds its own."""
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--rounds", type=int, default=rounds)
-    parser.add_argument("--seed", type=int, default=0, help="of the first round; each further one has the next")
+    parser.add_argument(
+        "--seed", type=int, default=0, help="of the first round; each further one has the next: how to go on"
+    )
+    parser.add_argument("--jobs", type=int, default=1, help="rounds side by side, each in a process of its own")
     return parser
 
 
@@ -31,11 +36,12 @@ def run_rounds(
     total: Counter[str] = Counter()
     done, seed, code = 0, options.seed, 1
     try:
-        for done in range(options.rounds):
-            seed = options.seed + done
-            counted = play(seed)
-            total.update(counted)
-            print(f"{name} round {done + 1}/{options.rounds} seed {seed}: {_said(counted)}", flush=True)
+        with closing(_played(options, play)) as rounds:
+            for done in range(options.rounds):
+                seed = options.seed + done
+                counted = next(rounds)
+                total.update(counted)
+                print(f"{name} round {done + 1}/{options.rounds} seed {seed}: {_said(counted)}", flush=True)
         done, code = options.rounds, 0
     except KeyboardInterrupt:
         code = INTERRUPTED
@@ -48,6 +54,28 @@ def run_rounds(
         end = {0: "no fault", 1: "then a fault", INTERRUPTED: "then interrupted, no fault"}[code]
         print(f"{name}: {done} of {options.rounds} rounds{seeds}, {end}{': ' * bool(total)}{_said(total)}", flush=True)
     return code
+
+
+def _played(
+    options: argparse.Namespace, play: Callable[[int], Mapping[str, int]]
+) -> Generator[Mapping[str, int], None, None]:
+    """What each round counted, in the order of the seeds. Side by side: `play` can be pickled, and is a function alone."""
+    seeds = iter(range(options.seed, options.seed + options.rounds))
+    if options.jobs == 1:
+        for seed in seeds:
+            yield play(seed)
+        return
+    pool = ProcessPoolExecutor(options.jobs)
+    waiting: deque[Future[Mapping[str, int]]] = deque()
+    try:
+        for seed in seeds:
+            waiting.append(pool.submit(play, seed))
+            if len(waiting) >= 2 * options.jobs:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 def _said(counted: Mapping[str, int]) -> str:

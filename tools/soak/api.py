@@ -38,10 +38,10 @@ from pybernetes.store.memory import MemoryStore
 from pybernetes.wire.http import Headers, Peer, Request, Response, read_body
 from pybernetes.wire.pki.certificates import Leaf, issue, new_authority
 from tools.soak._definitions import DEFINITIONS, definitions
+from tools.soak._faults import Faults
 from tools.soak._oracles import Oracle, shown
 from tools.soak._requests import Requests
 from tools.soak._rounds import arguments, run_rounds, with_fixed_hashes
-from tools.soak.controllers import Faults
 
 ADMIN = User("admin", groups=("system:masters", "system:authenticated"))
 REQUESTS = 2000

@@ -29,8 +29,8 @@ from pybernetes.api.objects import Key
 from pybernetes.api.types import core_v1
 from pybernetes.kernel import mounts
 from pybernetes.kubelet.cri.model import State
+from tools.soak._faults import Faults
 from tools.soak._rounds import arguments, run_rounds
-from tools.soak.controllers import Faults
 
 STEPS = 30
 _NAME = core_v1.DownwardAPIVolumeFile(path="name", fieldRef=core_v1.ObjectFieldSelector(fieldPath="metadata.name"))

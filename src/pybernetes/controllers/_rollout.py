@@ -144,7 +144,8 @@ def old_sizes(d: Deployment, new: ReplicaSet, old: Sequence[ReplicaSet]) -> dict
         if sick > 0:
             sizes[name] -= sick
             removed += sick
-    spare = sum(rs.status.availableReplicas for rs in everything) - least
+    # A ReplicaSet that was made smaller a moment ago still counts the Pods that go: they are not there to be spared.
+    spare = sum(min(rs.status.availableReplicas, replicas_of(rs)) for rs in everything) - least
     for rs in oldest_first(old):
         step = min(spare, sizes[rs.metadata.name])
         if step > 0:

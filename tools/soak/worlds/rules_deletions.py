@@ -1,0 +1,121 @@
+"""Rules of deletions: nobody removes what is not his, the collector nothing that has an owner; and of quotas and storms."""
+
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping
+
+from tools.soak.worlds.ledger import QUIET_KINDS, Ledger, Life, Obj, Rule, Write, controller_of
+from tools.soak.worlds.pods import is_ended, is_going
+
+OWNERS: Mapping[str, str] = {
+    "replicaset-controller": "ReplicaSet",
+    "replicationcontroller-controller": "ReplicationController",
+    "statefulset-controller": "StatefulSet",
+    "daemonset-controller": "DaemonSet",
+    "job-controller": "Job",
+    "deployment-controller": "Deployment",
+    "cronjob-controller": "CronJob",
+}
+"""What the victims of each controller belong to."""
+FOREGROUND, ORPHAN = "foregroundDeletion", "orphan"
+STORM = 120
+"""Writes of one object by one controller in a minute that are too many, whatever happens."""
+MINUTE = 60.0
+
+
+def only_ones_own(ledger: Ledger, write: Write) -> Iterator[str]:
+    """A workload's controller removes what an owner of its kind has, by uid."""
+    wanted = OWNERS.get(write.by.part)
+    if wanted is None or not write.asks_deletion or write.old is None:
+        return
+    owner = ledger.lives.get(controller_of(write.old))
+    if owner is None or owner.kind != wanted:
+        yield f"removed by the {write.by.part}, and belongs to {owner}"
+
+
+def _holds(owner: Life) -> bool:
+    return owner.gone is None and not (
+        is_going(owner.obj) and FOREGROUND in owner.obj["metadata"].get("finalizers", ())
+    )
+
+
+def _is_owner(owner: Life, ref: Obj, namespace: str) -> bool:
+    return owner.name == ref["name"] and owner.kind == ref["kind"] and owner.namespace in ("", namespace)
+
+
+def nothing_that_is_owned(ledger: Ledger, write: Write) -> Iterator[str]:
+    """The collector removes only what has owners, none of whom is there and stays."""
+    if write.by.part != "garbage-collector-controller" or not write.asks_deletion or write.old is None:
+        return
+    refs = write.old["metadata"].get("ownerReferences") or ()
+    if not refs:
+        yield "collected, and has no owner"
+    for ref in refs:
+        owner = ledger.lives.get(ref["uid"])
+        if owner is not None and _is_owner(owner, ref, write.life.namespace):
+            if _holds(owner):
+                yield f"collected, though its owner {owner} is there"
+            elif owner.gone is None and ORPHAN in owner.obj["metadata"].get("finalizers", ()):
+                yield f"collected, though its owner {owner} lets it go"
+        elif owner is None and ref["kind"] == "Unknown":
+            yield "collected, and nobody knows the kind of its owner"
+
+
+def for_a_reason(ledger: Ledger, write: Write) -> Iterator[str]:
+    """What else removes objects has a reason that it can know of."""
+    by, old = write.by.part, write.old
+    if not write.asks_deletion or old is None:
+        return
+    if by == "namespace-controller" and write.life.namespace:
+        space = [n for n in ledger.lives.values() if n.kind == "Namespace" and n.name == write.life.namespace]
+        if not any(is_going(space.obj) for space in space):
+            yield "removed with its namespace, which is not being deleted"
+    elif by == "pod-garbage-collector-controller":
+        node = ledger.find("Node", "", old["spec"].get("nodeName", ""))
+        if not is_ended(old) and not is_going(old) and node is not None and node.versions[0].at < ledger.now() - 30:
+            yield f"removed as an orphan, and its node {node.name} is there"
+    elif by == "taint-eviction-controller":
+        nodes = [n for n in ledger.lives.values() if n.kind == "Node" and n.name == old["spec"].get("nodeName", "")]
+        seen = [node for one in nodes for node in ledger.recent(one)]
+        if not any(taint["effect"] == "NoExecute" for node in seen for taint in node["spec"].get("taints") or ()):
+            yield "evicted from a node without a taint"
+
+
+def within_quota(ledger: Ledger, write: Write) -> Iterator[str]:
+    """No Pod is let in beyond what a quota allows."""
+    if write.verb != "create":
+        return
+    for quota in ledger.living("ResourceQuota"):
+        if quota.namespace != write.life.namespace:
+            continue
+        versions = [v.obj for v in quota.versions if v.at > ledger.now() - MINUTE] or [quota.obj]
+        told = [obj.get("status", {}).get("hard", {}).get("pods") for obj in versions]
+        if None in told:
+            continue  # not counted yet: it lets nobody in, but for what is on its way
+        most = max(int(text) for text in told)
+        there = [p for p in ledger.all("Pod", quota.namespace) if not is_ended(p) and not is_going(p)]
+        if len(there) > most:
+            yield f"{len(there)} Pods, and {quota} allows {most}"
+
+
+class Storms:
+    """Notices who writes one object again and again."""
+
+    def __init__(self) -> None:
+        self._times: dict[tuple[str, str], deque[float]] = {}
+
+    def __call__(self, ledger: Ledger, write: Write) -> Iterator[str]:
+        """No controller writes one object more than STORM times a minute."""
+        if write.by.generation == 0 or write.life.kind in QUIET_KINDS:
+            return
+        times = self._times.setdefault((write.by.part, write.life.uid), deque())
+        times.append(ledger.now())
+        while times[0] < ledger.now() - MINUTE:
+            times.popleft()
+        if len(times) > STORM:
+            yield f"{len(times)} writes by {write.by.part} in a minute"
+
+
+RULES: Mapping[str, Iterable[Rule]] = {
+    "": (only_ones_own, nothing_that_is_owned, for_a_reason),
+    "Pod": (within_quota,),
+}
