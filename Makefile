@@ -4,6 +4,7 @@ BIN := .venv/bin
 ROUNDS ?= 100
 KIND ?= store
 ONLY ?=
+FLAGS ?=
 
 .PHONY: help setup demo test check fmt gen bench soak native
 
@@ -15,7 +16,7 @@ help:
 	@echo "make fmt              format and mend what lint can mend"
 	@echo "make gen              generate api/types, api/schema, api/facts"
 	@echo "make bench ONLY=name  benchmarks: ratios against a floor measured in the same run"
-	@echo "make soak KIND=store|etcd|kubelet|pod_worker|controllers|api ROUNDS=n"
+	@echo "make soak KIND=store|etcd|kubelet|pod_worker|controllers|api ROUNDS=n FLAGS='--jobs 2'"
 
 setup:
 	@PYTHON=$(PYTHON) tools/setup.sh
@@ -58,4 +59,4 @@ bench: setup
 	@$(BIN)/python -m bench $(ONLY)
 
 soak: setup
-	@$(BIN)/python -m tools.soak.$(KIND) --rounds $(ROUNDS)
+	@$(BIN)/python -m tools.soak.$(KIND) --rounds $(ROUNDS) $(FLAGS)

@@ -45,6 +45,12 @@ def test_unhealthy_old_pods_go_first():
     assert sizes == {"old2": 0}
 
 
+def test_pods_that_a_smaller_set_still_counts_are_not_there_to_be_spared():
+    d = deployment(5, "50%", 0)
+    assert rollout.old_sizes(d, rs("new2", 3, 2), [rs("old1", 3, available=5)]) == {}
+    assert rollout.old_sizes(d, rs("new2", 3, 3), [rs("old1", 3, available=5)]) == {"old1": 2}
+
+
 @settings(max_examples=100)
 @given(st.integers(1, 12), st.integers(0, 4), st.integers(0, 4), st.lists(st.booleans(), min_size=200, max_size=200))
 def test_a_rollout_keeps_its_limits_and_ends_whatever_order_pods_become_ready(

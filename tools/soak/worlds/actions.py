@@ -13,7 +13,7 @@ Action = Callable[[World], Awaitable[None]]
 
 IMAGES = ("one", "two", "three")
 HELD = ("pods", "pods", "pods", "nodes", "replicasets", "deployments", "jobs", "cronjobs", "statefulsets", "daemonsets",
-        "controllerrevisions", "services", "endpointslices", "persistentvolumeclaims", "namespaces",
+        "controllerrevisions", "services", "endpointslices", "persistentvolumeclaims", "namespaces", "configmaps",
         "replicationcontrollers")  # fmt: skip
 """Resources whose caches are made late; what everybody needs more often."""
 SIDE = "side"

@@ -20,7 +20,7 @@ from tools.soak.worlds.wire import Trouble
 from tools.soak.worlds.world import NODES, STOPPED, World
 
 STEPS = 40
-PAUSES = (0.0, 0.01, 0.3, 2.0, 2.0, 15.0, 70.0)
+PAUSES = (0.0, 0.01, 0.3, 1.0, 3.0, 3.0, 10.0, 45.0)
 """Seconds between two actions."""
 SETTLE = 1300.0
 """Virtual seconds without trouble: longer than evictions, back-offs, expectations and watches take."""
@@ -56,9 +56,13 @@ async def live(w: World) -> dict[str, int]:
         for name in (STOPPED, "scheduler", *NODES):
             w.start(name)
         await w.clock.sleep(5)
-        await change_trouble(w)
         played = cast_for(w)
         log.append(f"casts {' '.join(played)}")
+        for name in played * 2:
+            with suppress(ApiError):
+                await CASTS[name].actions[0](w)
+        await w.clock.sleep(w.rng.choice(PAUSES))
+        await change_trouble(w)
         actions = [action for name in played for action in CASTS[name].actions]
         for number in range(STEPS):
             action = w.rng.choice(ALWAYS) if w.rng.random() < 0.45 else w.rng.choice(actions)
@@ -96,6 +100,7 @@ async def _peace(w: World) -> None:
         kept = [taint for taint in node["spec"].get("taints") or () if taint["key"] != "drain"]
         change = {"spec": {"unschedulable": None, "taints": kept}}
         await w.change(core_v1.Node, node["metadata"]["name"], change, "")
+    await w.clock.sleep(120)  # what is not theirs is let go by then
     for pod in w.ledger.all("Pod"):  # what users put aside may have the name of a set's next Pod
         meta = pod["metadata"]
         if not controller_of(pod) and _NUMBERED.fullmatch(meta["name"]):

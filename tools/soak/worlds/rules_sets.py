@@ -138,11 +138,19 @@ def one_daemon_a_node(ledger: Ledger, write: Write) -> Iterator[str]:
         yield f"{len(there)} Pods of {owner} on {node}"
 
 
+_ENDURED = {
+    ("node.kubernetes.io/unschedulable", "NoSchedule"),
+    ("node.kubernetes.io/not-ready", "NoExecute"),
+    ("node.kubernetes.io/unreachable", "NoExecute"),
+}
+"""Taints that every daemon tolerates. A silent node has others besides: for a while it is none of those that are wanted."""
+
+
 def _wanted_on(ds: Obj, node: Obj) -> bool:
     labels = node["metadata"].get("labels") or {}
     selector = ds["spec"]["template"]["spec"].get("nodeSelector") or {}
-    drained = any(taint["key"] == "drain" for taint in node["spec"].get("taints") or ())
-    return selector.items() <= labels.items() and not drained
+    held = [(taint["key"], taint["effect"]) for taint in node["spec"].get("taints") or ()]
+    return selector.items() <= labels.items() and not any(taint not in _ENDURED for taint in held)
 
 
 def _nodes(ledger: Ledger, name: str = "") -> list[Life]:

@@ -44,6 +44,26 @@ def test_the_first_fault_ends_it_and_says_how_to_see_it_again(
     assert f"x: 1 of 9 rounds (seeds {seed - 1} to {seed - 1}), then a fault: " in said.out
 
 
+def counted(seed: int) -> Mapping[str, int]:
+    if seed == 9:
+        raise AssertionError("nine is lost")
+    return {"writes": seed}
+
+
+def test_rounds_side_by_side_are_told_in_the_order_of_their_seeds(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_rounds("x", options("--rounds", "5", "--seed", "2", "--jobs", "2"), counted) == 0
+    told = capsys.readouterr().out.splitlines()
+    assert [line.partition(" seed ")[2] for line in told[:5]] == [f"{seed}: {seed} writes" for seed in range(2, 7)]
+    assert told[5] == "x: 5 of 5 rounds (seeds 2 to 6), no fault: 20 writes"
+
+
+def test_a_fault_beside_others_is_that_of_the_first_seed(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_rounds("x", options("--rounds", "9", "--seed", "6", "--jobs", "2"), counted) == 1
+    said = capsys.readouterr()
+    assert said.err == "x seed 9: nine is lost\nagain: python -m tools.soak.x --rounds 1 --seed 9\n"
+    assert "x: 3 of 9 rounds (seeds 6 to 8), then a fault: " in said.out
+
+
 def later(seed: int) -> Mapping[str, int]:
     return {"writes": 1} if seed == 12 else play(seed)
 
