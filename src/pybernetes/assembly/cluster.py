@@ -19,11 +19,14 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from pybernetes.aio.clock import Clock, seconds_of
+from pybernetes.api.errors import AlreadyExists
 from pybernetes.api.types import core_v1
+from pybernetes.api.types.storage_v1 import StorageClass
 from pybernetes.assembly.door import open_door, port_of
 from pybernetes.assembly.progress import Progress
 from pybernetes.client import kubeconfig
 from pybernetes.client.rest import Client
+from pybernetes.controllers.local_path_provisioner import STORAGE_CLASS
 from pybernetes.localcluster import containerd
 from pybernetes.localcluster.errors import LocalClusterError
 from pybernetes.localcluster.image import Built
@@ -230,6 +233,12 @@ class LocalCluster:
             node = await nodes.get(MASTER)
             kept = [t for t in node.spec.taints if t.key != taint]
             await nodes.patch_raw(MASTER, {"spec": {"taints": msgspec.to_builtins(kept)}})
+
+    async def add_storage_class(self) -> None:
+        """The default StorageClass: claims get directories of nodes."""
+        async with self.client() as client:
+            with suppress(AlreadyExists):
+                await client.of(StorageClass).create(STORAGE_CLASS)
 
     def _write_kubeconfig(self) -> None:
         """admin.conf with the address that this machine reaches."""

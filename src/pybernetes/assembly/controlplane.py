@@ -15,6 +15,7 @@ from pathlib import Path
 from pybernetes.aio.clock import Clock
 from pybernetes.aio.pause import Pause
 from pybernetes.api.objects import User
+from pybernetes.api.types.storage_v1 import StorageClass
 from pybernetes.apiserver.config import Config
 from pybernetes.apiserver.connect import Kubelets
 from pybernetes.apiserver.server import ApiServer
@@ -27,6 +28,7 @@ from pybernetes.client import kubeconfig
 from pybernetes.client.informer import Informers
 from pybernetes.client.rest import Client
 from pybernetes.client.transport import direct
+from pybernetes.controllers.local_path_provisioner import STORAGE_CLASS
 from pybernetes.controllers.runtime import Config as ControllerConfig
 from pybernetes.controllers.runtime import ControllerManager, chosen
 from pybernetes.localcluster.switch import POD_NETWORK
@@ -195,6 +197,7 @@ async def _serve(folder: Path, nodes: int, door: socket.socket, clock: Clock) ->
     now, port = clock.now(), port_of(door)
     authority = write_pki(folder / "pki", "127.0.0.1", now)
     signing_key = parse_key((folder / "pki" / "sa.key").read_bytes())
+    fresh = not (folder / "store.db").exists()
     store = await factory("sqlite").open(str(folder / "store.db"))
     names = [f"simulated-{number}" for number in range(1, nodes + 1)]
     api = Config(signing_key=signing_key, verifying_keys=(signing_key.public_key(),), secure_port=port)
@@ -206,6 +209,8 @@ async def _serve(folder: Path, nodes: int, door: socket.socket, clock: Clock) ->
         async with asyncio.TaskGroup() as group:
             running = group.create_task(plane.run(), name="control-plane")
             await plane.ready.wait()
+            if fresh:
+                await plane.client(ADMIN).of(StorageClass).create(STORAGE_CLASS)
             config = user_kubeconfig(authority, f"https://127.0.0.1:{port}", ADMIN, now)
             kubeconfig.write(folder / "admin.conf", config)
             log.info("cluster is up folder=%s port=%d nodes=%d", folder, port, nodes)

@@ -154,6 +154,7 @@ async def _bring_up(cluster: LocalCluster, progress: Progress) -> None:
         await cluster.wait_ready(names)
         if not workers:
             await cluster.untaint_master()
+        await cluster.add_storage_class()
     cluster.completed()
 
 

@@ -95,6 +95,11 @@ def _parser() -> argparse.ArgumentParser:
     _image_commands(command("image", _help, "build and push images"))
     _network_commands(command("network", _help, "the pod network of a node"))
     add_store(commands)
+    command(
+        "storage-class",
+        _storage_class,
+        "print the StorageClass local-path, which clusters of `up` have: for kubectl apply -f - on others",
+    )
     serve = command("serve", _serve, "run a cluster of simulated nodes in this process until interrupted")
     serve.add_argument("--nodes", type=int, default=1, help="number of simulated nodes")
     serve.add_argument("--folder", type=Path, required=True, help="where its store, keys and kubeconfig lie")
@@ -174,6 +179,16 @@ async def _kubeconfig(options: argparse.Namespace) -> int:
     from pybernetes.assembly import managed
 
     sys.stdout.write(managed.kubeconfig_of(options.name, _state_dir(options)))
+    return 0
+
+
+async def _storage_class(options: argparse.Namespace) -> int:
+    import yaml
+
+    from pybernetes.client.rest import encode
+    from pybernetes.controllers.local_path_provisioner import STORAGE_CLASS
+
+    sys.stdout.write(yaml.safe_dump(encode(STORAGE_CLASS), sort_keys=False))
     return 0
 
 

@@ -16,6 +16,7 @@ from pybernetes.api.objects import Key
 from pybernetes.api.types import core_v1
 from pybernetes.api.types.storage_v1 import StorageClass
 from pybernetes.client.rest import key_of
+from pybernetes.controllers._volume_index import INDEX, claim_index
 from pybernetes.controllers._volume_steps import (
     IN_TREE_FINALIZER,
     Around,
@@ -37,17 +38,6 @@ from pybernetes.rules.readiness import is_finished
 
 Claim: TypeAlias = core_v1.PersistentVolumeClaim
 Volume: TypeAlias = core_v1.PersistentVolume
-
-INDEX = "binding"
-
-
-def _claim_index(claim: Claim) -> Iterable[str]:
-    """By the volume that it names, or by the class of which it waits for one."""
-    if claim.spec.volumeName:
-        return (f"volume/{claim.spec.volumeName}",)
-    if claim.spec.storageClassName is None and rule.CLASS not in claim.metadata.annotations:
-        return ("class/", "classless")
-    return (f"class/{rule.class_of_claim(claim)}",)
 
 
 def _volume_index(volume: Volume) -> Iterable[str]:
@@ -271,7 +261,7 @@ CONTROLLER = Controller(
     queue="claims",
     account="persistent-volume-binder",
     watches=(
-        Watch(kind=Claim, keys=_of_claim, indexes={INDEX: _claim_index}),
+        Watch(kind=Claim, keys=_of_claim, indexes={INDEX: claim_index}),
         Watch(kind=Volume, keys=_of_volume, indexes={INDEX: _volume_index}),
         Watch(kind=StorageClass, keys=_of_class),
         Watch(kind=core_v1.Pod, keys=_of_pod, changed=lambda old, new: old.spec.nodeName != new.spec.nodeName),

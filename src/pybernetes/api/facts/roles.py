@@ -145,6 +145,18 @@ CONTROLLER_RULES: dict[str, tuple[PolicyRule, ...]] = {
         PolicyRule(verbs=("create", "delete", "list", "patch", "watch"), apiGroups=("",), resources=("pods",)),
         PolicyRule(verbs=("create", "patch", "update"), apiGroups=("",), resources=("events",)),
     ),
+    "local-path-provisioner-controller": (
+        PolicyRule(
+            verbs=("get", "list", "watch", "create", "delete", "patch"),
+            apiGroups=("",),
+            resources=("persistentvolumes",),
+        ),
+        PolicyRule(verbs=("get", "list", "watch", "patch"), apiGroups=("",), resources=("persistentvolumeclaims",)),
+        PolicyRule(verbs=("list", "watch"), apiGroups=("storage.k8s.io",), resources=("storageclasses",)),
+        PolicyRule(verbs=("list", "watch"), apiGroups=("",), resources=("nodes",)),
+        PolicyRule(verbs=("list", "watch", "create", "delete"), apiGroups=("",), resources=("pods",)),
+        PolicyRule(verbs=("create", "patch", "update"), apiGroups=("",), resources=("events",)),
+    ),
     "namespace-controller": (
         PolicyRule(verbs=("get", "list", "watch", "delete"), apiGroups=("",), resources=("namespaces",)),
         PolicyRule(verbs=("update", "patch"), apiGroups=("",), resources=("namespaces/finalize", "namespaces/status")),
