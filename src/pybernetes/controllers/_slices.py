@@ -4,6 +4,7 @@ The EndpointSlice controller and the mirroring one share it: they differ in wher
 endpoint changes one slice, so that every node's proxy has little to read.
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeAlias
 
@@ -21,7 +22,7 @@ from pybernetes.controllers.runtime import Context
 SERVICE_NAME = "kubernetes.io/service-name"
 MANAGED_BY = "endpointslice.kubernetes.io/managed-by"
 MOST = 100
-"""Endpoints in a slice."""
+"""Endpoints in a slice, where nothing else is said."""
 
 Slice = discovery_v1.EndpointSlice
 Ports: TypeAlias = tuple[discovery_v1.EndpointPort, ...]
@@ -54,9 +55,15 @@ def _managed(found: Slice, manager: str) -> bool:
 
 
 class SliceWriter:
-    """Brings the slices of one Service to what is wanted. `owner` takes them along when it is deleted."""
+    """Brings the slices of one Service to what is wanted, `most` endpoints in each. `owner` takes them along when it is
+    deleted."""
 
-    def __init__(self, ctx: Context, owner: Any, labels: Mapping[str, str], annotations: Mapping[str, str]) -> None:
+    def __init__(
+        self, ctx: Context, owner: Any, labels: Mapping[str, str], annotations: Mapping[str, str], *, most: int = MOST
+    ) -> None:
+        self.written: Counter[str] = Counter()
+        """Slices by what was done to them: create, update, delete."""
+        self._most = most
         self._ctx = ctx
         self._owner = owner
         self._key = key_of(owner)
@@ -78,7 +85,7 @@ class SliceWriter:
         kept = {key_of(s) for group in mine.values() for s in group}
         spare = [s for s in there if key_of(s) not in kept]
         for ports, listed in wanted.items():
-            for found, content in filled(mine[ports], listed):
+            for found, content in filled(mine[ports], listed, self._most):
                 if found is None and spare:
                     found = spare.pop(0)  # an update of an old one is cheaper for all watchers than delete and create
                 await self._write(found, family, ports, content)
@@ -94,7 +101,8 @@ class SliceWriter:
             return
         if found is not None:
             meta = replace(found.metadata, labels=self._labels, annotations=self._annotations)
-            await self._api.patch(found, replace(found, metadata=meta, ports=ports, endpoints=content), lock=True)
+            new = await self._api.patch(found, replace(found, metadata=meta, ports=ports, endpoints=content), lock=True)
+            self.written["update"] += new is not found
             return
         meta = meta_v1.ObjectMeta(
             namespace=self._key.namespace,
@@ -109,6 +117,7 @@ class SliceWriter:
             if not is_ending(error):
                 raise
             return
+        self.written["create"] += 1
         self._ctx.state(Expectations).created(self._key, made, self._ctx.clock.now())
 
     async def _delete(self, found: Slice) -> None:
@@ -116,6 +125,7 @@ class SliceWriter:
             await self._api.delete(key_of(found), uid=found.metadata.uid)
         except NotFound:
             return
+        self.written["delete"] += 1
         self._ctx.state(Expectations).deleted(self._key, found, self._ctx.clock.now())
 
 
@@ -124,7 +134,7 @@ def _same(first: Ports, second: Ports) -> bool:
 
 
 def filled(
-    there: Sequence[Slice], wanted: Sequence[discovery_v1.Endpoint]
+    there: Sequence[Slice], wanted: Sequence[discovery_v1.Endpoint], most: int = MOST
 ) -> list[tuple[Slice | None, tuple[discovery_v1.Endpoint, ...] | None]]:
     """Each slice with its new content (None: delete it), then new slices (None) with theirs.
 
@@ -136,9 +146,11 @@ def filled(
     contents: list[tuple[Slice, list[discovery_v1.Endpoint]]] = []
     for found in there:
         kept = [rest.pop(_identity(e)) for e in found.endpoints if _identity(e) in rest]
+        rest |= {_identity(e): e for e in kept[most:]}  # there may have been more before
+        del kept[most:]
         contents.append((found, kept))
     for _, content in sorted(contents, key=lambda pair: -len(pair[1])):
-        while rest and len(content) < MOST:
+        while rest and len(content) < most:
             content.append(rest.pop(next(iter(rest))))
     result: list[tuple[Slice | None, tuple[discovery_v1.Endpoint, ...] | None]] = []
     full = [pair for pair in contents if pair[1]]
@@ -147,7 +159,7 @@ def filled(
     result += [(found, tuple(content)) for found, content in full]
     result += [(found, () if placeholder and not n else None) for n, (found, _) in enumerate(empty)]
     new = list(rest.values())
-    result += [(None, tuple(new[i : i + MOST])) for i in range(0, len(new), MOST)]
+    result += [(None, tuple(new[i : i + most])) for i in range(0, len(new), most)]
     if placeholder and not empty:
         result.append((None, ()))
     return result

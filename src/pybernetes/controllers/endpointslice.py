@@ -1,12 +1,16 @@
 """EndpointSlice controller: the endpoints of each Service with a selector, one set of slices an address family.
 
-_slices.py writes them. What the cache has not shown yet is waited for: else a late cache makes slices twice.
+_slices.py writes them, _hints.py says whom each endpoint is for. What the cache has not shown yet is waited for: else a
+late cache makes slices twice.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TypeAlias
 
+from pybernetes.api.errors import ApiError
 from pybernetes.api.objects import Key
 from pybernetes.api.types import core_v1, discovery_v1
+from pybernetes.client.rest import key_of
 from pybernetes.controllers._endpoints import (
     address,
     hostname,
@@ -18,24 +22,53 @@ from pybernetes.controllers._endpoints import (
     target_port,
 )
 from pybernetes.controllers._expectations import PATIENCE, Expectations
+from pybernetes.controllers._hints import (
+    DISABLED,
+    ENABLED,
+    ZONE,
+    allotted,
+    automatic,
+    distributed,
+    ratios,
+)
+from pybernetes.controllers._nodes import ON_NODE, by_node
+from pybernetes.controllers._slice_metrics import SliceMetrics
 from pybernetes.controllers._slices import MANAGED_BY, SERVICE_NAME, Ports, Slice, SliceWriter, by_service, of_slice
 from pybernetes.controllers.runtime import EVENTS, Again, Context, Controller, Done, Outcome, Watch, allow
-from pybernetes.rules.readiness import is_ready
+from pybernetes.rules.readiness import is_ready, node_is_ready
 
 OURS = "endpointslice-controller.k8s.io"
-ZONE = "topology.kubernetes.io/zone"
+AUTOMATIC = "topology-mode"
+"""Index of Services that ask for hints after the zones' CPUs."""
+
+
+ByPorts: TypeAlias = Mapping[Ports, Sequence[discovery_v1.Endpoint]]
+
+
+class _Topology:
+    """What hints go by, and what was told of them."""
+
+    def __init__(self) -> None:
+        self.revision = ""
+        self.parts: Mapping[str, float] = {}
+        """The zones' parts of the CPUs, as of that revision of Nodes."""
+        self.told: dict[tuple[Key, str], str] = {}
+        """By Service and family: why there are no hints, or that there are."""
 
 
 async def reconcile(key: Key, ctx: Context) -> Outcome:
     """The slices of one Service."""
-    expectations = ctx.state(Expectations)
+    expectations, figures = ctx.state(Expectations), ctx.metrics(SliceMetrics)
     service = ctx.cache(core_v1.Service).get(key)
     if service is None:
         expectations.forget(key)
+        _forget(key, ctx)
+        figures.gone(key)
         return Done()  # the owner reference takes the slices along
     if not service.spec.selector or service.spec.type == "ExternalName" or service.metadata.deletionTimestamp:
         return Done()
     if not expectations.met(key, ctx.informer(Slice), ctx.clock.now()):
+        figures.syncs.add("stale")
         return Again(PATIENCE)
     there = [s for s in ctx.cache(Slice).by(OURS, str(key)) if s.metadata.deletionTimestamp is None]
     pods = selected(service, ctx)
@@ -46,9 +79,69 @@ async def reconcile(key: Key, ctx: Context) -> Outcome:
 
     families = service.spec.ipFamilies or ("IPv4",)
     labels = labels_of(service, {SERVICE_NAME: key.name, MANAGED_BY: OURS})
-    wanted = {family: endpoints(service, pods, family, zone) for family in families}
-    await SliceWriter(ctx, service, labels, {}).run(there, wanted)
+    wanted = {
+        family: _hinted(service, family, endpoints(service, pods, family, zone), there, ctx) for family in families
+    }
+    writer = SliceWriter(ctx, service, labels, {}, most=ctx.config.endpoints_per_slice)
+    try:
+        await writer.run(there, wanted)
+    except (ApiError, OSError):
+        figures.syncs.add("error")
+        raise
+    figures.synced(service, automatic=automatic(service), there=there, wanted=wanted, written=writer.written,
+                   most=ctx.config.endpoints_per_slice)  # fmt: skip
     return Done()
+
+
+def _hinted(service: core_v1.Service, family: str, wanted: ByPorts, there: Sequence[Slice], ctx: Context) -> ByPorts:
+    """With hints, and events where topology aware ones come or go."""
+    if not automatic(service):
+        if ctx.state(_Topology).told.get((key_of(service), family)) == ENABLED:
+            _tell(service, family, DISABLED, ctx)
+        _forget(key_of(service), ctx)
+        return {ports: distributed(listed, service.spec.trafficDistribution) for ports, listed in wanted.items()}
+    before = {
+        endpoint.addresses[0]: endpoint.hints.forZones[0].name
+        for found in there
+        if found.addressType == family
+        for endpoint in found.endpoints
+        if endpoint.hints is not None and endpoint.hints.forZones
+    }
+    every = [endpoint for listed in wanted.values() for endpoint in listed]
+    found = allotted(every, before, _parts(ctx))
+    if isinstance(found, str):
+        _tell(service, family, found, ctx)
+        return wanted
+    _tell(service, family, ENABLED, ctx)
+    hinted = iter(found)
+    return {ports: [next(hinted) for _ in listed] for ports, listed in wanted.items()}
+
+
+def _parts(ctx: Context) -> Mapping[str, float]:
+    """Computed once a change of Nodes, and only where a Service asks for it."""
+    topology, informer = ctx.state(_Topology), ctx.informer(core_v1.Node)
+    if topology.revision != informer.revision:
+        topology.revision, topology.parts = informer.revision, ratios(informer.cache)
+    return topology.parts
+
+
+def _tell(service: core_v1.Service, family: str, text: str, ctx: Context) -> None:
+    """Once, until something else is to be told."""
+    told, key = ctx.state(_Topology).told, (key_of(service), family)
+    if told.get(key) == text:
+        return
+    told[key] = text
+    text = f"{text}, addressType: {family}"
+    if told[key] == ENABLED:
+        ctx.events.event(service, "Normal", "TopologyAwareHintsEnabled", text)
+    else:
+        ctx.events.event(service, "Warning", "TopologyAwareHintsDisabled", text)
+
+
+def _forget(key: Key, ctx: Context) -> None:
+    told = ctx.state(_Topology).told
+    for family in ("IPv4", "IPv6"):
+        told.pop((key, family), None)
 
 
 def endpoints(
@@ -89,8 +182,33 @@ def _ports(service: core_v1.Service, pod: core_v1.Pod | None) -> Ports:
     )
 
 
-def _nothing(node: core_v1.Node, ctx: Context) -> Iterable[Key]:
-    return ()
+def _by_mode(service: core_v1.Service) -> Iterable[str]:
+    return ("Auto",) if automatic(service) else ()
+
+
+def _of_node(node: core_v1.Node, ctx: Context) -> Iterable[Key]:
+    """Services whose hints go by the Nodes."""
+    return [key_of(service) for service in ctx.cache(core_v1.Service).by(AUTOMATIC, "Auto")]
+
+
+def _node_matters(old: core_v1.Node, new: core_v1.Node) -> bool:
+    return _node_facts(old) != _node_facts(new)
+
+
+def _node_facts(node: core_v1.Node) -> tuple[object, ...]:
+    return node.metadata.labels, node_is_ready(node), node.status.allocatable.get("cpu")
+
+
+def _on_node(node: core_v1.Node, ctx: Context) -> Iterable[Key]:
+    """Services with endpoints there: their zone is in the slices."""
+    if ZONE not in node.metadata.labels:
+        return
+    for pod in ctx.cache(core_v1.Pod).by(ON_NODE, node.metadata.name):
+        yield from of_pod(pod, ctx)
+
+
+def _zone_changed(old: core_v1.Node, new: core_v1.Node) -> bool:
+    return old.metadata.labels.get(ZONE) != new.metadata.labels.get(ZONE)
 
 
 CONTROLLER = Controller(
@@ -98,9 +216,10 @@ CONTROLLER = Controller(
     component="endpoint-slice-controller",
     queue="endpoint_slice",
     watches=(
-        Watch(kind=core_v1.Service),
-        Watch(kind=core_v1.Pod, keys=of_pod, changed=pod_matters),
-        Watch(kind=core_v1.Node, keys=_nothing),
+        Watch(kind=core_v1.Service, indexes={AUTOMATIC: _by_mode}),
+        Watch(kind=core_v1.Pod, keys=of_pod, changed=pod_matters, indexes={ON_NODE: by_node}),
+        Watch(kind=core_v1.Node, keys=_of_node, changed=_node_matters),
+        Watch(kind=core_v1.Node, keys=_on_node, changed=_zone_changed),
         Watch(kind=Slice, keys=of_slice(OURS), indexes={OURS: by_service(OURS)}),
     ),
     reconcile=reconcile,

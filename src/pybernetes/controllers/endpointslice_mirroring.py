@@ -15,8 +15,6 @@ LEADER = "control-plane.alpha.kubernetes.io/leader"
 LEFT_OUT = frozenset(
     {"kubectl.kubernetes.io/last-applied-configuration", "endpoints.kubernetes.io/last-change-trigger-time"}
 )
-MOST = 1000
-"""Addresses of a subset that are mirrored."""
 
 
 async def reconcile(key: Key, ctx: Context) -> Outcome:
@@ -33,7 +31,9 @@ async def reconcile(key: Key, ctx: Context) -> Outcome:
     mirrored = service is not None and not service.spec.selector and _wanted(found)
     labels = {**found.metadata.labels, SERVICE_NAME: key.name, MANAGED_BY: OURS}
     annotations = {name: text for name, text in found.metadata.annotations.items() if name not in LEFT_OUT}
-    await SliceWriter(ctx, found, labels, annotations).run(there, slices(found) if mirrored else {})
+    most = ctx.config.mirrored_per_subset
+    writer = SliceWriter(ctx, found, labels, annotations, most=most)
+    await writer.run(there, slices(found, most) if mirrored else {})
     return Done()
 
 
@@ -42,8 +42,8 @@ def _wanted(found: core_v1.Endpoints) -> bool:
     return not skipped and found.metadata.deletionTimestamp is None
 
 
-def slices(found: core_v1.Endpoints) -> dict[str, dict[Ports, list[discovery_v1.Endpoint]]]:
-    """What the subsets are as endpoints, by family and ports."""
+def slices(found: core_v1.Endpoints, most: int) -> dict[str, dict[Ports, list[discovery_v1.Endpoint]]]:
+    """What the subsets are as endpoints, by family and ports; so many addresses of each subset at most."""
     wanted: dict[str, dict[Ports, list[discovery_v1.Endpoint]]] = {}
     for subset in found.subsets:
         ports = tuple(
@@ -53,7 +53,7 @@ def slices(found: core_v1.Endpoints) -> dict[str, dict[Ports, list[discovery_v1.
             for port in subset.ports
         )
         listed = [(at, True) for at in subset.addresses] + [(at, False) for at in subset.notReadyAddresses]
-        for at, ready in listed[:MOST]:
+        for at, ready in listed[:most]:
             family = "IPv6" if ":" in at.ip else "IPv4"
             made = discovery_v1.Endpoint(
                 addresses=(at.ip,),
