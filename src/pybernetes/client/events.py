@@ -34,6 +34,7 @@ REFILL = 1 / 300
 SIMILAR = 10
 """So many different messages of one kind within SIMILAR_SECONDS are combined."""
 SIMILAR_SECONDS = 600.0
+COMBINED = "(combined from similar events): "
 REMEMBERED = 4096
 """Events, kinds of events and objects that are remembered."""
 TRIES = 12
@@ -84,6 +85,8 @@ class EventRecorder:
         self._sent: OrderedDict[tuple[object, ...], core_v1.Event] = OrderedDict()
         self._similar: OrderedDict[tuple[object, ...], _Similar] = OrderedDict()
         self._buckets: OrderedDict[tuple[object, ...], _Bucket] = OrderedDict()
+        self._held: OrderedDict[tuple[object, ...], int] = OrderedDict()
+        """How often an event was held back since it was last sent."""
 
     def beside(self, client: Client, host: str) -> "EventRecorder":
         """The same component on another host, which writes as somebody else: it shares run(), queue and memory."""
@@ -122,6 +125,8 @@ class EventRecorder:
             reportingInstance=self._host,
         )
         if not self._allowed(ref):
+            key = self._key(made)
+            self._held[key] = _remember(self._held, key, 0) + 1
             return
         try:
             self._queue.put_nowait((self, made))
@@ -165,15 +170,16 @@ class EventRecorder:
 
     def _combined(self, made: core_v1.Event) -> core_v1.Event:
         """Different messages with the same reason about one object become one event after a while."""
-        ref, now = made.involvedObject, self._clock.monotonic()
-        similar = _remember(self._similar, (self._host, *_identity(ref), made.type, made.reason), _Similar(set(), now))
+        now = self._clock.monotonic()
+        similar = _remember(self._similar, self._kind(made), _Similar(set(), now))
         if now - similar.at > SIMILAR_SECONDS:
             similar.messages.clear()
         similar.at = now
         similar.messages.add(made.message)
         if len(similar.messages) < SIMILAR:
             return made
-        return replace(made, message=f"(combined from similar events): {made.message}")
+        similar.messages.pop()  # how many there were is enough to know
+        return replace(made, message=COMBINED + made.message)
 
     async def _send(self, made: core_v1.Event) -> None:
         """Until the API server has it or refuses it, or it was tried often enough."""
@@ -191,20 +197,36 @@ class EventRecorder:
 
     async def _write(self, made: core_v1.Event) -> None:
         """Counts up the event that there is, or makes one. Raises ApiError, OSError."""
-        combined = made.message.startswith("(combined from similar events): ")
-        key = (self._host, *_identity(made.involvedObject), made.type, made.reason, "" if combined else made.message)
-        before = self._sent.get(key)
+        key = self._key(made)
+        before, held = self._sent.get(key), self._held.get(key, 0)
         sent = None
         if before is not None:
-            again = replace(before, count=before.count + 1, lastTimestamp=made.lastTimestamp, message=made.message)
+            again = replace(
+                before, count=before.count + 1 + held, lastTimestamp=made.lastTimestamp, message=made.message
+            )
             with suppress(NotFound):
                 sent = await self._events.patch(before, again)
+            meta = meta_v1.ObjectMeta(**_lasting(before.metadata))
+            made = replace(again, metadata=meta)  # it was forgotten meanwhile: it comes back as what it was
+        else:
+            made = replace(made, count=1 + held)
         if sent is None:
             sent = await self._create(made)
+        self._held.pop(key, None)
         self._sent[key] = sent
         self._sent.move_to_end(key)
         while len(self._sent) > REMEMBERED:
             self._sent.popitem(last=False)
+
+    def _key(self, made: core_v1.Event) -> tuple[object, ...]:
+        """What makes two events the same."""
+        if made.message.startswith(COMBINED):
+            return self._kind(made)
+        return (self._host, *_identity(made.involvedObject), made.type, made.reason, made.message)
+
+    def _kind(self, made: core_v1.Event) -> tuple[object, ...]:
+        """What makes two events similar. An object and its parts are one: containers that tell much tell it together."""
+        return (self._host, *_identity(replace(made.involvedObject, fieldPath="")), made.type, made.reason)
 
     async def _create(self, made: core_v1.Event) -> core_v1.Event:
         """Where another component told something of the object at the same moment, as on virtual time, under the next name."""
@@ -215,6 +237,10 @@ class EventRecorder:
                 name = f"{made.involvedObject.name}.{self._moment(self._clock.now()):x}"
                 made = replace(made, metadata=replace(made.metadata, name=name))
         return await self._events.create(made)
+
+
+def _lasting(meta: meta_v1.ObjectMeta) -> dict[str, Any]:
+    return {"name": meta.name, "namespace": meta.namespace, "annotations": meta.annotations}
 
 
 def _identity(ref: core_v1.ObjectReference) -> tuple[object, ...]:

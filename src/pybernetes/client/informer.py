@@ -82,20 +82,22 @@ class Cache(Generic[T]):
         return [name for name in self._functions if name.startswith(prefix)]
 
     def put(self, key: Key, obj: T | None) -> T | None:
-        """Sets or (None) removes; returns what was there. For informers."""
+        """Sets or (None) removes; returns what was there. For informers. What an index function raises leaves all as it was."""
+        # All functions before any change: an object that one of them cannot read must not be half in the indexes.
+        wanted = [] if obj is None else [tuple(function(obj)) for function in self._functions.values()]
         old = self._objects.pop(key, None)
-        for name, function in self._functions.items():
-            index = self._indexes[name]
-            if old is not None:
+        if old is not None:
+            for name, function in self._functions.items():
+                index = self._indexes[name]
                 for value in function(old):
                     members = index.get(value, {})
                     members.pop(key, None)
                     if not members:
                         index.pop(value, None)
-            if obj is not None:
-                for value in function(obj):
-                    index.setdefault(value, {})[key] = None
         if obj is not None:
+            for index, values in zip(self._indexes.values(), wanted, strict=True):
+                for value in values:
+                    index.setdefault(value, {})[key] = None
             self._objects[key] = obj
         return old
 
@@ -199,7 +201,10 @@ class Informer(Generic[T]):
 
     def _put(self, key: Key, obj: T | None, last: T | None = None) -> None:
         obj = None if obj is None else _light(obj)
-        old = self.cache.put(key, obj)
+        with Guard(f"index of {self.name}") as guard:
+            old = self.cache.put(key, obj)
+        if guard.error is not None:
+            return  # said above; the stream goes on
         if obj is None:
             old = last if last is not None else old
         elif old is not None and _revision(old) == _revision(obj):

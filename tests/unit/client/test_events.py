@@ -6,9 +6,9 @@ from typing import Any
 from msgspec.structs import replace
 
 from pybernetes.aio.simulation import SimulatedClock, run_simulated
-from pybernetes.api.errors import AlreadyExists, Forbidden
+from pybernetes.api.errors import AlreadyExists, Forbidden, NotFound
 from pybernetes.api.types import core_v1, meta_v1
-from pybernetes.client.events import EventRecorder
+from pybernetes.client.events import EventRecorder, reference
 
 POD = core_v1.Pod(metadata=meta_v1.ObjectMeta(name="web", namespace="ns", uid="u"))
 
@@ -42,6 +42,8 @@ class Server:
 
     async def patch(self, old: core_v1.Event, new: core_v1.Event) -> core_v1.Event:
         self.reach()
+        if old.metadata.name not in self.events:
+            raise NotFound(f"{old.metadata.name} not found")
         self.events[new.metadata.name] = new
         return new
 
@@ -141,6 +143,70 @@ def test_one_object_has_25_then_one_in_five_minutes_and_others_their_own():
         said = [(POD, f"Reason{number}", "x") for number in range(40)]
         events = await recorded(*said, (other, "A", "x"), server=Server())
         assert len(events) == 26
+
+    run_simulated(main())
+
+
+def test_what_was_held_back_is_counted_when_it_is_told_again():
+    async def main() -> None:
+        server = Server()
+        async with recording(server) as recorder:
+            for _ in range(40):
+                recorder.event(POD, "Warning", "BackOff", "again")
+                await asyncio.sleep(0.01)
+            await asyncio.sleep(1)
+            assert [e.count for e in server.events.values()] == [25]
+            await asyncio.sleep(300)
+            recorder.event(POD, "Warning", "BackOff", "again")
+            await asyncio.sleep(1)
+            assert [e.count for e in server.events.values()] == [41]
+
+    run_simulated(main())
+
+
+def test_messages_are_combined_while_they_come_within_ten_minutes_of_each_other():
+    async def main() -> None:
+        server = Server()
+        async with recording(server) as recorder:
+            for number in range(9):
+                recorder.event(POD, "Normal", "Failed", f"number {number}")
+            await asyncio.sleep(601)
+            recorder.event(POD, "Normal", "Failed", "after a rest")
+            await asyncio.sleep(1)
+        assert len(server.events) == 10
+        assert not any(e.message.startswith("(combined") for e in server.events.values())
+
+    run_simulated(main())
+
+
+def test_what_is_told_of_the_containers_of_a_pod_is_combined_too():
+    async def main() -> None:
+        server = Server()
+        async with recording(server) as recorder:
+            for number in range(12):
+                ref = replace(reference(POD), fieldPath=f"spec.containers{{c{number}}}")
+                recorder.event(ref, "Normal", "Failed", f"number {number}")
+            await asyncio.sleep(1)
+        assert [e.count for e in server.events.values() if e.message.startswith("(combined")] == [3]
+
+    run_simulated(main())
+
+
+def test_an_event_that_was_forgotten_comes_back_with_its_count():
+    async def main() -> None:
+        server = Server()
+        async with recording(server) as recorder:
+            for _ in range(2):
+                recorder.event(POD, "Normal", "Pulled", "It is told")
+            await asyncio.sleep(1)
+            (first,) = server.events.values()
+            server.events.clear()
+            await asyncio.sleep(4000)
+            recorder.event(POD, "Normal", "Pulled", "It is told")
+            await asyncio.sleep(1)
+            (event,) = server.events.values()
+            assert (event.count, event.firstTimestamp) == (3, first.firstTimestamp)
+            assert event.metadata.name == first.metadata.name
 
     run_simulated(main())
 

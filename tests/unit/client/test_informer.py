@@ -165,6 +165,29 @@ def test_a_failing_handler_does_not_stop_the_others():
     run_simulated(main())
 
 
+def test_an_object_that_an_index_cannot_read_does_not_end_the_stream():
+    async def main() -> None:
+        script = Script(pods(5, pod("a", 1)), [event("MODIFIED", pod("a", 6)), event("ADDED", pod("b", 7)), ...])
+        clock = SimulatedClock(asyncio.get_running_loop())
+        informer = Informer(Client(script, clock=clock).of(core_v1.Pod), clock)
+
+        def picky(obj: core_v1.Pod) -> tuple[str, ...]:
+            if obj.metadata.resourceVersion == "6":
+                raise ZeroDivisionError
+            return (obj.metadata.name,)
+
+        informer.cache.add_index("picky", picky)
+        task = asyncio.create_task(informer.run())
+        await asyncio.sleep(1)
+        assert [found.metadata.resourceVersion for found in informer.cache.by("picky", "a")] == ["1"]
+        assert [found.metadata.resourceVersion for found in informer.cache.by("picky", "b")] == ["7"]
+        assert informer.revision == "7"
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+    run_simulated(main())
+
+
 def test_an_index_follows_changes():
     cache: Cache[core_v1.Pod] = Cache()
     cache.put(WEB, on_node("a"))

@@ -1,4 +1,5 @@
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -115,5 +116,22 @@ def test_no_key_is_ever_worked_on_twice_at_a_time_and_none_is_lost(adds: list[tu
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+
+    run_simulated(main())
+
+
+def test_a_key_that_is_always_added_again_lets_the_others_have_their_turns():
+    async def main() -> None:
+        done: Counter[str] = Counter()
+        queue: WorkQueue[str] = WorkQueue(SimulatedClock(asyncio.get_running_loop()))
+        for name in ("hot", *"abcdefgh"):
+            queue.add(name)
+        for _ in range(18):
+            key = await queue.get()
+            queue.add("hot")
+            done[key] += 1
+            queue.done(key)
+        assert all(done[name] for name in "abcdefgh")
+        assert done["hot"] >= 2
 
     run_simulated(main())
