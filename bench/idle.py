@@ -1,6 +1,8 @@
-"""A control plane at rest, all in one process: API server, controllers, scheduler. CPU and memory.
+"""A control plane at rest, all in one process: API server, controllers, scheduler. CPU and memory; and what the controllers
+add to an API server.
 
-The floor is a process that has imported the same libraries and waits in the same event loop.
+The floor of the first is a process that has imported the same libraries and waits in the same event loop; the floor of the
+controllers is the API server alone.
 """
 
 import asyncio
@@ -27,6 +29,27 @@ async def wait():
         await asyncio.sleep(0.5)
 uvloop.run(wait())
 """
+_PLANE = """
+import asyncio, sys, uvloop
+from pathlib import Path
+from pybernetes.aio.clock import SystemClock
+from pybernetes.store import factory
+async def serve(marker, *controllers):
+    store = await factory("memory").open("")
+    if controllers:
+        from pybernetes.assembly.controlplane import ControlPlane, Settings
+        part = ControlPlane(store, SystemClock(), Settings(controllers=controllers, scheduler=False))
+    else:
+        from pybernetes.apiserver.config import Config
+        from pybernetes.apiserver.server import ApiServer
+        part = ApiServer(Config(), store, SystemClock())
+    async def mark():
+        await part.ready.wait()
+        Path(marker).touch()
+    await asyncio.gather(part.run(), mark())
+uvloop.run(serve(*sys.argv[1:]))
+"""
+"""An API server on the memory store; with controllers where some are named."""
 
 
 def _start(command: Sequence[str]) -> "subprocess.Popen[bytes]":
@@ -54,12 +77,21 @@ async def _rest(command: Sequence[str], marker: Path | None = None) -> tuple[flo
 
 async def _rows() -> Sequence[Row]:
     with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
         serve = ["-m", "pybernetes.cmd.pybernetes", "serve", "--nodes", "0", "--folder", name]
-        found = await asyncio.gather(_rest(serve, Path(name) / "admin.conf"), _rest(["-c", _FLOOR]))
+        found = await asyncio.gather(_rest(serve, folder / "admin.conf"), _rest(["-c", _FLOOR]))
+        # Each beside the other: what disturbs one disturbs both.
+        added = await asyncio.gather(
+            _rest(["-c", _PLANE, str(folder / "all"), "*", "bootstrapsigner", "tokencleaner"], folder / "all"),
+            _rest(["-c", _PLANE, str(folder / "none")], folder / "none"),
+        )
     (used, resident), (used_floor, resident_floor) = found
+    (used_all, resident_all), (used_none, resident_none) = added
     return [
         Row("CPU at rest, thousandths of a core", used, used_floor, "‰"),
         Row("memory", resident, resident_floor, "MB"),
+        Row("API server and all controllers: CPU at rest, thousandths of a core", used_all, used_none, "‰"),
+        Row("API server and all controllers: memory", resident_all, resident_none, "MB"),
     ]
 
 
