@@ -29,6 +29,7 @@ from pybernetes.api.types.autoscaling_v2 import (
     ResourceMetricStatus,
 )
 from pybernetes.client.rest import Client
+from pybernetes.controllers._hpa_counts import Fault
 from pybernetes.controllers._hpa_metrics import Metrics, resource_name
 from pybernetes.controllers._hpa_replicas import (
     CannotCompute,
@@ -39,15 +40,16 @@ from pybernetes.controllers._hpa_replicas import (
     by_total,
     by_utilization,
 )
-from pybernetes.controllers._hpa_targets import Kinds, NoTarget
+from pybernetes.controllers._hpa_targets import NoTarget, targets_of
+from pybernetes.controllers._kinds import Kinds
 
 
 class MetricFailed(Exception):
     """A metric that says nothing. The text is that of the whole; `told` is for the metric's own event and condition."""
 
-    def __init__(self, reason: str, told: str, error: str) -> None:
+    def __init__(self, reason: str, told: str, error: str, *, fault: Fault = "internal") -> None:
         super().__init__(error)
-        self.reason, self.told = reason, told
+        self.reason, self.told, self.fault = reason, told, fault
 
 
 class Computed(Struct, frozen=True):
@@ -77,7 +79,7 @@ class Meter(Struct, frozen=True):
         computing = _KINDS.get(spec.type)
         if computing is None:
             told = f'unknown metric source type "{spec.type}"'
-            raise MetricFailed("InvalidMetricSourceType", told, told)
+            raise MetricFailed("InvalidMetricSourceType", told, told, fault="spec")
         return await computing(self, spec)
 
 
@@ -183,7 +185,7 @@ async def _of_object(meter: Meter, source: ObjectMetricSource) -> int:
 
 async def _resource_of(meter: Meter, about: CrossVersionObjectReference) -> str:
     try:
-        target = (await meter.kinds.find(meter.client, about.apiVersion, about.kind))[0]
+        target = (await targets_of(meter.client, meter.kinds, about))[0]
     except (NoTarget, ApiError) as error:
         raise CannotCompute(f"unable to fetch metrics from custom metrics API: {error}") from None
     return resource_name(target.plural, target.group)

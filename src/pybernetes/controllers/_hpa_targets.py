@@ -1,7 +1,7 @@
 """What a HorizontalPodAutoscaler scales: any kind with a subresource `scale`, found by discovery."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import msgspec
@@ -10,41 +10,30 @@ from pybernetes.api.errors import ApiError, Conflict, NotFound
 from pybernetes.api.objects import Key, Object, split_api_version
 from pybernetes.api.types.autoscaling_v1 import Scale
 from pybernetes.api.types.autoscaling_v2 import CrossVersionObjectReference
-from pybernetes.client.discovery import discover
 from pybernetes.client.rest import Client, Target
+from pybernetes.controllers._kinds import Kinds
 
-REFRESH = 30.0
-"""Seconds between two looks at discovery, which has no watch; none is taken while all kinds asked for are known."""
 TRIES = 5
 """Of a write that meets another writer of the same object."""
 
 
 class NoTarget(Exception):
-    """There is no scale to be had; the text says why, in upstream's words."""
+    """There is no scale to be had; the text says why, in upstream's words. `senseless`: the autoscaler itself makes no sense."""
+
+    def __init__(self, told: str, *, senseless: bool = False) -> None:
+        super().__init__(told)
+        self.senseless = senseless
 
 
-@dataclass(slots=True)
-class Kinds:
-    """Which resources there are, by (group, kind)."""
-
-    known: dict[tuple[str, str], list[Target]] = field(default_factory=dict)
-    at: float = float("-inf")
-
-    async def find(self, client: Client, api_version: str, kind: str, *, again: bool = False) -> Sequence[Target]:
-        """The resources of a kind in any version of its group. Raises NoTarget, ApiError, OSError.
-
-        `again`: what is known may be outdated, as it could not be found where it was.
-        """
-        group = split_api_version(api_version)[0]
-        now = client.clock.monotonic()
-        if (again or (group, kind) not in self.known) and now - self.at > REFRESH:
-            found: dict[tuple[str, str], list[Target]] = {}
-            for resource in (await discover(client)).resources:
-                found.setdefault((resource.target.group, resource.target.kind), []).append(resource.target)
-            self.known, self.at = found, now
-        if (group, kind) not in self.known:
-            raise NoTarget(f'no matches for kind "{kind}" in group "{group}"')
-        return self.known[group, kind]
+async def targets_of(
+    client: Client, kinds: Kinds, ref: CrossVersionObjectReference, *, again: bool = False
+) -> Sequence[Target]:
+    """Where a kind is served, in any version of its group. Raises NoTarget, ApiError, OSError."""
+    group = split_api_version(ref.apiVersion)[0]
+    found = await kinds.find(client, group, ref.kind, again=again)
+    if not found:
+        raise NoTarget(f'no matches for kind "{ref.kind}" in group "{group}"')
+    return [one.target for one in found]
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,14 +55,13 @@ class Targets:
     async def read(self, ref: CrossVersionObjectReference, namespace: str) -> Found:
         """The scale of what an autoscaler names. Raises NoTarget, OSError."""
         if ref.apiVersion.count("/") > 1:
-            raise NoTarget(f"unexpected GroupVersion string: {ref.apiVersion}")
+            raise NoTarget(f"unexpected GroupVersion string: {ref.apiVersion}", senseless=True)
         key = Key(namespace, ref.name)
         try:
             try:
-                return await self._first(await self._kinds.find(self._client, ref.apiVersion, ref.kind), key)
+                return await self._first(await targets_of(self._client, self._kinds, ref), key)
             except NotFound:
-                targets = await self._kinds.find(self._client, ref.apiVersion, ref.kind, again=True)
-                return await self._first(targets, key)
+                return await self._first(await targets_of(self._client, self._kinds, ref, again=True), key)
         except NotFound as error:
             told = "" if error.details.get("kind") else "the server could not find the requested resource"
             raise NoTarget(told or error.message) from None

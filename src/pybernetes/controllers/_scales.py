@@ -11,12 +11,10 @@ from msgspec import Struct
 from pybernetes.api.errors import NotFound
 from pybernetes.api.objects import Key, split_api_version
 from pybernetes.api.types import apps_v1, autoscaling_v1, core_v1, meta_v1
-from pybernetes.client.discovery import Served, discover
+from pybernetes.controllers._kinds import Kinds
 from pybernetes.controllers.runtime import Context
 from pybernetes.rules.ownership import controller_of
 
-REFRESH = 30.0
-"""Seconds between looks at discovery at least, for kinds that were not found."""
 SCALED: dict[tuple[str, str], type[Any]] = {
     ("", "ReplicationController"): core_v1.ReplicationController,
     ("apps", "ReplicaSet"): apps_v1.ReplicaSet,
@@ -35,23 +33,6 @@ class Scale(Struct, frozen=True):
 
     uid: str
     replicas: int
-
-
-class _Kinds:
-    """What discovery said."""
-
-    def __init__(self) -> None:
-        self.served: dict[tuple[str, str], Served] = {}
-        self.asked = -REFRESH
-
-    async def find(self, ctx: Context, group: str, kind: str) -> Served | None:
-        """Where a kind is served; None for one that nobody serves."""
-        now = ctx.clock.monotonic()
-        if (group, kind) not in self.served and now >= self.asked + REFRESH:
-            found = await discover(ctx.client)
-            self.served = {(one.target.group, one.target.kind): one for one in found.resources}
-            self.asked = now
-        return self.served.get((group, kind))
 
 
 async def scale_of(ref: meta_v1.OwnerReference, namespace: str, ctx: Context) -> Scale | None:
@@ -77,7 +58,8 @@ def _cached(ref: meta_v1.OwnerReference, kind: type[Any], namespace: str, ctx: C
 
 
 async def _asked(ref: meta_v1.OwnerReference, group: str, namespace: str, ctx: Context) -> Scale | None:
-    served = await ctx.state(_Kinds).find(ctx, group, ref.kind)
+    found = await ctx.state(Kinds).find(ctx.client, group, ref.kind)
+    served = found[-1] if found else None
     if served is None:
         raise NoScaleError(f'no matches for kind "{ref.kind}" in version "{ref.apiVersion}"')
     target = served.target

@@ -23,15 +23,18 @@ from pybernetes.api.types.autoscaling_v2 import (
     HorizontalPodAutoscalerCondition,
     HorizontalPodAutoscalerStatus,
     HPAScalingRules,
+    MetricSpec,
     MetricStatus,
 )
 from pybernetes.api.types.core_v1 import Pod
 from pybernetes.controllers import _hpa_behavior as behavior
 from pybernetes.controllers._expectations import LastWrites
+from pybernetes.controllers._hpa_counts import AutoscalerCounts, Fault, action
 from pybernetes.controllers._hpa_metrics import CustomVersion, Metrics
 from pybernetes.controllers._hpa_proposals import Computed, Meter, MetricFailed
 from pybernetes.controllers._hpa_replicas import Seen, Start, Tolerances
-from pybernetes.controllers._hpa_targets import Found, Kinds, NoTarget, Targets
+from pybernetes.controllers._hpa_targets import Found, NoTarget, Targets
+from pybernetes.controllers._kinds import Kinds
 from pybernetes.controllers.runtime import EVENTS, Again, Context, Controller, Done, Outcome, Watch, allow
 
 ABLE, ACTIVE, LIMITED, SCALED_TO_ZERO = "AbleToScale", "ScalingActive", "ScalingLimited", "ScaledToZero"
@@ -95,6 +98,8 @@ class Look:
         self._targets = Targets(ctx.client, self._memory.kinds)
         self._conditions = {condition.type: condition for condition in hpa.status.conditions}
         self._status = hpa.status
+        self._counts = ctx.metrics(AutoscalerCounts)
+        self._fault: Fault = "none"
         spec = hpa.spec
         self._least = 1 if spec.minReplicas is None else spec.minReplicas
         window = ctx.config.hpa_downscale_stabilization
@@ -104,9 +109,15 @@ class Look:
 
     async def run(self) -> None:
         """Raises Conflict, NotFound, OSError; other refusals are told."""
+        began, before = self._ctx.clock.monotonic(), self._status
         with suppress(_Stopped):
             await self._scale()
         await self._report()
+        status = self._status
+        scaled = status.desiredReplicas if status.lastScaleTime != before.lastScaleTime else status.currentReplicas
+        done = action(status.currentReplicas, scaled)
+        self._counts.looked(done, self._fault, self._ctx.clock.monotonic() - began)
+        self._counts.wanted.set(status.desiredReplicas, self._key.namespace, self._key.name)
 
     # --- what to do
 
@@ -117,6 +128,7 @@ class Look:
             self._tell("Warning", "FailedGetScale", str(error))
             told = f"the HPA controller was unable to get the target's current scale: {error}"
             self._set(ABLE, False, "FailedGetScale", told)
+            self._fault = "spec" if error.senseless else "internal"
             return
         told = "the HPA controller was able to get the target's current scale"
         self._set(ABLE, True, "SucceededGetScale", told)
@@ -190,6 +202,7 @@ class Look:
             told = f"the HPA controller was unable to update the target scale: {error.message}"
             self._set(ABLE, False, "FailedUpdateScale", told)
             self._counted(current, self._hpa.status.desiredReplicas, metrics)
+            self._fault = "internal"
             raise _Stopped from None
         told = f"the HPA controller was able to update the target scale to {desired}"
         self._set(ABLE, True, "SucceededRescale", told)
@@ -244,7 +257,7 @@ class Look:
         statuses: list[MetricStatus] = []
         for spec in self._hpa.spec.metrics:
             try:
-                one = await meter.compute(spec)
+                one = await self._computed(meter, spec)
             except MetricFailed as error:
                 self._tell("Warning", error.reason, error.told)
                 failed.append(error)
@@ -252,6 +265,8 @@ class Look:
             else:
                 computed.append(one)
                 statuses.append(one.status)
+        if failed:
+            self._fault = failed[0].fault
         best = max(computed, key=lambda one: one.replicas, default=None)
         if best is None or (failed and best.replicas < current):
             told = "no metrics"
@@ -263,6 +278,19 @@ class Look:
         told = f"the HPA was able to successfully calculate a replica count from {best.name}"
         self._set(ACTIVE, True, "ValidMetricFound", told)
         return best.replicas, best.name, tuple(statuses)
+
+    async def _computed(self, meter: Meter, spec: MetricSpec) -> Computed:
+        began, done = self._ctx.clock.monotonic(), "none"
+        fault: Fault = "none"
+        try:
+            one = await meter.compute(spec)
+            done = action(self._hpa.status.currentReplicas, one.replicas)
+            return one
+        except MetricFailed as error:
+            fault = error.fault
+            raise
+        finally:
+            self._counts.computed(spec.type, done, fault, self._ctx.clock.monotonic() - began)
 
     def _meter(self, found: Found, selector: Selector) -> Meter:
         ctx, rules, config = self._ctx, self._hpa.spec.behavior, self._ctx.config
@@ -283,6 +311,8 @@ class Look:
 
     def _unscaled(self, current: int, told: str, metrics: tuple[MetricStatus, ...] = ()) -> NoReturn:
         self._tell("Warning", "FailedComputeMetricsReplicas", told)
+        if self._fault == "none":
+            self._fault = "internal"
         self._counted(current, self._hpa.status.desiredReplicas, metrics)
         raise _Stopped
 
@@ -342,9 +372,12 @@ def _tolerance(rules: HPAScalingRules | None, general: float) -> float:
 async def reconcile(key: Key, ctx: Context) -> Outcome:
     """One autoscaler: looks, and looks again after the sync period."""
     memory = ctx.state(Memory)
-    hpa = ctx.cache(HorizontalPodAutoscaler).get(key)
+    counts, cache = ctx.metrics(AutoscalerCounts), ctx.cache(HorizontalPodAutoscaler)
+    counts.autoscalers.set(len(cache))
+    hpa = cache.get(key)
     if hpa is None:
         memory.forget(key)
+        counts.wanted.forget(key.namespace, key.name)
         return Done()
     if memory.writes.behind(hpa, ctx.clock.now()):
         return Again(_BEHIND)

@@ -90,6 +90,10 @@ class Gauge(Counter):
         """What it is now."""
         self.values[labels] = value
 
+    def forget(self, *labels: str) -> None:
+        """What one value told of is no more."""
+        self.values.pop(labels, None)
+
     def clear(self) -> None:
         """What it told of is no more."""
         self.values.clear()

@@ -8,10 +8,15 @@ import orjson
 import pytest
 from tests.component.api import Api, serving
 
+from pybernetes.aio.clock import SystemClock
 from pybernetes.api.errors import ServiceUnavailable
 from pybernetes.api.objects import User
+from pybernetes.api.selectors import of_labels
 from pybernetes.apiserver import local_apiservices
 from pybernetes.apiserver.usage import scraper
+from pybernetes.client.rest import Client
+from pybernetes.client.transport import direct
+from pybernetes.controllers._hpa_metrics import CustomVersion, Metrics
 from pybernetes.wire.http import Headers, Request, Response
 
 API = "/apis/metrics.k8s.io/v1beta1"
@@ -149,6 +154,14 @@ async def test_whoever_may_view_may_read_them(cluster: tuple[Api, Kubelets]) -> 
     }
     await api.made("/apis/rbac.authorization.k8s.io/v1/namespaces/default/rolebindings", binding)
     assert (await api.ok("GET", f"{API}/namespaces/default/pods", user=reader))["items"]
+
+
+async def test_autoscalers_read_them_with_their_own_right(cluster: tuple[Api, Kubelets]) -> None:
+    api, _ = cluster
+    manager = User("system:kube-controller-manager", groups=("system:authenticated",))
+    client = Client(direct(api.handler, manager), clock=SystemClock())
+    found = await Metrics(client, CustomVersion()).of_resource("cpu", "c", "default", of_labels({"app": "p"}))
+    assert {name: (one.value, one.window) for name, one in found.items()} == {"p": (500, 10.0)}
 
 
 async def test_somebody_else_may_bring_an_api_service_for_it(cluster: tuple[Api, Kubelets]) -> None:

@@ -1,9 +1,13 @@
 """What controllers count, under upstream's names, as a scraper reads it."""
 
-from tests.component.controllers.world import World, simulated, template, world
+from tests.component.controllers.metrics import MetricsApis
+from tests.component.controllers.world import World, deployment, simulated, template, world
 from tests.exposition import Family, read
 
-from pybernetes.api.types import apps_v1, batch_v1
+from pybernetes.api.types import apps_v1, autoscaling_v2, batch_v1
+
+PERIOD = 15.0
+"""Of looks at autoscalers."""
 
 
 def value(found: dict[str, Family], name: str, series: str = "", /, **labels: str) -> float:
@@ -72,3 +76,33 @@ async def test_what_runs_and_what_every_namespace_gets_is_counted():
         assert value(found, "workqueue_depth", name="certificate") == 0
         assert set(w.manager.checks()) == set(w.manager.loops)
         assert not any(check() for check in w.manager.checks().values())
+
+
+@simulated
+async def test_what_autoscalers_do_is_counted():
+    async with world() as w:
+        apis = w.wire.serve = MetricsApis(w)
+        apis.external = {"queue": [3]}
+        await deployment(w, "web", 1)
+        queue = {"type": "External", "external": {"metric": {"name": "queue"}, "target": {"type": "AverageValue"}}}
+        queue["external"]["target"]["averageValue"] = "1"
+        ref = {"kind": "Deployment", "name": "web", "apiVersion": "apps/v1"}
+        spec = {"maxReplicas": 5, "metrics": [queue], "scaleTargetRef": ref}
+        await w.create(autoscaling_v2.HorizontalPodAutoscaler, "web", spec=spec)
+        lost = {**spec, "scaleTargetRef": {**ref, "name": "lost"}}
+        await w.create(autoscaling_v2.HorizontalPodAutoscaler, "lost", spec=lost)
+        await w.clock.sleep(PERIOD / 2)
+        apis.external = None
+        await w.clock.sleep(PERIOD)
+        found, name = read(w.manager.metrics()), "horizontal_pod_autoscaler_controller"
+        assert value(found, f"{name}_reconciliations_total", action="scale_up", error="none") == 1
+        assert value(found, f"{name}_reconciliations_total", action="none", error="internal") == 3
+        computed, kind = f"{name}_metric_computation_total", "External"
+        assert value(found, computed, action="scale_up", error="none", metric_type=kind) == 1
+        assert value(found, computed, action="none", error="internal", metric_type=kind) == 1
+        assert value(found, f"{name}_reconciliation_duration_seconds", "_count", action="scale_up", error="none") == 1
+        assert value(found, f"{name}_num_horizontal_pod_autoscalers") == 2
+        assert value(found, f"{name}_desired_replicas", namespace="default", hpa_name="web") == 3
+        await w.delete(autoscaling_v2.HorizontalPodAutoscaler, "lost")
+        await w.clock.sleep(1)
+        assert value(read(w.manager.metrics()), f"{name}_num_horizontal_pod_autoscalers") == 1
