@@ -203,3 +203,19 @@ def _fields(explained: str) -> str:
     """Kind, version and fields; our descriptions are not the claim."""
     head, _, fields = explained.partition("FIELDS:\n")
     return head.partition("DESCRIPTION:")[0] + "FIELDS:\n" + fields
+
+
+def test_an_autoscaler_tells_what_it_lacks(shop: Kubectl):
+    shop("wait", "--for=condition=ScalingActive=False", "hpa/front", "--timeout=60s")
+    lines = [" ".join(line.split()) for line in shop("describe", "hpa", "front").splitlines()]
+    lacking = "failed to get cpu utilization: unable to get metrics for resource cpu: no metrics returned from resource metrics API"
+    for line in (
+        "Reference: Deployment/front",
+        "resource cpu on pods (as a percentage of request): <unknown> / 50%",
+        "Deployment pods: 2 current / 2 desired",
+        "AbleToScale True SucceededGetScale the HPA controller was able to get the target's current scale",
+        f"ScalingActive False FailedGetResourceMetric the HPA was unable to compute the replica count: {lacking}",
+    ):
+        assert line in lines
+    event = f"horizontal-pod-autoscaler {lacking}"
+    assert any(line.startswith("Warning FailedGetResourceMetric") and line.endswith(event) for line in lines)
