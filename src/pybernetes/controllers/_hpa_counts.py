@@ -1,4 +1,4 @@
-"""What the HorizontalPodAutoscaler controller counts, under upstream's names. horizontalpodautoscaling.py says when."""
+"""What the HorizontalPodAutoscaler controller counts, under upstream's names. _hpa_look.py says when."""
 
 from typing import Literal
 
