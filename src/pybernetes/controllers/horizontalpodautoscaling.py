@@ -29,7 +29,6 @@ CONTROLLER = Controller(
     queue="horizontalpodautoscaler",
     account="horizontal-pod-autoscaler",
     component="horizontal-pod-autoscaler",
-    queue="horizontalpodautoscaler",
     watches=(
         Watch(kind=HorizontalPodAutoscaler, changed=_asks_for_something_else),
         Watch(kind=Pod, keys=_nobody, changed=lambda old, new: False),

@@ -7,7 +7,16 @@ from typing import Any
 
 import msgspec
 from tests.component.controllers.metrics import MetricsApis
-from tests.component.controllers.world import World, controllers, deployment, every_second, simulated, template, world
+from tests.component.controllers.world import (
+    Mortal,
+    World,
+    controllers,
+    deployment,
+    every_second,
+    simulated,
+    template,
+    world,
+)
 
 from pybernetes.api.errors import ApiError, Conflict, Forbidden
 from pybernetes.api.types import apps_v1, autoscaling_v2, rbac_v1
@@ -701,7 +710,11 @@ async def test_the_controller_may_do_what_it_does_and_no_more():
             found = await w.client.raw("POST", REVIEWS, {"spec": spec})
             return bool(found["status"]["allowed"])
 
-        role = {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": f"system:controller:{NAME}"}
+        role = {
+            "apiGroup": "rbac.authorization.k8s.io",
+            "kind": "ClusterRole",
+            "name": "system:controller:horizontal-pod-autoscaler",
+        }
         subject = {"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": NAME}
         await w.create(rbac_v1.ClusterRoleBinding, "alone", "", roleRef=role, subjects=[subject])
         for asked in (
@@ -722,3 +735,32 @@ async def test_the_controller_may_do_what_it_does_and_no_more():
             ("get", "", "secrets"),
         ):
             assert not await may(*asked), asked
+
+
+@simulated
+async def test_whatever_write_a_controller_ends_after_the_next_one_goes_on():
+    async with world(only=("*", f"-{NAME}")) as w:
+        apis = w.wire.serve = MetricsApis(w)
+        apis.external = {"queue": [5]}
+        await shop(w)
+        outside = metric("External", average("1"), metric={"name": "queue"})
+        for last in range(1, 5):
+            name = f"try-{last}"
+            await w.patch(apps_v1.Deployment, "web", {"spec": {"replicas": 3}})
+            await scaler(w, name, outside)
+            mortal = Mortal(w, last)
+
+            async def send(request: Request, mortal: Mortal = mortal) -> Response:
+                return await apis(request) or await mortal(request)
+
+            running = controllers(w, NAME, send)
+            await w.clock.sleep(20)
+            assert mortal.dead.is_set() is (last <= 3)  # the scale, the status, and the status at rest
+            running.cancel()
+            running = controllers(w, NAME, w.wire)
+            await w.clock.sleep(20)
+            assert await size(w) == 5
+            found = (await w.get(HorizontalPodAutoscaler, name)).status
+            assert (found.currentReplicas, found.desiredReplicas) == (5, 5)
+            running.cancel()
+            await w.delete(HorizontalPodAutoscaler, name)
