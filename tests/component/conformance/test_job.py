@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import pytest
@@ -11,6 +11,7 @@ from tests.component.conformance.e2e import PODS, Workloads, controller_of, is_r
 from tests.component.controllers.world import simulated
 
 from pybernetes.aio.clock import rfc3339
+from pybernetes.testing.errors import OrderError
 
 JOBS = "/apis/batch/v1/namespaces/default/jobs"
 STRATEGIC = "application/strategic-merge-patch+json"
@@ -67,7 +68,8 @@ async def _play(k: Workloads, ends: Behaviour) -> None:
         for pod in await k.items(PODS):
             code = ends(pod) if is_ready(pod) and "deletionTimestamp" not in pod["metadata"] else None
             if code is not None:
-                await k.cluster.pod(pod["metadata"]["name"]).finish(code)
+                with suppress(OrderError):  # it was taken away meanwhile
+                    await k.cluster.pod(pod["metadata"]["name"]).finish(code)
         await k.sleep(0.5)
 
 

@@ -89,8 +89,8 @@ class Stateful:
         await self.k.poll(told)
 
     async def probe(self, succeeds: bool, *names: str) -> None:
-        """Whether the probes of its Pods succeed."""
-        for name in names or [pod["metadata"]["name"] for pod in await self.pods()]:
+        """Whether the probes of its Pods succeed: the last Pod is told first, before the others let it be removed."""
+        for name in names or [pod["metadata"]["name"] for pod in reversed(await self.pods())]:
             await self.k.cluster.pod(name).ready(succeeds)
 
     async def resize(self, replicas: int) -> None:
