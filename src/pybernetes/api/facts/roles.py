@@ -124,6 +124,12 @@ CONTROLLER_RULES: dict[str, tuple[PolicyRule, ...]] = {
         PolicyRule(verbs=("create",), apiGroups=("discovery.k8s.io",), resources=("endpointslices/restricted",)),
         PolicyRule(verbs=("create", "patch", "update"), apiGroups=("",), resources=("events",)),
     ),
+    "ephemeral-volume-controller": (
+        PolicyRule(verbs=("get", "list", "watch"), apiGroups=("",), resources=("pods",)),
+        PolicyRule(verbs=("update",), apiGroups=("",), resources=("pods/finalizers",)),
+        PolicyRule(verbs=("get", "list", "watch", "create"), apiGroups=("",), resources=("persistentvolumeclaims",)),
+        PolicyRule(verbs=("create", "patch", "update"), apiGroups=("",), resources=("events",)),
+    ),
     "generic-garbage-collector": (
         PolicyRule(verbs=("delete", "get", "list", "patch", "update", "watch"), apiGroups=("*",), resources=("*",)),
         PolicyRule(verbs=("create", "patch", "update"), apiGroups=("",), resources=("events",)),
@@ -186,6 +192,12 @@ CONTROLLER_RULES: dict[str, tuple[PolicyRule, ...]] = {
         ),
         PolicyRule(verbs=("list", "watch"), apiGroups=("",), resources=("pods",)),
         PolicyRule(verbs=("list", "watch"), apiGroups=("storage.k8s.io",), resources=("storageclasses",)),
+        PolicyRule(verbs=("create", "patch", "update"), apiGroups=("",), resources=("events",)),
+    ),
+    "persistentvolume-expander-controller": (
+        PolicyRule(
+            verbs=("get", "list", "watch"), apiGroups=("",), resources=("persistentvolumeclaims", "persistentvolumes")
+        ),
         PolicyRule(verbs=("create", "patch", "update"), apiGroups=("",), resources=("events",)),
     ),
     "pod-garbage-collector": (

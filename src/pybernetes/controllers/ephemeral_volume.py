@@ -1,0 +1,93 @@
+"""Ephemeral volumes: makes the claim of each generic ephemeral volume of a Pod, whose own it is (KEP-1698)."""
+
+from collections.abc import Iterable
+
+from pybernetes.api.errors import AlreadyExists, ApiError
+from pybernetes.api.objects import Key
+from pybernetes.api.types import core_v1, meta_v1
+from pybernetes.client.rest import key_of
+from pybernetes.controllers._claim import names_kind, reference_to
+from pybernetes.controllers.runtime import EVENTS, Again, Context, Controller, Done, Outcome, Watch, allow
+from pybernetes.rules import volumebinding as rule
+from pybernetes.rules.ownership import controller_of
+from pybernetes.rules.readiness import is_finished
+
+RETRY = 60.0
+"""Seconds until a claim of that name that is another's is looked at again: nobody says when it goes."""
+
+
+def _of_pod(pod: core_v1.Pod, ctx: Context) -> Iterable[Key]:
+    return (key_of(pod),) if any(volume.ephemeral is not None for volume in pod.spec.volumes) else ()
+
+
+def _of_claim(claim: core_v1.PersistentVolumeClaim, ctx: Context) -> Iterable[Key]:
+    """A claim that somebody deleted is made again."""
+    owner = controller_of(claim.metadata)
+    if owner is None or not names_kind(owner, core_v1.Pod):
+        return ()
+    return (Key(claim.metadata.namespace, owner.name),)
+
+
+async def reconcile(key: Key, ctx: Context) -> Outcome:
+    """One Pod."""
+    pod = ctx.cache(core_v1.Pod).get(key)
+    if pod is None or pod.metadata.deletionTimestamp is not None or is_finished(pod):
+        return Done()
+    foreign = False
+    for volume in pod.spec.volumes:
+        if volume.ephemeral is None:
+            continue
+        try:
+            why = await _ensure(pod, volume, ctx)
+        except ApiError as error:
+            ctx.events.event(pod, "Warning", "FailedBinding", f"ephemeral volume {volume.name}: {error.message}")
+            raise
+        if why:
+            foreign = True
+            ctx.events.event(pod, "Warning", "FailedBinding", f"ephemeral volume {volume.name}: {why}")
+    return Again(RETRY) if foreign else Done()
+
+
+async def _ensure(pod: core_v1.Pod, volume: core_v1.Volume, ctx: Context) -> str:
+    """The claim is there; why it is another's, or nothing. Raises ApiError."""
+    template = volume.ephemeral.volumeClaimTemplate if volume.ephemeral is not None else None
+    assert template is not None
+    key = Key(pod.metadata.namespace, f"{pod.metadata.name}-{volume.name}")
+    claims = ctx.api(core_v1.PersistentVolumeClaim)
+    claim = ctx.cache(core_v1.PersistentVolumeClaim).get(key)
+    if claim is None:
+        meta = meta_v1.ObjectMeta(
+            namespace=key.namespace,
+            name=key.name,
+            labels=template.metadata.labels,
+            annotations=template.metadata.annotations,
+            ownerReferences=(reference_to(core_v1.Pod, pod.metadata),),
+        )
+        try:
+            await claims.create(core_v1.PersistentVolumeClaim(metadata=meta, spec=template.spec))
+        except AlreadyExists:
+            claim = await claims.get(key)
+        else:
+            return ""
+    return rule.not_of_pod(claim, pod)
+
+
+CONTROLLER = Controller(
+    name="ephemeral-volume-controller",
+    component="ephemeral_volume",
+    watches=(
+        Watch(
+            kind=core_v1.Pod,
+            keys=_of_pod,
+            changed=lambda old, new: old.metadata.uid != new.metadata.uid,
+        ),
+        Watch(kind=core_v1.PersistentVolumeClaim, keys=_of_claim),
+    ),
+    reconcile=reconcile,
+    rules=(
+        allow("get list watch", "pods"),
+        allow("update", "pods/finalizers"),
+        allow("get list watch create", "persistentvolumeclaims"),
+        EVENTS,
+    ),
+)
