@@ -5,12 +5,13 @@ import os
 import socket
 import sys
 
+import msgspec
 import pytest
 from tests.component.controllers.world import World, account_user, deployment, simulated, template, world
 
 from pybernetes.api.errors import Forbidden
 from pybernetes.api.objects import Key
-from pybernetes.api.types import apps_v1, batch_v1, core_v1
+from pybernetes.api.types import apps_v1, autoscaling_v2, batch_v1, core_v1, policy_v1
 from pybernetes.testing import Cluster
 
 ACCOUNT = "system:serviceaccount:kube-system:"
@@ -43,6 +44,26 @@ async def make_everything(w: World) -> None:
     await w.create(core_v1.Endpoints, "bare", subsets=subsets)
     await w.create(core_v1.Namespace, "going")
     await w.create(core_v1.ConfigMap, "in-it", namespace="going")
+    await w.create(
+        policy_v1.PodDisruptionBudget, "b", spec={"minAvailable": 1, "selector": {"matchLabels": {"app": "web"}}}
+    )
+    target = {"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "scaled"}
+    cpu = {"type": "Resource", "resource": {"name": "cpu", "target": {"type": "Utilization", "averageUtilization": 50}}}
+    selected = {"selector": {"matchLabels": {"app": "scaled"}}, "template": template(app="scaled")}
+    await w.create(apps_v1.ReplicaSet, "scaled", spec={"replicas": 1, **selected})
+    await w.create(
+        autoscaling_v2.HorizontalPodAutoscaler,
+        "h",
+        spec={"scaleTargetRef": target, "minReplicas": 2, "maxReplicas": 3, "metrics": [cpu]},
+    )
+    volume = {
+        "capacity": {"storage": "1Gi"}, "accessModes": ["ReadWriteOnce"], "storageClassName": "mine",
+        "hostPath": {"path": "/x"}, "persistentVolumeReclaimPolicy": "Delete",
+    }  # fmt: skip
+    await w.client.of(core_v1.PersistentVolume).create(
+        msgspec.convert({"metadata": {"name": "v"}, "spec": volume}, core_v1.PersistentVolume)
+    )
+    await w.create(core_v1.PersistentVolumeClaim, "bound", spec={**claim["spec"], "storageClassName": "mine"})
     await w.create(core_v1.ResourceQuota, "q", spec={"hard": {"pods": "100"}})
     await w.create(core_v1.Pod, "evicted", spec={"nodeName": "node-1", "containers": [{"name": "c", "image": "i"}]})
 
@@ -79,6 +100,11 @@ async def test_each_controller_does_its_work_as_itself_within_its_role():
             ("root-ca-cert-publisher", "create", "configmaps"),
             ("service-account-controller", "create", "serviceaccounts"),
             ("job-controller", "create", "events"),
+            ("disruption-controller", "patch", "poddisruptionbudgets.policy/status"),
+            ("horizontal-pod-autoscaler", "update", "replicasets.apps/scale"),
+            ("horizontal-pod-autoscaler", "patch", "horizontalpodautoscalers.autoscaling/status"),
+            ("persistent-volume-binder", "patch", "persistentvolumes"),
+            ("persistent-volume-binder", "patch", "persistentvolumeclaims/status"),
         } <= writes
         ours = [call for call in w.audit if call.user.startswith(ACCOUNT)]
         assert [str(call) for call in ours if call.code == 403 and "is not allowed" not in call.message] == []
