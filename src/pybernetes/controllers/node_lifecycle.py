@@ -6,7 +6,7 @@ No polling: each node has one timer, and all zones have one.
 """
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from math import inf
 
@@ -90,10 +90,10 @@ async def reconcile(key: Key, ctx: Context) -> Outcome:
     if left <= 0:
         node = await _mark_silent(node, ctx)
     execute = not zones.stopped and (key.name in zones.granted or _executes(node))
-    wanted = wanted_taints(node, rfc3339(ctx.clock.now()), execute=execute)
-    if wanted != node.spec.taints:
-        changed = replace(node, spec=replace(node.spec, taints=wanted))
-        node = await ctx.api(core_v1.Node).patch(node, changed, lock=True)
+    wanted, labels = wanted_taints(node, rfc3339(ctx.clock.now()), execute=execute), wanted_labels(node)
+    if wanted != node.spec.taints or labels != node.metadata.labels:
+        spec, meta = replace(node.spec, taints=wanted), replace(node.metadata, labels=labels)
+        node = await ctx.api(core_v1.Node).patch(node, replace(node, spec=spec, metadata=meta), lock=True)
     if key.name in zones.granted and _executes(node):
         zones.emptied(key.name)
         ctx.metrics(Figures).evictions.add(zone_of(node.metadata.labels))
@@ -244,6 +244,13 @@ def wanted_taints(node: core_v1.Node, now: str, *, execute: bool) -> tuple[core_
         core_v1.Taint(key=key, effect=effect, timeAdded=now) for key, effect in sorted(wanted - there, reverse=True)
     )
     return (*kept, *added)
+
+
+def wanted_labels(node: core_v1.Node) -> Mapping[str, str]:
+    """The Node's labels; the old names of operating system and architecture say what the new ones do."""
+    labels = node.metadata.labels
+    old = {f"beta.{name}": labels[name] for name in ("kubernetes.io/os", "kubernetes.io/arch") if name in labels}
+    return labels if old.items() <= labels.items() else {**labels, **old}
 
 
 def _executes(node: core_v1.Node) -> bool:

@@ -286,6 +286,18 @@ async def test_the_coming_and_going_of_nodes_is_told():
 
 
 @simulated
+async def test_old_labels_of_a_node_say_what_the_new_ones_do():
+    async with world(nodes=0) as w:
+        await node(w, "a", **{"kubernetes.io/os": "linux", "beta.kubernetes.io/os": "beos"})
+        await w.clock.sleep(1)
+        found = (await w.get(core_v1.Node, "a", "")).metadata.labels
+        assert found == {"kubernetes.io/os": "linux", "beta.kubernetes.io/os": "linux"}
+        await w.patch(core_v1.Node, "a", {"metadata": {"labels": {"kubernetes.io/arch": "arm64"}}}, "")
+        await w.clock.sleep(1)
+        assert (await w.get(core_v1.Node, "a", "")).metadata.labels["beta.kubernetes.io/arch"] == "arm64"
+
+
+@simulated
 async def test_a_restart_leaves_the_taints_of_nodes_that_are_still_silent():
     async with world(nodes=1, only=("taint-eviction-controller", "serviceaccount-controller")) as w:
         await node(w, "a")
