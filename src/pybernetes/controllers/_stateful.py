@@ -124,14 +124,19 @@ def _look_at(s: StatefulSet, ordinal: int, pod: Pod | None, steps: Steps, now: f
     return well
 
 
+def most_unavailable(s: StatefulSet) -> int:
+    """maxUnavailable of a rolling update, in Pods."""
+    rolling = s.spec.updateStrategy.rollingUpdate or apps_v1.RollingUpdateStatefulSetStrategy()
+    return max(1, scaled(rolling.maxUnavailable, replicas_of(s), round_up=False, default=1))
+
+
 def _outdated(s: StatefulSet, replicas: Sequence[Pod | None], update: str, now: float) -> list[Pod]:
     """Pods of another template that go now: from the highest ordinal down to the partition, maxUnavailable at once.
 
     In a Parallel set those that are not available cost nothing more, and go first.
     """
     rolling = s.spec.updateStrategy.rollingUpdate or apps_v1.RollingUpdateStatefulSetStrategy()
-    most = max(1, scaled(rolling.maxUnavailable, replicas_of(s), round_up=False, default=1))
-    budget = max(0, most - sum(pod is None or not is_available(s, pod, now) for pod in replicas))
+    budget = max(0, most_unavailable(s) - sum(pod is None or not is_available(s, pod, now) for pod in replicas))
     candidates = [pod for pod in reversed(replicas[rolling.partition or 0 :]) if pod is not None]
     old = [p for p in candidates if revision_of(p) != update and not is_terminating(p) and not is_finished(p)]
     if is_ordered(s):

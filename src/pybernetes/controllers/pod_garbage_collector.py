@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from msgspec.structs import replace
 
 from pybernetes.aio.clock import rfc3339
-from pybernetes.api.errors import NotFound
+from pybernetes.api.errors import ApiError, NotFound
 from pybernetes.api.objects import Key
 from pybernetes.api.types import core_v1
 from pybernetes.client.rest import key_of
@@ -16,6 +16,7 @@ from pybernetes.controllers._nodes import ON_NODE, by_node, pods_on
 from pybernetes.controllers.runtime import Again, Context, Controller, Done, Outcome, Watch, allow
 from pybernetes.rules.readiness import is_finished, node_is_ready
 from pybernetes.rules.taints import OUT_OF_SERVICE
+from pybernetes.wire.metrics import Counter
 
 FINISHED = "finished"
 THRESHOLD = Key("", "finished Pods")
@@ -66,7 +67,7 @@ async def reconcile(key: Key, ctx: Context) -> Outcome:
     if not pod.spec.nodeName:
         if pod.metadata.deletionTimestamp:
             await _fail(pod, ctx)
-            await _remove(pod, ctx)
+            await _remove(pod, ctx, "unscheduled")
         return Done()
     node = ctx.cache(core_v1.Node).get(Key("", pod.spec.nodeName))
     if node is None:
@@ -74,7 +75,7 @@ async def reconcile(key: Key, ctx: Context) -> Outcome:
     ctx.state(_Missing).since.pop(pod.spec.nodeName, None)
     if pod.metadata.deletionTimestamp and _out_of_service(node) and not node_is_ready(node):
         await _fail(pod, ctx, "DeletionByPodGC", "PodGC: node is out of service")
-        await _remove(pod, ctx)
+        await _remove(pod, ctx, "out-of-service")
     return Done()
 
 
@@ -87,7 +88,7 @@ async def _orphan(pod: core_v1.Pod, ctx: Context) -> Outcome:
         await ctx.api(core_v1.Node).get(Key("", pod.spec.nodeName))
     except NotFound:
         await _fail(pod, ctx, "DeletionByPodGC", "PodGC: node no longer exists")
-        await _remove(pod, ctx)
+        await _remove(pod, ctx, "orphaned")
         return Done()
     return Again(QUARANTINE)
 
@@ -99,7 +100,7 @@ async def _over_threshold(ctx: Context) -> None:
         return
     evicted_first = sorted(ended, key=lambda pod: (not _evicted(pod), pod.metadata.creationTimestamp or ""))
     for pod in evicted_first[: len(ended) - most]:
-        await _remove(pod, ctx)
+        await _remove(pod, ctx, "terminated")
 
 
 def _evicted(pod: core_v1.Pod) -> bool:
@@ -126,11 +127,32 @@ async def _fail(pod: core_v1.Pod, ctx: Context, reason: str = "", message: str =
         return
 
 
-async def _remove(pod: core_v1.Pod, ctx: Context) -> None:
+class Figures:
+    """Upstream's metrics; the reason is terminated, out-of-service, orphaned or unscheduled."""
+
+    def __init__(self) -> None:
+        self.removed = Counter(
+            "pod_gc_collector_force_delete_pods_total",
+            "Number of pods that are being forcefully deleted since the Pod GC Controller started.",
+            "namespace reason",
+        )
+        self.errors = Counter(
+            "pod_gc_collector_force_delete_pod_errors_total",
+            "Number of errors encountered when forcefully deleting the pods since the Pod GC Controller started.",
+            "namespace reason",
+        )
+
+
+async def _remove(pod: core_v1.Pod, ctx: Context, reason: str) -> None:
+    figures = ctx.metrics(Figures)
     try:
         await ctx.api(core_v1.Pod).delete(key_of(pod), grace=0, uid=pod.metadata.uid)
     except NotFound:
         return
+    except ApiError:
+        figures.errors.add(pod.metadata.namespace, reason)
+        raise
+    figures.removed.add(pod.metadata.namespace, reason)
 
 
 CONTROLLER = Controller(

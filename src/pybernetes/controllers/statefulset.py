@@ -29,15 +29,18 @@ from pybernetes.controllers._stateful import (
     is_stale,
     keeps_current,
     mended,
+    most_unavailable,
     new_pod,
     next_steps,
     ordinal_of,
     owners_of_claim,
+    replicas_of,
     revision_of,
     status_of,
 )
 from pybernetes.controllers.runtime import EVENTS, Again, Context, Controller, Done, Outcome, Watch, allow
 from pybernetes.rules.readiness import is_finished
+from pybernetes.wire.metrics import Gauge
 
 HASH_LABEL = "controller.kubernetes.io/hash"
 
@@ -64,8 +67,37 @@ async def reconcile(key: Key, ctx: Context) -> Outcome:
         ctx.state(Expectations).forget(key)
         ctx.state(Failures).forget(key)
         owner_gone(ctx, key)
+        ctx.metrics(Figures).gone(key)
         return Done()
     return await _Look(ctx, s).run()
+
+
+class Figures:
+    """Upstream's metrics of what an update may take away, and what is away."""
+
+    def __init__(self) -> None:
+        name, labels = (
+            "statefulset_controller_statefulset",
+            "statefulset_namespace statefulset_name pod_management_policy",
+        )
+        self.most = Gauge(
+            f"{name}_max_unavailable",
+            "Maximum number of unavailable pods allowed during StatefulSet rolling updates",
+            labels,
+        )
+        self.away = Gauge(f"{name}_unavailable_replicas", "Current number of unavailable pods in StatefulSet", labels)
+
+    def saw(self, s: StatefulSet, available: int) -> None:
+        """What a set has."""
+        key = (s.metadata.namespace, s.metadata.name, s.spec.podManagementPolicy or "OrderedReady")
+        self.most.set(most_unavailable(s), *key)
+        self.away.set(max(0, replicas_of(s) - available), *key)
+
+    def gone(self, key: Key) -> None:
+        """A set is no more."""
+        for policy in ("OrderedReady", "Parallel"):
+            self.most.forget(key.namespace, key.name, policy)
+            self.away.forget(key.namespace, key.name, policy)
 
 
 class _Look:
@@ -115,6 +147,7 @@ class _Look:
         s = self._s
         status = status_of(s, pods, self._current.metadata.name, self._update.metadata.name, now)
         await self._write(replace(status, collisionCount=collisions))
+        self._ctx.metrics(Figures).saw(s, status.availableReplicas)
         self._waits += [wait for pod in pods if (wait := until_available(pod, s.spec.minReadySeconds, now))]
 
     async def _write(self, status: StatefulSetStatus) -> None:

@@ -4,7 +4,7 @@ from tests.component.controllers.metrics import MetricsApis
 from tests.component.controllers.world import World, deployment, simulated, template, world
 from tests.exposition import Family, read
 
-from pybernetes.api.types import apps_v1, autoscaling_v2, batch_v1
+from pybernetes.api.types import apps_v1, autoscaling_v2, batch_v1, core_v1
 
 PERIOD = 15.0
 """Of looks at autoscalers."""
@@ -106,3 +106,28 @@ async def test_what_autoscalers_do_is_counted():
         await w.delete(autoscaling_v2.HorizontalPodAutoscaler, "lost")
         await w.clock.sleep(1)
         assert value(read(w.manager.metrics()), f"{name}_num_horizontal_pod_autoscalers") == 1
+
+
+@simulated
+async def test_what_sets_lack_and_what_pod_gc_removes_is_counted():
+    async with world() as w:
+        selected = {"selector": {"matchLabels": {"app": "s"}}, "template": template(app="s")}
+        rolling = {"rollingUpdate": {"maxUnavailable": 2}}
+        await w.create(apps_v1.StatefulSet, "s", spec={**selected, "replicas": 3, "updateStrategy": rolling})
+        await w.create(
+            core_v1.Pod, "lost", spec={"nodeName": "never-there", "containers": [{"name": "c", "image": "i"}]}
+        )
+        await w.clock.sleep(90)
+        found = read(w.manager.metrics())
+        name = "statefulset_controller_statefulset"
+        which = {"statefulset_namespace": "default", "statefulset_name": "s", "pod_management_policy": "OrderedReady"}
+        assert value(found, f"{name}_max_unavailable", **which) == 2
+        assert value(found, f"{name}_unavailable_replicas", **which) == 0
+        assert value(found, "pod_gc_collector_force_delete_pods_total", namespace="default", reason="orphaned") == 1
+        await w.patch(apps_v1.StatefulSet, "s", {"spec": {"template": {"spec": {"nodeSelector": {"no": "where"}}}}})
+        await w.clock.sleep(10)
+        found = read(w.manager.metrics())
+        assert value(found, f"{name}_unavailable_replicas", **which) == 2
+        await w.delete(apps_v1.StatefulSet, "s")
+        await w.clock.sleep(10)
+        assert f"{name}_max_unavailable" not in read(w.manager.metrics())
