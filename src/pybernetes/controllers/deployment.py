@@ -1,7 +1,8 @@
 """Deployment controller: rolls from one ReplicaSet to the next. _rollout.py computes sizes, _deployment_status.py the status.
 
 One step a reconcile: scale up, or scale down, or clean up; the ReplicaSets' changes bring the next. Every write of a
-ReplicaSet demands the revision it was computed from, so that a late cache cannot undo a step.
+ReplicaSet demands the revision it was computed from, so that a late cache cannot undo a step; and while the cache does not
+show what was written last, no step is taken: the others' sizes would be added up wrong.
 """
 
 from collections.abc import Iterable, Sequence
@@ -23,6 +24,7 @@ from pybernetes.controllers._claim import (
     reference_to,
     selector_of,
 )
+from pybernetes.controllers._expectations import PATIENCE, Expectations, LastWrites
 from pybernetes.controllers._rollout import (
     HASH_LABEL,
     REVISION,
@@ -64,6 +66,7 @@ async def reconcile(key: Key, ctx: Context) -> Outcome:
     """One Deployment."""
     d = ctx.cache(Deployment).get(key)
     if d is None:
+        ctx.state(Expectations).forget(key)
         return Done()
     return await Rollout(ctx, d).run()
 
@@ -77,6 +80,7 @@ class Rollout:
         """The Deployment as it is stored, where `_d` has a status that is still to be written."""
         self._sets = ctx.api(ReplicaSet)
         self._deployments = ctx.api(Deployment)
+        self._writes = ctx.state(LastWrites)
 
     async def run(self) -> Outcome:
         """Does the next step."""
@@ -89,6 +93,8 @@ class Rollout:
             await self._write(replace(d.status, observedGeneration=d.metadata.generation))
             return Done()
         found = await Claim(self._ctx, d, selector, ReplicaSet).run()
+        if self._is_late(found):
+            return Again(PATIENCE)  # sizes add up only where all are known; the cache's event will come
         if d.metadata.deletionTimestamp is not None:
             new, _ = split(d, found)
             await self._write(statuses.counted(d, new, found, now))
@@ -97,6 +103,21 @@ class Rollout:
         if self._d.spec.paused or is_scaling(self._d, found):
             return await self._scale(found)
         return await (self._recreate(found) if is_recreate(self._d) else self._roll(found))
+
+    def _is_late(self, found: Sequence[ReplicaSet]) -> bool:
+        """Whether the cache does not show yet what was made or resized last."""
+        ctx, now, late = self._ctx, self._ctx.clock.now(), False
+        for rs in found:
+            if self._writes.behind(rs, now):
+                late = True
+            else:
+                self._writes.forget(key_of(rs))
+        return late or not ctx.state(Expectations).met(key_of(self._d), ctx.informer(ReplicaSet), now)
+
+    async def _change(self, rs: ReplicaSet, wanted: ReplicaSet) -> ReplicaSet:
+        new = await self._sets.patch(rs, wanted, lock=True)
+        self._writes.wrote(new, self._ctx.clock.now())
+        return new
 
     async def _scale(self, found: Sequence[ReplicaSet]) -> Outcome:
         """Paused, or spec.replicas changed: shares, no roll."""
@@ -177,7 +198,7 @@ class Rollout:
             spec=replace(new.spec, minReadySeconds=d.spec.minReadySeconds),
         )
         if wanted != new:
-            new = await self._sets.patch(new, wanted, lock=True)
+            new = await self._change(new, wanted)
         await self._note_revision(new)
         if statuses.has_deadline(d) and statuses.find(d.status, statuses.PROGRESSING) is None:
             self._note(
@@ -190,6 +211,7 @@ class Rollout:
         wanted = self._replica_set(old, newest)
         try:
             made = await self._sets.create(wanted)
+            self._ctx.state(Expectations).created(key_of(d), made, self._ctx.clock.now())
         except AlreadyExists:
             return await self._collided(wanted)
         except ApiError as error:
@@ -275,7 +297,7 @@ class Rollout:
         if wanted == rs:
             return False
         before = replicas_of(rs)
-        await self._sets.patch(rs, wanted, lock=True)
+        await self._change(rs, wanted)
         if size == before:
             return False
         way = "up" if size > before else "down"

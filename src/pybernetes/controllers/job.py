@@ -6,6 +6,7 @@ here it is written, in an order that may end anywhere. While the caches do not s
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from dataclasses import replace as with_changed
 from functools import partial
 
 from msgspec.structs import replace
@@ -185,6 +186,8 @@ class _Acted:
     created: int = 0
     removed: list[core_v1.Pod] = field(default_factory=list)
     failure: ApiError | None = None
+    no_more: bool = False
+    """The namespace ends: no Pod can be made any more, and none waits for one that would replace it."""
     wait: float | None = None
 
 
@@ -225,6 +228,8 @@ class _Sync:
             end = None  # Pods are left that must go first
         if end is not None and status.startTime is None:
             status = replace(status, startTime=rfc3339(now))  # ended while it rested: what has ended has begun
+        if acted.no_more:
+            seen = with_changed(seen, kept={})
         await self._keep_books(seen, status, end, backoff)
         if acted.failure is not None:
             raise acted.failure
@@ -262,7 +267,9 @@ class _Sync:
         self.action = "pods_deleted" if todo.remove else "pods_created" if todo.create else "tracking"
         failure = await together([partial(self._remove_uncounted, pod, acted) for pod in todo.remove])
         failure = failure or await slow_start([partial(self._make, index, seen.kept, acted) for index in todo.create])
-        if failure is not None and not of_ending_namespace(failure):
+        if failure is not None and of_ending_namespace(failure):
+            acted.no_more = True
+        else:
             acted.failure = failure
         return acted
 
@@ -280,13 +287,13 @@ class _Sync:
         return failure
 
     async def _remove_uncounted(self, pod: core_v1.Pod, acted: _Acted) -> ApiError | None:
-        """It is no failure: its finalizer goes first."""
-        return await self._untrack(pod) or await self._remove(pod, acted)
+        """It is no failure: its finalizer goes first, but only while it runs. What has ended meanwhile counts."""
+        return await self._untrack(pod, as_seen=True) or await self._remove(pod, acted)
 
-    async def _untrack(self, pod: core_v1.Pod) -> ApiError | None:
-        """Takes the finalizer off."""
+    async def _untrack(self, pod: core_v1.Pod, *, as_seen: bool = False) -> ApiError | None:
+        """Takes the finalizer off; `as_seen`: only while the Pod is as it was seen, or else a Conflict is returned."""
         try:
-            await self._pods.patch(pod, _untracked(pod))
+            await self._pods.patch(pod, _untracked(pod), lock=as_seen)
         except NotFound:
             pass
         except ApiError as error:

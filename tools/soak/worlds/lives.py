@@ -16,6 +16,7 @@ from tools.soak.worlds.actions import ALWAYS, change_trouble
 from tools.soak.worlds.casts import CASTS, cast_for
 from tools.soak.worlds.judge import judge
 from tools.soak.worlds.ledger import controller_of
+from tools.soak.worlds.volumes import provide
 from tools.soak.worlds.wire import Trouble
 from tools.soak.worlds.world import NODES, STOPPED, World
 
@@ -48,14 +49,20 @@ def world_of(seed: int, controllers: Mapping[str, Controller] | None = None) -> 
     return w
 
 
+async def begin(w: World) -> None:
+    """All parts of a new world, and a moment to find each other."""
+    await w.server_up()
+    for name in (STOPPED, "scheduler", *NODES):
+        w.start(name)
+    w.spawn(provide(w))
+    await w.clock.sleep(5)
+
+
 async def live(w: World) -> dict[str, int]:
     """Lives; returns figures. Raises Broken."""
     log, step = w.ledger.log, "begins"
     try:
-        await w.server_up()
-        for name in (STOPPED, "scheduler", *NODES):
-            w.start(name)
-        await w.clock.sleep(5)
+        await begin(w)
         played = cast_for(w)
         log.append(f"casts {' '.join(played)}")
         for name in played * 2:

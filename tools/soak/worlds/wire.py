@@ -6,7 +6,7 @@ event, and keeps its order; watches of different kinds are late by themselves, s
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -53,6 +53,9 @@ class Wire:
 
     async def __call__(self, request: Request) -> Response:
         await self._alive()
+        planned = self._planned(request)
+        if planned in BEFALL:
+            return BEFALL[planned]()
         trouble = self._trouble()
         chance = self._rng.random()
         if chance < trouble.fail:
@@ -60,11 +63,16 @@ class Wire:
             if refusal is None:
                 raise ConnectionResetError("the request was lost")
             return Response(refusal.code, body=orjson.dumps(refusal.status()))
-        lost = chance < trouble.fail * 1.5
+        lost = chance < trouble.fail * 1.5 or planned == "lost"
         if request.method == "GET":
             return await self._read(request, lost)
         attempt = Attempt(self._controller(request) if self._generation else self._part, self._generation)
-        return await self._write(request, attempt, lost)
+        return await self._write(request, attempt, lost, last=planned == "last")
+
+    def _planned(self, request: Request) -> str:
+        if not self._generation or not self._world.befalls:
+            return ""
+        return self._world.befalls.pop((request.method, kind_asked(request.path)), "")
 
     async def _alive(self) -> None:
         if self.dead:
@@ -123,13 +131,14 @@ class Wire:
             kinds.append(Conflict("by chance"))
         return self._rng.choice(kinds)
 
-    async def _write(self, request: Request, attempt: Attempt, lost: bool) -> Response:
+    async def _write(self, request: Request, attempt: Attempt, lost: bool, *, last: bool) -> Response:
         trouble = self._trouble()
-        last = bool(self._generation and "/events" not in request.path and self._rng.random() < trouble.kill)
         delay = 0.0
         if trouble.slow and self._rng.random() < trouble.slow:
             delay = self._rng.choice((0.0, 0.05, 1.0, SLOWEST))
         if last:
+            self._world.end_controllers(0.0)
+        elif self._generation and "/events" not in request.path and self._rng.random() < trouble.kill:
             self._world.end_controllers(self._rng.choice((0.0, 0.5, 5.0, 20.0)))
             if self._rng.random() < 0.3:
                 await self._alive()  # it was not sent any more
@@ -157,6 +166,17 @@ class Wire:
 
 
 _PEACE = Trouble()
+
+
+def _refused(error: ApiError) -> Response:
+    return Response(error.code, body=orjson.dumps(error.status()))
+
+
+BEFALL: Mapping[str, Callable[[], Response]] = {
+    "conflict": lambda: _refused(Conflict("by a scenario")),
+    "broken": lambda: _refused(InternalError("by a scenario")),
+}
+"""What can be planned for a request; besides: `lost` (its answer), and `last` (its sender ends when it is done)."""
 
 
 def _words(path: str) -> list[str]:

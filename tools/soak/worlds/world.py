@@ -57,7 +57,10 @@ class World:
         self.client = Client(Wire(self, ADMIN, "user", honest=True), clock=clock)
         self.generation = 0
         self._chosen = controllers
+        self.befalls: dict[tuple[str, str], str] = {}
+        """What befalls the controllers' next request, by method and resource: see wire.BEFALL."""
         self._held: dict[str, float] = {}
+        self._stale: dict[str, asyncio.Event] = {}
         self._server: ApiServer | None = None
         self._manager: ControllerManager | None = None
         self._wires: dict[str, Wire] = {}
@@ -178,12 +181,19 @@ class World:
 
     async def fresh(self, resource: str) -> None:
         """Waits until a resource is not held."""
+        while resource in self._stale:
+            await self._stale[resource].wait()
         while (left := self._held.get(resource, 0.0) - self.clock.monotonic()) > 0:
             await self.clock.sleep(left)
 
-    def release(self) -> None:
-        """Nothing is held any more: all that waits comes when its time is over."""
-        self._held = {resource: until for resource, until in self._held.items() if until > self.clock.monotonic()}
+    def stop(self, resource: str) -> None:
+        """The controllers see nothing new of a resource until let_through()."""
+        self._stale.setdefault(resource, asyncio.Event())
+
+    def let_through(self, resource: str) -> None:
+        """What stop() has kept comes, in its order."""
+        if resource in self._stale:
+            self._stale.pop(resource).set()
 
     # --- users
 
