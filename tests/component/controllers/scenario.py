@@ -16,6 +16,7 @@
     crd broken                                  a kind of two versions whose conversion fails, with an object in side
     stale pods | fresh pods                     the controllers' cache of a resource stands still, and goes on
     next POST pods lost                         the controllers' next such request: lost (its answer), last (they end after it),
+                                                late (they end, it is done 30 s later), stale (and what it changes is not seen),
                                                 conflict, broken
     restart controllers | end controllers | start controllers
     wait 30                                     seconds
@@ -56,6 +57,7 @@ KINDS: Mapping[str, type[Any]] = {
         batch_v1.Job, batch_v1.CronJob,
     )
 }  # fmt: skip
+CLUSTER = ("namespace", "node")
 JOB = {"run_seconds": "5"}
 
 
@@ -96,8 +98,7 @@ class Scenario:
             spec = _workload(word, name) | fields
         if word == "pod":
             meta["labels"] = {"app": name}
-        cluster = word in ("namespace", "node")
-        await self._w.make(kind, {"metadata": meta, "spec": spec}, "" if cluster else namespace)
+        await self._w.make(kind, {"metadata": meta, "spec": spec}, "" if word in CLUSTER else namespace)
 
     def _owner(self, fields: Obj, namespace: str) -> list[Obj]:
         if "owner" not in fields:
@@ -133,7 +134,7 @@ class Scenario:
     async def _do_delete(self, rest: str) -> None:
         word, _, rest = rest.partition(" ")
         name, namespace, fields = _parsed(rest)
-        await self._w.remove(KINDS[word], name, "" if word in ("namespace", "node") else namespace, **fields)
+        await self._w.remove(KINDS[word], name, "" if word in CLUSTER else namespace, **fields)
 
     async def _do_taint(self, rest: str) -> None:
         name, *keys = rest.split()
@@ -215,9 +216,9 @@ class Scenario:
         """As it was at the mark, and as it is."""
         word, _, rest = rest.partition(" ")
         name, namespace, _ = _parsed(rest)
+        namespace = "" if word in CLUSTER else namespace
         life = self._w.ledger.find(KINDS[word].__name__, namespace, name)
-        there = life is not None and not is_going(life.obj)
-        return self._uids.get((word, namespace, name), ""), life.uid if life is not None and there else ""
+        return self._uids.get((word, namespace, name), ""), life.uid if life is not None else ""
 
     async def _do_same(self, rest: str) -> None:
         before, now = self._uid(rest)
@@ -241,7 +242,7 @@ class Scenario:
 
     async def _do_condition(self, rest: str) -> None:
         word, name, kind, wanted = rest.split()
-        life = self._w.ledger.find(KINDS[word].__name__, "" if word in ("namespace", "node") else "default", name)
+        life = self._w.ledger.find(KINDS[word].__name__, "" if word in CLUSTER else "default", name)
         assert life is not None, "it is not there"
         assert condition(life.obj, kind).get("status") == wanted, f"status is {life.obj.get('status')}"
 

@@ -20,6 +20,8 @@ from tools.soak.worlds.ledger import ATTEMPT, Attempt
 if TYPE_CHECKING:
     from tools.soak.worlds.world import World
 
+OVERDUE = 30.0
+"""Seconds after which a request that is planned to be late is done."""
 SLOWEST = 5.0
 """Seconds that a request may be on its way."""
 
@@ -67,7 +69,7 @@ class Wire:
         if request.method == "GET":
             return await self._read(request, lost)
         attempt = Attempt(self._controller(request) if self._generation else self._part, self._generation)
-        return await self._write(request, attempt, lost, last=planned == "last")
+        return await self._write(request, attempt, lost, planned)
 
     def _planned(self, request: Request) -> str:
         if not self._generation or not self._world.befalls:
@@ -131,13 +133,16 @@ class Wire:
             kinds.append(Conflict("by chance"))
         return self._rng.choice(kinds)
 
-    async def _write(self, request: Request, attempt: Attempt, lost: bool, *, last: bool) -> Response:
+    async def _write(self, request: Request, attempt: Attempt, lost: bool, planned: str) -> Response:
         trouble = self._trouble()
         delay = 0.0
         if trouble.slow and self._rng.random() < trouble.slow:
             delay = self._rng.choice((0.0, 0.05, 1.0, SLOWEST))
-        if last:
+        if planned == "stale":
+            self._world.stop(kind_asked(request.path))
+        elif planned in ("last", "late"):
             self._world.end_controllers(0.0)
+            delay = OVERDUE if planned == "late" else 0.0
         elif self._generation and "/events" not in request.path and self._rng.random() < trouble.kill:
             self._world.end_controllers(self._rng.choice((0.0, 0.5, 5.0, 20.0)))
             if self._rng.random() < 0.3:
@@ -176,7 +181,8 @@ BEFALL: Mapping[str, Callable[[], Response]] = {
     "conflict": lambda: _refused(Conflict("by a scenario")),
     "broken": lambda: _refused(InternalError("by a scenario")),
 }
-"""What can be planned for a request; besides: `lost` (its answer), and `last` (its sender ends when it is done)."""
+"""What can be planned for a request. Besides: `lost` (its answer), `last` (its sender ends when it is done), `late` (its sender
+ends, and it is done OVERDUE seconds later), `stale` (from then on, what it changes is not seen)."""
 
 
 def _words(path: str) -> list[str]:
