@@ -55,7 +55,7 @@ async def evict_pod(w: World) -> None:
     if pod:
         meta = {"name": pod["metadata"]["name"], "namespace": pod["metadata"]["namespace"]}
         path = w.path(core_v1.Pod, meta["namespace"], meta["name"], "eviction")
-        await w.client.raw("POST", path, {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": meta})
+        await w.drain.raw("POST", path, {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": meta})
 
 
 async def relabel_pod(w: World) -> None:

@@ -4,11 +4,13 @@ The names of a cast begin with a letter of its own, which its Pods carry as thei
 """
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from pybernetes.api.types import apps_v1, batch_v1, core_v1
-from tools.soak.worlds.actions import IMAGES, SIDE, Action, place, template
+from pybernetes.api.errors import ApiError
+from pybernetes.api.types import apps_v1, batch_v1, core_v1, policy_v1
+from tools.soak.worlds.actions import IMAGES, SIDE, Action, evict_pod, place, template
 from tools.soak.worlds.ledger import Obj
 from tools.soak.worlds.world import World
 
@@ -389,6 +391,35 @@ async def delete_quota(w: World) -> None:
         await w.remove(core_v1.ResourceQuota, obj["metadata"]["name"], obj["metadata"]["namespace"])
 
 
+# --- budgets
+
+
+async def create_budget(w: World) -> None:
+    """For an app that is there, in numbers or percentages."""
+    pod = w.pick("Pod")
+    if pod:
+        limit = w.rng.choice(
+            ({"minAvailable": 1}, {"minAvailable": "60%"}, {"maxUnavailable": 1}, {"maxUnavailable": "30%"})
+        )
+        app = (pod["metadata"].get("labels") or {}).get("app", "a0")
+        spec = {"selector": {"matchLabels": {"app": app}}, **limit}
+        made = {"metadata": {"name": f"b{w.rng.randrange(2)}"}, "spec": spec}
+        await w.make(policy_v1.PodDisruptionBudget, made, pod["metadata"]["namespace"])
+
+
+async def drain(w: World) -> None:
+    """Evicts Pod after Pod, as far as budgets allow."""
+    for _ in range(4):
+        with suppress(ApiError):
+            await evict_pod(w)
+
+
+async def delete_budget(w: World) -> None:
+    obj = w.pick("PodDisruptionBudget")
+    if obj:
+        await w.remove(policy_v1.PodDisruptionBudget, obj["metadata"]["name"], obj["metadata"]["namespace"])
+
+
 CASTS: Mapping[str, Cast] = {
     "deployments": Cast(
         (*[create_deployment] * 4, *[scale_deployment] * 3, *[roll_deployment] * 5, pause_deployment, change_strategy,
@@ -406,10 +437,11 @@ CASTS: Mapping[str, Cast] = {
     "services": Cast((*[create_service] * 4, *[point_service] * 2, delete_service)),
     "owners": Cast((*[create_owned] * 8, *[delete_owner] * 3)),
     "namespaces": Cast((*[create_side] * 3, delete_side)),
+    "budgets": Cast((*[create_budget] * 2, *[drain] * 5, delete_budget)),
     "quotas": Cast((*[create_quota] * 2, change_quota, delete_quota)),
 }  # fmt: skip
 WORKLOADS = ("deployments", "rcs", "statefulsets", "daemonsets", "jobs", "cronjobs")
-OTHERS = ("services", "owners", "namespaces", "quotas")
+OTHERS = ("budgets", "services", "owners", "namespaces", "quotas")
 
 
 def cast_for(w: World) -> list[str]:

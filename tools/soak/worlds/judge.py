@@ -5,7 +5,17 @@ from typing import Any
 
 from tools.soak.worlds.actions import image_of
 from tools.soak.worlds.ledger import Obj, controller_of
-from tools.soak.worlds.pods import finished, is_active, is_ended, is_going, is_ready, labels_of, replicas_of, selects
+from tools.soak.worlds.pods import (
+    condition,
+    finished,
+    is_active,
+    is_ended,
+    is_going,
+    is_ready,
+    labels_of,
+    replicas_of,
+    selects,
+)
 from tools.soak.worlds.rules_jobs import is_indexed, is_suspended, is_tracked, released
 from tools.soak.worlds.rules_sets import _node_of, _ordinals, _wanted_on
 from tools.soak.worlds.world import World
@@ -195,6 +205,20 @@ def _service(w: World, service: Obj) -> None:
     assert sorted(sliced) == wanted, f"the EndpointSlices of {name} have {sorted(sliced)}, its ready Pods {wanted}"
 
 
+def _budget(w: World, budget: Obj) -> None:
+    name, status = _name(budget), budget.get("status", {})
+    pods = [p for p in w.ledger.all("Pod", budget["metadata"]["namespace"]) if selects(budget, labels_of(p))]
+    healthy = [p for p in pods if is_ready(p)]
+    if condition(budget, "DisruptionAllowed").get("reason") == "SyncFailed":
+        assert not status.get("disruptionsAllowed"), f"{name} cannot count, and allows disruptions"
+        return
+    told, least = int(status.get("currentHealthy", 0)), int(status.get("desiredHealthy", 0))
+    assert told == len(healthy), f"{name} says that {told} are healthy, {len(healthy)} are"
+    allowed = int(status.get("disruptionsAllowed", 0))
+    assert allowed in (0, max(0, told - least)), f"{name} allows {allowed}: {status}"
+    assert not status.get("disruptedPods"), f"{name} waits for {status['disruptedPods']}"
+
+
 def _owners(w: World) -> None:
     """Nothing has a controller that is gone; nobody's Pods are those that nobody selects; endpoints belong to services."""
     live = {life.uid for life in w.ledger.lives.values() if life.gone is None}
@@ -230,5 +254,6 @@ Look = Callable[[World, Obj], None]
 _KINDS: Mapping[str, Look] = {
     "ReplicationController": _replicas, "Deployment": _deployment, "StatefulSet": _statefulset,
     "DaemonSet": _daemonset, "Job": _job, "CronJob": _cronjob, "Service": _service,
+    "PodDisruptionBudget": _budget,
 }  # fmt: skip
 KINDS: Sequence[str] = tuple(_KINDS)

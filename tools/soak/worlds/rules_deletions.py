@@ -4,7 +4,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 
 from tools.soak.worlds.ledger import QUIET_KINDS, Ledger, Life, Obj, Rule, Write, controller_of
-from tools.soak.worlds.pods import is_ended, is_going
+from tools.soak.worlds.pods import is_ended, is_going, is_ready, labels_of, selects
 
 OWNERS: Mapping[str, str] = {
     "replicaset-controller": "ReplicaSet",
@@ -97,6 +97,26 @@ def within_quota(ledger: Ledger, write: Write) -> Iterator[str]:
             yield f"{len(there)} Pods, and {quota} allows {most}"
 
 
+def within_budget(ledger: Ledger, write: Write) -> Iterator[str]:
+    """An eviction of a healthy Pod leaves as many as its budget wants, as far as the budget can know."""
+    pod = write.old
+    if write.by.part != "drain" or not write.asks_deletion or pod is None or not is_ready(pod):
+        return
+    for budget in ledger.living("PodDisruptionBudget"):
+        if budget.namespace != write.life.namespace or not selects(budget.obj, labels_of(pod)):
+            continue
+        states = [obj.get("status", {}) for obj in ledger.recent(budget)]
+        least = min(int(status.get("desiredHealthy", 0)) for status in states)
+        left = [
+            other for other in ledger.living("Pod")
+            if other is not write.life and other.namespace == budget.namespace
+            and (other.asked is None or other.asked.by.part != "drain")
+            and any(is_ready(obj) and selects(budget.obj, labels_of(obj)) for obj in ledger.recent(other))
+        ]  # fmt: skip
+        if len(left) < least:
+            yield f"evicted, though {budget} wants {least} healthy Pods and has {len(left)} others at most"
+
+
 class Storms:
     """Notices who writes one object again and again."""
 
@@ -117,5 +137,5 @@ class Storms:
 
 RULES: Mapping[str, Iterable[Rule]] = {
     "": (only_ones_own, nothing_that_is_owned, for_a_reason),
-    "Pod": (within_quota,),
+    "Pod": (within_quota, within_budget),
 }

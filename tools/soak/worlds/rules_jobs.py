@@ -117,12 +117,13 @@ def uids_before_finalizers(ledger: Ledger, write: Write) -> Iterator[str]:
 
 
 def released(ledger: Ledger, job: Life, what: str) -> int:
-    """How many Pods of a Job ended so and have lost their finalizer since."""
+    """How many Pods of a Job had ended so when they lost their finalizer; what becomes of them later does not count."""
     count = 0
     for pod in ledger.owned(job.uid, "Pod"):
-        ends = [v.obj for v in pod.versions]
-        left = pod.gone is not None or not is_tracked(ends[-1])
-        count += phase(ends[-1]) == what and any(is_tracked(v) for v in ends) and left
+        states = [v.obj for v in pod.versions]
+        held = [number for number, obj in enumerate(states) if is_tracked(obj)]
+        if held and (pod.gone is not None or held[-1] < len(states) - 1):
+            count += phase(states[min(held[-1] + 1, len(states) - 1)]) == what
     return count
 
 

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from pybernetes.aio.simulation import SimulatedClock
 from pybernetes.api import facts
 from pybernetes.api.objects import User
-from pybernetes.api.types import apps_v1, batch_v1, core_v1
+from pybernetes.api.types import apps_v1, batch_v1, core_v1, policy_v1
 from pybernetes.apiserver.config import Config
 from pybernetes.apiserver.server import ApiServer
 from pybernetes.assembly.simulated.nodes import Config as SimulatedConfig
@@ -39,7 +39,7 @@ SEEN: Mapping[str, type[Any]] = {
     "ReplicaSet": apps_v1.ReplicaSet, "Deployment": apps_v1.Deployment, "StatefulSet": apps_v1.StatefulSet,
     "DaemonSet": apps_v1.DaemonSet, "Job": batch_v1.Job, "CronJob": batch_v1.CronJob, "Service": core_v1.Service,
     "ControllerRevision": apps_v1.ControllerRevision, "Namespace": core_v1.Namespace,
-    "PersistentVolumeClaim": core_v1.PersistentVolumeClaim,
+    "PersistentVolumeClaim": core_v1.PersistentVolumeClaim, "PodDisruptionBudget": policy_v1.PodDisruptionBudget,
 }  # fmt: skip
 """Kinds whose caches rules ask for."""
 
@@ -55,6 +55,8 @@ class World:
         self.ledger = Ledger(clock.monotonic, self._seen)
         self.store.tell = self.ledger.saw
         self.client = Client(Wire(self, ADMIN, "user", honest=True), clock=clock)
+        self.drain = Client(Wire(self, ADMIN, "drain", honest=True), clock=clock)
+        """Of the user who evicts."""
         self.generation = 0
         self._chosen = controllers
         self.befalls: dict[tuple[str, str], str] = {}
