@@ -351,6 +351,8 @@ async def create_owned(w: World) -> None:
             ref["blockOwnerDeletion"] = True
         refs.append(ref)
     if w.rng.random() < 0.2:
+        for ref in refs:
+            ref.pop("blockOwnerDeletion", None)  # it can never be collected: its owners would wait for ever
         refs.append({"apiVersion": "nobody.example/v1", "kind": "Unknown", "name": "x", "uid": f"u{w.rng.random()}"})
     meta = {"name": f"m{w.rng.randrange(8)}", "ownerReferences": refs}
     await w.make(core_v1.ConfigMap, {"metadata": meta})
