@@ -48,8 +48,8 @@ def _did(job: Life, what: str, pod: Obj) -> bool:
 
 
 def _once_did(ledger: Ledger, pod: Life, by: Attempt, what: str) -> bool:
-    """Whether it ended so, and the sender must know that."""
-    first = next((v for v in pod.versions if phase(v.obj) == what), None)
+    """Whether it ended so before it lost its finalizer, and the sender must know that."""
+    first = next((v for v in pod.versions if phase(v.obj) == what and is_tracked(v.obj)), None)
     return first is not None and ledger.knows(first, "Pod", by)
 
 
