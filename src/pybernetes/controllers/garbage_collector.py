@@ -62,18 +62,22 @@ class Collector:
         self.kinds: dict[tuple[str, str], Target] = {}
         """(group, kind) to the resource."""
         self.followed: dict[Target, Callable[[Any, Any], None]] = {}
-        self.absent: OrderedDict[tuple[str, str], None] = OrderedDict()
-        """(namespace, uid) of owners that were asked for and not found."""
+        self.absent: OrderedDict[tuple[str, ...], None] = OrderedDict()
+        """Owners that were asked for and not found, by all that names them: a wrong name says nothing about the uid."""
 
-    def is_absent(self, namespace: str, uid: str) -> bool:
+    def is_absent(self, namespace: str, ref: meta_v1.OwnerReference) -> bool:
         """Whether the owner was found to be gone."""
-        return (namespace, uid) in self.absent
+        return _named(namespace, ref) in self.absent
 
-    def note_absent(self, namespace: str, uid: str) -> None:
+    def note_absent(self, namespace: str, ref: meta_v1.OwnerReference) -> None:
         """Remembers it."""
-        self.absent[namespace, uid] = None
+        self.absent[_named(namespace, ref)] = None
         while len(self.absent) > REMEMBERED:
             self.absent.popitem(last=False)
+
+
+def _named(namespace: str, ref: meta_v1.OwnerReference) -> tuple[str, ...]:
+    return namespace, split_api_version(ref.apiVersion)[0], ref.kind, ref.name, ref.uid
 
 
 async def follow(ctx: Context) -> None:
@@ -274,7 +278,7 @@ async def _state_of(
 ) -> Literal["solid", "waiting", "dangling"] | None:
     namespace = node.key.namespace
     known = state.graph.get(ref.uid)
-    if known is None and state.is_absent(namespace, ref.uid):
+    if known is None and state.is_absent(namespace, ref):
         return "dangling"  # an uid comes back only with a store that is put back, and is seen then
     target = state.kinds.get((split_api_version(ref.apiVersion)[0], ref.kind))
     if target is None:
@@ -288,10 +292,10 @@ async def _state_of(
     try:
         live = await ctx.client.metadata(target).get(Key(namespace if target.namespaced else "", ref.name))
     except NotFound:
-        state.note_absent(namespace, ref.uid)
+        state.note_absent(namespace, ref)
         return "dangling"
     if live.metadata.uid != ref.uid:
-        state.note_absent(namespace, ref.uid)
+        state.note_absent(namespace, ref)
         return "dangling"
     waiting = live.metadata.deletionTimestamp is not None and FOREGROUND in live.metadata.finalizers
     return "waiting" if waiting else "solid"

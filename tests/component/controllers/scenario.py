@@ -4,7 +4,8 @@
     A StatefulSet whose cache is late does not delete the live Pod.     the claim: the first line that is no comment
 
     statefulset db replicas: 2                  made, with a selector and a template; what follows are fields of the spec
-    configmap child owner: parent               owned; `uid: gone`, `name: x`, `kind: X`, `from: ns` bend the reference
+    configmap child owner: parent               owned by a ConfigMap, as a `secret` may be; `uid: gone`, `name: x`, `kind: X`,
+                                                `from: ns` bend the reference
     service web selector: {app: web}            other kinds: the spec as it is
     change statefulset db replicas: 3           a user changes the spec
     roll statefulset db two                     ... its image
@@ -52,7 +53,7 @@ FOLDER = Path(__file__).parent / "scenarios"
 KINDS: Mapping[str, type[Any]] = {
     kind.__name__.lower(): kind
     for kind in (
-        core_v1.Pod, core_v1.Service, core_v1.ConfigMap, core_v1.Namespace, core_v1.Node, core_v1.ReplicationController,
+        core_v1.Pod, core_v1.Service, core_v1.ConfigMap, core_v1.Secret, core_v1.Namespace, core_v1.Node, core_v1.ReplicationController,
         core_v1.PersistentVolumeClaim, apps_v1.Deployment, apps_v1.ReplicaSet, apps_v1.StatefulSet, apps_v1.DaemonSet,
         batch_v1.Job, batch_v1.CronJob,
     )
@@ -90,7 +91,7 @@ class Scenario:
     async def _make(self, word: str, rest: str) -> None:
         name, namespace, fields = _parsed(rest)
         kind, meta, spec = KINDS[word], {"name": name}, fields
-        if word == "configmap":
+        if word in ("configmap", "secret"):
             refs = self._owner(fields, namespace)
             await self._w.make(kind, {"metadata": meta | {"ownerReferences": refs}}, namespace)
             return

@@ -339,7 +339,7 @@ async def delete_service(w: World) -> None:
 
 
 async def create_owned(w: World) -> None:
-    """A ConfigMap that hangs on one or two others: one that is there, one that was, or one with a wrong name."""
+    """A ConfigMap or Secret that hangs on one or two ConfigMaps: that are there, that were, or with a wrong name."""
     there = w.ledger.all("ConfigMap", "default")
     refs = []
     for owner in w.rng.sample(there, min(len(there), w.rng.choice((0, 1, 2)))):
@@ -355,7 +355,7 @@ async def create_owned(w: World) -> None:
             ref.pop("blockOwnerDeletion", None)  # it can never be collected: its owners would wait for ever
         refs.append({"apiVersion": "nobody.example/v1", "kind": "Unknown", "name": "x", "uid": f"u{w.rng.random()}"})
     meta = {"name": f"m{w.rng.randrange(8)}", "ownerReferences": refs}
-    await w.make(core_v1.ConfigMap, {"metadata": meta})
+    await w.make(w.rng.choice((core_v1.ConfigMap, core_v1.Secret)), {"metadata": meta})
 
 
 async def delete_owner(w: World) -> None:

@@ -25,7 +25,7 @@ SERVICE = "kubernetes.io/service-name"
 
 def judge(w: World) -> dict[str, int]:
     """Raises AssertionError where the world is not what its objects say; returns figures."""
-    for kind in ("Pod", "Service", "ReplicaSet", "ConfigMap", "Namespace", *_KINDS):
+    for kind in ("Pod", "Service", "ReplicaSet", "ConfigMap", "Secret", "Namespace", *_KINDS):
         for obj in w.ledger.all(kind):
             assert not is_going(obj), f"{kind} {_name(obj)} is still being deleted: {obj['metadata'].get('finalizers')}"
     figures = {}
@@ -222,7 +222,7 @@ def _budget(w: World, budget: Obj) -> None:
 def _owners(w: World) -> None:
     """Nothing has a controller that is gone; nobody's Pods are those that nobody selects; endpoints belong to services."""
     live = {life.uid for life in w.ledger.lives.values() if life.gone is None}
-    for kind in ("Pod", "ReplicaSet", "Job", "ControllerRevision", "ConfigMap", "EndpointSlice"):
+    for kind in ("Pod", "ReplicaSet", "Job", "ControllerRevision", "ConfigMap", "Secret", "EndpointSlice"):
         for life in w.ledger.living(kind):
             refs = life.obj["metadata"].get("ownerReferences") or ()
             lost = [ref for ref in refs if ref["uid"] not in live and ref["kind"] != "Unknown"]
