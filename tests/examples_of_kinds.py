@@ -111,7 +111,7 @@ _OTHERS: dict[Key, dict[str, Any]] = {
     ("apps", "v1", "statefulsets"): {"spec": {**_WORKLOAD["spec"], "serviceName": "web"}},
     ("autoscaling", "v1", "horizontalpodautoscalers"): {"spec": {"scaleTargetRef": _TARGET, "maxReplicas": 3}},
     ("autoscaling", "v2", "horizontalpodautoscalers"): {"spec": {"scaleTargetRef": _TARGET, "maxReplicas": 3}},
-    ("batch", "v1", "cronjobs"): {"spec": {"schedule": "* * * * *", "jobTemplate": {"spec": _JOB}}},
+    ("batch", "v1", "cronjobs"): {"spec": {"schedule": "0 0 1 1 *", "jobTemplate": {"spec": _JOB}}},
     ("batch", "v1", "jobs"): {"spec": _JOB},
     ("coordination.k8s.io", "v1", "leases"): {"spec": {"holderIdentity": "ann", "leaseDurationSeconds": 15}},
     ("discovery.k8s.io", "v1", "endpointslices"): {
