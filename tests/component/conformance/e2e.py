@@ -6,8 +6,10 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from tests.component.api import STRATEGIC, Api
+from tests.component.conformance import typed
 
 from pybernetes.testing import Cluster
+from pybernetes.wire.http import read_body
 
 APPS = "/apis/apps/v1/namespaces/default"
 CORE = "/api/v1/namespaces/default"
@@ -18,13 +20,21 @@ PULL_ERROR = "simulated.pybernetes.io/pull-error"
 
 
 class Workloads(Api):
-    """Requests to a running cluster; waits are of virtual time."""
+    """Requests to a running cluster as typed clients make them, in protobuf, but for those with a content type of their own,
+    patches and watches. Waits are of virtual time."""
 
     patch = STRATEGIC
 
     def __init__(self, cluster: Cluster) -> None:
         super().__init__(cluster.running.plane.api, cluster=cluster)
         self.cluster = cluster
+
+    async def __call__(self, method: str, target: str, body: Any = None, **more: Any) -> tuple[int, Any]:
+        if body is not None and method != "PATCH" and "content_type" not in more:
+            body = typed.encoded(method, target, body)
+            more["content_type"] = typed.PROTOBUF
+        response = await self.send(method, target, body, accept=typed.ACCEPT, **more)
+        return response.status, typed.decoded(await read_body(response))
 
     async def sleep(self, seconds: float) -> None:
         """Lets the cluster's time pass."""

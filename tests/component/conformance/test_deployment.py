@@ -294,12 +294,12 @@ async def test_a_deployment_lives():
         everywhere = await k.ok("GET", f"/apis/apps/v1/deployments?{SELECTED}")
         assert [item["metadata"]["name"] for item in everywhere["items"]] == [name]
         since = everywhere["metadata"]["resourceVersion"]
-        # What the client sent once, as its library writes it: no revision, empty times and an empty status.
+        # What a dynamic client sends of an object that was made once: no revision, empty times and an empty status.
         blank = {**body, "apiVersion": "apps/v1", "kind": "Deployment", "status": {}}
         blank["metadata"] = {**body["metadata"], "creationTimestamp": None, "labels": labels | {name: "updated"}}
         blank["spec"]["template"]["metadata"]["creationTimestamp"] = None
         set_image("httpd:2.4.38")(blank)
-        updated = await k.ok("PUT", one, blank)
+        updated = await k.ok("PUT", one, blank, content_type="application/json")
         assert updated["metadata"]["creationTimestamp"] == made["metadata"]["creationTimestamp"]
         await seen(lambda kind, d: kind == "MODIFIED", since, 30)
         shown = await k.ok("GET", f"{one}/status")
