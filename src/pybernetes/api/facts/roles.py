@@ -194,6 +194,21 @@ CONTROLLER_RULES: dict[str, tuple[PolicyRule, ...]] = {
         PolicyRule(verbs=("list", "watch"), apiGroups=("storage.k8s.io",), resources=("storageclasses",)),
         PolicyRule(verbs=("create", "patch", "update"), apiGroups=("",), resources=("events",)),
     ),
+    "persistentvolume-attach-detach-controller": (
+        PolicyRule(
+            verbs=("list", "watch"),
+            apiGroups=("",),
+            resources=("pods", "persistentvolumes", "persistentvolumeclaims", "nodes"),
+        ),
+        PolicyRule(verbs=("patch", "update"), apiGroups=("",), resources=("nodes/status",)),
+        PolicyRule(verbs=("list", "watch"), apiGroups=("storage.k8s.io",), resources=("csidrivers",)),
+        PolicyRule(
+            verbs=("get", "list", "watch", "create", "delete"),
+            apiGroups=("storage.k8s.io",),
+            resources=("volumeattachments",),
+        ),
+        PolicyRule(verbs=("create", "patch", "update"), apiGroups=("",), resources=("events",)),
+    ),
     "persistentvolume-expander-controller": (
         PolicyRule(
             verbs=("get", "list", "watch"), apiGroups=("",), resources=("persistentvolumeclaims", "persistentvolumes")
