@@ -8,7 +8,8 @@ from tests.component.controllers.world import template, world
 
 from pybernetes.aio.simulation import run_simulated
 from pybernetes.api.objects import Key, Object
-from pybernetes.api.types import apps_v1, core_v1
+from pybernetes.api.types import apps_v1, core_v1, storage_v1
+from pybernetes.controllers.local_path_provisioner import STORAGE_CLASS
 from pybernetes.testing import Cluster
 from pybernetes.testing.virtual import simulated
 
@@ -17,6 +18,7 @@ CLAIM = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage":
 
 async def life(seed: int) -> None:
     async with world(nodes=3) as w:
+        await w.client.of(storage_v1.StorageClass).create(STORAGE_CLASS)
         await w.clock.sleep(5)
         trouble = Trouble(w, seed)
         spec = {"replicas": 4, "serviceName": "db", "selector": {"matchLabels": {"app": "db"}}}

@@ -5,7 +5,8 @@ from typing import Any
 from tests.component.controllers.world import World, every_second, no_pods, simulated, template, world
 
 from pybernetes.api.objects import Key
-from pybernetes.api.types import apps_v1, core_v1
+from pybernetes.api.types import apps_v1, core_v1, storage_v1
+from pybernetes.controllers.local_path_provisioner import STORAGE_CLASS
 
 HASH = "controller-revision-hash"
 STRATEGIC = "application/strategic-merge-patch+json"
@@ -13,6 +14,9 @@ GATED = [{"conditionType": "test/go"}]
 
 
 async def stateful_set(w: World, name: str = "web", replicas: int = 3, **spec: Any) -> apps_v1.StatefulSet:
+    """With volumes for its claims, where it has any."""
+    if "volumeClaimTemplates" in spec:
+        await w.client.of(storage_v1.StorageClass).create(STORAGE_CLASS)
     own = {"replicas": replicas, "serviceName": name, "selector": {"matchLabels": {"app": name}}}
     return await w.create(apps_v1.StatefulSet, name, spec=own | {"template": template(app=name)} | spec)
 
