@@ -353,6 +353,7 @@ _OLD_NAMES = {
     "pod-garbage-collector-controller": "podgc",
     "node-ipam-controller": "nodeipam",
     "node-lifecycle-controller": "nodelifecycle",
+    "resourceclaim-controller": "resource-claim-controller",
     "root-ca-certificate-publisher-controller": "root-ca-cert-publisher",
 }
 

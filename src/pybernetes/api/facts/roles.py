@@ -161,6 +161,18 @@ CONTROLLER_RULES: dict[str, tuple[PolicyRule, ...]] = {
         PolicyRule(verbs=("list", "watch"), apiGroups=("storage.k8s.io",), resources=("storageclasses",)),
         PolicyRule(verbs=("list", "watch"), apiGroups=("",), resources=("nodes",)),
         PolicyRule(verbs=("list", "watch", "create", "delete"), apiGroups=("",), resources=("pods",)),
+    "kube-apiserver-serving-clustertrustbundle-publisher-controller": (
+        PolicyRule(
+            verbs=("list", "watch", "create", "update", "patch", "delete"),
+            apiGroups=("certificates.k8s.io",),
+            resources=("clustertrustbundles",),
+        ),
+        PolicyRule(
+            verbs=("attest",),
+            apiGroups=("certificates.k8s.io",),
+            resources=("signers",),
+            resourceNames=("kubernetes.io/kube-apiserver-serving",),
+        ),
         PolicyRule(verbs=("create", "patch", "update"), apiGroups=("",), resources=("events",)),
     ),
     "namespace-controller": (
@@ -247,6 +259,25 @@ CONTROLLER_RULES: dict[str, tuple[PolicyRule, ...]] = {
         PolicyRule(verbs=("create", "delete", "list", "patch", "watch"), apiGroups=("",), resources=("pods",)),
         PolicyRule(verbs=("create", "patch", "update"), apiGroups=("",), resources=("events",)),
     ),
+    "resourceclaim-controller": (
+        PolicyRule(verbs=("get", "list", "watch"), apiGroups=("",), resources=("pods",)),
+        PolicyRule(verbs=("update",), apiGroups=("",), resources=("pods/finalizers",)),
+        PolicyRule(verbs=("patch", "update"), apiGroups=("",), resources=("pods/status",)),
+        PolicyRule(
+            verbs=("get", "list", "watch", "create", "delete", "patch", "update"),
+            apiGroups=("resource.k8s.io",),
+            resources=("resourceclaims",),
+        ),
+        PolicyRule(
+            verbs=("patch", "update"),
+            apiGroups=("resource.k8s.io",),
+            resources=("resourceclaims/binding", "resourceclaims/status"),
+        ),
+        PolicyRule(
+            verbs=("get", "list", "watch"), apiGroups=("resource.k8s.io",), resources=("resourceclaimtemplates",)
+        ),
+        PolicyRule(verbs=("create", "patch", "update"), apiGroups=("",), resources=("events",)),
+    ),
     "resourcequota-controller": (
         PolicyRule(verbs=("get", "list", "watch"), apiGroups=("*",), resources=("*",)),
         PolicyRule(verbs=("update",), apiGroups=("",), resources=("resourcequotas/status",)),
@@ -257,6 +288,21 @@ CONTROLLER_RULES: dict[str, tuple[PolicyRule, ...]] = {
         PolicyRule(verbs=("list", "watch"), apiGroups=("",), resources=("namespaces", "configmaps")),
     ),
     "service-account-controller": (
+    "service-cidrs-controller": (
+        PolicyRule(
+            verbs=("get", "list", "watch", "patch", "update"),
+            apiGroups=("networking.k8s.io",),
+            resources=("servicecidrs",),
+        ),
+        PolicyRule(
+            verbs=("patch", "update"),
+            apiGroups=("networking.k8s.io",),
+            resources=("servicecidrs/finalizers", "servicecidrs/status"),
+        ),
+        PolicyRule(verbs=("get", "list", "watch"), apiGroups=("networking.k8s.io",), resources=("ipaddresses",)),
+        PolicyRule(verbs=("create", "patch", "update"), apiGroups=("",), resources=("events",)),
+    ),
+    "serviceaccount-controller": (
         PolicyRule(verbs=("create",), apiGroups=("",), resources=("serviceaccounts",)),
         PolicyRule(verbs=("list", "watch"), apiGroups=("",), resources=("namespaces", "serviceaccounts")),
     ),
@@ -283,6 +329,10 @@ CONTROLLER_RULES: dict[str, tuple[PolicyRule, ...]] = {
     "token-cleaner": (PolicyRule(verbs=("delete", "get", "list", "watch"), apiGroups=("",), resources=("secrets",)),),
     "ttl-after-finished-controller": (
         PolicyRule(verbs=("delete", "get", "list", "watch"), apiGroups=("batch",), resources=("jobs",)),
+        PolicyRule(verbs=("create", "patch", "update"), apiGroups=("",), resources=("events",)),
+    ),
+    "ttl-controller": (
+        PolicyRule(verbs=("list", "watch", "patch", "update"), apiGroups=("",), resources=("nodes",)),
         PolicyRule(verbs=("create", "patch", "update"), apiGroups=("",), resources=("events",)),
     ),
     "volumeattributesclass-protection-controller": (
