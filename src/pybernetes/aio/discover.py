@@ -28,10 +28,16 @@ def discover(
     """
     found: dict[str, T] = {}
     _walk(import_module(package), "", constant, kind, found, frozenset(skip))
-    for point in _installed() if group else ():
-        if point.group == group:
-            found[point.name] = _checked(point.load(), kind, f"entry point {group}:{point.name}")
-    return found
+    return found | installed(group, kind) if group else found
+
+
+def installed(group: str, kind: type[T]) -> dict[str, T]:
+    """What other installed packages add to an entry point group, by the entry point's name. Raises DiscoveryError."""
+    return {
+        point.name: _checked(point.load(), kind, f"entry point {group}:{point.name}")
+        for point in _installed()
+        if point.group == group
+    }
 
 
 @cache

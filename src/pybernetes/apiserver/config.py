@@ -82,6 +82,8 @@ class Config:
     disable_admission: tuple[str, ...] = ()
     admission_configuration: Mapping[str, Object] = field(default_factory=dict)
     """--admission-control-config-file: the configuration of each plugin that has one, by its name."""
+    identity: str = ""
+    """The host that this server's Lease names (identity.py); empty: it has none, and writes nothing at rest."""
     times: Times = Times()
     in_flight: InFlight = InFlight()
     history_limit: int = HISTORY_LIMIT

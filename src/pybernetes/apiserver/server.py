@@ -15,6 +15,7 @@ from pybernetes.api.objects import GroupResource, Object
 from pybernetes.apiserver import (
     bootstrap,
     default_service_cidr,
+    identity,
     kubernetes_service,
     local_apiservices,
     oidc,
@@ -203,6 +204,9 @@ class ApiServer:
                 self._service = group.create_task(service, name="apiserver.service")
                 group.create_task(default_service_cidr.keep(self.storage, self.config), name="apiserver.servicecidr")
                 group.create_task(keep_flow_control(self.storage), name="apiserver.flowcontrol")
+                if self.config.identity:
+                    own = identity.keep(self.storage, self.config.identity)
+                    group.create_task(own, name="apiserver.identity")
                 if self._fairness is not None:
                     group.create_task(self._fairness.run(), name="apiserver.fairness")
                     group.create_task(StatusKeeper(self._fairness, self.storage).run(), name="apiserver.flowschemas")

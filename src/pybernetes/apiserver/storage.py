@@ -174,6 +174,15 @@ class Storage:
             await self.cache.taken_in(revision)
         return self._written(served, obj, value, revision)
 
+    async def is_outdated(self, served: Served, entry: Entry) -> bool:
+        """Whether a custom object is stored in another version than it would be written in now: it is, until it is
+        written again, and a write that changes nothing then counts (KEP-4192)."""
+        if served.stored.restore is None:
+            return False
+        with refusals():
+            found = await self.store.get(served.key(entry.namespace, entry.name))
+        return found is not None and found.revision == entry.revision and not found.value.startswith(served.stored.head)
+
     async def remove(self, served: Served, old: Entry) -> int:
         """Deletes `old`; the revision of it. Raises Conflict when it is not the newest, NotFound when gone."""
         with refusals():

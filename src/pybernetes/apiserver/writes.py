@@ -249,6 +249,8 @@ class Writes:
         hooked = strategy.before_write is not no_hook
         obj = canonical(served, obj, None if hooked else old)  # what a hook changes must not be part of `old`
         if obj == old or only_later(obj, old):
+            if not call.dry_run and await self._storage.is_outdated(served, entry):
+                return Result(await self._storage.replace(served, old, entry), old)
             return Result(entry)
         if _ends(obj, old, served):
             if not call.dry_run:

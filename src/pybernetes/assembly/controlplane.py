@@ -147,6 +147,7 @@ class ControlPlane:
             cluster_cidrs=(POD_NETWORK if len(self.settings.simulated_nodes) <= _RANGES else _WIDE,),
             signing_authority=lambda signer: authority,
             root_ca=authority.pem if authority else b"",
+            service_account_key=self.settings.api.signing_key,
         )
 
 

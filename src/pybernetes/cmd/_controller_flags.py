@@ -11,6 +11,7 @@ from pybernetes.cmd._daemon import StartError
 from pybernetes.cmd._flags import boolean, comma_list, duration, lasting, rate
 from pybernetes.controllers._zones import Rates
 from pybernetes.controllers.runtime import Config, Controller, chosen
+from pybernetes.wire.pki.keys import PkiError, PrivateKey, parse_key
 
 CONCURRENCY = {
     "concurrent-cron-job-syncs": "cronjob-controller",
@@ -64,7 +65,7 @@ ACCEPTED = (
     *("node-sync-period", "permit-address-sharing", "permit-port-sharing", "profiling", "pvclaimbinder-sync-period"),
     *("requestheader-allowed-names", "requestheader-client-ca-file", "requestheader-extra-headers-prefix"),
     *("requestheader-group-headers", "requestheader-uid-headers", "requestheader-username-headers"),
-    *("resource-quota-sync-period", "route-reconciliation-period", "service-account-private-key-file"),
+    *("resource-quota-sync-period", "route-reconciliation-period"),
     *("show-hidden-metrics-for-version", "tls-sni-cert-key", "vmodule"),
 )
 """Upstream's flags without effect here: there is nothing to resync, no limit on what is asked, no cloud."""
@@ -78,6 +79,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     _signing.add_flags(certificates)
     add = certificates.add_argument
     add("--cluster-signing-duration", type=duration, default=8760 * 3600.0, help="life of a certificate at most: 8760h")
+    add("--service-account-private-key-file", type=Path, help="signs the tokens of ServiceAccounts in Secrets, PEM")
     add("--root-ca-file", type=Path, help="the bundle that Pods verify the API server with, PEM")
     add("--use-service-account-credentials", type=boolean, nargs="?", const=True, default=False,
         help="each controller writes as a ServiceAccount of its own in kube-system")  # fmt: skip
@@ -160,6 +162,7 @@ def config_of(options: argparse.Namespace) -> Config:
         signing_authority=_signing.signing_files(options),
         cluster_signing_duration=options.cluster_signing_duration,
         root_ca=_read(options.root_ca_file),
+        service_account_key=_key(options.service_account_private_key_file),
         hpa_sync_period=options.horizontal_pod_autoscaler_sync_period,
         hpa_downscale_stabilization=options.horizontal_pod_autoscaler_downscale_stabilization,
         hpa_tolerance=options.horizontal_pod_autoscaler_tolerance,
@@ -201,6 +204,13 @@ def _networks(text: str) -> tuple[str, ...]:
         return tuple(str(ipaddress.ip_network(part.strip())) for part in text.split(",") if part.strip())
     except ValueError as error:
         raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def _key(path: Path | None) -> PrivateKey | None:
+    try:
+        return parse_key(_read(path)) if path else None
+    except PkiError as error:
+        raise StartError(f"cannot use {path}: {error}") from None
 
 
 def _read(path: Path | None) -> bytes:

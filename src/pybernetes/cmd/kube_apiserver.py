@@ -216,6 +216,7 @@ def config_of(options: argparse.Namespace) -> Config:
             enable_admission=_listed(options.enable_admission_plugins),
             disable_admission=_listed(options.disable_admission_plugins),
             admission_configuration=_admission(options),
+            identity=socket.gethostname(),
             times=Times(
                 request=options.request_timeout,
                 watch=options.min_request_timeout,

@@ -7,7 +7,7 @@ runs none of this: cmd/ starts the manager only while it leads.
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Generic, TypeAlias, TypeVar
@@ -25,10 +25,12 @@ from pybernetes.client.guard import Guard
 from pybernetes.client.informer import Cache, Index, Informer, Informers
 from pybernetes.client.rest import Client, ResourceClient, key_of
 from pybernetes.client.workqueue import WorkQueue
+from pybernetes.controllers._load_balancers import Provider
 from pybernetes.controllers._metrics import Metrics, queue_lines
 from pybernetes.controllers._zones import Rates
 from pybernetes.wire.metrics import head, labelled, series, text
 from pybernetes.wire.pki.certificates import Authority
+from pybernetes.wire.pki.keys import PrivateKey
 
 log = logging.getLogger(__name__)
 
@@ -87,6 +89,10 @@ class Config:
     hpa_tolerance: float = 0.1
     hpa_cpu_initialization_period: float = 300.0
     hpa_initial_readiness_delay: float = 30.0
+    service_account_key: PrivateKey | None = None
+    """Signs the tokens of Secrets; None: they have none."""
+    load_balancers: Sequence[Provider] | None = None
+    """Who makes load balancers for Services; None: those that installed packages offer."""
 
 
 Reconcile: TypeAlias = Callable[[Key, "Context"], Awaitable[Outcome]]
@@ -355,6 +361,7 @@ _OLD_NAMES = {
     "node-lifecycle-controller": "nodelifecycle",
     "resourceclaim-controller": "resource-claim-controller",
     "root-ca-certificate-publisher-controller": "root-ca-cert-publisher",
+    "service-lb-controller": "service",
 }
 
 

@@ -94,6 +94,7 @@ class World:
     def __init__(self, cluster: Cluster, manager: ControllerManager, wire: Wire) -> None:
         self.as_user = cluster.client
         self.audit = cluster.audit
+        self.store = cluster.running.plane.api.storage.store
         self.clock = cluster.clock
         self.manager = manager
         self.wire = wire
@@ -188,10 +189,12 @@ async def world(
             await asyncio.gather(running, return_exceptions=True)
 
 
-def controllers(w: World, names: str, wire: Transport | None = None) -> asyncio.Task[None]:
+def controllers(
+    w: World, names: str, wire: Transport | None = None, config: Config | None = None
+) -> asyncio.Task[None]:
     """Controllers beside those of the world, for tests that end them. Cancel it."""
     client = Client(wire or w.as_user(MANAGER).transport, clock=w.clock)
-    return asyncio.create_task(ControllerManager(client, controllers=chosen(names.split())).run())
+    return asyncio.create_task(ControllerManager(client, config, chosen(names.split())).run())
 
 
 def no_pods(request: Request) -> ApiError | None:

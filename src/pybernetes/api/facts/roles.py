@@ -302,9 +302,22 @@ CONTROLLER_RULES: dict[str, tuple[PolicyRule, ...]] = {
         PolicyRule(verbs=("get", "list", "watch"), apiGroups=("networking.k8s.io",), resources=("ipaddresses",)),
         PolicyRule(verbs=("create", "patch", "update"), apiGroups=("",), resources=("events",)),
     ),
+    "service-lb-controller": (
+        PolicyRule(verbs=("get", "list", "watch", "patch", "update"), apiGroups=("",), resources=("services",)),
+        PolicyRule(verbs=("patch", "update"), apiGroups=("",), resources=("services/status",)),
+        PolicyRule(verbs=("list", "watch"), apiGroups=("",), resources=("nodes",)),
+        PolicyRule(verbs=("create", "patch", "update"), apiGroups=("",), resources=("events",)),
+    ),
     "serviceaccount-controller": (
         PolicyRule(verbs=("create",), apiGroups=("",), resources=("serviceaccounts",)),
         PolicyRule(verbs=("list", "watch"), apiGroups=("",), resources=("namespaces", "serviceaccounts")),
+    ),
+    "serviceaccount-token-controller": (
+        PolicyRule(
+            verbs=("get", "list", "watch", "patch", "update", "delete"), apiGroups=("",), resources=("secrets",)
+        ),
+        PolicyRule(verbs=("get", "list", "watch", "patch", "update"), apiGroups=("",), resources=("serviceaccounts",)),
+        PolicyRule(verbs=("create", "patch", "update"), apiGroups=("",), resources=("events",)),
     ),
     "statefulset-controller": (
         PolicyRule(verbs=("get", "list", "watch"), apiGroups=("apps",), resources=("statefulsets",)),
@@ -327,12 +340,48 @@ CONTROLLER_RULES: dict[str, tuple[PolicyRule, ...]] = {
         PolicyRule(verbs=("create", "patch", "update"), apiGroups=("",), resources=("events",)),
     ),
     "token-cleaner": (PolicyRule(verbs=("delete", "get", "list", "watch"), apiGroups=("",), resources=("secrets",)),),
+    "storage-version-migrator-controller": (
+        PolicyRule(verbs=("list", "watch", "create", "patch"), apiGroups=("*",), resources=("*",)),
+        PolicyRule(verbs=("get",), apiGroups=("apiextensions.k8s.io",), resources=("customresourcedefinitions",)),
+        PolicyRule(
+            verbs=("update", "patch"),
+            apiGroups=("apiextensions.k8s.io",),
+            resources=("customresourcedefinitions/status",),
+        ),
+        PolicyRule(
+            verbs=("update", "patch"),
+            apiGroups=("storagemigration.k8s.io",),
+            resources=("storageversionmigrations/status",),
+        ),
+    ),
+    "taint-eviction-controller": (
+        PolicyRule(verbs=("get", "list", "watch"), apiGroups=("",), resources=("nodes",)),
+        PolicyRule(verbs=("get", "list", "watch", "delete"), apiGroups=("",), resources=("pods",)),
+        PolicyRule(verbs=("patch",), apiGroups=("",), resources=("pods/status",)),
+        PolicyRule(verbs=("create", "patch", "update"), apiGroups=("",), resources=("events",)),
+    ),
+    "token-cleaner-controller": (
+        PolicyRule(verbs=("delete", "get", "list", "watch"), apiGroups=("",), resources=("secrets",)),
+    ),
     "ttl-after-finished-controller": (
         PolicyRule(verbs=("delete", "get", "list", "watch"), apiGroups=("batch",), resources=("jobs",)),
         PolicyRule(verbs=("create", "patch", "update"), apiGroups=("",), resources=("events",)),
     ),
     "ttl-controller": (
         PolicyRule(verbs=("list", "watch", "patch", "update"), apiGroups=("",), resources=("nodes",)),
+        PolicyRule(verbs=("create", "patch", "update"), apiGroups=("",), resources=("events",)),
+    ),
+    "validatingadmissionpolicy-status-controller": (
+        PolicyRule(
+            verbs=("get", "list", "watch"),
+            apiGroups=("admissionregistration.k8s.io",),
+            resources=("validatingadmissionpolicies",),
+        ),
+        PolicyRule(
+            verbs=("get", "patch", "update"),
+            apiGroups=("admissionregistration.k8s.io",),
+            resources=("validatingadmissionpolicies/status",),
+        ),
         PolicyRule(verbs=("create", "patch", "update"), apiGroups=("",), resources=("events",)),
     ),
     "volumeattributesclass-protection-controller": (
