@@ -382,6 +382,7 @@ CONTROLLER_RULES: dict[str, tuple[PolicyRule, ...]] = {
             apiGroups=("admissionregistration.k8s.io",),
             resources=("validatingadmissionpolicies/status",),
         ),
+        PolicyRule(verbs=("get",), apiGroups=("apiextensions.k8s.io",), resources=("customresourcedefinitions",)),
         PolicyRule(verbs=("create", "patch", "update"), apiGroups=("",), resources=("events",)),
     ),
     "volumeattributesclass-protection-controller": (
