@@ -1,22 +1,17 @@
 """What a Service's Pods are as endpoints. The Endpoints and EndpointSlice controllers share it; pure but for the mappings."""
 
 from collections.abc import Iterable, Mapping
-from functools import partial
 
 from pybernetes.api.objects import Key
 from pybernetes.api.types import core_v1
-from pybernetes.client.informer import Cache
 from pybernetes.client.rest import key_of
+from pybernetes.controllers._labels import candidates
 from pybernetes.controllers.runtime import Context
 from pybernetes.rules.readiness import is_finished, is_ready
 
 HEADLESS = "service.kubernetes.io/headless"
 SELECTS = "selects"
 """Index of Services by one label of their selector."""
-LABEL = "label/"
-"""Indexes of Pods by the value of a label begin so. There is one a label that Services go by."""
-LABELS = 8
-"""So many labels at most; Services that go by others look at all Pods of their namespace."""
 
 
 def of_pod(pod: core_v1.Pod, ctx: Context) -> Iterable[Key]:
@@ -54,29 +49,8 @@ def _facts(pod: core_v1.Pod) -> tuple[object, ...]:
 
 def selected(service: core_v1.Service, ctx: Context) -> list[core_v1.Pod]:
     """The Pods a Service selects that have not ended, by name."""
-    pods = _candidates(service, ctx.cache(core_v1.Pod))
+    pods = candidates(service.metadata.namespace, service.spec.selector, ctx.cache(core_v1.Pod))
     return sorted((pod for pod in pods if _selects(service, pod) and not is_finished(pod)), key=key_of)
-
-
-def _candidates(service: core_v1.Service, cache: Cache[core_v1.Pod]) -> list[core_v1.Pod]:
-    """Pods that it may select: those with one of its labels, in the way that others look for already."""
-    namespace, known = service.metadata.namespace, {*cache.indexes(LABEL)}
-    labels = sorted(service.spec.selector.items(), key=lambda label: (LABEL + label[0] not in known, label))
-    if not labels:
-        return cache.of(namespace)
-    name, value = labels[0]
-    index = LABEL + name
-    if index not in known:
-        if len(known) >= LABELS:
-            return cache.of(namespace)
-        cache.add_index(index, partial(_by_label, name))
-    return cache.by(index, f"{namespace}/{value}")
-
-
-def _by_label(name: str, pod: core_v1.Pod) -> Iterable[str]:
-    """Index function."""
-    value = pod.metadata.labels.get(name)
-    return () if value is None else (f"{pod.metadata.namespace}/{value}",)
 
 
 def _selects(service: core_v1.Service, pod: core_v1.Pod) -> bool:

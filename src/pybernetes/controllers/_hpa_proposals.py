@@ -3,7 +3,7 @@
 _hpa_metrics.py reads, _hpa_replicas.py computes; here are the kinds of metrics and upstream's words for each.
 """
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from typing import NoReturn
 
 from msgspec import Struct
@@ -42,6 +42,7 @@ from pybernetes.controllers._hpa_replicas import (
 )
 from pybernetes.controllers._hpa_targets import NoTarget, targets_of
 from pybernetes.controllers._kinds import Kinds
+from pybernetes.rules.goquote import label_selector
 
 
 class MetricFailed(Exception):
@@ -219,7 +220,7 @@ async def _of_outside(meter: Meter, source: ExternalMetricSource) -> int:
     try:
         return await meter.metrics.of_outside(metric.name, meter.namespace, _selector(metric.selector))
     except CannotCompute as error:
-        what = f"{meter.namespace}/{metric.name}/{printed(metric.selector)}"
+        what = f"{meter.namespace}/{metric.name}/{label_selector(metric.selector)}"
         raise CannotCompute(f"unable to get external metric {what}: {error}") from None
 
 
@@ -268,20 +269,4 @@ def _total(proposal: Proposal, shared: bool) -> MetricValueStatus:
 
 
 def _outside_name(metric: MetricIdentifier) -> str:
-    return f"external metric {metric.name}({printed(metric.selector)})"
-
-
-def printed(selector: meta_v1.LabelSelector | None) -> str:
-    """A LabelSelector as Go prints it: it stands in the names of external metrics."""
-    if selector is None:
-        return "nil"
-    labels = "".join(f"{key}: {value}," for key, value in sorted(selector.matchLabels.items()))
-    terms = "".join(
-        f"LabelSelectorRequirement{{Key:{term.key},Operator:{term.operator},Values:{_listed(term.values)},}},"
-        for term in selector.matchExpressions
-    )
-    return f"&LabelSelector{{MatchLabels:map[string]string{{{labels}}},MatchExpressions:[]LabelSelectorRequirement{{{terms}}},}}"
-
-
-def _listed(values: Sequence[str]) -> str:
-    return f"[{' '.join(values)}]"
+    return f"external metric {metric.name}({label_selector(metric.selector)})"

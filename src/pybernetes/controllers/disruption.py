@@ -18,9 +18,10 @@ from pybernetes.api.types import core_v1, meta_v1
 from pybernetes.api.types.policy_v1 import PodDisruptionBudget as Budget
 from pybernetes.api.types.policy_v1 import PodDisruptionBudgetStatus as Status
 from pybernetes.client.rest import key_of
+from pybernetes.controllers._labels import candidates
 from pybernetes.controllers._scales import SCALED, NoScaleError, scale_of
 from pybernetes.controllers.runtime import EVENTS, Again, Context, Controller, Done, Outcome, Watch, allow
-from pybernetes.rules.goquote import quoted
+from pybernetes.rules.goquote import label_selector, quoted
 from pybernetes.rules.ownership import controller_of
 from pybernetes.rules.readiness import condition, is_finished, is_ready
 from pybernetes.rules.workloads import scaled
@@ -104,7 +105,9 @@ async def reconcile(key: Key, ctx: Context) -> Outcome:
     pods: list[core_v1.Pod] = []
     try:
         selector = of_label_selector(budget.spec.selector)
-        pods = [pod for pod in ctx.cache(core_v1.Pod).of(key.namespace) if selector.matches(pod.metadata.labels)]
+        labels = budget.spec.selector.matchLabels if budget.spec.selector is not None else {}
+        near = candidates(key.namespace, labels, ctx.cache(core_v1.Pod))
+        pods = [pod for pod in near if selector.matches(pod.metadata.labels)]
         expected = await _expect(budget, pods, ctx)
     except (ValueError, NoScaleError, ApiError) as error:
         await _fail(budget, str(error), now, ctx)
@@ -233,26 +236,11 @@ def _tell(budget: Budget, pods: list[core_v1.Pod], expected: _Expected, ctx: Con
         ctx.events.event(budget, "Normal", "NoPods", "No matching pods found")
     if expected.unmanaged:
         text = (
-            f"Pods selected by this PodDisruptionBudget (selector: {_shown(budget.spec.selector)}) were found to be "
+            f"Pods selected by this PodDisruptionBudget (selector: {label_selector(budget.spec.selector)}) were found to be "
             "unmanaged. As a result, the status of the PDB cannot be calculated correctly, which may result in undefined "
             'behavior. To account for these pods please set ".spec.minAvailable" field of the PDB to an integer value.'
         )
         ctx.events.event(budget, "Warning", "UnmanagedPods", text)
-
-
-def _shown(selector: meta_v1.LabelSelector | None) -> str:
-    """As Go prints it."""
-    if selector is None:
-        return "nil"
-    labels = "".join(f"{key}: {value}," for key, value in sorted(selector.matchLabels.items()))
-    terms = "".join(
-        f"LabelSelectorRequirement{{Key:{e.key},Operator:{e.operator},Values:[{' '.join(e.values)}],}},"
-        for e in selector.matchExpressions
-    )
-    return (
-        f"&LabelSelector{{MatchLabels:map[string]string{{{labels}}},"
-        f"MatchExpressions:[]LabelSelectorRequirement{{{terms}}},}}"
-    )
 
 
 # --- Pods

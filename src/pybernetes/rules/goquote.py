@@ -1,5 +1,7 @@
 """Quoting as Go does it (%q, strconv.Quote): in messages and where the downward API shows labels."""
 
+from pybernetes.api.types.meta_v1 import LabelSelector
+
 _ASCII, _BASIC = 0x80, 0xFFFF
 _ESCAPES = {
     "\a": "\\a",
@@ -17,6 +19,21 @@ _ESCAPES = {
 def quoted(value: str) -> str:
     """The text between double quotes; what cannot be printed is escaped."""
     return f'"{"".join(_escaped(sign) for sign in value)}"'
+
+
+def label_selector(selector: LabelSelector | None) -> str:
+    """As Go prints a pointer to it: in events, and in the names of external metrics."""
+    if selector is None:
+        return "nil"
+    labels = "".join(f"{key}: {value}," for key, value in sorted(selector.matchLabels.items()))
+    terms = "".join(
+        f"LabelSelectorRequirement{{Key:{term.key},Operator:{term.operator},Values:[{' '.join(term.values)}],}},"
+        for term in selector.matchExpressions
+    )
+    return (
+        f"&LabelSelector{{MatchLabels:map[string]string{{{labels}}},"
+        f"MatchExpressions:[]LabelSelectorRequirement{{{terms}}},}}"
+    )
 
 
 def _escaped(sign: str) -> str:
