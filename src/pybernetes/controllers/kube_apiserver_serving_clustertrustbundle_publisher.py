@@ -61,6 +61,7 @@ async def reconcile(key: Key, ctx: Context) -> Outcome:
 
 CONTROLLER = Controller(
     name="kube-apiserver-serving-clustertrustbundle-publisher-controller",
+    account="kube-apiserver-serving-clustertrustbundle-publisher",
     watches=(Watch(kind=ClusterTrustBundle, keys=_all),),
     reconcile=reconcile,
     background=begin,

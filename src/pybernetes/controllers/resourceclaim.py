@@ -253,6 +253,7 @@ async def _uses(user: ResourceClaimConsumerReference, claim: ResourceClaim, ctx:
 CONTROLLER = Controller(
     name="resourceclaim-controller",
     component="resource_claim",
+    account="resource-claim-controller",
     watches=(
         Watch(
             kind=core_v1.Pod,

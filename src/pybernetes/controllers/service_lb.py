@@ -215,6 +215,7 @@ async def _show(service: core_v1.Service, balancer: core_v1.LoadBalancerStatus, 
 CONTROLLER = Controller(
     name="service-lb-controller",
     component="service-controller",
+    account="service-controller",
     watches=(
         Watch(kind=core_v1.Service, keys=_of_service),
         Watch(kind=core_v1.Node, keys=_of_node, changed=_node_matters),

@@ -151,17 +151,7 @@ CONTROLLER_RULES: dict[str, tuple[PolicyRule, ...]] = {
         PolicyRule(verbs=("create", "delete", "list", "patch", "watch"), apiGroups=("",), resources=("pods",)),
         PolicyRule(verbs=("create", "patch", "update"), apiGroups=("",), resources=("events",)),
     ),
-    "local-path-provisioner-controller": (
-        PolicyRule(
-            verbs=("get", "list", "watch", "create", "delete", "patch"),
-            apiGroups=("",),
-            resources=("persistentvolumes",),
-        ),
-        PolicyRule(verbs=("get", "list", "watch", "patch"), apiGroups=("",), resources=("persistentvolumeclaims",)),
-        PolicyRule(verbs=("list", "watch"), apiGroups=("storage.k8s.io",), resources=("storageclasses",)),
-        PolicyRule(verbs=("list", "watch"), apiGroups=("",), resources=("nodes",)),
-        PolicyRule(verbs=("list", "watch", "create", "delete"), apiGroups=("",), resources=("pods",)),
-    "kube-apiserver-serving-clustertrustbundle-publisher-controller": (
+    "kube-apiserver-serving-clustertrustbundle-publisher": (
         PolicyRule(
             verbs=("list", "watch", "create", "update", "patch", "delete"),
             apiGroups=("certificates.k8s.io",),
@@ -173,6 +163,18 @@ CONTROLLER_RULES: dict[str, tuple[PolicyRule, ...]] = {
             resources=("signers",),
             resourceNames=("kubernetes.io/kube-apiserver-serving",),
         ),
+        PolicyRule(verbs=("create", "patch", "update"), apiGroups=("",), resources=("events",)),
+    ),
+    "local-path-provisioner-controller": (
+        PolicyRule(
+            verbs=("get", "list", "watch", "create", "delete", "patch"),
+            apiGroups=("",),
+            resources=("persistentvolumes",),
+        ),
+        PolicyRule(verbs=("get", "list", "watch", "patch"), apiGroups=("",), resources=("persistentvolumeclaims",)),
+        PolicyRule(verbs=("list", "watch"), apiGroups=("storage.k8s.io",), resources=("storageclasses",)),
+        PolicyRule(verbs=("list", "watch"), apiGroups=("",), resources=("nodes",)),
+        PolicyRule(verbs=("list", "watch", "create", "delete"), apiGroups=("",), resources=("pods",)),
         PolicyRule(verbs=("create", "patch", "update"), apiGroups=("",), resources=("events",)),
     ),
     "namespace-controller": (
@@ -259,7 +261,7 @@ CONTROLLER_RULES: dict[str, tuple[PolicyRule, ...]] = {
         PolicyRule(verbs=("create", "delete", "list", "patch", "watch"), apiGroups=("",), resources=("pods",)),
         PolicyRule(verbs=("create", "patch", "update"), apiGroups=("",), resources=("events",)),
     ),
-    "resourceclaim-controller": (
+    "resource-claim-controller": (
         PolicyRule(verbs=("get", "list", "watch"), apiGroups=("",), resources=("pods",)),
         PolicyRule(verbs=("update",), apiGroups=("",), resources=("pods/finalizers",)),
         PolicyRule(verbs=("patch", "update"), apiGroups=("",), resources=("pods/status",)),
@@ -288,6 +290,9 @@ CONTROLLER_RULES: dict[str, tuple[PolicyRule, ...]] = {
         PolicyRule(verbs=("list", "watch"), apiGroups=("",), resources=("namespaces", "configmaps")),
     ),
     "service-account-controller": (
+        PolicyRule(verbs=("create",), apiGroups=("",), resources=("serviceaccounts",)),
+        PolicyRule(verbs=("list", "watch"), apiGroups=("",), resources=("namespaces", "serviceaccounts")),
+    ),
     "service-cidrs-controller": (
         PolicyRule(
             verbs=("get", "list", "watch", "patch", "update"),
@@ -302,15 +307,11 @@ CONTROLLER_RULES: dict[str, tuple[PolicyRule, ...]] = {
         PolicyRule(verbs=("get", "list", "watch"), apiGroups=("networking.k8s.io",), resources=("ipaddresses",)),
         PolicyRule(verbs=("create", "patch", "update"), apiGroups=("",), resources=("events",)),
     ),
-    "service-lb-controller": (
+    "service-controller": (
         PolicyRule(verbs=("get", "list", "watch", "patch", "update"), apiGroups=("",), resources=("services",)),
         PolicyRule(verbs=("patch", "update"), apiGroups=("",), resources=("services/status",)),
         PolicyRule(verbs=("list", "watch"), apiGroups=("",), resources=("nodes",)),
         PolicyRule(verbs=("create", "patch", "update"), apiGroups=("",), resources=("events",)),
-    ),
-    "serviceaccount-controller": (
-        PolicyRule(verbs=("create",), apiGroups=("",), resources=("serviceaccounts",)),
-        PolicyRule(verbs=("list", "watch"), apiGroups=("",), resources=("namespaces", "serviceaccounts")),
     ),
     "serviceaccount-token-controller": (
         PolicyRule(
@@ -339,7 +340,6 @@ CONTROLLER_RULES: dict[str, tuple[PolicyRule, ...]] = {
         ),
         PolicyRule(verbs=("create", "patch", "update"), apiGroups=("",), resources=("events",)),
     ),
-    "token-cleaner": (PolicyRule(verbs=("delete", "get", "list", "watch"), apiGroups=("",), resources=("secrets",)),),
     "storage-version-migrator-controller": (
         PolicyRule(verbs=("list", "watch", "create", "patch"), apiGroups=("*",), resources=("*",)),
         PolicyRule(verbs=("get",), apiGroups=("apiextensions.k8s.io",), resources=("customresourcedefinitions",)),
@@ -354,15 +354,7 @@ CONTROLLER_RULES: dict[str, tuple[PolicyRule, ...]] = {
             resources=("storageversionmigrations/status",),
         ),
     ),
-    "taint-eviction-controller": (
-        PolicyRule(verbs=("get", "list", "watch"), apiGroups=("",), resources=("nodes",)),
-        PolicyRule(verbs=("get", "list", "watch", "delete"), apiGroups=("",), resources=("pods",)),
-        PolicyRule(verbs=("patch",), apiGroups=("",), resources=("pods/status",)),
-        PolicyRule(verbs=("create", "patch", "update"), apiGroups=("",), resources=("events",)),
-    ),
-    "token-cleaner-controller": (
-        PolicyRule(verbs=("delete", "get", "list", "watch"), apiGroups=("",), resources=("secrets",)),
-    ),
+    "token-cleaner": (PolicyRule(verbs=("delete", "get", "list", "watch"), apiGroups=("",), resources=("secrets",)),),
     "ttl-after-finished-controller": (
         PolicyRule(verbs=("delete", "get", "list", "watch"), apiGroups=("batch",), resources=("jobs",)),
         PolicyRule(verbs=("create", "patch", "update"), apiGroups=("",), resources=("events",)),
