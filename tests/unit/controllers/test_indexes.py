@@ -11,7 +11,8 @@ from pybernetes.api.types import apps_v1, core_v1
 from pybernetes.client.informer import Cache
 from pybernetes.client.rest import key_of
 from pybernetes.controllers._claim import INDEX, adopters, by_controller
-from pybernetes.controllers._endpoints import LABEL, LABELS, of_pod, selected
+from pybernetes.controllers._endpoints import of_pod, selected
+from pybernetes.controllers._labels import LABEL, LABELS
 from pybernetes.controllers.runtime import Context
 
 
