@@ -18,7 +18,7 @@ from pybernetes.assembly.simulated.nodes import Config as SimulatedConfig
 from pybernetes.assembly.simulated.nodes import SimulatedNodes
 from pybernetes.client.rest import Client
 from pybernetes.controllers.runtime import Config as ControllerConfig
-from pybernetes.controllers.runtime import Controller, ControllerManager, chosen
+from pybernetes.controllers.runtime import ControllerManager
 from pybernetes.scheduler.loop import Scheduler
 from pybernetes.wire.http import Request, Response
 from tools.soak.worlds.ledger import Ledger, Obj, WatchedStore
@@ -47,7 +47,7 @@ SEEN: Mapping[str, type[Any]] = {
 class World:
     """The parts of one world, and short words for what users do."""
 
-    def __init__(self, seed: int, clock: SimulatedClock, controllers: Mapping[str, Controller] | None = None) -> None:
+    def __init__(self, seed: int, clock: SimulatedClock) -> None:
         self.rng = random.Random(seed)
         self.clock = clock
         self.trouble = Trouble()
@@ -58,7 +58,6 @@ class World:
         self.drain = Client(Wire(self, ADMIN, "drain", honest=True), clock=clock)
         """Of the user who evicts."""
         self.generation = 0
-        self._chosen = controllers
         self.befalls: dict[tuple[str, str], str] = {}
         """What befalls the controllers' next request, by method and resource: see wire.BEFALL."""
         self._held: dict[str, float] = {}
@@ -112,8 +111,7 @@ class World:
             self.generation += 1
             wire = Wire(self, CONTROLLERS, name, generation=self.generation)
             config = ControllerConfig(allocate_node_cidrs=True, cluster_cidrs=("10.244.0.0/16",))
-            found = chosen(["*"]) if self._chosen is None else self._chosen
-            self._manager = ControllerManager(Client(wire, clock=self.clock), config, found)
+            self._manager = ControllerManager(Client(wire, clock=self.clock), config)
             run = self._manager.run()
         elif name == "scheduler":
             wire = Wire(self, SCHEDULER, name)
