@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from tools.soak.worlds.world import World
 
 OVERDUE = 30.0
-"""Seconds after which a request that is planned to be late is done."""
+"""Seconds that a request may be on its way when its sender has ended."""
 SLOWEST = 5.0
 """Seconds that a request may be on its way."""
 
@@ -145,6 +145,7 @@ class Wire:
             delay = OVERDUE if planned == "late" else 0.0
         elif self._generation and "/events" not in request.path and self._rng.random() < trouble.kill:
             self._world.end_controllers(self._rng.choice((0.0, 0.5, 5.0, 20.0)))
+            delay = self._rng.choice((delay, 0.0, 3.0, 15.0, OVERDUE))
             if self._rng.random() < 0.3:
                 await self._alive()  # it was not sent any more
         # The server does what it was asked to, whatever becomes of who asked.
