@@ -111,12 +111,13 @@ def _has_place(pod: core_v1.Pod, job: Job) -> bool:
 def _with_indexes(seen: Tally, valid: Sequence[core_v1.Pod]) -> Tally:
     job, completions = seen.job, seen.job.spec.completions or 0
     before = indexes.readable(job.status.completedIndexes, completions)
-    done = indexes.merged(before, indexes.of(_places(p for p in valid if p.status.phase == SUCCEEDED)))
-    lost: indexes.Intervals = ()
+    # What was counted as failed stays so: a Pod that was to go may end well nevertheless, when its node is back.
+    lost = indexes.readable(job.status.failedIndexes or "", completions)
+    succeeded = {index for index in _places(p for p in valid if p.status.phase == SUCCEEDED)}
+    done = indexes.merged(before, indexes.of(index for index in succeeded if not indexes.holds(lost, index)))
     kept: dict[int, core_v1.Pod] = {}
     if job.spec.backoffLimitPerIndex is not None:
         failed = [p for p in valid if is_failed(p, job)]
-        lost = indexes.readable(job.status.failedIndexes or "", completions)
         new = {
             index
             for p in failed

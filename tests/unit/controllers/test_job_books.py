@@ -175,6 +175,18 @@ def test_the_failed_pod_of_an_index_stays_until_another_has_its_count():
     assert enter(tally(owner, [old, pod("b", index=0)]), owner.status, None).release == [old]
 
 
+def test_an_index_that_was_counted_as_failed_does_not_succeed_any_more():
+    # Its Pod was to go, and so counted; then its node came back, and the Pod ended well. Both would be no valid status.
+    told = batch_v1.JobStatus(failedIndexes="0", failed=1)
+    owner = job(told, completions=2, completionMode="Indexed", backoffLimitPerIndex=0)
+    well = pod("a", "Succeeded", index=0)
+    seen = tally(owner, [well])
+    assert (seen.succeeded, seen.done, seen.lost) == (0, (), ((0, 0),))
+    entry = enter(seen, owner.status, None)
+    assert entry.release == [well]
+    assert (entry.status.completedIndexes, entry.status.failedIndexes) == ("", "0")
+
+
 def test_a_long_name_leaves_room_for_the_index():
     owner = job(completions=12, completionMode="Indexed")
     long = replace(owner, metadata=replace(owner.metadata, name="n" * 63))
