@@ -62,11 +62,12 @@ class Graph:
         return [self._nodes[found] for found in sorted(self._dependents.get(uid, ()))]
 
     def blocking(self, uid: str) -> list[Node]:
-        """Dependents that hold back its foreground deletion."""
+        """Dependents that hold back its foreground deletion; nothing waits for itself."""
         return [
             node
             for node in self.dependents(uid)
-            if any(ref.uid == uid and ref.blockOwnerDeletion for ref in node.owners)
+            if node.uid != uid
+            and any(ref.uid == uid and ref.blockOwnerDeletion for ref in node.owners)
         ]
 
     def settled(self, node: Node) -> bool:

@@ -219,7 +219,7 @@ class Rollout:
                 return None
             message = f'Failed to create new replica set "{wanted.metadata.name}": {error.message}'
             if statuses.has_deadline(d):
-                self._note(status="False", reason="FailedCreate", message=message)
+                self._note(status="False", reason="ReplicaSetCreateError", message=message)
                 await self._write(self._d.status)
             self._event("Warning", "ReplicaSetCreateError", message)
             raise

@@ -15,7 +15,7 @@ from msgspec import Struct
 
 from pybernetes.api.errors import Conflict, NotFound
 from pybernetes.api.objects import Key, split_api_version
-from pybernetes.api.types import meta_v1
+from pybernetes.api.types import core_v1, meta_v1
 from pybernetes.client.discovery import Served, discover
 from pybernetes.client.rest import MERGE, Propagation, Target, key_of
 from pybernetes.controllers._graph import FOREGROUND, ORPHAN, Graph, Node, node_of
@@ -64,6 +64,8 @@ class Collector:
         self.followed: dict[Target, Callable[[Any, Any], None]] = {}
         self.absent: OrderedDict[tuple[str, ...], None] = OrderedDict()
         """Owners that were asked for and not found, by all that names them: a wrong name says nothing about the uid."""
+        self.unknown: set[tuple[str, str]] = set()
+        """(group, kind) of owners that nobody serves, as far as that was told."""
 
     def is_absent(self, namespace: str, ref: meta_v1.OwnerReference) -> bool:
         """Whether the owner was found to be gone."""
@@ -147,6 +149,8 @@ async def reconcile(key: Key, ctx: Context) -> Outcome:
     node = state.graph.get(key.name)
     if node is None or (not node.deleting and state.graph.settled(node)):
         return Done()
+    if not node.deleting and any(_is_unknown(state, node, ref) for ref in node.owners):
+        return Again(UNKNOWN)  # without a request: there may be thousands whose owner's kind is not served any more
     try:
         live = await ctx.client.metadata(node.target).get(node.key)
     except NotFound:
@@ -278,11 +282,12 @@ async def _state_of(
 ) -> Literal["solid", "waiting", "dangling"] | None:
     namespace = node.key.namespace
     known = state.graph.get(ref.uid)
+    if known is not None and known.key.namespace not in ("", namespace):
+        _tell_namespace(ctx, node, ref)
     if known is None and state.is_absent(namespace, ref):
         return "dangling"  # an uid comes back only with a store that is put back, and is seen then
-    target = state.kinds.get((split_api_version(ref.apiVersion)[0], ref.kind))
+    target = state.kinds.get(_kind_of(ref))
     if target is None:
-        log.warning("owner of unknown kind object=%s/%s owner=%s/%s", node.target.plural, node.key, ref.kind, ref.name)
         return None
     if target.namespaced and not namespace:
         log.warning("cluster-scoped object=%s/%s names a namespaced owner=%s", node.target.plural, node.key, ref.name)
@@ -299,6 +304,35 @@ async def _state_of(
         return "dangling"
     waiting = live.metadata.deletionTimestamp is not None and FOREGROUND in live.metadata.finalizers
     return "waiting" if waiting else "solid"
+
+
+def _kind_of(ref: meta_v1.OwnerReference) -> tuple[str, str]:
+    return split_api_version(ref.apiVersion)[0], ref.kind
+
+
+def _is_unknown(state: Collector, node: Node, ref: meta_v1.OwnerReference) -> bool:
+    """Nobody serves the owner's kind now, so that nothing can be said of it; told once a kind."""
+    kind = _kind_of(ref)
+    if kind in state.kinds:
+        state.unknown.discard(kind)
+        return False
+    if state.graph.get(ref.uid) is None and state.is_absent(node.key.namespace, ref):
+        return False
+    if kind not in state.unknown and len(state.unknown) < REMEMBERED:
+        state.unknown.add(kind)
+        log.warning("owner of unknown kind object=%s/%s owner=%s/%s", node.target.plural, node.key, ref.kind, ref.name)
+    return True
+
+
+def _tell_namespace(ctx: Context, node: Node, ref: meta_v1.OwnerReference) -> None:
+    """An owner that is there, in another namespace, is none (the concept of owners and dependents)."""
+    target, namespace = node.target, node.key.namespace
+    about = core_v1.ObjectReference(
+        apiVersion=target.api_version, kind=target.kind, namespace=namespace, name=node.key.name, uid=node.uid
+    )
+    owner = f"[{ref.apiVersion}/{ref.kind}, namespace: {namespace}, name: {ref.name}, uid: {ref.uid}]"
+    text = f'ownerRef {owner} does not exist in namespace "{namespace}"'
+    ctx.events.event(about, "Warning", "OwnerRefInvalidNamespace", text)
 
 
 CONTROLLER = Controller(
