@@ -13,7 +13,7 @@ from pybernetes.api import facts, schema
 from pybernetes.api.facts import ResourceFacts
 from pybernetes.apiserver.catalog import Catalog, Served, discovered
 from pybernetes.apiserver.discovery import subresources
-from tools.reference import kubelet, pod_fields
+from tools.reference import controllers, kubelet, pod_fields
 
 DOCS = Path("docs/reference")
 COMPONENT, NODE = "tests/component/conformance", "tests/node/conformance"
@@ -35,6 +35,7 @@ def pages(root: Path, pod_rows: Sequence[pod_fields.Row]) -> dict[Path, str]:
         root / DOCS / "api.md": _api(discovered()),
         root / DOCS / "conformance.md": _conformance(held[COMPONENT]),
         root / DOCS / "conformance-node.md": _conformance_of_nodes(held),
+        root / DOCS / "controllers.md": _MADE + "\n".join(controllers.page()) + "\n",
         pod_page: _MADE + pod_fields.page(pod_rows, pod_page.read_text() if pod_page.exists() else ""),
         root / DOCS / "kubelet-configuration.md": _MADE + "\n".join(kubelet.page()) + "\n",
     }

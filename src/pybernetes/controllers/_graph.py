@@ -66,8 +66,7 @@ class Graph:
         return [
             node
             for node in self.dependents(uid)
-            if node.uid != uid
-            and any(ref.uid == uid and ref.blockOwnerDeletion for ref in node.owners)
+            if node.uid != uid and any(ref.uid == uid and ref.blockOwnerDeletion for ref in node.owners)
         ]
 
     def settled(self, node: Node) -> bool:

@@ -354,8 +354,7 @@ class _Sync:
             if before.get(condition.type) == condition.status:
                 continue
             if condition.type == "Suspended":
-                reason = "Suspended" if condition.status == "True" else "Resumed"
-                event(new, "Normal", reason, condition.message)
+                event(new, "Normal", "Suspended" if condition.status == "True" else "Resumed", condition.message)
             elif condition.type == "Failed":
                 event(new, "Warning", condition.reason, condition.message)
                 self._metrics.ended(new, "failed", condition.reason)
