@@ -6,8 +6,8 @@ from pybernetes.api.errors import BadRequest
 from pybernetes.api.objects import GroupVersionKind, Object
 from pybernetes.apiserver.form import built_in
 from pybernetes.apiserver.validation.meta import validate_object_meta
-from pybernetes.apiserver.validation.pod.defaults import default_pod
 from pybernetes.apiserver.validation.pod.spec import validate_new_pod, validate_pod
+from pybernetes.rules.poddefaults import default_pod
 
 log = logging.getLogger(__name__)
 

@@ -3,14 +3,15 @@
 from pybernetes.api.objects import Key
 from pybernetes.rules.backoff import exponential
 
-DELAY = (1.0, 60.0)
-"""Seconds between two removals of ended Pods of one place, doubling. Upstream's 15 minutes leave a healed cluster waiting."""
-CALM = 120.0
-"""Seconds without a removal after which it begins anew."""
+FIRST = 1.0
+"""Seconds between the first two removals of ended Pods of one place; each further wait is twice as long."""
 
 
 class Failures:
     """By owner and place (an ordinal, a Node): when an ended Pod was last removed, and how often in a row."""
+
+    most = 60.0
+    """Seconds between two removals at most; after twice as long without one it begins anew."""
 
     def __init__(self) -> None:
         self._last: dict[tuple[Key, str], tuple[float, int]] = {}
@@ -18,14 +19,20 @@ class Failures:
     def left(self, owner: Key, place: str, now: float) -> float:
         """Seconds until the next one may be removed; 0: now."""
         since, times = self._last.get((owner, place), (0.0, 0))
-        return max(0.0, since + exponential(times - 1, *DELAY) - now) if times else 0.0
+        return max(0.0, since + exponential(times - 1, FIRST, self.most) - now) if times else 0.0
 
     def removed(self, owner: Key, place: str, now: float) -> None:
         """One was removed."""
         since, times = self._last.get((owner, place), (0.0, 0))
-        self._last[owner, place] = (now, 1 if now - since > CALM else times + 1)
+        self._last[owner, place] = (now, 1 if now - since > 2 * self.most else times + 1)
 
     def forget(self, owner: Key) -> None:
         """The owner is gone."""
         for known in [known for known in self._last if known[0] == owner]:
             del self._last[known]
+
+
+class DaemonFailures(Failures):
+    """Of DaemonSets: as long as upstream's (1 s to 15 minutes)."""
+
+    most = 900.0

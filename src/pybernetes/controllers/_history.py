@@ -4,6 +4,7 @@ A revision's data is a patch that brings its template back, as upstream's, so th
 is. Revisions are compared by their templates, never by bytes: what another release wrote counts as well.
 """
 
+from collections import OrderedDict
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -19,12 +20,15 @@ from pybernetes.controllers._claim import Claim, reference_to, selector_of
 from pybernetes.controllers._expectations import PATIENCE
 from pybernetes.controllers.runtime import Context
 from pybernetes.rules.ownership import controller_of
+from pybernetes.rules.poddefaults import default_template
 
 Revision = apps_v1.ControllerRevision
 
 POD_LABEL = "controller-revision-hash"
 """On Pods: a StatefulSet's have the revision's name, a DaemonSet's its hash."""
 ALPHABET = "bcdfghjklmnpqrstvwxz2456789"
+REMEMBERED = 2000
+"""Revisions whose templates are remembered."""
 NAME_MOST = 223
 """Characters of the owner's name in a revision's."""
 
@@ -34,12 +38,39 @@ def data_of(template: core_v1.PodTemplateSpec) -> Object:
     return {"spec": {"template": {"$patch": "replace", **msgspec.to_builtins(template, order="sorted")}}}
 
 
-def template_of(revision: Revision) -> core_v1.PodTemplateSpec | None:
-    """The template that a revision keeps; None where the data are no such thing."""
+class Templates:
+    """What revisions keep, read once each: their data never change."""
+
+    def __init__(self) -> None:
+        self._known: OrderedDict[str, tuple[core_v1.PodTemplateSpec, core_v1.PodTemplateSpec] | None] = OrderedDict()
+
+    def of(self, revision: Revision) -> core_v1.PodTemplateSpec | None:
+        """The template as it is kept; None where the data are no such thing."""
+        found = self._found(revision)
+        return found[0] if found else None
+
+    def equal(self, template: core_v1.PodTemplateSpec, revisions: Iterable[Revision]) -> list[Revision]:
+        """Those that keep this template, in their order; also those that lack what a later release fills in."""
+        return [r for r in revisions if (found := self._found(r)) is not None and template in found]
+
+    def _found(self, revision: Revision) -> tuple[core_v1.PodTemplateSpec, core_v1.PodTemplateSpec] | None:
+        uid = revision.metadata.uid
+        if uid not in self._known:
+            self._known[uid] = _read(revision)
+            while len(self._known) > REMEMBERED:
+                self._known.popitem(last=False)
+        return self._known[uid]
+
+
+def _read(revision: Revision) -> tuple[core_v1.PodTemplateSpec, core_v1.PodTemplateSpec] | None:
+    """The template as it is kept, and with the defaults of this release."""
     try:
         kept = dict(revision.data["spec"]["template"])
         kept.pop("$patch", None)
-        return msgspec.convert(kept, core_v1.PodTemplateSpec)
+        plain = msgspec.convert(kept, core_v1.PodTemplateSpec)
+        filled = msgspec.json.decode(msgspec.json.encode(kept))
+        default_template(filled)
+        return plain, msgspec.convert(filled, core_v1.PodTemplateSpec)
     except (KeyError, TypeError, ValueError):
         return None
 
@@ -47,7 +78,12 @@ def template_of(revision: Revision) -> core_v1.PodTemplateSpec | None:
 def hash_of(template: core_v1.PodTemplateSpec, collisions: int) -> str:
     """FNV-32 of the data, in letters that make no words."""
     value = 0x811C9DC5
-    for byte in msgspec.json.encode(data_of(template)) + str(collisions).encode():
+    text = msgspec.json.encode(data_of(template))
+    for character in b"<>&":
+        text = text.replace(
+            bytes([character]), b"\\u%04x" % character
+        )  # as Go writes it, so that the names are upstream's
+    for byte in text + str(collisions).encode():
         value = ((value * 0x01000193) & 0xFFFFFFFF) ^ byte
     return "".join(ALPHABET[ord(digit) % len(ALPHABET)] for digit in str(value))
 
@@ -55,11 +91,6 @@ def hash_of(template: core_v1.PodTemplateSpec, collisions: int) -> str:
 def oldest_first(revisions: Iterable[Revision]) -> list[Revision]:
     """By number, then age, then name."""
     return sorted(revisions, key=lambda r: (r.revision, r.metadata.creationTimestamp or "", r.metadata.name))
-
-
-def equal_to(template: core_v1.PodTemplateSpec, revisions: Iterable[Revision]) -> list[Revision]:
-    """Those that keep this template, in their order."""
-    return [revision for revision in revisions if template_of(revision) == template]
 
 
 def beyond(revisions: Sequence[Revision], live: Collection[str], limit: int | None) -> list[Revision]:
@@ -99,6 +130,7 @@ class History:
         """`label` names the label that holds a revision's hash."""
         self._ctx, self._owner, self._label = ctx, owner, label
         self._api = ctx.api(Revision)
+        self._templates = ctx.state(Templates)
 
     async def find(self) -> Found | None:
         """Claims the revisions, and makes one of the template or gives its old one the highest number.
@@ -109,7 +141,7 @@ class History:
             return None
         known = oldest_first(await Claim(self._ctx, self._owner, selector_of(self._owner), Revision).run())
         collisions = self._owner.status.collisionCount or 0
-        equal = equal_to(self._owner.spec.template, known)
+        equal = self._templates.equal(self._owner.spec.template, known)
         number = known[-1].revision + 1 if known else 1
         if not equal:
             newest, collisions = await self._create(number, collisions)
@@ -139,7 +171,7 @@ class History:
                 there = await self._api.get(key_of(wanted))
                 ref = controller_of(there.metadata)
                 ours = ref is not None and ref.uid == self._owner.metadata.uid
-                if not ours or template_of(there) != self._owner.spec.template:
+                if not ours or not self._templates.equal(self._owner.spec.template, [there]):
                     collisions += 1
                     continue
                 made = there

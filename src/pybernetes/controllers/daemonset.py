@@ -15,14 +15,14 @@ from pybernetes.controllers._batches import of_ending_namespace, slow_start, tog
 from pybernetes.controllers._claim import Claim, owned_watch, selector_of
 from pybernetes.controllers._daemons import DaemonSet, Fleet, Node, Pod, Steps, new_pod, node_of
 from pybernetes.controllers._expectations import PATIENCE, Expectations
-from pybernetes.controllers._failures import Failures
+from pybernetes.controllers._failures import DaemonFailures
 from pybernetes.controllers._history import (
     POD_LABEL,
     Found,
     History,
     Revision,
+    Templates,
     beyond,
-    equal_to,
     owner_gone,
 )
 from pybernetes.controllers._pod_writes import PodWrites
@@ -52,7 +52,7 @@ async def reconcile(key: Key, ctx: Context) -> Outcome:
     ds = ctx.cache(DaemonSet).get(key)
     if ds is None:
         ctx.state(Expectations).forget(key)
-        ctx.state(Failures).forget(key)
+        ctx.state(DaemonFailures).forget(key)
         owner_gone(ctx, key)
         return Done()
     return await _Look(ctx, ds).run()
@@ -115,7 +115,7 @@ class _Look:
 
     def _ended(self, pods: Sequence[Pod]) -> list[Pod]:
         """Those that go now: a Node that refuses its Pod gets the next one later and later."""
-        failures, now = self._ctx.state(Failures), self._ctx.clock.now()
+        failures, now = self._ctx.state(DaemonFailures), self._ctx.clock.now()
         going = []
         for pod in pods:
             node, name = node_of(pod), f"{pod.metadata.namespace}/{pod.metadata.name}"
@@ -134,9 +134,11 @@ class _Look:
         return going
 
     async def _of_one_name(self, pods: Sequence[Pod], found: Found) -> list[Pod]:
-        """Pods of another revision that keeps the same template get the newest's hash, so that they stay."""
+        """Pods of another revision that keeps the same template get the newest's hash, so that they stay; it goes."""
         newest = _hash(found.newest)
-        same = {_hash(revision) for revision in equal_to(self._ds.spec.template, found.known)} - {newest}
+        equal = self._ctx.state(Templates).equal(self._ds.spec.template, found.known)
+        twins = [revision for revision in equal if revision.metadata.uid != found.newest.metadata.uid]
+        same = {_hash(revision) for revision in twins} - {newest}
         named = []
         for pod in pods:
             if pod.metadata.labels.get(POD_LABEL) in same:
@@ -146,6 +148,7 @@ class _Look:
                 except NotFound:
                     continue
             named.append(pod)
+        await self._history.forget(twins)
         return named
 
     async def _clean_up(self, pods: Sequence[Pod], found: Found) -> None:

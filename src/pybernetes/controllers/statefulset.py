@@ -17,7 +17,7 @@ from pybernetes.controllers._batches import of_ending_namespace, slow_start, tog
 from pybernetes.controllers._claim import Claim, owned_watch, selector_of
 from pybernetes.controllers._expectations import PATIENCE, Expectations
 from pybernetes.controllers._failures import Failures
-from pybernetes.controllers._history import Found, History, Revision, beyond, owner_gone, template_of
+from pybernetes.controllers._history import Found, History, Revision, Templates, beyond, owner_gone
 from pybernetes.controllers._replicas import BURST, until_available
 from pybernetes.controllers._stateful import (
     PersistentVolumeClaim,
@@ -175,7 +175,7 @@ class _Look:
     async def _make(self, ordinal: int) -> ApiError | None:
         s = self._s
         revision = self._current if keeps_current(s, ordinal) else self._update
-        template = template_of(revision) or s.spec.template
+        template = self._ctx.state(Templates).of(revision) or s.spec.template
         pod = new_pod(s, ordinal, revision.metadata.name, template)
         cache = self._ctx.cache(PersistentVolumeClaim)
         claims = [cache.get(key_of(claim)) for claim in claims_of(s, ordinal).values()]

@@ -8,9 +8,9 @@ from pybernetes.api.errors import field_forbidden, invalid_value, not_supported,
 from pybernetes.api.objects import Object
 from pybernetes.apiserver.validation.fields import FieldErrors, check, immutable, non_negative
 from pybernetes.apiserver.validation.meta import label_selector
-from pybernetes.apiserver.validation.pod.defaults import default_template
 from pybernetes.apiserver.validation.pod.spec import validate_template
 from pybernetes.apiserver.validation.pod.warnings import warn_template
+from pybernetes.rules.poddefaults import default_template
 
 _MISMATCH = "`selector` does not match template `labels`"
 _RARE_NAME = (

@@ -9,7 +9,6 @@ from pybernetes.apiserver.resource import Column, Resource
 from pybernetes.apiserver.resources._columns import AGE, CONTAINERS, IMAGES, labels_text, selector_text, spec, status
 from pybernetes.apiserver.validation.fields import FieldErrors, non_negative, set_missing
 from pybernetes.apiserver.validation.meta import label_selector
-from pybernetes.apiserver.validation.pod.defaults import default_template
 from pybernetes.apiserver.validation.pod.spec import validate_template
 from pybernetes.apiserver.validation.workloads import (
     amount_of,
@@ -23,6 +22,7 @@ from pybernetes.apiserver.validation.workloads import (
     validate_status_counts,
     warn_own_template,
 )
+from pybernetes.rules.poddefaults import default_template
 
 GENERATION = "deprecated.daemonset.template.generation"
 """Annotation that counts the changes of the template: a field of long ago, which clients cannot write."""

@@ -10,9 +10,9 @@ from pybernetes.apiserver.resources._columns import AGE, NONE, selector_text, sp
 from pybernetes.apiserver.resources.batch._warnings import warn_job_spec
 from pybernetes.apiserver.validation.fields import FieldErrors, non_negative, one_of, set_missing
 from pybernetes.apiserver.validation.job import validate_job_spec
-from pybernetes.apiserver.validation.pod.defaults import default_template
 from pybernetes.apiserver.validation.schedule import validate_schedule, validate_time_zone
 from pybernetes.apiserver.validation.workloads import warn_pod_names
+from pybernetes.rules.poddefaults import default_template
 
 _POLICIES = ("Allow", "Forbid", "Replace")
 _NAME_LIMIT = 63 - 11

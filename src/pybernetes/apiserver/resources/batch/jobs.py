@@ -16,7 +16,6 @@ from pybernetes.apiserver.validation.fields import FieldErrors, immutable, set_m
 from pybernetes.apiserver.validation.job import INDEXED, validate_job_spec
 from pybernetes.apiserver.validation.job_status import validate_job_status
 from pybernetes.apiserver.validation.meta import label_selector
-from pybernetes.apiserver.validation.pod.defaults import default_template
 from pybernetes.apiserver.validation.workloads import (
     selects,
     template_labels,
@@ -24,6 +23,7 @@ from pybernetes.apiserver.validation.workloads import (
     warn_pod_names,
 )
 from pybernetes.rules.ages import age
+from pybernetes.rules.poddefaults import default_template
 
 _BACKOFFS = 6
 _NO_LIMIT = 2**31 - 1

@@ -16,7 +16,6 @@ from pybernetes.apiserver.resources.core._pod_table import COLUMNS
 from pybernetes.apiserver.validation.addresses import address_warning
 from pybernetes.apiserver.validation.fields import FieldErrors, each
 from pybernetes.apiserver.validation.pod.annotations import validate_annotation_updates
-from pybernetes.apiserver.validation.pod.defaults import default_pod
 from pybernetes.apiserver.validation.pod.parts import (
     keep_but_ephemeral_containers,
     keep_but_resources,
@@ -29,6 +28,7 @@ from pybernetes.apiserver.validation.pod.spec import validate_new_pod, validate_
 from pybernetes.apiserver.validation.pod.status import prepare_pod_status, validate_pod_status
 from pybernetes.apiserver.validation.pod.update import validate_pod_update
 from pybernetes.apiserver.validation.pod.warnings import warn_pod
+from pybernetes.rules.poddefaults import default_pod
 
 _GATED = {
     "type": "PodScheduled",

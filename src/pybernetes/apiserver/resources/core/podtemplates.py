@@ -7,9 +7,9 @@ from pybernetes.api.objects import Object
 from pybernetes.apiserver.resource import Column, Resource
 from pybernetes.apiserver.resources._columns import AGE, labels_text
 from pybernetes.apiserver.validation.fields import FieldErrors
-from pybernetes.apiserver.validation.pod.defaults import default_template
 from pybernetes.apiserver.validation.pod.spec import validate_template
 from pybernetes.apiserver.validation.pod.warnings import warn_template
+from pybernetes.rules.poddefaults import default_template
 
 
 def _default(obj: Object) -> None:

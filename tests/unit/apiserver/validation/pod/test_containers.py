@@ -2,8 +2,8 @@
 
 import pytest
 
-from pybernetes.apiserver.validation.pod.defaults import default_pod
 from pybernetes.apiserver.validation.pod.spec import validate_pod
+from pybernetes.rules.poddefaults import default_pod
 
 C = "spec.containers[0]"
 HARD = "requiredDuringSchedulingIgnoredDuringExecution"

@@ -2,8 +2,8 @@
 
 import pytest
 
-from pybernetes.apiserver.validation.pod.defaults import default_pod
 from pybernetes.apiserver.validation.pod.spec import validate_new_pod, validate_pod
+from pybernetes.rules.poddefaults import default_pod
 
 BAD_ID = "Invalid value: -1: must be between 0 and 2147483647, inclusive"
 

@@ -4,8 +4,8 @@ import copy
 
 import pytest
 
-from pybernetes.apiserver.validation.pod.defaults import default_pod
 from pybernetes.apiserver.validation.pod.update import validate_pod_update
+from pybernetes.rules.poddefaults import default_pod
 
 
 def pod(**spec):

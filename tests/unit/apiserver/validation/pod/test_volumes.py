@@ -2,8 +2,8 @@
 
 import pytest
 
-from pybernetes.apiserver.validation.pod.defaults import default_pod
 from pybernetes.apiserver.validation.pod.spec import validate_pod, validate_template
+from pybernetes.rules.poddefaults import default_pod
 
 V = "spec.volumes[0]"
 MODE = "must be a number between 0 and 0777 (octal), both inclusive"

@@ -1,4 +1,4 @@
-"""What upstream fills in where a Pod or a template says nothing. resources/core/pods.py and all kinds with templates call it."""
+"""What upstream fills in where a Pod or a template says nothing. The API server calls it, and who compares templates of old."""
 
 from collections.abc import Callable, Iterable
 from functools import lru_cache

@@ -4,8 +4,8 @@ import copy
 
 import pytest
 
-from pybernetes.apiserver.validation.pod.defaults import default_pod, default_template, pull_policy
 from pybernetes.apiserver.validation.pod.qos import qos_class
+from pybernetes.rules.poddefaults import default_pod, default_template, pull_policy
 
 
 def defaulted(spec=None, **container):
