@@ -148,7 +148,7 @@ class _Sync:
                 last = rfc3339(scheduled)
             if end is not None and uid in active:
                 del active[uid]
-                self._tell("Normal", "SawCompletedJob", f"Saw completed job: {job.metadata.name}, status: {end.type}")
+                self._tell("Normal", "SawCompletedJob", f"Saw completed job: {job.metadata.name}, condition: {end.type}")
             elif end is None and uid not in active:
                 if scheduled is not None:
                     active[uid] = reference(job)  # made by one that ended before it said so
@@ -243,6 +243,10 @@ class _Sync:
     def _again(self, schedule: Schedule, zone: tzinfo, since: datetime) -> Outcome:
         at = following(schedule, zone, since, self._now)
         if at is None:
+            # Upstream finds it so: the time of none is always the same.
+            words = self._cron.spec.schedule
+            text = f"invalid schedule: {words} : time difference between two schedules is less than 1 second"
+            self._tell("Warning", "InvalidSchedule", text, once=words)
             return Done()
         return Again(min(LONGEST, (at - self._now).total_seconds() + LATER))
 

@@ -64,7 +64,7 @@ async def test_a_cron_job_makes_a_job_at_every_time():
         assert await names(w) == [name_at(BEGIN + 60), name_at(BEGIN + 120)]
         told = await w.events("tick")
         assert f"SuccessfulCreate: Created job {made.metadata.name}" in told
-        assert f"SawCompletedJob: Saw completed job: {made.metadata.name}, status: Complete" in told
+        assert f"SawCompletedJob: Saw completed job: {made.metadata.name}, condition: Complete" in told
 
 
 @simulated

@@ -296,12 +296,14 @@ async def test_an_indexed_job_that_is_suspended_for_ever_rests():
 
 
 @simulated
-async def test_a_schedule_of_the_thirtieth_of_february_costs_nothing():
+async def test_a_schedule_of_the_thirtieth_of_february_is_told_once_and_costs_nothing():
     async with nonsense() as w:
         job = {"template": template()}
         job["template"]["spec"]["restartPolicy"] = "Never"
         await w.create(batch_v1.CronJob, "never", spec={"schedule": "0 0 30 2 *", "jobTemplate": {"spec": job}})
         await w.clock.sleep(10)
+        why = "time difference between two schedules is less than 1 second"
+        assert await w.events("never") == [f"InvalidSchedule: invalid schedule: 0 0 30 2 * : {why}"]
         assert await writes(w, 7200) == []
         assert await w.all(batch_v1.Job) == ()
 
