@@ -287,7 +287,7 @@ async def _restart() -> Measured:
             found = Measured(clock=time.monotonic() - clock, cpu=time.process_time() - began)
             found.megabytes = memory(os.getpid()) - before
             await asyncio.sleep(_QUIET)
-            found.writes = wire.writes
+            found.writes = [_kind_of(write) for write in wire.writes]
     return found
 
 
