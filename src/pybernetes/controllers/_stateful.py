@@ -189,6 +189,8 @@ def mended(s: StatefulSet, pod: Pod) -> Pod:
             for template, claim in wanted.items()
         )
         volumes = ours + tuple(volume for volume in volumes if volume.name not in wanted)
+    if volumes is pod.spec.volumes and labels == pod.metadata.labels:
+        return pod
     return replace(pod, metadata=replace(pod.metadata, labels=labels), spec=replace(pod.spec, volumes=volumes))
 
 

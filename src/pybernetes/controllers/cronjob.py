@@ -148,7 +148,9 @@ class _Sync:
                 last = rfc3339(scheduled)
             if end is not None and uid in active:
                 del active[uid]
-                self._tell("Normal", "SawCompletedJob", f"Saw completed job: {job.metadata.name}, condition: {end.type}")
+                self._tell(
+                    "Normal", "SawCompletedJob", f"Saw completed job: {job.metadata.name}, condition: {end.type}"
+                )
             elif end is None and uid not in active:
                 if scheduled is not None:
                     active[uid] = reference(job)  # made by one that ended before it said so

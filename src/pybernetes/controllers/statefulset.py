@@ -4,7 +4,7 @@ The name makes sure that there is one Pod of an ordinal at most; every deletion 
 late cache ends nothing that has become well meanwhile.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 
 from msgspec.structs import replace
@@ -12,6 +12,7 @@ from msgspec.structs import replace
 from pybernetes.api.errors import AlreadyExists, ApiError, Conflict, NotFound
 from pybernetes.api.objects import Key
 from pybernetes.api.types.apps_v1 import StatefulSetStatus
+from pybernetes.api.types.meta_v1 import OwnerReference
 from pybernetes.client.rest import key_of
 from pybernetes.controllers._batches import of_ending_namespace, slow_start, together
 from pybernetes.controllers._claim import Claim, owned_watch, selector_of
@@ -165,7 +166,7 @@ class _Look:
             failure = await self._supply(pod)
             if failure is not None:
                 return failure
-        failure = await slow_start([partial(self._check, pod) for pod in steps.check])
+        failure = await slow_start([partial(self._check, pod) for pod in steps.check if self._is_amiss(pod)])
         failure = failure or await slow_start([partial(self._make, ordinal) for ordinal in steps.create[:BURST]])
         if failure is not None:
             return None if of_ending_namespace(failure) else failure
@@ -217,6 +218,10 @@ class _Look:
             self._ctx.events.event(s, "Normal", "SuccessfulCreate", text)
         return None
 
+    def _is_amiss(self, pod: Pod) -> bool:
+        """Whether _check() would do anything: of hundreds of Pods that are well none is to cost a task."""
+        return mended(self._s, pod) is not pod or any(True for _ in self._owners_to_change(pod))
+
     async def _check(self, pod: Pod) -> ApiError | None:
         """Mends what is not as the ordinal asks for."""
         failure = await self._own_claims(pod)
@@ -234,15 +239,20 @@ class _Look:
         self._event("update", pod)
         return None
 
-    async def _own_claims(self, pod: Pod) -> ApiError | None:
-        """Gives the Pod's claims the owners that the retention policy asks for."""
+    def _owners_to_change(self, pod: Pod) -> Iterator[tuple[PersistentVolumeClaim, tuple[OwnerReference, ...]]]:
+        """The Pod's claims whose owners are not those that the retention policy asks for, and who should be."""
+        if not self._s.spec.volumeClaimTemplates:
+            return
         for claim in claims_of(self._s, ordinal_of(pod)).values():
             there = self._ctx.cache(PersistentVolumeClaim).get(key_of(claim))
-            if there is None:
-                continue
-            wanted = owners_of_claim(there, self._s, pod)
-            if wanted == there.metadata.ownerReferences:
-                continue
+            if there is not None:
+                wanted = owners_of_claim(there, self._s, pod)
+                if wanted != there.metadata.ownerReferences:
+                    yield there, wanted
+
+    async def _own_claims(self, pod: Pod) -> ApiError | None:
+        """Gives the Pod's claims the owners that the retention policy asks for."""
+        for there, wanted in self._owners_to_change(pod):
             changed = replace(there, metadata=replace(there.metadata, ownerReferences=wanted))
             try:
                 await self._claims.patch(there, changed, lock=True)
