@@ -44,7 +44,7 @@ check: setup
 	@$(BIN)/lint-imports
 	@$(BIN)/python -m tools.budgets
 	@$(BIN)/python -m tools.gen --check
-	@$(BIN)/python -m tools.reference --check
+	@$(BIN)/python -m tools.reference --check --strict
 
 fmt: setup
 	@$(BIN)/ruff check --fix-only -q .
