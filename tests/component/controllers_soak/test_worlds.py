@@ -8,10 +8,21 @@ import sys
 from pathlib import Path
 
 
-def test_random_worlds_settle_and_repeat() -> None:
-    command = [sys.executable, "-m", "tools.soak.controllers", "--rounds", "24", "--jobs", "2", "--twice-every", "6"]
+def soak(rounds: int, *options: str) -> str:
+    """The last line of so many rounds."""
+    command = [sys.executable, "-m", "tools.soak.controllers", "--rounds", str(rounds), "--jobs", "2", *options]
     ended = subprocess.run(
         command, cwd=Path(__file__).parents[3], capture_output=True, text=True, timeout=600, check=False
     )
     assert ended.returncode == 0, ended.stderr
-    assert ", no fault: " in ended.stdout.splitlines()[24]
+    return ended.stdout.splitlines()[rounds]
+
+
+def test_random_worlds_settle_and_repeat() -> None:
+    assert ", no fault: " in soak(24, "--twice-every", "6")
+
+
+def test_autoscalers_stay_within_their_bounds_whatever_happens() -> None:
+    last = soak(4, "--seed", "1000", "--twice-every", "4", "--casts", "deployments,autoscalers")
+    assert ", no fault: " in last
+    assert " HorizontalPodAutoscalers" in last

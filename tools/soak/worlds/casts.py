@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pybernetes.api.errors import ApiError
-from pybernetes.api.types import apps_v1, batch_v1, core_v1, policy_v1
+from pybernetes.api.types import apps_v1, autoscaling_v2, batch_v1, core_v1, policy_v1
 from tools.soak.worlds.actions import IMAGES, SIDE, Action, evict_pod, place, template
 from tools.soak.worlds.ledger import Obj
 from tools.soak.worlds.world import World
@@ -422,6 +422,41 @@ async def delete_budget(w: World) -> None:
         await w.remove(policy_v1.PodDisruptionBudget, obj["metadata"]["name"], obj["metadata"]["namespace"])
 
 
+# --- autoscalers
+
+
+def _bounds(w: World) -> Obj:
+    least = w.rng.randrange(1, 5)
+    return {"minReplicas": least, "maxReplicas": least + w.rng.randrange(4)}
+
+
+async def create_autoscaler(w: World) -> None:
+    """Of a Deployment that is there or not, with its name: two of one Deployment would pull it to and fro for ever."""
+    app = w.rng.choice(("a0", "a1", "a2"))
+    target = {"type": "AverageValue", "averageValue": "1"}
+    spec = {
+        **_bounds(w), "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": app},
+        "metrics": [{"type": "External", "external": {"metric": {"name": "demand"}, "target": target}}],
+    }  # fmt: skip
+    if w.rng.random() < 0.5:
+        rules = {"stabilizationWindowSeconds": w.rng.choice((0, 60)), "selectPolicy": w.rng.choice(("Max", "Min"))}
+        spec["behavior"] = {"scaleUp": rules, "scaleDown": rules}
+    await w.make(autoscaling_v2.HorizontalPodAutoscaler, {"metadata": {"name": app}, "spec": spec}, place(w))
+
+
+async def bound_autoscaler(w: World) -> None:
+    obj = w.pick("HorizontalPodAutoscaler")
+    await _change(w, autoscaling_v2.HorizontalPodAutoscaler, obj, {"spec": _bounds(w)})
+
+
+async def change_demand(w: World) -> None:
+    w.demand = w.rng.randrange(9)
+
+
+async def delete_autoscaler(w: World) -> None:
+    await _delete(w, autoscaling_v2.HorizontalPodAutoscaler, "HorizontalPodAutoscaler")
+
+
 CASTS: Mapping[str, Cast] = {
     "deployments": Cast(
         (*[create_deployment] * 4, *[scale_deployment] * 3, *[roll_deployment] * 5, pause_deployment, change_strategy,
@@ -441,6 +476,7 @@ CASTS: Mapping[str, Cast] = {
     "namespaces": Cast((*[create_side] * 3, delete_side)),
     "budgets": Cast((*[create_budget] * 2, *[drain] * 5, delete_budget)),
     "quotas": Cast((*[create_quota] * 2, change_quota, delete_quota)),
+    "autoscalers": Cast((*[create_autoscaler] * 4, *[change_demand] * 4, *[bound_autoscaler] * 2, delete_autoscaler)),
 }  # fmt: skip
 WORKLOADS = ("deployments", "rcs", "statefulsets", "daemonsets", "jobs", "cronjobs")
 OTHERS = ("budgets", "services", "owners", "namespaces", "quotas")

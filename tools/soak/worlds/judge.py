@@ -185,6 +185,22 @@ def _cronjob(w: World, cron: Obj) -> None:
         assert kept <= cron["spec"][limit], f"{name} keeps {kept} Jobs that are {end}"
 
 
+def _autoscaler(w: World, hpa: Obj) -> None:
+    """Its Deployment has what is asked for, within bounds, unless somebody put it at zero."""
+    name, spec = _name(hpa), hpa["spec"]
+    target = w.ledger.find("Deployment", hpa["metadata"]["namespace"], spec["scaleTargetRef"]["name"])
+    if target is None or not replicas_of(target.obj):
+        return
+    wanted = min(max(w.demand, spec["minReplicas"]), spec["maxReplicas"])
+    found = replicas_of(target.obj)
+    assert spec["minReplicas"] <= found <= spec["maxReplicas"], f"{name} lets {target} want {found}"
+    if not _is_limited(w, hpa):
+        assert found == wanted, f"{name} is asked for {w.demand}, and {target} wants {found}"
+        assert _status(hpa, "currentReplicas", "desiredReplicas") == [found] * 2, (
+            f"{name} says something else than {found}"
+        )
+
+
 def _service(w: World, service: Obj) -> None:
     meta, selector = service["metadata"], service["spec"].get("selector")
     if not selector or meta["name"] == "kubernetes":
@@ -254,6 +270,6 @@ Look = Callable[[World, Obj], None]
 _KINDS: Mapping[str, Look] = {
     "ReplicationController": _replicas, "Deployment": _deployment, "StatefulSet": _statefulset,
     "DaemonSet": _daemonset, "Job": _job, "CronJob": _cronjob, "Service": _service,
-    "PodDisruptionBudget": _budget,
+    "PodDisruptionBudget": _budget, "HorizontalPodAutoscaler": _autoscaler,
 }  # fmt: skip
 KINDS: Sequence[str] = tuple(_KINDS)

@@ -154,11 +154,11 @@ def run_world(seed: int, casts: Sequence[str] = ()) -> tuple[dict[str, int], lis
     return result
 
 
-def check_seed(seed: int, *, twice_every: int = 1) -> dict[str, int]:
+def check_seed(seed: int, *, twice_every: int = 1, casts: Sequence[str] = ()) -> dict[str, int]:
     """Runs a world, and every so many seeds again: it must make the same history. Raises AssertionError."""
-    figures, first = run_world(seed)
+    figures, first = run_world(seed, casts)
     if seed % twice_every == 0:
-        _, second = run_world(seed)
+        _, second = run_world(seed, casts)
         for number, (one, other) in enumerate(zip(first, second, strict=False)):
             assert one == other, f"two runs differ at line {number}: {one!r} and {other!r}"
         assert len(first) == len(second), f"two runs differ in length: {len(first)} and {len(second)}"

@@ -8,6 +8,7 @@ from tools.soak.worlds.pods import is_active, is_ended, is_recreate, labels_of, 
 
 OF_REPLICAS = ("replicaset-controller", "replicationcontroller-controller")
 DEPLOYMENT = "deployment-controller"
+AUTOSCALER = "horizontal-pod-autoscaler-controller"
 DESIRED = "deployment.kubernetes.io/desired-replicas"
 
 
@@ -122,7 +123,27 @@ def _desired(rs: Obj) -> str:
     return str((rs["metadata"].get("annotations") or {}).get(DESIRED, ""))
 
 
+def within_bounds(ledger: Ledger, write: Write) -> Iterator[str]:
+    """An autoscaler scales within bounds that it can know to be its own, and nothing that somebody put at zero."""
+    by, old, new = write.by, write.old, write.new
+    if by.part != AUTOSCALER or by.late or old is None or new is None or replicas_of(old) == replicas_of(new):
+        return
+    wanted = replicas_of(new)
+    its = [
+        spec["spec"]
+        for life in ledger.lives.values()
+        if life.kind == "HorizontalPodAutoscaler" and life.namespace == write.life.namespace
+        for spec in ledger.recent(life)
+        if spec["spec"]["scaleTargetRef"]["name"] == write.life.name
+    ]
+    if not any(spec["minReplicas"] <= wanted <= spec["maxReplicas"] for spec in its):
+        yield f"scaled from {replicas_of(old)} to {wanted}, which no autoscaler of it allows"
+    if replicas_of(old) == 0:
+        yield f"scaled from zero to {wanted}, and it was not the autoscaler that went there"
+
+
 RULES: Mapping[str, Iterable[Rule]] = {
+    "Deployment": (within_bounds,),
     "Pod": (pods_within_replicas, surplus_alone_goes),
     "ReplicaSet": (within_surge, enough_available),
 }

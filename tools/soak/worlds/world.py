@@ -8,10 +8,12 @@ import random
 from collections.abc import Callable, Coroutine, Mapping
 from typing import Any, TypeVar
 
+import orjson
+
 from pybernetes.aio.simulation import SimulatedClock
 from pybernetes.api import facts
 from pybernetes.api.objects import User
-from pybernetes.api.types import apps_v1, batch_v1, core_v1, policy_v1
+from pybernetes.api.types import apps_v1, autoscaling_v2, batch_v1, core_v1, policy_v1
 from pybernetes.apiserver.config import Config
 from pybernetes.apiserver.server import ApiServer
 from pybernetes.assembly.simulated.nodes import Config as SimulatedConfig
@@ -40,6 +42,7 @@ SEEN: Mapping[str, type[Any]] = {
     "DaemonSet": apps_v1.DaemonSet, "Job": batch_v1.Job, "CronJob": batch_v1.CronJob, "Service": core_v1.Service,
     "ControllerRevision": apps_v1.ControllerRevision, "Namespace": core_v1.Namespace,
     "PersistentVolumeClaim": core_v1.PersistentVolumeClaim, "PodDisruptionBudget": policy_v1.PodDisruptionBudget,
+    "HorizontalPodAutoscaler": autoscaling_v2.HorizontalPodAutoscaler,
 }  # fmt: skip
 """Kinds whose caches rules ask for."""
 
@@ -51,6 +54,8 @@ class World:
         self.rng = random.Random(seed)
         self.clock = clock
         self.trouble = Trouble()
+        self.demand = 3
+        """Replicas that the one external metric asks autoscalers for."""
         self.store = WatchedStore()
         self.ledger = Ledger(clock.monotonic, self._seen)
         self.store.tell = self.ledger.saw
@@ -74,6 +79,9 @@ class World:
         """To the API server, if there is one."""
         if self._server is None:
             raise ConnectionRefusedError("the API server is away")
+        if request.path.startswith("/apis/external.metrics.k8s.io/"):
+            item = {"metricName": "demand", "timestamp": "2026-01-01T00:00:00Z", "value": str(self.demand)}
+            return Response(200, body=orjson.dumps({"items": [item]}))
         return await self._server.handler(arriving(request, user))
 
     def spawn(self, work: Coroutine[Any, Any, T]) -> "asyncio.Task[T]":
