@@ -7,8 +7,10 @@ from pybernetes.api.types import core_v1
 from pybernetes.client.rest import key_of
 from pybernetes.controllers._labels import candidates
 from pybernetes.controllers.runtime import Context
-from pybernetes.rules.readiness import is_finished, is_ready
+from pybernetes.rules.readiness import condition, is_finished, is_ready
 
+TRIGGERED = "endpoints.kubernetes.io/last-change-trigger-time"
+"""Annotation: when what the write answers to has happened. Proxies measure with it how long a change takes to reach them."""
 HEADLESS = "service.kubernetes.io/headless"
 SELECTS = "selects"
 """Index of Services by one label of their selector."""
@@ -20,6 +22,33 @@ def of_pod(pod: core_v1.Pod, ctx: Context) -> Iterable[Key]:
     services.add_index(SELECTS, _selecting)
     where = [f"{pod.metadata.namespace}/{name}={value}" for name, value in pod.metadata.labels.items()]
     return [key_of(service) for label in where for service in services.by(SELECTS, label) if _selects(service, pod)]
+
+
+class Triggers:
+    """For each Service the latest time of a Pod's readiness, or of its own creation, that was answered to."""
+
+    def __init__(self) -> None:
+        self._last: dict[Key, str] = {}
+
+    def next(self, service: core_v1.Service, pods: Iterable[core_v1.Pod]) -> str:
+        """The earliest time that is news; empty where there is none. RFC 3339 with whole seconds: such texts sort as times."""
+        key = key_of(service)
+        last = self._last.get(key, "")
+        times = [service.metadata.creationTimestamp, *(_since(pod) for pod in pods)]
+        news = [time for time in times if time and time > last]
+        if not news:
+            return ""
+        self._last[key] = max(news)
+        return min(news)
+
+    def forget(self, key: Key) -> None:
+        """The Service is no more."""
+        self._last.pop(key, None)
+
+
+def _since(pod: core_v1.Pod) -> str | None:
+    ready = condition(pod, "Ready")
+    return ready.lastTransitionTime if ready is not None else None
 
 
 def _selecting(service: core_v1.Service) -> Iterable[str]:

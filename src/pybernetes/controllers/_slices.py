@@ -15,6 +15,7 @@ from pybernetes.api.objects import Key
 from pybernetes.api.types import discovery_v1, meta_v1
 from pybernetes.client.rest import key_of
 from pybernetes.controllers._claim import reference_to
+from pybernetes.controllers._endpoints import TRIGGERED
 from pybernetes.controllers._expectations import Expectations
 from pybernetes.controllers._namespaces import is_ending
 from pybernetes.controllers.runtime import Context
@@ -63,6 +64,8 @@ class SliceWriter:
     ) -> None:
         self.written: Counter[str] = Counter()
         """Slices by what was done to them: create, update, delete."""
+        self.triggered = ""
+        """When what is answered to has happened; what is written says so."""
         self._most = most
         self._ctx = ctx
         self._owner = owner
@@ -99,16 +102,22 @@ class SliceWriter:
             assert found is not None
             await self._delete(found)
             return
+        told = {TRIGGERED: self.triggered} if self.triggered else {}
         if found is not None:
-            meta = replace(found.metadata, labels=self._labels, annotations=self._annotations)
-            new = await self._api.patch(found, replace(found, metadata=meta, ports=ports, endpoints=content), lock=True)
+            before = {name: text for name, text in found.metadata.annotations.items() if name == TRIGGERED}
+            meta = replace(found.metadata, labels=self._labels, annotations={**self._annotations, **before})
+            wanted = replace(found, metadata=meta, ports=ports, endpoints=content)
+            if wanted == found:
+                return
+            wanted = replace(wanted, metadata=replace(meta, annotations={**self._annotations, **told}))
+            new = await self._api.patch(found, wanted, lock=True)
             self.written["update"] += new is not found
             return
         meta = meta_v1.ObjectMeta(
             namespace=self._key.namespace,
             generateName=f"{self._key.name}-",
             labels=self._labels,
-            annotations=self._annotations,
+            annotations={**self._annotations, **told},
             ownerReferences=(reference_to(type(self._owner), self._owner.metadata),),
         )
         try:

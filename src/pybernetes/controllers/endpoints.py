@@ -9,6 +9,8 @@ from pybernetes.api.objects import Key
 from pybernetes.api.types import core_v1, meta_v1
 from pybernetes.client.rest import key_of
 from pybernetes.controllers._endpoints import (
+    TRIGGERED,
+    Triggers,
     address,
     hostname,
     labels_of,
@@ -41,6 +43,7 @@ async def reconcile(key: Key, ctx: Context) -> Outcome:
     there = ctx.cache(core_v1.Endpoints).get(key)
     api = ctx.api(core_v1.Endpoints)
     if service is None:
+        ctx.state(Triggers).forget(key)
         if there is not None:
             try:
                 await api.delete(key, uid=there.metadata.uid)
@@ -49,7 +52,9 @@ async def reconcile(key: Key, ctx: Context) -> Outcome:
         return Done()
     if not service.spec.selector or service.spec.type == "ExternalName":
         return Done()  # the user keeps these
-    found, truncated = subsets(service, selected(service, ctx))
+    pods = selected(service, ctx)
+    found, truncated = subsets(service, pods)
+    triggered = ctx.state(Triggers).next(service, pods)
     labels = labels_of(service, MANAGED_BY)
     old = there.metadata if there else meta_v1.ObjectMeta(name=key.name, namespace=key.namespace)
     annotations = {name: value for name, value in old.annotations.items() if name != OVER_CAPACITY}
@@ -58,15 +63,21 @@ async def reconcile(key: Key, ctx: Context) -> Outcome:
     wanted = core_v1.Endpoints(metadata=replace(old, labels=labels, annotations=annotations), subsets=found)
     try:
         if there is None:
-            await api.create(wanted)
+            await api.create(_triggered(wanted, triggered))
         elif (there.metadata, there.subsets) != (wanted.metadata, found):
-            await api.patch(there, wanted, lock=True)
+            await api.patch(there, _triggered(wanted, triggered), lock=True)
     except AlreadyExists as error:
         raise Conflict(error.message) from error
     except ApiError as error:
         if there is not None or not is_ending(error):
             raise
     return Done()
+
+
+def _triggered(endpoints: core_v1.Endpoints, time: str) -> core_v1.Endpoints:
+    others = {name: value for name, value in endpoints.metadata.annotations.items() if name != TRIGGERED}
+    annotations = {**others, TRIGGERED: time} if time else others
+    return replace(endpoints, metadata=replace(endpoints.metadata, annotations=annotations))
 
 
 def subsets(service: core_v1.Service, pods: Sequence[core_v1.Pod]) -> tuple[tuple[core_v1.EndpointSubset, ...], bool]:

@@ -12,6 +12,7 @@ from pybernetes.api.objects import Key
 from pybernetes.api.types import core_v1, discovery_v1
 from pybernetes.client.rest import key_of
 from pybernetes.controllers._endpoints import (
+    Triggers,
     address,
     hostname,
     labels_of,
@@ -64,6 +65,7 @@ async def reconcile(key: Key, ctx: Context) -> Outcome:
         expectations.forget(key)
         _forget(key, ctx)
         figures.gone(key)
+        ctx.state(Triggers).forget(key)
         return Done()  # the owner reference takes the slices along
     if not service.spec.selector or service.spec.type == "ExternalName" or service.metadata.deletionTimestamp:
         return Done()
@@ -83,6 +85,7 @@ async def reconcile(key: Key, ctx: Context) -> Outcome:
         family: _hinted(service, family, endpoints(service, pods, family, zone), there, ctx) for family in families
     }
     writer = SliceWriter(ctx, service, labels, {}, most=ctx.config.endpoints_per_slice)
+    writer.triggered = ctx.state(Triggers).next(service, pods)
     try:
         await writer.run(there, wanted)
     except (ApiError, OSError):

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from pybernetes.api.objects import Key
 from pybernetes.api.types import core_v1, discovery_v1
 from pybernetes.client.rest import key_of
+from pybernetes.controllers._endpoints import TRIGGERED
 from pybernetes.controllers._expectations import PATIENCE, Expectations
 from pybernetes.controllers._slices import MANAGED_BY, SERVICE_NAME, Ports, Slice, SliceWriter, by_service, of_slice
 from pybernetes.controllers.runtime import EVENTS, Again, Context, Controller, Done, Outcome, Watch, allow
@@ -12,9 +13,7 @@ from pybernetes.controllers.runtime import EVENTS, Again, Context, Controller, D
 OURS = "endpointslicemirroring-controller.k8s.io"
 SKIP = "endpointslice.kubernetes.io/skip-mirror"
 LEADER = "control-plane.alpha.kubernetes.io/leader"
-LEFT_OUT = frozenset(
-    {"kubectl.kubernetes.io/last-applied-configuration", "endpoints.kubernetes.io/last-change-trigger-time"}
-)
+LEFT_OUT = frozenset({"kubectl.kubernetes.io/last-applied-configuration", TRIGGERED})
 
 
 async def reconcile(key: Key, ctx: Context) -> Outcome:

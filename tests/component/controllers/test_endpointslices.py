@@ -5,8 +5,10 @@ from typing import Any
 from tests.component.controllers.world import World, simulated, world
 from tests.exposition import read
 
+from pybernetes.aio.clock import rfc3339
 from pybernetes.api.types import core_v1, discovery_v1
 from pybernetes.client.rest import STRATEGIC, key_of
+from pybernetes.controllers._endpoints import TRIGGERED
 from pybernetes.controllers._slices import filled
 from pybernetes.controllers.endpointslice import endpoints
 from pybernetes.controllers.runtime import Config
@@ -138,6 +140,29 @@ async def test_slices_have_as_many_endpoints_as_the_flag_says_and_one_change_wri
         await w.clock.sleep(1)
         shown = read(w.manager.metrics())
         assert shown[f"{name}_endpoints_desired"].series[f"{name}_endpoints_desired", ()] == 0
+
+
+@simulated
+async def test_a_write_says_when_what_it_answers_to_has_happened():
+    async with world(nodes=0, only=(*ONLY, "endpoints-controller"), config=Config(endpoints_per_slice=2)) as w:
+        for number in range(4):
+            await pod(w, number)
+        await service(w)
+        found = {s.metadata.name: s for s in await slices(w)}
+        born = (await w.get(core_v1.Service, "web")).metadata.creationTimestamp
+        assert {s.metadata.annotations[TRIGGERED] for s in found.values()} == {born}
+        await w.clock.sleep(100)
+        stamp = rfc3339(w.clock.now())
+        ready = {"type": "Ready", "status": "False", "lastTransitionTime": stamp}
+        await w.clock.sleep(3)
+        await w.client.of(core_v1.Pod).patch_raw(
+            key_of(await w.get(core_v1.Pod, "p3")), {"status": {"conditions": [ready]}}, STRATEGIC, subresource="status"
+        )
+        changed = [s for s in await slices(w) if s != found[s.metadata.name]]
+        assert [s.metadata.annotations[TRIGGERED] for s in changed] == [stamp]
+        assert (await w.get(core_v1.Endpoints, "web")).metadata.annotations[TRIGGERED] == stamp
+        await w.patch(core_v1.Service, "web", {"metadata": {"labels": {"new": "label"}}})
+        assert not any(TRIGGERED in s.metadata.annotations for s in await slices(w))  # nothing of a Pod is new
 
 
 def test_each_family_has_endpoints_of_its_own_where_a_pod_has_such_an_address():
