@@ -11,6 +11,7 @@ from pybernetes.controllers.runtime import EVENTS, Again, Context, Controller, D
 from pybernetes.rules import volumebinding as rule
 from pybernetes.rules.ownership import controller_of
 from pybernetes.rules.readiness import is_finished
+from pybernetes.wire.metrics import Counter
 
 RETRY = 60.0
 """Seconds until a claim of that name that is another's is looked at again: nobody says when it goes."""
@@ -63,13 +64,28 @@ async def _ensure(pod: core_v1.Pod, volume: core_v1.Volume, ctx: Context) -> str
             annotations=template.metadata.annotations,
             ownerReferences=(reference_to(core_v1.Pod, pod.metadata),),
         )
+        figures = ctx.metrics(Figures)
+        figures.attempts.add()
         try:
             await claims.create(core_v1.PersistentVolumeClaim(metadata=meta, spec=template.spec))
         except AlreadyExists:
+            figures.failures.add()
             claim = await claims.get(key)
+        except ApiError:
+            figures.failures.add()
+            raise
         else:
             return ""
     return rule.not_of_pod(claim, pod)
+
+
+class Figures:
+    """Upstream's metrics."""
+
+    def __init__(self) -> None:
+        name, about = "ephemeral_volume_controller_create", "Number of PersistentVolumeClaims creation requests"
+        self.attempts = Counter(f"{name}_total", about)
+        self.failures = Counter(f"{name}_failures_total", f"{about} that failed")
 
 
 CONTROLLER = Controller(

@@ -50,6 +50,8 @@ async def reconcile(key: Key, ctx: Context) -> Outcome:
 
 CONTROLLER = Controller(
     name="persistentvolume-expander-controller",
+    queue="volume_expand",
+    account="expand-controller",
     component="volume_expand",
     watches=(Watch(kind=core_v1.PersistentVolumeClaim, keys=_of_claim),),
     reconcile=reconcile,

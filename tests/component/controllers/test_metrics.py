@@ -117,8 +117,13 @@ async def test_what_sets_lack_and_what_pod_gc_removes_is_counted():
         await w.create(
             core_v1.Pod, "lost", spec={"nodeName": "never-there", "containers": [{"name": "c", "image": "i"}]}
         )
+        claim = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}
+        volume = {"name": "v", "ephemeral": {"volumeClaimTemplate": {"spec": claim}}}
+        await w.create(core_v1.Pod, "own", spec={"containers": [{"name": "c", "image": "i"}], "volumes": [volume]})
         await w.clock.sleep(90)
         found = read(w.manager.metrics())
+        assert value(found, "ephemeral_volume_controller_create_total") == 1
+        assert "ephemeral_volume_controller_create_failures_total" not in found
         name = "statefulset_controller_statefulset"
         which = {"statefulset_namespace": "default", "statefulset_name": "s", "pod_management_policy": "OrderedReady"}
         assert value(found, f"{name}_max_unavailable", **which) == 2

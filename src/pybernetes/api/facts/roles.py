@@ -130,6 +130,12 @@ CONTROLLER_RULES: dict[str, tuple[PolicyRule, ...]] = {
         PolicyRule(verbs=("get", "list", "watch", "create"), apiGroups=("",), resources=("persistentvolumeclaims",)),
         PolicyRule(verbs=("create", "patch", "update"), apiGroups=("",), resources=("events",)),
     ),
+    "expand-controller": (
+        PolicyRule(
+            verbs=("get", "list", "watch"), apiGroups=("",), resources=("persistentvolumeclaims", "persistentvolumes")
+        ),
+        PolicyRule(verbs=("create", "patch", "update"), apiGroups=("",), resources=("events",)),
+    ),
     "generic-garbage-collector": (
         PolicyRule(verbs=("delete", "get", "list", "patch", "update", "watch"), apiGroups=("*",), resources=("*",)),
         PolicyRule(verbs=("create", "patch", "update"), apiGroups=("",), resources=("events",)),
@@ -220,12 +226,6 @@ CONTROLLER_RULES: dict[str, tuple[PolicyRule, ...]] = {
             verbs=("get", "list", "watch", "create", "delete"),
             apiGroups=("storage.k8s.io",),
             resources=("volumeattachments",),
-        ),
-        PolicyRule(verbs=("create", "patch", "update"), apiGroups=("",), resources=("events",)),
-    ),
-    "persistentvolume-expander-controller": (
-        PolicyRule(
-            verbs=("get", "list", "watch"), apiGroups=("",), resources=("persistentvolumeclaims", "persistentvolumes")
         ),
         PolicyRule(verbs=("create", "patch", "update"), apiGroups=("",), resources=("events",)),
     ),
