@@ -200,8 +200,11 @@ class Ledger:
             return
         self.writes[by.part] = self.writes.get(by.part, 0) + 1
         for rule in (*self._rules.get(write.life.kind, ()), *self._rules.get("", ())):
-            for wrong in rule(self, write):
-                self.violations.append(f"{write.life} ({event.key}, {sign}): {wrong}")
+            try:
+                found = [*rule(self, write)]
+            except (LookupError, TypeError, ValueError, AttributeError) as fault:
+                found = [f"the rule itself failed: {fault!r}"]  # raised, it would be the server's fault
+            self.violations += [f"{write.life} ({event.key}, {sign}): {wrong}" for wrong in found]
 
     def _put(self, event: Event, obj: Obj, by: Attempt) -> Write | None:
         kind = obj.get("kind", "")

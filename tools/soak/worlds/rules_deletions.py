@@ -108,8 +108,8 @@ def within_budget(ledger: Ledger, write: Write) -> Iterator[str]:
         states = [obj.get("status", {}) for obj in ledger.recent(budget)]
         least = min(int(status.get("desiredHealthy", 0)) for status in states)
         left = [
-            other for other in ledger.living("Pod")
-            if other is not write.life and other.namespace == budget.namespace
+            other for other in ledger.lives.values()
+            if other.kind == "Pod" and other is not write.life and other.namespace == budget.namespace
             and (other.asked is None or other.asked.by.part != "drain")
             and any(is_ready(obj) and selects(budget.obj, labels_of(obj)) for obj in ledger.recent(other))
         ]  # fmt: skip

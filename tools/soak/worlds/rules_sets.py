@@ -108,8 +108,10 @@ def _node_of(pod: Obj) -> str:
     spec = pod["spec"]
     if spec.get("nodeName"):
         return str(spec["nodeName"])
-    required = spec["affinity"]["nodeAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"]
-    return str(required["nodeSelectorTerms"][0]["matchFields"][0]["values"][0])
+    wanted = (spec.get("affinity") or {}).get("nodeAffinity") or {}
+    terms = (wanted.get("requiredDuringSchedulingIgnoredDuringExecution") or {}).get("nodeSelectorTerms") or [{}]
+    fields = terms[0].get("matchFields")
+    return str(fields[0]["values"][0]) if fields else ""  # adopted, and not scheduled yet
 
 
 def _is_at(owner: Life, node: str, pod: Obj) -> bool:
