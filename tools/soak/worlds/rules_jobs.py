@@ -118,8 +118,13 @@ def uids_before_finalizers(ledger: Ledger, write: Write) -> Iterator[str]:
 
 def released(ledger: Ledger, job: Life, what: str) -> int:
     """How many Pods of a Job had ended so when they lost their finalizer; what becomes of them later does not count."""
+    books = [version.obj.get("status", {}).get("uncountedTerminatedPods") or {} for version in job.versions]
+    # Of a Job that fails all that were taken for running count as failed, however they end.
+    otherwise = {uid for book in books for uid in (book.get("failed") or ()) if what == "Succeeded"}
     count = 0
     for pod in ledger.owned(job.uid, "Pod"):
+        if pod.uid in otherwise:
+            continue
         states = [v.obj for v in pod.versions]
         held = [number for number, obj in enumerate(states) if is_tracked(obj)]
         if held and (pod.gone is not None or held[-1] < len(states) - 1):
