@@ -1,8 +1,8 @@
 """Garbage collector: deletes what lost its owners, and finishes foreground and orphaning deletions. _graph.py has the graph.
 
 It follows the metadata of every resource that discovery knows. The graph only says where to look: before anything is
-deleted or let go, the object and those of its owners that the graph has not seen are read live. An owner of an unknown
-kind is not "gone".
+deleted or let go, the object and those of its owners that do not simply stay are read live. An owner of an unknown kind is
+not "gone".
 """
 
 import asyncio
@@ -292,8 +292,8 @@ async def _state_of(
     if target.namespaced and not namespace:
         log.warning("cluster-scoped object=%s/%s names a namespaced owner=%s", node.target.plural, node.key, ref.name)
         return "solid"
-    if known is not None and known.key == Key(namespace if target.namespaced else "", ref.name):
-        return "waiting" if known.waiting else "solid"
+    if known is not None and not known.waiting and known.key == Key(namespace if target.namespaced else "", ref.name):
+        return "solid"  # one that waits for its dependents may have been told meanwhile to let them go
     try:
         live = await ctx.client.metadata(target).get(Key(namespace if target.namespaced else "", ref.name))
     except NotFound:
