@@ -26,7 +26,7 @@ from bench import Benchmark, Row
 from bench._command import memory
 from pybernetes.aio.clock import SystemClock, rfc3339_micro
 from pybernetes.api.objects import Key, Object, User
-from pybernetes.api.types import apps_v1, batch_v1, coordination_v1, core_v1
+from pybernetes.api.types import apps_v1, batch_v1, coordination_v1, core_v1, policy_v1
 from pybernetes.apiserver.config import Config
 from pybernetes.apiserver.server import ApiServer
 from pybernetes.assembly.controlplane import ControlPlane, Settings
@@ -157,7 +157,7 @@ def _deployment(name: str, namespace: str) -> Object:
 
 
 def _one_of_each() -> Sequence[tuple[type[Any], Object]]:
-    """The workloads, and a Service."""
+    """The workloads, a Service and a budget."""
 
     def named(name: str, **spec: object) -> Object:
         return {"metadata": {"name": name, "namespace": _KINDS}, "spec": spec}
@@ -179,6 +179,10 @@ def _one_of_each() -> Sequence[tuple[type[Any], Object]]:
         (apps_v1.DaemonSet, several("daemon")),
         (batch_v1.Job, named("job", **job)),
         (batch_v1.CronJob, named("cron", schedule="0 0 1 1 *", jobTemplate={"spec": job})),
+        (
+            policy_v1.PodDisruptionBudget,
+            named("budget", minAvailable=1, selector={"matchLabels": {"app": "replicaset"}}),
+        ),
         (core_v1.Service, named("service", selector={"app": "replicaset"}, ports=[{"port": 80}])),
     )
 
