@@ -74,7 +74,8 @@ def within_surge(ledger: Ledger, write: Write) -> Iterator[str]:
     sizes = {rs.name: _known_size(ledger, rs, by) for rs in _sets(ledger, deployment)}
     if sum(sizes.values()) > most:
         yield f"grew from {before}: {sizes} together are more than {most}"
-    if all(is_recreate(spec) for spec in specs):
+    begins = before == 0 and (write.old is None or _desired(write.old) == _desired(write.new))
+    if begins and all(is_recreate(spec) for spec in specs):  # a change of spec.replicas waits for nobody
         yield from _alone(ledger, write, deployment)
 
 
