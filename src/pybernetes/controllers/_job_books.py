@@ -84,7 +84,9 @@ def tally(job: Job, pods: Iterable[core_v1.Pod], released: Set[str] = frozenset(
     tracked = {p.metadata.uid for p in pods if TRACKING in p.metadata.finalizers} - released
     waiting = job.status.uncountedTerminatedPods or UncountedTerminatedPods()
     valid = [p for p in pods if p.metadata.uid in tracked and _has_place(p, job)]
-    new_succeeded = [p for p in valid if p.status.phase == SUCCEEDED and p.metadata.uid not in waiting.succeeded]
+    # What is entered as failed stays so: a Pod that was to go may end well nevertheless, and would count twice.
+    well = [p for p in valid if p.status.phase == SUCCEEDED and p.metadata.uid not in waiting.failed]
+    new_succeeded = [p for p in well if p.metadata.uid not in waiting.succeeded]
     new_failed = [p for p in valid if is_failed(p, job) and p.metadata.uid not in waiting.failed]
     counted_failures = sum(failure_counts(p, job) for p in new_failed)
     seen = Tally(
@@ -98,7 +100,7 @@ def tally(job: Job, pods: Iterable[core_v1.Pod], released: Set[str] = frozenset(
         succeeded=job.status.succeeded + len(new_succeeded) + len(waiting.succeeded),
         failed=job.status.failed + counted_failures + len(waiting.failed),
     )
-    return _with_indexes(seen, valid) if is_indexed(job) else seen
+    return _with_indexes(seen, valid, well) if is_indexed(job) else seen
 
 
 def _has_place(pod: core_v1.Pod, job: Job) -> bool:
@@ -108,12 +110,11 @@ def _has_place(pod: core_v1.Pod, job: Job) -> bool:
     return index is not None and index < (job.spec.completions or 0)
 
 
-def _with_indexes(seen: Tally, valid: Sequence[core_v1.Pod]) -> Tally:
+def _with_indexes(seen: Tally, valid: Sequence[core_v1.Pod], well: Sequence[core_v1.Pod]) -> Tally:
     job, completions = seen.job, seen.job.spec.completions or 0
     before = indexes.readable(job.status.completedIndexes, completions)
-    # What was counted as failed stays so: a Pod that was to go may end well nevertheless, when its node is back.
     lost = indexes.readable(job.status.failedIndexes or "", completions)
-    succeeded = {index for index in _places(p for p in valid if p.status.phase == SUCCEEDED)}
+    succeeded = set(_places(well))
     done = indexes.merged(before, indexes.of(index for index in succeeded if not indexes.holds(lost, index)))
     kept: dict[int, core_v1.Pod] = {}
     if job.spec.backoffLimitPerIndex is not None:
