@@ -68,8 +68,14 @@ class Cache(Generic[T]):
         return [self._objects[key] for key in self._indexes[index].get(value, ())]
 
     def add_index(self, name: str, function: Index[T]) -> None:
-        """Adds an index, or nothing when one of that name is there."""
-        if name in self._functions:
+        """Adds an index, or nothing when it is there. Raises ValueError for another function under a name that is taken.
+
+        The cache is everybody's, and so are the names of its indexes.
+        """
+        known = self._functions.get(name)
+        if known is not None:
+            if known != function:
+                raise ValueError(f'there is an index "{name}" already, by another function')
             return
         self._functions[name] = function
         self._indexes[name] = {}

@@ -1,6 +1,7 @@
 """Adoption and release: which objects a controller owns, by selector and controller reference. For workloads."""
 
 from collections.abc import Callable, Iterable
+from functools import cache
 from typing import Any, Generic, TypeVar
 
 from msgspec import Struct
@@ -11,7 +12,7 @@ from pybernetes.api.errors import Conflict, Invalid, NotFound
 from pybernetes.api.objects import Key, split_api_version
 from pybernetes.api.selectors import Selector, of_label_selector
 from pybernetes.api.types import meta_v1
-from pybernetes.client.informer import Cache
+from pybernetes.client.informer import Cache, Index
 from pybernetes.client.rest import ResourceClient, key_of
 from pybernetes.controllers.runtime import Context, Watch
 from pybernetes.rules.ownership import controller_of, controller_reference, without_owner
@@ -53,11 +54,17 @@ def adopters(kind: type[T], obj: Any, ctx: Context, selector: Callable[[T], Sele
     meta = _meta(obj)
     if not meta.labels:
         return []
-    cache = ctx.cache(kind)
-    cache.add_index(ADOPTS, lambda owner: (_adopts(_meta(owner).namespace, selector(owner).exact),))
+    known = ctx.cache(kind)
+    known.add_index(ADOPTS, _by_selector(selector))
     labels = [None, *meta.labels.items()]
-    owners = [owner for label in labels for owner in cache.by(ADOPTS, _adopts(meta.namespace, label))]
+    owners = [owner for label in labels for owner in known.by(ADOPTS, _adopts(meta.namespace, label))]
     return [owner for owner in owners if selector(owner).matches(meta.labels)]
+
+
+@cache
+def _by_selector(selector: Callable[[T], Selector]) -> Index[T]:
+    """The index function of ADOPTS: the same one each time, for the cache knows indexes by their functions."""
+    return lambda owner: (_adopts(_meta(owner).namespace, selector(owner).exact),)
 
 
 def _adopts(namespace: str | None, label: tuple[str, str] | None) -> str:

@@ -3,6 +3,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
+import pytest
 from tests.unit.client.fake import Script, bookmark, event, pod, pods, status
 
 from pybernetes.aio.simulation import SimulatedClock, run_simulated
@@ -198,6 +199,19 @@ def test_an_index_follows_changes():
     assert len(cache.of("default")) == 1
     cache.put(WEB, None)
     assert cache.of("default") == cache.by("node", "b") == []
+
+
+def test_the_name_of_an_index_means_one_function():
+    def by_node(pod: core_v1.Pod) -> tuple[str, ...]:
+        return (pod.spec.nodeName,)
+
+    cache: Cache[core_v1.Pod] = Cache()
+    cache.add_index("node", by_node)
+    cache.put(WEB, on_node("a"))
+    cache.add_index("node", by_node)
+    with pytest.raises(ValueError, match='"node" already'):
+        cache.add_index("node", lambda pod: (pod.metadata.name,))
+    assert cache.by("node", "a") == [on_node("a")]
 
 
 def on_node(node: str) -> core_v1.Pod:
