@@ -10,6 +10,7 @@ from msgspec.structs import replace
 from pybernetes.aio.clock import parse_time, rfc3339
 from pybernetes.api.types import apps_v1
 from pybernetes.controllers._rollout import is_complete, replicas_of, total, unavailable
+from pybernetes.rules import conditions
 
 Condition = apps_v1.DeploymentCondition
 Status = apps_v1.DeploymentStatus
@@ -23,7 +24,7 @@ PAUSED, RESUMED = "DeploymentPaused", "DeploymentResumed"
 
 def find(status: Status, kind: str) -> Condition | None:
     """The condition of that type."""
-    return next((c for c in status.conditions if c.type == kind), None)
+    return conditions.find(status.conditions, kind)
 
 
 def with_condition(status: Status, made: Condition, now: float) -> Status:

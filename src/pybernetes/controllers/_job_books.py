@@ -15,6 +15,7 @@ from pybernetes.api.types.batch_v1 import Job, JobCondition, JobStatus, Uncounte
 from pybernetes.controllers._job_backoff import finished_at
 from pybernetes.controllers._job_policies import failure_counts, index_is_lost, is_failed, only_failed_are_replaced
 from pybernetes.rules import indexes
+from pybernetes.rules.conditions import find, put
 from pybernetes.rules.readiness import SUCCEEDED, is_active, is_finished
 
 TRACKING = "batch.kubernetes.io/job-tracking"
@@ -271,9 +272,9 @@ def finish(status: JobStatus, verdict: JobCondition, now: str) -> JobStatus | No
 
 def with_condition(conditions: tuple[JobCondition, ...], made: JobCondition) -> tuple[JobCondition, ...]:
     """With the condition in its place; the old one where it says the same, None at all where it would be the first to say no."""
-    old = next((c for c in conditions if c.type == made.type), None)
-    if old is None:
-        return (*conditions, made) if made.status != "False" else conditions
-    if (old.status, old.reason, old.message) == (made.status, made.reason, made.message):
+    old = find(conditions, made.type)
+    if old is None and made.status == "False":
         return conditions
-    return tuple(made if c is old else c for c in conditions)
+    if old is not None and (old.status, old.reason, old.message) == (made.status, made.reason, made.message):
+        return conditions
+    return put(conditions, made)

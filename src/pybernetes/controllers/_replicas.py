@@ -22,6 +22,7 @@ from pybernetes.controllers._claim import INDEX, Claim
 from pybernetes.controllers._expectations import PATIENCE, Expectations
 from pybernetes.controllers._pod_writes import PodWrites, pod_of
 from pybernetes.controllers.runtime import Again, Context, Done, Outcome
+from pybernetes.rules.conditions import find
 from pybernetes.rules.readiness import available_in, is_active, is_finished, ready_since
 from pybernetes.rules.scaledown import victims_first
 from pybernetes.wire.metrics import Distribution, exponential
@@ -167,7 +168,7 @@ def _with_status(
     going = [p for p in cache.by(INDEX, owner.metadata.uid) if p.metadata.deletionTimestamp and not is_finished(p)]
     counts = count(owner, pods, waits, len(going))
     others = tuple(c for c in owner.status.conditions if c.type != "ReplicaFailure")
-    old = next((c for c in owner.status.conditions if c.type == "ReplicaFailure"), None)
+    old = find(owner.status.conditions, "ReplicaFailure")
     if failure is not None and old is None:
         missing = (owner.spec.replicas or 0) - len(pods)
         old = how.condition(

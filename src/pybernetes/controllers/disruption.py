@@ -21,9 +21,10 @@ from pybernetes.client.rest import key_of
 from pybernetes.controllers._labels import candidates
 from pybernetes.controllers._scales import SCALED, NoScaleError, scale_of
 from pybernetes.controllers.runtime import EVENTS, Again, Context, Controller, Done, Outcome, Watch, allow
+from pybernetes.rules.conditions import put, put_at
 from pybernetes.rules.goquote import label_selector, quoted
 from pybernetes.rules.ownership import controller_of
-from pybernetes.rules.readiness import condition, is_finished, is_ready
+from pybernetes.rules.readiness import DISRUPTION_TARGET, condition, is_finished, is_ready
 from pybernetes.rules.workloads import scaled
 
 DELETION = 120.0
@@ -32,7 +33,7 @@ STALE = 120.0
 """Seconds after which the condition of a Pod that was to be disrupted, and was not, no longer holds."""
 FAILED = 300.0
 """Seconds until a budget that could not be computed is looked at again, if nothing changes before."""
-ALLOWED, TARGET = "DisruptionAllowed", "DisruptionTarget"
+ALLOWED = "DisruptionAllowed"
 BY_KUBELET = "TerminationByKubelet"
 """The kubelet's own reason for TARGET: it may take any time to end such a Pod."""
 POD = "pods/"
@@ -77,7 +78,7 @@ def _facts(pod: core_v1.Pod) -> tuple[object, ...]:
     meta = pod.metadata
     return (
         *(meta.uid, meta.labels, meta.ownerReferences, meta.deletionTimestamp),
-        *(is_ready(pod), is_finished(pod), condition(pod, TARGET)),
+        *(is_ready(pod), is_finished(pod), condition(pod, DISRUPTION_TARGET)),
     )
 
 
@@ -195,20 +196,8 @@ def _status(budget: Budget, expected: _Expected, healthy: int, disrupted: Mappin
         disruptionsAllowed=allowed,
         disruptedPods=disrupted,
         observedGeneration=generation,
-        conditions=_with(budget.status.conditions, made, now),
+        conditions=put_at(budget.status.conditions, made, rfc3339(now)),
     )
-
-
-def _with(
-    conditions: tuple[meta_v1.Condition, ...], made: meta_v1.Condition, now: float
-) -> tuple[meta_v1.Condition, ...]:
-    """The conditions with this one; its time is that of its last change from true to false or back."""
-    old = next((c for c in conditions if c.type == made.type), None)
-    since = old.lastTransitionTime if old is not None and old.status == made.status else rfc3339(now)
-    made = replace(made, lastTransitionTime=since)
-    if old is None:
-        return (*conditions, made)
-    return tuple(made if c is old else c for c in conditions)
 
 
 async def _fail(budget: Budget, why: str, now: float, ctx: Context) -> None:
@@ -222,7 +211,7 @@ async def _fail(budget: Budget, why: str, now: float, ctx: Context) -> None:
         message=why,
         observedGeneration=budget.status.observedGeneration,
     )
-    conditions = _with(budget.status.conditions, made, now)
+    conditions = put_at(budget.status.conditions, made, rfc3339(now))
     await _write(budget, replace(budget.status, disruptionsAllowed=0, conditions=conditions), ctx)
 
 
@@ -248,7 +237,7 @@ def _tell(budget: Budget, pods: list[core_v1.Pod], expected: _Expected, ctx: Con
 
 def _marked(pod: core_v1.Pod) -> bool:
     """Whether the Pod stands although it was to be disrupted."""
-    found = condition(pod, TARGET)
+    found = condition(pod, DISRUPTION_TARGET)
     if found is None or found.status != "True" or found.reason == BY_KUBELET:
         return False
     return pod.metadata.deletionTimestamp is None and not is_finished(pod)
@@ -265,16 +254,15 @@ async def _look_at_pod(key: Key, ctx: Context) -> Outcome:
             f"Pod {names} matches multiple PodDisruptionBudgets.  Chose {quoted(budgets[0].metadata.name)} arbitrarily."
         )
         ctx.events.event(pod, "Warning", "MultiplePodDisruptionBudgets", text)
-    found = condition(pod, TARGET) if _marked(pod) else None
+    found = condition(pod, DISRUPTION_TARGET) if _marked(pod) else None
     if found is None:
         return Done()
     now = ctx.clock.now()
     left = (parse_time(found.lastTransitionTime) if found.lastTransitionTime else 0.0) + STALE - now
     if left > 0:
         return Again(left)
-    cleared = core_v1.PodCondition(type=TARGET, status="False", lastTransitionTime=rfc3339(now))
-    conditions = tuple(cleared if c is found else c for c in pod.status.conditions)
-    changed = replace(pod, status=replace(pod.status, conditions=conditions))
+    cleared = core_v1.PodCondition(type=DISRUPTION_TARGET, status="False", lastTransitionTime=rfc3339(now))
+    changed = replace(pod, status=replace(pod.status, conditions=put(pod.status.conditions, cleared)))
     await ctx.api(core_v1.Pod).patch(pod, changed, subresource="status", lock=True)
     return Done()
 

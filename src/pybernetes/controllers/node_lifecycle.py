@@ -20,6 +20,7 @@ from pybernetes.controllers._nodes import ON_NODE, by_node
 from pybernetes.controllers._zones import EXCLUDED, Seen, Turn, Zones, zone_of
 from pybernetes.controllers.runtime import EVENTS, Again, Context, Controller, Done, Outcome, Watch, allow
 from pybernetes.rules import taints
+from pybernetes.rules.conditions import put
 from pybernetes.rules.readiness import condition, is_finished, node_condition, node_is_ready
 from pybernetes.wire.metrics import Counter, Gauge
 
@@ -194,7 +195,6 @@ def _time_left(node: core_v1.Node, ctx: Context, signs: _Signs) -> float:
 
 async def _mark_silent(node: core_v1.Node, ctx: Context) -> core_v1.Node:
     now = rfc3339(ctx.clock.now())
-    kept = [c for c in node.status.conditions if c.type not in WATCHED]
     made = [_unknown(node, kind, now) for kind in WATCHED]
     old = tuple(c for c in node.status.conditions if c.type in WATCHED)
     if old == tuple(made):
@@ -203,15 +203,11 @@ async def _mark_silent(node: core_v1.Node, ctx: Context) -> core_v1.Node:
     if ready is not None and ready.status != "Unknown":
         name = node.metadata.name
         ctx.events.event(node, "Normal", "NodeNotReady", f"Node {name} status is now: NodeNotReady")
-    conditions = _in_order(node, [*kept, *made])
+    conditions = node.status.conditions
+    for one in made:
+        conditions = put(conditions, one)
     changed = replace(node, status=replace(node.status, conditions=conditions))
     return await ctx.api(core_v1.Node).patch(node, changed, subresource="status", lock=True)
-
-
-def _in_order(node: core_v1.Node, conditions: list[core_v1.NodeCondition]) -> tuple[core_v1.NodeCondition, ...]:
-    """Conditions where they were, new ones behind."""
-    order = {c.type: n for n, c in enumerate(node.status.conditions)}
-    return tuple(sorted(conditions, key=lambda c: order.get(c.type, len(order))))
 
 
 def _unknown(node: core_v1.Node, kind: str, now: str) -> core_v1.NodeCondition:
@@ -289,9 +285,8 @@ async def _mark_pods(node: core_v1.Node, ctx: Context) -> None:
         if ready is None or ready.status != "True" or is_finished(pod):
             continue
         made = replace(ready, status="False", lastTransitionTime=now)
-        conditions = tuple(made if c.type == "Ready" else c for c in pod.status.conditions)
         try:
-            changed = replace(pod, status=replace(pod.status, conditions=conditions))
+            changed = replace(pod, status=replace(pod.status, conditions=put(pod.status.conditions, made)))
             await api.patch(pod, changed, subresource="status")
         except (NotFound, Conflict):
             continue

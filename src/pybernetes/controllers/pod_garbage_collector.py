@@ -14,7 +14,8 @@ from pybernetes.api.types import core_v1
 from pybernetes.client.rest import key_of
 from pybernetes.controllers._nodes import ON_NODE, by_node, pods_on
 from pybernetes.controllers.runtime import Again, Context, Controller, Done, Outcome, Watch, allow
-from pybernetes.rules.readiness import is_finished, node_is_ready
+from pybernetes.rules.conditions import put_at
+from pybernetes.rules.readiness import DISRUPTION_TARGET, is_finished, node_is_ready
 from pybernetes.rules.taints import OUT_OF_SERVICE
 from pybernetes.wire.metrics import Counter
 
@@ -111,15 +112,10 @@ async def _fail(pod: core_v1.Pod, ctx: Context, reason: str = "", message: str =
     """Owners must see that it failed, and why if it was disrupted, before it is gone."""
     if is_finished(pod):
         return
-    made = core_v1.PodCondition(
-        type="DisruptionTarget",
-        status="True",
-        reason=reason,
-        message=message,
-        lastTransitionTime=rfc3339(ctx.clock.now()),
-    )
-    others = tuple(c for c in pod.status.conditions if c.type != made.type)
-    conditions = (*others, made) if reason else pod.status.conditions
+    conditions = pod.status.conditions
+    if reason:
+        made = core_v1.PodCondition(type=DISRUPTION_TARGET, status="True", reason=reason, message=message)
+        conditions = put_at(conditions, made, rfc3339(ctx.clock.now()))
     changed = replace(pod, status=replace(pod.status, phase="Failed", conditions=conditions))
     try:
         await ctx.api(core_v1.Pod).patch(pod, changed, subresource="status")

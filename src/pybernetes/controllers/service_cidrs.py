@@ -15,6 +15,7 @@ from pybernetes.api.types.networking_v1 import IPAddress, ServiceCIDR
 from pybernetes.client.rest import key_of
 from pybernetes.controllers._protection import protect
 from pybernetes.controllers.runtime import EVENTS, Again, Context, Controller, Done, Outcome, Watch, allow
+from pybernetes.rules.conditions import find, put
 
 FINALIZER = "networking.k8s.io/service-cidr-finalizer"
 READY = "Ready"
@@ -80,14 +81,13 @@ async def reconcile(key: Key, ctx: Context) -> Outcome:
 
 async def _say(cidr: ServiceCIDR, status: str, reason: str, message: str, ctx: Context) -> None:
     """The API server itself says that its own range is ready; that is not said again."""
-    old = next((c for c in cidr.status.conditions if c.type == READY), None)
+    old = find(cidr.status.conditions, READY)
     if old is not None and old.status == status:
         return
     made = meta_v1.Condition(
         type=READY, status=status, reason=reason, message=message, lastTransitionTime=rfc3339(ctx.clock.now())
     )
-    kept = tuple(c for c in cidr.status.conditions if c.type != READY)
-    changed = replace(cidr, status=replace(cidr.status, conditions=(*kept, made)))
+    changed = replace(cidr, status=replace(cidr.status, conditions=put(cidr.status.conditions, made)))
     await ctx.api(ServiceCIDR).patch(cidr, changed, subresource="status")
 
 

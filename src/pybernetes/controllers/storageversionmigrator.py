@@ -19,6 +19,7 @@ from pybernetes.api.types.storagemigration_v1 import StorageVersionMigration
 from pybernetes.client.discovery import Served, discover
 from pybernetes.client.rest import key_of
 from pybernetes.controllers.runtime import Context, Controller, Done, Outcome, Watch, allow
+from pybernetes.rules.conditions import find, put_at
 
 NAME = "storage-version-migrator-controller"
 APPLY = "application/apply-patch+yaml"
@@ -128,7 +129,7 @@ async def _begin(migration: Migration, ctx: Context) -> None:
 async def _end(migration: Migration, ctx: Context) -> None:
     """Versions that nothing is stored in any more are struck out, if the definition is what it was at the beginning."""
     crd = await _crd(migration, ctx)
-    mark = next((c for c in crd.status.conditions if c.type == MIGRATING), None) if crd is not None else None
+    mark = find(crd.status.conditions, MIGRATING) if crd is not None else None
     if crd is not None and mark is not None and mark.status == "True":
         same = mark.observedGeneration == crd.metadata.generation
         stored = tuple(v.name for v in crd.spec.versions if v.storage)
@@ -163,11 +164,10 @@ async def _mark(
         status=status,
         reason=reason,
         message=text,
-        lastTransitionTime=rfc3339(ctx.clock.now()),
         observedGeneration=crd.metadata.generation or 0,
     )
-    kept = tuple(c for c in crd.status.conditions if c.type != MIGRATING)
-    changed = replace(crd.status, conditions=(*kept, made), storedVersions=stored or crd.status.storedVersions)
+    conditions = put_at(crd.status.conditions, made, rfc3339(ctx.clock.now()))
+    changed = replace(crd.status, conditions=conditions, storedVersions=stored or crd.status.storedVersions)
     await ctx.api(CustomResourceDefinition).patch(crd, replace(crd, status=changed), subresource="status", lock=True)
 
 

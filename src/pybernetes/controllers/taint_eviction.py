@@ -11,7 +11,8 @@ from pybernetes.api.types import core_v1
 from pybernetes.client.rest import key_of
 from pybernetes.controllers._nodes import ON_NODE, by_node, pods_on
 from pybernetes.controllers.runtime import EVENTS, Again, Context, Controller, Done, Outcome, Watch, allow
-from pybernetes.rules.readiness import POD_SCHEDULED, condition
+from pybernetes.rules.conditions import put_at
+from pybernetes.rules.readiness import DISRUPTION_TARGET, POD_SCHEDULED, condition
 from pybernetes.rules.taints import NO_EXECUTE, eviction_seconds
 from pybernetes.wire.metrics import Counter, Distribution
 
@@ -88,16 +89,14 @@ async def _evict(pod: core_v1.Pod, ctx: Context) -> None:
     api = ctx.api(core_v1.Pod)
     ctx.events.event(pod, "Normal", REASON, f"Marking for deletion Pod {_named(pod)}")
     made = core_v1.PodCondition(
-        type="DisruptionTarget",
+        type=DISRUPTION_TARGET,
         status="True",
         reason="DeletionByTaintManager",
         message=MESSAGE,
-        lastTransitionTime=rfc3339(ctx.clock.now()),
     )
+    conditions = put_at(pod.status.conditions, made, rfc3339(ctx.clock.now()))
     try:
-        if condition(pod, made.type) is None:
-            changed = replace(pod, status=replace(pod.status, conditions=(*pod.status.conditions, made)))
-            await api.patch(pod, changed, subresource="status")
+        await api.patch(pod, replace(pod, status=replace(pod.status, conditions=conditions)), subresource="status")
         await api.delete(key_of(pod), uid=pod.metadata.uid)
     except NotFound:
         return

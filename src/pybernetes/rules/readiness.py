@@ -1,14 +1,17 @@
 """What the state of a Pod or Node means to others: ready, available, active, finished."""
 
 from pybernetes.api.types.core_v1 import Node, NodeCondition, Pod, PodCondition
+from pybernetes.rules.conditions import find
 
 POD_READY, POD_SCHEDULED, CONTAINERS_READY = "Ready", "PodScheduled", "ContainersReady"
+DISRUPTION_TARGET = "DisruptionTarget"
+"""The Pod is ended for the sake of the node or of another Pod, not its own."""
 SUCCEEDED, FAILED = "Succeeded", "Failed"
 
 
 def condition(pod: Pod, kind: str) -> PodCondition | None:
     """The Pod's condition of that type."""
-    return next((c for c in pod.status.conditions if c.type == kind), None)
+    return find(pod.status.conditions, kind)
 
 
 def is_ready(pod: Pod) -> bool:
@@ -54,7 +57,7 @@ def available_in(pod: Pod, min_ready_seconds: int, ready_at: float | None, now: 
 
 def node_condition(node: Node, kind: str) -> NodeCondition | None:
     """The Node's condition of that type."""
-    return next((c for c in node.status.conditions if c.type == kind), None)
+    return find(node.status.conditions, kind)
 
 
 def node_is_ready(node: Node) -> bool:

@@ -24,7 +24,8 @@ from pybernetes.client.events import EventRecorder
 from pybernetes.client.guard import Guard
 from pybernetes.client.informer import Informers
 from pybernetes.client.rest import Client
-from pybernetes.rules.readiness import POD_SCHEDULED, condition, is_finished, is_terminating
+from pybernetes.rules.conditions import put_at
+from pybernetes.rules.readiness import POD_SCHEDULED, is_finished, is_terminating
 from pybernetes.scheduler.following import Following
 from pybernetes.scheduler.framework import (
     ClusterEvent,
@@ -286,19 +287,14 @@ def _binding(pod: Pod, node: str) -> Binding:
 
 def _unschedulable(pod: Pod, message: str, now: str) -> Pod:
     """The Pod with condition PodScheduled=False."""
-    old = condition(pod, POD_SCHEDULED)
-    new = PodCondition(
+    made = PodCondition(
         type=POD_SCHEDULED,
         observedGeneration=pod.metadata.generation,
         status="False",
         reason="Unschedulable",
         message=message,
-        lastTransitionTime=old.lastTransitionTime if old is not None and old.status == "False" else now,
     )
-    conditions = (
-        (*pod.status.conditions, new) if old is None else tuple(new if c is old else c for c in pod.status.conditions)
-    )
-    return replace(pod, status=replace(pod.status, conditions=conditions))
+    return replace(pod, status=replace(pod.status, conditions=put_at(pod.status.conditions, made, now)))
 
 
 def _node_happenings(old: Node | None, new: Node) -> Iterable[Happening]:

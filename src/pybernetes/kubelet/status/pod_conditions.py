@@ -11,6 +11,7 @@ from pybernetes.kubelet.cri.model import Container, State
 from pybernetes.kubelet.pod_actions import Observed
 from pybernetes.kubelet.pod_containers import containers_of
 from pybernetes.kubelet.restarts import is_sidecar, may_restart_all
+from pybernetes.rules.readiness import DISRUPTION_TARGET
 
 READY_TO_START, INITIALIZED, CONTAINERS_READY, READY, SCHEDULED = (
     "PodReadyToStartContainers",
@@ -20,8 +21,6 @@ READY_TO_START, INITIALIZED, CONTAINERS_READY, READY, SCHEDULED = (
     "PodScheduled",
 )
 RESTARTING_ALL = "AllContainersRestarting"
-DISRUPTION = "DisruptionTarget"
-"""Of a Pod that is ended for the node's sake or another Pod's, not its own. Others set it, too."""
 OURS = (READY_TO_START, INITIALIZED, READY, CONTAINERS_READY, SCHEDULED, RESTARTING_ALL)
 
 
@@ -45,7 +44,8 @@ def conditions(
     ]
     told = {kind: condition for kind, condition in others.items() if condition is not None}
     if observed.verdict is not None and observed.verdict.disruption:
-        told[DISRUPTION] = _condition(DISRUPTION, True, "TerminationByKubelet", observed.verdict.disruption)
+        why = observed.verdict.disruption
+        told[DISRUPTION_TARGET] = _condition(DISRUPTION_TARGET, True, "TerminationByKubelet", why)
     wanted += told.values()
     old = {c.type: c for c in pod.status.conditions}
     found = []

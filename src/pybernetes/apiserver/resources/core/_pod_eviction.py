@@ -10,6 +10,7 @@ from pybernetes.api.objects import GroupResource, Object
 from pybernetes.apiserver.resource import Call
 from pybernetes.apiserver.resources._columns import spec, status
 from pybernetes.apiserver.resources.core._pod_actions import PODS, SUCCESS, check_preconditions, set_condition
+from pybernetes.rules.readiness import DISRUPTION_TARGET
 
 BUDGETS = GroupResource("policy", "poddisruptionbudgets")
 _BUDGET = GroupResource("policy", "poddisruptionbudget")
@@ -20,7 +21,7 @@ _UNOBSERVED_SECONDS = 10
 _MOST_DISRUPTED = 2000
 _TRIES = 20
 _TARGET = {
-    "type": "DisruptionTarget",
+    "type": DISRUPTION_TARGET,
     "status": "True",
     "reason": "EvictionByEvictionAPI",
     "message": "Eviction API: evicting",
