@@ -327,6 +327,20 @@ async def test_a_taint_evicts_at_once_what_does_not_tolerate_it():
 
 
 @simulated
+async def test_a_pod_whose_mark_was_taken_away_is_marked_again_when_a_taint_evicts_it():
+    async with world() as w:
+        spec = {"containers": [{"name": "c", "image": "i"}], "nodeName": "node-1"}
+        made = await w.create(core_v1.Pod, "p", metadata={"finalizers": ["example.com/held"]}, spec=spec)
+        cleared = {"status": {"conditions": [{"type": "DisruptionTarget", "status": "False"}]}}
+        await w.client.of(core_v1.Pod).patch_raw(key_of(made), cleared, STRATEGIC, subresource="status")
+        await w.patch(core_v1.Node, "node-1", {"spec": {"taints": [{"key": "k", "effect": "NoExecute"}]}}, "")
+        await w.clock.sleep(2)
+        found = condition(await w.get(core_v1.Pod, "p"), "DisruptionTarget")
+        assert found is not None
+        assert (found.status, found.reason) == ("True", "DeletionByTaintManager")
+
+
+@simulated
 async def test_who_was_to_leave_and_may_stay_is_told_so_and_who_goes_is_counted():
     async with world() as w:
         tolerated = {"key": "k", "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 10}
