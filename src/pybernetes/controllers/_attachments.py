@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from pybernetes.api.objects import Key
 from pybernetes.api.types import core_v1, meta_v1
 from pybernetes.api.types.storage_v1 import CSIDriver, VolumeAttachment, VolumeAttachmentSource, VolumeAttachmentSpec
-from pybernetes.controllers.persistentvolumeclaim_protection import claims_of
+from pybernetes.controllers.persistentvolumeclaim_protection import CLAIMS, claims_of
 from pybernetes.controllers.runtime import Context
 from pybernetes.rules import volumebinding as rule
 from pybernetes.rules.readiness import is_finished, node_is_ready
@@ -14,8 +14,6 @@ from pybernetes.rules.taints import OUT_OF_SERVICE
 
 MANAGED = "volumes.kubernetes.io/controller-managed-attach-detach"
 """Annotation of Nodes whose volumes are attached by the controller."""
-CLAIMS = "claims"
-"""Index of Pods with a Node: namespace/name of their claims."""
 PLACES = "places"
 """Index of VolumeAttachments: `node/<name>` and `volume/<name>`."""
 _SHARED = ("ReadOnlyMany", "ReadWriteMany")

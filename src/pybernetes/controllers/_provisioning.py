@@ -15,6 +15,7 @@ from pybernetes.api.objects import Key
 from pybernetes.api.types import core_v1, meta_v1
 from pybernetes.api.types.storage_v1 import StorageClass
 from pybernetes.client.rest import key_of
+from pybernetes.controllers._finalizers import without_finalizer
 from pybernetes.controllers.runtime import Again, Context, Done, Outcome
 from pybernetes.rules import volumebinding as rule
 
@@ -167,9 +168,8 @@ async def volume_step(key: Key, provisioner: Provisioner, ctx: Context) -> Outco
     if not gone:
         return Done()
     api = ctx.api(core_v1.PersistentVolume)
-    kept = tuple(name for name in volume.metadata.finalizers if name != FINALIZER)
     try:
-        volume = await api.patch(volume, replace(volume, metadata=replace(volume.metadata, finalizers=kept)), lock=True)
+        volume = await api.patch(volume, without_finalizer(volume, FINALIZER), lock=True)
         await api.delete(key_of(volume), uid=volume.metadata.uid)
     except NotFound:
         pass

@@ -22,6 +22,7 @@ from pybernetes.controllers import _job_books as books
 from pybernetes.controllers._batches import of_ending_namespace, slow_start, together
 from pybernetes.controllers._claim import INDEX, Claim, adopters, by_controller, names_kind, selector_of
 from pybernetes.controllers._expectations import PATIENCE, Expectations, LastWrites
+from pybernetes.controllers._finalizers import with_finalizer, without_finalizer
 from pybernetes.controllers._job_backoff import Backoff, after
 from pybernetes.controllers._job_books import TRACKING, Tally
 from pybernetes.controllers._job_metrics import JobMetrics
@@ -169,14 +170,9 @@ async def _let_go(key: Key, ctx: Context) -> None:
             if job.metadata.uid == ref.uid and not (_is_ours(job) and books.finished(job)):
                 return
     try:
-        await ctx.api(core_v1.Pod).patch(pod, _untracked(pod))
+        await ctx.api(core_v1.Pod).patch(pod, without_finalizer(pod, TRACKING))
     except NotFound:
         return
-
-
-def _untracked(pod: core_v1.Pod) -> core_v1.Pod:
-    kept = tuple(name for name in pod.metadata.finalizers if name != TRACKING)
-    return replace(pod, metadata=replace(pod.metadata, finalizers=kept))
 
 
 @dataclass(slots=True)
@@ -240,8 +236,7 @@ class _Sync:
         """A Pod that is to run on is counted, too: one that was about to be removed, and then was not."""
         if _is_tracked(pod) or not is_active(pod) or pod.metadata.uid in released:
             return pod
-        meta = replace(pod.metadata, finalizers=(*pod.metadata.finalizers, TRACKING))
-        return await self._pods.patch(pod, replace(pod, metadata=meta), lock=True)
+        return await self._pods.patch(pod, with_finalizer(pod, TRACKING), lock=True)
 
     def _backoff(self, seen: Tally) -> Backoff:
         """From memory, or from the Pods that are there."""
@@ -293,7 +288,7 @@ class _Sync:
     async def _untrack(self, pod: core_v1.Pod, *, as_seen: bool = False) -> ApiError | None:
         """Takes the finalizer off; `as_seen`: only while the Pod is as it was seen, or else a Conflict is returned."""
         try:
-            await self._pods.patch(pod, _untracked(pod), lock=as_seen)
+            await self._pods.patch(pod, without_finalizer(pod, TRACKING), lock=as_seen)
         except NotFound:
             pass
         except ApiError as error:

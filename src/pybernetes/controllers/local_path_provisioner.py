@@ -28,7 +28,6 @@ from pybernetes.controllers._provisioning import (
     volume_of,
     volume_step,
 )
-from pybernetes.controllers._volume_index import INDEX, claim_index
 from pybernetes.controllers.runtime import EVENTS, Again, Context, Controller, Done, Outcome, Watch, allow
 from pybernetes.rules import volumebinding as rule
 
@@ -249,7 +248,7 @@ def _of_class(found: StorageClass, ctx: Context) -> Iterable[Key]:
     if found.provisioner != NAME:
         return ()
     claims = ctx.cache(core_v1.PersistentVolumeClaim)
-    return [key_of(claim) for claim in claims.by(INDEX, f"class/{found.metadata.name}")]
+    return [key_of(claim) for claim in claims.by(rule.BINDING, f"class/{found.metadata.name}")]
 
 
 def _of_pod(pod: core_v1.Pod, ctx: Context) -> Iterable[Key]:
@@ -263,7 +262,7 @@ CONTROLLER = Controller(
     name="local-path-provisioner-controller",
     component="local-path-provisioner",
     watches=(
-        Watch(kind=core_v1.PersistentVolumeClaim, keys=_of_claim, indexes={INDEX: claim_index}),
+        Watch(kind=core_v1.PersistentVolumeClaim, keys=_of_claim, indexes={rule.BINDING: rule.claim_index}),
         Watch(kind=core_v1.PersistentVolume, keys=_of_volume),
         Watch(kind=StorageClass, keys=_of_class),
         Watch(kind=core_v1.Pod, keys=_of_pod),

@@ -17,7 +17,6 @@ from pybernetes.api.types import core_v1
 from pybernetes.api.types.storage_v1 import CSIDriver, VolumeAttachment
 from pybernetes.client.rest import key_of
 from pybernetes.controllers._attachments import (
-    CLAIMS,
     MANAGED,
     PLACES,
     attachable,
@@ -37,7 +36,7 @@ from pybernetes.controllers._attachments import (
     used_elsewhere,
     users,
 )
-from pybernetes.controllers.persistentvolumeclaim_protection import claims_of
+from pybernetes.controllers.persistentvolumeclaim_protection import CLAIMS, claims_of
 from pybernetes.controllers.runtime import EVENTS, Again, Context, Controller, Done, Outcome, Watch, allow
 from pybernetes.rules.readiness import is_finished, node_is_ready
 

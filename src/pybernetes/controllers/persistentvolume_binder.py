@@ -16,7 +16,7 @@ from pybernetes.api.objects import Key
 from pybernetes.api.types import core_v1
 from pybernetes.api.types.storage_v1 import StorageClass
 from pybernetes.client.rest import key_of
-from pybernetes.controllers._volume_index import INDEX, claim_index
+from pybernetes.controllers._finalizers import without_finalizer
 from pybernetes.controllers._volume_steps import (
     IN_TREE_FINALIZER,
     Around,
@@ -40,18 +40,12 @@ Claim: TypeAlias = core_v1.PersistentVolumeClaim
 Volume: TypeAlias = core_v1.PersistentVolume
 
 
-def _volume_index(volume: Volume) -> Iterable[str]:
-    """By the claim that it is for, or by the class of which it is a free one."""
-    ref = volume.spec.claimRef
-    return (f"claim/{ref.namespace}/{ref.name}" if ref is not None else f"class/{rule.class_of_volume(volume)}",)
-
-
 def _of_claim(claim: Claim, ctx: Context) -> Iterable[Key]:
     key = key_of(claim)
     yield key
     if claim.spec.volumeName:
         yield Key("", claim.spec.volumeName)
-    for volume in ctx.cache(Volume).by(INDEX, f"claim/{key.namespace}/{key.name}"):
+    for volume in ctx.cache(Volume).by(rule.BINDING, f"claim/{key.namespace}/{key.name}"):
         yield key_of(volume)
 
 
@@ -61,15 +55,15 @@ def _of_volume(volume: Volume, ctx: Context) -> Iterable[Key]:
     if ref is not None:
         yield Key(ref.namespace, ref.name)
     else:
-        yield from map(key_of, claims.by(INDEX, f"class/{rule.class_of_volume(volume)}"))
-    yield from map(key_of, claims.by(INDEX, f"volume/{volume.metadata.name}"))
+        yield from map(key_of, claims.by(rule.BINDING, f"class/{rule.class_of_volume(volume)}"))
+    yield from map(key_of, claims.by(rule.BINDING, f"volume/{volume.metadata.name}"))
 
 
 def _of_class(found: StorageClass, ctx: Context) -> Iterable[Key]:
     claims = ctx.cache(Claim)
-    yield from map(key_of, claims.by(INDEX, f"class/{found.metadata.name}"))
+    yield from map(key_of, claims.by(rule.BINDING, f"class/{found.metadata.name}"))
     if rule.default_class((found,)) is not None:
-        yield from map(key_of, claims.by(INDEX, "classless"))
+        yield from map(key_of, claims.by(rule.BINDING, "classless"))
 
 
 def _of_pod(pod: core_v1.Pod, ctx: Context) -> Iterable[Key]:
@@ -138,8 +132,8 @@ class _ClaimLook:
         named = volumes.get(Key("", claim.spec.volumeName)) if claim.spec.volumeName else None
         if claim.spec.volumeName:
             return Around(named, (), None, None, tuple)
-        free = volumes.by(INDEX, f"class/{name}")
-        reserved = volumes.by(INDEX, f"claim/{self._key.namespace}/{self._key.name}")
+        free = volumes.by(rule.BINDING, f"class/{name}")
+        reserved = volumes.by(rule.BINDING, f"claim/{self._key.namespace}/{self._key.name}")
         found = classes.get(Key("", name)) if name else None
         return Around(None, (*reserved, *free), found, rule.default_class(classes), self._waiting_pods)
 
@@ -203,10 +197,8 @@ class _VolumeLook:
 
     async def run(self) -> None:
         ctx, volume = self._ctx, self._volume
-        if IN_TREE_FINALIZER in volume.metadata.finalizers and rule.PROVISIONED_BY in volume.metadata.annotations:
-            kept = tuple(name for name in volume.metadata.finalizers if name != IN_TREE_FINALIZER)
-            new = replace(volume, metadata=replace(volume.metadata, finalizers=kept))
-            volume = await ctx.api(Volume).patch(volume, new, lock=True)
+        if rule.PROVISIONED_BY in volume.metadata.annotations:
+            volume = await ctx.api(Volume).patch(volume, without_finalizer(volume, IN_TREE_FINALIZER), lock=True)
         step = next_for_volume(volume, await self._its_claim())
         match step:
             case Ignore():
@@ -261,8 +253,8 @@ CONTROLLER = Controller(
     queue="claims",
     account="persistent-volume-binder",
     watches=(
-        Watch(kind=Claim, keys=_of_claim, indexes={INDEX: claim_index}),
-        Watch(kind=Volume, keys=_of_volume, indexes={INDEX: _volume_index}),
+        Watch(kind=Claim, keys=_of_claim, indexes={rule.BINDING: rule.claim_index}),
+        Watch(kind=Volume, keys=_of_volume, indexes={rule.BINDING: rule.volume_index}),
         Watch(kind=StorageClass, keys=_of_class),
         Watch(kind=core_v1.Pod, keys=_of_pod, changed=lambda old, new: old.spec.nodeName != new.spec.nodeName),
     ),

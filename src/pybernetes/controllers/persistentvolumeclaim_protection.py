@@ -4,11 +4,12 @@ from collections.abc import Iterable
 
 from pybernetes.api.objects import Key
 from pybernetes.api.types import core_v1
-from pybernetes.controllers._protection import protect
+from pybernetes.controllers._finalizers import protect
 from pybernetes.controllers.runtime import EVENTS, Context, Controller, Done, Outcome, Watch, allow
 
 FINALIZER = "kubernetes.io/pvc-protection"
-_USERS = "claims"
+CLAIMS = "claims"
+"""Index of Pods by claims_of()."""
 
 
 def claims_of(pod: core_v1.Pod) -> tuple[str, ...]:
@@ -32,7 +33,7 @@ async def reconcile(key: Key, ctx: Context) -> Outcome:
     if claim is None:
         return Done()
     where = f"{key.namespace}/{key.name}"
-    used = bool(ctx.cache(core_v1.Pod).by(_USERS, where))
+    used = bool(ctx.cache(core_v1.Pod).by(CLAIMS, where))
     if claim.metadata.deletionTimestamp is not None and not used:  # The cache may be late: a user may just have begun.
         used = any(where in claims_of(pod) for pod in (await ctx.api(core_v1.Pod).list(key.namespace)).items)
     await protect(claim, FINALIZER, used, ctx)
@@ -50,7 +51,7 @@ CONTROLLER = Controller(
             kind=core_v1.Pod,
             keys=_claims,
             changed=lambda old, new: claims_of(old) != claims_of(new),
-            indexes={_USERS: claims_of},
+            indexes={CLAIMS: claims_of},
         ),
     ),
     reconcile=reconcile,

@@ -16,6 +16,7 @@ from pybernetes.api.types import core_v1
 from pybernetes.api.types.meta_v1 import ObjectMeta, OwnerReference
 from pybernetes.api.types.resource_v1 import ResourceClaim, ResourceClaimConsumerReference, ResourceClaimTemplate
 from pybernetes.client.rest import key_of
+from pybernetes.controllers._finalizers import without_finalizer
 from pybernetes.controllers.runtime import EVENTS, Context, Controller, Done, Outcome, Watch, allow
 from pybernetes.rules.goquote import quoted
 from pybernetes.rules.ownership import controller_of, controller_reference
@@ -222,9 +223,7 @@ async def _look_at(claim: ResourceClaim, ctx: Context) -> None:
         status = replace(claim.status, reservedFor=tuple(kept), allocation=allocation)
         claim = await api.patch(claim, replace(claim, status=status), subresource="status", lock=True)
         if protected and claim.status.allocation is None:
-            finalizers = tuple(name for name in claim.metadata.finalizers if name != FINALIZER)
-            meta = replace(claim.metadata, finalizers=finalizers)
-            claim = await api.patch(claim, replace(claim, metadata=meta), lock=True)
+            claim = await api.patch(claim, without_finalizer(claim, FINALIZER), lock=True)
     owner = _owning_pod(claim) if not kept and not ending else None
     pod = ctx.cache(core_v1.Pod).get(Key(claim.metadata.namespace, owner.name)) if owner else None
     if owner is None or pod is None:

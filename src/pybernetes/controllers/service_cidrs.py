@@ -13,7 +13,7 @@ from pybernetes.api.objects import Key
 from pybernetes.api.types import meta_v1
 from pybernetes.api.types.networking_v1 import IPAddress, ServiceCIDR
 from pybernetes.client.rest import key_of
-from pybernetes.controllers._protection import protect
+from pybernetes.controllers._finalizers import protect
 from pybernetes.controllers.runtime import EVENTS, Again, Context, Controller, Done, Outcome, Watch, allow
 from pybernetes.rules.conditions import find, put
 

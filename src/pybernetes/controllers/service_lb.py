@@ -13,6 +13,7 @@ from pybernetes.api.errors import ApiError, NotFound
 from pybernetes.api.objects import Key
 from pybernetes.api.types import core_v1
 from pybernetes.client.rest import key_of
+from pybernetes.controllers._finalizers import with_finalizer, without_finalizer
 from pybernetes.controllers._load_balancers import (
     LoadBalancerError,
     LoadBalancers,
@@ -138,9 +139,7 @@ async def _ensure(service: core_v1.Service, ctx: Context) -> None:
             state.known[key] = _Known(service, names, _class(service))
         return
     ctx.events.event(service, "Normal", "EnsuringLoadBalancer", "Ensuring load balancer")
-    if FINALIZER not in service.metadata.finalizers:
-        meta = replace(service.metadata, finalizers=(*service.metadata.finalizers, FINALIZER))
-        service = await ctx.api(core_v1.Service).patch(service, replace(service, metadata=meta))
+    service = await ctx.api(core_v1.Service).patch(service, with_finalizer(service, FINALIZER))
     if not nodes:
         text = "There are no available nodes for LoadBalancer"
         ctx.events.event(service, "Warning", "UnAvailableLoadBalancer", text)
@@ -185,9 +184,7 @@ async def _clean_up(service: core_v1.Service, ctx: Context) -> None:
     await _delete(service, owners, ctx)
     try:
         service = await _show(service, core_v1.LoadBalancerStatus(), ctx)
-        kept = tuple(name for name in service.metadata.finalizers if name != FINALIZER)
-        meta = replace(service.metadata, finalizers=kept)
-        await ctx.api(core_v1.Service).patch(service, replace(service, metadata=meta))
+        await ctx.api(core_v1.Service).patch(service, without_finalizer(service, FINALIZER))
     except NotFound:
         return
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 from pybernetes.api.objects import Key
 from pybernetes.api.types import core_v1, storage_v1
-from pybernetes.controllers._protection import protect
+from pybernetes.controllers._finalizers import protect
 from pybernetes.controllers.runtime import EVENTS, Context, Controller, Done, Outcome, Watch, allow
 
 FINALIZER = "kubernetes.io/vac-protection"

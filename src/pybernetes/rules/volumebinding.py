@@ -28,6 +28,8 @@ DEFAULT_CLASS = ("storageclass.kubernetes.io/is-default-class", "storageclass.be
 NO_PROVISIONER = "kubernetes.io/no-provisioner"
 """The provisioner of a class whose volumes are made by hand."""
 WAITS = "WaitForFirstConsumer"
+BINDING = "binding"
+"""What caches call the indexes of claims and volumes by claim_index() and volume_index()."""
 
 
 def class_of_claim(claim: PersistentVolumeClaim) -> str:
@@ -40,6 +42,24 @@ def class_of_volume(volume: PersistentVolume) -> str:
     """Its StorageClass; empty: none."""
     noted = volume.metadata.annotations.get(CLASS)
     return volume.spec.storageClassName if noted is None else noted
+
+
+def claim_index(claim: PersistentVolumeClaim) -> Iterable[str]:
+    """`volume/<name>` of the volume that it names, or `class/<name>` of the class of which it waits for one.
+
+    Those that wait for any default class have `classless` too.
+    """
+    if claim.spec.volumeName:
+        return (f"volume/{claim.spec.volumeName}",)
+    if claim.spec.storageClassName is None and CLASS not in claim.metadata.annotations:
+        return ("class/", "classless")
+    return (f"class/{class_of_claim(claim)}",)
+
+
+def volume_index(volume: PersistentVolume) -> Iterable[str]:
+    """`claim/<namespace>/<name>` of the claim that it is for, or `class/<name>` of the class of which it is a free one."""
+    ref = volume.spec.claimRef
+    return (f"claim/{ref.namespace}/{ref.name}" if ref is not None else f"class/{class_of_volume(volume)}",)
 
 
 def waits_for_consumer(found: StorageClass | None) -> bool:

@@ -28,7 +28,6 @@ NOT_THERE = "node(s) didn't match PersistentVolume's node affinity"
 NONE_FREE = "node(s) didn't find available persistent volumes to bind"
 NO_SPACE = "node(s) did not have enough free storage"
 NO_VOLUME = "node(s) unavailable due to one or more pvc(s) bound to non-existent pv(s)"
-_FREE = "free"
 _KINDS = (PersistentVolume, PersistentVolumeClaim, StorageClass, CSIDriver, CSIStorageCapacity)
 
 
@@ -92,7 +91,7 @@ class _Following(_VolumeBinding):
         self._known = self._handle.follow(*_KINDS)
         if not self._followed:
             self._followed = True
-            self._handle.cache(PersistentVolume).add_index(_FREE, _index)
+            self._handle.cache(PersistentVolume).add_index(rule.BINDING, rule.volume_index)
             self._handle.on_change(PersistentVolume, self._volume_changed)
             self._handle.on_change(PersistentVolumeClaim, self._claim_changed)
             self._handle.on_change(Pod, self._pod_changed)
@@ -198,7 +197,7 @@ class _Following(_VolumeBinding):
         bindings: list[tuple[PersistentVolume, PersistentVolumeClaim]] = []
         provisions: list[PersistentVolumeClaim] = []
         meta = snapshot.nodes[node].metadata
-        taken = {name for name, claim in self._taken.items()}
+        taken = set(self._taken)
         for claim in claims:
             key = _key(claim)
             chosen = self._selected.get(key) or claim.metadata.annotations.get(rule.SELECTED_NODE)
@@ -207,9 +206,10 @@ class _Following(_VolumeBinding):
             volume = None
             if chosen is None:
                 mine = {name for name, owner in self._taken.items() if owner == key}
+                known = self._handle.cache(PersistentVolume)
                 volumes = (
-                    *self._handle.cache(PersistentVolume).by(_FREE, f"{key.namespace}/{key.name}"),
-                    *self._handle.cache(PersistentVolume).by(_FREE, rule.class_of_claim(claim)),
+                    *known.by(rule.BINDING, f"claim/{key.namespace}/{key.name}"),
+                    *known.by(rule.BINDING, f"class/{rule.class_of_claim(claim)}"),
                 )
                 volume = rule.best_match(claim, volumes, node=meta, taken=taken - mine)
             if volume is not None:
@@ -322,12 +322,6 @@ def _key(obj: PersistentVolumeClaim | Pod) -> Key:
 
 def _failed(why: str) -> PreBindError:
     return PreBindError(f'running PreBind plugin "VolumeBinding": binding volumes: {why}')
-
-
-def _index(volume: PersistentVolume) -> Iterable[str]:
-    """By the claim that it is for, or by the class of which it is a free one."""
-    ref = volume.spec.claimRef
-    return (f"{ref.namespace}/{ref.name}",) if ref is not None else (rule.class_of_volume(volume),)
 
 
 def _suffices(capacity: CSIStorageCapacity, size: Quantity, labels: Mapping[str, str]) -> bool:
