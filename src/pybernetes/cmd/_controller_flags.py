@@ -35,39 +35,25 @@ CONCURRENCY = {
 """Flag to the controller whose workers it counts."""
 
 ACCEPTED = (
-    *(
-        "allow-untagged-cloud",
-        "allow-metric-labels",
-        "allow-metric-labels-manifest",
-        "attach-detach-reconcile-sync-period",
-    ),
-    *("authentication-kubeconfig", "authentication-skip-lookup", "authentication-token-webhook-cache-ttl"),
-    *("authentication-tolerate-lookup-failure", "authorization-kubeconfig"),
-    *("authorization-webhook-cache-authorized-ttl", "authorization-webhook-cache-unauthorized-ttl", "cert-dir"),
-    *("cidr-allocator-type", "cloud-config", "cloud-provider", "concurrent-resource-claim-syncs"),
-    *("concurrent-service-syncs", "concurrent-serviceaccount-token-syncs", "configure-cloud-routes"),
-    *(
-        "contention-profiling",
-        "controller-shutdown-timeout",
-        "controller-start-interval",
-        "disable-attach-detach-reconcile-sync",
-    ),
-    *("disable-force-detach-on-timeout", "disabled-metrics", "emulated-version", "endpoint-updates-batch-period"),
-    *("endpointslice-updates-batch-period", "external-cloud-volume-plugin", "feature-gates", "flex-volume-plugin-dir"),
-    *("http2-max-streams-per-connection", "kube-api-burst", "kube-api-content-type", "kube-api-qps"),
-    *(
-        "leader-elect-resource-lock",
-        "legacy-service-account-token-clean-up-period",
-        "log-flush-frequency",
-        "logging-format",
-    ),
-    *("master", "min-resync-period", "mirroring-endpointslice-updates-batch-period", "namespace-sync-period"),
-    *("node-sync-period", "permit-address-sharing", "permit-port-sharing", "profiling", "pvclaimbinder-sync-period"),
-    *("requestheader-allowed-names", "requestheader-client-ca-file", "requestheader-extra-headers-prefix"),
-    *("requestheader-group-headers", "requestheader-uid-headers", "requestheader-username-headers"),
-    *("resource-quota-sync-period", "route-reconciliation-period"),
-    *("show-hidden-metrics-for-version", "tls-sni-cert-key", "vmodule"),
-)
+    "allow-metric-labels", "allow-metric-labels-manifest", "allow-untagged-cloud",
+    "attach-detach-reconcile-sync-period", "authentication-kubeconfig", "authentication-skip-lookup",
+    "authentication-token-webhook-cache-ttl", "authentication-tolerate-lookup-failure", "authorization-kubeconfig",
+    "authorization-webhook-cache-authorized-ttl", "authorization-webhook-cache-unauthorized-ttl", "cert-dir",
+    "cidr-allocator-type", "cloud-config", "cloud-provider", "concurrent-resource-claim-syncs",
+    "concurrent-service-syncs", "concurrent-serviceaccount-token-syncs", "configure-cloud-routes",
+    "contention-profiling", "controller-shutdown-timeout", "controller-start-interval",
+    "disable-attach-detach-reconcile-sync", "disable-force-detach-on-timeout", "disabled-metrics",
+    "emulated-version", "endpoint-updates-batch-period", "endpointslice-updates-batch-period",
+    "external-cloud-volume-plugin", "feature-gates", "flex-volume-plugin-dir", "http2-max-streams-per-connection",
+    "kube-api-burst", "kube-api-content-type", "kube-api-qps", "leader-elect-resource-lock",
+    "legacy-service-account-token-clean-up-period", "log-flush-frequency", "logging-format", "master",
+    "min-resync-period", "mirroring-endpointslice-updates-batch-period", "namespace-sync-period",
+    "node-sync-period", "permit-address-sharing", "permit-port-sharing", "profiling", "pvclaimbinder-sync-period",
+    "requestheader-allowed-names", "requestheader-client-ca-file", "requestheader-extra-headers-prefix",
+    "requestheader-group-headers", "requestheader-uid-headers", "requestheader-username-headers",
+    "resource-quota-sync-period", "route-reconciliation-period", "show-hidden-metrics-for-version",
+    "tls-sni-cert-key", "vmodule",
+)  # fmt: skip
 """Upstream's flags without effect here: there is nothing to resync, no limit on what is asked, no cloud."""
 
 
