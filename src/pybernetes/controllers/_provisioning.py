@@ -5,6 +5,7 @@ rest. A released volume goes, with what was in it, where its policy says Delete;
 provisioner library of sig-storage does it, events and all.
 """
 
+from collections.abc import Mapping
 from typing import Protocol
 
 from msgspec import Struct
@@ -87,9 +88,8 @@ def volume_of(wish: Wish, spec: core_v1.PersistentVolumeSpec, provisioner: str) 
     )
 
 
-def is_ours(annotations: object, provisioner: str) -> bool:
+def is_ours(annotations: Mapping[str, str], provisioner: str) -> bool:
     """Whether a claim's or a volume's annotations name the provisioner."""
-    assert isinstance(annotations, dict)
     return provisioner in (annotations.get(rule.PROVISIONED_BY), annotations.get(rule.PROVISIONERS[1]))
 
 
