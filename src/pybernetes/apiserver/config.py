@@ -84,6 +84,8 @@ class Config:
     """--admission-control-config-file: the configuration of each plugin that has one, by its name."""
     identity: str = ""
     """The host that this server's Lease names (identity.py); empty: it has none, and writes nothing at rest."""
+    legacy_token_tracking: bool = False
+    """Keep the ConfigMap that says since when uses of tokens in Secrets are noted (legacy_tokens.py)."""
     times: Times = Times()
     in_flight: InFlight = InFlight()
     history_limit: int = HISTORY_LIMIT

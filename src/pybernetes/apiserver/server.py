@@ -6,7 +6,7 @@ same process.
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 
 from pybernetes.aio.clock import Clock
@@ -17,6 +17,7 @@ from pybernetes.apiserver import (
     default_service_cidr,
     identity,
     kubernetes_service,
+    legacy_tokens,
     local_apiservices,
     oidc,
     service_claims,
@@ -207,6 +208,8 @@ class ApiServer:
                 if self.config.identity:
                     own = identity.keep(self.storage, self.config.identity)
                     group.create_task(own, name="apiserver.identity")
+                if self.config.legacy_token_tracking:
+                    group.create_task(legacy_tokens.keep(self.storage), name="apiserver.legacytokens")
                 if self._fairness is not None:
                     group.create_task(self._fairness.run(), name="apiserver.fairness")
                     group.create_task(StatusKeeper(self._fairness, self.storage).run(), name="apiserver.flowschemas")
@@ -258,6 +261,12 @@ class ApiServer:
     async def fresh(self) -> None:
         """As Storage.fresh()."""
         await self.storage.fresh()
+
+    async def update(
+        self, resource: GroupResource, namespace: str, name: str, change: Callable[[Object], Object | None]
+    ) -> Object:
+        """As Registry.update."""
+        return await self.storage.update(resource, namespace, name, change)
 
     def _store_fault(self) -> str:
         return self.storage.store.fault() if self.cache.revision else "the store is not loaded"

@@ -46,7 +46,7 @@ ACCEPTED = (
     "emulated-version", "endpoint-updates-batch-period", "endpointslice-updates-batch-period",
     "external-cloud-volume-plugin", "feature-gates", "flex-volume-plugin-dir", "http2-max-streams-per-connection",
     "kube-api-burst", "kube-api-content-type", "kube-api-qps", "leader-elect-resource-lock",
-    "legacy-service-account-token-clean-up-period", "log-flush-frequency", "logging-format", "master",
+    "log-flush-frequency", "logging-format", "master",
     "min-resync-period", "mirroring-endpointslice-updates-batch-period", "namespace-sync-period",
     "node-sync-period", "permit-address-sharing", "permit-port-sharing", "profiling", "pvclaimbinder-sync-period",
     "requestheader-allowed-names", "requestheader-client-ca-file", "requestheader-extra-headers-prefix",
@@ -66,6 +66,8 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     add = certificates.add_argument
     add("--cluster-signing-duration", type=duration, default=8760 * 3600.0, help="life of a certificate at most: 8760h")
     add("--service-account-private-key-file", type=Path, help="signs the tokens of ServiceAccounts in Secrets, PEM")
+    add("--legacy-service-account-token-clean-up-period", type=lasting, default=8760 * 3600.0,
+        help="a token made for a ServiceAccount, not used so long, is marked invalid, and removed after as long: 8760h")  # fmt: skip
     add("--root-ca-file", type=Path, help="the bundle that Pods verify the API server with, PEM")
     add("--use-service-account-credentials", type=boolean, nargs="?", const=True, default=False,
         help="each controller writes as a ServiceAccount of its own in kube-system")  # fmt: skip
@@ -148,6 +150,7 @@ def config_of(options: argparse.Namespace) -> Config:
         signing_authority=_signing.signing_files(options),
         cluster_signing_duration=options.cluster_signing_duration,
         root_ca=_read(options.root_ca_file),
+        legacy_token_period=options.legacy_service_account_token_clean_up_period,
         service_account_key=_key(options.service_account_private_key_file),
         hpa_sync_period=options.horizontal_pod_autoscaler_sync_period,
         hpa_downscale_stabilization=options.horizontal_pod_autoscaler_downscale_stabilization,

@@ -217,6 +217,7 @@ def config_of(options: argparse.Namespace) -> Config:
             disable_admission=_listed(options.disable_admission_plugins),
             admission_configuration=_admission(options),
             identity=socket.gethostname(),
+            legacy_token_tracking=True,
             times=Times(
                 request=options.request_timeout,
                 watch=options.min_request_timeout,

@@ -91,6 +91,8 @@ class Config:
     hpa_initial_readiness_delay: float = 30.0
     service_account_key: PrivateKey | None = None
     """Signs the tokens of Secrets; None: they have none."""
+    legacy_token_period: float = 365 * 24 * 3600.0
+    """Seconds that a token in a Secret is not used before it is marked, and marked before it is removed."""
     load_balancers: Sequence[Provider] | None = None
     """Who makes load balancers for Services; None: those that installed packages offer."""
 
@@ -357,6 +359,7 @@ _OLD_NAMES = {
     "garbage-collector-controller": "garbagecollector",
     "horizontal-pod-autoscaler-controller": "horizontalpodautoscaling",
     "pod-garbage-collector-controller": "podgc",
+    "legacy-serviceaccount-token-cleaner-controller": "legacy-service-account-token-cleaner",
     "node-ipam-controller": "nodeipam",
     "node-lifecycle-controller": "nodelifecycle",
     "resourceclaim-controller": "resource-claim-controller",

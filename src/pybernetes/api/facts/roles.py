@@ -171,6 +171,16 @@ CONTROLLER_RULES: dict[str, tuple[PolicyRule, ...]] = {
         ),
         PolicyRule(verbs=("create", "patch", "update"), apiGroups=("",), resources=("events",)),
     ),
+    "legacy-service-account-token-cleaner": (
+        PolicyRule(
+            verbs=("get",),
+            apiGroups=("",),
+            resources=("configmaps",),
+            resourceNames=("kube-apiserver-legacy-service-account-token-tracking",),
+        ),
+        PolicyRule(verbs=("get", "patch", "delete"), apiGroups=("",), resources=("secrets",)),
+        PolicyRule(verbs=("list", "watch"), apiGroups=("",), resources=("serviceaccounts", "pods")),
+    ),
     "local-path-provisioner-controller": (
         PolicyRule(
             verbs=("get", "list", "watch", "create", "delete", "patch"),

@@ -14,9 +14,9 @@ from pybernetes.apiserver.admission._audiences import refuse_other_audiences
 from pybernetes.apiserver.admission._followed import MIRROR, PODS, refused
 from pybernetes.apiserver.admission._followed import NODES as NODE_RESOURCE
 from pybernetes.apiserver.admission._pod_certificates import judge_pod_certificate
-from pybernetes.apiserver.admission._references import config_map_names, secret_names
 from pybernetes.apiserver.authz.node import LEASES, NODES, PREFIX
 from pybernetes.apiserver.extension import Admission, AdmissionRequest
+from pybernetes.rules.podreferences import config_map_names, secret_names
 from pybernetes.wire.pki.certificates import parse_request
 from pybernetes.wire.pki.keys import PkiError
 

@@ -7,9 +7,9 @@ from pybernetes.api.errors import NotFound
 from pybernetes.api.names import generated
 from pybernetes.api.objects import GroupResource, Object
 from pybernetes.apiserver.admission._followed import MIRROR, annotations, refused
-from pybernetes.apiserver.admission._references import secret_names
 from pybernetes.apiserver.extension import Admission, AdmissionRequest
 from pybernetes.apiserver.resource import Call
+from pybernetes.rules.podreferences import secret_names
 
 ACCOUNTS = GroupResource("", "serviceaccounts")
 MOUNT_PATH = "/var/run/secrets/kubernetes.io/serviceaccount"

@@ -4,16 +4,20 @@
 """
 
 import hmac
+import logging
 from base64 import b64encode
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 from pybernetes.aio.clock import Clock, parse_time
-from pybernetes.api.errors import Unauthorized
+from pybernetes.api.errors import ApiError, Unauthorized
 from pybernetes.api.objects import GroupResource, Object, User
+from pybernetes.rules.legacytokens import DAY, INVALID_SINCE, LAST_USED, day_of
 from pybernetes.wire.http import Request
 from pybernetes.wire.pki.jwks import algorithm, key_id, signed
 from pybernetes.wire.pki.keys import PrivateKey, PublicKey
+
+log = logging.getLogger(__name__)
 
 _KEPT_SECONDS = 10.0
 _KEPT = 4096
@@ -21,6 +25,7 @@ _POD, _NODE = "authentication.kubernetes.io/pod-", "authentication.kubernetes.io
 _CREDENTIAL = "authentication.kubernetes.io/credential-id"
 LEGACY_ISSUER = "kubernetes/serviceaccount"
 _LEGACY = "kubernetes.io/serviceaccount/"
+_SECRETS = GroupResource("", "secrets")
 _KINDS = {"serviceaccounts": "service account", "pods": "pod", "secrets": "secret", "nodes": "node"}
 
 Look = Callable[[GroupResource, str, str], Object | None]
@@ -35,6 +40,11 @@ class Objects(Protocol):
 
     async def fresh(self) -> None:
         """Waits until look() knows what every server has acknowledged by now."""
+
+    async def update(
+        self, resource: GroupResource, namespace: str, name: str, change: Callable[[Object], Object | None]
+    ) -> Object:
+        """Writes what `change` makes of it; None is "leave it". Raises ApiError."""
 
 
 class Signer:
@@ -102,12 +112,12 @@ class ServiceAccountAuthenticator:
     async def identify(self, token: str, audiences: Sequence[str]) -> tuple[User, Sequence[str]] | None:
         """Who a token speaks for, and which of these audiences it is for. Raises Refused, ServiceUnavailable."""
         try:
-            return self._identify(token, audiences)
+            return await self._identify(token, audiences)
         except Unknown:
             await self._objects.fresh()
-            return self._identify(token, audiences)
+            return await self._identify(token, audiences)
 
-    def _identify(self, token: str, audiences: Sequence[str]) -> tuple[User, Sequence[str]] | None:
+    async def _identify(self, token: str, audiences: Sequence[str]) -> tuple[User, Sequence[str]] | None:
         claims = self._claims(token)
         if claims is None:
             return None
@@ -118,7 +128,7 @@ class ServiceAccountAuthenticator:
         if not meant and self._audiences:
             texts = (" ".join(f'"{one}"' for one in some) for some in (own, audiences))
             raise Refused("token audiences [{}] is invalid for the target audiences [{}]".format(*texts))
-        return (self._legacy_user(claims, token) if legacy else self._user(claims)), meant
+        return (await self._legacy_user(claims, token) if legacy else self._user(claims)), meant
 
     def _claims(self, token: str) -> dict[str, Any] | None:
         import jwt
@@ -177,14 +187,14 @@ class ServiceAccountAuthenticator:
             extra[_CREDENTIAL] = (f"JTI={claims['jti']}",)
         return _account_user(namespace, account, extra)
 
-    def _legacy_user(self, claims: Mapping[str, Any], token: str) -> User:
-        """Of a Secret of type kubernetes.io/service-account-token, which must still hold the token."""
+    async def _legacy_user(self, claims: Mapping[str, Any], token: str) -> User:
+        """Of a Secret of type kubernetes.io/service-account-token, which must still hold the token. The use is noted in it."""
         parts = [claims.get(_LEGACY + part) for part in ("namespace", "service-account.name", "secret.name")]
         namespace, name, secret = (part if isinstance(part, str) else "" for part in parts)
         uid = claims.get(_LEGACY + "service-account.uid") or ""
         if not all((namespace, name, secret)) or claims.get("sub") != f"system:serviceaccount:{namespace}:{name}":
             raise Refused("Token could not be validated.")
-        found = self._objects.look(GroupResource("", "secrets"), namespace, secret)
+        found = self._objects.look(_SECRETS, namespace, secret)
         if found is None:
             raise Unknown("Token has been invalidated")
         if found["metadata"].get("deletionTimestamp"):
@@ -194,7 +204,34 @@ class ServiceAccountAuthenticator:
             raise Refused("Token does not match server's copy")
         account = {"name": name, "uid": uid if isinstance(uid, str) else ""}
         self._alive("serviceaccounts", namespace, account)
+        await self._note_use(found)
+        if (found["metadata"].get("labels") or {}).get(INVALID_SINCE):
+            raise Refused(
+                f"the token in secret {namespace}/{secret} for service account {namespace}/{name} has been marked invalid. "
+                "Use tokens from the TokenRequest API or manually created secret-based tokens, or remove the "
+                f"'{INVALID_SINCE}' label from the secret to temporarily allow use of this token"
+            )
         return _account_user(namespace, account, {})
+
+    async def _note_use(self, secret: Object) -> None:
+        """The day goes into a label (KEP-2799), once a day; another server's clock may be at the next one already."""
+        now, meta = self._clock.now(), secret["metadata"]
+        today = day_of(now)
+        noted = (today, day_of(now + DAY))
+        if (meta.get("labels") or {}).get(LAST_USED) in noted:
+            return
+
+        def change(current: Object) -> Object | None:
+            own = current["metadata"]
+            labels = own.get("labels") or {}
+            if own["uid"] != meta["uid"] or labels.get(LAST_USED) in noted:
+                return None
+            return {**current, "metadata": {**own, "labels": {**labels, LAST_USED: today}}}
+
+        try:
+            await self._objects.update(_SECRETS, meta["namespace"], meta["name"], change)
+        except ApiError as error:
+            log.warning("a token's use is not noted secret=%s/%s cause=%s", meta["namespace"], meta["name"], error)
 
     def _alive(self, plural: str, namespace: str, reference: Mapping[str, str]) -> None:
         name = reference["name"]

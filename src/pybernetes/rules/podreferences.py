@@ -1,10 +1,9 @@
-"""Which Secrets and ConfigMaps a Pod names: ServiceAccount and NodeRestriction ask it."""
+"""Which Secrets and ConfigMaps a Pod names: admission asks it, and who removes tokens that nobody uses."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from pybernetes.apiserver.admission._followed import containers
-
+_CONTAINERS = ("initContainers", "containers", "ephemeralContainers")
 _BY_REFERENCE = {"cephfs", "cinder", "flexVolume", "rbd", "scaleIO", "iscsi", "storageos"}
 
 
@@ -12,7 +11,7 @@ def secret_names(spec: Mapping[str, Any]) -> Iterator[str]:
     """Of Secrets, wherever a Pod's spec may name one."""
     for secret in spec.get("imagePullSecrets") or ():
         yield secret.get("name", "")
-    for container in containers(spec, ephemeral=True):
+    for container in _containers(spec):
         yield from env_names(container, "secret")
     for volume in spec.get("volumes") or ():
         yield from _of_volume(volume)
@@ -20,12 +19,17 @@ def secret_names(spec: Mapping[str, Any]) -> Iterator[str]:
 
 def config_map_names(spec: Mapping[str, Any]) -> Iterator[str]:
     """Of ConfigMaps, wherever a Pod's spec may name one."""
-    for container in containers(spec, ephemeral=True):
+    for container in _containers(spec):
         yield from env_names(container, "configMap")
     for volume in spec.get("volumes") or ():
         if volume.get("configMap") is not None:
             yield volume["configMap"].get("name", "")
         yield from _projected(volume, "configMap")
+
+
+def _containers(spec: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    for kind in _CONTAINERS:
+        yield from spec.get(kind) or ()
 
 
 def env_names(container: Mapping[str, Any], kind: str) -> Iterator[str]:
