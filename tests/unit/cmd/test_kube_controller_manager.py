@@ -67,11 +67,13 @@ def test_flags_reach_the_controllers() -> None:
             *("--node-monitor-period=2s", "--node-eviction-rate=0.5", "--secondary-node-eviction-rate=0"),
             *("--large-cluster-size-threshold=7", "--unhealthy-zone-threshold=0.3", "--max-endpoints-per-slice=1000"),
             *("--service-cluster-ip-range=10.96.0.0/12,fd00::/108", "--mirroring-max-endpoints-per-subset=5"),
+            "--legacy-service-account-token-clean-up-period=48h",
         )
     )
     assert found.node_monitor_period == 2
     assert found.rates == Rates(eviction=0.5, secondary=0, large_cluster=7, unhealthy_zone=0.3)
     assert (found.endpoints_per_slice, found.mirrored_per_subset) == (1000, 5)
+    assert found.legacy_token_period == 2 * 86400
     assert found.service_cidrs == ("10.96.0.0/12", "fd00::/108")
 
 
@@ -83,7 +85,13 @@ def test_without_the_garbage_collector_the_others_run() -> None:
 
 @pytest.mark.parametrize(
     "flag",
-    ["--max-endpoints-per-slice=1001", "--concurrent-job-syncs=0", "--node-eviction-rate=-1", "--cluster-cidr=x"],
+    [
+        "--max-endpoints-per-slice=1001",
+        "--concurrent-job-syncs=0",
+        "--node-eviction-rate=-1",
+        "--cluster-cidr=x",
+        "--legacy-service-account-token-clean-up-period=0s",
+    ],
 )
 def test_values_that_no_flag_may_have_are_refused(flag: str) -> None:
     with pytest.raises(SystemExit) as end:
