@@ -7,6 +7,9 @@ import json
 from typing import Any
 
 import msgspec
+from cryptography import x509
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import Encoding
 from tests.component.controllers.world import World, deployment, simulated, template, world
 
 from pybernetes.aio.clock import rfc3339
@@ -170,8 +173,6 @@ async def test_a_bootstrap_token_gets_a_node_its_client_certificate():
             csr.status.conditions[0].message == "Auto approving kubelet client certificate after SubjectAccessReview."
         )
         certificate = parse_certificate(base64.b64decode(csr.status.certificate))
-        from cryptography.hazmat.primitives.serialization import Encoding
-
         user = user_of(certificate.public_bytes(Encoding.DER))
         assert (user.name, user.groups) == ("system:node:node-1", ("system:nodes",))
 
@@ -195,6 +196,23 @@ async def test_a_serving_certificate_is_for_the_addresses_of_the_node_and_no_oth
         await w.clock.sleep(5)
         assert (await w.get(CSR, "good", "")).status.certificate
         assert (await w.get(CSR, "bad", "")).status.conditions == ()
+
+
+@simulated
+async def test_what_a_node_asked_for_a_pod_goes_after_a_quarter_of_an_hour():
+    async with world(nodes=0) as w:
+        stub = x509.CertificateSigningRequestBuilder().subject_name(x509.Name([])).sign(new_key(), SHA256())
+        spec = {
+            "signerName": "example.com/s",
+            **{"podName": "p", "podUID": "1", "nodeName": "n", "nodeUID": "2"},
+            **{"serviceAccountName": "default", "serviceAccountUID": "3"},
+            "stubPKCS10Request": base64.b64encode(stub.public_bytes(Encoding.DER)).decode(),
+        }
+        await w.create(certificates_v1.PodCertificateRequest, "r", spec=spec)
+        await w.clock.sleep(895)
+        assert await w.there(certificates_v1.PodCertificateRequest, "r")
+        await w.clock.sleep(10)
+        assert not await w.there(certificates_v1.PodCertificateRequest, "r")
 
 
 async def approve(w: World, name: str) -> None:

@@ -244,6 +244,13 @@ CONTROLLER_RULES: dict[str, tuple[PolicyRule, ...]] = {
         PolicyRule(verbs=("patch",), apiGroups=("",), resources=("pods/status",)),
         PolicyRule(verbs=("get", "list", "watch"), apiGroups=("",), resources=("nodes",)),
     ),
+    "podcertificaterequestcleaner": (
+        PolicyRule(
+            verbs=("delete", "get", "list", "watch"),
+            apiGroups=("certificates.k8s.io",),
+            resources=("podcertificaterequests",),
+        ),
+    ),
     "pv-protection-controller": (
         PolicyRule(
             verbs=("get", "list", "watch", "update", "patch"), apiGroups=("",), resources=("persistentvolumes",)
