@@ -87,6 +87,7 @@ def unknown_is_gone(stack: ExitStack) -> None:
         return await real(*args) or "dangling"
 
     _swap(stack, garbage_collector, "_state_of", state_of)
+    _swap(stack, garbage_collector, "_is_unknown", lambda state, node, ref: False)
 
 
 def trusting_collector(stack: ExitStack) -> None:

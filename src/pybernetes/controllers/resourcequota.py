@@ -44,8 +44,8 @@ class Followed:
     def __init__(self) -> None:
         self.targets: dict[GroupResource, Target] = {}
         self.informers: dict[GroupResource, Informer[Any]] = {}
-        self.lower: dict[Key, str] = {}
-        """Quotas that were seen to use less than they say, and their revision then."""
+        self.lower: dict[Key, tuple[str, float]] = {}
+        """Quotas that were seen to use less than they say: their revision then, and when."""
 
 
 async def _look(ctx: Context) -> bool:
@@ -129,10 +129,14 @@ async def reconcile(key: Key, ctx: Context) -> Outcome:
     used = await _count(ctx, encode(quota), state.targets)
     hard, before = quantities(quota.spec.hard), quantities(quota.status.used)
     less = any(value < before[name] for name, value in used.items() if name in before)
-    if less and state.lower.get(key) != quota.metadata.resourceVersion:
+    seen, since = state.lower.get(key, ("", 0.0))
+    now = ctx.clock.now()
+    if less and seen == quota.metadata.resourceVersion and now - since < CONFIRM:
+        return Again(since + CONFIRM - now)  # another event came first
+    if less and seen != quota.metadata.resourceVersion:
         used = {name: max(value, before.get(name, value)) for name, value in used.items()}
         quota = await _write(ctx, quota, hard, used)
-        state.lower[key] = quota.metadata.resourceVersion
+        state.lower[key] = quota.metadata.resourceVersion, now
         return Again(CONFIRM)
     state.lower.pop(key, None)
     await _write(ctx, quota, hard, used)
