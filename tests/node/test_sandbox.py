@@ -116,12 +116,13 @@ async def test_a_container_runs_and_a_power_cut_leaves_nothing(machines: Machine
     other = machines.nodes[1]
     assert (await other.exec(["busybox", "ping", "-c1", "-W2", node.spec.address])).code == 0
     boot_id = (await node.exec(["cat", "/proc/sys/kernel/random/boot_id"])).out
-    groups = _namespaces(node.pid)
+    living = _members(_namespaces(node.pid))
+    assert len(living) > 1
 
     await node.power_off()
 
     assert not node.running
-    assert _members(groups) == []
+    assert {pid for pid, since in living.items() if _since(pid) == since} == set()
     assert [f for f in leftovers(CLUSTER) if f.endswith("/n0")] == []
     with pytest.raises(NodeDown):
         await node.exec(["true"])
@@ -278,17 +279,26 @@ def _namespaces(pid: int) -> list[int]:
     return [Path(f"/proc/{pid}/ns/{kind}").stat().st_ino for kind in ("net", "pid", "mnt")]
 
 
-def _members(inodes: list[int]) -> list[str]:
-    """Processes that live in one of these namespaces."""
-    found = []
+def _members(inodes: list[int]) -> dict[str, str]:
+    """Processes that live in one of these namespaces, and since when: pids are given again, and so are namespaces' numbers."""
+    found = {}
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
             try:
                 if any((entry / "ns" / kind).stat().st_ino in inodes for kind in ("net", "pid", "mnt")):
-                    found.append(entry.name)
+                    found[entry.name] = _since(entry.name)
             except OSError:
                 continue
     return found
+
+
+def _since(pid: str) -> str:
+    """When a process began, in ticks of the kernel; empty where there is none, or it has ended and nobody has asked how."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return ""
+    return "" if fields[0] in "ZX" else fields[19]
 
 
 def _node_pids(node: NodeSandbox) -> list[int]:

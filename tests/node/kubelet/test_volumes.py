@@ -182,18 +182,19 @@ async def test_mounts_travel_as_their_propagation_says(one: NodeUnderTest, tmp_p
     shared = {"name": "d", "mountPath": "/d"}
     giver = container(
         "giver",
+        "until [ -e /d/first ]; do sleep 0.1; done; "
         "mkdir -p /d/t /d/b; mount -t tmpfs t /d/t; touch /d/t/file; mount --bind /o /d/b; touch /d/ready; sleep 1000",
         mounted=(core_v1.VolumeMount(**shared, mountPropagation="Bidirectional"), "o=/o"),
         securityContext=core_v1.SecurityContext(privileged=True),
     )
     wait = "until [ -e /d/ready ]; do sleep 0.1; done; sleep 1000"
     taker = container("taker", wait, mounted=(core_v1.VolumeMount(**shared, mountPropagation="HostToContainer"),))
-    private = container("private", wait, mounted=("d=/d",))
+    private = container("private", f"touch /d/first; {wait}", mounted=("d=/d",))
     volumes = (
         volume("d", emptyDir=EMPTY),
         volume("o", hostPath=core_v1.HostPathVolumeSource(path=str(outside), type="Directory")),
     )
-    # The one without propagation starts first, so that it has no copy of the mounts.
+    # The one without propagation runs before anything is mounted, so that it has no copy of the mounts.
     await one.create("web", containers=(private, taker, giver), volumes=volumes)
     await shows(one, "web", "ls /d/t", "file", "taker")
     assert await sh(one, "web", "ls /d/t", "private") == ""
