@@ -122,7 +122,7 @@ async def test_after_a_reboot_a_pod_is_pending_until_it_is_initialized_again(
 ) -> None:
     init, main = noting("init", "say up; sleep 1"), noting("main", "say up; exec sleep 1000")
     await one.create("p", initContainers=(init, sidecar("side")), containers=(main,), volumes=shared(tmp_path))
-    pod = await one.until("p", running)
+    pod = await one.until("p", lambda p: running(p) and notes(tmp_path).count("main up") == 1)
     await one.stop_kubelet()
     for made in await one.runtime.sandboxes(pod.metadata.uid):
         await one.runtime.stop_sandbox(made.id)
