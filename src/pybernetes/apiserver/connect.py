@@ -19,6 +19,7 @@ from pybernetes.api.objects import GroupResource, Object
 from pybernetes.apiserver.options import Query, integer
 from pybernetes.apiserver.requestinfo import is_true
 from pybernetes.apiserver.resource import Call
+from pybernetes.rules.podcontainers import containers
 from pybernetes.wire import websocket
 from pybernetes.wire.client import HttpClient
 from pybernetes.wire.dial import WireError
@@ -268,8 +269,7 @@ def _refused(status: int, body: bytes) -> errors.ApiError:
 def _container(pod: Object, name: str) -> str:
     """The container that is meant: the one that is named, else the only one. Raises BadRequest."""
     spec = pod.get("spec") or {}
-    kinds = ("initContainers", "containers", "ephemeralContainers")
-    known = [container.get("name") or "" for kind in kinds for container in spec.get(kind) or ()]
+    known = [container.get("name") or "" for container in containers(spec)]
     pod_name, own = pod["metadata"]["name"], list(spec.get("containers") or ())
     if name:
         if name not in known:

@@ -17,6 +17,7 @@ import msgspec
 from pybernetes.api.errors import BadRequest
 from pybernetes.api.objects import Object
 from pybernetes.api.types import core_v1
+from pybernetes.rules.podcontainers import containers
 from pybernetes.rules.staticpods import CONFIG_HASH, CONFIG_SEEN, CONFIG_SOURCE, FILE, HTTP, SYSTEM_CLASSES
 from pybernetes.wire.codecs import yaml
 
@@ -191,14 +192,13 @@ def api_reference(pod: Object) -> str:
 
 def _environment(spec: Object) -> Iterator[str]:
     """`secret` and `configMap` for each that a container's environment is made of."""
-    for kind in ("initContainers", "containers", "ephemeralContainers"):
-        for container in spec.get(kind) or ():
-            sources = [
-                *(container.get("envFrom") or ()),
-                *((e.get("valueFrom") or {}) for e in container.get("env") or ()),
-            ]
-            for source in sources:
-                yield from (found for found in ("secret", "configMap") if _names(source, found))
+    for container in containers(spec):
+        sources = [
+            *(container.get("envFrom") or ()),
+            *((e.get("valueFrom") or {}) for e in container.get("env") or ()),
+        ]
+        for source in sources:
+            yield from (found for found in ("secret", "configMap") if _names(source, found))
 
 
 def _names(source: Mapping[str, Any], kind: str) -> bool:

@@ -3,7 +3,8 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-_CONTAINERS = ("initContainers", "containers", "ephemeralContainers")
+from pybernetes.rules.podcontainers import containers
+
 _BY_REFERENCE = {"cephfs", "cinder", "flexVolume", "rbd", "scaleIO", "iscsi", "storageos"}
 
 
@@ -11,7 +12,7 @@ def secret_names(spec: Mapping[str, Any]) -> Iterator[str]:
     """Of Secrets, wherever a Pod's spec may name one."""
     for secret in spec.get("imagePullSecrets") or ():
         yield secret.get("name", "")
-    for container in _containers(spec):
+    for container in containers(spec):
         yield from env_names(container, "secret")
     for volume in spec.get("volumes") or ():
         yield from _of_volume(volume)
@@ -19,17 +20,12 @@ def secret_names(spec: Mapping[str, Any]) -> Iterator[str]:
 
 def config_map_names(spec: Mapping[str, Any]) -> Iterator[str]:
     """Of ConfigMaps, wherever a Pod's spec may name one."""
-    for container in _containers(spec):
+    for container in containers(spec):
         yield from env_names(container, "configMap")
     for volume in spec.get("volumes") or ():
         if volume.get("configMap") is not None:
             yield volume["configMap"].get("name", "")
         yield from _projected(volume, "configMap")
-
-
-def _containers(spec: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
-    for kind in _CONTAINERS:
-        yield from spec.get(kind) or ()
 
 
 def env_names(container: Mapping[str, Any], kind: str) -> Iterator[str]:

@@ -1,6 +1,6 @@
 """What plugins know without asking: the objects of a resource as the watch cache has them, and short words for Pods."""
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, Literal
 
 from pybernetes.api.errors import Forbidden, forbidden
@@ -48,13 +48,6 @@ def refused(request: AdmissionRequest, why: str) -> Forbidden:
     metadata = request.object.get("metadata") or {}
     name = request.call.name or metadata.get("name") or metadata.get("generateName") or "Unknown"
     return forbidden(request.call.resource.group_resource, name, why)
-
-
-def containers(spec: Mapping[str, Any], *, ephemeral: bool = False) -> Iterator[Object]:
-    """Init containers, then the others, then the ephemeral ones if they are wanted."""
-    kinds = ("initContainers", "containers", "ephemeralContainers")
-    for kind in kinds if ephemeral else kinds[:2]:
-        yield from spec.get(kind) or ()
 
 
 def annotations(obj: Mapping[str, Any]) -> Mapping[str, str]:

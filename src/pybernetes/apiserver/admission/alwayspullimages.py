@@ -3,15 +3,15 @@
 from collections.abc import Mapping
 from typing import Any
 
-from pybernetes.apiserver.admission._followed import containers
 from pybernetes.apiserver.extension import Admission, AdmissionRequest
+from pybernetes.rules.podcontainers import containers
 
 
 async def _mutate(request: AdmissionRequest) -> None:
     spec = request.object.get("spec") or {}
     if request.old is not None and _images(spec) <= _images(request.old.get("spec") or {}):
         return
-    for container in containers(spec, ephemeral=True):
+    for container in containers(spec):
         container["imagePullPolicy"] = "Always"
     for volume in spec.get("volumes") or ():
         if volume.get("image"):
@@ -20,7 +20,7 @@ async def _mutate(request: AdmissionRequest) -> None:
 
 def _images(spec: Mapping[str, Any]) -> set[str]:
     volumes = {(volume.get("image") or {}).get("reference", "") for volume in spec.get("volumes") or ()}
-    return volumes | {container.get("image", "") for container in containers(spec, ephemeral=True)}
+    return volumes | {container.get("image", "") for container in containers(spec)}
 
 
 ADMISSION = Admission(

@@ -1,13 +1,15 @@
 """ExtendedResourceToleration: a Pod that asks for a device tolerates the nodes that are kept for it."""
 
-from pybernetes.apiserver.admission._followed import containers
 from pybernetes.apiserver.extension import Admission, AdmissionRequest
+from pybernetes.rules.podcontainers import containers
 from pybernetes.rules.resourcenames import is_extended
 
 
 async def _mutate(request: AdmissionRequest) -> None:
     spec = request.object.get("spec") or {}
-    names = {name for c in containers(spec) for name in (c.get("resources") or {}).get("requests") or ()}
+    names = {
+        name for c in containers(spec, ephemeral=False) for name in (c.get("resources") or {}).get("requests") or ()
+    }
     tolerations = list(spec.get("tolerations") or ())
     wanted = [
         {"key": name, "operator": "Exists", "effect": "NoSchedule"} for name in sorted(names) if is_extended(name)

@@ -3,6 +3,8 @@
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+from pybernetes.rules.podcontainers import containers
+
 Thing = tuple[str, str, str]
 """Plural, namespace, name."""
 
@@ -37,9 +39,8 @@ def _names(pod: Mapping[str, Any], spec: Mapping[str, Any]) -> Iterator[tuple[st
     yield "serviceaccounts", spec.get("serviceAccountName")
     for secret in spec.get("imagePullSecrets") or ():
         yield "secrets", secret.get("name")
-    for kind in ("initContainers", "containers", "ephemeralContainers"):
-        for container in spec.get(kind) or ():
-            yield from _of_container(container)
+    for container in containers(spec):
+        yield from _of_container(container)
     for volume in spec.get("volumes") or ():
         yield from _of_volume(volume)
         if volume.get("ephemeral"):

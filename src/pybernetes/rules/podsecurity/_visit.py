@@ -1,8 +1,9 @@
 """What the checks look at: a Pod's containers, and what is set in security contexts."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias
 
+from pybernetes.rules.podcontainers import containers
 from pybernetes.rules.podsecurity.policy import listed, plural
 
 Spec: TypeAlias = Mapping[str, Any]
@@ -12,18 +13,12 @@ Violation: TypeAlias = tuple[str, str]
 Check: TypeAlias = Callable[[Meta, Spec], Violation | None]
 
 
-def containers(spec: Spec) -> Iterator[Spec]:
-    """Init containers, containers and ephemeral ones."""
-    for kind in ("initContainers", "containers", "ephemeralContainers"):
-        yield from spec.get(kind) or ()
-
-
 def context(part: Spec) -> Spec:
     """The securityContext of a Pod's spec or a container."""
     return part.get("securityContext") or {}
 
 
-def names(bad: list[Spec]) -> str:
+def names(bad: Sequence[Spec]) -> str:
     """`containers "a", "b"`."""
     return f"{plural(len(bad), 'container')} {listed(one.get('name', '') for one in bad)}"
 

@@ -4,12 +4,12 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from pybernetes.api.errors import shown
+from pybernetes.rules.podcontainers import containers
 from pybernetes.rules.podsecurity._visit import (
     Check,
     Meta,
     Spec,
     Violation,
-    containers,
     context,
     in_user_namespace,
     names,

@@ -2,12 +2,12 @@
 
 from collections.abc import Mapping
 
+from pybernetes.rules.podcontainers import containers
 from pybernetes.rules.podsecurity._visit import (
     Check,
     Meta,
     Spec,
     Violation,
-    containers,
     context,
     in_user_namespace,
     is_windows,

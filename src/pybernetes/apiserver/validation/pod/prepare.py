@@ -6,6 +6,7 @@ from typing import Any
 from pybernetes.api.objects import Object
 from pybernetes.apiserver.validation.pod.annotations import APP_ARMOR, app_armor_of
 from pybernetes.apiserver.validation.pod.security import app_armor
+from pybernetes.rules.podcontainers import containers
 
 _HARD, _SOFT = "requiredDuringSchedulingIgnoredDuringExecution", "preferredDuringSchedulingIgnoredDuringExecution"
 
@@ -51,8 +52,7 @@ def _adoptable(obj: Mapping[str, Any]) -> Iterator[tuple[Object, Mapping[str, An
     spec = obj.get("spec") or {}
     if (spec.get("os") or {}).get("name") == "windows":
         return
-    kinds = ("initContainers", "containers", "ephemeralContainers")
-    for container in (container for kind in kinds for container in spec.get(kind) or ()):
+    for container in containers(spec):
         text = annotations.get(APP_ARMOR + (container.get("name") or ""))
         if text is None or (container.get("securityContext") or {}).get("appArmorProfile") is not None:
             continue
