@@ -36,6 +36,7 @@ from pybernetes.controllers._hpa_replicas import Seen, Start, Tolerances
 from pybernetes.controllers._hpa_targets import Found, NoTarget, Targets
 from pybernetes.controllers._kinds import Kinds
 from pybernetes.controllers.runtime import Again, Context, Done, Outcome
+from pybernetes.rules.conditions import find, put_at
 
 ABLE, ACTIVE, LIMITED, SCALED_TO_ZERO = "AbleToScale", "ScalingActive", "ScalingLimited", "ScaledToZero"
 _UNABLE = "the HPA was unable to compute the replica count: "
@@ -96,7 +97,7 @@ class Look:
         self._key = Key(hpa.metadata.namespace, hpa.metadata.name)
         self._now = ctx.clock.now()
         self._targets = Targets(ctx.client, self._memory.kinds)
-        self._conditions = {condition.type: condition for condition in hpa.status.conditions}
+        self._conditions = hpa.status.conditions
         self._status = hpa.status
         self._counts = ctx.metrics(AutoscalerCounts)
         self._fault: Fault = "none"
@@ -152,7 +153,7 @@ class Look:
 
     def _may_leave_zero(self) -> bool:
         """At zero there is an end to scaling, unless it was this controller that went there (KEP-2021)."""
-        gone = self._conditions.get(SCALED_TO_ZERO)
+        gone = find(self._conditions, SCALED_TO_ZERO)
         ours = gone is not None and gone.status == "True"
         return ours and (self._least > 0 or self._measures_outside())
 
@@ -322,16 +323,14 @@ class Look:
         self._ctx.events.event(self._hpa, kind, reason, message)
 
     def _set(self, kind: str, status: bool, reason: str, message: str) -> None:
-        before, text = self._conditions.get(kind), "True" if status else "False"
-        since = before.lastTransitionTime if before is not None and before.status == text else rfc3339(self._now)
-        self._conditions[kind] = HorizontalPodAutoscalerCondition(
+        made = HorizontalPodAutoscalerCondition(
             type=kind,
-            status=text,
-            lastTransitionTime=since,
+            status="True" if status else "False",
             reason=reason,
             message=message,
             observedGeneration=self._hpa.metadata.generation,
         )
+        self._conditions = put_at(self._conditions, made, rfc3339(self._now))
 
     def _counted(self, current: int, desired: int, metrics: tuple[MetricStatus, ...], *, scaled: bool = False) -> None:
         last = rfc3339(self._now) if scaled else self._hpa.status.lastScaleTime
@@ -342,7 +341,7 @@ class Look:
     async def _report(self) -> None:
         """Writes the status if it changed. Nobody else does: a change of the autoscaler meanwhile is no reason to lose it."""
         generation = self._hpa.metadata.generation
-        status = replace(self._status, conditions=tuple(self._conditions.values()), observedGeneration=generation)
+        status = replace(self._status, conditions=self._conditions, observedGeneration=generation)
         if status == self._hpa.status:
             return
         api = self._ctx.api(HorizontalPodAutoscaler)

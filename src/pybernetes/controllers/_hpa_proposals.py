@@ -159,10 +159,7 @@ async def _object(meter: Meter, spec: MetricSpec) -> Computed:
             wanted = "neither a value target nor an average value target was set"
             raise CannotCompute(f"invalid object metric source: {wanted}")
         value = await _of_object(meter, source)
-        if shared:
-            proposal = by_share(meter.there, value, _milli(target.averageValue), meter.seen.tolerances)
-        else:
-            proposal = by_total(meter.seen, value, _milli(target.value))
+        proposal = _against(meter, value, target, shared)
     except CannotCompute as error:
         inner = f"failed to get {metric.name} object metric: {error}" if shared else str(error)
         whole = f"failed to get object metric value: {inner}"
@@ -170,6 +167,13 @@ async def _object(meter: Meter, spec: MetricSpec) -> Computed:
     name = _outside_name(metric) if shared else f"{about.kind} metric {metric.name}"
     status = ObjectMetricStatus(metric=metric, describedObject=about, current=_total(proposal, shared))
     return Computed(proposal.replicas, name, MetricStatus(type=spec.type, object=status))
+
+
+def _against(meter: Meter, value: int, target: MetricTarget, shared: bool) -> Proposal:
+    """What a value (in thousandths) asks for: `shared` by all Pods there are, or as a whole."""
+    if shared:
+        return by_share(meter.there, value, _milli(target.averageValue), meter.seen.tolerances)
+    return by_total(meter.seen, value, _milli(target.value))
 
 
 async def _of_object(meter: Meter, source: ObjectMetricSource) -> int:
@@ -203,10 +207,7 @@ async def _external(meter: Meter, spec: MetricSpec) -> Computed:
             wanted = "neither a value target nor an average value target was set"
             raise CannotCompute(f"invalid external metric source: {wanted}")
         value = await _of_outside(meter, source)
-        if shared:
-            proposal = by_share(meter.there, value, _milli(target.averageValue), meter.seen.tolerances)
-        else:
-            proposal = by_total(meter.seen, value, _milli(target.value))
+        proposal = _against(meter, value, target, shared)
     except CannotCompute as error:
         called = f"{metric.name} external metric" if shared else f"external metric {metric.name}"
         whole = f"failed to get {metric.name} external metric value: failed to get {called}: {error}"

@@ -5,6 +5,7 @@ certificate has ended.
 import base64
 import binascii
 import math
+from contextlib import suppress
 
 from pybernetes.aio.clock import parse_time
 from pybernetes.api.errors import NotFound
@@ -33,10 +34,8 @@ async def reconcile(key: Key, ctx: Context) -> Outcome:
     left = min(over, _end(csr)) - ctx.clock.now()
     if left > 0:
         return Again(left)
-    try:
+    with suppress(NotFound):
         await ctx.api(CSR).delete(key, uid=csr.metadata.uid)
-    except NotFound:
-        return Done()
     return Done()
 
 

@@ -35,7 +35,7 @@ FAILED = 300.0
 """Seconds until a budget that could not be computed is looked at again, if nothing changes before."""
 ALLOWED = "DisruptionAllowed"
 BY_KUBELET = "TerminationByKubelet"
-"""The kubelet's own reason for TARGET: it may take any time to end such a Pod."""
+"""The kubelet's own reason for DISRUPTION_TARGET: it may take any time to end such a Pod."""
 POD = "pods/"
 """Keys that begin so are Pods; no budget can be called so."""
 

@@ -1,11 +1,9 @@
 """HorizontalPodAutoscaler controller: looks at each autoscaler every sync period. _hpa_look.py says what a look does."""
 
-from collections.abc import Iterable
-
 from pybernetes.api.objects import Key
 from pybernetes.api.types.autoscaling_v2 import HorizontalPodAutoscaler
 from pybernetes.api.types.core_v1 import Pod
-from pybernetes.controllers.runtime import EVENTS, Context, Controller, Outcome, Watch, allow
+from pybernetes.controllers.runtime import EVENTS, Context, Controller, Outcome, Watch, allow, nothing
 
 
 async def reconcile(key: Key, ctx: Context) -> Outcome:
@@ -19,11 +17,6 @@ def _asks_for_something_else(old: HorizontalPodAutoscaler, new: HorizontalPodAut
     return old.spec != new.spec or old.metadata.uid != new.metadata.uid
 
 
-def _nobody(pod: Pod, ctx: Context) -> Iterable[Key]:
-    """Pods are looked at when it is time to, not when they change."""
-    return ()
-
-
 CONTROLLER = Controller(
     name="horizontal-pod-autoscaler-controller",
     queue="horizontalpodautoscaler",
@@ -31,7 +24,7 @@ CONTROLLER = Controller(
     component="horizontal-pod-autoscaler",
     watches=(
         Watch(kind=HorizontalPodAutoscaler, changed=_asks_for_something_else),
-        Watch(kind=Pod, keys=_nobody, changed=lambda old, new: False),
+        Watch(kind=Pod, keys=nothing),  # they are looked at when it is time to, not when they change
     ),
     reconcile=reconcile,
     rules=(

@@ -5,7 +5,6 @@ notes uses and refuses what is marked. One look a day, which costs no request wh
 """
 
 import logging
-from collections.abc import Iterable
 
 from msgspec.structs import replace
 
@@ -14,7 +13,7 @@ from pybernetes.api.errors import ApiError, NotFound
 from pybernetes.api.objects import Key
 from pybernetes.api.types import core_v1, rbac_v1
 from pybernetes.client.rest import encode
-from pybernetes.controllers.runtime import RACES, Again, Context, Controller, Outcome, Watch, allow
+from pybernetes.controllers.runtime import RACES, Again, Context, Controller, Outcome, Watch, allow, nothing
 from pybernetes.controllers.serviceaccount_token import NAME, TYPE, UID
 from pybernetes.rules.legacytokens import DAY, INVALID_SINCE, LAST_USED, SINCE, TRACKING, day_of, start_of
 from pybernetes.rules.podreferences import secret_names
@@ -23,15 +22,6 @@ log = logging.getLogger(__name__)
 
 _ALL = Key("", "")
 _TRACKING = Key("kube-system", TRACKING)
-
-
-def _none(obj: object, ctx: Context) -> Iterable[Key]:
-    """What is watched is only looked up."""
-    return ()
-
-
-def _never(old: object, new: object) -> bool:
-    return False
 
 
 async def begin(ctx: Context) -> None:
@@ -119,8 +109,8 @@ CONTROLLER = Controller(
     name="legacy-serviceaccount-token-cleaner-controller",
     account="legacy-service-account-token-cleaner",
     watches=(
-        Watch(kind=core_v1.ServiceAccount, keys=_none, changed=_never),
-        Watch(kind=core_v1.Pod, keys=_none, changed=_never),
+        Watch(kind=core_v1.ServiceAccount, keys=nothing),
+        Watch(kind=core_v1.Pod, keys=nothing),
     ),
     reconcile=reconcile,
     background=begin,

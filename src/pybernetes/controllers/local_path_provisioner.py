@@ -28,7 +28,7 @@ from pybernetes.controllers._provisioning import (
     volume_of,
     volume_step,
 )
-from pybernetes.controllers.runtime import EVENTS, Again, Context, Controller, Done, Outcome, Watch, allow
+from pybernetes.controllers.runtime import EVENTS, Again, Context, Controller, Done, Outcome, Watch, allow, nothing
 from pybernetes.rules import volumebinding as rule
 
 NAME = "rancher.io/local-path"
@@ -266,7 +266,7 @@ CONTROLLER = Controller(
         Watch(kind=core_v1.PersistentVolume, keys=_of_volume),
         Watch(kind=StorageClass, keys=_of_class),
         Watch(kind=core_v1.Pod, keys=_of_pod),
-        Watch(kind=core_v1.Node, keys=lambda node, ctx: ()),
+        Watch(kind=core_v1.Node, keys=nothing),
     ),
     reconcile=reconcile,
     rules=(

@@ -18,7 +18,7 @@ from pybernetes.api.objects import Key
 from pybernetes.api.types import coordination_v1, core_v1
 from pybernetes.controllers._nodes import ON_NODE, by_node
 from pybernetes.controllers._zones import EXCLUDED, Seen, Turn, Zones, zone_of
-from pybernetes.controllers.runtime import EVENTS, Again, Context, Controller, Done, Outcome, Watch, allow
+from pybernetes.controllers.runtime import EVENTS, Again, Context, Controller, Done, Outcome, Watch, allow, nothing
 from pybernetes.rules import taints
 from pybernetes.rules.conditions import put
 from pybernetes.rules.readiness import condition, is_finished, node_condition, node_is_ready
@@ -64,11 +64,6 @@ class _Signs:
 
 def _of_lease(lease: coordination_v1.Lease, ctx: Context) -> Iterable[Key]:
     return (Key("", lease.metadata.name),) if lease.metadata.namespace == LEASES else ()
-
-
-def _of_pod(pod: core_v1.Pod, ctx: Context) -> Iterable[Key]:
-    """Pods are only looked up: what becomes of one is its kubelet's to say, as soon as it can."""
-    return ()
 
 
 def _lease_matters(old: coordination_v1.Lease, new: coordination_v1.Lease) -> bool:
@@ -301,7 +296,8 @@ CONTROLLER = Controller(
     watches=(
         Watch(kind=core_v1.Node),
         Watch(kind=coordination_v1.Lease, keys=_of_lease, changed=_lease_matters),
-        Watch(kind=core_v1.Pod, keys=_of_pod, indexes={ON_NODE: by_node}),
+        # What becomes of a Pod is its kubelet's to say, as soon as it can.
+        Watch(kind=core_v1.Pod, keys=nothing, indexes={ON_NODE: by_node}),
     ),
     reconcile=reconcile,
     rules=(

@@ -1,5 +1,7 @@
 """Cleaner of PodCertificateRequests: a kubelet asks anew if it still wants one, so all go after a quarter of an hour (KEP-4317)."""
 
+from contextlib import suppress
+
 from pybernetes.aio.clock import parse_time
 from pybernetes.api.errors import NotFound
 from pybernetes.api.objects import Key
@@ -18,10 +20,8 @@ async def reconcile(key: Key, ctx: Context) -> Outcome:
     left = parse_time(request.metadata.creationTimestamp or "") + LIFE - ctx.clock.now()
     if left > 0:
         return Again(left)
-    try:
+    with suppress(NotFound):
         await ctx.api(PodCertificateRequest).delete(key, uid=request.metadata.uid)
-    except NotFound:
-        return Done()
     return Done()
 
 

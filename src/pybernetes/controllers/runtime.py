@@ -114,6 +114,11 @@ def itself(obj: Any, ctx: "Context") -> Iterable[Key]:
     return (key_of(obj),)
 
 
+def nothing(obj: Any, ctx: "Context") -> Iterable[Key]:
+    """The mapping of a kind that is only looked up: its changes are not listened to."""
+    return ()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Watch(Generic[T]):
     """A kind that a controller follows."""
@@ -148,7 +153,6 @@ class Controller:
     """Whether `--controllers=*` means it, too."""
     queue: str = ""
     """What metrics call its queue, where that is not its name without `-controller`: `endpoint_slice`."""
-
     account: str = ""
     """Its ServiceAccount in kube-system and its role system:controller:<account>, where that is not the name."""
 
@@ -251,6 +255,8 @@ class Loop:
         informer = self.context.informer(watch.kind)
         for name, function in watch.indexes.items():
             informer.cache.add_index(name, function)
+        if watch.keys is nothing:
+            return
 
         def on_change(old: Any, new: Any) -> None:
             if old is not None and new is not None and not watch.changed(old, new):

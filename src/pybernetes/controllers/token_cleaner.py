@@ -1,5 +1,7 @@
 """Token cleaner: deletes bootstrap tokens when they expire."""
 
+from contextlib import suppress
+
 from pybernetes.api.errors import NotFound
 from pybernetes.api.objects import Key
 from pybernetes.api.types import core_v1
@@ -16,10 +18,8 @@ async def reconcile(key: Key, ctx: Context) -> Outcome:
     left = token.expires - ctx.clock.now()
     if left > 0:
         return Again(left)
-    try:
+    with suppress(NotFound):
         await ctx.api(core_v1.Secret).delete(key, uid=secret.metadata.uid)
-    except NotFound:
-        return Done()
     return Done()
 
 

@@ -87,15 +87,20 @@ async def test_nothing_is_attached_to_nodes_that_do_it_themselves_nor_for_driver
         assert await where(w) == []
 
 
+async def left_behind(w: World) -> None:
+    """The Pod is gone from a node whose kubelet still says that it uses the volume, and then nothing more."""
+    await bound(w)
+    await w.node_down("node-1")
+    await pod_on(w, "pod", "node-1")
+    await attached(w, "node-1")
+    await in_use(w, "node-1", NAME)
+    await w.delete(core_v1.Pod, "pod", grace=0)
+
+
 @simulated
 async def test_a_volume_stays_attached_until_the_kubelet_has_unmounted_it():
     async with world() as w:
-        await bound(w)
-        await w.node_down("node-1")
-        await pod_on(w, "pod", "node-1")
-        await attached(w, "node-1")
-        await in_use(w, "node-1", NAME)
-        await w.delete(core_v1.Pod, "pod", grace=0)
+        await left_behind(w)
         await w.clock.sleep(5)
         assert (await where(w), await noted(w, "node-1")) == (["node-1"], [NAME])
         await in_use(w, "node-1")
@@ -105,12 +110,7 @@ async def test_a_volume_stays_attached_until_the_kubelet_has_unmounted_it():
 @simulated
 async def test_a_node_that_is_unwell_loses_its_volume_after_six_minutes():
     async with world() as w:
-        await bound(w)
-        await w.node_down("node-1")
-        await pod_on(w, "pod", "node-1")
-        await attached(w, "node-1")
-        await in_use(w, "node-1", NAME)
-        await w.delete(core_v1.Pod, "pod", grace=0)
+        await left_behind(w)
         await w.clock.sleep(300)
         assert await where(w) == ["node-1"]
         await w.clock.sleep(70)
@@ -120,12 +120,7 @@ async def test_a_node_that_is_unwell_loses_its_volume_after_six_minutes():
 @simulated
 async def test_a_node_out_of_service_loses_its_volume_at_once():
     async with world() as w:
-        await bound(w)
-        await w.node_down("node-1")
-        await pod_on(w, "pod", "node-1")
-        await attached(w, "node-1")
-        await in_use(w, "node-1", NAME)
-        await w.delete(core_v1.Pod, "pod", grace=0)
+        await left_behind(w)
         await w.clock.sleep(5)
         assert await where(w) == ["node-1"]
         taint = {"key": "node.kubernetes.io/out-of-service", "value": "nodeshutdown", "effect": "NoExecute"}

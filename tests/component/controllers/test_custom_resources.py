@@ -89,11 +89,7 @@ async def test_a_namespace_takes_its_custom_objects_along():
         await w.create(core_v1.Namespace, "going")
         await send(w, "POST", path("going"), widget("one"))
         await w.delete(core_v1.Namespace, "going", "")
-
-        async def away() -> bool:
-            return not await w.there(core_v1.Namespace, "going", "")
-
-        await w.until(away)
+        await w.gone(core_v1.Namespace, "going", "")
         assert await gone(w, path("going", "one"))
 
 

@@ -93,11 +93,7 @@ async def test_the_directory_goes_with_the_claim():
         its = await bound(w)
         await w.delete(PODS, "pod")
         await w.delete(PVC, "data")
-
-        async def gone() -> bool:
-            return not await w.there(PV, its.metadata.name, "")
-
-        await w.until(gone)
+        await w.gone(PV, its.metadata.name, "")
         await w.clock.sleep(2)
         assert await helpers(w) == []
         assert await helped(w) == ["helper-pod-create", "helper-pod-delete"]
@@ -118,11 +114,7 @@ async def test_the_directory_goes_as_soon_as_its_node_answers_again():
         folder = its.spec.local.path.rsplit("/", 1)[1]
         assert remover.spec.containers[0].command == ("/bin/busybox", "rm", "-rf", f"/volumes/{folder}")
         w.node_up("node-1", "198.18.1.1")
-
-        async def gone() -> bool:
-            return not await w.there(PV, its.metadata.name, "")
-
-        await w.until(gone, 120)
+        await w.gone(PV, its.metadata.name, "", seconds=120)
 
 
 @simulated
@@ -134,11 +126,7 @@ async def test_a_volume_whose_node_left_the_cluster_goes():
         await w.node_down(node)
         await w.delete(core_v1.Node, node, "")
         await w.delete(PVC, "data")
-
-        async def gone() -> bool:
-            return not await w.there(PV, its.metadata.name, "")
-
-        await w.until(gone)
+        await w.gone(PV, its.metadata.name, "")
 
 
 @simulated
@@ -151,11 +139,7 @@ async def test_a_volume_that_is_deleted_first_keeps_its_data_until_its_claim_goe
         assert await helpers(w) == []
         await w.delete(PODS, "pod")
         await w.delete(PVC, "data")
-
-        async def gone() -> bool:
-            return not await w.there(PV, its.metadata.name, "")
-
-        await w.until(gone)
+        await w.gone(PV, its.metadata.name, "")
 
 
 @simulated

@@ -143,6 +143,14 @@ class World:
             assert self.clock.monotonic() < end, f"not within {seconds} s"
             await self.clock.sleep(0.1)
 
+    async def gone(self, kind: type[Struct], name: str, namespace: str = "default", seconds: float = 60) -> None:
+        """Waits until there is no such object."""
+
+        async def holds() -> bool:
+            return not await self.there(kind, name, namespace)
+
+        await self.until(holds, seconds)
+
     def node_up(self, name: str, first: str) -> None:
         nodes = SimulatedNodes(self.as_user(ADMIN), [name], SimulatedConfig(first_address=first))
         self._running[name] = asyncio.create_task(nodes.run())

@@ -27,6 +27,7 @@ from pybernetes.controllers.runtime import (
     Watch,
     chosen,
     known,
+    nothing,
 )
 
 A, B = Key("default", "a"), Key("default", "b")
@@ -151,6 +152,20 @@ def test_both_the_old_and_the_new_state_of_an_object_are_mapped():
         async with running(reconcile, *steps, keys=lambda p, ctx: [Key("", p.spec.nodeName)]):
             await asyncio.sleep(5)
             assert set(seen) == {"n1", "n2"}
+
+    run_simulated(main())
+
+
+def test_what_is_only_looked_up_wakes_nobody_and_is_there():
+    async def main() -> None:
+        async def reconcile(key: Key, ctx: Context) -> Outcome:
+            raise AssertionError("nothing asked for this")
+
+        steps = (pods(5, pod("a", 1)), [event("MODIFIED", pod("a", 6)), ...])
+        async with running(reconcile, *steps, keys=nothing) as loop:
+            await asyncio.sleep(5)
+            assert loop.counters.reconciles == 0
+            assert loop.context.cache(core_v1.Pod).get(Key("default", "a")).metadata.resourceVersion == "6"
 
     run_simulated(main())
 
