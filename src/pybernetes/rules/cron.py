@@ -6,7 +6,6 @@ The dialect and the words of refusals are those of robfig/cron v3's standard par
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta, tzinfo
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from msgspec import Struct
 
@@ -132,6 +131,8 @@ def time_zone(name: str) -> tzinfo:
         return UTC
     if ".." in name or name[0] in "/\\":
         raise ValueError("time: invalid location name")
+    from zoneinfo import ZoneInfo, ZoneInfoNotFoundError  # only schedules that name a zone need it
+
     try:
         return ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError, OSError):
