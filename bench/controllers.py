@@ -157,7 +157,7 @@ def _deployment(name: str, namespace: str) -> Object:
 
 
 def _one_of_each() -> Sequence[tuple[type[Any], Object]]:
-    """The workloads, a Service and a budget."""
+    """The workloads, a Service, a budget, a quota, and a claim with its volume that a Pod has on its Node."""
 
     def named(name: str, **spec: object) -> Object:
         return {"metadata": {"name": name, "namespace": _KINDS}, "spec": spec}
@@ -184,6 +184,28 @@ def _one_of_each() -> Sequence[tuple[type[Any], Object]]:
             named("budget", minAvailable=1, selector={"matchLabels": {"app": "replicaset"}}),
         ),
         (core_v1.Service, named("service", selector={"app": "replicaset"}, ports=[{"port": 80}])),
+        (core_v1.ResourceQuota, named("quota", hard={"pods": str(2 * NEIGHBOURS), "requests.cpu": "10"})),
+        *_with_volume(named),
+    )
+
+
+def _with_volume(named: Callable[..., Object]) -> Sequence[tuple[type[Any], Object]]:
+    """Of a driver that attaches; no attacher runs."""
+    volume = {
+        "accessModes": ["ReadWriteOnce"],
+        "capacity": {"storage": "1Gi"},
+        "csi": {"driver": "csi.example.com", "volumeHandle": "1"},
+        "storageClassName": "",
+    }
+    claim = named("claim", storageClassName="", volumeName="volume", accessModes=["ReadWriteOnce"])
+    claim["spec"]["resources"] = {"requests": {"storage": "1Gi"}}
+    pod = _template("volume")
+    pod["metadata"] |= {"name": "volume", "namespace": _KINDS}
+    pod["spec"]["volumes"] = [{"name": "data", "persistentVolumeClaim": {"claimName": "claim"}}]
+    return (
+        (core_v1.PersistentVolume, {"metadata": {"name": "volume"}, "spec": volume}),
+        (core_v1.PersistentVolumeClaim, claim),
+        (core_v1.Pod, pod),
     )
 
 
@@ -201,7 +223,9 @@ async def _model() -> Sequence[Stored]:
     await _until(_all_there(client, core_v1.ServiceAccount, len(namespaces)))
     made: list[tuple[type[Any], Object]] = [*_one_of_each(), (apps_v1.Deployment, _deployment("model", "team-0"))]
     for kind, body in made:
-        body["spec"].get("template", {}).get("spec", {})["nodeName"] = nodes[0]
+        (body["spec"] if kind is core_v1.Pod else body["spec"].get("template", {}).get("spec", {}))["nodeName"] = nodes[
+            0
+        ]
         await client.of(kind).create(msgspec.convert(body, kind))
 
     async def well() -> bool:

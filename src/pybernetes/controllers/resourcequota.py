@@ -15,7 +15,7 @@ from pybernetes.api.objects import GroupResource, Key, Object
 from pybernetes.api.types import core_v1
 from pybernetes.client.discovery import discover
 from pybernetes.client.informer import Informer
-from pybernetes.client.rest import Target, encode
+from pybernetes.client.rest import Target, encode, key_of
 from pybernetes.controllers.runtime import EVENTS, Again, Context, Controller, Done, Outcome, Watch, allow
 from pybernetes.rules import quota as rule
 from pybernetes.rules.podresources import Quantities, add, quantities
@@ -27,7 +27,9 @@ RESYNC = 300.0
 REFRESH = 30.0
 """Seconds between looks at discovery, which has no watch."""
 SETTLE = 0.1
-"""Seconds that deletions are gathered before they are counted."""
+"""Seconds that deletions are gathered before they are counted, at least."""
+SHARE = 5.0
+"""How many times as long as the last count took they are gathered: a full namespace that empties is not counted all the time."""
 CONFIRM = 0.25
 """Seconds until less use is believed: what was charged and is on its way to the store must have come there."""
 _WHOLE: Mapping[GroupResource, type[Any]] = {
@@ -46,6 +48,8 @@ class Followed:
         self.informers: dict[GroupResource, Informer[Any]] = {}
         self.lower: dict[Key, tuple[str, float]] = {}
         """Quotas that were seen to use less than they say: their revision then, and when."""
+        self.took: dict[Key, float] = {}
+        """Seconds of the last count."""
 
 
 async def _look(ctx: Context) -> bool:
@@ -71,7 +75,7 @@ async def refresh(ctx: Context) -> None:
         quotas = ctx.cache(core_v1.ResourceQuota)
         if len(quotas) and await _look(ctx):
             for quota in quotas:
-                ctx.queue.add(Key(quota.metadata.namespace, quota.metadata.name))
+                ctx.queue.add(key_of(quota))
         await ctx.clock.sleep(REFRESH)
 
 
@@ -89,7 +93,8 @@ def _follow(ctx: Context, resource: GroupResource, target: Target) -> None:
             return
         for quota in quotas:
             if any(rule.concerns(resource, name) for name in quota.spec.hard):
-                ctx.queue.add_after(Key(quota.metadata.namespace, quota.metadata.name), SETTLE)
+                key = key_of(quota)
+                ctx.queue.add_after(key, max(SETTLE, SHARE * state.took.get(key, 0.0)))
 
     informer.on_change(on_change)
 
@@ -125,8 +130,11 @@ async def reconcile(key: Key, ctx: Context) -> Outcome:
         quota = await ctx.api(core_v1.ResourceQuota).get(key)
     except NotFound:
         state.lower.pop(key, None)
+        state.took.pop(key, None)
         return Done()
+    began = ctx.clock.monotonic()
     used = await _count(ctx, encode(quota), state.targets)
+    state.took[key] = ctx.clock.monotonic() - began
     hard, before = quantities(quota.spec.hard), quantities(quota.status.used)
     less = any(value < before[name] for name, value in used.items() if name in before)
     seen, since = state.lower.get(key, ("", 0.0))
