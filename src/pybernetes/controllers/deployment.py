@@ -199,7 +199,7 @@ class Rollout:
         )
         if wanted != new:
             new = await self._change(new, wanted)
-        await self._note_revision(new)
+        self._note_revision(new)
         if statuses.has_deadline(d) and statuses.find(d.status, statuses.PROGRESSING) is None:
             self._note(
                 status="True", reason="FoundNewReplicaSet", message=f'Found new replica set "{new.metadata.name}"'
@@ -229,7 +229,7 @@ class Rollout:
                 "ScalingReplicaSet",
                 f"Scaled up replica set {made.metadata.name} from 0 to {replicas_of(made)}",
             )
-        await self._note_revision(made)
+        self._note_revision(made)
         if statuses.has_deadline(d):
             self._note(
                 status="True", reason="NewReplicaSetCreated", message=f'Created new replica set "{made.metadata.name}"'
@@ -275,14 +275,14 @@ class Rollout:
             await self._deployments.patch(live, replace(live, status=counted), subresource="status", lock=True)
         raise Conflict(f"replica set {wanted.metadata.name} is another's; a new name is tried")
 
-    async def _note_revision(self, new: ReplicaSet) -> None:
-        """The Deployment carries the revision of its new ReplicaSet."""
-        text = new.metadata.annotations.get(REVISION, "")
-        d = self._d
-        if d.metadata.annotations.get(REVISION) == text:
+    def _note_revision(self, new: ReplicaSet) -> None:
+        """The Deployment carries the revision of its new ReplicaSet. It goes with the next write of the status."""
+        meta, text = self._d.metadata, new.metadata.annotations.get(REVISION, "")
+        if meta.annotations.get(REVISION) == text:
             return
-        meta = replace(d.metadata, annotations={**d.metadata.annotations, REVISION: text})
-        self._d = await self._deployments.patch(d, replace(d, metadata=meta))
+        annotations = {**meta.annotations, REVISION: text}
+        self._stored = self._stored or self._d
+        self._d = replace(self._d, metadata=replace(meta, annotations=annotations))
 
     def _note(self, *, status: str, reason: str, message: str) -> None:
         """It goes with the next write of the status."""
@@ -323,10 +323,9 @@ class Rollout:
     async def _write(self, status: apps_v1.DeploymentStatus) -> None:
         """Writes the status, computed from the Deployment as we know it."""
         stored, self._stored = self._stored or self._d, None
-        if status != stored.status:
-            self._d = await self._deployments.patch(
-                stored, replace(stored, status=status), subresource="status", lock=True
-            )
+        wanted = replace(self._d, status=status)
+        if wanted != stored:
+            self._d = await self._deployments.patch(stored, wanted, subresource="status", lock=True)
 
     def _event(self, kind: str, reason: str, message: str) -> None:
         self._ctx.events.event(self._d, "Warning" if kind == "Warning" else "Normal", reason, message)
