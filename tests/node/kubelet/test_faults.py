@@ -242,10 +242,10 @@ async def test_a_node_is_ready_as_soon_as_its_network_is_configured(one: NodeUnd
     folder = Path(await one.runtime.network_folder())
     assert folder == one.containerd.folder / "cni"
     file = folder / "10-net.conflist"
-    await asyncio.sleep(3)  # the kubelet has no hope any more that it comes at once
+    await asyncio.sleep(8)  # without a word from the kernel, the kubelet would look again after more than 4 s now
     try:
         file.write_text('{"cniVersion": "0.4.0", "name": "net", "plugins": [{"type": "loopback"}]}')
-        await until(ready, "ready", timeout=1.0)
+        await until(ready, "ready", timeout=4.0)
     finally:
         file.unlink()
         await until(unready, "the network is away again")
