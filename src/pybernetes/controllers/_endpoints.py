@@ -25,21 +25,24 @@ def of_pod(pod: core_v1.Pod, ctx: Context) -> Iterable[Key]:
 
 
 class Triggers:
-    """For each Service the latest time of a Pod's readiness, or of its own creation, that was answered to."""
+    """For each Service the times that were answered to: of its own creation, and of its Pods' readiness."""
 
     def __init__(self) -> None:
-        self._last: dict[Key, str] = {}
+        self._last: dict[Key, tuple[str, Mapping[str, str]]] = {}
 
     def next(self, service: core_v1.Service, pods: Iterable[core_v1.Pod]) -> str:
-        """The earliest time that is news; empty where there is none. RFC 3339 with whole seconds: such texts sort as times."""
-        key = key_of(service)
-        last = self._last.get(key, "")
-        times = [service.metadata.creationTimestamp, *(_since(pod) for pod in pods)]
-        news = [time for time in times if time and time > last]
-        if not news:
-            return ""
-        self._last[key] = max(news)
-        return min(news)
+        """The earliest time that is news; of a Service that is new, its creation. Empty where there is none.
+
+        RFC 3339 with whole seconds: such texts sort as times.
+        """
+        key, born = key_of(service), service.metadata.creationTimestamp or ""
+        times = {pod.metadata.name: time for pod in pods if (time := _since(pod))}
+        known = self._last.get(key)
+        self._last[key] = born, times
+        if known is None:
+            return born
+        news = [time for name, time in times.items() if time > known[1].get(name, "")]
+        return min([*news, born] if born > known[0] else news, default="")
 
     def forget(self, key: Key) -> None:
         """The Service is no more."""
@@ -96,6 +99,11 @@ def address(pod: core_v1.Pod, family: str) -> str:
     """The Pod's address of a family (IPv4, IPv6); empty when it has none."""
     addresses = [ip.ip for ip in pod.status.podIPs] or ([pod.status.podIP] if pod.status.podIP else [])
     return next((ip for ip in addresses if (":" in ip) == (family == "IPv6")), "")
+
+
+def has_address(pod: core_v1.Pod) -> bool:
+    """Of any family."""
+    return bool(pod.status.podIPs or pod.status.podIP)
 
 
 def target_port(port: core_v1.ServicePort, pod: core_v1.Pod) -> int | None:

@@ -6,6 +6,7 @@ endpoint changes one slice, so that every node's proxy has little to read.
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import islice
 from typing import Any, TypeAlias
 
 from msgspec.structs import replace
@@ -57,29 +58,50 @@ def _managed(found: Slice, manager: str) -> bool:
 
 class SliceWriter:
     """Brings the slices of one Service to what is wanted, `most` endpoints in each. `owner` takes them along when it is
-    deleted."""
+    deleted; of one that is being deleted none are made any more."""
 
     def __init__(
-        self, ctx: Context, owner: Any, labels: Mapping[str, str], annotations: Mapping[str, str], *, most: int = MOST
+        self,
+        ctx: Context,
+        owner: Any,
+        labels: Mapping[str, str],
+        annotations: Mapping[str, str] | None = None,
+        *,
+        most: int = MOST,
     ) -> None:
+        """`annotations`: all that slices have; None leaves them to whoever wrote them. Slices of another owner are then not
+        ours either, and go: the garbage collector is about to take them. With annotations they become the owner's."""
         self.written: Counter[str] = Counter()
         """Slices by what was done to them: create, update, delete."""
         self.triggered = ""
         """When what is answered to has happened; what is written says so."""
+        self.doing = ""
+        """What is written at the moment, for who tells of a failure."""
         self._most = most
         self._ctx = ctx
         self._owner = owner
+        self._reference = reference_to(type(owner), owner.metadata)
         self._key = key_of(owner)
         self._labels, self._annotations = labels, annotations
         self._api = ctx.api(Slice)
 
     async def run(self, there: Sequence[Slice], wanted: Wanted) -> None:
         """`there` are the slices as the cache has them."""
-        for found in there:
-            if found.addressType not in wanted:
+        mine = []
+        for found in sorted(there, key=key_of):
+            if found.addressType in wanted and (self._annotations is not None or self._owns(found)):
+                mine.append(found)
+            else:
                 await self._delete(found)
         for family, by_ports in wanted.items():
-            await self._family(family, by_ports, sorted((s for s in there if s.addressType == family), key=key_of))
+            await self._family(family, by_ports, [s for s in mine if s.addressType == family])
+
+    def _owns(self, found: Slice) -> bool:
+        return any(
+            (ref.uid, ref.kind, ref.apiVersion)
+            == (self._reference.uid, self._reference.kind, self._reference.apiVersion)
+            for ref in found.metadata.ownerReferences
+        )
 
     async def _family(
         self, family: str, wanted: Mapping[Ports, Sequence[discovery_v1.Endpoint]], there: Sequence[Slice]
@@ -101,25 +123,35 @@ class SliceWriter:
         if content is None:
             assert found is not None
             await self._delete(found)
+        elif found is not None:
+            await self._update(found, ports, content)
+        elif self._owner.metadata.deletionTimestamp is None:
+            await self._create(family, ports, content)
+
+    async def _update(self, found: Slice, ports: Ports, content: tuple[discovery_v1.Endpoint, ...]) -> None:
+        old = found.metadata
+        owners = old.ownerReferences if self._owns(found) else (self._reference,)
+        others = {name: text for name, text in old.annotations.items() if name != TRIGGERED}
+        annotations = others if self._annotations is None else self._annotations
+        before = {TRIGGERED: old.annotations[TRIGGERED]} if TRIGGERED in old.annotations else {}
+        meta = replace(old, labels=self._labels, annotations={**annotations, **before}, ownerReferences=owners)
+        wanted = replace(found, metadata=meta, ports=ports, endpoints=content)
+        if wanted == found:
             return
-        told = {TRIGGERED: self.triggered} if self.triggered else {}
-        if found is not None:
-            before = {name: text for name, text in found.metadata.annotations.items() if name == TRIGGERED}
-            meta = replace(found.metadata, labels=self._labels, annotations={**self._annotations, **before})
-            wanted = replace(found, metadata=meta, ports=ports, endpoints=content)
-            if wanted == found:
-                return
-            wanted = replace(wanted, metadata=replace(meta, annotations={**self._annotations, **told}))
-            new = await self._api.patch(found, wanted, lock=True)
-            self.written["update"] += new is not found
-            return
+        wanted = replace(wanted, metadata=replace(meta, annotations={**annotations, **self._told()}))
+        self._do(f"update {old.name}")
+        new = await self._api.patch(found, wanted, lock=True)
+        self.written["update"] += new is not found
+
+    async def _create(self, family: str, ports: Ports, content: tuple[discovery_v1.Endpoint, ...]) -> None:
         meta = meta_v1.ObjectMeta(
             namespace=self._key.namespace,
             generateName=f"{self._key.name}-",
             labels=self._labels,
-            annotations={**self._annotations, **told},
-            ownerReferences=(reference_to(type(self._owner), self._owner.metadata),),
+            annotations={**(self._annotations or {}), **self._told()},
+            ownerReferences=(self._reference,),
         )
+        self._do("create")
         try:
             made = await self._api.create(Slice(metadata=meta, addressType=family, ports=ports, endpoints=content))
         except ApiError as error:
@@ -130,6 +162,7 @@ class SliceWriter:
         self._ctx.state(Expectations).created(self._key, made, self._ctx.clock.now())
 
     async def _delete(self, found: Slice) -> None:
+        self._do(f"delete {found.metadata.name}")
         try:
             await self._api.delete(key_of(found), uid=found.metadata.uid)
         except NotFound:
@@ -137,42 +170,60 @@ class SliceWriter:
         self.written["delete"] += 1
         self._ctx.state(Expectations).deleted(self._key, found, self._ctx.clock.now())
 
+    def _told(self) -> Mapping[str, str]:
+        return {TRIGGERED: self.triggered} if self.triggered else {}
+
+    def _do(self, what: str) -> None:
+        self.doing = f"{what} EndpointSlice for {self._reference.kind} {self._key.namespace}/{self._key.name}"
+
 
 def _same(first: Ports, second: Ports) -> bool:
     return set(first) == set(second)
 
 
+Content: TypeAlias = tuple[discovery_v1.Endpoint, ...] | None
+"""Of a slice; None: delete it."""
+
+
 def filled(
     there: Sequence[Slice], wanted: Sequence[discovery_v1.Endpoint], most: int = MOST
-) -> list[tuple[Slice | None, tuple[discovery_v1.Endpoint, ...] | None]]:
-    """Each slice with its new content (None: delete it), then new slices (None) with theirs.
+) -> list[tuple[Slice | None, Content]]:
+    """Each slice with its new content, then new slices (None) with theirs.
 
-    Endpoints stay in the slice they are in; new ones fill up the fullest slice that has room. One slice stays even
-    when it is empty.
+    Endpoints stay in the slice they are in. New ones fill up the slices that change anyway; what is left then goes into one
+    more slice, the fullest that has room for all of it, or else into new ones. One slice stays even when it is empty.
     """
-    left: Mapping[str, discovery_v1.Endpoint] = {_identity(e): e for e in wanted}
-    rest = dict(left)
-    contents: list[tuple[Slice, list[discovery_v1.Endpoint]]] = []
-    for found in there:
-        kept = [rest.pop(_identity(e)) for e in found.endpoints if _identity(e) in rest]
-        rest |= {_identity(e): e for e in kept[most:]}  # there may have been more before
-        del kept[most:]
-        contents.append((found, kept))
-    for _, content in sorted(contents, key=lambda pair: -len(pair[1])):
-        while rest and len(content) < most:
-            content.append(rest.pop(next(iter(rest))))
-    result: list[tuple[Slice | None, tuple[discovery_v1.Endpoint, ...] | None]] = []
-    full = [pair for pair in contents if pair[1]]
-    empty = [pair for pair in contents if not pair[1]]
-    placeholder = not full and not rest
-    result += [(found, tuple(content)) for found, content in full]
-    result += [(found, () if placeholder and not n else None) for n, (found, _) in enumerate(empty)]
-    new = list(rest.values())
-    result += [(None, tuple(new[i : i + most])) for i in range(0, len(new), most)]
-    if placeholder and not empty:
-        result.append((None, ()))
-    return result
+    rest: dict[_Who, discovery_v1.Endpoint] = {identity(endpoint): endpoint for endpoint in wanted}
+    contents: list[list[discovery_v1.Endpoint]] = [
+        [rest.pop(who) for endpoint in found.endpoints if (who := identity(endpoint)) in rest] for found in there
+    ]
+    changed = [tuple(content) != found.endpoints for found, content in zip(there, contents, strict=True)]
+    filling = sorted((one for one, new in zip(contents, changed, strict=True) if new and one), key=len, reverse=True)
+    for content in filling:
+        content.extend(_taken(rest, most - len(content)))
+    full = [_taken(rest, most) for _ in range(len(rest) // most)]
+    unchanged = (content for content, new in zip(contents, changed, strict=True) if not new)
+    roomy = [content for content in unchanged if rest and len(content) + len(rest) <= most]
+    if roomy:
+        max(roomy, key=len).extend(_taken(rest, most))
+    placeholder = not rest and not full and not any(contents)
+    result: list[tuple[Slice | None, Content]] = []
+    for found, content in zip(there, contents, strict=True):
+        result.append((found, tuple(content) if content or placeholder else None))
+        placeholder = placeholder and bool(content)
+    result += [(None, tuple(content)) for content in (*full, _taken(rest, most)) if content]
+    return [*result, (None, ())] if placeholder else result
 
 
-def _identity(endpoint: discovery_v1.Endpoint) -> str:
-    return endpoint.targetRef.uid if endpoint.targetRef else ",".join(endpoint.addresses)
+def _taken(rest: "dict[_Who, discovery_v1.Endpoint]", count: int) -> list[discovery_v1.Endpoint]:
+    """So many of what is left at most, in order."""
+    return [rest.pop(who) for who in list(islice(rest, max(0, count)))]
+
+
+_Who: TypeAlias = tuple[tuple[str, ...], str, str]
+
+
+def identity(endpoint: discovery_v1.Endpoint) -> _Who:
+    """What makes it the same endpoint as before: its addresses, and the Pod they are of."""
+    ref = endpoint.targetRef
+    return endpoint.addresses, (ref.namespace if ref else "") or "", ref.name if ref else ""

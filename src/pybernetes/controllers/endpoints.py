@@ -21,13 +21,13 @@ from pybernetes.controllers._endpoints import (
     target_port,
 )
 from pybernetes.controllers._namespaces import is_ending
+from pybernetes.controllers._subsets import Entry, repacked, truncated
 from pybernetes.controllers.runtime import EVENTS, Context, Controller, Done, Outcome, Watch, allow
 from pybernetes.rules.readiness import is_ready
 
 MANAGED_BY = {"endpoints.kubernetes.io/managed-by": "endpoint-controller"}
 OVER_CAPACITY = "endpoints.kubernetes.io/over-capacity"
-MOST = 1000
-"""Addresses in one Endpoints; the rest is left out and an annotation says so."""
+"""Annotation: more addresses were found than are listed."""
 
 
 def _of_endpoints(found: core_v1.Endpoints, ctx: Context) -> Iterable[Key]:
@@ -53,13 +53,14 @@ async def reconcile(key: Key, ctx: Context) -> Outcome:
     if not service.spec.selector or service.spec.type == "ExternalName":
         return Done()  # the user keeps these
     pods = selected(service, ctx)
-    found, truncated = subsets(service, pods)
+    found = subsets(service, pods)
+    fitting = truncated(found)
     triggered = ctx.state(Triggers).next(service, pods)
     labels = labels_of(service, MANAGED_BY)
     old = there.metadata if there else meta_v1.ObjectMeta(name=key.name, namespace=key.namespace)
     annotations = {name: value for name, value in old.annotations.items() if name != OVER_CAPACITY}
-    if truncated:
-        annotations[OVER_CAPACITY] = "truncated"
+    if fitting is not None:
+        found, annotations[OVER_CAPACITY] = fitting, "truncated"
     wanted = core_v1.Endpoints(metadata=replace(old, labels=labels, annotations=annotations), subsets=found)
     try:
         if there is None:
@@ -69,9 +70,19 @@ async def reconcile(key: Key, ctx: Context) -> Outcome:
     except AlreadyExists as error:
         raise Conflict(error.message) from error
     except ApiError as error:
-        if there is not None or not is_ending(error):
-            raise
+        if there is None and is_ending(error):
+            return Done()
+        if not isinstance(error, Conflict):
+            _tell(wanted, created=there is None, error=error, ctx=ctx)
+        raise
     return Done()
+
+
+def _tell(endpoints: core_v1.Endpoints, *, created: bool, error: ApiError, ctx: Context) -> None:
+    key = key_of(endpoints)
+    reason, doing = ("FailedToCreateEndpoint", "create endpoint for service") if created else (
+        "FailedToUpdateEndpoint", "update endpoint")  # fmt: skip
+    ctx.events.event(endpoints, "Warning", reason, f"Failed to {doing} {key.namespace}/{key.name}: {error}")
 
 
 def _triggered(endpoints: core_v1.Endpoints, time: str) -> core_v1.Endpoints:
@@ -80,16 +91,20 @@ def _triggered(endpoints: core_v1.Endpoints, time: str) -> core_v1.Endpoints:
     return replace(endpoints, metadata=replace(endpoints.metadata, annotations=annotations))
 
 
-def subsets(service: core_v1.Service, pods: Sequence[core_v1.Pod]) -> tuple[tuple[core_v1.EndpointSubset, ...], bool]:
-    """The subsets of a Service, canonical: one for each set of port numbers, all sorted. And whether some were left out."""
+def subsets(service: core_v1.Service, pods: Sequence[core_v1.Pod]) -> tuple[core_v1.EndpointSubset, ...]:
+    """The subsets of a Service, canonical."""
+    return repacked(_entries(service, pods))
+
+
+def _entries(service: core_v1.Service, pods: Sequence[core_v1.Pod]) -> Iterable[Entry]:
     family = service.spec.ipFamilies[0] if service.spec.ipFamilies else "IPv4"
-    ready: dict[tuple[core_v1.EndpointPort, ...], list[core_v1.EndpointAddress]] = {}
-    waiting: dict[tuple[core_v1.EndpointPort, ...], list[core_v1.EndpointAddress]] = {}
-    count = 0
+    tolerant = service.spec.publishNotReadyAddresses
     for pod in pods:
         ip = address(pod, family)
-        tolerant = service.spec.publishNotReadyAddresses
         if not ip or (pod.metadata.deletionTimestamp and not tolerant):
+            continue
+        ports = _ports(service, pod)
+        if service.spec.ports and not ports:
             continue
         at = core_v1.EndpointAddress(
             ip=ip,
@@ -97,35 +112,16 @@ def subsets(service: core_v1.Service, pods: Sequence[core_v1.Pod]) -> tuple[tupl
             nodeName=pod.spec.nodeName or None,
             targetRef=pod_reference(pod),
         )
-        count += 1
-        ports = _ports(service, pod)
-        if count <= MOST and ports is not None:
-            (ready if tolerant or is_ready(pod) else waiting).setdefault(ports, []).append(at)
-    made = [
-        core_v1.EndpointSubset(
-            addresses=_sorted(ready.get(ports, ())),
-            notReadyAddresses=_sorted(waiting.get(ports, ())),
-            ports=ports,
-        )
-        for ports in {**ready, **waiting}
-    ]
-    return tuple(sorted(made, key=lambda subset: [(p.port, p.protocol, p.name) for p in subset.ports])), count > MOST
+        yield ports, at, tolerant or is_ready(pod)
 
 
-def _sorted(addresses: Iterable[core_v1.EndpointAddress]) -> tuple[core_v1.EndpointAddress, ...]:
-    return tuple(sorted(addresses, key=lambda a: (a.ip, a.targetRef.uid if a.targetRef else "")))
-
-
-def _ports(service: core_v1.Service, pod: core_v1.Pod) -> tuple[core_v1.EndpointPort, ...] | None:
-    """The ports this Pod has, sorted; None when the Service has ports and the Pod none of them."""
-    found = [
+def _ports(service: core_v1.Service, pod: core_v1.Pod) -> list[core_v1.EndpointPort]:
+    """The ports of the Service that this Pod has."""
+    return [
         core_v1.EndpointPort(name=port.name, port=number, protocol=port.protocol or "TCP", appProtocol=port.appProtocol)
         for port in service.spec.ports
         if (number := target_port(port, pod)) is not None
     ]
-    if service.spec.ports and not found:
-        return None
-    return tuple(sorted(found, key=lambda p: (p.port, p.protocol, p.name)))
 
 
 CONTROLLER = Controller(

@@ -5,15 +5,16 @@ late cache makes slices twice.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TypeAlias
+from typing import Literal, TypeAlias
 
-from pybernetes.api.errors import ApiError
+from pybernetes.api.errors import ApiError, Conflict
 from pybernetes.api.objects import Key
 from pybernetes.api.types import core_v1, discovery_v1
 from pybernetes.client.rest import key_of
 from pybernetes.controllers._endpoints import (
     Triggers,
     address,
+    has_address,
     hostname,
     labels_of,
     of_pod,
@@ -36,9 +37,13 @@ from pybernetes.controllers._nodes import ON_NODE, by_node
 from pybernetes.controllers._slice_metrics import SliceMetrics
 from pybernetes.controllers._slices import MANAGED_BY, SERVICE_NAME, Ports, Slice, SliceWriter, by_service, of_slice
 from pybernetes.controllers.runtime import EVENTS, Again, Context, Controller, Done, Outcome, Watch, allow
+from pybernetes.rules.backoff import exponential
 from pybernetes.rules.readiness import is_ready, node_is_ready
 
 OURS = "endpointslice-controller.k8s.io"
+FAMILIES = ("IPv4", "IPv6")
+RETRY = (1.0, 1000.0)
+"""Seconds until a Pod whose Node is not known is looked for again, the first time and at most."""
 AUTOMATIC = "topology-mode"
 """Index of Services that ask for hints after the zones' CPUs."""
 
@@ -57,6 +62,13 @@ class _Topology:
         """By Service and family: why there are no hints, or that there are."""
 
 
+class _Waiting:
+    """Services with Pods on Nodes that nobody knows: how often each was looked at since."""
+
+    def __init__(self) -> None:
+        self.times: dict[Key, int] = {}
+
+
 async def reconcile(key: Key, ctx: Context) -> Outcome:
     """The slices of one Service."""
     expectations, figures = ctx.state(Expectations), ctx.metrics(SliceMetrics)
@@ -66,34 +78,80 @@ async def reconcile(key: Key, ctx: Context) -> Outcome:
         _forget(key, ctx)
         figures.gone(key)
         ctx.state(Triggers).forget(key)
+        ctx.state(_Waiting).times.pop(key, None)
         return Done()  # the owner reference takes the slices along
-    if not service.spec.selector or service.spec.type == "ExternalName" or service.metadata.deletionTimestamp:
+    if not service.spec.selector or service.spec.type == "ExternalName":
         return Done()
     if not expectations.met(key, ctx.informer(Slice), ctx.clock.now()):
         figures.syncs.add("stale")
         return Again(PATIENCE)
-    there = [s for s in ctx.cache(Slice).by(OURS, str(key)) if s.metadata.deletionTimestamp is None]
     pods = selected(service, ctx)
+    triggered = ctx.state(Triggers).next(service, pods)
+    placed, lost = _placed(service, pods, ctx)
+    await _write(service, placed, triggered, ctx)
+    if not lost:
+        figures.syncs.add("success")
+        ctx.state(_Waiting).times.pop(key, None)
+        return Done()
+    figures.syncs.add("error")
+    texts = [
+        f"skipping Pod {p.metadata.name} for Service {_named(key)}: Node {p.spec.nodeName} Not Found" for p in lost
+    ]
+    _tell_failure(service, texts[0] if len(texts) == 1 else f"[{', '.join(texts)}]", ctx)
+    waiting = ctx.state(_Waiting).times
+    waiting[key] = waiting.get(key, -1) + 1
+    return Again(exponential(waiting[key], *RETRY))
+
+
+def _placed(
+    service: core_v1.Service, pods: Sequence[core_v1.Pod], ctx: Context
+) -> tuple[list[core_v1.Pod], list[core_v1.Pod]]:
+    """Pods whose Node is known, or that are wanted whatever they are; and the others, which nobody may be sent to."""
+    nodes = ctx.cache(core_v1.Node)
+    placed: list[core_v1.Pod] = []
+    lost = []
+    for pod in pods:
+        known = service.spec.publishNotReadyAddresses or nodes.get(Key("", pod.spec.nodeName)) is not None
+        if known or not has_address(pod):
+            placed.append(pod)
+        else:
+            lost.append(pod)
+    return placed, lost
+
+
+async def _write(service: core_v1.Service, pods: Sequence[core_v1.Pod], triggered: str, ctx: Context) -> None:
+    key, figures = key_of(service), ctx.metrics(SliceMetrics)
+    there = [s for s in ctx.cache(Slice).by(OURS, str(key)) if s.metadata.deletionTimestamp is None]
 
     def zone(node: str) -> str | None:
         known = ctx.cache(core_v1.Node).get(Key("", node))
         return known.metadata.labels.get(ZONE) if known else None
 
-    families = service.spec.ipFamilies or ("IPv4",)
     labels = labels_of(service, {SERVICE_NAME: key.name, MANAGED_BY: OURS})
     wanted = {
-        family: _hinted(service, family, endpoints(service, pods, family, zone), there, ctx) for family in families
+        family: _hinted(service, family, endpoints(service, pods, family, zone), there, ctx)
+        for family in service.spec.ipFamilies or ("IPv4",)
     }
-    writer = SliceWriter(ctx, service, labels, {}, most=ctx.config.endpoints_per_slice)
-    writer.triggered = ctx.state(Triggers).next(service, pods)
+    writer = SliceWriter(ctx, service, labels, most=ctx.config.endpoints_per_slice)
+    writer.triggered = triggered
     try:
         await writer.run(there, wanted)
-    except (ApiError, OSError):
+    except (ApiError, OSError) as error:
         figures.syncs.add("error")
+        if not isinstance(error, Conflict):
+            _tell_failure(service, f"failed to {writer.doing}: {error}", ctx)
         raise
     figures.synced(service, automatic=automatic(service), there=there, wanted=wanted, written=writer.written,
                    most=ctx.config.endpoints_per_slice)  # fmt: skip
-    return Done()
+
+
+def _tell_failure(service: core_v1.Service, why: str, ctx: Context) -> None:
+    text = f"Error updating Endpoint Slices for Service {_named(key_of(service))}: {why}"
+    ctx.events.event(service, "Warning", "FailedToUpdateEndpointSlices", text)
+
+
+def _named(key: Key) -> str:
+    return f"{key.namespace}/{key.name}"
 
 
 def _hinted(service: core_v1.Service, family: str, wanted: ByPorts, there: Sequence[Slice], ctx: Context) -> ByPorts:
@@ -129,21 +187,22 @@ def _parts(ctx: Context) -> Mapping[str, float]:
 
 
 def _tell(service: core_v1.Service, family: str, text: str, ctx: Context) -> None:
-    """Once, until something else is to be told."""
-    told, key = ctx.state(_Topology).told, (key_of(service), family)
-    if told.get(key) == text:
+    """Once, until something else is to be told. That there are hints, or none any more, is said of one family for all."""
+    told, key = ctx.state(_Topology).told, key_of(service)
+    if told.get((key, family)) == text:
         return
-    told[key] = text
-    text = f"{text}, addressType: {family}"
-    if told[key] == ENABLED:
-        ctx.events.event(service, "Normal", "TopologyAwareHintsEnabled", text)
-    else:
-        ctx.events.event(service, "Warning", "TopologyAwareHintsDisabled", text)
+    said = {told.get((key, other)) for other in FAMILIES}
+    told[key, family] = text
+    if text in (ENABLED, DISABLED) and text in said:
+        return
+    kind: Literal["Normal", "Warning"] = "Normal" if text == ENABLED else "Warning"
+    reason = "TopologyAwareHintsEnabled" if text == ENABLED else "TopologyAwareHintsDisabled"
+    ctx.events.event(service, kind, reason, f"{text}, addressType: {family}")
 
 
 def _forget(key: Key, ctx: Context) -> None:
     told = ctx.state(_Topology).told
-    for family in ("IPv4", "IPv6"):
+    for family in FAMILIES:
         told.pop((key, family), None)
 
 
@@ -203,8 +262,9 @@ def _node_facts(node: core_v1.Node) -> tuple[object, ...]:
 
 
 def _on_node(node: core_v1.Node, ctx: Context) -> Iterable[Key]:
-    """Services with endpoints there: their zone is in the slices."""
+    """Services with endpoints there: their zone is in the slices, or they wait for the Node."""
     if ZONE not in node.metadata.labels:
+        yield from tuple(ctx.state(_Waiting).times)
         return
     for pod in ctx.cache(core_v1.Pod).by(ON_NODE, node.metadata.name):
         yield from of_pod(pod, ctx)
