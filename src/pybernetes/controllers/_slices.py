@@ -109,24 +109,22 @@ class SliceWriter:
         mine = {ports: [s for s in there if _same(s.ports, ports)] for ports in wanted}
         kept = {key_of(s) for group in mine.values() for s in group}
         spare = [s for s in there if key_of(s) not in kept]
+        plan = []
         for ports, listed in wanted.items():
             for found, content in filled(mine[ports], listed, self._most):
-                if found is None and spare:
-                    found = spare.pop(0)  # an update of an old one is cheaper for all watchers than delete and create
-                await self._write(found, family, ports, content)
+                if content is not None:
+                    plan.append((found, ports, content))
+                elif found is not None:
+                    spare.append(found)
+        for found, ports, content in plan:
+            if found is None and spare:
+                found = spare.pop(0)  # an update of an old one is cheaper for all watchers than delete and create
+            if found is not None:
+                await self._update(found, ports, content)
+            elif self._owner.metadata.deletionTimestamp is None:
+                await self._create(family, ports, content)
         for found in spare:
             await self._delete(found)
-
-    async def _write(
-        self, found: Slice | None, family: str, ports: Ports, content: tuple[discovery_v1.Endpoint, ...] | None
-    ) -> None:
-        if content is None:
-            assert found is not None
-            await self._delete(found)
-        elif found is not None:
-            await self._update(found, ports, content)
-        elif self._owner.metadata.deletionTimestamp is None:
-            await self._create(family, ports, content)
 
     async def _update(self, found: Slice, ports: Ports, content: tuple[discovery_v1.Endpoint, ...]) -> None:
         old = found.metadata

@@ -17,6 +17,7 @@ from pybernetes.aio.simulation import run_simulated
 from pybernetes.api.errors import ApiError, Conflict, Forbidden, NotFound
 from pybernetes.api.objects import Key, User
 from pybernetes.api.types import apps_v1, core_v1
+from pybernetes.apiserver.config import Config as ApiConfig
 from pybernetes.assembly.simulated.nodes import Config as SimulatedConfig
 from pybernetes.assembly.simulated.nodes import SimulatedNodes
 from pybernetes.client.rest import Client
@@ -167,9 +168,14 @@ class World:
 
 @asynccontextmanager
 async def world(
-    nodes: int = 2, config: Config | None = None, only: tuple[str, ...] = ALL, *, accounts: bool = False
+    nodes: int = 2,
+    config: Config | None = None,
+    only: tuple[str, ...] = ALL,
+    *,
+    accounts: bool = False,
+    api: ApiConfig | None = None,
 ) -> AsyncIterator[World]:
-    """`accounts`: each controller writes as its own ServiceAccount."""
+    """`accounts`: each controller writes as its own ServiceAccount. `api`: of the API server."""
     found = changed(
         config or Config(),
         allocate_node_cidrs=True,
@@ -177,7 +183,7 @@ async def world(
         signing_authority=lambda signer: authority(),
         root_ca=authority().pem,
     )
-    async with Cluster(nodes=0, controllers=(), seed=1) as cluster:
+    async with Cluster(nodes=0, controllers=(), seed=1, api=api) as cluster:
         wire = Wire(cluster)
         as_account = (lambda account: cluster.client(account_user(account))) if accounts else None
         manager = ControllerManager(Client(wire, clock=cluster.clock), found, chosen(only), as_account=as_account)
