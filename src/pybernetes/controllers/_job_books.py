@@ -13,7 +13,14 @@ from msgspec.structs import replace
 from pybernetes.api.types import core_v1
 from pybernetes.api.types.batch_v1 import Job, JobCondition, JobStatus, UncountedTerminatedPods
 from pybernetes.controllers._job_backoff import finished_at
-from pybernetes.controllers._job_policies import failure_counts, index_is_lost, is_failed, only_failed_are_replaced
+from pybernetes.controllers._job_policies import (
+    IGNORE,
+    failure_counts,
+    index_is_lost,
+    is_failed,
+    match,
+    only_failed_are_replaced,
+)
 from pybernetes.rules import indexes
 from pybernetes.rules.conditions import find, put
 from pybernetes.rules.readiness import SUCCEEDED, is_active, is_finished
@@ -44,7 +51,8 @@ def failures_before(pod: core_v1.Pod, name: str = FAILURES) -> int:
 
 def _number(pod: core_v1.Pod, name: str) -> int | None:
     text = pod.metadata.annotations.get(name, "")
-    return int(text) if text.isascii() and text.isdigit() and len(text) < 11 else None
+    number = int(text) if text.isascii() and text.isdigit() and len(text) < 11 else None
+    return number if number is not None and number < 2**31 else None
 
 
 def condition(job: Job, kind: str) -> JobCondition | None:
@@ -187,6 +195,8 @@ class Entry:
     release: Sequence[core_v1.Pod]
     more: bool
     """There was not room for all."""
+    actions: Mapping[str, int] = field(default_factory=dict)
+    """How many failed Pods fit rules of the podFailurePolicy, by the rule's action."""
 
 
 def enter(seen: Tally, status: JobStatus, verdict: JobCondition | None) -> Entry:
@@ -198,6 +208,7 @@ def enter(seen: Tally, status: JobStatus, verdict: JobCondition | None) -> Entry
     known = {*succeeded, *failed}
     fails_all = verdict is not None and verdict.type != "SuccessCriteriaMet"
     release: list[core_v1.Pod] = []
+    actions: dict[str, int] = {}
     more, new_indexes = False, 0
     for pod in seen.pods:
         uid = pod.metadata.uid
@@ -209,8 +220,12 @@ def enter(seen: Tally, status: JobStatus, verdict: JobCondition | None) -> Entry
                 new_indexes += _has_place(pod, job)
             elif uid not in known:
                 succeeded.append(uid)
-        elif uid not in known and _fails(pod, job, fails_all):
-            failed.append(uid)
+        elif uid not in known and _has_place(pod, job) and (fails_all or is_failed(pod, job)):
+            action = match(pod, job).action
+            if action:
+                actions[action] = actions.get(action, 0) + 1
+            if action != IGNORE:
+                failed.append(uid)
         if len(succeeded) + len(failed) + new_indexes >= AT_ONCE:
             more = True
             break
@@ -226,11 +241,7 @@ def enter(seen: Tally, status: JobStatus, verdict: JobCondition | None) -> Entry
         )
     if verdict is not None:
         status = replace(status, conditions=with_condition(status.conditions, verdict))
-    return Entry(status, release, more)
-
-
-def _fails(pod: core_v1.Pod, job: Job, all_do: bool) -> bool:
-    return (all_do or is_failed(pod, job)) and _has_place(pod, job) and failure_counts(pod, job)
+    return Entry(status, release, more, actions)
 
 
 def _may_go(pod: core_v1.Pod, seen: Tally, verdict: JobCondition | None) -> bool:

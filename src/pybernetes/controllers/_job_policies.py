@@ -16,6 +16,8 @@ from pybernetes.rules.readiness import FAILED, SUCCEEDED
 
 MET, TARGET = "SuccessCriteriaMet", "FailureTarget"
 """What a Job gets when it is decided; Complete or Failed follow when its Pods are gone."""
+IGNORE = "Ignore"
+"""The action of rules whose failures do not count."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,13 +87,13 @@ def _with_condition(pod: core_v1.Pod, rule: PodFailurePolicyRule) -> str:
 
 def failure_counts(pod: core_v1.Pod, job: Job) -> bool:
     """Whether its failure is one of the Job's."""
-    return match(pod, job).action != "Ignore"
+    return match(pod, job).action != IGNORE
 
 
 def index_is_lost(pod: core_v1.Pod, job: Job, failures_before: int) -> bool:
     """Whether this failed Pod was the last of its index."""
     action = match(pod, job).action
-    return action == "FailIndex" or (action != "Ignore" and failures_before >= (job.spec.backoffLimitPerIndex or 0))
+    return action == "FailIndex" or (action != IGNORE and failures_before >= (job.spec.backoffLimitPerIndex or 0))
 
 
 def success_rule(job: Job, done: indexes.Intervals) -> str:

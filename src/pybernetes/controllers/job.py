@@ -4,7 +4,7 @@ _job_pods.py says which Pods are made and removed, _job_policies.py when the Job
 here it is written, in an order that may end anywhere. While the caches do not show what was written last, nothing is done.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from dataclasses import replace as with_changed
 from functools import partial
@@ -69,6 +69,16 @@ class _Memory:
         return set(found)
 
 
+class _Counted:
+    """For metrics: uids of what was counted when it came, and is to be counted when it goes."""
+
+    def __init__(self) -> None:
+        self.ended: set[str] = set()
+        """Pods that have ended, and have the finalizer yet."""
+        self.external: set[str] = set()
+        """Jobs that others manage."""
+
+
 def _is_tracked(pod: core_v1.Pod) -> bool:
     return TRACKING in pod.metadata.finalizers
 
@@ -83,10 +93,34 @@ def _is_ours(job: Job) -> bool:
 def _of_job(job: Job, ctx: Context) -> Iterable[Key]:
     yield key_of(job)
     now = ctx.cache(Job).get(key_of(job))
+    if not _is_ours(job):
+        _count_external(job, now, ctx)
     if now is None or now.metadata.uid != job.metadata.uid or books.finished(now):
         for pod in ctx.cache(core_v1.Pod).by(INDEX, job.metadata.uid):
             if _is_tracked(pod):
                 yield _orphan(pod)
+
+
+def _count_external(job: Job, now: Job | None, ctx: Context) -> None:
+    counted, uid = ctx.state(_Counted).external, job.metadata.uid
+    if now is None or now.metadata.uid != uid:
+        counted.discard(uid)
+    elif uid not in counted:
+        counted.add(uid)
+        ctx.metrics(JobMetrics).external.add(job.spec.managedBy or "")
+
+
+def _count_ended(pod: core_v1.Pod, ctx: Context) -> None:
+    counted, uid = ctx.state(_Counted).ended, pod.metadata.uid
+    now = ctx.cache(core_v1.Pod).get(key_of(pod))
+    waits = now is not None and now.metadata.uid == uid and is_finished(now) and _is_tracked(now)
+    if waits == (uid in counted):
+        return
+    if waits:
+        counted.add(uid)
+    else:
+        counted.discard(uid)
+    ctx.metrics(JobMetrics).finalizers.add("add" if waits else "delete")
 
 
 def _orphan(pod: core_v1.Pod) -> Key:
@@ -94,6 +128,8 @@ def _orphan(pod: core_v1.Pod) -> Key:
 
 
 def _of_pod(pod: core_v1.Pod, ctx: Context) -> Iterable[Key]:
+    if _is_tracked(pod):
+        _count_ended(pod, ctx)
     ref = controller_of(pod.metadata)
     if ref is None:
         yield from (key_of(job) for job in _adopters(pod, ctx))
@@ -138,8 +174,13 @@ async def reconcile(key: Key, ctx: Context) -> Outcome:
         for held in (memory, writes, expectations):
             held.forget(key)
         return Done()
-    now = ctx.clock.now()
-    if writes.behind(job, now) or not expectations.met(key, ctx.informer(core_v1.Pod), now):
+    now, late = ctx.clock.now(), ""
+    if writes.behind(job, now):
+        late = "jobs"
+    elif not expectations.met(key, ctx.informer(core_v1.Pod), now):
+        late = "pods"
+    if late:
+        ctx.metrics(JobMetrics).stale.add("batch" if late == "jobs" else "", late)
         return Again(PATIENCE)
     sync, began, failed = _Sync(ctx, job, memory), ctx.clock.monotonic(), True
     try:
@@ -259,19 +300,25 @@ class _Sync:
             return acted
         todo = plan(seen, backoff, now)
         acted.wait = todo.wait
-        self.action = "pods_deleted" if todo.remove else "pods_created" if todo.create else "tracking"
+        if todo.remove or is_suspended(self._job):
+            self.action = "pods_deleted"
+        else:
+            self.action = "tracking" if todo.wait is None and not todo.create else "pods_created"
         failure = await together([partial(self._remove_uncounted, pod, acted) for pod in todo.remove])
-        failure = failure or await slow_start([partial(self._make, index, seen.kept, acted) for index in todo.create])
+        failure = failure or await slow_start([partial(self._make, index, seen, acted) for index in todo.create])
         if failure is not None and of_ending_namespace(failure):
             acted.no_more = True
         else:
             acted.failure = failure
         return acted
 
-    async def _make(self, index: int | None, kept: Mapping[int, core_v1.Pod], acted: _Acted) -> ApiError | None:
-        replaced = kept.get(index) if index is not None else None
+    async def _make(self, index: int | None, seen: Tally, acted: _Acted) -> ApiError | None:
+        replaced = seen.kept.get(index) if index is not None else None
         failure = await self._writes.make(new_pod(self._job, index, replaced))
-        self._metrics.made(self._job, replaces=replaced is not None, failed=failure is not None)
+        if failure is None or not of_ending_namespace(failure):
+            self._metrics.made(
+                self._job, failures=seen.failed, terminating=seen.terminating, failed=failure is not None
+            )
         acted.created += failure is None
         return failure
 
@@ -315,6 +362,7 @@ class _Sync:
         job = await self._write(self._job, entry.status)
         self._tell(self._job, job)
         self._memory.backoff[self._key] = (job.metadata.uid, backoff)
+        self._metrics.handled(entry.actions)
         tracked = set(seen.tracked)
         failure = await self._release(entry.release, tracked)
         status = books.settle(job.status, tracked)

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from tests.component.controllers.world import MANAGER, Mortal, World, controllers, simulated, world
+from tests.exposition import read
 
 from pybernetes.aio.clock import parse_time, rfc3339
 from pybernetes.aio.simulation import run_simulated
@@ -227,6 +228,57 @@ async def test_an_indexed_job_grows_and_shrinks_with_completions_and_parallelism
         assert (done.status.completedIndexes, done.status.succeeded, done.status.failed) == ("0,1", 2, 0)
 
 
+async def end_all(w: World, *indexes: int, code: int = 0) -> None:
+    """The Pods of these indexes end."""
+    for pod in await running(w):
+        if int(pod.metadata.annotations[INDEX]) in indexes:
+            await end(w, pod, code)
+
+
+@simulated
+async def test_an_index_that_was_done_is_done_again_when_it_was_out_of_range_meanwhile():
+    async with world(nodes=0) as w:
+        await job(w, completions=3, parallelism=3, completionMode="Indexed")
+        await there(w, 3)
+        await end_all(w, 2)
+        await w.clock.sleep(1)
+        assert (await w.get(Job, "work")).status.completedIndexes == "2"
+        await w.patch(Job, "work", {"spec": {"completions": 2, "parallelism": 2}})
+        await w.clock.sleep(1)
+        found = await w.get(Job, "work")
+        assert (found.status.completedIndexes, counts(found)) == ("", (2, 0, 0, 0, 0))
+        await w.patch(Job, "work", {"spec": {"completions": 3, "parallelism": 3}})
+        await there(w, 3)
+        await end_all(w, 0, 1, 2)
+        done = await over(w)
+        assert (done.status.completedIndexes, counts(done)) == ("0-2", (0, 3, 0, 0, 0))
+
+
+@simulated
+async def test_a_failure_counts_on_when_its_index_is_out_of_range_later():
+    async with world(nodes=0) as w:
+        await job(w, completions=3, parallelism=3, completionMode="Indexed")
+        await there(w, 3)
+        await end_all(w, 1)
+        await end_all(w, 2, code=1)
+        await w.clock.sleep(15)
+        assert counts(await w.get(Job, "work")) == (2, 1, 1, 0, 0)
+        await w.patch(Job, "work", {"spec": {"completions": 1, "parallelism": 1}})
+        await there(w, 1)
+        await end_all(w, 0)
+        done = await over(w)
+        assert (done.status.completedIndexes, counts(done)) == ("0", (0, 1, 1, 0, 0))
+
+
+@simulated
+async def test_a_job_of_no_completions_any_more_is_done():
+    async with world(nodes=0) as w:
+        await job(w, completions=3, parallelism=3, completionMode="Indexed")
+        await there(w, 3)
+        await w.patch(Job, "work", {"spec": {"completions": 0, "parallelism": 0}})
+        assert counts(await over(w)) == (0, 0, 0, 0, 0)
+
+
 @simulated
 async def test_less_parallelism_removes_pods_that_are_no_failures():
     async with world(nodes=0) as w:
@@ -420,6 +472,51 @@ async def test_a_pod_that_is_being_deleted_is_replaced_at_once_or_when_it_has_en
             await w.clock.sleep(30)
             status = (await w.get(Job, "work")).status
             assert (status.active, status.terminating, status.failed) == (1, 0, 1)
+
+
+@simulated
+async def test_what_a_pod_is_made_for_is_counted_by_the_policy_of_replacement():
+    for policy, meanwhile, reason in (
+        ("TerminatingOrFailed", (2, 0, 2, 0, 2), "recreate_terminating_or_failed"),
+        ("Failed", (0, 0, 0, 0, 2), "recreate_failed"),
+    ):
+        async with world(nodes=0, only=("serviceaccount", "job")) as w:
+            held = template({})
+            held["metadata"]["finalizers"] = ["example.com/hold"]
+            await job(w, template=held, completions=2, parallelism=2, podReplacementPolicy=policy)
+            first = await there(w, 2)
+            for pod in first:
+                await w.delete(core_v1.Pod, pod.metadata.name)
+            await w.clock.sleep(25)
+            assert counts(await w.get(Job, "work")) == meanwhile
+            for pod in first:
+                await end(w, pod, 1)
+            await w.clock.sleep(40)
+            assert counts(await w.get(Job, "work")) == (2, 0, 2, 0, 0)
+            made = read(w.manager.metrics())["job_controller_job_pods_creation_total"].series
+            found = {dict(labels)["reason"]: number for (_, labels), number in made.items()}
+            assert found == {"new": 2, reason: 2}
+
+
+@simulated
+async def test_a_rule_for_conditions_means_those_that_are_true_where_it_does_not_say():
+    async with world(nodes=0) as w:
+        rules = [{"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget"}]}]
+        await job(w, backoffLimit=0, podFailurePolicy={"rules": rules})
+        (pod,) = await there(w, 1)
+        await end(w, pod, 1, "DisruptionTarget")
+        await w.clock.sleep(15)
+        assert counts(await w.get(Job, "work")) == (1, 0, 0, 0, 0)
+
+
+@simulated
+async def test_exit_codes_may_be_negative():
+    async with world(nodes=0) as w:
+        rules = [{"action": "FailJob", "onExitCodes": {"operator": "In", "values": [-1073741510, 137]}}]
+        await job(w, podFailurePolicy={"rules": rules})
+        (pod,) = await there(w, 1)
+        await end(w, pod, -1073741510)
+        assert conditions(await over(w, "Failed"))["Failed"] == "PodFailurePolicy"
 
 
 @simulated

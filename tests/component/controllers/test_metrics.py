@@ -46,6 +46,38 @@ async def test_what_becomes_of_jobs_is_counted():
 
 
 @simulated
+async def test_what_becomes_of_the_pods_and_indexes_of_jobs_is_counted():
+    async with world() as w:
+        two = {"completions": 2, "parallelism": 2, "completionMode": "Indexed"}
+        code = {"operator": "In", "values": [1]}
+        rules = [{"action": "FailIndex", "onExitCodes": code}]
+        await job(w, "lost", "1", **two, backoffLimitPerIndex=1, podFailurePolicy={"rules": rules})
+        await job(w, "well", "0", **two)
+        rules = [{"action": "Ignore", "onExitCodes": code}]
+        await job(w, "ignored", "1", podFailurePolicy={"rules": rules}, activeDeadlineSeconds=15, backoffLimit=0)
+        await job(w, "counted", "1", backoffLimit=1, podReplacementPolicy="Failed")
+        await job(w, "others", "0", managedBy="example.com/other")
+        await w.clock.sleep(60)
+        await w.patch(batch_v1.Job, "others", {"metadata": {"labels": {"a": "b"}}})
+        await w.clock.sleep(1)
+        found, name = read(w.manager.metrics()), "job_controller"
+        handled, ended = f"{name}_pod_failures_handled_by_failure_policy_total", f"{name}_job_finished_indexes_total"
+        assert value(found, handled, action="FailIndex") == 2
+        assert value(found, handled, action="Ignore") == 2
+        assert value(found, ended, status="failed", backoffLimit="perIndex") == 2
+        assert value(found, ended, status="succeeded", backoffLimit="global") == 2
+        mode = {"completion_mode": "Indexed"}
+        assert value(found, f"{name}_job_pods_finished_total", **mode, result="succeeded") == 2
+        waited = f"{name}_terminated_pods_tracking_finalizer_total"
+        assert value(found, waited, event="add") == value(found, waited, event="delete") == 8
+        made = f"{name}_job_pods_creation_total"
+        assert value(found, made, reason="new", status="succeeded") == 7
+        assert value(found, made, reason="recreate_failed", status="succeeded") == 1
+        assert value(found, f"{name}_jobs_by_external_controller_total", controller_name="example.com/other") == 1
+        assert value(found, f"{name}_stale_sync_skips_total", group="batch", resource="jobs") > 0
+
+
+@simulated
 async def test_what_runs_and_what_every_namespace_gets_is_counted():
     async with world() as w:
         await w.create(
