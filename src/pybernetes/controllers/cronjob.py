@@ -19,7 +19,7 @@ from pybernetes.client.events import reference
 from pybernetes.client.rest import key_of
 from pybernetes.controllers._batches import of_ending_namespace
 from pybernetes.controllers._claim import INDEX, by_controller, names_kind, reference_to
-from pybernetes.controllers._cron_times import MANY, due, following
+from pybernetes.controllers._cron_times import MANY, Due, due, following
 from pybernetes.controllers._expectations import PATIENCE, LastWrites
 from pybernetes.controllers._job_books import finished
 from pybernetes.controllers.runtime import EVENTS, Again, Context, Controller, Done, Outcome, Watch, allow
@@ -33,6 +33,8 @@ LATER = 0.1
 """Seconds after a scheduled time at which it is looked at."""
 TOLD = 200
 """Things that are said a single time, and remembered; then they may be said again."""
+SOON = 60.0
+"""Seconds after which Jobs are removed that could not be."""
 LONGEST = 3600.0
 """Seconds without a look at most: clocks are set."""
 
@@ -106,16 +108,19 @@ class _Sync:
         cron = self._cron
         children = self._ctx.cache(Job).by(INDEX, cron.metadata.uid)
         status = await self._seen(cron.status, children)
-        if status.lastScheduleTime != cron.status.lastScheduleTime:
-            await self._write(status)  # before the Job that tells it can go
+        old = self._beyond_limits(children) if cron.metadata.deletionTimestamp is None else []
+        if old or status.lastScheduleTime != cron.status.lastScheduleTime:
+            await self._write(status)  # before the Jobs that tell it can go
+        # First of all: a quota that is full of old Jobs refuses the next one.
+        refused = not all([await self._forget(job) for job in old])
         outcome: Outcome = Done()
         try:
-            if cron.metadata.deletionTimestamp is None and not cron.spec.suspend:
+            if cron.metadata.deletionTimestamp is None:
                 status, outcome = await self._scheduled(status)
         finally:
             await self._write(status)
-        if cron.metadata.deletionTimestamp is None:
-            await self._forget_old(children)
+        if refused:  # its next time is not to wait until that succeeds
+            return Again(min(SOON, outcome.after if isinstance(outcome, Again) else SOON))
         return outcome
 
     async def _write(self, status: CronJobStatus) -> None:
@@ -185,17 +190,24 @@ class _Sync:
             return False
         return job.metadata.uid == ref.uid
 
-    async def _forget_old(self, children: Sequence[Job]) -> None:
-        """Removes ended Jobs beyond the history limits, the oldest first."""
-        spec = self._cron.spec
+    def _beyond_limits(self, children: Sequence[Job]) -> list[Job]:
+        """Ended Jobs that are more than the history limits allow: the oldest."""
+        spec, found = self._cron.spec, []
         limits = {"Complete": spec.successfulJobsHistoryLimit, "Failed": spec.failedJobsHistoryLimit}
         for kind, limit in limits.items():
             ended = [j for j in children if (end := finished(j)) is not None and end.type == kind]
             ended = [j for j in ended if j.metadata.deletionTimestamp is None]
             if limit is not None and len(ended) > limit:
                 ended.sort(key=lambda j: (j.status.startTime is None, j.status.startTime or "", j.metadata.name))
-                for job in ended[: len(ended) - limit]:
-                    await self._delete(job.metadata.name, job.metadata.uid)
+                found += ended[: len(ended) - limit]
+        return found
+
+    async def _forget(self, job: Job) -> bool:
+        try:
+            await self._delete(job.metadata.name, job.metadata.uid)
+        except ApiError:
+            return False
+        return True
 
     async def _delete(self, name: str, uid: str) -> None:
         key = Key(self._cron.metadata.namespace, name)
@@ -219,28 +231,42 @@ class _Sync:
             text = f"invalid timeZone: {quoted(spec.timeZone or '')}: {error}"
             self._tell("Warning", "UnknownTimeZone", text, once=spec.timeZone or "")
             return status, Done()
+        if spec.suspend:
+            return status, Done()
         try:
             schedule = parse(spec.schedule)
         except ValueError as error:
             text = f"unparseable schedule: {quoted(spec.schedule)} : {error}"
             self._tell("Warning", "UnparseableSchedule", text, once=spec.schedule)
             return status, Done()
-        since = self._since(status)
-        earliest = since
-        if spec.startingDeadlineSeconds is not None and schedule.every is None:
-            earliest = max(since, self._now - timedelta(seconds=spec.startingDeadlineSeconds))
-        found = due(schedule, zone, earliest, self._now)
+        found = self._due(schedule, zone, status)
+        if "TZ" in spec.schedule:
+            text = (
+                f"CRON_TZ or TZ used in schedule {quoted(spec.schedule)} is not officially supported, see"
+                " https://kubernetes.io/docs/concepts/workloads/controllers/cron-jobs/ for more details"
+            )
+            self._tell("Warning", "UnsupportedSchedule", text, once=f"{spec.schedule} {found.at}")
         if found.at is not None:
             if found.times > MANY:
                 text = "too many missed start times. Set or decrease .spec.startingDeadlineSeconds or check clock skew"
                 self._tell("Warning", "TooManyMissedTimes", text, once=rfc3339(found.at.timestamp()))
-            status = await self._start(status, found.at, schedule.zone or zone)
-        return status, self._again(schedule, zone, self._since(status))
+            status = await self._start(status, found.at, zone)
+        return status, self._again(schedule, zone, self._last(status))
 
-    def _since(self, status: CronJobStatus) -> datetime:
-        meta = self._cron.metadata
-        last = status.lastScheduleTime or meta.creationTimestamp
-        return datetime.fromtimestamp(max(parse_time(last) if last else 0.0, self._known.since), UTC)
+    def _due(self, schedule: Schedule, zone: tzinfo, status: CronJobStatus) -> Due:
+        """What has come since the last time, and since the schedule is this one. `@every` counts on from the last time."""
+        last, changed = self._last(status), datetime.fromtimestamp(self._known.since, UTC)
+        if schedule.every is not None:
+            found = due(schedule, zone, last, self._now)
+            return found if found.at is not None and found.at > changed else Due()
+        earliest, limit = max(last, changed), self._cron.spec.startingDeadlineSeconds
+        if limit is not None:
+            earliest = max(earliest, self._now - timedelta(seconds=limit))
+        return due(schedule, zone, earliest, self._now)
+
+    def _last(self, status: CronJobStatus) -> datetime:
+        last = status.lastScheduleTime or self._cron.metadata.creationTimestamp
+        return datetime.fromtimestamp(parse_time(last) if last else 0.0, UTC)
 
     def _again(self, schedule: Schedule, zone: tzinfo, since: datetime) -> Outcome:
         at = following(schedule, zone, since, self._now)
@@ -280,12 +306,6 @@ class _Sync:
     async def _make(self, at: datetime, zone: tzinfo) -> Job | None:
         """The Job of a time, made now or before; None where another's Job has its name."""
         wanted = _job_at(self._cron, self._name_at(at), at.astimezone(zone))
-        if "TZ" in self._cron.spec.schedule:
-            text = (
-                f"CRON_TZ or TZ used in schedule {quoted(self._cron.spec.schedule)} is not officially supported, see"
-                " https://kubernetes.io/docs/concepts/workloads/controllers/cron-jobs/ for more details"
-            )
-            self._tell("Warning", "UnsupportedSchedule", text)
         try:
             job = await self._jobs.create(wanted)
         except AlreadyExists:

@@ -8,6 +8,7 @@ from tests.component.controllers.world import Mortal, World, controllers, simula
 
 from pybernetes.aio.clock import parse_time, rfc3339
 from pybernetes.aio.simulation import run_simulated
+from pybernetes.api.errors import ApiError, Forbidden
 from pybernetes.api.types import batch_v1, core_v1
 from pybernetes.controllers import cronjob
 from pybernetes.controllers._job_books import finished
@@ -172,6 +173,102 @@ async def test_a_zone_that_is_unknown_is_told_once():
             assert await w.events("tick") == [
                 'UnknownTimeZone: invalid timeZone: "Europe/Berlin": unknown time zone Europe/Berlin'
             ]
+
+
+@simulated
+async def test_a_zone_that_is_unknown_is_told_of_a_suspended_cron_job_too():
+    def unknown(name: str) -> None:
+        raise ValueError(f"unknown time zone {name}")
+
+    async with world() as w:
+        with pytest.MonkeyPatch.context() as patches:
+            patches.setattr(cronjob, "time_zone", unknown)
+            await cron(w, timeZone="Europe/Berlin", suspend=True)
+            await w.clock.sleep(1)
+            text = 'invalid timeZone: "Europe/Berlin": unknown time zone Europe/Berlin'
+            assert await w.events("tick") == [f"UnknownTimeZone: {text}"]
+
+
+@simulated
+async def test_old_jobs_go_though_the_next_one_is_refused():
+    """A quota of Jobs that is full of old ones: upstream's "avoiding a deadlock"."""
+
+    def refuse(request: Request) -> ApiError | None:
+        return Forbidden("exceeded quota") if request.method == "POST" and request.path.endswith("/jobs") else None
+
+    async with world() as w:
+        await cron(w, successfulJobsHistoryLimit=3)
+        await until_second(w, 190)
+        assert len(await names(w)) == 3
+        w.wire.refuse = refuse
+        await w.patch(CronJob, "tick", {"spec": {"successfulJobsHistoryLimit": 1}})
+        await until_second(w, 230)
+        await until_second(w, 245)
+        assert await names(w) == [name_at(BEGIN + 180)]
+        assert "FailedCreate: Error creating job: exceeded quota" in await w.events("tick")
+        w.wire.refuse = lambda request: None
+        await until_second(w, 320)
+        assert name_at(BEGIN + 300) in await names(w)
+        loop = w.manager.loops["cronjob-controller"]
+        loop.counters.errors = loop.counters.races  # the refusals were the point
+
+
+@simulated
+async def test_a_quota_of_jobs_that_old_ones_fill_does_not_stop_a_cron_job():
+    async with world() as w:
+        await w.create(core_v1.ResourceQuota, "jobs", spec={"hard": {"count/jobs.batch": "1"}})
+        await w.clock.sleep(5)
+        await cron(w, successfulJobsHistoryLimit=0)
+        await until_second(w, 200)
+        status = (await w.get(CronJob, "tick")).status
+        assert status.lastScheduleTime == rfc3339(BEGIN + 180)
+
+
+@simulated
+async def test_an_old_job_that_cannot_be_deleted_does_not_hold_up_the_next_one():
+    def refuse(request: Request) -> ApiError | None:
+        return Forbidden("not now") if request.method == "DELETE" and "/jobs/" in request.path else None
+
+    async with world() as w:
+        w.wire.refuse = refuse
+        await cron(w, successfulJobsHistoryLimit=0)
+        await until_second(w, 125)
+        assert await names(w) == [name_at(BEGIN + 60), name_at(BEGIN + 120)]
+        assert "FailedDelete: Deleted job: not now" in await w.events("tick")
+        w.wire.refuse = lambda request: None
+        await until_second(w, 230)
+        assert await names(w) == []
+
+
+@simulated
+async def test_every_so_many_seconds_counts_on_from_the_last_time_when_it_changes():
+    async with world() as w:
+        made = await cron(w, schedule="@every 3m")
+        began = parse_time(made.metadata.creationTimestamp or "")
+        await w.clock.sleep(began + 360 + 59 - w.clock.now())
+        assert await names(w) == [name_at(began + 180), name_at(began + 360)]
+        await w.patch(CronJob, "tick", {"spec": {"schedule": "@every 1m"}})
+        await w.clock.sleep(3)
+        assert (await names(w))[-1] == name_at(began + 420)
+        await w.clock.sleep(30)
+        await w.patch(CronJob, "tick", {"spec": {"schedule": "@every 2m"}})
+        await w.clock.sleep(60)
+        assert (await names(w))[-1] == name_at(began + 420)
+        await w.clock.sleep(30)
+        assert (await names(w))[-1] == name_at(began + 540)
+
+
+@simulated
+async def test_of_times_that_a_change_of_schedule_makes_past_none_is_made_up_for():
+    async with world() as w:
+        made = await cron(w, schedule="@every 1h")
+        began = parse_time(made.metadata.creationTimestamp or "")
+        await w.clock.sleep(630)
+        await w.patch(CronJob, "tick", {"spec": {"schedule": "@every 1m"}})
+        await w.clock.sleep(20)
+        assert await names(w) == []
+        await w.clock.sleep(15)
+        assert await names(w) == [name_at(began + 660)]
 
 
 @simulated
