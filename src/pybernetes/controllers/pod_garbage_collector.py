@@ -67,7 +67,6 @@ async def reconcile(key: Key, ctx: Context) -> Outcome:
         return Done()
     if not pod.spec.nodeName:
         if pod.metadata.deletionTimestamp:
-            await _fail(pod, ctx)
             await _remove(pod, ctx, "unscheduled")
         return Done()
     node = ctx.cache(core_v1.Node).get(Key("", pod.spec.nodeName))
@@ -75,7 +74,6 @@ async def reconcile(key: Key, ctx: Context) -> Outcome:
         return await _orphan(pod, ctx)
     ctx.state(_Missing).since.pop(pod.spec.nodeName, None)
     if pod.metadata.deletionTimestamp and _out_of_service(node) and not node_is_ready(node):
-        await _fail(pod, ctx, "DeletionByPodGC", "PodGC: node is out of service")
         await _remove(pod, ctx, "out-of-service")
     return Done()
 
@@ -88,39 +86,43 @@ async def _orphan(pod: core_v1.Pod, ctx: Context) -> Outcome:
     try:
         await ctx.api(core_v1.Node).get(Key("", pod.spec.nodeName))
     except NotFound:
-        await _fail(pod, ctx, "DeletionByPodGC", "PodGC: node no longer exists")
-        await _remove(pod, ctx, "orphaned")
+        await _remove(pod, ctx, "orphaned", disrupted="PodGC: node no longer exists")
         return Done()
     return Again(QUARANTINE)
 
 
 async def _over_threshold(ctx: Context) -> None:
     most = ctx.config.terminated_pod_gc_threshold
-    ended = [pod for pod in ctx.cache(core_v1.Pod).by(FINISHED, "") if pod.metadata.deletionTimestamp is None]
+    ended = ctx.cache(core_v1.Pod).by(FINISHED, "")
     if most <= 0 or len(ended) <= most:
         return
-    evicted_first = sorted(ended, key=lambda pod: (not _evicted(pod), pod.metadata.creationTimestamp or ""))
+    # What only waits for its finalizers counts, and need not be told again.
+    evicted_first = sorted((pod for pod in ended if not _waits_for_finalizers(pod)), key=_order)
     for pod in evicted_first[: len(ended) - most]:
         await _remove(pod, ctx, "terminated")
 
 
-def _evicted(pod: core_v1.Pod) -> bool:
-    return pod.status.phase == "Failed" and pod.status.reason == "Evicted"
+def _order(pod: core_v1.Pod) -> tuple[bool, str, str]:
+    evicted = pod.status.phase == "Failed" and pod.status.reason == "Evicted"
+    return not evicted, pod.metadata.creationTimestamp or "", pod.metadata.name
 
 
-async def _fail(pod: core_v1.Pod, ctx: Context, reason: str = "", message: str = "") -> None:
+def _waits_for_finalizers(pod: core_v1.Pod) -> bool:
+    meta = pod.metadata
+    told = meta.deletionTimestamp is not None and meta.deletionGracePeriodSeconds == 0
+    return told and bool(meta.finalizers) and is_finished(pod)
+
+
+async def _fail(pod: core_v1.Pod, ctx: Context, disrupted: str) -> None:
     """Owners must see that it failed, and why if it was disrupted, before it is gone."""
     if is_finished(pod):
         return
     conditions = pod.status.conditions
-    if reason:
-        made = core_v1.PodCondition(type=DISRUPTION_TARGET, status="True", reason=reason, message=message)
+    if disrupted:
+        made = core_v1.PodCondition(type=DISRUPTION_TARGET, status="True", reason="DeletionByPodGC", message=disrupted)
         conditions = put_at(conditions, made, rfc3339(ctx.clock.now()))
     changed = replace(pod, status=replace(pod.status, phase="Failed", conditions=conditions))
-    try:
-        await ctx.api(core_v1.Pod).patch(pod, changed, subresource="status")
-    except NotFound:
-        return
+    await ctx.api(core_v1.Pod).patch(pod, changed, subresource="status")
 
 
 class Figures:
@@ -139,16 +141,21 @@ class Figures:
         )
 
 
-async def _remove(pod: core_v1.Pod, ctx: Context, reason: str) -> None:
-    figures = ctx.metrics(Figures)
+async def _remove(pod: core_v1.Pod, ctx: Context, reason: str, *, disrupted: str = "") -> None:
+    """Marks it as failed and takes it away at once; `disrupted`: the message of its condition DisruptionTarget."""
+    if _waits_for_finalizers(pod):
+        return
+    figures, labels = ctx.metrics(Figures), (pod.metadata.namespace, reason)
     try:
+        await _fail(pod, ctx, disrupted)
         await ctx.api(core_v1.Pod).delete(key_of(pod), grace=0, uid=pod.metadata.uid)
     except NotFound:
         return
     except ApiError:
-        figures.errors.add(pod.metadata.namespace, reason)
+        figures.errors.add(*labels)
+        figures.removed.add(*labels)
         raise
-    figures.removed.add(pod.metadata.namespace, reason)
+    figures.removed.add(*labels)
 
 
 CONTROLLER = Controller(
