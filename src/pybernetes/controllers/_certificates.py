@@ -2,6 +2,7 @@
 
 import base64
 import binascii
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pybernetes.api.types import certificates_v1
@@ -16,6 +17,7 @@ API_CLIENT = "kubernetes.io/kube-apiserver-client"
 NODES = "system:nodes"
 NODE_PREFIX = "system:node:"
 
+_KEYS = frozenset({"digital signature", "key encipherment"})
 _CLIENT = frozenset({"digital signature", "key encipherment", "client auth"})
 _SERVER = frozenset({"digital signature", "key encipherment", "server auth"})
 
@@ -31,6 +33,7 @@ class Asked:
     request: SigningRequest
     usages: tuple[str, ...]
     """Extended ones."""
+    key_usages: tuple[str, ...]
 
     @property
     def node(self) -> str:
@@ -55,42 +58,58 @@ def decided(csr: CSR) -> bool:
 
 
 def asked(csr: CSR) -> Asked:
-    """Reads a request by the rules of its signer. Raises Unfit."""
+    """Reads a request by the rules of its signer, in upstream's order and words. Raises Unfit."""
     try:
         request = parse_request(base64.b64decode(csr.spec.request))
     except (PkiError, binascii.Error) as error:
         raise Unfit(f"unable to parse csr {csr.metadata.name!r}: {error}") from error
     usages = frozenset(csr.spec.usages)
+    keys = tuple(sorted(usages & _KEYS))
     match csr.spec.signerName:
         case "kubernetes.io/kube-apiserver-client-kubelet":
-            _node_names(request)
-            if request.dns_names or request.ip_addresses or request.other_names:
-                raise Unfit("subjectAltNames are not allowed")
+            _organization(request)
+            _no_names("DNS", request.dns_names)
+            _no_names("Email", request.emails)
+            _no_names("IP", request.ip_addresses)
+            _no_names("URI", request.uris)
+            _common_name(request)
             _usages(usages, _CLIENT, "client auth")
-            return Asked(request, ("client auth",))
+            return Asked(request, ("client auth",), keys)
         case "kubernetes.io/kubelet-serving":
-            _node_names(request)
-            if request.other_names:
-                raise Unfit("only DNS and IP subjectAltNames are allowed")
+            _organization(request)
             if not request.dns_names and not request.ip_addresses:
                 raise Unfit("DNS or IP subjectAltName is required")
+            _no_names("Email", request.emails)
+            _no_names("URI", request.uris)
             _usages(usages, _SERVER, "server auth")
-            return Asked(request, ("server auth",))
+            _common_name(request)
+            return Asked(request, ("server auth",), keys)
         case "kubernetes.io/kube-apiserver-client":
             # Users' own requests: upstream asks them for `client auth` alone.
-            if not {"client auth"} <= usages <= _CLIENT:
-                raise Unfit("usages did not match expected values")
-            return Asked(request, ("client auth",))
+            for usage in csr.spec.usages:
+                if usage not in _CLIENT:
+                    raise Unfit(f"invalid usage for client certificate: {usage}")
+            if "client auth" not in usages:
+                raise Unfit("missing required usage for client certificate: client auth")
+            return Asked(request, ("client auth",), keys)
     raise Unfit(f"no signer here is called {csr.spec.signerName}")
 
 
-def _node_names(request: SigningRequest) -> None:
+def _organization(request: SigningRequest) -> None:
     if request.user.groups != (NODES,):
         raise Unfit("subject organization is not system:nodes")
+
+
+def _common_name(request: SigningRequest) -> None:
     if not request.user.name.startswith(NODE_PREFIX) or request.user.name == NODE_PREFIX:
         raise Unfit("subject common name does not begin with system:node:")
 
 
+def _no_names(kind: str, names: Sequence[str]) -> None:
+    if names:
+        raise Unfit(f"{kind} subjectAltNames are not allowed")
+
+
 def _usages(found: frozenset[str], allowed: frozenset[str], needed: str) -> None:
     if not {needed, "digital signature"} <= found <= allowed:
-        raise Unfit("usages did not match expected values")
+        raise Unfit(f"usages did not match [{' '.join(sorted(allowed))}]")

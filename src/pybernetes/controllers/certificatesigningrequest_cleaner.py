@@ -1,5 +1,5 @@
-"""CSR cleaner: removes requests that are done with (an hour after the decision), that nobody decided on (a day), or whose
-certificate has ended.
+"""CSR cleaner: removes requests an hour after they were denied, failed, or approved and issued; those that nobody said
+anything about after a day; and those whose certificate has ended. What is approved and waits for its signer stays.
 """
 
 import base64
@@ -24,14 +24,10 @@ async def reconcile(key: Key, ctx: Context) -> Outcome:
     csr = ctx.cache(CSR).get(key)
     if csr is None:
         return Done()
-    stamps = [
-        parse_time(c.lastUpdateTime)
-        for c in csr.status.conditions
-        if c.type in ("Approved", "Denied", "Failed") and c.lastUpdateTime
-    ]
-    created = parse_time(csr.metadata.creationTimestamp) if csr.metadata.creationTimestamp else ctx.clock.now()
-    over = max(stamps) + DECIDED if stamps else created + PENDING
-    left = min(over, _end(csr)) - ctx.clock.now()
+    over = min(_over(csr), _end(csr))
+    if over == math.inf:
+        return Done()
+    left = over - ctx.clock.now()
     if left > 0:
         return Again(left)
     with suppress(NotFound):
@@ -39,8 +35,19 @@ async def reconcile(key: Key, ctx: Context) -> Outcome:
     return Done()
 
 
+def _over(csr: CSR) -> float:
+    """When it is done with, seconds since 1970."""
+    if not csr.status.conditions:
+        return parse_time(csr.metadata.creationTimestamp or "") + PENDING
+    ends = {"Denied", "Failed"} | ({"Approved"} if csr.status.certificate else set())
+    stamps = [parse_time(c.lastUpdateTime) for c in csr.status.conditions if c.type in ends and c.lastUpdateTime]
+    return min(stamps) + DECIDED if stamps else math.inf
+
+
 def _end(csr: CSR) -> float:
-    """When its certificate ends, seconds since 1970; never where it has none that can be read."""
+    """When its certificate ends, seconds since 1970; never where it has none that can be read, or was not approved."""
+    if not any(c.type == "Approved" for c in csr.status.conditions):
+        return math.inf
     try:
         return parse_certificate(base64.b64decode(csr.status.certificate)).not_valid_after_utc.timestamp()
     except (PkiError, binascii.Error):

@@ -19,11 +19,14 @@ from pybernetes.controllers._certificates import (
     asked,
 )
 from pybernetes.controllers.runtime import EVENTS, Context, Controller, Done, Outcome, Watch, allow
-from pybernetes.wire.pki.certificates import Authority, Leaf, certificate_pem, sign
+from pybernetes.wire.pki.certificates import BACKDATE, Authority, Leaf, certificate_pem, sign
+from pybernetes.wire.pki.keys import PkiError
 
 SIGNERS = frozenset({KUBELET_CLIENT, KUBELET_SERVING, API_CLIENT})
 SHORTEST = 600.0
 """Seconds that a certificate lives at least (certificates.k8s.io)."""
+SHORT = 8 * 3600.0
+"""Seconds: what lives longer ends as much earlier as it begins, so that its whole life is as long as was asked for."""
 
 
 async def reconcile(key: Key, ctx: Context) -> Outcome:
@@ -54,12 +57,24 @@ async def reconcile(key: Key, ctx: Context) -> Outcome:
 
 
 def _sign(csr: CSR, found: Asked, authority: Authority, ctx: Context) -> bytes:
+    """What was asked for, signed: subject, names and usages. Raises PkiError when the authority's own time is over."""
     seconds = ctx.config.cluster_signing_duration
     if csr.spec.expirationSeconds is not None:
         seconds = min(seconds, max(SHORTEST, float(csr.spec.expirationSeconds)))
-    user = found.request.user
-    leaf = Leaf(user.name, user.groups, found.hosts, found.usages, timedelta(seconds=seconds))
-    return certificate_pem(sign(authority, leaf, found.request.key, ctx.clock.now()))
+    lifetime, request, now = timedelta(seconds=seconds), found.request, ctx.clock.now()
+    if now >= authority.certificate.not_valid_after_utc.timestamp():
+        raise PkiError("refusing to sign a certificate that expired in the past")
+    leaf = Leaf(
+        request.user.name,
+        request.user.groups,
+        found.hosts,
+        found.usages,
+        lifetime if seconds < SHORT else lifetime - BACKDATE,
+        found.key_usages,
+        request.emails,
+        request.uris,
+    )
+    return certificate_pem(sign(authority, leaf, request.key, now, subject=request.subject))
 
 
 CONTROLLER = Controller(

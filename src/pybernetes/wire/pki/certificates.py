@@ -62,6 +62,10 @@ class Leaf(Struct, frozen=True):
     usages: tuple[str, ...] = ("client auth",)
     """`client auth`, `server auth`."""
     lifetime: timedelta = LEAF_LIFETIME
+    key_usages: tuple[str, ...] = ("digital signature", "key encipherment")
+    """What the key may do, of these two; nothing is said where it is empty."""
+    emails: tuple[str, ...] = ()
+    uris: tuple[str, ...] = ()
 
 
 def new_authority(
@@ -72,7 +76,8 @@ def new_authority(
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
     builder = _base(subject, (subject, key), key.public_key(), now, lifetime)
     builder = builder.add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-    builder = builder.add_extension(_key_usage(authority=True), critical=True)
+    usages = ("digital signature", "key encipherment", "cert sign")
+    builder = builder.add_extension(_key_usage(usages), critical=True)
     builder = builder.add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
     builder = builder.add_extension(x509.SubjectAlternativeName([x509.DNSName(name)]), critical=False)
     return Authority(builder.sign(key, hashes.SHA256(), ecdsa_deterministic=repeatable(key)), key)
@@ -92,21 +97,26 @@ def issue(authority: Authority, leaf: Leaf, now: float) -> tuple[bytes, bytes]:
     return certificate_pem(sign(authority, leaf, key.public_key(), now)), key_pem(key)
 
 
-def sign(authority: Authority, leaf: Leaf, key: PublicKey, now: float) -> x509.Certificate:
-    """A certificate for a public key. It never outlives its authority."""
+def sign(
+    authority: Authority, leaf: Leaf, key: PublicKey, now: float, *, subject: x509.Name | None = None
+) -> x509.Certificate:
+    """A certificate for a public key. It never outlives its authority. `subject` stands for the leaf's name and groups."""
     end = datetime.fromtimestamp(now, UTC) + leaf.lifetime
     lifetime = min(end, authority.certificate.not_valid_after_utc) - datetime.fromtimestamp(now, UTC)
     issuer = (authority.certificate.subject, authority.key)
-    builder = _base(_subject(leaf.name, leaf.groups), issuer, key, now, lifetime)
+    builder = _base(subject or _subject(leaf.name, leaf.groups), issuer, key, now, lifetime)
     builder = builder.add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-    builder = builder.add_extension(_key_usage(authority=False), critical=True)
+    if leaf.key_usages:
+        builder = builder.add_extension(_key_usage(leaf.key_usages), critical=True)
     usages = [_USAGES[usage] for usage in leaf.usages]
     builder = builder.add_extension(x509.ExtendedKeyUsage(usages), critical=False)
     signer = x509.AuthorityKeyIdentifier.from_issuer_public_key(authority.key.public_key())
     builder = builder.add_extension(signer, critical=False)
-    if leaf.hosts:
-        names = x509.SubjectAlternativeName([_general_name(host) for host in leaf.hosts])
-        builder = builder.add_extension(names, critical=False)
+    names: list[x509.GeneralName] = [_general_name(host) for host in leaf.hosts]
+    names += [x509.RFC822Name(email) for email in leaf.emails]
+    names += [x509.UniformResourceIdentifier(uri) for uri in leaf.uris]
+    if names:
+        builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
     return builder.sign(authority.key, hashes.SHA256(), ecdsa_deterministic=repeatable(authority.key))
 
 
@@ -158,9 +168,11 @@ class SigningRequest:
     user: User
     dns_names: tuple[str, ...]
     ip_addresses: tuple[str, ...]
-    other_names: bool
-    """It asks for e-mail or URI names."""
+    emails: tuple[str, ...]
+    uris: tuple[str, ...]
     key: PublicKey
+    subject: x509.Name
+    """All that it says of itself."""
 
 
 def new_request(name: str, groups: Sequence[str], hosts: Sequence[str], key: PrivateKey) -> bytes:
@@ -186,21 +198,22 @@ def parse_request(pem: bytes) -> SigningRequest:
         raise PkiError("the signature of the certificate request is wrong")
     if not isinstance(key, PublicKey):
         raise PkiError("only RSA and EC keys are known here")
-    dns: list[str] = []
-    addresses: list[str] = []
-    other = False
     try:
         names = extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     except x509.ExtensionNotFound:
         names = x509.SubjectAlternativeName([])
-    for name in names:
-        if isinstance(name, x509.DNSName):
-            dns.append(name.value)
-        elif isinstance(name, x509.IPAddress):
-            addresses.append(str(name.value))
-        else:
-            other = True
-    return SigningRequest(_user(request), tuple(dns), tuple(addresses), other, key)
+    user = _user(request)
+    with _long_names():
+        subject = request.subject
+    return SigningRequest(
+        user,
+        tuple(names.get_values_for_type(x509.DNSName)),
+        tuple(str(address) for address in names.get_values_for_type(x509.IPAddress)),
+        tuple(names.get_values_for_type(x509.RFC822Name)),
+        tuple(names.get_values_for_type(x509.UniformResourceIdentifier)),
+        key,
+        subject,
+    )
 
 
 def _user(certificate: x509.Certificate | x509.CertificateSigningRequest) -> User:
@@ -259,14 +272,14 @@ def _serial_number(key: PrivateKey, said: bytes) -> int:
     return int.from_bytes(hmac.digest(secret, said, "sha256")[:20], "big") >> 1 or 1
 
 
-def _key_usage(*, authority: bool) -> x509.KeyUsage:
+def _key_usage(usages: Sequence[str]) -> x509.KeyUsage:
     return x509.KeyUsage(
-        digital_signature=True,
+        digital_signature="digital signature" in usages,
         content_commitment=False,
-        key_encipherment=True,
+        key_encipherment="key encipherment" in usages,
         data_encipherment=False,
         key_agreement=False,
-        key_cert_sign=authority,
+        key_cert_sign="cert sign" in usages,
         crl_sign=False,
         encipher_only=False,
         decipher_only=False,

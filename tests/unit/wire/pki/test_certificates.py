@@ -68,7 +68,7 @@ def test_request_round_trip_and_signing(authority: Authority) -> None:
     request = certificates.parse_request(pem)
     assert (request.user.name, request.user.groups) == ("system:node:n1", ("system:nodes",))
     assert (request.dns_names, request.ip_addresses) == (("n1",), ("10.0.0.1",))
-    assert not request.other_names
+    assert (request.emails, request.uris) == ((), ())
     leaf = Leaf(request.user.name, request.user.groups, ("n1",), ("server auth",))
     certificate = certificates.sign(authority, leaf, request.key, NOW.timestamp())
     assert certificate.public_key() == key.public_key()
