@@ -35,7 +35,7 @@ async def keep(registry: Registry, host: str) -> None:
     """Renews this server's Lease and removes old ones, until cancelled. What fails is tried again."""
     name = name_of(host)
     holder = f"{name}_{uuid.UUID(bytes=registry.clock.random.randbytes(16), version=4)}"
-    collected = registry.clock.monotonic()
+    collected = registry.clock.monotonic() - COLLECT_SECONDS  # what was left behind by others goes at the start
     while True:
         try:
             await renew(registry, host, holder)

@@ -2,6 +2,7 @@
 
 import base64
 import binascii
+import re
 from collections.abc import Mapping
 
 from msgspec import Struct
@@ -12,7 +13,7 @@ from pybernetes.api.types import core_v1
 NAMESPACE = "kube-system"
 TYPE = "bootstrap.kubernetes.io/token"
 FIELDS = f"type={TYPE}"
-PREFIX = "bootstrap-token-"
+_NAME = re.compile("bootstrap-token-([a-z0-9]{6})")
 
 
 class Token(Struct, frozen=True):
@@ -32,15 +33,26 @@ def token_of(secret: core_v1.Secret) -> Token | None:
         return None
     data = _decoded(secret.data)
     name, value = data.get("token-id", ""), data.get("token-secret", "")
-    if not name or not value or secret.metadata.name != PREFIX + name:
+    named = _NAME.fullmatch(secret.metadata.name or "")
+    if not value or named is None or named[1] != name:
         return None
-    expires: float | None = None
-    if data.get("expiration"):
-        try:
-            expires = parse_time(data["expiration"])
-        except ValueError:
-            expires = 0.0  # what cannot be read counts as expired, as upstream has it
-    return Token(name, value, data.get("usage-bootstrap-signing") == "true", expires)
+    return Token(name, value, data.get("usage-bootstrap-signing") == "true", _expiration(data))
+
+
+def expires(secret: core_v1.Secret) -> float | None:
+    """When a Secret of tokens' type is over, seconds since 1970, whatever else is in it; None never."""
+    if secret.metadata.namespace != NAMESPACE or secret.type != TYPE:
+        return None
+    return _expiration(_decoded(secret.data))
+
+
+def _expiration(data: Mapping[str, str]) -> float | None:
+    if not data.get("expiration"):
+        return None
+    try:
+        return parse_time(data["expiration"])
+    except ValueError:
+        return 0.0  # what cannot be read counts as expired, as upstream has it
 
 
 def _decoded(data: Mapping[str, str]) -> dict[str, str]:

@@ -13,14 +13,16 @@ from msgspec.structs import replace
 from pybernetes.api.errors import ApiError, NotFound
 from pybernetes.api.objects import Key
 from pybernetes.api.types import core_v1
-from pybernetes.api.types.meta_v1 import ObjectMeta, OwnerReference
+from pybernetes.api.types.meta_v1 import ObjectMeta
 from pybernetes.api.types.resource_v1 import ResourceClaim, ResourceClaimConsumerReference, ResourceClaimTemplate
 from pybernetes.client.rest import key_of
 from pybernetes.controllers._finalizers import without_finalizer
+from pybernetes.controllers._resource_claims import is_of, is_pod, names_of, owning_pod
 from pybernetes.controllers.runtime import EVENTS, Context, Controller, Done, Outcome, Watch, allow
 from pybernetes.rules.goquote import quoted
-from pybernetes.rules.ownership import controller_of, controller_reference
+from pybernetes.rules.ownership import controller_reference
 from pybernetes.rules.readiness import is_finished
+from pybernetes.wire.metrics import Counter
 
 ANNOTATION = "resource.kubernetes.io/pod-claim-name"
 FINALIZER = "resource.kubernetes.io/delete-protection"
@@ -28,35 +30,24 @@ POD = "pods/"
 """Keys that begin so are Pods; no claim can be called so."""
 _BASE = 57
 """A generated name's first part at most: five random characters follow, and 63 are allowed."""
+_MOST_USERS = 256
+"""That a claim can be reserved for."""
 _GROUP = "resource.k8s.io"
 _OWNER, _USERS, _TEMPLATE = "owning-pod", "resource-claims", "resource-claim-templates"
 
 
-def _owning_pod(claim: ResourceClaim) -> OwnerReference | None:
-    ref = controller_of(claim.metadata)
-    return ref if ref is not None and (ref.apiVersion, ref.kind) == ("v1", "Pod") else None
-
-
 def _by_owner(claim: ResourceClaim) -> Iterable[str]:
-    ref = _owning_pod(claim)
+    ref = owning_pod(claim)
     return (ref.uid,) if ref is not None else ()
 
 
 def _by_claim(pod: core_v1.Pod) -> Iterable[str]:
-    return [f"{pod.metadata.namespace}/{name}" for name in _names(pod).values() if name]
+    return [f"{pod.metadata.namespace}/{name}" for name in names_of(pod).values() if name]
 
 
 def _by_template(pod: core_v1.Pod) -> Iterable[str]:
     asked = (claim.resourceClaimTemplateName for claim in pod.spec.resourceClaims)
     return {f"{pod.metadata.namespace}/{name}": None for name in asked if name}
-
-
-def _names(pod: core_v1.Pod) -> dict[str, str | None]:
-    """The claims of the Pod by its own names for them; "" for one not made yet, None for one that is not needed."""
-    if not pod.spec.resourceClaims:
-        return {}
-    made = {status.name: status.resourceClaimName for status in pod.status.resourceClaimStatuses}
-    return {one.name: one.resourceClaimName or made.get(one.name, "") for one in pod.spec.resourceClaims}
 
 
 # --- what concerns which key
@@ -69,7 +60,7 @@ def _of_pod(pod: core_v1.Pod, ctx: Context) -> Iterable[Key]:
     yield Key(meta.namespace, POD + meta.name)
     here = ctx.cache(core_v1.Pod).get(key_of(pod))
     if here is None or here.metadata.uid != meta.uid or _is_done(here):
-        yield from (Key(meta.namespace, name) for name in _names(pod).values() if name)
+        yield from (Key(meta.namespace, name) for name in names_of(pod).values() if name)
         yield from (key_of(claim) for claim in ctx.cache(ResourceClaim).by(_OWNER, meta.uid))
 
 
@@ -119,6 +110,21 @@ async def reconcile(key: Key, ctx: Context) -> Outcome:
 # --- Pods
 
 
+class _NoTemplate(NotFound):
+    """The template of a claim is not there, or not yet."""
+
+
+class Figures:
+    """Upstream's metrics, as they are called since 1.37."""
+
+    def __init__(self) -> None:
+        self.creates = Counter(
+            "dynamic_resource_allocation_resourceclaim_creates_total",
+            "Number of ResourceClaims creation requests, categorized by creation status and admin access",
+            "status admin_access",
+        )
+
+
 class _Made:
     """Claims that the cache may not show yet: by the Pod, and its names for them."""
 
@@ -128,18 +134,19 @@ class _Made:
 
 async def _serve(pod: core_v1.Pod, ctx: Context) -> None:
     """Its claims are there, its status names them, and those that have devices are reserved for it."""
-    names, meta = _names(pod), pod.metadata
+    names, meta = names_of(pod), pod.metadata
     added: dict[str, str] = {}
     for asked in pod.spec.resourceClaims:
         if is_finished(pod) or not asked.resourceClaimTemplateName or names[asked.name] is None:
             continue
         there = ctx.cache(ResourceClaim).get(Key(meta.namespace, names[asked.name] or ""))
-        if there is not None and _is_of(there, pod):
+        if there is not None and is_of(there, pod):
             continue
         try:
             added[asked.name] = (await _find_or_make(pod, asked, ctx)).metadata.name
         except ApiError as error:
-            text = f"PodResourceClaim {asked.name}: {error.message}"
+            what = error.message if isinstance(error, _NoTemplate) else f"create ResourceClaim : {error.message}"
+            text = f"PodResourceClaim {asked.name}: {what}"
             ctx.events.event(pod, "Warning", "FailedResourceClaimCreation", text)
             raise
     if any(names[name] != made for name, made in added.items()):
@@ -155,18 +162,17 @@ async def _serve(pod: core_v1.Pod, ctx: Context) -> None:
             await _reserve(pod, ctx.cache(ResourceClaim).get(Key(meta.namespace, name or "")), ctx)
 
 
-def _is_of(claim: ResourceClaim, pod: core_v1.Pod) -> bool:
-    ref = _owning_pod(claim)
-    return ref is not None and ref.uid == pod.metadata.uid
-
-
 async def _find_or_make(pod: core_v1.Pod, asked: core_v1.PodResourceClaim, ctx: Context) -> ResourceClaim:
     meta, made = pod.metadata, ctx.state(_Made).claims.setdefault(key_of(pod), {})
     for claim in ctx.cache(ResourceClaim).by(_OWNER, meta.uid):
-        if claim.metadata.annotations.get(ANNOTATION) == asked.name and claim.metadata.deletionTimestamp is None:
+        # Until 1.27 a claim had no note, and a name that was told by the Pod's.
+        of = claim.metadata.annotations.get(ANNOTATION) or (
+            asked.name if claim.metadata.name == f"{meta.name}-{asked.name}" else ""
+        )
+        if of == asked.name and claim.metadata.deletionTimestamp is None:
             return claim
     known = made.pop(asked.name, None)
-    if known is not None and _is_of(known, pod):
+    if known is not None and is_of(known, pod):
         with suppress(NotFound):  # the cache does not show it: not yet, or no longer
             made[asked.name] = await ctx.api(ResourceClaim).get(key_of(known))
             return made[asked.name]
@@ -174,7 +180,7 @@ async def _find_or_make(pod: core_v1.Pod, asked: core_v1.PodResourceClaim, ctx: 
     template = ctx.cache(ResourceClaimTemplate).get(Key(meta.namespace, name))
     if template is None:
         what = f"resourceclaimtemplate.{_GROUP} {quoted(name)} not found"
-        raise NotFound(f"resource claim template {quoted(name)}: {what}")
+        raise _NoTemplate(f"resource claim template {quoted(name)}: {what}")
     of_template = template.spec.metadata
     claim = ResourceClaim(
         metadata=ObjectMeta(
@@ -186,8 +192,18 @@ async def _find_or_make(pod: core_v1.Pod, asked: core_v1.PodResourceClaim, ctx: 
         ),
         spec=template.spec.spec,
     )
-    made[asked.name] = await ctx.api(ResourceClaim).create(claim)
+    figures, admin = ctx.metrics(Figures), str(_asks_for_admin_access(claim)).lower()
+    try:
+        made[asked.name] = await ctx.api(ResourceClaim).create(claim)
+    except ApiError:
+        figures.creates.add("failure", admin)
+        raise
+    figures.creates.add("success", admin)
     return made[asked.name]
+
+
+def _asks_for_admin_access(claim: ResourceClaim) -> bool:
+    return any(one.exactly is not None and one.exactly.adminAccess for one in claim.spec.devices.requests)
 
 
 def _base_of(pod: str, claim: str) -> str:
@@ -201,7 +217,8 @@ def _base_of(pod: str, claim: str) -> str:
 async def _reserve(pod: core_v1.Pod, claim: ResourceClaim | None, ctx: Context) -> None:
     if claim is None or claim.status.allocation is None:
         return
-    if any(user.uid == pod.metadata.uid for user in claim.status.reservedFor):
+    users = claim.status.reservedFor
+    if len(users) >= _MOST_USERS or any(user.uid == pod.metadata.uid for user in users):
         return
     user = ResourceClaimConsumerReference(resource="pods", name=pod.metadata.name, uid=pod.metadata.uid)
     status = replace(claim.status, reservedFor=(*claim.status.reservedFor, user))
@@ -224,7 +241,7 @@ async def _look_at(claim: ResourceClaim, ctx: Context) -> None:
         claim = await api.patch(claim, replace(claim, status=status), subresource="status", lock=True)
         if protected and claim.status.allocation is None:
             claim = await api.patch(claim, without_finalizer(claim, FINALIZER), lock=True)
-    owner = _owning_pod(claim) if not kept and not ending else None
+    owner = owning_pod(claim) if not kept and not ending else None
     pod = ctx.cache(core_v1.Pod).get(Key(claim.metadata.namespace, owner.name)) if owner else None
     if owner is None or pod is None:
         return  # the garbage collector knows whether the Pod is gone
@@ -237,7 +254,7 @@ async def _look_at(claim: ResourceClaim, ctx: Context) -> None:
 
 async def _uses(user: ResourceClaimConsumerReference, claim: ResourceClaim, ctx: Context) -> bool:
     """Whether the reservation holds. What is no Pod is left to whoever reserved it."""
-    if (user.apiGroup, user.resource) != ("", "pods"):
+    if not is_pod(user):
         return True
     key = Key(claim.metadata.namespace, user.name)
     pod = ctx.cache(core_v1.Pod).get(key)
@@ -252,6 +269,7 @@ async def _uses(user: ResourceClaimConsumerReference, claim: ResourceClaim, ctx:
 CONTROLLER = Controller(
     name="resourceclaim-controller",
     component="resource_claim",
+    queue="resource_claim",
     account="resource-claim-controller",
     watches=(
         Watch(

@@ -47,8 +47,8 @@ async def reconcile(key: Key, ctx: Context) -> Outcome:
     try:
         await _publish(key, ctx)
     except ApiError as error:
-        code = error.code
         if not is_ending(error):
+            code = error.code
             raise
     finally:
         figures = ctx.metrics(Figures)
@@ -62,6 +62,8 @@ async def _publish(key: Key, ctx: Context) -> None:
     api = ctx.api(core_v1.ConfigMap)
     there = ctx.cache(core_v1.ConfigMap).get(Key(key.name, NAME))
     if there is not None:
+        if there.data == data and there.metadata.annotations.get(DESCRIPTION):
+            return  # whoever says it in words of their own may
         meta = replace(there.metadata, annotations={**there.metadata.annotations, DESCRIPTION: TEXT})
         await api.patch(there, replace(there, data=data, metadata=meta))
         return

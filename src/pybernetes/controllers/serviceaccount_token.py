@@ -128,6 +128,8 @@ def _whole(secret: core_v1.Secret, account: core_v1.ServiceAccount, root_ca: byt
         data["namespace"] = base64.b64encode((secret.metadata.namespace or "").encode()).decode()
     if not data.get("token"):
         data["token"] = base64.b64encode(token(secret, account, key).encode()).decode()
+    if data == secret.data:
+        return secret
     names = {NAME: account.metadata.name or "", UID: account.metadata.uid or ""}
     meta = replace(secret.metadata, annotations={**secret.metadata.annotations, **names})
     return replace(secret, metadata=meta, data=data)

@@ -11,7 +11,15 @@ from typing import Any
 from msgspec.structs import replace
 
 from pybernetes.aio.clock import rfc3339
-from pybernetes.api.errors import ApiError, Conflict, NotFound
+from pybernetes.api.errors import (
+    ApiError,
+    Conflict,
+    GatewayTimeout,
+    InternalError,
+    NotFound,
+    ServiceUnavailable,
+    TooManyRequests,
+)
 from pybernetes.api.objects import Key
 from pybernetes.api.types import meta_v1
 from pybernetes.api.types.apiextensions_v1 import CustomResourceDefinition, CustomResourceDefinitionCondition
@@ -25,10 +33,13 @@ NAME = "storage-version-migrator-controller"
 APPLY = "application/apply-patch+yaml"
 PAGE = 500
 RUNNING, SUCCEEDED, FAILED = "Running", "Succeeded", "Failed"
+COMPLETED = "MigrationCompleted"
+"""Why one runs no more, when the definition of its kind has been told, too."""
 MIGRATING = "StorageMigrating"
 """The condition of a CustomResourceDefinition."""
 
 Migration = StorageVersionMigration
+_PASSING = (GatewayTimeout, InternalError, ServiceUnavailable, TooManyRequests)
 
 
 def _is(migration: Migration, kind: str) -> bool:
@@ -54,7 +65,8 @@ async def reconcile(key: Key, ctx: Context) -> Outcome:
     if migration is None:
         return Done()
     if _is_over(migration):
-        if any(c.type == RUNNING for c in migration.status.conditions):
+        running = find(migration.status.conditions, RUNNING)
+        if running is not None and running.reason != COMPLETED:
             await _end(migration, ctx)
         return Done()
     if not _is(migration, RUNNING):
@@ -74,10 +86,12 @@ async def reconcile(key: Key, ctx: Context) -> Outcome:
         return Done()
     try:
         await _migrate(served, ctx)
-    except ApiError:
-        text = "migration encountered unhandled error"
+    except _PASSING:
+        raise  # the server has troubles of its own: once more, later
+    except ApiError as error:
+        text = f"migration encountered unhandled error: {error.message}"
         await _say(migration, FAILED, "StorageVersionMigrationFailed", text, ctx)
-        raise
+        return Done()
     await _say(migration, SUCCEEDED, "StorageVersionMigrationSucceeded", "", ctx)
     return Done()
 
@@ -143,8 +157,15 @@ async def _end(migration: Migration, ctx: Context) -> None:
                 "The migration has succeeded but the stored versions have not been updated due to a generation mismatch"
             )
             await _mark(crd, "False", "MigrationSucceeded", text, ctx)
-    kept = tuple(c for c in migration.status.conditions if c.type != RUNNING)
-    changed = replace(migration, status=replace(migration.status, conditions=kept))
+    made = meta_v1.Condition(
+        type=RUNNING,
+        status="False",
+        reason=COMPLETED,
+        message="Migration completed",
+        observedGeneration=migration.metadata.generation or 0,
+    )
+    conditions = put_at(migration.status.conditions, made, rfc3339(ctx.clock.now()))
+    changed = replace(migration, status=replace(migration.status, conditions=conditions))
     await ctx.api(Migration).patch(migration, changed, subresource="status", lock=True)
 
 
@@ -172,16 +193,13 @@ async def _mark(
 
 
 async def _say(migration: Migration, kind: str, reason: str, text: str, ctx: Context) -> None:
-    made = meta_v1.Condition(
-        type=kind, status="True", reason=reason, message=text, lastTransitionTime=rfc3339(ctx.clock.now())
-    )
-    ended = kind != RUNNING
-    kept = tuple(
-        replace(c, status="False") if ended and c.type == RUNNING else c
-        for c in migration.status.conditions
-        if c.type != kind
-    )
-    changed = replace(migration, status=replace(migration.status, conditions=(*kept, made)))
+    now, conditions = rfc3339(ctx.clock.now()), migration.status.conditions
+    running = find(conditions, RUNNING)
+    if running is not None and kind != RUNNING:  # the API refuses both at once
+        conditions = put_at(conditions, replace(running, status="False"), now)
+    made = meta_v1.Condition(type=kind, status="True", reason=reason, message=text)
+    conditions = put_at(conditions, made, now)
+    changed = replace(migration, status=replace(migration.status, conditions=conditions))
     await ctx.api(Migration).patch(migration, changed, subresource="status", lock=True)
 
 

@@ -1,21 +1,21 @@
-"""Token cleaner: deletes bootstrap tokens when they expire."""
+"""Token cleaner: deletes bootstrap tokens when they expire, malformed ones too."""
 
 from contextlib import suppress
 
 from pybernetes.api.errors import NotFound
 from pybernetes.api.objects import Key
 from pybernetes.api.types import core_v1
-from pybernetes.controllers._tokens import FIELDS, token_of
+from pybernetes.controllers._tokens import FIELDS, expires
 from pybernetes.controllers.runtime import Again, Context, Controller, Done, Outcome, Watch, allow
 
 
 async def reconcile(key: Key, ctx: Context) -> Outcome:
     """One Secret."""
     secret = ctx.cache(core_v1.Secret).get(key)
-    token = token_of(secret) if secret else None
-    if secret is None or token is None or token.expires is None:
+    end = expires(secret) if secret else None
+    if secret is None or end is None:
         return Done()
-    left = token.expires - ctx.clock.now()
+    left = end - ctx.clock.now()
     if left > 0:
         return Again(left)
     with suppress(NotFound):

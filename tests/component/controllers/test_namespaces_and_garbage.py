@@ -4,6 +4,7 @@ from tests.component.controllers.world import World, authority, deployment, simu
 
 from pybernetes.api.errors import ApiError, Conflict
 from pybernetes.api.types import apps_v1, core_v1
+from pybernetes.controllers.root_ca_certificate_publisher import DESCRIPTION, TEXT
 from pybernetes.wire.http import Request
 
 CA = "kube-root-ca.crt"
@@ -21,6 +22,20 @@ async def test_every_namespace_has_an_account_and_the_root_ca_also_after_they_ar
         await w.clock.sleep(1)
         assert await w.there(core_v1.ServiceAccount, "default", "new")
         assert (await w.get(core_v1.ConfigMap, CA, "new")).data["ca.crt"] == authority().pem.decode()
+
+
+@simulated
+async def test_the_root_ca_may_be_described_in_other_words_but_not_in_none():
+    async with world(nodes=0) as w:
+        await w.until(lambda: w.there(core_v1.ConfigMap, CA))
+
+        async def described(text: str | None) -> str:
+            await w.patch(core_v1.ConfigMap, CA, {"metadata": {"annotations": {DESCRIPTION: text}}})
+            await w.clock.sleep(2)
+            return (await w.get(core_v1.ConfigMap, CA)).metadata.annotations[DESCRIPTION]
+
+        assert await described("ours") == "ours"
+        assert await described(None) == TEXT
 
 
 @simulated

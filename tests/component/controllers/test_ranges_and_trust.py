@@ -1,6 +1,7 @@
 """Ranges of Services, the API server's trust bundle, and how long kubelets keep what they read."""
 
 from tests.component.controllers.world import World, authority, simulated, world
+from tests.exposition import read
 
 from pybernetes.api.types import core_v1
 from pybernetes.api.types.certificates_v1 import ClusterTrustBundle
@@ -86,6 +87,16 @@ async def test_the_authorities_of_the_api_server_are_published_once():
         await w.delete(ClusterTrustBundle, bundle.metadata.name, "")
         await w.clock.sleep(2)
         assert [b.metadata.name for b in await w.all(ClusterTrustBundle, None)] == [bundle.metadata.name]
+
+
+@simulated
+async def test_looks_at_the_published_authorities_are_counted():
+    async with world(nodes=0) as w:
+        await w.clock.sleep(2)
+        name = "clustertrustbundle_publisher_sync"
+        found = read(w.manager.metrics())
+        assert found[f"{name}_total"].series[f"{name}_total", (("code", "200"),)] >= 1
+        assert found[f"{name}_duration_seconds"].series[f"{name}_duration_seconds_count", (("code", "200"),)] >= 1
 
 
 @simulated

@@ -3,8 +3,9 @@
 from typing import Any
 
 from tests.component.controllers.world import World, controllers, simulated, template, world
+from tests.exposition import read
 
-from pybernetes.api.errors import ApiError, InternalError
+from pybernetes.api.errors import ApiError, Forbidden, InternalError
 from pybernetes.api.objects import Key
 from pybernetes.api.types import core_v1
 from pybernetes.api.types.resource_v1 import ResourceClaim, ResourceClaimTemplate
@@ -193,3 +194,57 @@ async def test_a_deleted_claim_that_nobody_uses_goes():
         await w.delete(ResourceClaim, "unused")
         await w.clock.sleep(2)
         assert await claims(w) == []
+
+
+@simulated
+async def test_a_claim_of_old_that_has_no_note_is_found_by_its_name():
+    async with world(nodes=0, only=("*", "-resourceclaim")) as w:
+        await claim_template(w)
+        made = await pod(w, resourceClaimTemplateName="gpus")
+        owner = {"apiVersion": "v1", "kind": "Pod", "name": "p", "uid": made.metadata.uid, "controller": True}
+        await w.create(ResourceClaim, "p-gpu", spec=ASKED, metadata={"ownerReferences": [owner]})
+        running = controllers(w, "resourceclaim")
+        await w.clock.sleep(5)
+        assert [claim.metadata.name for claim in await claims(w)] == ["p-gpu"]
+        (status,) = (await w.get(core_v1.Pod, "p")).status.resourceClaimStatuses
+        assert status.resourceClaimName == "p-gpu"
+        running.cancel()
+
+
+@simulated
+async def test_claims_that_are_made_and_that_cannot_be_are_counted_and_told():
+    async with world(nodes=0) as w:
+        await claim_template(w)
+
+        def refuse(request: Request) -> ApiError | None:
+            return (
+                Forbidden("exceeded quota") if request.method == "POST" and "/resourceclaims" in request.path else None
+            )
+
+        w.wire.refuse = refuse
+        await pod(w, resourceClaimTemplateName="gpus")
+        await w.clock.sleep(0.1)
+        w.wire.refuse = lambda request: None
+        await w.clock.sleep(20)
+        assert len(await claims(w)) == 1
+        told = "FailedResourceClaimCreation: PodResourceClaim gpu: create ResourceClaim : exceeded quota"
+        assert told in await w.events("p")
+        name = "dynamic_resource_allocation_resourceclaim_creates_total"
+        counted = read(w.manager.metrics())[name].series
+        assert counted[name, (("status", "success"), ("admin_access", "false"))] == 1
+        assert counted[name, (("status", "failure"), ("admin_access", "false"))] >= 1
+        counters = w.manager.loops["resourceclaim-controller"].counters
+        counters.errors = counters.races  # failures were the point
+
+
+@simulated
+async def test_a_claim_with_as_many_users_as_there_may_be_gets_no_more():
+    async with world(nodes=0) as w:
+        await w.create(core_v1.Node, "node-1", "")
+        await w.create(ResourceClaim, "mine", spec=ASKED)
+        users = [{"resource": "pods", "apiGroup": "example.com", "name": f"u{n}", "uid": f"u{n}"} for n in range(256)]
+        status = {"allocation": ALLOCATED, "reservedFor": users}
+        await w.client.of(ResourceClaim).patch_raw(Key("default", "mine"), {"status": status}, subresource="status")
+        await pod(w, node="node-1", resourceClaimName="mine")
+        await w.clock.sleep(20)
+        assert len((await claims(w))[0].status.reservedFor) == 256

@@ -281,6 +281,18 @@ async def test_cluster_info_is_signed_by_every_token_as_long_as_it_lives():
 
 
 @simulated
+async def test_an_expired_token_goes_however_little_else_is_right_with_it():
+    async with world(nodes=0) as w:
+        encoded = {"expiration": base64.b64encode(b"garbage").decode()}
+        kind = "bootstrap.kubernetes.io/token"
+        await w.create(core_v1.Secret, "odd", "kube-system", type=kind, data=encoded)
+        await w.create(core_v1.Secret, "elsewhere", "default", type=kind, data=encoded)
+        await w.clock.sleep(2)
+        assert not await w.there(core_v1.Secret, "odd", "kube-system")
+        assert await w.there(core_v1.Secret, "elsewhere")
+
+
+@simulated
 async def test_cluster_roles_aggregate_those_that_they_select():
     def rule(resource: str) -> dict[str, Any]:
         return {"verbs": ["get"], "apiGroups": [""], "resources": [resource]}

@@ -3,12 +3,13 @@
 import orjson
 from tests.component.controllers.world import World, simulated, world
 
-from pybernetes.api.errors import ApiError, InternalError
+from pybernetes.api.errors import ApiError, Forbidden, InternalError
 from pybernetes.api.objects import Object
 from pybernetes.api.types import core_v1
 from pybernetes.api.types.storagemigration_v1 import StorageVersionMigration
 from pybernetes.wire.http import Request
 
+ENDED = ("False", "MigrationCompleted")
 CRDS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 NAME = "shirts.test.example.com"
 SHIRTS = "/apis/test.example.com/{}/namespaces/default/shirts"
@@ -47,7 +48,7 @@ async def conditions(w: World, name: str) -> dict[str, tuple[str, str]]:
 async def over(w: World, name: str) -> dict[str, tuple[str, str]]:
     async def holds() -> bool:
         found = await conditions(w, name)
-        return bool(found) and "Running" not in found
+        return found.get("Running") == ENDED
 
     await w.until(holds)
     return await conditions(w, name)
@@ -66,7 +67,9 @@ async def test_custom_objects_are_stored_in_the_new_version_and_the_old_one_is_s
         assert crd["status"]["storedVersions"] == ["v1", "v2"]
         assert await stored_versions(w) == {"test.example.com/v1"}
         await migrate(w, "m", "test.example.com", "shirts")
-        assert await over(w, "m") == {"Succeeded": ("True", "StorageVersionMigrationSucceeded")}
+        assert await over(w, "m") == {"Running": ENDED, "Succeeded": ("True", "StorageVersionMigrationSucceeded")}
+        running = (await w.get(StorageVersionMigration, "m", "")).status.conditions[0]
+        assert running.message == "Migration completed"
         crd = await w.client.raw("GET", f"{CRDS}/{NAME}")
         assert crd["status"]["storedVersions"] == ["v2"]
         (mark,) = [c for c in crd["status"]["conditions"] if c["type"] == "StorageMigrating"]
@@ -92,7 +95,7 @@ async def test_built_in_objects_are_as_they_were_and_nothing_is_written():
         await w.create(core_v1.ConfigMap, "m", data={"a": "b"})
         before = await w.all(core_v1.ConfigMap, None)
         await migrate(w, "m", "", "configmaps")
-        assert await over(w, "m") == {"Succeeded": ("True", "StorageVersionMigrationSucceeded")}
+        assert await over(w, "m") == {"Running": ENDED, "Succeeded": ("True", "StorageVersionMigrationSucceeded")}
         assert (await w.get(StorageVersionMigration, "m", "")).status.resourceVersion
         assert await w.all(core_v1.ConfigMap, None) == before
 
@@ -100,19 +103,19 @@ async def test_built_in_objects_are_as_they_were_and_nothing_is_written():
 @simulated
 async def test_migrations_of_one_resource_wait_for_each_other():
     async with world(nodes=0) as w:
-        open_ = False
 
         def refuse(request: Request) -> ApiError | None:
-            stopped = not open_ and "fieldManager=storage-version-migrator" in request.target
-            return InternalError("later") if stopped else None
+            return InternalError("later") if "fieldManager=storage-version-migrator" in request.target else None
 
-        await migrate(w, "a", "", "configmaps")
         w.wire.refuse = refuse
+        await migrate(w, "a", "", "configmaps")
         await migrate(w, "b", "", "configmaps")
-        failed = await over(w, "b")
-        assert set(await over(w, "a")) <= {"Succeeded", "Failed"}
-        assert failed == {"Failed": ("True", "StorageVersionMigrationFailed")}
-        open_ = True
+        await w.clock.sleep(30)
+        assert await conditions(w, "a") == {"Running": ("True", "MigrationRunning")}
+        assert await conditions(w, "b") == {}
+        w.wire.refuse = lambda request: None
+        for name in ("a", "b"):
+            assert set(await over(w, name)) == {"Running", "Succeeded"}
         counters = w.manager.loops["storage-version-migrator-controller"].counters
         counters.errors = counters.races  # failures were the point
 
@@ -121,6 +124,23 @@ async def test_migrations_of_one_resource_wait_for_each_other():
 async def test_what_is_not_there_cannot_be_migrated():
     async with world(nodes=0) as w:
         await migrate(w, "m", "example.com", "unicorns")
-        await over(w, "m")
-        (c,) = (await w.get(StorageVersionMigration, "m", "")).status.conditions
+        assert set(await over(w, "m")) == {"Running", "Failed"}
+        _, c = (await w.get(StorageVersionMigration, "m", "")).status.conditions
         assert (c.type, c.message) == ("Failed", "resource does not exist in discovery")
+
+
+@simulated
+async def test_what_the_server_refuses_for_good_ends_a_migration_and_is_told():
+    async with world(nodes=0) as w:
+
+        def refuse(request: Request) -> ApiError | None:
+            return Forbidden("no") if "fieldManager=storage-version-migrator" in request.target else None
+
+        w.wire.refuse = refuse
+        await migrate(w, "m", "", "configmaps")
+        assert set(await over(w, "m")) == {"Running", "Failed"}
+        _, c = (await w.get(StorageVersionMigration, "m", "")).status.conditions
+        assert (c.reason, c.message) == (
+            "StorageVersionMigrationFailed",
+            "migration encountered unhandled error: no",
+        )

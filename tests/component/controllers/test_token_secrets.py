@@ -74,6 +74,17 @@ async def test_the_secret_says_all_that_a_client_needs():
 
 
 @simulated
+async def test_a_secret_that_has_all_it_needs_is_left_alone():
+    async with world(nodes=0, config=Config(service_account_key=_KEY)) as w:
+        await made(w)
+        await w.patch(core_v1.Secret, "t", {"metadata": {"annotations": {UID: None}}})
+        before = len(w.wire.writes)
+        await w.clock.sleep(5)
+        assert [one for one in w.wire.writes[before:] if "/secrets" in one] == []
+        assert UID not in (await w.get(core_v1.Secret, "t")).metadata.annotations
+
+
+@simulated
 async def test_a_namesake_of_the_account_does_not_keep_the_secret():
     async with world(nodes=0, config=Config(service_account_key=_KEY)) as w:
         await made(w)
