@@ -114,7 +114,7 @@ class Handlers:
             call.warnings.append(deprecated)
         response = await (self._dispatch(asked, custom) if made is None else self._made(asked, await made(call)))
         for text in call.warnings:
-            response.headers.add("warning", f'299 - "{_quoted(text)}"')
+            response.headers.add("warning", warning(text))
         return response
 
     def close(self) -> None:
@@ -426,7 +426,8 @@ def _result(asked: Asked, result: Result) -> Response:
     return _value(asked, obj if obj["kind"] == "Status" else asked.served.answered(obj), status)
 
 
-def _quoted(text: str) -> str:
-    """A warn-text (RFC 9110 quoted-string); control characters never reach a header."""
+def warning(text: str) -> str:
+    """A Warning header of code 299 (RFC 9110 quoted-string); control characters never reach a header."""
     printable = "".join(letter if letter.isprintable() else " " for letter in text)
-    return printable.replace("\\", "\\\\").replace('"', '\\"')
+    quoted = printable.replace("\\", "\\\\").replace('"', '\\"')
+    return f'299 - "{quoted}"'

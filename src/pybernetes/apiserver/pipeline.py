@@ -22,7 +22,7 @@ from pybernetes.apiserver.encodings import plainly
 from pybernetes.apiserver.extension import Attributes, Authorizer, Decision
 from pybernetes.apiserver.flowcontrol.filter import Filter, Rejected
 from pybernetes.apiserver.flowcontrol.queues import Flow
-from pybernetes.apiserver.handlers import Handlers, unknown_path
+from pybernetes.apiserver.handlers import Handlers, unknown_path, warning
 from pybernetes.apiserver.media import JSON, PROTOBUF, YAML
 from pybernetes.apiserver.metrics import Metrics
 from pybernetes.apiserver.options import TRUE, Query, selected_name
@@ -88,6 +88,8 @@ class Pipeline:
             info = RequestInfo(request.method.lower(), request.path)
         if flow is not None:
             response.headers.extend(flow.headers)
+        for text in request.warnings:
+            response.headers.add("warning", warning(text))
         _indent(request, query, response)
         seconds = self._clock.monotonic() - started
         if isinstance(response.body, Bulk):

@@ -96,9 +96,8 @@ class ApiServer:
         signer = Signer(config.signing_key, config.issuer, audiences) if config.signing_key else None
         self._kubelets = Kubelets(config.kubelet_tls)
         rbac, node = Rbac(), NodeAuthorizer()
-        self.authenticator = authenticator = AuthenticatorChain(
-            self._authenticators(audiences), anonymous=config.anonymous, audiences=audiences
-        )
+        known = self._authenticators(audiences)
+        self.authenticator = authenticator = AuthenticatorChain(known, anonymous=config.anonymous, audiences=audiences)
         """Says who asks; what stands before the server may ask it first (wire.http.Peer.user)."""
         authorizer = AuthorizerChain(_authorizers(config, rbac, node))
         lifetimes = {gr: config.times.event for gr in _EVENTS}
@@ -119,6 +118,7 @@ class ApiServer:
         secret = key_pem(config.signing_key) if config.signing_key else clock.random.randbytes(32)
         self.handlers = Handlers(self.catalog, self.storage, admission, ContinueTokens(secret), config.times.watch)
         metrics = Metrics()
+        metrics.lines += [one.figures.lines for one in known if isinstance(one, ServiceAccountAuthenticator)]
         metrics.gauges += gauges(self.cache)
         self._fairness = _fairness(config, clock, estimator(self.catalog, self.cache))
         filter = self._fairness or _in_flight(config, clock)

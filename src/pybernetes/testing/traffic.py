@@ -433,6 +433,5 @@ class Traffic:
         except ApiError:
             return request  # the server refuses it in its own words
         peer = request.peer
-        return Request(
-            request.method, request.target, request.headers, request.body, Peer(peer.address, peer.certificate, user)
-        )
+        known = Peer(peer.address, peer.certificate, user)
+        return Request(request.method, request.target, request.headers, request.body, known, request.warnings)

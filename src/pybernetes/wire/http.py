@@ -125,6 +125,8 @@ class Request(Struct):
     headers: Headers = field(default_factory=Headers)
     body: bytes = b""
     peer: Peer = field(default_factory=Peer)
+    warnings: tuple[str, ...] = ()
+    """What authentication has to tell the sender, as Warning headers of whatever is answered."""
 
     @property
     def raw_path(self) -> str:

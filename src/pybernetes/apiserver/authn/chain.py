@@ -44,7 +44,7 @@ class AuthenticatorChain:
             if isinstance(authenticator, ServiceAccountAuthenticator):
                 found = await authenticator.identify(token, asked)
                 if found is not None:
-                    return authenticated(found[0]), found[1]
+                    return authenticated(found.user), found.audiences
             elif own or not asked:
                 user = await authenticator.authenticate(request)
                 if user is not None:
