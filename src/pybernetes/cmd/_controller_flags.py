@@ -6,17 +6,21 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
+from pybernetes.aio.clock import Clock
+from pybernetes.client.pacing import Paced
 from pybernetes.cmd import _signing
 from pybernetes.cmd._daemon import StartError
-from pybernetes.cmd._flags import boolean, comma_list, duration, lasting, rate
+from pybernetes.cmd._flags import boolean, comma_list, count, duration, lasting, rate
 from pybernetes.controllers._zones import Rates
 from pybernetes.controllers.runtime import Config, Controller, chosen
+from pybernetes.wire.http import Transport
 from pybernetes.wire.pki.keys import PkiError, PrivateKey, parse_key
 
 CONCURRENCY = {
     "concurrent-cron-job-syncs": "cronjob-controller",
     "concurrent-daemonset-syncs": "daemonset-controller",
     "concurrent-deployment-syncs": "deployment-controller",
+    "concurrent-device-taint-eviction-syncs": "device-taint-eviction-controller",
     "concurrent-endpoint-syncs": "endpoints-controller",
     "concurrent-ephemeralvolume-syncs": "ephemeral-volume-controller",
     "concurrent-gc-syncs": "garbage-collector-controller",
@@ -25,8 +29,11 @@ CONCURRENCY = {
     "concurrent-namespace-syncs": "namespace-controller",
     "concurrent-rc-syncs": "replicationcontroller-controller",
     "concurrent-replicaset-syncs": "replicaset-controller",
+    "concurrent-resource-claim-syncs": "resourceclaim-controller",
     "concurrent-resource-quota-syncs": "resourcequota-controller",
     "concurrent-service-endpoint-syncs": "endpointslice-controller",
+    "concurrent-service-syncs": "service-lb-controller",
+    "concurrent-serviceaccount-token-syncs": "serviceaccount-token-controller",
     "concurrent-statefulset-syncs": "statefulset-controller",
     "concurrent-ttl-after-finished-syncs": "ttl-after-finished-controller",
     "concurrent-validating-admission-policy-status-syncs": "validatingadmissionpolicy-status-controller",
@@ -39,13 +46,12 @@ ACCEPTED = (
     "attach-detach-reconcile-sync-period", "authentication-kubeconfig", "authentication-skip-lookup",
     "authentication-token-webhook-cache-ttl", "authentication-tolerate-lookup-failure", "authorization-kubeconfig",
     "authorization-webhook-cache-authorized-ttl", "authorization-webhook-cache-unauthorized-ttl", "cert-dir",
-    "cidr-allocator-type", "cloud-config", "cloud-provider", "concurrent-resource-claim-syncs",
-    "concurrent-service-syncs", "concurrent-serviceaccount-token-syncs", "configure-cloud-routes",
+    "cidr-allocator-type", "cloud-config", "cloud-provider", "configure-cloud-routes",
     "contention-profiling", "controller-shutdown-timeout", "controller-start-interval",
     "disable-attach-detach-reconcile-sync", "disable-force-detach-on-timeout", "disabled-metrics",
     "emulated-version", "endpoint-updates-batch-period", "endpointslice-updates-batch-period",
     "external-cloud-volume-plugin", "feature-gates", "flex-volume-plugin-dir", "http2-max-streams-per-connection",
-    "kube-api-burst", "kube-api-content-type", "kube-api-qps", "leader-elect-resource-lock",
+    "kube-api-content-type", "leader-elect-resource-lock",
     "log-flush-frequency", "logging-format", "master",
     "min-resync-period", "mirroring-endpointslice-updates-batch-period", "namespace-sync-period",
     "node-sync-period", "permit-address-sharing", "permit-port-sharing", "profiling", "pvclaimbinder-sync-period",
@@ -54,12 +60,16 @@ ACCEPTED = (
     "resource-quota-sync-period", "route-reconciliation-period", "show-hidden-metrics-for-version",
     "tls-sni-cert-key", "vmodule",
 )  # fmt: skip
-"""Upstream's flags without effect here: there is nothing to resync, no limit on what is asked, no cloud."""
+"""Upstream's flags without effect here: there is nothing to resync, and no cloud."""
+
+_QPS, _BURST = 20.0, 30
+"""Where only the other of the two is given: upstream's defaults."""
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
     """All but those of _leading.py."""
     _add_general(parser)
+    _add_pace(parser)
     _add_nodes(parser)
     certificates = parser.add_argument_group("certificates and accounts")
     _signing.add_flags(certificates)
@@ -90,6 +100,23 @@ def _add_general(parser: argparse.ArgumentParser) -> None:
     add("--enable-garbage-collector", type=boolean, nargs="?", const=True, default=True,
         help="as the API server's flag of this name; false: the collector does not run")  # fmt: skip
     add("--terminated-pod-gc-threshold", type=int, default=12500, help="how many ended Pods stay; 0: all")
+
+
+def _add_pace(parser: argparse.ArgumentParser) -> None:
+    about = "unless one of these is given, nothing is held back: the API server's priority and fairness shares what there is"
+    add = parser.add_argument_group("requests", about).add_argument
+    add("--kube-api-qps", type=_number, metavar="N", help="requests in a second, by each identity; below 0: any number")
+    add("--kube-api-burst", type=count, metavar="N", help="requests at once after a rest")
+
+
+def paced(options: argparse.Namespace, transport: Transport, clock: Clock) -> Transport:
+    """The transport, no faster than the flags say. client-go has defaults for 0."""
+    qps, burst = options.kube_api_qps, options.kube_api_burst
+    if qps is None and burst is None:
+        return transport
+    qps = (_QPS if qps is None else qps) or 5.0
+    burst = (_BURST if burst is None else burst) or 10
+    return transport if qps < 0 else Paced(transport, clock, qps, burst)
 
 
 def _add_nodes(parser: argparse.ArgumentParser) -> None:
@@ -186,6 +213,16 @@ class _UpTo:
         if not 1 <= found <= self._most:
             raise argparse.ArgumentTypeError(f'"{text}" is not a number from 1 to {self._most}')
         return found
+
+
+def _number(text: str) -> float:
+    try:
+        found = float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f'"{text}" is not a number') from None
+    if not abs(found) < float("inf"):
+        raise argparse.ArgumentTypeError(f'"{text}" is not a number that can be reached')
+    return found
 
 
 def _networks(text: str) -> tuple[str, ...]:

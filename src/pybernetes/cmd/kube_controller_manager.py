@@ -1,7 +1,7 @@
 """kube-controller-manager: the composition root: flags -> Config -> ControllerManager, while this process leads."""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from functools import partial
 
@@ -10,7 +10,7 @@ from pybernetes.api.objects import Key
 from pybernetes.client.accounts import AccountTransport
 from pybernetes.client.rest import Client
 from pybernetes.cmd import _leading
-from pybernetes.cmd._controller_flags import ACCEPTED, add_flags, config_of, controllers_of
+from pybernetes.cmd._controller_flags import ACCEPTED, add_flags, config_of, controllers_of, paced
 from pybernetes.cmd._daemon import StartError, transport_of
 from pybernetes.cmd._serving import Serving
 from pybernetes.controllers.runtime import ControllerManager
@@ -41,8 +41,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
             if options.use_service_account_credentials:
                 bare = transport_of(options.kubeconfig, bare=True)
                 stack.push_async_callback(bare.aclose)
-                as_account = partial(_as_account, client, serving.asked.around(bare, bare.host, clock))
-            manager = ControllerManager(client, config, controllers, as_account=as_account)
+                counted = serving.asked.around(bare, bare.host, clock)
+                as_account = partial(_as_account, client, lambda: paced(options, counted, clock))
+            own = Client(paced(options, client.transport, clock), clock=clock, user_agent=client.user_agent)
+            manager = ControllerManager(own, config, controllers, as_account=as_account)
             serving.checks |= manager.checks()
             serving.texts.append(manager.metrics)
             await manager.run()
@@ -50,8 +52,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     sys.exit(_leading.command(COMPONENT, options, work))
 
 
-def _as_account(client: Client, bare: Transport, account: str) -> Client:
-    transport = AccountTransport(client, bare, Key("kube-system", account))
+def _as_account(client: Client, bare: Callable[[], Transport], account: str) -> Client:
+    transport = AccountTransport(client, bare(), Key("kube-system", account))
     return Client(transport, clock=client.clock, user_agent=client.user_agent)
 
 

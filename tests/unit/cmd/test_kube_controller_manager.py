@@ -2,9 +2,12 @@ import argparse
 
 import pytest
 
+from pybernetes.aio.clock import SystemClock
+from pybernetes.client.pacing import Paced
 from pybernetes.cmd import _leading, kube_controller_manager
-from pybernetes.cmd._controller_flags import ACCEPTED, CONCURRENCY, add_flags, config_of, controllers_of
+from pybernetes.cmd._controller_flags import ACCEPTED, CONCURRENCY, add_flags, config_of, controllers_of, paced
 from pybernetes.controllers._zones import Rates
+from pybernetes.wire.http import Request, Response
 
 
 @pytest.mark.parametrize(
@@ -107,3 +110,32 @@ def test_help_names_every_flag_by_its_part(capsys: pytest.CaptureFixture[str]) -
     parts = ("leader election:", "serving:", "controllers:", "nodes:", "certificates and accounts:", "endpoints:")
     assert all(f"\n{part}\n" in said for part in (*parts, "concurrency:", "accepted:"))
     assert all(f"--{flag}" in said for flag in (*CONCURRENCY, *ACCEPTED, "use-service-account-credentials"))
+
+
+def pace(*arguments: str) -> tuple[float, float] | None:
+    """Requests in a second and at once; None: as many as there are."""
+
+    async def send(request: Request) -> Response:
+        return Response(200)
+
+    found = paced(options(*arguments), send, SystemClock())
+    if found is send:
+        return None
+    assert isinstance(found, Paced)
+    return 1 / found._each, round(found._ahead / found._each) + 1
+
+
+def test_requests_are_held_back_only_where_somebody_says_so() -> None:
+    assert pace() is None
+    assert pace("--kube-api-qps=50", "--kube-api-burst=100") == (50, 100)
+    assert pace("--kube-api-qps=50") == (50, 30)
+    assert pace("--kube-api-burst=7") == (20, 7)
+    assert pace("--kube-api-qps=0", "--kube-api-burst=0") == (5, 10)
+    assert pace("--kube-api-qps=-1", "--kube-api-burst=7") is None
+
+
+@pytest.mark.parametrize("wrong", ["--kube-api-qps=nan", "--kube-api-qps=much", "--kube-api-burst=-1"])
+def test_a_pace_is_a_number(wrong: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        options(wrong)
+    assert wrong.partition("=")[0] in capsys.readouterr().err
