@@ -79,6 +79,17 @@ CONTROLLER_RULES: dict[str, tuple[PolicyRule, ...]] = {
         PolicyRule(verbs=("get", "list", "watch"), apiGroups=("",), resources=("pods",)),
         PolicyRule(verbs=("create", "patch", "update"), apiGroups=("",), resources=("events",)),
     ),
+    "device-taint-eviction-controller": (
+        PolicyRule(verbs=("delete", "get", "list", "watch"), apiGroups=("",), resources=("pods",)),
+        PolicyRule(verbs=("patch", "update"), apiGroups=("",), resources=("pods/status",)),
+        PolicyRule(
+            verbs=("get", "list", "watch"),
+            apiGroups=("resource.k8s.io",),
+            resources=("devicetaintrules", "resourceclaims", "resourceslices"),
+        ),
+        PolicyRule(verbs=("patch", "update"), apiGroups=("resource.k8s.io",), resources=("devicetaintrules/status",)),
+        PolicyRule(verbs=("create", "patch", "update"), apiGroups=("",), resources=("events",)),
+    ),
     "disruption-controller": (
         PolicyRule(verbs=("get", "list", "watch"), apiGroups=("",), resources=("pods", "replicationcontrollers")),
         PolicyRule(
