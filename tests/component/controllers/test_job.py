@@ -556,6 +556,36 @@ async def test_a_job_that_another_manages_is_left_alone():
         assert {p.metadata.labels["batch.kubernetes.io/job-name"] for p in await w.all(core_v1.Pod)} == {"ours"}
 
 
+@simulated
+async def test_pods_of_a_job_that_another_manages_keep_their_finalizer_until_it_is_gone():
+    async with world() as w:
+        made = await job(w, managedBy="example.com/other")
+        owner = {"apiVersion": "batch/v1", "kind": "Job", "name": "work", "uid": made.metadata.uid, "controller": True}
+        spec = {"containers": [{"name": "c", "image": "one"}], "restartPolicy": "Never"}
+        await w.create(core_v1.Pod, "pod", metadata={"finalizers": [TRACKING], "ownerReferences": [owner]}, spec=spec)
+        await end(w, await w.get(core_v1.Pod, "pod"))
+        met = {"type": "SuccessCriteriaMet", "status": "True"}
+        done = {"startTime": stamp(w), "completionTime": stamp(w), "conditions": [met, met | {"type": "Complete"}]}
+        await w.client.of(Job).patch_raw(key_of(made), {"status": done}, subresource="status")
+        await w.clock.sleep(5)
+        assert (await w.get(core_v1.Pod, "pod")).metadata.finalizers == (TRACKING,)
+        await w.delete(Job, "work", propagation="Orphan")
+        await w.clock.sleep(5)
+        assert (await w.get(core_v1.Pod, "pod")).metadata.finalizers == ()
+
+
+@simulated
+async def test_a_job_that_another_manages_is_left_alone_though_one_of_its_name_was_to_be_looked_at():
+    async with world(nodes=0) as w:
+        await job(w, completions=1)
+        (pod,) = await there(w, 1)
+        await end(w, pod)
+        await w.delete(Job, "work", propagation="Background")
+        await job(w, managedBy="example.com/other")
+        await w.clock.sleep(10)
+        assert (await w.get(Job, "work")).status == batch_v1.JobStatus()
+
+
 # --- whose Pods they are
 
 
