@@ -210,6 +210,8 @@ class Resource:
     spec.finalizers); DELETE then only sets deletionTimestamp. May note in the object that it is terminating."""
     generation: bool = True
     """metadata.generation is kept and raised when `spec` changes (kinds without spec: False)."""
+    annotations_count: bool = False
+    """Changed annotations raise metadata.generation, too (Deployment: its controller copies them to ReplicaSets)."""
     unconditional_update: bool = True
     """PUT without resourceVersion is allowed (AllowUnconditionalUpdate)."""
     update_creates: bool = False

@@ -240,7 +240,7 @@ class Writes:
         strategy.default(obj)
         scope.prepare(obj, old)
         obj["metadata"] = _accounted(obj["metadata"], entries)
-        if scope.generation and _differs(obj, old, served):
+        if scope.generation and (_differs(obj, old, served) or (strategy.annotations_count and _renoted(obj, old))):
             obj["metadata"]["generation"] = old["metadata"].get("generation", 0) + 1
         self._refuse(served, obj, _update_faults(served, obj, old, scope))
         call.warnings += [text for text in strategy.warn(obj, old) if text not in call.warnings]
@@ -411,6 +411,10 @@ def _differs(obj: Object, old: Object, served: Served) -> bool:
     rest = {name: value for name, value in obj.items() if name not in apart}
     before: dict[str, Any] = {name: value for name, value in old.items() if name not in apart}
     return rest != before
+
+
+def _renoted(obj: Object, old: Object) -> bool:
+    return bool((obj["metadata"].get("annotations") or {}) != (old["metadata"].get("annotations") or {}))
 
 
 def _ends(obj: Object, old: Object, served: Served) -> bool:

@@ -150,9 +150,10 @@ class Claim(Generic[T]):
         finalizers = meta.finalizers
         if self._finalizer and self._finalizer not in finalizers:
             finalizers = (*finalizers, self._finalizer)
-        return await self._write(
-            obj, replace(meta, ownerReferences=(*meta.ownerReferences, ref), finalizers=finalizers)
-        )
+        # One that the object has already as a mere owner becomes its controller where it stands.
+        owners = tuple(ref if owner.uid == ref.uid else owner for owner in meta.ownerReferences)
+        owners = owners if ref in owners else (*owners, ref)
+        return await self._write(obj, replace(meta, ownerReferences=owners, finalizers=finalizers))
 
     async def _release(self, obj: T) -> None:
         meta = _meta(obj)

@@ -40,8 +40,9 @@ def tolerations(spec: core_v1.PodSpec) -> tuple[core_v1.Toleration, ...]:
     """The template's, and those that every daemon has."""
     endured = [*_ENDURED, *([(taints.NETWORK_UNAVAILABLE, taints.NO_SCHEDULE)] if spec.hostNetwork else [])]
     added = [core_v1.Toleration(key=key, operator="Exists", effect=effect) for key, effect in endured]
-    kept = [t for t in spec.tolerations if replace(t, tolerationSeconds=None) not in added]
-    return (*kept, *added)
+    # One that the template has for a time is without end, where it stands.
+    own = [forever if (forever := replace(t, tolerationSeconds=None)) in added else t for t in spec.tolerations]
+    return (*own, *(toleration for toleration in added if toleration not in own))
 
 
 def should_run(ds: DaemonSet, node: Node) -> tuple[bool, bool]:
@@ -71,8 +72,9 @@ def new_pod(ds: DaemonSet, node: str, revision: str) -> Pod:
     """The Pod for a Node, of the newest template, whose hash is `revision`."""
     template = ds.spec.template
     labels = {**template.metadata.labels, POD_LABEL: revision}
-    if generation := ds.metadata.annotations.get(GENERATION):
-        labels[GENERATION_LABEL] = generation
+    generation = ds.metadata.annotations.get(GENERATION, "")
+    if generation.isascii() and generation.isdigit():
+        labels[GENERATION_LABEL] = str(int(generation))
     pod = pod_of(DaemonSet, ds)
     affinity = _pinned(template.spec.affinity or core_v1.Affinity(), node)
     return replace(

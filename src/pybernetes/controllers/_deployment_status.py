@@ -36,9 +36,10 @@ def with_condition(status: Status, made: Condition, now: float) -> Status:
 
 
 def _put(status: Status, made: Condition, now: float) -> Status:
+    """Of now, where the condition does not say of when it is."""
     old = find(status, made.type)
-    since = old.lastTransitionTime if old and old.status == made.status else rfc3339(now)
-    stamped = replace(made, lastUpdateTime=rfc3339(now), lastTransitionTime=since)
+    since = old.lastTransitionTime if old and old.status == made.status else made.lastTransitionTime or rfc3339(now)
+    stamped = replace(made, lastUpdateTime=made.lastUpdateTime or rfc3339(now), lastTransitionTime=since)
     return replace(without(status, made.type), conditions=(*without(status, made.type).conditions, stamped))
 
 
@@ -57,7 +58,6 @@ def counted(
 ) -> Status:
     """Counts, and the condition Available; other conditions as they were."""
     available = sum(rs.status.availableReplicas for rs in sets)
-    going = [rs.status.terminatingReplicas for rs in sets if rs.status.terminatingReplicas is not None]
     status = replace(
         d.status,
         observedGeneration=d.metadata.generation,
@@ -66,7 +66,7 @@ def counted(
         readyReplicas=sum(rs.status.readyReplicas for rs in sets),
         availableReplicas=available,
         unavailableReplicas=max(0, total(sets) - available),
-        terminatingReplicas=sum(going) if len(going) == len(sets) and sets else None,
+        terminatingReplicas=_terminating(sets),
     )
     if available >= replicas_of(d) - unavailable(d):
         made = Condition(
@@ -79,6 +79,13 @@ def counted(
             message="Deployment does not have minimum availability.",
         )  # fmt: skip
     return with_condition(status, made, now)
+
+
+def _terminating(sets: Sequence[apps_v1.ReplicaSet]) -> int | None:
+    """Of all; None where one that was looked at does not say so. One that nobody has looked at yet has none."""
+    seen = [rs.status for rs in sets if rs.status.observedGeneration or rs.status.terminatingReplicas is not None]
+    going = [status.terminatingReplicas for status in seen if status.terminatingReplicas is not None]
+    return sum(going) if len(going) == len(seen) else None
 
 
 def progressed(
@@ -146,7 +153,11 @@ def _failures(status: Status, sets: Iterable[apps_v1.ReplicaSet], now: float) ->
     for rs in sets:
         for c in rs.status.conditions:
             if c.type == REPLICA_FAILURE:
-                made = Condition(type=c.type, status=c.status, reason=c.reason, message=c.message)
+                at = c.lastTransitionTime
+                made = Condition(
+                    type=c.type, status=c.status, reason=c.reason, message=c.message,
+                    lastUpdateTime=at, lastTransitionTime=at,
+                )  # fmt: skip
                 return with_condition(status, made, now)
     return without(status, REPLICA_FAILURE)
 

@@ -8,9 +8,19 @@ from msgspec import Struct
 from pybernetes.api.objects import Key
 from pybernetes.client.informer import Informer
 from pybernetes.client.rest import key_of
+from pybernetes.wire.metrics import Counter
 
 PATIENCE = 300.0
 """Seconds after which an expectation is given up: an event was lost, and the cache is trusted again."""
+
+
+def stale_syncs(controller: str, kind: str) -> Counter:
+    """Upstream's metric of looks that were put off since a cache did not show the last writes yet (KEP-5647).
+
+    Its labels are group and resource of what was late.
+    """
+    about = f"Total number of {kind} syncs skipped due to a stale watch cache."
+    return Counter(f"{controller}_controller_stale_sync_skips_total", about, "group resource")
 
 
 @dataclass(slots=True)

@@ -15,6 +15,13 @@ class Failures:
 
     def __init__(self) -> None:
         self._last: dict[tuple[Key, str], tuple[float, int]] = {}
+        self._generations: dict[Key, int] = {}
+
+    def look(self, owner: Key, generation: int) -> None:
+        """The owner is of that generation: what befell Pods of another one is no reason to wait."""
+        if self._generations.get(owner) != generation:
+            self.forget(owner)
+            self._generations[owner] = generation
 
     def left(self, owner: Key, place: str, now: float) -> float:
         """Seconds until the next one may be removed; 0: now."""
@@ -28,6 +35,7 @@ class Failures:
 
     def forget(self, owner: Key) -> None:
         """The owner is gone."""
+        self._generations.pop(owner, None)
         for known in [known for known in self._last if known[0] == owner]:
             del self._last[known]
 

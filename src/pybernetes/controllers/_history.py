@@ -93,12 +93,17 @@ def oldest_first(revisions: Iterable[Revision]) -> list[Revision]:
     return sorted(revisions, key=lambda r: (r.revision, r.metadata.creationTimestamp or "", r.metadata.name))
 
 
-def beyond(revisions: Sequence[Revision], live: Collection[str], limit: int | None) -> list[Revision]:
-    """The oldest of those whose names are not `live`, beyond the limit. A negative limit keeps all."""
+def beyond(
+    revisions: Sequence[Revision], live: Collection[str], limit: int | None, counted: int | None = None
+) -> list[Revision]:
+    """The oldest of those whose names are not `live`, beyond the limit. A negative limit keeps all.
+
+    The limit is for those that are not live, or for so many of all as are `counted`.
+    """
     if limit is None or limit < 0:
         return []
     history = [revision for revision in oldest_first(revisions) if revision.metadata.name not in live]
-    return history[: max(0, len(history) - limit)]
+    return history[: max(0, (len(history) if counted is None else counted) - limit)]
 
 
 class _Written:

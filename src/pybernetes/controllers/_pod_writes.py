@@ -7,9 +7,13 @@ from msgspec import Struct
 from pybernetes.api.errors import ApiError, Conflict, NotFound
 from pybernetes.api.types import core_v1, meta_v1
 from pybernetes.client.rest import key_of
+from pybernetes.controllers._batches import of_ending_namespace
 from pybernetes.controllers._claim import reference_to
 from pybernetes.controllers._expectations import Expectations
 from pybernetes.controllers.runtime import Context
+
+NAME_MOST = 253
+"""Characters of a name; one that long leaves no room for a dash."""
 
 
 class PodWrites:
@@ -25,7 +29,8 @@ class PodWrites:
         try:
             pod = await self._pods.create(new)
         except ApiError as error:
-            self._ctx.events.event(self._owner, "Warning", "FailedCreate", f"Error creating: {error.message}")
+            if not of_ending_namespace(error):
+                self._ctx.events.event(self._owner, "Warning", "FailedCreate", f"Error creating: {error.message}")
             return error
         self._expectations.created(self._key, pod, self._ctx.clock.now())
         self._ctx.events.event(self._owner, "Normal", "SuccessfulCreate", f"Created pod: {pod.metadata.name}")
@@ -54,7 +59,7 @@ def pod_of(kind: type[Struct], owner: Any) -> core_v1.Pod:
     return core_v1.Pod(
         metadata=meta_v1.ObjectMeta(
             namespace=owner.metadata.namespace,
-            generateName=f"{owner.metadata.name}-",
+            generateName=owner.metadata.name + ("-" if len(owner.metadata.name) < NAME_MOST else ""),
             labels=template.metadata.labels,
             annotations=template.metadata.annotations,
             finalizers=template.metadata.finalizers,

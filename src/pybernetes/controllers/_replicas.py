@@ -19,11 +19,11 @@ from pybernetes.api.types import apps_v1, core_v1
 from pybernetes.client.informer import Cache
 from pybernetes.controllers._batches import of_ending_namespace, slow_start, together
 from pybernetes.controllers._claim import INDEX, Claim
-from pybernetes.controllers._expectations import PATIENCE, Expectations
+from pybernetes.controllers._expectations import PATIENCE, Expectations, stale_syncs
 from pybernetes.controllers._pod_writes import PodWrites, pod_of
 from pybernetes.controllers.runtime import Again, Context, Done, Outcome
 from pybernetes.rules.conditions import find
-from pybernetes.rules.readiness import available_in, is_active, is_finished, ready_since
+from pybernetes.rules.readiness import available_in, is_active, is_finished, is_ready, ready_since
 from pybernetes.rules.scaledown import victims_first
 from pybernetes.wire.metrics import Distribution, exponential
 
@@ -66,6 +66,8 @@ async def reconcile(key: Key, ctx: Context, how: Replicated[T]) -> Outcome:
         expectations.forget(key)
         return Done()
     met = expectations.met(key, ctx.informer(core_v1.Pod), ctx.clock.now())
+    if not met:
+        ctx.metrics(Figures).skips.add("", "pods")
     selector = how.selector(owner)
     pods = await Claim(ctx, owner, selector, core_v1.Pod).run(is_active)
     failure: ApiError | None = None
@@ -103,8 +105,7 @@ class _Scaling(Generic[T]):
 
     async def run(self, pods: Sequence[core_v1.Pod]) -> ApiError | None:
         """Returns the refusal that stopped it."""
-        wanted = 1 if self._owner.spec.replicas is None else self._owner.spec.replicas
-        missing = wanted - len(pods)
+        missing = _wanted(self._owner) - len(pods)
         if missing > 0:
             made = pod_of(self._how.kind, self._owner)
             failure = await slow_start([partial(self._writes.make, made)] * min(missing, BURST))
@@ -114,7 +115,8 @@ class _Scaling(Generic[T]):
             siblings = tuple(self._how.siblings(self._ctx, self._owner))
             ordered = victims_first(pods, siblings, self._ctx.clock.now())
             chosen = ordered[: min(-missing, BURST)]
-            self._ctx.metrics(Figures).shrinks(pods, chosen, self._ctx.clock.now())
+            if len(chosen) < len(pods):
+                self._ctx.metrics(Figures).shrinks(pods, chosen, self._ctx.clock.now())
             failure = await together([partial(self._writes.remove, pod) for pod in chosen])
             self.done = failure is None
             return failure
@@ -122,9 +124,10 @@ class _Scaling(Generic[T]):
 
 
 class Figures:
-    """Upstream's metric."""
+    """Upstream's metrics."""
 
     def __init__(self) -> None:
+        self.skips = stale_syncs("replicaset", "ReplicaSet")
         self.ages = Distribution(
             "replicaset_controller_sorting_deletion_age_ratio",
             "The ratio of chosen deleted pod's ages to the current youngest pod's age (at the time). Should be <2. The intent"
@@ -135,13 +138,18 @@ class Figures:
         )
 
     def shrinks(self, pods: Sequence[core_v1.Pod], chosen: Sequence[core_v1.Pod], now: float) -> None:
-        """Pods that were chosen of all."""
-        ages = {pod.metadata.uid: now - parse_time(since) for pod in pods if (since := ready_since(pod))}
+        """Pods that were chosen of all, so that some stay."""
+        made = {pod.metadata.uid: pod.metadata.creationTimestamp for pod in pods if is_ready(pod)}
+        ages = {uid: now - parse_time(since) for uid, since in made.items() if since}
         youngest = min(ages.values(), default=0.0)
         if youngest > 0:
             for pod in chosen:
                 if pod.metadata.uid in ages:
-                    self.ages.observe(ages[pod.metadata.uid] / youngest)
+                    self.ages.observe(ages[pod.metadata.uid] // youngest)  # whole numbers, as upstream's
+
+
+def _wanted(owner: Any) -> int:
+    return 1 if owner.spec.replicas is None else int(owner.spec.replicas)
 
 
 def count(owner: Any, pods: Sequence[core_v1.Pod], waits: Sequence[float | None], terminating: int) -> Counts:
@@ -166,16 +174,17 @@ def _with_status(
 ) -> T:
     cache: Cache[core_v1.Pod] = ctx.cache(core_v1.Pod)
     going = [p for p in cache.by(INDEX, owner.metadata.uid) if p.metadata.deletionTimestamp and not is_finished(p)]
+    going = [pod for pod in going if how.selector(owner).matches(pod.metadata.labels)] if going else []
     counts = count(owner, pods, waits, len(going))
     others = tuple(c for c in owner.status.conditions if c.type != "ReplicaFailure")
     old = find(owner.status.conditions, "ReplicaFailure")
     if failure is not None and old is None:
-        missing = (owner.spec.replicas or 0) - len(pods)
+        creating = len(pods) < _wanted(owner)
         old = how.condition(
             type="ReplicaFailure",
             status="True",
-            reason="FailedCreate" if missing > 0 else "FailedDelete",
-            message=failure.message,
+            reason="FailedCreate" if creating else "FailedDelete",
+            message=failure.message if creating else f"unable to delete pods: {failure.message}",
             lastTransitionTime=rfc3339(ctx.clock.now()),
         )
     if failure is not None:

@@ -17,14 +17,16 @@ REVISION_HISTORY = "deployment.kubernetes.io/revision-history"
 DESIRED = "deployment.kubernetes.io/desired-replicas"
 MAX = "deployment.kubernetes.io/max-replicas"
 LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
-OWN_ANNOTATIONS = frozenset(
-    {LAST_APPLIED, REVISION, REVISION_HISTORY, DESIRED, MAX, "deprecated.deployment.rollback.to"}
-)
+ROLLBACK = "deprecated.deployment.rollback.to"
+"""Of a Deployment: the revision to go back to, 0 for the last one. Left of extensions/v1beta1, which had a field for it."""
+OWN_ANNOTATIONS = frozenset({LAST_APPLIED, REVISION, REVISION_HISTORY, DESIRED, MAX, ROLLBACK})
 """Annotations that a ReplicaSet does not take over from its Deployment."""
 
 ALPHABET = "bcdfghjklmnpqrstvwxz2456789"
 HISTORY_MOST = 2000
 """Length of the revision history annotation."""
+NAME_MOST = 253
+"""Length of a ReplicaSet's name."""
 
 ReplicaSet = apps_v1.ReplicaSet
 Deployment = apps_v1.Deployment
@@ -62,11 +64,17 @@ def unavailable(d: Deployment) -> int:
 
 def _limits(d: Deployment) -> tuple[int, int]:
     rolling = d.spec.strategy.rollingUpdate
-    if is_recreate(d) or replicas_of(d) == 0:
+    if is_recreate(d):
         return 0, 0
     return surge_and_unavailable(
         rolling.maxSurge if rolling else None, rolling.maxUnavailable if rolling else None, replicas_of(d)
     )
+
+
+def set_name(deployment: str, tag: str) -> str:
+    """Of the ReplicaSet with that hash: of a name that is too long the end is missing."""
+    room = NAME_MOST - len(tag) - 1
+    return f"{deployment[:room] if room > 0 else deployment}-{tag}"
 
 
 def template_hash(template: core_v1.PodTemplateSpec, collisions: int | None) -> str:
@@ -94,23 +102,51 @@ def split(d: Deployment, sets: Iterable[ReplicaSet]) -> tuple[ReplicaSet | None,
 
 def revision(obj: ReplicaSet | Deployment) -> int:
     """The revision annotation; 0 for none or a bad one."""
-    text = obj.metadata.annotations.get(REVISION, "")
-    return int(text) if text.isascii() and text.isdigit() else 0
+    return _number(obj.metadata.annotations.get(REVISION), 63) or 0
+
+
+def _number(text: str | None, bits: int = 31) -> int | None:
+    """Of an annotation, not below 0; None for what is none."""
+    if not text or not text.isascii() or not text.isdigit():
+        return None
+    return value if (value := int(text)) < 2**bits else None
 
 
 def new_annotations(d: Deployment, rs: Mapping[str, str], wanted: int, *, exists: bool) -> dict[str, str]:
     """A ReplicaSet's annotations: the Deployment's, and its revision, which only rises, with those it had before."""
     found = dict(rs)
     found |= {name: value for name, value in d.metadata.annotations.items() if name not in OWN_ANNOTATIONS}
-    old = found.get(REVISION, "")
-    if (int(old) if old.isdigit() else 0) < wanted:
+    old = _number(found.get(REVISION), 63)
+    if (old or 0) < wanted:
         found[REVISION] = str(wanted)
-        if exists and old:
-            history = [*filter(None, found.get(REVISION_HISTORY, "").split(",")), old]
+        if exists and old is not None:
+            history = [*filter(None, found.get(REVISION_HISTORY, "").split(",")), str(old)]
             while len(",".join(history)) > HISTORY_MOST:
                 history.pop(0)
             found[REVISION_HISTORY] = ",".join(history)
     return found
+
+
+def rollback_to(d: Deployment) -> int | None:
+    """The revision that the annotation asks to go back to."""
+    return _number(d.metadata.annotations.get(ROLLBACK), 63)
+
+
+def last_revision(sets: Iterable[ReplicaSet]) -> int:
+    """The highest but one; 0 where there is none."""
+    return ([0, 0, *sorted(map(revision, sets))])[-2]
+
+
+def rolled_back(d: Deployment, rs: ReplicaSet | None) -> Deployment:
+    """The Deployment with template and annotations of that ReplicaSet, and no more asked to go back."""
+    meta, spec = d.metadata, d.spec
+    notes: Mapping[str, str] = meta.annotations
+    if rs is not None:
+        spec = replace(spec, template=without_hash(rs.spec.template))
+        notes = {name: value for name, value in rs.metadata.annotations.items() if name not in OWN_ANNOTATIONS}
+        notes = {name: value for name, value in meta.annotations.items() if name in OWN_ANNOTATIONS} | notes
+    kept = {name: value for name, value in notes.items() if name != ROLLBACK}
+    return replace(d, metadata=replace(meta, annotations=kept), spec=spec)
 
 
 def sized(d: Deployment, rs: ReplicaSet, replicas: int) -> ReplicaSet:
@@ -187,7 +223,7 @@ def proportional_sizes(d: Deployment, new: ReplicaSet | None, old: Sequence[Repl
 def _saturated(d: Deployment, rs: ReplicaSet) -> bool:
     wanted = replicas_of(d)
     return (
-        rs.metadata.annotations.get(DESIRED) == str(wanted)
+        _number(rs.metadata.annotations.get(DESIRED)) == wanted
         and replicas_of(rs) == wanted
         and rs.status.availableReplicas == wanted
     )
@@ -198,8 +234,9 @@ def _share(d: Deployment, rs: ReplicaSet, to_add: int, added: int) -> int:
         return 0
     if replicas_of(d) == 0:
         return max(-replicas_of(rs), to_add - added)
-    text = rs.metadata.annotations.get(MAX, "")
-    before = int(text) if text.isdigit() and int(text) > 0 else d.status.replicas or 1
+    before = _number(rs.metadata.annotations.get(MAX)) or d.status.replicas
+    if before == 0:
+        return 0
     # Go rounds halves away from zero; all numbers here are positive.
     fraction = int(replicas_of(rs) * (replicas_of(d) + surge(d)) / before + 0.5) - replicas_of(rs)
     return min(fraction, to_add - added) if to_add > 0 else max(fraction, to_add - added)
@@ -216,5 +253,5 @@ def is_complete(d: Deployment, status: apps_v1.DeploymentStatus) -> bool:
 
 def is_scaling(d: Deployment, sets: Iterable[ReplicaSet]) -> bool:
     """spec.replicas changed since the ReplicaSets were last sized."""
-    wanted = str(replicas_of(d))
-    return any(replicas_of(rs) > 0 and rs.metadata.annotations.get(DESIRED, wanted) != wanted for rs in sets)
+    marks = [_number(rs.metadata.annotations.get(DESIRED)) for rs in sets if replicas_of(rs) > 0]
+    return any(mark is not None and mark != replicas_of(d) for mark in marks)

@@ -14,7 +14,7 @@ from pybernetes.client.rest import key_of
 from pybernetes.controllers._batches import of_ending_namespace, slow_start, together
 from pybernetes.controllers._claim import Claim, owned_watch, selector_of
 from pybernetes.controllers._daemons import DaemonSet, Fleet, Node, Pod, Steps, new_pod, node_of
-from pybernetes.controllers._expectations import PATIENCE, Expectations
+from pybernetes.controllers._expectations import PATIENCE, Expectations, stale_syncs
 from pybernetes.controllers._failures import DaemonFailures
 from pybernetes.controllers._history import (
     POD_LABEL,
@@ -58,6 +58,13 @@ async def reconcile(key: Key, ctx: Context) -> Outcome:
     return await _Look(ctx, ds).run()
 
 
+class Figures:
+    """Upstream's metric."""
+
+    def __init__(self) -> None:
+        self.skips = stale_syncs("daemonset", "DaemonSet")
+
+
 class _Look:
     """One look at one DaemonSet."""
 
@@ -82,6 +89,7 @@ class _Look:
         met = ctx.state(Expectations).met(self._key, ctx.informer(Pod), ctx.clock.now())
         found = await self._history.find()
         if found is None or not met:
+            ctx.metrics(Figures).skips.add(*(("apps", "controllerrevisions") if found is None else ("", "pods")))
             return Again(PATIENCE)
         pods = await self._of_one_name(await Claim(ctx, ds, selector, Pod).run(), found)
         now = ctx.clock.now()
@@ -116,6 +124,8 @@ class _Look:
     def _ended(self, pods: Sequence[Pod]) -> list[Pod]:
         """Those that go now: a Node that refuses its Pod gets the next one later and later."""
         failures, now = self._ctx.state(DaemonFailures), self._ctx.clock.now()
+        if pods:
+            failures.look(self._key, self._ds.metadata.generation)
         going = []
         for pod in pods:
             node, name = node_of(pod), f"{pod.metadata.namespace}/{pod.metadata.name}"
@@ -154,7 +164,9 @@ class _Look:
     async def _clean_up(self, pods: Sequence[Pod], found: Found) -> None:
         hashes = {pod.metadata.labels.get(POD_LABEL) for pod in pods} | {_hash(found.newest)}
         live = {r.metadata.name for r in found.known if _hash(r) in hashes}
-        await self._history.forget(beyond(found.known, live, self._ds.spec.revisionHistoryLimit))
+        # Old revisions count whether or not Pods are of them: a StatefulSet counts only those without.
+        old = len(found.known) - len(self._ctx.state(Templates).equal(self._ds.spec.template, found.known))
+        await self._history.forget(beyond(found.known, live, self._ds.spec.revisionHistoryLimit, old))
 
 
 def _hash(revision: Revision) -> str:

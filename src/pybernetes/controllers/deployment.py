@@ -31,6 +31,7 @@ from pybernetes.controllers._rollout import (
     is_complete,
     is_recreate,
     is_scaling,
+    last_revision,
     new_annotations,
     new_size,
     old_sizes,
@@ -38,6 +39,9 @@ from pybernetes.controllers._rollout import (
     proportional_sizes,
     replicas_of,
     revision,
+    rollback_to,
+    rolled_back,
+    set_name,
     sized,
     split,
     template_hash,
@@ -77,7 +81,7 @@ class Rollout:
     def __init__(self, ctx: Context, d: Deployment) -> None:
         self._ctx, self._d = ctx, d
         self._stored: Deployment | None = None
-        """The Deployment as it is stored, where `_d` has a status that is still to be written."""
+        """The Deployment as it is stored, where `_d` has a status and a revision that are still to be written."""
         self._sets = ctx.api(ReplicaSet)
         self._deployments = ctx.api(Deployment)
         self._writes = ctx.state(LastWrites)
@@ -100,6 +104,9 @@ class Rollout:
             await self._write(statuses.counted(d, new, found, now))
             return Done()
         await self._write(statuses.paused(d, now))
+        revision = None if self._d.spec.paused else rollback_to(self._d)
+        if revision is not None:
+            return await self._roll_back(found, revision)
         if self._d.spec.paused or is_scaling(self._d, found):
             return await self._scale(found)
         return await (self._recreate(found) if is_recreate(self._d) else self._roll(found))
@@ -125,10 +132,34 @@ class Rollout:
         sizes = proportional_sizes(self._d, new, old)
         everything = [*old, *([new] if new else [])]
         for rs in everything:
-            await self._resize(rs, sizes.get(rs.metadata.name, replicas_of(rs)))
-        if self._d.spec.paused:
+            if replicas_of(rs) > 0 or rs.metadata.name in sizes:
+                await self._resize(rs, sizes.get(rs.metadata.name, replicas_of(rs)), mark=True)
+        if self._d.spec.paused and rollback_to(self._d) is None:
             await self._clean_up(old)
         await self._write(statuses.counted(self._d, new, everything, self._ctx.clock.now()))
+        return Done()
+
+    async def _roll_back(self, found: Sequence[ReplicaSet], wanted: int) -> Outcome:
+        """To that revision, or the last one for 0; then nobody asks for it any more, whatever came of it."""
+        new, old = await self._sync_new(found, create=True)
+        if new is None:
+            return Done()
+        await self._write(self._d.status)
+        d, sets = self._d, [*old, new]
+        wanted = wanted or last_revision(sets)
+        target = next((rs for rs in sets if wanted and revision(rs) == wanted), None)
+        changed = rolled_back(d, target)
+        same = changed.spec == d.spec
+        self._d = await self._deployments.patch(d, rolled_back(d, None) if same else changed, lock=True)
+        if target is None:
+            text = "Unable to find the revision to rollback to." if wanted else "Unable to find last revision."
+            self._event("Warning", "DeploymentRollbackRevisionNotFound", text)
+        elif same:
+            text = f'The rollback revision contains the same template as current deployment "{d.metadata.name}"'
+            self._event("Warning", "DeploymentRollbackTemplateUnchanged", text)
+        else:
+            text = f'Rolled back deployment "{d.metadata.name}" to revision {wanted}'
+            self._event("Normal", "DeploymentRollback", text)
         return Done()
 
     async def _roll(self, found: Sequence[ReplicaSet]) -> Outcome:
@@ -166,8 +197,10 @@ class Rollout:
         return await self._finish(new, [*old, new])
 
     def _still_running(self, old: Sequence[ReplicaSet]) -> bool:
-        """Whether a Pod of an old ReplicaSet has not ended, terminating ones included."""
+        """Whether a Pod of an old ReplicaSet has not ended, terminating ones included, or is counted still."""
         pods = self._ctx.cache(core_v1.Pod)
+        if any(rs.status.replicas > 0 for rs in old):
+            return True
         return any(not is_finished(pod) for rs in old for pod in pods.by(INDEX, rs.metadata.uid))
 
     async def _finish(self, new: ReplicaSet | None, everything: Sequence[ReplicaSet]) -> Outcome:
@@ -246,7 +279,7 @@ class Rollout:
         selector = d.spec.selector or meta_v1.LabelSelector()
         made = ReplicaSet(
             metadata=meta_v1.ObjectMeta(
-                name=f"{d.metadata.name}-{tag}",
+                name=set_name(d.metadata.name, tag),
                 namespace=d.metadata.namespace,
                 labels=template.metadata.labels,
                 annotations=new_annotations(d, {}, newest, exists=False),
@@ -276,27 +309,27 @@ class Rollout:
         raise Conflict(f"replica set {wanted.metadata.name} is another's; a new name is tried")
 
     def _note_revision(self, new: ReplicaSet) -> None:
-        """The Deployment carries the revision of its new ReplicaSet. It goes with the next write of the status."""
-        meta, text = self._d.metadata, new.metadata.annotations.get(REVISION, "")
-        if meta.annotations.get(REVISION) == text:
-            return
-        annotations = {**meta.annotations, REVISION: text}
-        self._stored = self._stored or self._d
-        self._d = replace(self._d, metadata=replace(meta, annotations=annotations))
+        """The Deployment carries the revision of its new ReplicaSet. It goes with the next write of the status, which
+        raises no generation: annotations do, when they are written otherwise.
+        """
+        text, meta = new.metadata.annotations.get(REVISION, ""), self._d.metadata
+        if meta.annotations.get(REVISION) != text:
+            self._know(replace(self._d, metadata=replace(meta, annotations={**meta.annotations, REVISION: text})))
 
     def _note(self, *, status: str, reason: str, message: str) -> None:
         """It goes with the next write of the status."""
         made = statuses.Condition(type=statuses.PROGRESSING, status=status, reason=reason, message=message)
-        noted = statuses.with_condition(self._d.status, made, self._ctx.clock.now())
-        self._stored = self._stored or self._d
-        self._d = replace(self._d, status=noted)
+        self._know(replace(self._d, status=statuses.with_condition(self._d.status, made, self._ctx.clock.now())))
 
-    async def _resize(self, rs: ReplicaSet, size: int) -> bool:
-        """Whether the size changed; annotations follow in any case."""
-        wanted = sized(self._d, rs, size)
-        if wanted == rs:
+    def _know(self, d: Deployment) -> None:
+        self._stored = self._stored or self._d
+        self._d = d
+
+    async def _resize(self, rs: ReplicaSet, size: int, *, mark: bool = False) -> bool:
+        """Whether the size changed; `mark`: the annotations follow in any case."""
+        wanted, before = sized(self._d, rs, size), replicas_of(rs)
+        if wanted == rs or (size == before and not mark):
             return False
-        before = replicas_of(rs)
         await self._change(rs, wanted)
         if size == before:
             return False
@@ -321,9 +354,9 @@ class Rollout:
                     continue
 
     async def _write(self, status: apps_v1.DeploymentStatus) -> None:
-        """Writes the status, computed from the Deployment as we know it."""
+        """Writes the status, computed from the Deployment as we know it, and the revision."""
         stored, self._stored = self._stored or self._d, None
-        wanted = replace(self._d, status=status)
+        wanted = replace(stored, metadata=self._d.metadata, status=status)
         if wanted != stored:
             self._d = await self._deployments.patch(stored, wanted, subresource="status", lock=True)
 

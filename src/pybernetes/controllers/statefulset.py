@@ -16,7 +16,7 @@ from pybernetes.api.types.meta_v1 import OwnerReference
 from pybernetes.client.rest import key_of
 from pybernetes.controllers._batches import of_ending_namespace, slow_start, together
 from pybernetes.controllers._claim import Claim, owned_watch, selector_of
-from pybernetes.controllers._expectations import PATIENCE, Expectations
+from pybernetes.controllers._expectations import PATIENCE, Expectations, stale_syncs
 from pybernetes.controllers._failures import Failures
 from pybernetes.controllers._history import Found, History, Revision, Templates, beyond, owner_gone
 from pybernetes.controllers._replicas import BURST, until_available
@@ -73,6 +73,10 @@ async def reconcile(key: Key, ctx: Context) -> Outcome:
     return await _Look(ctx, s).run()
 
 
+class ClaimGoing(Conflict):
+    """A Pod's claim is being deleted. Unlike other conflicts this may last, and users are told."""
+
+
 class Figures:
     """Upstream's metrics of what an update may take away, and what is away."""
 
@@ -86,6 +90,7 @@ class Figures:
             "Maximum number of unavailable pods allowed during StatefulSet rolling updates",
             labels,
         )
+        self.skips = stale_syncs("statefulset", "StatefulSet")
         self.away = Gauge(f"{name}_unavailable_replicas", "Current number of unavailable pods in StatefulSet", labels)
 
     def saw(self, s: StatefulSet, available: int) -> None:
@@ -129,6 +134,7 @@ class _Look:
         met = self._expectations.met(self._key, ctx.informer(Pod), ctx.clock.now())
         found = await self._history.find()
         if found is None or not met:
+            ctx.metrics(Figures).skips.add(*(("apps", "controllerrevisions") if found is None else ("", "pods")))
             return Again(PATIENCE)
         self._update = found.newest
         named = [r for r in found.known if r.metadata.name == s.status.currentRevision]
@@ -197,26 +203,33 @@ class _Look:
         return None
 
     async def _supply(self, pod: Pod) -> ApiError | None:
-        """Makes the claims that are not there."""
-        s, name = self._s, pod.metadata.name
-        for claim in claims_of(s, ordinal_of(pod)).values():
+        """Makes the claims that are not there. Returns one refusal that tells of all."""
+        refusals: list[ApiError] = []
+        for claim in claims_of(self._s, ordinal_of(pod)).values():
             there = self._ctx.cache(PersistentVolumeClaim).get(key_of(claim))
-            if there is not None and there.metadata.deletionTimestamp is not None:
-                return Conflict(f"pvc {claim.metadata.name} is being deleted")
-            if there is not None:
-                continue
-            what = f"create Claim {claim.metadata.name}"
-            try:
-                await self._claims.create(claim)
-            except AlreadyExists:
-                continue
-            except ApiError as error:
-                text = f"{what} for Pod {name} in StatefulSet {s.metadata.name} failed error: {error.message}"
-                self._ctx.events.event(s, "Warning", "FailedCreate", text)
-                return error
-            text = f"{what} Pod {name} in StatefulSet {s.metadata.name} success"
-            self._ctx.events.event(s, "Normal", "SuccessfulCreate", text)
-        return None
+            if there is None:
+                refusals += await self._make_claim(claim, pod)
+            elif there.metadata.deletionTimestamp is not None:
+                refusals.append(ClaimGoing(f"pvc {claim.metadata.name} is being deleted"))
+        if len(refusals) < 2:
+            return refusals[0] if refusals else None
+        text = f"[{', '.join(refusal.message for refusal in refusals)}]"
+        worst = next((refusal for refusal in refusals if not isinstance(refusal, ClaimGoing)), None)
+        return ClaimGoing(text) if worst is None else ApiError(text, details=worst.details)
+
+    async def _make_claim(self, claim: PersistentVolumeClaim, pod: Pod) -> list[ApiError]:
+        s, what = self._s, f"create Claim {claim.metadata.name}"
+        try:
+            await self._claims.create(claim)
+        except AlreadyExists:
+            return []
+        except ApiError as error:
+            text = f"{what} for Pod {pod.metadata.name} in StatefulSet {s.metadata.name} failed error: {error.message}"
+            self._ctx.events.event(s, "Warning", "FailedCreate", text)
+            return [ApiError(f"failed to create PVC {claim.metadata.name}: {error.message}", details=error.details)]
+        text = f"{what} Pod {pod.metadata.name} in StatefulSet {s.metadata.name} success"
+        self._ctx.events.event(s, "Normal", "SuccessfulCreate", text)
+        return []
 
     def _is_amiss(self, pod: Pod) -> bool:
         """Whether _check() would do anything: of hundreds of Pods that are well none is to cost a task."""
@@ -265,6 +278,7 @@ class _Look:
     async def _remove(self, pod: Pod) -> ApiError | None:
         meta, failures, now = pod.metadata, self._ctx.state(Failures), self._ctx.clock.now()
         if is_finished(pod):
+            failures.look(self._key, self._s.metadata.generation)
             left = failures.left(self._key, meta.name, now)
             if left > 0:
                 self._waits.append(left)
@@ -287,7 +301,7 @@ class _Look:
         self._ctx.events.event(self._s, "Normal", f"Successful{verb.title()}", text)
 
     def _failed(self, verb: str, pod: Pod, error: ApiError) -> ApiError:
-        if not isinstance(error, Conflict):
+        if isinstance(error, ClaimGoing) or not isinstance(error, Conflict):
             text = (
                 f"{verb} Pod {pod.metadata.name} in StatefulSet {self._s.metadata.name} failed error: {error.message}"
             )

@@ -18,7 +18,7 @@ def victims_first(pods: Iterable[core_v1.Pod], siblings: Iterable[core_v1.Pod], 
     """The Pods in the order in which they go.
 
     Not scheduled, then Pending, then not ready, then the cheaper, then those with more siblings on their node (Pods of
-    all ReplicaSets of one Deployment), then the younger ready, the more restarted, the younger. Ages count in powers
+    all ReplicaSets of one Deployment), then the younger ready, the more restarted (sidecars last), the younger. Ages count in powers
     of two, and within one power the uid decides, so that no node loses its Pods for having started them last (KEP-2185).
     """
     crowd = Counter(pod.spec.nodeName for pod in siblings if is_active(pod))
@@ -29,7 +29,7 @@ def victims_first(pods: Iterable[core_v1.Pod], siblings: Iterable[core_v1.Pod], 
             return -1 if first < second else 1
         return (
             (_younger(_ready_time(a), _ready_time(b), a, b, now) if is_ready(a) else 0)
-            or _restarts(b) - _restarts(a)
+            or (_restarts(b) > _restarts(a)) - (_restarts(b) < _restarts(a))
             or _younger(a.metadata.creationTimestamp, b.metadata.creationTimestamp, a, b, now)
         )
 
@@ -55,8 +55,14 @@ def _cost(pod: core_v1.Pod) -> int:
     return int(text) if abs(int(text)) < 2**31 else 0
 
 
-def _restarts(pod: core_v1.Pod) -> int:
-    return max((status.restartCount for status in pod.status.containerStatuses), default=0)
+def _restarts(pod: core_v1.Pod) -> tuple[int, int]:
+    """The most of any container, then of any sidecar."""
+    most = max((status.restartCount for status in pod.status.containerStatuses), default=0)
+    if not pod.status.initContainerStatuses:
+        return most, 0
+    sidecars = {container.name for container in pod.spec.initContainers if container.restartPolicy == "Always"}
+    theirs = [status.restartCount for status in pod.status.initContainerStatuses if status.name in sidecars]
+    return most, max(theirs, default=0)
 
 
 def _ready_time(pod: core_v1.Pod) -> str | None:

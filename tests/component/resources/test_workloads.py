@@ -80,7 +80,7 @@ async def test_templates_run_for_ever(api):
     ]
 
 
-async def test_generation_counts_spec_changes_only(api):
+async def test_generation_counts_changes_of_the_spec_and_of_a_deployments_annotations(api):
     path = f"{APPS}/deployments/web"
     assert (await api.made(f"{APPS}/deployments", deployment()))["metadata"]["generation"] == 1
     _, labelled = await api("PATCH", path, {"metadata": {"labels": {"a": "b"}}})
@@ -89,6 +89,15 @@ async def test_generation_counts_spec_changes_only(api):
     assert scaled["metadata"]["generation"] == 2
     _, noted = await api("PATCH", f"{path}/status", {"status": {"replicas": 3}})
     assert (noted["metadata"]["generation"], noted["status"]["replicas"]) == (2, 3)
+    note = {"metadata": {"annotations": {"a": "b"}}}
+    _, noted = await api("PATCH", path, note)
+    assert noted["metadata"]["generation"] == 3
+    assert (await api("PATCH", path, note))[1]["metadata"]["generation"] == 3
+    _, noted = await api("PATCH", f"{path}/status", {"metadata": {"annotations": {"by": "controller"}}})
+    assert (noted["metadata"]["generation"], noted["metadata"]["annotations"]) == (3, {"a": "b", "by": "controller"})
+    meta = {"name": "rs", "annotations": {}}
+    await api.made(f"{APPS}/replicasets", {**deployment(), "kind": "ReplicaSet", "metadata": meta})
+    assert (await api("PATCH", f"{APPS}/replicasets/rs", note))[1]["metadata"]["generation"] == 1
 
 
 async def test_status_is_not_the_clients_on_create(api):

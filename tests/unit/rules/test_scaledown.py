@@ -1,3 +1,6 @@
+import pytest
+from msgspec.structs import replace
+
 from pybernetes.api.types import core_v1, meta_v1
 from pybernetes.rules.scaledown import DELETION_COST, victims_first
 
@@ -56,3 +59,56 @@ def test_ages_of_one_power_of_two_are_equal_and_the_uid_decides():
 
 def test_among_unready_pods_the_more_restarted_goes():
     assert order(pod("a", "x", ready=""), pod("b", "y", ready="", restarts="3")) == ["b", "a"]
+
+
+def test_the_restarts_of_sidecars_decide_where_those_of_others_do_not():
+    def helped(name: str, sidecar: int, init: int = 0, restarts: str = "1") -> core_v1.Pod:
+        made = pod(name, name, restarts=restarts)
+        containers = (core_v1.Container(name="helper", restartPolicy="Always"), core_v1.Container(name="once"))
+        counts = (("helper", sidecar), ("once", init))
+        statuses = tuple(core_v1.ContainerStatus(name=of, restartCount=count) for of, count in counts)
+        return replace(
+            made,
+            spec=replace(made.spec, initContainers=containers),
+            status=replace(made.status, initContainerStatuses=statuses),
+        )
+
+    assert order(helped("a", 1), helped("b", 3)) == ["b", "a"]
+    assert order(helped("a", 9), helped("b", 0, restarts="2")) == ["b", "a"]
+    assert order(helped("a", 0), helped("b", 0, init=7)) == ["a", "b"]  # init containers that end are not counted
+
+
+NEVER, NOW_TEXT, MONTH = "", "2026-01-01T00:00:00Z", "2025-12-01T00:00:00Z"
+
+
+@pytest.mark.parametrize(
+    ("lesser", "greater"),
+    [
+        (("", "Pending", NEVER, 1, {}), ("node", "Pending", NEVER, 2, {})),
+        (("", "Pending", NEVER, 2, {}), ("node", "Pending", NEVER, 1, {})),
+        (("node", "Pending", NEVER, 1, {}), ("node", "Unknown", NEVER, 2, {})),
+        (("node", "Unknown", NEVER, 1, {}), ("node", "Running", NEVER, 2, {})),
+        (("node", "Running", NEVER, 1, {}), ("node", "Running", NOW_TEXT, 1, {})),
+        (("node", "Running", NOW_TEXT, 1, {}), ("node", "Running", MONTH, 1, {})),
+        (("node", "Running", MONTH, 2, {}), ("node", "Running", NOW_TEXT, 1, {})),
+        (("node", "Running", NOW_TEXT, 1, {"restarts": "9001"}), ("node", "Running", NOW_TEXT, 1, {})),
+        (("node", "Running", NOW_TEXT, 2, {}), ("node", "Running", NOW_TEXT, 1, {"restarts": "9001"})),
+        (("node", "Running", NOW_TEXT, 1, {"created": NOW_TEXT}), ("node", "Running", NOW_TEXT, 1, {"created": MONTH})),
+        (("node", "Running", NOW_TEXT, 2, {"created": MONTH}), ("node", "Running", NOW_TEXT, 1, {"created": NOW_TEXT})),
+        (("node", "Running", NOW_TEXT, 2, {"cost": "10"}), ("node", "Running", NOW_TEXT, 1, {"cost": "100"})),
+        (("node", "Running", "2025-12-31T22:00:00Z", 1, {}), ("node", "Running", "2025-12-31T19:00:00Z", 1, {})),
+    ],
+)
+def test_pairs_of_upstreams_table_go_in_its_order(lesser, greater):
+    """A rank is the number of Pods on the node."""
+    made = {
+        name: pod(name, node and f"{node}-{name}", phase, ready, **more)
+        for name, (node, phase, ready, _, more) in (("z", lesser), ("a", greater))
+    }
+    crowd = [
+        pod(f"{name}{number}", made[name].spec.nodeName)
+        for name, rank in (("z", lesser[3]), ("a", greater[3]))
+        for number in range(rank)
+    ]
+    for pods in ((made["a"], made["z"]), (made["z"], made["a"])):
+        assert [p.metadata.name for p in victims_first(pods, crowd, NOW)] == ["z", "a"]

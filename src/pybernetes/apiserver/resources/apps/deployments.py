@@ -104,6 +104,7 @@ RESOURCE = Resource(
     prepare_status=keep_labels,
     validate_status=_validate_status,
     warn=warn_workload,
+    annotations_count=True,
     scale=ScalePaths(),
     columns=(
         Column("Ready", _ready, description="Number of the pod with ready state."),
