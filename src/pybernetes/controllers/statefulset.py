@@ -214,8 +214,8 @@ class _Look:
         if len(refusals) < 2:
             return refusals[0] if refusals else None
         text = f"[{', '.join(refusal.message for refusal in refusals)}]"
-        worst = next((refusal for refusal in refusals if not isinstance(refusal, ClaimGoing)), None)
-        return ClaimGoing(text) if worst is None else ApiError(text, details=worst.details)
+        worst = next((refusal for refusal in refusals if not isinstance(refusal, Conflict)), refusals[0])
+        return type(worst)(text, details=worst.details)
 
     async def _make_claim(self, claim: PersistentVolumeClaim, pod: Pod) -> list[ApiError]:
         s, what = self._s, f"create Claim {claim.metadata.name}"
@@ -226,7 +226,8 @@ class _Look:
         except ApiError as error:
             text = f"{what} for Pod {pod.metadata.name} in StatefulSet {s.metadata.name} failed error: {error.message}"
             self._ctx.events.event(s, "Warning", "FailedCreate", text)
-            return [ApiError(f"failed to create PVC {claim.metadata.name}: {error.message}", details=error.details)]
+            kind = Conflict if isinstance(error, Conflict) else ApiError
+            return [kind(f"failed to create PVC {claim.metadata.name}: {error.message}", details=error.details)]
         text = f"{what} Pod {pod.metadata.name} in StatefulSet {s.metadata.name} success"
         self._ctx.events.event(s, "Normal", "SuccessfulCreate", text)
         return []

@@ -264,15 +264,21 @@ async def test_failed_pods_are_replaced_slower_and_slower():
         spec = {"nodeName": "node-1", "containers": containers}
         await daemon_set(w, template={"metadata": {"labels": {"app": "agent"}}, "spec": spec})
         await w.clock.sleep(32)
-        told = [
-            e
-            for e in await w.events("agent")
-            if e.startswith("FailedDaemonPod: Found failed daemon pod default/agent-")
-        ]
+        told = told_of(await w.events("agent"))
         assert 4 <= len(told) <= 7
         assert told[0].endswith("on node node-1, will try to kill it")
+        await w.clock.sleep(20)  # the next one is far away now
+        before = len(told_of(await w.events("agent")))
+        await change(w, template={"metadata": {"labels": {"v": "2"}}})
+        await w.clock.sleep(5)
+        assert len(told_of(await w.events("agent"))) >= before + 2  # a new template is tried anew
         await w.delete(core_v1.Pod, "holder")
         await ready(w, 1)
+
+
+def told_of(events: list[str]) -> list[str]:
+    """Pods that had failed."""
+    return [event for event in events if event.startswith("FailedDaemonPod: Found failed daemon pod default/agent-")]
 
 
 @simulated
@@ -327,6 +333,18 @@ async def test_history_beyond_its_limit_is_deleted():
         await ready(w, 1)
         await w.clock.sleep(5)
         assert sorted(await revisions(w)) == [3, 4]
+
+
+@simulated
+async def test_revisions_that_pods_are_of_stay_and_count_for_the_limit():
+    async with world(nodes=1) as w:
+        await w.clock.sleep(5)
+        await daemon_set(w, revisionHistoryLimit=1, updateStrategy={"type": "OnDelete"})
+        await ready(w, 1)
+        for image in ("two", "three", "four"):
+            await roll(w, image)
+            await w.clock.sleep(2)
+        assert sorted(await revisions(w)) == [1, 4]
 
 
 @simulated

@@ -1,10 +1,18 @@
 """What controllers count, under upstream's names, as a scraper reads it."""
 
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+
+from msgspec.structs import replace
 from tests.component.controllers.metrics import MetricsApis
-from tests.component.controllers.world import World, deployment, simulated, template, world
+from tests.component.controllers.world import MANAGER, World, deployment, simulated, template, world
 from tests.exposition import Family, read
 
 from pybernetes.api.types import apps_v1, autoscaling_v2, batch_v1, core_v1
+from pybernetes.client.rest import Client
+from pybernetes.controllers.runtime import ControllerManager, chosen
+from pybernetes.wire.http import Request, Response
 
 PERIOD = 15.0
 """Of looks at autoscalers."""
@@ -94,7 +102,11 @@ async def test_what_runs_and_what_every_namespace_gets_is_counted():
         assert running["running_managed_controllers", labels] == 1
         assert len(running) == len(w.manager.loops)
         assert value(found, "root_ca_cert_publisher_sync_total", code="200") >= 4
-        assert value(found, "replicaset_controller_sorting_deletion_age_ratio", "_count") == 2
+        ratio = "replicaset_controller_sorting_deletion_age_ratio"
+        assert (value(found, ratio, "_count"), value(found, ratio, "_sum")) == (2, 2)
+        await w.patch(apps_v1.ReplicaSet, "web", {"spec": {"replicas": 0}})
+        await w.clock.sleep(5)
+        assert value(read(w.manager.metrics()), ratio, "_count") == 2  # where all go none was chosen
         names = {dict(labels)["name"] for _, labels in found["workqueue_depth"].series}
         assert {
             "deployment",
@@ -168,3 +180,53 @@ async def test_what_sets_lack_and_what_pod_gc_removes_is_counted():
         await w.delete(apps_v1.StatefulSet, "s")
         await w.clock.sleep(10)
         assert f"{name}_max_unavailable" not in read(w.manager.metrics())
+
+
+@simulated
+async def test_looks_that_wait_for_a_late_cache_are_counted():
+    kinds = ("replicaset", "statefulset", "daemonset", "job")
+    async with world(only=("*", *(f"-{kind}-controller" for kind in kinds))) as w:
+        gate, send = asyncio.Event(), w.as_user(MANAGER).transport
+
+        async def late(request: Request) -> Response:
+            """Tells of Pods while the gate is open."""
+            response = await send(request)
+            if not request.path.endswith("/pods") or "watch=" not in request.target:
+                return response
+            whole = response.body
+            assert not isinstance(whole, bytes)
+
+            async def held() -> AsyncIterator[bytes]:
+                async with aclosing(whole):
+                    async for chunk in whole:
+                        await gate.wait()
+                        yield chunk
+
+            return replace(response, body=held())
+
+        names = chosen([f"{kind}-controller" for kind in kinds])
+        manager = ControllerManager(Client(late, clock=w.clock), None, names)
+        gate.set()
+        running = asyncio.create_task(manager.run())
+        await w.clock.sleep(2)
+        gate.clear()
+        body = {"selector": {"matchLabels": {"app": "a"}}, "template": template(app="a")}
+        await w.create(apps_v1.ReplicaSet, "a", spec={**body, "replicas": 1})
+        await w.create(apps_v1.StatefulSet, "a", spec={**body, "replicas": 1})
+        await w.create(apps_v1.DaemonSet, "a", spec=body)
+        pod = {"restartPolicy": "Never", "containers": [{"name": "c", "image": "i"}]}
+        await w.create(batch_v1.Job, "a", spec={"template": {"spec": pod}})
+        await w.clock.sleep(5)
+        made = len(await w.all(core_v1.Pod))
+        for kind in (apps_v1.ReplicaSet, apps_v1.StatefulSet, apps_v1.DaemonSet, batch_v1.Job):
+            await w.patch(kind, "a", {"spec": {"parallelism": 2} if kind is batch_v1.Job else {"minReadySeconds": 1}})
+        await w.clock.sleep(5)
+        found = read(manager.metrics())
+        for kind in kinds:
+            assert value(found, f"{kind}_controller_stale_sync_skips_total", group="", resource="pods") >= 1
+        assert len(await w.all(core_v1.Pod)) == made
+        gate.set()
+        await w.clock.sleep(20)
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+        assert (await w.get(apps_v1.ReplicaSet, "a")).status.availableReplicas == 1

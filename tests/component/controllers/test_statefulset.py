@@ -4,9 +4,11 @@ from typing import Any
 
 from tests.component.controllers.world import World, every_second, no_pods, simulated, template, world
 
+from pybernetes.api.errors import ApiError, Forbidden
 from pybernetes.api.objects import Key
 from pybernetes.api.types import apps_v1, core_v1, storage_v1
 from pybernetes.controllers.local_path_provisioner import STORAGE_CLASS
+from pybernetes.wire.http import Request
 
 HASH = "controller-revision-hash"
 STRATEGIC = "application/strategic-merge-patch+json"
@@ -429,6 +431,43 @@ async def test_what_is_refused_is_said_in_events_and_tried_again():
         w.wire.refuse = lambda request: None
         await ready(w, 4)
         w.expected_errors = [f"statefulset-controller: {counters.errors - counters.races}"]
+
+
+@simulated
+async def test_claims_that_cannot_be_made_are_told_of_and_of_the_pod_that_waits_for_them():
+    def no_claims(request: Request) -> ApiError | None:
+        making = request.method == "POST" and request.path.endswith("/persistentvolumeclaims")
+        return Forbidden("no") if making else None
+
+    async with world() as w:
+        w.wire.refuse = no_claims
+        logs = {**claim(), "metadata": {"name": "logs"}}
+        await stateful_set(w, replicas=1, volumeClaimTemplates=[claim(), logs])
+        await w.clock.sleep(2)
+        whole = "[failed to create PVC data-web-0: no, failed to create PVC logs-web-0: no]"
+        assert sorted(await w.events("web")) == [
+            "FailedCreate: create Claim data-web-0 for Pod web-0 in StatefulSet web failed error: no",
+            "FailedCreate: create Claim logs-web-0 for Pod web-0 in StatefulSet web failed error: no",
+            f"FailedCreate: create Pod web-0 in StatefulSet web failed error: {whole}",
+        ]
+        w.wire.refuse = lambda request: None
+        await ready(w, 1)
+        counters = w.manager.loops["statefulset-controller"].counters
+        w.expected_errors = [f"statefulset-controller: {counters.errors - counters.races}"]
+
+
+@simulated
+async def test_a_pod_whose_claim_is_being_deleted_is_told_to_wait_for_it():
+    async with world() as w:
+        held = {"finalizers": ["test/hold"]}
+        await w.create(core_v1.PersistentVolumeClaim, "data-web-0", metadata=held, spec=claim()["spec"])
+        await w.delete(core_v1.PersistentVolumeClaim, "data-web-0")
+        await stateful_set(w, replicas=1, volumeClaimTemplates=[claim()])
+        await w.clock.sleep(2)
+        text = "create Pod web-0 in StatefulSet web failed error: pvc data-web-0 is being deleted"
+        assert await w.events("web") == [f"FailedCreate: {text}"]
+        await w.patch(core_v1.PersistentVolumeClaim, "data-web-0", {"metadata": {"finalizers": None}})
+        await ready(w, 1)
 
 
 @simulated

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from pybernetes.api.types import core_v1
 from pybernetes.controllers import _daemons as daemons
-from pybernetes.controllers._daemons import DaemonSet, Fleet, Node, Pod
+from pybernetes.controllers._daemons import GENERATION, DaemonSet, Fleet, Node, Pod
 
 NOW = 1_767_225_600.0
 STATES = ("unready", "ready", "failed", "terminating")
@@ -146,6 +146,49 @@ def test_a_toleration_of_the_template_that_every_daemon_has_is_there_once():
     own = [{"key": "node.kubernetes.io/not-ready", "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 5}]
     held = daemons.tolerations(daemon_set(tolerations=own).spec.template.spec)
     assert [t.tolerationSeconds for t in held if t.key == "node.kubernetes.io/not-ready"] == [None]
+
+
+def test_tolerations_of_the_template_stand_where_they_are():
+    own = [{"key": "a"}, {"key": "node.kubernetes.io/unreachable", "operator": "Exists", "effect": "NoExecute"}]
+    held = daemons.tolerations(daemon_set(tolerations=[*own, {"key": "z"}]).spec.template.spec)
+    keys = [t.key.removeprefix("node.kubernetes.io/") for t in held]
+    assert keys[:4] == ["a", "unreachable", "z", "not-ready"]
+    assert len(keys) == len(set(keys)) == 8
+
+
+@pytest.mark.parametrize(("noted", "label"), [("7", "7"), ("007", "7"), ("", None), ("-1", None), ("not one!", None)])
+def test_the_template_generation_of_a_pod_is_a_number(noted, label):
+    ds = daemon_set()
+    ds = msgspec.structs.replace(ds, metadata=msgspec.structs.replace(ds.metadata, annotations={GENERATION: noted}))
+    assert daemons.new_pod(ds, "n", "new").metadata.labels.get("pod-template-generation") == label
+
+
+@pytest.mark.parametrize(
+    ("there", "created", "deleted"),
+    [
+        ({"n1": ["new"], "n2": ["new"] * 2, "n3": ["new"] * 5}, ["n0", "n4"], ["n2-1", "n3-1", "n3-2", "n3-3", "n3-4"]),
+        ({"n1": ["old ready", "old ready", "new"], "n2": ["new"]}, ["n0", "n3", "n4"], ["n1-1"]),
+        ({"n1": ["old", "old ready", "new"], "n2": ["new"]}, ["n0", "n3", "n4"], ["n1-0", "n1-1"]),
+        ({"n1": ["old ready", "new ready"], "n2": ["new"]}, ["n0", "n3", "n4"], ["n1-0"]),
+        ({f"n{n}": ["old ready"] for n in range(4)} | {"n4": ["old ready terminating"]}, ["n4"], []),
+    ],
+)
+def test_surging_nodes_are_cleared_as_upstreams_table_says(there, created, deleted):
+    pods = []
+    for name, listed in there.items():
+        for number, text in enumerate(listed):
+            revision, *state = text.split()
+            pods.append(pod(name, state[-1] if state else "unready", revision, number))
+    steps = Fleet(daemon_set(1, 0), [node(f"n{n}") for n in range(5)], pods, "new", NOW).placed()
+    assert (steps.create, sorted(names(steps.delete))) == (created, [f"agent-{name}" for name in deleted])
+
+
+def test_old_pods_that_are_unwell_are_all_that_goes_while_too_many_new_ones_are():
+    states = [("ready", "old")] * 10 + [("unready", "old")] * 2 + [("unready", "new")] * 88
+    pods = [pod(f"n{number:03}", *what) for number, what in enumerate(states)]
+    nodes = [node(f"n{number:03}") for number in range(100)]
+    steps = Fleet(daemon_set(0, 10), nodes, pods, "new", NOW).updated()
+    assert (steps.create, names(steps.delete)) == ([], ["agent-n010-0", "agent-n011-0"])
 
 
 def test_the_node_of_a_pod_that_waits_is_the_one_it_is_pinned_to():

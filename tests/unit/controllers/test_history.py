@@ -78,3 +78,10 @@ def test_the_oldest_that_nothing_lives_of_go_beyond_the_limit(numbers, live, lim
     dead = sorted(set(numbers) - live)
     assert not live & {r.revision for r in gone}
     assert left == (dead if limit < 0 else dead[max(0, len(dead) - limit) :])
+
+
+def test_where_all_old_ones_count_those_with_pods_take_places_of_the_limit():
+    known = [revision(n) for n in range(1, 6)]
+    assert [r.revision for r in history.beyond(known, {"r1", "r5"}, 2, counted=4)] == [2, 3]
+    assert [r.revision for r in history.beyond(known, {"r1", "r5"}, 0, counted=4)] == [2, 3, 4]
+    assert history.beyond(known, {"r5"}, 4, counted=4) == []

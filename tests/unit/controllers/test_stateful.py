@@ -225,3 +225,14 @@ def test_pods_that_end_again_and_again_are_removed_slower_until_there_is_calm():
     assert failures.left(owner, "web-0", now + 1000) == 1
     failures.forget(owner)
     assert failures.left(owner, "web-0", now + 1000) == 0
+
+
+def test_what_befell_pods_of_another_generation_is_no_reason_to_wait():
+    failures, owner, other = Failures(), Key("ns", "web"), Key("ns", "other")
+    for key in (owner, other):
+        failures.look(key, 1)
+        failures.removed(key, "web-0", 0)
+    failures.look(owner, 1)
+    assert failures.left(owner, "web-0", 0) == 1
+    failures.look(owner, 2)
+    assert (failures.left(owner, "web-0", 0), failures.left(other, "web-0", 0)) == (0, 1)
