@@ -229,6 +229,8 @@ def test_going_back_brings_template_and_notes_of_then():
     back = rollout.rolled_back(d, old)
     assert back.metadata.annotations == {rollout.REVISION: "2", rollout.LAST_APPLIED: "{}", "why": "create"}
     assert back.spec.template.metadata.labels == {"app": "web"}
-    assert rollout.rolled_back(d, None).metadata.annotations == {n: v for n, v in notes.items() if n != rollout.ROLLBACK}
+    assert rollout.rolled_back(d, None).metadata.annotations == {
+        n: v for n, v in notes.items() if n != rollout.ROLLBACK
+    }
     sets = [rs(f"a{n}", 0, **{rollout.REVISION: text}) for n, text in enumerate(("1", "7", "3", "bad"))]
     assert (rollout.last_revision(sets), rollout.last_revision(sets[:1]), rollout.last_revision(())) == (3, 0, 0)
