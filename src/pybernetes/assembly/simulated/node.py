@@ -89,7 +89,7 @@ class NodeAgent:
         while True:
             try:
                 await self._beat()
-                pause, share = RENEW * share, 1.0
+                pause, share = self._shared.renew * share, 1.0
             except (ApiError, OSError) as error:
                 log.warning("simulated node has no heartbeat node=%s error=%s", self.name, error)
                 pause = RETRY

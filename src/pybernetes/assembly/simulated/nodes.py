@@ -17,7 +17,7 @@ from pybernetes.api.objects import Key
 from pybernetes.api.types import core_v1
 from pybernetes.assembly.simulated.addresses import SharedRange
 from pybernetes.assembly.simulated.description import SimulatedNode, described
-from pybernetes.assembly.simulated.node import NodeAgent
+from pybernetes.assembly.simulated.node import RENEW, NodeAgent
 from pybernetes.assembly.simulated.pod import SimulatedPod
 from pybernetes.assembly.simulated.reports import Reports
 from pybernetes.assembly.simulated.table import Shared
@@ -41,6 +41,8 @@ class Config:
     """Pods wait until a controller has given their Node a podCIDR."""
     quiet: bool = False
     """No events but of what is wrong; the others (Pulled, Created, Started, Killing) are most of what a Pod costs."""
+    renew: float = RENEW
+    """Seconds between renewals of a Lease."""
     pause: Pause = field(default_factory=Pause)
     """Holds up what they report."""
 
@@ -71,6 +73,7 @@ class SimulatedNodes:
             range=SharedRange(_PODS),
             needs_range=config.needs_range,
             quiet=config.quiet,
+            renew=config.renew,
             moved=self._moved,
             later=self._later,
         )

@@ -46,6 +46,8 @@ class Shared:
     """Whether Pods wait until their Node has a podCIDR, which a controller gives it."""
     quiet: bool
     """Only what is wrong is told in events."""
+    renew: float
+    """Seconds between renewals of a node's Lease."""
     moved: Callable[[], None]
     """Something has happened."""
     later: Callable[[Coroutine[Any, Any, None], str], "asyncio.Task[None]"]
