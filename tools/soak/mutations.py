@@ -8,28 +8,39 @@ import random
 import sys
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace as with_changed
+from functools import partial
 from typing import Any
 from unittest import mock
 
 from msgspec.structs import replace
 
+from pybernetes.api.objects import Key
+from pybernetes.api.types import core_v1
 from pybernetes.client.rest import ResourceClient
 from pybernetes.controllers import (
     _daemons,
     _deployment_status,
+    _hpa_behavior,
     _job_books,
     _rollout,
     _stateful,
     cronjob,
     deployment,
+    disruption,
+    endpointslice_mirroring,
     garbage_collector,
     job,
+    persistentvolume_attach_detach,
+    persistentvolumeclaim_protection,
     resourcequota,
+    serviceaccount_token,
     statefulset,
     taint_eviction,
 )
 from pybernetes.controllers._claim import Claim
 from pybernetes.controllers._expectations import Expectations, LastWrites
+from pybernetes.rules import indexes, volumebinding
 from tools.soak._rounds import arguments, with_fixed_hashes
 from tools.soak.worlds.lives import run_world
 
@@ -194,18 +205,122 @@ def careless_claim(stack: ExitStack) -> None:
 
 def late_eviction(stack: ExitStack) -> None:
     """A taint that has gone evicts nevertheless: its timer was not stopped (kubernetes #90794)."""
-    _swap(stack, taint_eviction, "_executing", lambda node: node.spec.taints or _REMEMBERED.get(node.metadata.name, []))
-    real = taint_eviction._taints_changed
+    real, remembered = taint_eviction._executing, dict[str, Any]()
 
-    def changed(old: Any, new: Any) -> bool:
-        if old.spec.taints:
-            _REMEMBERED[old.metadata.name] = [t for t in old.spec.taints if t.effect == "NoExecute"]
-        return real(old, new)
+    def executing(node: Any) -> Any:
+        found = real(node)
+        if found:
+            remembered[node.metadata.uid] = found
+        return found or remembered.get(node.metadata.uid, [])
 
-    _swap(stack, taint_eviction, "_taints_changed", changed)
+    _swap(stack, taint_eviction, "_executing", executing)
 
 
-_REMEMBERED: dict[str, Any] = {}
+def counted_both_ways(stack: ExitStack) -> None:
+    """A Pod that was entered as failed and then ended well completes its index, too."""
+    real = _job_books.tally
+
+    def tally(job: Any, pods: Any, released: Any = frozenset()) -> Any:
+        seen = real(job, pods, released)
+        found = [_job_books.completion_index(pod) for pod in seen.pods if pod.status.phase == "Succeeded"]
+        ended = {index for index in found if index is not None}
+        if not ended or not _job_books.is_indexed(job):
+            return seen
+        done = indexes.merged(seen.done, indexes.of(ended))
+        return with_changed(seen, done=done, succeeded=indexes.total(done))
+
+    _swap(stack, _job_books, "tally", tally)
+
+
+def told_to_wait(stack: ExitStack) -> None:
+    """The collector believes its graph of an owner that waits: it may have been told meanwhile to let its dependents go."""
+    real = garbage_collector._state_of
+
+    async def state_of(ctx: Any, state: Any, node: Any, ref: Any) -> Any:
+        known = state.graph.get(ref.uid)
+        return "waiting" if known is not None and known.waiting else await real(ctx, state, node, ref)
+
+    _swap(stack, garbage_collector, "_state_of", state_of)
+
+
+def forgetful_mirror(stack: ExitStack) -> None:
+    """Who mirrors Endpoints makes a slice again that its cache does not show yet."""
+    _swap(stack, endpointslice_mirroring, "Expectations", _NoExpectations)
+
+
+class _NoExpectations(Expectations):
+    def met(self, owner: Any, seen: Any, now: float) -> bool:
+        return True
+
+
+def any_claim(stack: ExitStack) -> None:
+    """A Pod takes whatever claim has the name of its own (KEP-1698 forbids that)."""
+    _swap(stack, volumebinding, "not_of_pod", lambda claim, pod: "")
+
+
+def unprotected_claim(stack: ExitStack) -> None:
+    """A claim goes when the cache shows no Pod that uses it."""
+    real: Callable[..., Awaitable[None]] = vars(persistentvolumeclaim_protection)["protect"]
+
+    async def protect(claim: Any, finalizer: str, in_use: bool, ctx: Any) -> None:
+        where = f"{claim.metadata.namespace}/{claim.metadata.name}"
+        cached = ctx.cache(core_v1.Pod).by(persistentvolumeclaim_protection.CLAIMS, where)
+        await real(claim, finalizer, bool(cached), ctx)
+
+    _swap(stack, persistentvolumeclaim_protection, "protect", protect)
+
+
+def hasty_detach(stack: ExitStack) -> None:
+    """A volume is taken from a node that says that it uses it."""
+    _swap(stack, persistentvolume_attach_detach._Look, "_wait", lambda self: 0.0)
+
+
+def two_places(stack: ExitStack) -> None:
+    """A volume for one node at a time is sent to a second one (kubernetes #65391 and its kind)."""
+    _swap(stack, persistentvolume_attach_detach, "shareable", lambda volume: True)
+
+
+def any_account(stack: ExitStack) -> None:
+    """A token is made for whoever has the account's name now."""
+    real = serviceaccount_token._account_of
+
+    async def account_of(annotations: Any, namespace: str, ctx: Any) -> Any:
+        return await real({**annotations, serviceaccount_token.UID: ""}, namespace, ctx)
+
+    _swap(stack, serviceaccount_token, "_account_of", account_of)
+
+
+def cached_account(stack: ExitStack) -> None:
+    """A token goes when the cache does not show its account."""
+
+    async def account_of(annotations: Any, namespace: str, ctx: Any) -> Any:
+        return ctx.cache(core_v1.ServiceAccount).get(Key(namespace, annotations[serviceaccount_token.NAME]))
+
+    _swap(stack, serviceaccount_token, "_account_of", account_of)
+
+
+def unbounded(stack: ExitStack) -> None:
+    """An autoscaler grows one beyond its bounds."""
+    for name in ("limited", "limited_by"):
+        real = getattr(_hpa_behavior, name)
+        _swap(stack, _hpa_behavior, name, partial(_one_more, real))
+
+
+def _one_more(real: Any, *args: Any) -> Any:
+    ruled = real(*args)
+    return replace(ruled, replicas=ruled.replicas + 1)
+
+
+def generous_budget(stack: ExitStack) -> None:
+    """A budget's status overwrites what an eviction has spent meanwhile (kubernetes #91808 and its kind)."""
+
+    async def write(budget: Any, status: Any, ctx: Any) -> None:
+        new = replace(budget, status=status)
+        await ctx.api(type(budget)).patch(budget, new, subresource="status", lock=False)
+
+    _swap(stack, disruption, "_write", write)
+    _swap(stack, disruption, "_disrupted", lambda budget, pods, now: ({}, []))
+
 
 MUTATIONS: Mapping[Patch, tuple[str, ...]] = {
     no_expectations: ("deployments",),
@@ -227,6 +342,17 @@ MUTATIONS: Mapping[Patch, tuple[str, ...]] = {
     hasty_quota: ("rcs", "quotas"),
     careless_claim: ("rcs", "deployments"),
     late_eviction: ("rcs",),
+    counted_both_ways: ("jobs",),
+    told_to_wait: ("owners",),
+    forgetful_mirror: ("mirrors",),
+    any_claim: ("scratch",),
+    unprotected_claim: ("scratch",),
+    hasty_detach: ("disks",),
+    two_places: ("disks",),
+    any_account: ("tokens",),
+    cached_account: ("tokens",),
+    unbounded: ("deployments", "autoscalers"),
+    generous_budget: ("rcs", "budgets"),
 }
 """Each fault, and the casts of the worlds in which it is looked for."""
 

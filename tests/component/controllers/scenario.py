@@ -5,7 +5,8 @@
 
     statefulset db replicas: 2                  made, with a selector and a template; what follows are fields of the spec
     configmap child owner: parent               owned by a ConfigMap, as a `secret` may be; `uid: gone`, `name: x`, `kind: X`,
-                                                `from: ns` bend the reference
+                                                `from: ns` bend the reference, `blockOwnerDeletion: true` and
+                                                `finalizers: [x/y]` are as in the API
     service web selector: {app: web}            other kinds: the spec as it is
     change statefulset db replicas: 3           a user changes the spec
     roll statefulset db two                     ... its image
@@ -92,8 +93,9 @@ class Scenario:
         name, namespace, fields = _parsed(rest)
         kind, meta, spec = KINDS[word], {"name": name}, fields
         if word in ("configmap", "secret"):
-            refs = self._owner(fields, namespace)
-            await self._w.make(kind, {"metadata": meta | {"ownerReferences": refs}}, namespace)
+            meta["ownerReferences"] = self._owner(fields, namespace)
+            meta["finalizers"] = fields.get("finalizers", [])
+            await self._w.make(kind, {"metadata": meta}, namespace)
             return
         if word not in ("service", "namespace", "node", "persistentvolumeclaim"):
             spec = _workload(word, name) | fields
@@ -108,6 +110,7 @@ class Scenario:
         ref = {"apiVersion": fields.get("apiVersion", "v1"), "kind": fields.get("kind", "ConfigMap")}
         ref["name"] = fields.get("name", fields["owner"])
         ref["uid"] = fields.get("uid") or (life.uid if life else "none")
+        ref["blockOwnerDeletion"] = fields.get("blockOwnerDeletion", False)
         return [ref]
 
     # --- users and fate
