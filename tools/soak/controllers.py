@@ -1,6 +1,6 @@
 """Soak of the controllers: perturbed worlds on virtual time, in which rules hold at every write. tools/soak/worlds has them.
 
-`python -m tools.soak.controllers --rounds N [--seed S] [--jobs 2] [--twice-every 1] [--casts deployments,autoscalers]`. Each
+`python -m tools.soak.controllers --rounds N [--seed S] [--jobs 2] [--twice-every 10] [--casts deployments,autoscalers]`. Each
 round is one world, made by its seed alone. A world of every so many seeds runs twice, and must make the same history.
 """
 
@@ -16,7 +16,7 @@ from tools.soak.worlds.lives import check_seed
 def main() -> int:
     """Rounds of worlds; 1 at the first fault, with its seed."""
     parser = arguments(__doc__)
-    parser.add_argument("--twice-every", type=int, default=1, help="every so many seeds a world runs twice")
+    parser.add_argument("--twice-every", type=int, default=10, help="every so many seeds a world runs twice")
     parser.add_argument(
         "--casts", default="", help=f"what worlds play, in place of a choice by chance: {', '.join(CASTS)}"
     )

@@ -23,7 +23,7 @@ def soak(rounds: int, *options: str) -> str:
 
 
 def test_random_worlds_settle_and_repeat() -> None:
-    assert ", no fault: " in soak(12, "--twice-every", "6")
+    assert ", no fault: " in soak(12, "--twice-every", "4")
 
 
 def test_autoscalers_stay_within_their_bounds_whatever_happens() -> None:

@@ -1,8 +1,10 @@
 """What fate does in every world: nodes, processes, requests, watches, Pods. casts.py has what users do with each kind."""
 
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from typing import Any
 
+from pybernetes.api.errors import Conflict, NotFound
 from pybernetes.api.types import core_v1
 from pybernetes.store.protocol import Revision
 from tools.soak.worlds.ledger import Obj
@@ -14,17 +16,22 @@ Action = Callable[[World], Awaitable[None]]
 IMAGES = ("one", "two", "three")
 HELD = ("pods", "pods", "pods", "nodes", "replicasets", "deployments", "jobs", "cronjobs", "statefulsets", "daemonsets",
         "controllerrevisions", "services", "endpointslices", "persistentvolumeclaims", "namespaces", "configmaps",
-        "replicationcontrollers")  # fmt: skip
+        "replicationcontrollers", "secrets", "endpoints", "serviceaccounts", "volumeattachments", "persistentvolumes",
+        "poddisruptionbudgets", "horizontalpodautoscalers")  # fmt: skip
 """Resources whose caches are made late; what everybody needs more often."""
+KEPT = "soak.example/kept"
+"""A finalizer of some: users take it off."""
+OUT_OF_SERVICE = "node.kubernetes.io/out-of-service"
+"""A taint by which users say that nothing runs on a node any more."""
 SIDE = "side"
 """The namespace that comes and goes."""
-RULES = "simulated.pybernetes.io/"
+ANNOTATION = "simulated.pybernetes.io/"
 
 
 def template(app: str, image: str, **said: str) -> dict[str, Any]:
     """A Pod template; `said` are rules of simulated containers, with _ for -."""
     container = {"name": "c", "image": image, "resources": {"requests": {"cpu": "50m"}}}
-    annotations = {RULES + name.replace("_", "-"): text for name, text in said.items()}
+    annotations = {ANNOTATION + name.replace("_", "-"): text for name, text in said.items()}
     return {"metadata": {"labels": {"app": app}, "annotations": annotations}, "spec": {"containers": [container]}}
 
 
@@ -39,6 +46,31 @@ def place(w: World) -> str:
     """A namespace to do something in."""
     side = w.ledger.find("Namespace", "", SIDE)
     return SIDE if side is not None and w.rng.random() < 0.3 else "default"
+
+
+async def delete_any(w: World, kind: type[Any], name: str, fits: Callable[[Obj], bool] = lambda obj: True) -> None:
+    """Any object of a kind, with one of the policies for what it owns."""
+    obj = w.pick(name, fits)
+    if obj:
+        policy = w.rng.choice(("Background", "Background", "Foreground", "Orphan"))
+        await w.remove(kind, obj["metadata"]["name"], obj["metadata"]["namespace"], propagationPolicy=policy)
+
+
+async def change_one(w: World, kind: type[Any], obj: Obj | None, change: Obj) -> None:
+    """This object, if there is one."""
+    if obj:
+        await w.change(kind, obj["metadata"]["name"], change, obj["metadata"]["namespace"])
+
+
+async def release(w: World, kind: type[Any]) -> None:
+    """Takes KEPT off all of a kind."""
+    for life in w.ledger.living(kind.__name__):
+        meta, revision = life.obj["metadata"], str(life.versions[-1].revision)
+        kept = [name for name in meta.get("finalizers", ()) if name != KEPT]
+        if len(kept) < len(meta.get("finalizers", ())):
+            change = {"metadata": {"finalizers": kept or None, "resourceVersion": revision}}
+            with suppress(Conflict, NotFound):
+                await w.change(kind, life.name, change, life.namespace)
 
 
 async def delete_pods(w: World) -> None:
@@ -144,7 +176,8 @@ async def change_trouble(w: World) -> None:
 
 async def hold_caches(w: World) -> None:
     """The controllers hear nothing of some resources for a while, and of the others they do."""
-    for resource in w.rng.sample(HELD, w.rng.randrange(1, 4)):
+    likely = w.held if w.held and w.rng.random() < 0.6 else HELD
+    for resource in w.rng.sample(likely, min(len(likely), w.rng.randrange(1, 4))):
         w.hold(resource, w.rng.choice((1.0, 5.0, 25.0)))
 
 

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from tools.soak.worlds.actions import image_of
+from tools.soak.worlds.attacher import attach, unique_name, volumes_of
 from tools.soak.worlds.ledger import Obj, controller_of
 from tools.soak.worlds.pods import (
     condition,
@@ -16,11 +17,19 @@ from tools.soak.worlds.pods import (
     replicas_of,
     selects,
 )
+from tools.soak.worlds.rules_around import (
+    MANAGED_BY,
+    MIRRORED,
+    SERVICE,
+    SKIP_MIRROR,
+    TOKEN,
+    TOKEN_NAME,
+    TOKEN_UID,
+    places,
+)
 from tools.soak.worlds.rules_jobs import is_indexed, is_suspended, is_tracked, released
 from tools.soak.worlds.rules_sets import _node_of, _ordinals, _wanted_on
 from tools.soak.worlds.world import World
-
-SERVICE = "kubernetes.io/service-name"
 
 
 def judge(w: World) -> dict[str, int]:
@@ -36,7 +45,7 @@ def judge(w: World) -> dict[str, int]:
         for obj in found:
             assert _observed(obj), f"{kind} {_name(obj)} was not looked at"
             look(w, obj)
-        figures[f"{kind}s"] = len(found)
+        figures[kind if kind.endswith("s") else f"{kind}s"] = len(found)
     pods = w.ledger.all("Pod")
     nodes = {node["metadata"]["name"] for node in w.ledger.all("Node")}
     for pod in pods:
@@ -45,6 +54,8 @@ def judge(w: World) -> dict[str, int]:
             assert pod["status"]["phase"] == "Running", f"{_name(pod)} is {pod['status']['phase']}"
     _owners(w)
     _quotas(w)
+    _tokens(w)
+    _disks(w)
     return {"Pods": len(pods), **{name: count for name, count in figures.items() if count}}
 
 
@@ -265,6 +276,8 @@ def _owners(w: World) -> None:
             assert not claims, f"{_name(pod)} has no owner, and {claims} select it"
     services = {(s["metadata"]["namespace"], s["metadata"]["name"]) for s in w.ledger.all("Service")}
     for life in (*w.ledger.living("Endpoints"), *w.ledger.living("EndpointSlice")):
+        if life.versions[0].by.part == "user":
+            continue
         name = labels_of(life.obj).get(SERVICE, life.name) if life.kind == "EndpointSlice" else life.name
         assert (life.namespace, name) in services, f"{life} is of no Service"
 
@@ -279,10 +292,68 @@ def _quotas(w: World) -> None:
         assert used == wanted, f"quota {_name(quota)} says {used}, and {wanted} are there"
 
 
+def _tokens(w: World) -> None:
+    """Secrets that asked for a token have one, of an account that is there."""
+    for secret in w.ledger.all("Secret"):
+        if secret.get("type") != TOKEN:
+            continue
+        name, said = _name(secret), secret["metadata"].get("annotations") or {}
+        account = w.ledger.find("ServiceAccount", secret["metadata"]["namespace"], said.get(TOKEN_NAME, ""))
+        assert account is not None, f"Secret {name} is there, and its account {said.get(TOKEN_NAME)} is not"
+        assert said.get(TOKEN_UID) == account.uid, f"Secret {name} is of another account of the name {account.name}"
+        assert (secret.get("data") or {}).get("token"), f"Secret {name} has no token"
+
+
+def _disks(w: World) -> None:
+    """What is attached is where Pods use it, and noted there; a disk of Pods on several nodes is at one of them."""
+    if not w.running(attach.__name__):
+        return
+    nodes = {node["metadata"]["name"]: node for node in w.ledger.all("Node")}
+    used = {(name, volume) for name in nodes for volume in volumes_of(w, name)}
+    wishes = w.ledger.all("VolumeAttachment")
+    attached = {(wish["spec"]["nodeName"], str(wish["spec"]["source"]["persistentVolumeName"])) for wish in wishes}
+    volumes = {volume for _, volume in used}
+    assert attached <= used, f"attached are {sorted(attached - used)}, which no Pod uses"
+    assert {volume for _, volume in attached} == volumes, f"used are {sorted(volumes)}, attached {sorted(attached)}"
+    assert len(attached) == len(volumes), f"a disk is at several nodes: {sorted(attached)}"
+    for name, node in nodes.items():
+        told = {one["name"] for one in node["status"].get("volumesAttached") or ()}
+        wanted = {unique_name(volume) for where, volume in attached if where == name}
+        assert told == wanted, f"node {name} hears that {sorted(told)} are attached, and {sorted(wanted)} are"
+    assert w.mounted == attached, f"mounted are {sorted(w.mounted)}, attached {sorted(attached)}"
+
+
+def _mirror(w: World, endpoints: Obj) -> None:
+    """Slices have what users' Endpoints have, where a Service without selector wants them; nothing twice."""
+    meta = endpoints["metadata"]
+    service = w.ledger.find("Service", meta["namespace"], meta["name"])
+    if meta["name"] == "kubernetes":
+        return
+    wanted = set()
+    if (
+        service is not None
+        and not service.obj["spec"].get("selector")
+        and labels_of(endpoints).get(SKIP_MIRROR) != "true"
+    ):
+        wanted = {
+            (address["ip"], port["port"], part == "addresses")
+            for subset in endpoints.get("subsets") or () for part in ("addresses", "notReadyAddresses")
+            for address in subset.get(part) or () for port in subset["ports"]
+        }  # fmt: skip
+    pieces = [
+        piece for piece in w.ledger.all("EndpointSlice", meta["namespace"])
+        if labels_of(piece).get(SERVICE) == meta["name"] and labels_of(piece).get(MANAGED_BY) == MIRRORED
+    ]  # fmt: skip
+    found = [place for piece in pieces for place in places(piece)]
+    assert sorted(found) == sorted(wanted), (
+        f"the mirror of {_name(endpoints)} has {sorted(found)}, not {sorted(wanted)}"
+    )
+
+
 Look = Callable[[World, Obj], None]
 _KINDS: Mapping[str, Look] = {
     "ReplicationController": _replicas, "Deployment": _deployment, "StatefulSet": _statefulset,
     "DaemonSet": _daemonset, "Job": _job, "CronJob": _cronjob, "Service": _service,
-    "PodDisruptionBudget": _budget, "HorizontalPodAutoscaler": _autoscaler,
+    "PodDisruptionBudget": _budget, "Endpoints": _mirror, "HorizontalPodAutoscaler": _autoscaler,
 }  # fmt: skip
 KINDS: Sequence[str] = tuple(_KINDS)

@@ -19,7 +19,7 @@ Obj = dict[str, Any]
 
 LAG = 20.0
 """Seconds that a reconcile may take: what its caches have learnt since it may not have looked at."""
-QUIET_KINDS = frozenset({"Event", "Lease"})
+_QUIET = ("/registry/events/", "/registry/leases/")
 """What no rule looks at."""
 
 
@@ -114,8 +114,12 @@ class Ledger:
         self.log: list[str] = []
         """The history, a line a write."""
         self.violations: list[str] = []
+        self.broken: Callable[[], None] = lambda: None
+        """Is told when the first rule is broken: what follows from that tells nobody anything."""
         self.writes: dict[str, int] = {}
         """How many writes each part has done, Events and Leases aside."""
+        self.written_at: dict[str, float] = {}
+        """When each did its last."""
         self.now = now
         self._seen = seen
         self._rules: dict[str, list[Rule]] = {}
@@ -188,28 +192,27 @@ class Ledger:
     def saw(self, event: Event) -> None:
         """A write has been done."""
         by = ATTEMPT.get()
-        if event.type == "PUT":
-            digest = hashlib.sha256(event.value).hexdigest()[:12]
-            obj: Obj = orjson.loads(event.value)
-        else:
-            digest, obj = "", {}
+        digest = hashlib.sha256(event.value).hexdigest()[:12] if event.type == "PUT" else ""
         sign = f"{by.part}{'/' + str(by.generation) if by.generation else ''}{' (late)' if by.late else ''}"
         self.log.append(f"{self.now():.3f} {event.revision} {event.type} {event.key} {digest} {sign}".strip())
-        write = self._removed(event, by) if event.type == "DELETE" else self._put(event, obj, by)
+        if event.key.startswith(_QUIET):
+            return
+        write = self._removed(event, by) if event.type == "DELETE" else self._put(event, orjson.loads(event.value), by)
         if write is None:
             return
         self.writes[by.part] = self.writes.get(by.part, 0) + 1
+        self.written_at[by.part] = self.now()
         for rule in (*self._rules.get(write.life.kind, ()), *self._rules.get("", ())):
             try:
                 found = [*rule(self, write)]
             except (LookupError, TypeError, ValueError, AttributeError) as fault:
                 found = [f"the rule itself failed: {fault!r}"]  # raised, it would be the server's fault
+            if found and not self.violations:
+                self.broken()
             self.violations += [f"{write.life} ({event.key}, {sign}): {wrong}" for wrong in found]
 
     def _put(self, event: Event, obj: Obj, by: Attempt) -> Write | None:
         kind = obj.get("kind", "")
-        if kind in QUIET_KINDS:
-            return None
         version = Version(event.revision, self.now(), obj, by)
         life, old = self._live.get(event.key), None
         meta = obj["metadata"]

@@ -135,14 +135,14 @@ class Wire:
 
     async def _write(self, request: Request, attempt: Attempt, lost: bool, planned: str) -> Response:
         trouble = self._trouble()
-        delay = 0.0
+        delay = usual = self._world.pace.get(self._part.partition(" ")[0], 0.0)
         if trouble.slow and self._rng.random() < trouble.slow:
-            delay = self._rng.choice((0.0, 0.05, 1.0, SLOWEST))
+            delay += self._rng.choice((0.0, 0.05, 1.0, SLOWEST))
         if planned == "stale":
             self._world.stop(kind_asked(request.path))
         elif planned in ("last", "late"):
             self._world.end_controllers(0.0)
-            delay = OVERDUE if planned == "late" else 0.0
+            delay = OVERDUE if planned == "late" else usual
         elif self._generation and "/events" not in request.path and self._rng.random() < trouble.kill:
             self._world.end_controllers(self._rng.choice((0.0, 0.5, 5.0, 20.0)))
             delay = self._rng.choice((delay, 0.0, 3.0, 15.0, OVERDUE))

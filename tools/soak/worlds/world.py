@@ -6,6 +6,7 @@ The parts end and begin again, requests and watches meet wire.py's trouble, and 
 import asyncio
 import random
 from collections.abc import Callable, Coroutine, Mapping
+from functools import cache
 from typing import Any, TypeVar
 
 import orjson
@@ -13,7 +14,7 @@ import orjson
 from pybernetes.aio.simulation import SimulatedClock
 from pybernetes.api import facts
 from pybernetes.api.objects import User
-from pybernetes.api.types import apps_v1, autoscaling_v2, batch_v1, core_v1, policy_v1
+from pybernetes.api.types import apps_v1, autoscaling_v2, batch_v1, core_v1, discovery_v1, policy_v1, storage_v1
 from pybernetes.apiserver.config import Config
 from pybernetes.apiserver.server import ApiServer
 from pybernetes.assembly.simulated.nodes import Config as SimulatedConfig
@@ -23,6 +24,8 @@ from pybernetes.controllers.runtime import Config as ControllerConfig
 from pybernetes.controllers.runtime import ControllerManager
 from pybernetes.scheduler.loop import Scheduler
 from pybernetes.wire.http import Request, Response
+from pybernetes.wire.pki.keys import PrivateKey, derived_key
+from tools.soak.worlds import small
 from tools.soak.worlds.ledger import Ledger, Obj, WatchedStore
 from tools.soak.worlds.wire import Trouble, Wire, arriving
 
@@ -42,18 +45,35 @@ SEEN: Mapping[str, type[Any]] = {
     "DaemonSet": apps_v1.DaemonSet, "Job": batch_v1.Job, "CronJob": batch_v1.CronJob, "Service": core_v1.Service,
     "ControllerRevision": apps_v1.ControllerRevision, "Namespace": core_v1.Namespace,
     "PersistentVolumeClaim": core_v1.PersistentVolumeClaim, "PodDisruptionBudget": policy_v1.PodDisruptionBudget,
-    "HorizontalPodAutoscaler": autoscaling_v2.HorizontalPodAutoscaler,
+    "HorizontalPodAutoscaler": autoscaling_v2.HorizontalPodAutoscaler, "Endpoints": core_v1.Endpoints,
+    "EndpointSlice": discovery_v1.EndpointSlice, "ServiceAccount": core_v1.ServiceAccount,
+    "PersistentVolume": core_v1.PersistentVolume, "VolumeAttachment": storage_v1.VolumeAttachment,
 }  # fmt: skip
 """Kinds whose caches rules ask for."""
+
+
+@cache
+def _signing_key() -> PrivateKey:
+    """The same one always: tokens repeat with their seed."""
+    return derived_key(b"worlds")
 
 
 class World:
     """The parts of one world, and short words for what users do."""
 
-    def __init__(self, seed: int, clock: SimulatedClock) -> None:
+    def __init__(self, seed: int, clock: SimulatedClock, *, whole: bool = True) -> None:
+        """`whole`: nothing is left out of it that small.py says of others."""
+        self.whole = whole
         self.rng = random.Random(seed)
         self.clock = clock
         self.trouble = Trouble()
+        self.step = "beginning"
+        """What is being done, for who reads of a fault."""
+        self.held: tuple[str, ...] = ()
+        """Resources that matter most to what is played: their caches are late more often than others."""
+        self.pace: Mapping[str, float] = {}
+        """Seconds that a write of a part takes in any case: without, Pods may come and go for ever in no time, as long as one
+        cache is late."""
         self.demand = 3
         """Replicas that the one external metric asks autoscalers for."""
         self.store = WatchedStore()
@@ -62,6 +82,11 @@ class World:
         self.client = Client(Wire(self, ADMIN, "user", honest=True), clock=clock)
         self.drain = Client(Wire(self, ADMIN, "drain", honest=True), clock=clock)
         """Of the user who evicts."""
+        self.attacher = Client(Wire(self, ADMIN, "attacher", honest=True), clock=clock)
+        self.kubelets = Client(Wire(self, ADMIN, "node volumes", honest=True), clock=clock)
+        """Of the nodes' part that has to do with disks."""
+        self.mounted: set[tuple[str, str]] = set()
+        """(node, volume): what no API object tells truly."""
         self.generation = 0
         self.befalls: dict[tuple[str, str], str] = {}
         """What befalls the controllers' next request, by method and resource: see wire.BEFALL."""
@@ -82,7 +107,9 @@ class World:
         if request.path.startswith("/apis/external.metrics.k8s.io/"):
             item = {"metricName": "demand", "timestamp": "2026-01-01T00:00:00Z", "value": str(self.demand)}
             return Response(200, body=orjson.dumps({"items": [item]}))
-        return await self._server.handler(arriving(request, user))
+        if self.whole:
+            return await self._server.handler(arriving(request, user))
+        return small.answered(request) or small.shown(request, await self._server.handler(arriving(request, user)))
 
     def spawn(self, work: Coroutine[Any, Any, T]) -> "asyncio.Task[T]":
         """A task of the world's own: it goes on when who began it has ended."""
@@ -98,7 +125,7 @@ class World:
 
     async def server_up(self) -> None:
         """A new API server on the same store."""
-        server = ApiServer(Config(), self.store, self.clock)
+        server = ApiServer(Config() if self.whole else small.SERVER, self.store, self.clock)
         self._tasks["server"] = asyncio.create_task(server.run())
         await server.ready.wait()
         self._server = server
@@ -118,18 +145,29 @@ class World:
         if name == STOPPED:
             self.generation += 1
             wire = Wire(self, CONTROLLERS, name, generation=self.generation)
-            config = ControllerConfig(allocate_node_cidrs=True, cluster_cidrs=("10.244.0.0/16",))
-            self._manager = ControllerManager(Client(wire, clock=self.clock), config)
+            config = ControllerConfig(
+                allocate_node_cidrs=True,
+                cluster_cidrs=("10.244.0.0/16",),
+                service_account_key=_signing_key(),
+                node_monitor_period=small.MONITOR / (2 if self.whole else 1),
+            )
+            chosen = None if self.whole else small.controllers()
+            self._manager = ControllerManager(Client(wire, clock=self.clock), config, chosen)
             run = self._manager.run()
         elif name == "scheduler":
             wire = Wire(self, SCHEDULER, name)
-            run = Scheduler(Client(wire, clock=self.clock), self.clock).run()
+            run = Scheduler(Client(wire, clock=self.clock), self.clock, None if self.whole else small.SCHEDULER).run()
         else:
             wire = Wire(self, ADMIN, f"node {name}")
-            played = SimulatedConfig(first_address=f"198.18.{NODES.index(name)}.1", quiet=True)
+            first, renew = f"198.18.{NODES.index(name)}.1", small.RENEW / (2 if self.whole else 1)
+            played = SimulatedConfig(first_address=first, quiet=True, renew=renew)
             run = SimulatedNodes(Client(wire, clock=self.clock), [name], played).run()
         self._wires[name] = wire
         self._tasks[name] = asyncio.create_task(run, name=name)
+
+    def add(self, name: str, work: Coroutine[Any, Any, None]) -> None:
+        """Somebody who works beside them until the end of the world."""
+        self._tasks[name] = asyncio.create_task(work, name=name)
 
     async def end(self, name: str) -> None:
         """Ends a part. What it has sent goes on its way."""
@@ -211,10 +249,20 @@ class World:
         body = {"apiVersion": target.api_version, "kind": target.kind, **obj}
         await self.client.raw("POST", self.path(kind, namespace), body)
 
-    async def change(self, kind: type[Any], name: str, change: Obj, namespace: str = "default", part: str = "") -> None:
-        """A user changes one, by a merge patch."""
+    async def change(
+        self,
+        kind: type[Any],
+        name: str,
+        change: Obj,
+        namespace: str = "default",
+        part: str = "",
+        client: Client | None = None,
+    ) -> Obj:
+        """A user changes one, or whose client it is, by a merge patch; returns what it is now."""
         headers = {"content-type": "application/merge-patch+json"}
-        await self.client.raw("PATCH", self.path(kind, namespace, name, part), change, headers=headers)
+        path = self.path(kind, namespace, name, part)
+        changed: Obj = await (client or self.client).raw("PATCH", path, change, headers=headers)
+        return changed
 
     async def remove(self, kind: type[Any], name: str, namespace: str = "default", **options: Any) -> None:
         """A user deletes one."""
