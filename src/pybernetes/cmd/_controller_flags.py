@@ -48,7 +48,7 @@ ACCEPTED = (
     "authorization-webhook-cache-authorized-ttl", "authorization-webhook-cache-unauthorized-ttl", "cert-dir",
     "cidr-allocator-type", "cloud-config", "cloud-provider", "configure-cloud-routes",
     "contention-profiling", "controller-shutdown-timeout", "controller-start-interval",
-    "disable-attach-detach-reconcile-sync", "disable-force-detach-on-timeout", "disabled-metrics",
+    "disable-attach-detach-reconcile-sync", "disabled-metrics",
     "emulated-version", "endpoint-updates-batch-period", "endpointslice-updates-batch-period",
     "external-cloud-volume-plugin", "feature-gates", "flex-volume-plugin-dir", "http2-max-streams-per-connection",
     "kube-api-content-type", "leader-elect-resource-lock",
@@ -137,6 +137,8 @@ def _add_nodes(parser: argparse.ArgumentParser) -> None:
     add("--large-cluster-size-threshold", type=int, default=50, help="Nodes that a large zone has more than: 50")
     add("--unhealthy-zone-threshold", type=rate, default=0.55,
         help="the part of a zone that is not ready from which on it is disrupted, three Nodes at least: 0.55")  # fmt: skip
+    add("--disable-force-detach-on-timeout", type=boolean, nargs="?", const=True, default=False,
+        help="leave volumes on Nodes that are unwell until they are declared out of service")  # fmt: skip
 
 
 def _add_autoscaler(parser: argparse.ArgumentParser) -> None:
@@ -179,6 +181,7 @@ def config_of(options: argparse.Namespace) -> Config:
         root_ca=_read(options.root_ca_file),
         legacy_token_period=options.legacy_service_account_token_clean_up_period,
         service_account_key=_key(options.service_account_private_key_file),
+        force_detach=not options.disable_force_detach_on_timeout,
         hpa_sync_period=options.horizontal_pod_autoscaler_sync_period,
         hpa_downscale_stabilization=options.horizontal_pod_autoscaler_downscale_stabilization,
         hpa_tolerance=options.horizontal_pod_autoscaler_tolerance,

@@ -1,28 +1,23 @@
 """What is next for a claim or a volume: pure decisions of the binder, in upstream's words. persistentvolume_binder.py acts."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Literal, TypeAlias
 
 from msgspec import Struct
 from msgspec.structs import replace
 
+from pybernetes.api.quantity import parse
 from pybernetes.api.types.core_v1 import PersistentVolume, PersistentVolumeClaim, PersistentVolumeClaimStatus
 from pybernetes.api.types.storage_v1 import StorageClass
+from pybernetes.controllers._csi_migration import IN_TREE, MIGRATED, MIGRATED_TO, driver_of, of_volume
 from pybernetes.rules import volumebinding as rule
+from pybernetes.rules.goquote import quoted
 
-IN_TREE = "kubernetes.io/"
-MIGRATED = {
-    "kubernetes.io/aws-ebs": "ebs.csi.aws.com",
-    "kubernetes.io/azure-disk": "disk.csi.azure.com",
-    "kubernetes.io/azure-file": "file.csi.azure.com",
-    "kubernetes.io/cinder": "cinder.csi.openstack.org",
-    "kubernetes.io/gce-pd": "pd.csi.storage.gke.io",
-    "kubernetes.io/portworx-volume": "pxd.portworx.com",
-    "kubernetes.io/vsphere-volume": "csi.vsphere.vmware.com",
-}
-"""Provisioners of old and the drivers that do their work since (CSI migration)."""
 IN_TREE_FINALIZER = "kubernetes.io/pv-controller"
-"""Of volumes that a part of the controller itself would delete; there are none of these left."""
+"""Of volumes that a plugin of the controller itself is to delete."""
+EXTERNAL_FINALIZER = "external-provisioner.volume.kubernetes.io/finalizer"
+"""Of volumes that their provisioner is to delete."""
+_SCRATCH = "/tmp/"
 
 
 class Told(Struct, frozen=True):
@@ -43,6 +38,8 @@ class Wait(Struct, frozen=True):
     """The claim is Pending until something changes."""
 
     told: Told | None = None
+    pending: bool = True
+    """Whether the status says so; otherwise it stays as it is."""
 
 
 class Lose(Struct, frozen=True):
@@ -110,7 +107,8 @@ def _asked_for(claim: PersistentVolumeClaim, volume: PersistentVolume | None) ->
         return Bind(volume)
     name = volume.metadata.name
     if volume.spec.claimRef is not None:
-        return Wait(Told("Warning", "FailedBinding", f'volume "{name}" already bound to a different claim.'))
+        told = Told("Warning", "FailedBinding", f'volume "{name}" already bound to a different claim.')
+        return Wait(told, pending=rule.BOUND_BY_CONTROLLER not in claim.metadata.annotations)
     why = rule.mismatch(volume, claim)
     if why:
         return Wait(Told("Warning", "VolumeMismatch", f'Cannot bind to requested volume "{name}": {why}'))
@@ -141,12 +139,22 @@ def _waits_for(pods: Sequence[str]) -> Told:
     return Told("Normal", "WaitForPodScheduled", f"waiting for {word} {','.join(sorted(pods))} to be scheduled")
 
 
+_CANNOT_PROVISION = {
+    "kubernetes.io/host-path": (
+        'Failed to create provisioner: provisioning in volume plugin "kubernetes.io/host-path" is disabled'
+    ),
+    **dict.fromkeys(("kubernetes.io/nfs", "kubernetes.io/local-volume"), "no provisionable volume plugin matched"),
+}
+"""Plugins that are known, and make no volumes."""
+
+
 def _provisioned(name: str, found: StorageClass | None) -> ClaimStep:
     if found is None:
         return Wait(Told("Warning", "ProvisioningFailed", f'storageclass.storage.k8s.io "{name}" not found'))
-    provisioner = MIGRATED.get(found.provisioner, found.provisioner)
+    provisioner = driver_of(found.provisioner)
     if provisioner.startswith(IN_TREE):
-        return Wait(Told("Warning", "ProvisioningFailed", f"no volume plugin matched name: {provisioner}"))
+        why = _CANNOT_PROVISION.get(provisioner, f"no volume plugin matched name: {provisioner}")
+        return Wait(Told("Warning", "ProvisioningFailed", why))
     text = (
         f"Waiting for a volume to be created either by the external provisioner '{provisioner}' or manually by the system "
         "administrator. If volume creation is delayed, please verify that the provisioner is running and correctly registered."
@@ -169,7 +177,14 @@ class Ignore(Struct, frozen=True):
     """The claim's own step comes first."""
 
 
-VolumeStep: TypeAlias = Phase | Unbind | Ignore
+class Misfit(Struct, frozen=True):
+    """The volume is for a claim that cannot have it: both are told."""
+
+    volume: Told
+    claim: Told
+
+
+VolumeStep: TypeAlias = Phase | Unbind | Ignore | Misfit
 
 
 def next_for_volume(volume: PersistentVolume, claim: PersistentVolumeClaim | None) -> VolumeStep:
@@ -180,7 +195,7 @@ def next_for_volume(volume: PersistentVolume, claim: PersistentVolumeClaim | Non
     if claim is None:
         return _reclaimed(volume)
     if not claim.spec.volumeName:
-        return Ignore()
+        return Ignore() if rule.same_mode(volume, claim) else _misfit(volume, claim)
     if claim.spec.volumeName == volume.metadata.name:
         return Phase("Bound")
     own = rule.PROVISIONED_BY in volume.metadata.annotations
@@ -189,24 +204,78 @@ def next_for_volume(volume: PersistentVolume, claim: PersistentVolumeClaim | Non
     return Unbind()
 
 
+def _misfit(volume: PersistentVolume, claim: PersistentVolumeClaim) -> Misfit:
+    its, own, end = quoted(claim.metadata.name), quoted(volume.metadata.name), "due to incompatible volumeMode."
+    return Misfit(
+        Told(
+            "Warning", "VolumeMismatch", f"Cannot bind PersistentVolume to requested PersistentVolumeClaim {its} {end}"
+        ),
+        Told(
+            "Warning", "VolumeMismatch", f"Cannot bind PersistentVolume {own} to requested PersistentVolumeClaim {end}"
+        ),
+    )
+
+
 def _reclaimed(volume: PersistentVolume) -> VolumeStep:
     """What was the claim's: kept, or left to who made it. Nothing here empties or deletes volumes."""
-    phase, name = volume.status.phase, volume.metadata.name
-    policy = volume.spec.persistentVolumeReclaimPolicy
-    failed = phase == "Failed"
-    if phase not in ("Released", "Failed") or policy == "Retain":
-        return Phase("Failed" if failed else "Released")
+    phase, policy = volume.status.phase, volume.spec.persistentVolumeReclaimPolicy
+    kept = Phase("Failed" if phase == "Failed" else "Released")
+    if phase not in ("Released", "Failed") or policy == "Retain" or MIGRATED_TO in volume.metadata.annotations:
+        return kept
     if policy == "Recycle":
         return Phase("Failed", Told("Warning", "VolumeFailedRecycle", "No recycler plugin found for the volume!"))
     if policy != "Delete":
         text = "Volume has unrecognized PersistentVolumeReclaimPolicy"
         return Phase("Failed", Told("Warning", "VolumeUnknownReclaimPolicy", text))
-    provisioner = volume.metadata.annotations.get(rule.PROVISIONED_BY, "")
-    external = provisioner in MIGRATED or (provisioner and not provisioner.startswith(IN_TREE))
-    if external or volume.spec.csi is not None:
-        return Phase("Failed" if failed else "Released")
-    text = f'error getting deleter volume plugin for volume "{name}": no deletable volume plugin matched'
-    return Phase("Failed", Told("Warning", "VolumeFailedDelete", text))
+    why = cannot_delete(volume)
+    return Phase("Failed", Told("Warning", "VolumeFailedDelete", why)) if why else kept
+
+
+def cannot_delete(volume: PersistentVolume) -> str:
+    """Why nobody deletes a released volume, in upstream's words; empty where somebody outside does."""
+    provisioner, name = volume.metadata.annotations.get(rule.PROVISIONED_BY, ""), volume.metadata.name
+    if provisioner and not provisioner.startswith(IN_TREE):
+        return ""
+    if provisioner and provisioner != "kubernetes.io/host-path":
+        known = provisioner in _CANNOT_PROVISION
+        return "no deletable volume plugin matched" if known else f"no volume plugin matched name: {provisioner}"
+    if volume.spec.csi is not None or MIGRATED_TO in volume.metadata.annotations:
+        return ""
+    path = volume.spec.hostPath.path if volume.spec.hostPath is not None else None
+    if path is not None and not (_SCRATCH in path and path.split(_SCRATCH, 1)[1]):
+        return f"host_path deleter only supports /tmp/.+ but received provided {path}"
+    return f"error getting deleter volume plugin for volume {quoted(name)}: no deletable volume plugin matched"
+
+
+def noted_volume(volume: PersistentVolume) -> PersistentVolume:
+    """The volume with the annotation and the finalizers that say who is to delete it; itself where they do.
+
+    Only of volumes that a provisioner made. Its own finalizer the controller keeps as long as the policy is to delete.
+    """
+    meta = volume.metadata
+    annotations, provisioner = of_volume(meta.annotations), meta.annotations.get(rule.PROVISIONED_BY)
+    finalizers = meta.finalizers
+    if provisioner in MIGRATED:
+        finalizers = _less(finalizers, IN_TREE_FINALIZER)
+    elif provisioner is not None and provisioner.startswith(IN_TREE):
+        finalizers = _less(finalizers, EXTERNAL_FINALIZER)
+        if volume.spec.persistentVolumeReclaimPolicy != "Delete":
+            finalizers = _less(finalizers, IN_TREE_FINALIZER)
+        elif IN_TREE_FINALIZER not in finalizers and meta.deletionTimestamp is None:
+            finalizers = (*finalizers, IN_TREE_FINALIZER)
+    if annotations is meta.annotations and finalizers == meta.finalizers:
+        return volume
+    return replace(volume, metadata=replace(meta, annotations=annotations, finalizers=finalizers))
+
+
+def _less(finalizers: tuple[str, ...], name: str) -> tuple[str, ...]:
+    return tuple(one for one in finalizers if one != name)
+
+
+def status_when_unbound(claim: PersistentVolumeClaim, phase: str) -> PersistentVolumeClaimStatus:
+    """The status of a claim without volume: size, modes and attributes are those of the volume."""
+    none = replace(claim.status, accessModes=(), capacity={}, currentVolumeAttributesClassName=None)
+    return replace(none, phase=phase)
 
 
 def status_when_bound(claim: PersistentVolumeClaim, volume: PersistentVolume) -> PersistentVolumeClaimStatus:
@@ -214,5 +283,19 @@ def status_when_bound(claim: PersistentVolumeClaim, volume: PersistentVolume) ->
     status = replace(claim.status, accessModes=volume.spec.accessModes)
     if status.phase == "Bound":
         return status
-    attributes = volume.spec.volumeAttributesClassName or None
-    return replace(status, phase="Bound", capacity=volume.spec.capacity, currentVolumeAttributesClassName=attributes)
+    if status.phase != "Lost":
+        attributes = volume.spec.volumeAttributesClassName or None
+        status = replace(status, currentVolumeAttributesClassName=attributes)
+    return replace(status, phase="Bound", capacity=_capacity(volume))
+
+
+def _capacity(volume: PersistentVolume) -> Mapping[str, str]:
+    """What of it there is to be used: not yet what it has grown by, if its file system has not."""
+    smaller = volume.metadata.annotations.get(rule.PRE_RESIZE)
+    if smaller is None:
+        return volume.spec.capacity
+    try:
+        parse(smaller)
+    except ValueError:
+        return volume.spec.capacity
+    return {"storage": smaller}

@@ -41,7 +41,8 @@ async def reconcile(key: Key, ctx: Context) -> Outcome:
         try:
             why = await _ensure(pod, volume, ctx)
         except ApiError as error:
-            ctx.events.event(pod, "Warning", "FailedBinding", f"ephemeral volume {volume.name}: {error.message}")
+            why = f"create PVC {pod.metadata.name}-{volume.name}: {error.message}"
+            ctx.events.event(pod, "Warning", "FailedBinding", f"ephemeral volume {volume.name}: {why}")
             raise
         if why:
             foreign = True

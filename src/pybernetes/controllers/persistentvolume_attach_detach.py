@@ -16,6 +16,7 @@ from pybernetes.api.objects import Key
 from pybernetes.api.types import core_v1
 from pybernetes.api.types.storage_v1 import CSIDriver, VolumeAttachment
 from pybernetes.client.rest import key_of
+from pybernetes.controllers._attach_metrics import AttachMetrics
 from pybernetes.controllers._attachments import (
     MANAGED,
     PLACES,
@@ -55,6 +56,7 @@ class _Memory:
 
 async def reconcile(key: Key, ctx: Context) -> Outcome:
     """One volume on one Node."""
+    ctx.metrics(AttachMetrics).follow(ctx)
     volume = ctx.cache(core_v1.PersistentVolume).get(Key("", key.name))
     if volume is None or volume.spec.csi is None:
         return Done()  # without the volume nobody knows whether an attachment is ours
@@ -133,8 +135,17 @@ class _Look:
         await self._note(attached=False)
         with suppress(NotFound):
             await self._ctx.api(VolumeAttachment).delete(key_of(found), uid=found.metadata.uid)
+            self._count_force()
         self._memory.unwanted_since.pop(self._key, None)
         return Done()
+
+    def _count_force(self) -> None:
+        """The kubelet was not asked, or has not answered."""
+        node, forced = self._node, self._ctx.metrics(AttachMetrics).forced
+        if node is not None and is_out_of_service(node):
+            forced.add("out-of-service")
+        elif node is not None and unique_name(self._volume) in node.status.volumesInUse:
+            forced.add("timeout")
 
     def _wait(self) -> float:
         """Seconds until it may go; 0: now. Changes of the Node bring the key back before."""
@@ -142,7 +153,7 @@ class _Look:
         since = self._memory.unwanted_since.setdefault(self._key, now)
         if node is None or is_out_of_service(node) or unique_name(self._volume) not in node.status.volumesInUse:
             return 0
-        if node_is_ready(node):
+        if node_is_ready(node) or not self._ctx.config.force_detach:
             return PATIENCE
         return max(0.0, since + PATIENCE - now)
 

@@ -5,32 +5,37 @@ seen: of two claims that want one volume, the second meets a Conflict and looks 
 half done and finished. A volume is released only after a live read says that its claim is gone.
 """
 
-from collections.abc import Iterable
+from collections.abc import Awaitable, Iterable
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from msgspec.structs import replace
 
-from pybernetes.api.errors import NotFound
+from pybernetes.api.errors import ApiError, NotFound
 from pybernetes.api.objects import Key
 from pybernetes.api.types import core_v1
 from pybernetes.api.types.storage_v1 import StorageClass
 from pybernetes.client.rest import key_of
-from pybernetes.controllers._finalizers import without_finalizer
+from pybernetes.controllers._csi_migration import driver_of, of_claim
+from pybernetes.controllers._volume_metrics import BinderMetrics, plugin_name
 from pybernetes.controllers._volume_steps import (
-    IN_TREE_FINALIZER,
     Around,
     Bind,
     Ignore,
     Lose,
+    Misfit,
+    Phase,
     Provision,
     TakeClass,
     Told,
     Unbind,
     Wait,
+    cannot_delete,
     next_for_claim,
     next_for_volume,
+    noted_volume,
     status_when_bound,
+    status_when_unbound,
 )
 from pybernetes.controllers.runtime import EVENTS, Context, Controller, Done, Outcome, Watch, allow
 from pybernetes.rules import volumebinding as rule
@@ -77,23 +82,38 @@ def _of_pod(pod: core_v1.Pod, ctx: Context) -> Iterable[Key]:
 
 @dataclass(slots=True)
 class _LastTold:
-    """What was told of waiting claims last: nothing is told twice for nothing new."""
+    """What was told of waiting claims, and of volumes that do not fit theirs, last: nothing is told twice for nothing new."""
 
-    by_claim: dict[Key, tuple[str, Told]] = field(default_factory=dict)
+    by_key: dict[Key, tuple[str, Told]] = field(default_factory=dict)
+
+    def news(self, key: Key, uid: str, told: Told) -> bool:
+        """Whether it is not what was told last; remembers it."""
+        before, self.by_key[key] = self.by_key.get(key), (uid, told)
+        return before != (uid, told)
+
+    def forget(self, key: Key) -> None:
+        """There is nothing to tell any more."""
+        self.by_key.pop(key, None)
 
 
 async def reconcile(key: Key, ctx: Context) -> Outcome:
     """One claim or, without namespace, one volume."""
+    figures = ctx.metrics(BinderMetrics)
+    figures.follow(ctx.cache(Volume), ctx.cache(Claim))
     if key.namespace:
         claim = ctx.cache(Claim).get(key)
-        if claim is None:
-            ctx.state(_LastTold).by_claim.pop(key, None)
-        else:
+        if claim is not None:
             await _ClaimLook(ctx, claim).run()
+        else:
+            ctx.state(_LastTold).forget(key)
+            figures.forget(key)
         return Done()
     volume = ctx.cache(Volume).get(key)
     if volume is not None:
         await _VolumeLook(ctx, volume).run()
+    else:
+        ctx.state(_LastTold).forget(key)
+        figures.done(key, ctx.clock.monotonic())
     return Done()
 
 
@@ -102,29 +122,62 @@ class _ClaimLook:
 
     def __init__(self, ctx: Context, claim: Claim) -> None:
         self._ctx, self._claim, self._key = ctx, claim, key_of(claim)
+        self._figures = ctx.metrics(BinderMetrics)
 
     async def run(self) -> None:
+        await self._note_driver()
         claim = self._claim
         step = next_for_claim(claim, self._around())
         match step:
             case Bind(volume=volume):
-                self._ctx.state(_LastTold).by_claim.pop(self._key, None)
-                await self._bind(volume)
+                self._ctx.state(_LastTold).forget(self._key)
+                await self._counted(self._bind(volume))
+                self._figures.done(self._key, self._ctx.clock.monotonic())
             case Lose(told=told):
                 await self._lose(told)
             case TakeClass(name=name):
-                given = replace(claim, spec=replace(claim.spec, storageClassName=name))
-                await self._ctx.api(Claim).patch(claim, given, lock=True)
+                await self._take_class(name)
             case Provision(provisioner=provisioner, told=told):
-                annotations = {**claim.metadata.annotations, **dict.fromkeys(rule.PROVISIONERS, provisioner)}
-                noted = replace(claim, metadata=replace(claim.metadata, annotations=annotations))
-                self._claim = await self._ctx.api(Claim).patch(claim, noted, lock=True)
+                self._figures.begin(self._key, provisioner, "provision", self._ctx.clock.monotonic())
+                await self._counted(self._ask(provisioner))
                 self._tell(told)
                 await self._pending()
-            case Wait(told=told):
+            case Wait(told=told, pending=pending):
                 if told is not None:
                     self._tell(told)
-                await self._pending()
+                if pending:
+                    await self._pending()
+
+    async def _counted(self, work: Awaitable[None]) -> None:
+        try:
+            await work
+        except (ApiError, OSError):
+            self._figures.failed(self._key)
+            raise
+
+    async def _note_driver(self) -> None:
+        """A claim that asked a provisioner of old says which driver does its work."""
+        meta = self._claim.metadata
+        annotations = of_claim(meta.annotations)
+        if annotations is not meta.annotations:
+            noted = replace(self._claim, metadata=replace(meta, annotations=annotations))
+            self._claim = await self._ctx.api(Claim).patch(self._claim, noted, lock=True)
+
+    async def _ask(self, provisioner: str) -> None:
+        meta = self._claim.metadata
+        annotations = of_claim({**meta.annotations, **dict.fromkeys(rule.PROVISIONERS, provisioner)})
+        noted = replace(self._claim, metadata=replace(meta, annotations=annotations))
+        self._claim = await self._ctx.api(Claim).patch(self._claim, noted, lock=True)
+
+    async def _take_class(self, name: str) -> None:
+        claim = self._claim
+        given = replace(claim, spec=replace(claim.spec, storageClassName=name))
+        self._figures.given_classes.add()
+        try:
+            await self._ctx.api(Claim).patch(claim, given, lock=True)
+        except (ApiError, OSError):
+            self._figures.failed_classes.add()
+            raise
 
     def _around(self) -> Around:
         ctx, claim = self._ctx, self._claim
@@ -143,15 +196,11 @@ class _ClaimLook:
         return [p.metadata.name for p in waiting if any(name == own for name, _ in rule.claims_of_pod(p))]
 
     def _tell(self, told: Told) -> None:
-        last, now = self._ctx.state(_LastTold).by_claim, (self._claim.metadata.uid, told)
-        if last.get(self._key) != now:
-            last[self._key] = now
+        if self._ctx.state(_LastTold).news(self._key, self._claim.metadata.uid, told):
             self._ctx.events.event(self._claim, told.kind, told.reason, told.message)
 
     async def _pending(self) -> None:
-        """The size and the modes are those of the volume: without one there are none."""
-        status = replace(self._claim.status, phase="Pending", accessModes=(), capacity={})
-        await self._write_status(status)
+        await self._write_status(status_when_unbound(self._claim, "Pending"))
 
     async def _write_status(self, status: core_v1.PersistentVolumeClaimStatus) -> None:
         new = replace(self._claim, status=status)
@@ -185,7 +234,7 @@ class _ClaimLook:
                 ref = volume.spec.claimRef
                 if ref is None or ref.uid == claim.metadata.uid:
                     return  # its event is on the way
-        await self._write_status(replace(claim.status, phase="Lost", accessModes=(), capacity={}))
+        await self._write_status(status_when_unbound(claim, "Lost"))
         self._ctx.events.event(claim, told.kind, told.reason, told.message)
 
 
@@ -197,20 +246,47 @@ class _VolumeLook:
 
     async def run(self) -> None:
         ctx, volume = self._ctx, self._volume
-        if rule.PROVISIONED_BY in volume.metadata.annotations:
-            volume = await ctx.api(Volume).patch(volume, without_finalizer(volume, IN_TREE_FINALIZER), lock=True)
-        step = next_for_volume(volume, await self._its_claim())
+        noted = noted_volume(volume)
+        if noted is not volume:
+            volume = await ctx.api(Volume).patch(volume, noted, lock=True)
+        claim = await self._its_claim()
+        step = next_for_volume(volume, claim)
+        if not isinstance(step, Misfit):
+            ctx.state(_LastTold).forget(key_of(volume))
         match step:
             case Ignore():
                 pass
             case Unbind():
                 await self._unbind(volume)
-            case phase:
-                before = volume.status.phase
-                message = phase.told.message if phase.told is not None else ""
-                volume = await _set_phase(ctx, volume, phase.name, message)
-                if phase.told is not None and before != phase.name:
-                    ctx.events.event(volume, phase.told.kind, phase.told.reason, phase.told.message)
+            case Misfit() if claim is not None:
+                self._tell_both(step, claim)
+            case Phase():
+                await self._enter(volume, step)
+
+    def _tell_both(self, step: Misfit, claim: Claim) -> None:
+        volume, events = self._volume, self._ctx.events
+        if self._ctx.state(_LastTold).news(key_of(volume), claim.metadata.uid, step.claim):
+            events.event(volume, step.volume.kind, step.volume.reason, step.volume.message)
+            events.event(claim, step.claim.kind, step.claim.reason, step.claim.message)
+
+    async def _enter(self, volume: Volume, phase: Phase) -> None:
+        ctx, before = self._ctx, volume.status.phase
+        figures, key = ctx.metrics(BinderMetrics), key_of(volume)
+        if phase.name in ("Released", "Failed") and volume.spec.persistentVolumeReclaimPolicy == "Delete":
+            figures.begin(key, self._deleter(volume), "delete", ctx.clock.monotonic())
+        else:
+            figures.forget(key)
+        volume = await _set_phase(ctx, volume, phase.name, phase.told.message if phase.told is not None else "")
+        if phase.told is not None and before != phase.name:
+            figures.failed(key)
+            ctx.events.event(volume, phase.told.kind, phase.told.reason, phase.told.message)
+
+    def _deleter(self, volume: Volume) -> str:
+        """By the class: what a volume says of its provisioner may be anything. Empty where nobody can."""
+        if cannot_delete(volume):
+            return plugin_name(volume) if volume.spec.hostPath is not None else ""
+        found = self._ctx.cache(StorageClass).get(Key("", rule.class_of_volume(volume)))
+        return driver_of(found.provisioner) if found is not None else ""
 
     async def _its_claim(self) -> Claim | None:
         """By the cache, and before a volume is released by a live read: the cache may not show the claim yet."""

@@ -84,6 +84,8 @@ class Config:
     """The authority that signs for a signer, as it is now; None: nobody does."""
     cluster_signing_duration: float = 365 * 24 * 3600.0
     root_ca: bytes = b""
+    force_detach: bool = True
+    """Whether volumes are taken from Nodes that are unwell for long."""
     hpa_sync_period: float = 15.0
     hpa_downscale_stabilization: float = 300.0
     hpa_tolerance: float = 0.1

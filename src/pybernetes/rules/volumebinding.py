@@ -14,6 +14,7 @@ from pybernetes.api.types.core_v1 import ObjectReference, PersistentVolume, Pers
 from pybernetes.api.types.meta_v1 import ObjectMeta
 from pybernetes.api.types.storage_v1 import StorageClass
 from pybernetes.rules.affinity import selects
+from pybernetes.rules.goquote import quoted
 from pybernetes.rules.ownership import controller_of
 
 CLASS = "volume.beta.kubernetes.io/storage-class"
@@ -25,6 +26,8 @@ PROVISIONERS = ("volume.beta.kubernetes.io/storage-provisioner", "volume.kuberne
 """Annotations of a claim: who is to make its volume."""
 SELECTED_NODE = "volume.kubernetes.io/selected-node"
 DEFAULT_CLASS = ("storageclass.kubernetes.io/is-default-class", "storageclass.beta.kubernetes.io/is-default-class")
+PRE_RESIZE = "volume.alpha.kubernetes.io/pre-resize-capacity"
+"""Annotation of a volume that has grown while its file system has not: the size of that."""
 NO_PROVISIONER = "kubernetes.io/no-provisioner"
 """The provisioner of a class whose volumes are made by hand."""
 WAITS = "WaitForFirstConsumer"
@@ -99,13 +102,15 @@ def size_of_claim(claim: PersistentVolumeClaim) -> Quantity:
 
 def mismatch(volume: PersistentVolume, claim: PersistentVolumeClaim) -> str:
     """Why a claim cannot have the free volume that it names, in upstream's words; empty where it can."""
+    if volume.metadata.deletionTimestamp is not None:
+        return f"the volume is marked for deletion {quoted(volume.metadata.name)}"
     if size_of_volume(volume) < size_of_claim(claim):
         return "requested PV is too small"
     if class_of_volume(volume) != class_of_claim(claim):
         return "storageClassName does not match"
     if not _same_attributes(volume, claim):
         return "volumeAttributesClassName does not match"
-    if not _same_mode(volume, claim):
+    if not same_mode(volume, claim):
         return "incompatible volumeMode"
     return "" if _has_modes(volume, claim) else "incompatible accessMode"
 
@@ -118,7 +123,7 @@ def best_match(
     node: ObjectMeta | None = None,
     taken: Collection[str] = (),
 ) -> PersistentVolume | None:
-    """The volume reserved for the claim or, of the free ones that fit, that with the fewest modes, then the smallest.
+    """The volume reserved for the claim or, of the available ones that fit, that with the fewest modes, then the smallest.
 
     `reserved_only`: the claim waits for its consumer, so that the scheduler chooses among the free ones. `node`: only volumes that
     can be reached from there. `taken`: names that another claim of the Pod has.
@@ -129,7 +134,7 @@ def best_match(
     for volume in volumes:
         if volume.metadata.name in taken or volume.metadata.deletionTimestamp is not None:
             continue
-        if not (_same_mode(volume, claim) and _same_attributes(volume, claim) and _has_modes(volume, claim)):
+        if not (same_mode(volume, claim) and _same_attributes(volume, claim) and _has_modes(volume, claim)):
             continue
         if size_of_volume(volume) < asked:
             continue
@@ -138,6 +143,8 @@ def best_match(
             return volume if reachable else None
         if reserved_only or not reachable or volume.spec.claimRef is not None or class_of_volume(volume) != wanted:
             continue
+        if volume.status.phase != "Available":
+            continue  # the binder is about to write it: a claim that took it now would meet a Conflict
         if selector is None or selector.matches(volume.metadata.labels):
             found.append(volume)
     return min(found, key=_cost, default=None)
@@ -147,7 +154,8 @@ def _cost(volume: PersistentVolume) -> tuple[int, Quantity, str]:
     return len(volume.spec.accessModes), size_of_volume(volume), volume.metadata.name
 
 
-def _same_mode(volume: PersistentVolume, claim: PersistentVolumeClaim) -> bool:
+def same_mode(volume: PersistentVolume, claim: PersistentVolumeClaim) -> bool:
+    """Whether both are file systems, or both devices."""
     return (volume.spec.volumeMode or "Filesystem") == (claim.spec.volumeMode or "Filesystem")
 
 

@@ -8,7 +8,7 @@ import os
 import resource
 from abc import ABC, abstractmethod
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Literal, TypeAlias
 
@@ -97,6 +97,23 @@ class Gauge(Counter):
     def clear(self) -> None:
         """What it told of is no more."""
         self.values.clear()
+
+
+class Current(Family):
+    """A gauge that nobody keeps: what there is, counted when somebody asks."""
+
+    kind = "gauge"
+
+    def __init__(self, name: str, about: str, count: Callable[[], Values], labels: str = "") -> None:
+        super().__init__(name, about, labels)
+        self._count = count
+
+    def lines(self) -> Iterator[str]:
+        """The exposition; nothing while there is nothing."""
+        found = [series(self.name, labelled(self._names, labels), value) for labels, value in self._count()]
+        if found:
+            yield from self._head
+            yield from found
 
 
 class Distribution(Family):

@@ -3,14 +3,18 @@
 import hashlib
 from typing import Any
 
+from tests.component.controllers.test_metrics import value
 from tests.component.controllers.test_persistentvolume_binder import PV, claim, user, volume_of
 from tests.component.controllers.world import World, every_second, simulated, world
+from tests.exposition import read
 
 from pybernetes.api.types import core_v1, storage_v1
+from pybernetes.controllers.runtime import Config
 
 VA = storage_v1.VolumeAttachment
 MANAGED = "volumes.kubernetes.io/controller-managed-attach-detach"
 NAME = "kubernetes.io/csi/example.com^disk-1"
+FORCED = "attach_detach_controller_attachdetach_controller_forced_detaches"
 
 
 async def bound(w: World, modes: tuple[str, ...] = ("ReadWriteOnce",)) -> None:
@@ -47,6 +51,12 @@ async def noted(w: World, node: str) -> list[str]:
 async def in_use(w: World, node: str, *names: str) -> None:
     """What the kubelet has mounted."""
     await w.client.of(core_v1.Node).patch_raw(node, {"status": {"volumesInUse": list(names)}}, subresource="status")
+    await w.clock.sleep(1)
+
+
+async def out_of_service(w: World, node: str) -> None:
+    taint = {"key": "node.kubernetes.io/out-of-service", "value": "nodeshutdown", "effect": "NoExecute"}
+    await w.patch(core_v1.Node, node, {"spec": {"taints": [taint]}}, "")
     await w.clock.sleep(1)
 
 
@@ -115,6 +125,31 @@ async def test_a_node_that_is_unwell_loses_its_volume_after_six_minutes():
         assert await where(w) == ["node-1"]
         await w.clock.sleep(70)
         assert (await where(w), await noted(w, "node-1")) == ([], [])
+        assert value(read(w.manager.metrics()), FORCED, reason="timeout") == 1
+
+
+@simulated
+async def test_where_force_is_forbidden_a_node_keeps_its_volume_until_it_is_out_of_service():
+    async with world(config=Config(force_detach=False)) as w:
+        await left_behind(w)
+        await w.clock.sleep(2000)
+        assert await where(w) == ["node-1"]
+        await out_of_service(w, "node-1")
+        assert await where(w) == []
+        assert value(read(w.manager.metrics()), FORCED, reason="out-of-service") == 1
+
+
+@simulated
+async def test_what_is_attached_and_what_is_to_be_is_counted():
+    async with world() as w:
+        await bound(w)
+        await pod_on(w, "pod", "node-1")
+        plugin, total = "kubernetes.io/csi:example.com", "attachdetach_controller_total_volumes"
+        found = read(w.manager.metrics())
+        assert value(found, "storage_count_attachable_volumes_in_use", node="node-1", volume_plugin=plugin) == 1
+        assert found[total].series == {(total, (("plugin_name", plugin), ("state", "desired_state_of_world"))): 1}
+        await attached(w, "node-1")
+        assert value(read(w.manager.metrics()), total, plugin_name=plugin, state="actual_state_of_world") == 1
 
 
 @simulated
@@ -123,9 +158,7 @@ async def test_a_node_out_of_service_loses_its_volume_at_once():
         await left_behind(w)
         await w.clock.sleep(5)
         assert await where(w) == ["node-1"]
-        taint = {"key": "node.kubernetes.io/out-of-service", "value": "nodeshutdown", "effect": "NoExecute"}
-        await w.patch(core_v1.Node, "node-1", {"spec": {"taints": [taint]}}, "")
-        await w.clock.sleep(1)
+        await out_of_service(w, "node-1")
         assert await where(w) == []
 
 

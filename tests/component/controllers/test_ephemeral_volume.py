@@ -87,6 +87,22 @@ def test_a_claim_that_grows_waits_for_its_driver_and_says_so_once_a_size(twice: 
 
 
 @simulated
+async def test_a_claim_whose_volume_a_driver_took_over_grows_by_its_resizer():
+    async with world() as w:
+        await storage_class(w, "disk", "kubernetes.io/gce-pd", allowVolumeExpansion=True)
+        disk = {"capacity": {"storage": "1Gi"}, "accessModes": ["ReadWriteOnce"], "storageClassName": "disk"}
+        spec = {**disk, "gcePersistentDisk": {"pdName": "one"}}
+        await w.create(PV, "disk", "", metadata={"namespace": ""}, spec=spec)
+        await claim(w, "data", storageClassName="disk", volumeName="disk")
+        assert await volume_of(w, "data") == "disk"
+        await w.patch(PVC, "data", {"spec": {"resources": {"requests": {"storage": "2Gi"}}}})
+        text = "CSI migration enabled for kubernetes.io/gce-pd; waiting for external resizer to expand the pvc"
+        assert await w.events("data") == [f"ExternalExpanding: {text}"]
+        notes = (await w.get(PVC, "data")).metadata.annotations
+        assert notes["volume.kubernetes.io/storage-resizer"] == "pd.csi.storage.gke.io"
+
+
+@simulated
 async def test_claims_of_local_path_do_not_grow():
     async with world() as w:
         await installed(w)

@@ -13,11 +13,14 @@ PV, PVC, SC = core_v1.PersistentVolume, core_v1.PersistentVolumeClaim, storage_v
 COMPLETED, BY_CONTROLLER = "pv.kubernetes.io/bind-completed", "pv.kubernetes.io/bound-by-controller"
 STORAGE = ("volume.beta.kubernetes.io/storage-provisioner", "volume.kubernetes.io/storage-provisioner")
 DEFAULT = "storageclass.kubernetes.io/is-default-class"
+MIGRATED_TO = "pv.kubernetes.io/migrated-to"
+ANYWHERE = {"required": {"nodeSelectorTerms": [{"matchExpressions": [{"key": "zone", "operator": "DoesNotExist"}]}]}}
 
 
 async def volume(w: World, name: str, size: str = "1Gi", *, meta: dict[str, Any] | None = None, **spec: Any) -> PV:
     own = {"capacity": {"storage": size}, "accessModes": ["ReadWriteOnce"], "hostPath": {"path": f"/srv/{name}"}}
-    return await w.create(PV, name, "", metadata={"namespace": "", **(meta or {})}, spec=own | spec)
+    wanted = {field: value for field, value in (own | spec).items() if value is not None}
+    return await w.create(PV, name, "", metadata={"namespace": "", **(meta or {})}, spec=wanted)
 
 
 async def claim(w: World, name: str, size: str = "1Gi", **spec: Any) -> PVC:
@@ -180,19 +183,74 @@ async def test_a_volume_whose_claim_is_gone_is_released_and_kept():
 @simulated
 async def test_policies_that_nothing_here_can_carry_out_fail_with_upstreams_words():
     async with world() as w:
-        for policy in ("Recycle", "Delete"):
-            await volume(w, policy.lower(), persistentVolumeReclaimPolicy=policy)
-            await claim(w, policy.lower(), volumeName=policy.lower())
+        await volume(w, "recycle", persistentVolumeReclaimPolicy="Recycle")
+        await volume(w, "delete", persistentVolumeReclaimPolicy="Delete")
+        local = {"local": {"path": "/srv"}, "hostPath": None, "nodeAffinity": ANYWHERE}
+        await volume(w, "local", persistentVolumeReclaimPolicy="Delete", **local)
+        for name in ("recycle", "delete", "local"):
+            await claim(w, name, volumeName=name)
         await w.clock.sleep(2)
-        for name in ("recycle", "delete"):
+        for name in ("recycle", "delete", "local"):
             await w.delete(PVC, name)
         await w.clock.sleep(2)
-        recycled, deleted = await w.get(PV, "recycle", ""), await w.get(PV, "delete", "")
-        assert (recycled.status.phase, deleted.status.phase) == ("Failed", "Failed")
-        assert recycled.status.message == "No recycler plugin found for the volume!"
-        text = 'error getting deleter volume plugin for volume "delete": no deletable volume plugin matched'
-        assert deleted.status.message == text
-        assert await w.events("delete") == [f"VolumeFailedDelete: {text}"]
+        texts = {
+            "recycle": "No recycler plugin found for the volume!",
+            "delete": "host_path deleter only supports /tmp/.+ but received provided /srv/delete",
+            "local": 'error getting deleter volume plugin for volume "local": no deletable volume plugin matched',
+        }
+        for name, text in texts.items():
+            status = (await w.get(PV, name, "")).status
+            assert (status.phase, status.message) == ("Failed", text)
+        assert await w.events("delete") == [f"VolumeFailedDelete: {texts['delete']}"]
+
+
+@simulated
+async def test_what_plugins_of_old_made_says_which_driver_serves_it_now():
+    async with world() as w:
+        notes, finalizer = {"pv.kubernetes.io/provisioned-by": "kubernetes.io/gce-pd"}, "kubernetes.io/pv-controller"
+        await volume(w, "disk", meta={"annotations": notes, "finalizers": [finalizer]})
+        await claim(w, "data", meta={"annotations": {STORAGE[1]: "kubernetes.io/aws-ebs"}})
+        await claim(w, "new", meta={"annotations": {STORAGE[1]: "example.com", MIGRATED_TO: "ebs.csi.aws.com"}})
+        await w.clock.sleep(1)
+        disk = (await w.get(PV, "disk", "")).metadata
+        assert disk.annotations[MIGRATED_TO] == "pd.csi.storage.gke.io"
+        assert finalizer not in disk.finalizers
+        assert (await w.get(PVC, "data")).metadata.annotations[MIGRATED_TO] == "ebs.csi.aws.com"
+        assert MIGRATED_TO not in (await w.get(PVC, "new")).metadata.annotations
+
+
+@simulated
+async def test_a_volume_that_is_being_deleted_is_no_claims():
+    async with world() as w:
+        await volume(w, "old", meta={"finalizers": ["example.com/kept"]})
+        await w.delete(PV, "old", "")
+        await claim(w, "data", volumeName="old")
+        said = 'VolumeMismatch: Cannot bind to requested volume "old": the volume is marked for deletion "old"'
+        assert await w.events("data") == [said]
+
+
+@simulated
+async def test_a_volume_of_the_wrong_mode_tells_its_claim_and_is_told_once():
+    async with world() as w:
+        made = await claim(w, "data")
+        ref = {"namespace": "default", "name": "data", "uid": made.metadata.uid}
+        await volume(w, "raw", volumeMode="Block", claimRef=ref)
+        await w.patch(PVC, "data", {"metadata": {"labels": {"touched": "yes"}}})
+        end = "due to incompatible volumeMode."
+        its = f'VolumeMismatch: Cannot bind PersistentVolume "raw" to requested PersistentVolumeClaim {end}'
+        assert its in await w.events("data")
+        own = f'VolumeMismatch: Cannot bind PersistentVolume to requested PersistentVolumeClaim "data" {end}'
+        assert await w.events("raw") == [own]
+
+
+@simulated
+async def test_a_claim_has_the_size_of_its_file_system_until_that_has_grown():
+    async with world() as w:
+        grown = {"annotations": {"volume.alpha.kubernetes.io/pre-resize-capacity": "1Gi"}}
+        await volume(w, "disk", "5Gi", meta=grown)
+        await claim(w, "data")
+        assert await volume_of(w, "data") == "disk"
+        assert (await w.get(PVC, "data")).status.capacity == {"storage": "1Gi"}
 
 
 @simulated

@@ -4,8 +4,9 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
-from pybernetes.api.types.core_v1 import PersistentVolume, PersistentVolumeClaim, Pod
+from pybernetes.api.types.core_v1 import PersistentVolume, PersistentVolumeClaim, PersistentVolumeStatus, Pod
 from pybernetes.api.types.meta_v1 import ObjectMeta
 from pybernetes.api.types.storage_v1 import StorageClass
 from pybernetes.rules import volumebinding as rule
@@ -13,7 +14,8 @@ from pybernetes.rules import volumebinding as rule
 
 def volume(name, size="1Gi", **spec):
     own = {"capacity": {"storage": size}, "accessModes": ["ReadWriteOnce"]} | spec
-    return msgspec.convert({"metadata": {"name": name}, "spec": own}, PersistentVolume)
+    body = {"metadata": {"name": name}, "spec": own, "status": {"phase": "Available"}}
+    return msgspec.convert(body, PersistentVolume)
 
 
 def claim(size="1Gi", **spec):
@@ -36,6 +38,14 @@ def test_of_many_the_smallest_that_is_large_enough_is_taken(sizes, asked):
 def test_a_volume_with_fewer_modes_goes_before_a_smaller_one():
     volumes = [volume("both", accessModes=["ReadWriteOnce", "ReadWriteMany"]), volume("one", "5Gi")]
     assert rule.best_match(claim(), volumes) == volumes[1]
+
+
+def test_a_volume_that_is_not_available_is_nobodys_unless_it_is_reserved():
+    new = replace(volume("new"), status=PersistentVolumeStatus(phase="Pending"))
+    assert rule.best_match(claim(), [new]) is None
+    reserved = volume("mine", claimRef={"namespace": "a", "name": "data"})
+    mine = replace(reserved, status=PersistentVolumeStatus(phase="Pending"))
+    assert rule.best_match(claim(), [mine]) == mine
 
 
 def test_a_reserved_volume_goes_before_all_and_fits_no_node_that_cannot_reach_it():
