@@ -136,42 +136,30 @@ def limited_by(
     least, most = bounds
     up, down = rules
     if desired > current:
-        fastest = max(current, _highest(history, current, up, now))
+        fastest = max(current, _farthest(history, current, up, now, up=True))
         if desired > min(most, fastest):
             return Ruled(min(most, fastest), *(_FAST_UP if most > fastest else _MANY))
     elif desired < current:
-        fastest = min(current, _lowest(history, current, down, now))
+        fastest = min(current, _farthest(history, current, down, now, up=False))
         if desired < max(least, fastest):
             return Ruled(max(least, fastest), *(_FAST_DOWN if least < fastest else _FEW))
     return Ruled(desired, *_RANGE)
 
 
-def _highest(history: History, current: int, rules: HPAScalingRules, now: float) -> int:
-    """How far up the policies let it go."""
+def _farthest(history: History, current: int, rules: HPAScalingRules, now: float, *, up: bool) -> int:
+    """How far up, or down, the policies let it go."""
     if rules.selectPolicy == "Disabled":
         return current
-    found = []
+    sign, found = (1 if up else -1), []
     for policy in rules.policies:
         start = _at_start(history, current, policy.periodSeconds, now)
         if policy.type == "Pods":
-            found.append(start + policy.value)
-        else:  # rounded up, or it might never grow
-            found.append(ceil(start * (1 + policy.value / 100)))
-    return (min if rules.selectPolicy == "Min" else max)(found, default=current)
-
-
-def _lowest(history: History, current: int, rules: HPAScalingRules, now: float) -> int:
-    """How far down the policies let it go."""
-    if rules.selectPolicy == "Disabled":
-        return current
-    found = []
-    for policy in rules.policies:
-        start = _at_start(history, current, policy.periodSeconds, now)
-        if policy.type == "Pods":
-            found.append(start - policy.value)
-        else:
-            found.append(int(start * (1 - policy.value / 100)))
-    return (max if rules.selectPolicy == "Min" else min)(found, default=current)
+            found.append(start + sign * policy.value)
+        else:  # away from the start: rounded the other way it might never change
+            rounded = ceil if up else int
+            found.append(rounded(start * (1 + sign * policy.value / 100)))
+    highest = up is (rules.selectPolicy != "Min")
+    return (max if highest else min)(found, default=current)
 
 
 def _at_start(history: History, current: int, seconds: int, now: float) -> int:

@@ -40,6 +40,7 @@ from pybernetes.rules.conditions import find, put_at
 
 ABLE, ACTIVE, LIMITED, SCALED_TO_ZERO = "AbleToScale", "ScalingActive", "ScalingLimited", "ScaledToZero"
 _UNABLE = "the HPA was unable to compute the replica count: "
+_BELOW = "Current number of replicas below Spec.MinReplicas"
 _BEHIND = 1.0
 """Seconds until a cache that is behind our last write is looked at again."""
 
@@ -144,7 +145,7 @@ class Look:
         elif current > most:
             desired, reason = most, "Current number of replicas above Spec.MaxReplicas"
         elif 0 < current < self._least:
-            desired, reason = self._least, "Current number of replicas below Spec.MinReplicas"
+            desired, reason = self._least, _BELOW
         else:
             desired, reason, metrics = await self._measured(found)
         if desired != current:
@@ -167,10 +168,10 @@ class Look:
         selector = self._selected(found)
         wanted, name, metrics = await self._largest(found, selector)
         wanted = max(wanted, 0)
-        reason = f"{name} above target" if wanted > current else "All metrics below target"
+        reason = f"{name} above target" if wanted > current else "All metrics below target" if wanted < current else ""
         desired = self._ruled(current, wanted)
         if current == 0:
-            desired = max(desired, self._least)
+            desired, reason = max(desired, self._least), reason or _BELOW
         return desired, reason, metrics
 
     def _ruled(self, current: int, wanted: int) -> int:
@@ -238,8 +239,8 @@ class Look:
         self._memory.selectors.setdefault(namespace, {})[name] = selector
         several = self._memory.selecting(self._pods(selector), namespace)
         if len(several) > 1:
-            listed = " ".join(map(str, several))
-            told = f"pods by selector {text} are controlled by multiple HPAs: [{listed}]"
+            listed = " ".join(map(str, several[:2]))
+            told = f"pods by selector {text} are controlled by more than one HPA (e.g. [{listed}])"
             self._tell("Warning", "AmbiguousSelector", told)
             self._set(ACTIVE, False, "AmbiguousSelector", told)
             self._unscaled(current, told)

@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from pybernetes.api.errors import ApiError
 from pybernetes.api.objects import Key
-from pybernetes.api.quantity import of_milli, parse
+from pybernetes.api.quantity import BINARY, DECIMAL, of_milli, parse
 from pybernetes.api.selectors import Selector, of_label_selector
 from pybernetes.api.types import meta_v1
 from pybernetes.api.types.autoscaling_v2 import (
@@ -93,7 +93,7 @@ async def _resource(meter: Meter, spec: MetricSpec) -> Computed:
     except CannotCompute as error:
         whole = f"failed to get {source.name} resource metric value: {error}"
         raise MetricFailed("FailedGetResourceMetric", str(error), whole) from None
-    status = ResourceMetricStatus(name=source.name, current=_used(proposal))
+    status = ResourceMetricStatus(name=source.name, current=_used(source.name, proposal))
     return Computed(proposal.replicas, name, MetricStatus(type=spec.type, resource=status))
 
 
@@ -106,7 +106,9 @@ async def _container_resource(meter: Meter, spec: MetricSpec) -> Computed:
     except CannotCompute as error:
         whole = f"failed to get {source.container} container metric value: {error}"
         raise MetricFailed("FailedGetContainerResourceMetric", str(error), whole) from None
-    status = ContainerResourceMetricStatus(name=source.name, container=source.container, current=_used(proposal))
+    status = ContainerResourceMetricStatus(
+        name=source.name, container=source.container, current=_used(source.name, proposal)
+    )
     return Computed(proposal.replicas, name, MetricStatus(type=spec.type, containerResource=status))
 
 
@@ -183,9 +185,8 @@ async def _of_object(meter: Meter, source: ObjectMetricSource) -> int:
         key = Key(meter.namespace, about.name)
         return await meter.metrics.of_object(metric.name, resource, key, _selector(metric.selector))
     except CannotCompute as error:
-        # Upstream's order of words, wrong as it is: people search for it.
-        where = f"{about.kind} on {meter.namespace} {about.name}"
-        raise CannotCompute(f"unable to get metric {metric.name}: {where}/{error}") from None
+        where = f"{about.kind} {meter.namespace}/{about.name}"
+        raise CannotCompute(f"unable to get metric {metric.name} on {where}: {error}") from None
 
 
 async def _resource_of(meter: Meter, about: CrossVersionObjectReference) -> str:
@@ -256,12 +257,14 @@ def _milli(text: str | None) -> int:
         raise CannotCompute(str(error)) from None
 
 
-def _shown(value: int) -> str:
-    return str(of_milli(value))
+def _shown(value: int, form: str = DECIMAL) -> str:
+    return str(of_milli(value, form))
 
 
-def _used(proposal: Proposal) -> MetricValueStatus:
-    return MetricValueStatus(averageUtilization=proposal.percent, averageValue=_shown(proposal.value))
+def _used(resource: str, proposal: Proposal) -> MetricValueStatus:
+    """Memory in Ki and Mi, as metrics servers tell it."""
+    value = _shown(proposal.value, BINARY if resource == "memory" else DECIMAL)
+    return MetricValueStatus(averageUtilization=proposal.percent, averageValue=value)
 
 
 def _total(proposal: Proposal, shared: bool) -> MetricValueStatus:

@@ -12,7 +12,7 @@ from msgspec import Struct
 from pybernetes.aio.clock import seconds_of
 from pybernetes.api.quantity import parse
 from pybernetes.api.types.core_v1 import Pod
-from pybernetes.rules.readiness import FAILED, POD_READY, condition, is_ready, is_terminating
+from pybernetes.rules.readiness import POD_READY, condition, is_finished, is_ready, is_terminating
 from pybernetes.rules.requests import CPU, pod_requests
 from pybernetes.rules.resourcenames import is_pod_level
 
@@ -91,7 +91,7 @@ def grouped(pods: Iterable[Pod], samples: Mapping[str, Sample], resource: str, s
     for pod in pods:
         name = pod.metadata.name
         sample = samples.get(name)
-        if is_terminating(pod) or pod.status.phase == FAILED:
+        if is_terminating(pod) or is_finished(pod):
             ignored.add(name)
         elif pod.status.phase == "Pending":
             unready.add(name)

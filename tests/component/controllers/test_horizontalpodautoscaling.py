@@ -160,7 +160,7 @@ async def test_every_kind_of_metric_scales_and_shows_what_it_saw():
         queue = {"metric": {"name": "queue"}}
         printed = "&LabelSelector{MatchLabels:map[string]string{a: b,},MatchExpressions:[]LabelSelectorRequirement{},}"
         kinds: tuple[tuple[dict[str, Any], int, dict[str, Any], str], ...] = (
-            (metric("Resource", average("100Mi"), name="memory"), 2, {"averageValue": "209715200"}, "memory resource"),
+            (metric("Resource", average("100Mi"), name="memory"), 2, {"averageValue": "200Mi"}, "memory resource"),
             (
                 *(metric("ContainerResource", tenth, name="cpu", container="c"), 3, percent),
                 "cpu container resource utilization (percentage of request)",
@@ -229,7 +229,7 @@ async def test_apis_that_are_not_there_are_told_in_upstreams_words():
             "FailedGetResourceMetric": "failed to get cpu utilization: unable to get metrics for resource cpu: unable to fetch "
             f"metrics from resource metrics API: {nothing} pods.metrics.k8s.io)",
             "FailedGetPodsMetric": f"unable to get metric rps: {custom}",
-            "FailedGetObjectMetric": f"unable to get metric hits: Service on default front/{custom}",
+            "FailedGetObjectMetric": f"unable to get metric hits on Service default/front: {custom}",
             "FailedGetExternalMetric": "unable to get external metric default/queue/nil: unable to fetch metrics from external "
             f"metrics API: {nothing} queue.external.metrics.k8s.io)",
         }
@@ -337,6 +337,8 @@ async def test_no_replicas_are_an_end_to_scaling_unless_the_autoscaler_went_ther
         await grown(w, 0, 400)
         await w.patch(HorizontalPodAutoscaler, "web", {"spec": {"minReplicas": 2}})
         await grown(w, 2, 30)
+        told = "SuccessfulRescale: New size: 2; reason: Current number of replicas below Spec.MinReplicas"
+        assert (await w.events("web")).count(told) == 1
 
 
 @simulated
@@ -415,7 +417,7 @@ async def test_two_autoscalers_of_the_same_pods_both_stop():
         await scaler(w, "second", maxReplicas=9)
         await w.clock.sleep(40)
         assert await size(w) == 2
-        told = "pods by selector app=web are controlled by multiple HPAs: [default/first default/second]"
+        told = "pods by selector app=web are controlled by more than one HPA (e.g. [default/first default/second])"
         for name in ("first", "second"):
             assert (await conditions(w, name))["ScalingActive"] == ("False", "AmbiguousSelector")
             assert await message(w, "ScalingActive", name) == told

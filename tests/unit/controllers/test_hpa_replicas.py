@@ -62,13 +62,14 @@ def pod(
 
 
 def pods(count: int, states: str = "", **how: Any) -> tuple[core_v1.Pod, ...]:
-    """Of each a letter: r(eady), n(ot ready), p(ending), f(ailed), g(oing), h(ot: it has just started)."""
+    """Of each a letter: r(eady), n(ot ready), p(ending), f(ailed), s(ucceeded), g(oing), h(ot: it has just started)."""
     states = states or "r" * count
     kinds: dict[str, dict[str, Any]] = {
         "r": {},
         "n": {"ready": "False"},
         "p": {"ready": "False", "phase": "Pending"},
         "f": {"ready": "False", "phase": "Failed"},
+        "s": {"ready": "False", "phase": "Succeeded"},
         "g": {"ready": "False", "going": True},
         "h": {"started": NOW, "changed": NOW},
     }
@@ -90,12 +91,14 @@ UTILIZATION = [
     ("up: one that has just started weakens", 3, "hrr", (300, 500, 700), 30, 4, 60, 600),
     ("those not ready are not counted", 3, "rnn", (400, 500, 700), 30, 3, 40, 400),
     ("failed ones do not count", 2, "rrff", (500, 700), 30, 4, 60, 600),
+    ("ended ones do not count", 2, "rrss", (500, 700), 30, 4, 60, 600),
     ("deleted ones do not count", 2, "rrgg", (500, 700), 30, 4, 60, 600),
     ("down", 5, "", (100, 300, 500, 250, 250), 50, 3, 28, 280),
     ("down: without those not ready", 5, "rrrnn", (100, 300, 500, 250, 250), 50, 2, 30, 300),
     ("down: without those not scheduled", 5, "rpppp", (100,), 50, 1, 10, 100),
     ("down: without those that have just started", 5, "rrrhh", (100, 300, 500, 250, 250), 50, 2, 30, 300),
     ("down: without failed ones", 5, "rrrrrff", (100, 300, 500, 250, 250), 50, 3, 28, 280),
+    ("down: without ended ones", 5, "rrrrrss", (100, 300, 500, 250, 250), 50, 3, 28, 280),
     ("down: without deleted ones", 5, "rrrrrgg", (100, 300, 500, 250, 250), 50, 3, 28, 280),
     ("more metrics than Pods", 4, "", (4000, 9500, 3000, 7000, 3200, 2000), 100, 24, 587, 5875),
     ("down: some tell nothing", 4, "", (400, 95), 100, 3, 24, 247.5),
