@@ -142,9 +142,8 @@ CONTROLLER_RULES: dict[str, tuple[PolicyRule, ...]] = {
         PolicyRule(verbs=("create", "patch", "update"), apiGroups=("",), resources=("events",)),
     ),
     "expand-controller": (
-        PolicyRule(
-            verbs=("get", "list", "watch"), apiGroups=("",), resources=("persistentvolumeclaims", "persistentvolumes")
-        ),
+        PolicyRule(verbs=("get", "list", "watch", "patch"), apiGroups=("",), resources=("persistentvolumeclaims",)),
+        PolicyRule(verbs=("get", "list", "watch"), apiGroups=("",), resources=("persistentvolumes",)),
         PolicyRule(verbs=("create", "patch", "update"), apiGroups=("",), resources=("events",)),
     ),
     "generic-garbage-collector": (
