@@ -174,6 +174,8 @@ class _Look:
 CONTROLLER = Controller(
     name="persistentvolume-attach-detach-controller",
     component="attachdetach-controller",
+    queue="pvcs",
+    account="attachdetach-controller",
     watches=(
         Watch(
             kind=core_v1.Pod,

@@ -4,6 +4,21 @@ edit."""
 from pybernetes.api.types.rbac_v1 import PolicyRule
 
 CONTROLLER_RULES: dict[str, tuple[PolicyRule, ...]] = {
+    "attachdetach-controller": (
+        PolicyRule(
+            verbs=("list", "watch"),
+            apiGroups=("",),
+            resources=("pods", "persistentvolumes", "persistentvolumeclaims", "nodes"),
+        ),
+        PolicyRule(verbs=("patch", "update"), apiGroups=("",), resources=("nodes/status",)),
+        PolicyRule(verbs=("list", "watch"), apiGroups=("storage.k8s.io",), resources=("csidrivers",)),
+        PolicyRule(
+            verbs=("get", "list", "watch", "create", "delete"),
+            apiGroups=("storage.k8s.io",),
+            resources=("volumeattachments",),
+        ),
+        PolicyRule(verbs=("create", "patch", "update"), apiGroups=("",), resources=("events",)),
+    ),
     "bootstrap-signer": (
         PolicyRule(verbs=("get", "list", "watch", "update", "patch"), apiGroups=("",), resources=("configmaps",)),
         PolicyRule(verbs=("get", "list", "watch"), apiGroups=("",), resources=("secrets",)),
@@ -232,21 +247,6 @@ CONTROLLER_RULES: dict[str, tuple[PolicyRule, ...]] = {
         ),
         PolicyRule(verbs=("list", "watch"), apiGroups=("",), resources=("pods",)),
         PolicyRule(verbs=("list", "watch"), apiGroups=("storage.k8s.io",), resources=("storageclasses",)),
-        PolicyRule(verbs=("create", "patch", "update"), apiGroups=("",), resources=("events",)),
-    ),
-    "persistentvolume-attach-detach-controller": (
-        PolicyRule(
-            verbs=("list", "watch"),
-            apiGroups=("",),
-            resources=("pods", "persistentvolumes", "persistentvolumeclaims", "nodes"),
-        ),
-        PolicyRule(verbs=("patch", "update"), apiGroups=("",), resources=("nodes/status",)),
-        PolicyRule(verbs=("list", "watch"), apiGroups=("storage.k8s.io",), resources=("csidrivers",)),
-        PolicyRule(
-            verbs=("get", "list", "watch", "create", "delete"),
-            apiGroups=("storage.k8s.io",),
-            resources=("volumeattachments",),
-        ),
         PolicyRule(verbs=("create", "patch", "update"), apiGroups=("",), resources=("events",)),
     ),
     "pod-garbage-collector": (
