@@ -5,22 +5,27 @@ upstream's do; nothing here lasts: a pass may run twice.
 """
 
 import asyncio
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from msgspec.structs import replace
 
-from pybernetes.aio.clock import rfc3339
+from pybernetes.aio.clock import parse_time, rfc3339
 from pybernetes.api.errors import ApiError, MethodNotAllowed, NotFound
 from pybernetes.api.objects import Key
 from pybernetes.api.types import core_v1, meta_v1
 from pybernetes.client.discovery import Served, discover
 from pybernetes.client.rest import ResourceClient, key_of
 from pybernetes.controllers.runtime import Again, Context, Controller, Done, Outcome, Watch, allow
+from pybernetes.rules.readiness import is_finished
 
 FINALIZER = "kubernetes"
 FINALIZER_SECONDS = 15.0
 """How long somebody else's finalizer is taken to last."""
+
+RETRY_MOST = 30.0
+"""Seconds until what cannot be deleted, for no reason that passes by itself, is tried again at most."""
 
 
 @dataclass(slots=True)
@@ -30,7 +35,9 @@ class _Pass:
     failures: list[str] = field(default_factory=list)
     stale: list[str] = field(default_factory=list)
     remaining: dict[str, int] = field(default_factory=dict)
-    finalizers: dict[str, int] = field(default_factory=dict)
+    finalizers: Counter[str] = field(default_factory=Counter)
+    pods: float = 0.0
+    """Seconds that Pods may still take to end."""
     wait: float = 0.0
     """Seconds until another look is worth it."""
 
@@ -58,20 +65,21 @@ async def reconcile(key: Key, ctx: Context) -> Outcome:
         return Done()
     if namespace.metadata.deletionTimestamp is None or FINALIZER not in namespace.spec.finalizers:
         return Done()
-    found = await _empty(ctx, namespace.metadata.name)
+    found = await _empty(ctx, namespace)
     now = rfc3339(ctx.clock.now())
     status = replace(namespace.status, phase="Terminating", conditions=_conditions(namespace, found, now))
     namespace = await api.patch(namespace, replace(namespace, status=status), subresource="status")
     if not found.empty:
-        return Again(found.wait / 2 + 1)
+        elapsed = ctx.clock.now() - parse_time(namespace.metadata.deletionTimestamp or "")
+        return Again((found.wait / 2 if found.wait else min(elapsed / 4, RETRY_MOST)) + 1)
     kept = tuple(name for name in namespace.spec.finalizers if name != FINALIZER)
     # finalize knows PUT only; it reads spec.finalizers and nothing else.
     await api.update(replace(namespace, spec=replace(namespace.spec, finalizers=kept)), subresource="finalize")
     return Done()
 
 
-async def _empty(ctx: Context, name: str) -> _Pass:
-    found = _Pass()
+async def _empty(ctx: Context, namespace: core_v1.Namespace) -> _Pass:
+    name, found = namespace.metadata.name, _Pass(pods=_patience(ctx, namespace))
     discovered = await discover(ctx.client)
     found.stale = list(discovered.stale)
     resources = [r for r in discovered.resources if r.target.namespaced and {"list", "delete"} <= r.verbs]
@@ -82,6 +90,14 @@ async def _empty(ctx: Context, name: str) -> _Pass:
             # Pods may need their Secrets, volumes and Services until they have ended (KEP-5080).
             break
     return found
+
+
+def _patience(ctx: Context, namespace: core_v1.Namespace) -> float:
+    """Seconds that Pods may still take to end; none once the namespace is being deleted for as long as any of them may take."""
+    pods = [pod for pod in ctx.cache(core_v1.Pod).of(namespace.metadata.name) if not is_finished(pod)]
+    longest = max((pod.spec.terminationGracePeriodSeconds or 0 for pod in pods), default=0)
+    began = parse_time(namespace.metadata.deletionTimestamp or "")
+    return float(longest) if ctx.clock.now() < began + longest else 0.0
 
 
 async def _delete(ctx: Context, name: str, resource: Served, found: _Pass) -> None:
@@ -100,17 +116,19 @@ async def _delete(ctx: Context, name: str, resource: Served, found: _Pass) -> No
     except (NotFound, MethodNotAllowed):
         return
     except ApiError as error:
-        found.failures.append(f"{_shown(resource)}: {error.message}")
+        found.failures.append(error.message)
         return
     if not left:
         return
     found.remaining[_shown(resource)] = len(left)
-    grace = [item.metadata.deletionGracePeriodSeconds or 0 for item in left]
-    found.wait = max(found.wait, *map(float, grace))
-    for item in left:
-        for finalizer in item.metadata.finalizers:
-            found.finalizers[finalizer] = found.finalizers.get(finalizer, 0) + 1
-            found.wait = max(found.wait, FINALIZER_SECONDS)
+    held = Counter(finalizer for item in left for finalizer in item.metadata.finalizers)
+    found.finalizers.update(held)
+    patience = found.pods if (resource.target.group, resource.target.plural) == ("", "pods") else 0.0
+    if patience or held:
+        found.wait = max(found.wait, patience or FINALIZER_SECONDS)
+        return
+    what = f"{resource.target.group}/{resource.target.version}, Resource={resource.target.plural}"
+    found.failures.append(f"unexpected items still remain in namespace: {name} for gvr: {what}")
 
 
 async def _delete_one(client: ResourceClient[meta_v1.PartialObjectMetadata], key: Key) -> None:
@@ -127,8 +145,9 @@ def _shown(resource: Served) -> str:
 def _conditions(namespace: core_v1.Namespace, found: _Pass, now: str) -> tuple[core_v1.NamespaceCondition, ...]:
     remaining = ", ".join(f"{name} has {count} resource instances" for name, count in sorted(found.remaining.items()))
     held = ", ".join(f"{name} in {count} resource instances" for name, count in sorted(found.finalizers.items()))
+    stale = ", ".join(f"{group}: stale GroupVersion discovery: {group}" for group in sorted(found.stale))
     facts = (
-        ("NamespaceDeletionDiscoveryFailure", "DiscoveryFailed", ", ".join(sorted(found.stale)),
+        ("NamespaceDeletionDiscoveryFailure", "DiscoveryFailed", stale,
          "Discovery failed for some groups, {} failing: unable to retrieve the complete list of server APIs: ",
          "ResourcesDiscovered", "All resources successfully discovered"),
         ("NamespaceDeletionGroupVersionParsingFailure", "GroupVersionParsingFailed", "", "",

@@ -33,6 +33,7 @@ _CLAIM_NAMES = ("persistentvolumeclaims", "requests.storage")
 _BY_CLASS = ".storageclass.storage.k8s.io/"
 _SERVICE_NAMES = {"services", "count/services", "services.nodeports", "services.loadbalancers"}
 _BY_DEVICE_CLASS = ".deviceclass.resource.k8s.io/devices"
+_IMPLICIT = "deviceclass.resource.kubernetes.io/"
 _ALL_DEVICES = 32
 """Devices that one claim can be given at most: what a request for all of them may take."""
 _CLASS_ANNOTATION = "volume.beta.kubernetes.io/storage-class"
@@ -60,7 +61,12 @@ def concerns(resource: GroupResource, name: str) -> bool:
 
 def _counts_extended(name: str) -> bool:
     rest = name.removeprefix("requests.")
-    return rest != name and is_extended(rest)
+    return rest != name and _is_counted(rest)
+
+
+def _is_counted(name: str) -> bool:
+    """A vendor's resource, or the devices of a class under the name that every class has (KEP-5004)."""
+    return is_extended(name) or name.startswith(_IMPLICIT)
 
 
 def usage(resource: GroupResource, obj: Mapping[str, Any], now: float) -> Quantities:
@@ -189,7 +195,7 @@ def _charged(requests: Quantities, limits: Quantities) -> Quantities:
     for name, value in requests.items():
         if name in COMPUTE or name.startswith(HUGE_PAGES):
             found[name] = found[f"requests.{name}"] = value
-        elif is_extended(name):
+        elif _is_counted(name):
             found[f"requests.{name}"] = value
     for name in COMPUTE:
         if name in limits:

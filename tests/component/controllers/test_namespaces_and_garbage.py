@@ -2,7 +2,7 @@
 
 from tests.component.controllers.world import World, authority, deployment, simulated, template, world
 
-from pybernetes.api.errors import ApiError, Conflict
+from pybernetes.api.errors import ApiError, Conflict, Forbidden
 from pybernetes.api.types import apps_v1, core_v1
 from pybernetes.controllers.root_ca_certificate_publisher import DESCRIPTION, TEXT
 from pybernetes.wire.http import Request
@@ -77,6 +77,54 @@ async def test_a_namespace_that_something_holds_says_what():
             "False", "ResourcesDiscovered", "All resources successfully discovered",
         )  # fmt: skip
         await w.patch(core_v1.ConfigMap, "c", {"metadata": {"finalizers": None}}, "held")
+        await w.until(lambda: absent(w, "held"))
+
+
+async def namespace_conditions(w: World, name: str) -> dict[str, tuple[str, str, str]]:
+    found = (await w.get(core_v1.Namespace, name, "")).status.conditions
+    return {c.type: (c.status, c.reason, c.message) for c in found}
+
+
+@simulated
+async def test_a_pod_that_does_not_end_holds_its_namespace_and_is_a_failure_once_its_time_is_over():
+    async with world(nodes=1) as w:
+        await w.create(core_v1.Namespace, "stuck")
+        await w.until(lambda: w.there(core_v1.ServiceAccount, "default", "stuck"))
+        pod = {"containers": [{"name": "c", "image": "i"}], "nodeName": "node-1", "terminationGracePeriodSeconds": 20}
+        await w.create(core_v1.Pod, "p", "stuck", spec=pod)
+        await w.create(core_v1.ConfigMap, "c", "stuck")
+        await w.clock.sleep(3)
+        await w.node_down("node-1")
+        await w.delete(core_v1.Namespace, "stuck", "")
+        await w.clock.sleep(5)
+        fine = ("False", "ContentDeleted", "All content successfully deleted, may be waiting on finalization")
+        assert (await namespace_conditions(w, "stuck"))["NamespaceDeletionContentFailure"] == fine
+        await w.clock.sleep(20)
+        told = "unexpected items still remain in namespace: stuck for gvr: /v1, Resource=pods"
+        assert (await namespace_conditions(w, "stuck"))["NamespaceDeletionContentFailure"] == (
+            "True", "ContentDeletionFailed", f"Failed to delete all resource types, 1 remaining: {told}",
+        )  # fmt: skip
+        assert await w.there(core_v1.ConfigMap, "c", "stuck")
+        await w.delete(core_v1.Pod, "p", "stuck", grace=0)
+        await w.until(lambda: absent(w, "stuck"))
+
+
+@simulated
+async def test_what_cannot_be_deleted_is_told_in_the_servers_words():
+    async with world(nodes=0) as w:
+        await w.create(core_v1.Namespace, "held")
+        await w.create(core_v1.ConfigMap, "c", "held")
+
+        def refuse(request: Request) -> ApiError | None:
+            deletes = request.method == "DELETE" and "/configmaps" in request.path
+            return Forbidden("configmaps is forbidden: not today") if deletes else None
+
+        w.wire.refuse = refuse
+        await w.delete(core_v1.Namespace, "held", "")
+        await w.clock.sleep(3)
+        message = (await namespace_conditions(w, "held"))["NamespaceDeletionContentFailure"][2]
+        assert message == "Failed to delete all resource types, 1 remaining: configmaps is forbidden: not today"
+        w.wire.refuse = lambda request: None
         await w.until(lambda: absent(w, "held"))
 
 

@@ -40,6 +40,11 @@ def obj(text):
             "count/pods=1,cpu=150m,hugepages-2Mi=4Mi,limits.cpu=1050m,memory=1Gi,pods=1,requests.cpu=150m,"
             "requests.example.com/gpu=2,requests.hugepages-2Mi=4Mi,requests.memory=1Gi",
         ),
+        (
+            PODS,
+            "{spec: {containers: [{resources: {requests: {deviceclass.resource.kubernetes.io/gpu: '2'}}}]}}",
+            "count/pods=1,pods=1,requests.deviceclass.resource.kubernetes.io/gpu=2",
+        ),
         (CLAIMS, "{}", "count/persistentvolumeclaims=1,persistentvolumeclaims=1"),
         (
             CLAIMS,
