@@ -1,6 +1,6 @@
 """The binder, row by row: what there is before it looks, and what there is once it has nothing more to do.
 
-Rows have the numbers that upstream's table of binder tests gives them. A volume is `name size` and words; a claim likewise. `ref=c`
+Rows have the numbers of upstream's table of binder tests, where that has them. A volume is `name size` and words; a claim likewise. `ref=c`
 is a reservation for claim c, `ref=c:own` one with its uid, `ref=c:other` one with that of a namesake that is gone.
 """
 
@@ -74,9 +74,15 @@ ROWS = """
 14-1 a device | v 10Gi block | c 10Gi block | v Bound c:own mine | c Bound v 10Gi mine done |
 14-3 a file system is none | v 10Gi | c 10Gi block | v Available | c Pending | c Normal FailedBinding
 14-4 nor the other way | v 10Gi block | c 10Gi | v Available | c Pending | c Normal FailedBinding
-14-7 reserved in vain | v 10Gi block ref=c:own phase=Bound | c 10Gi | v Bound c:own | c Pending \
+14-5 of the class, but not of the mode | v 10Gi class=gold | c 10Gi class=gold block | v Available | c Pending \
+| c Warning ProvisioningFailed
+14-5-2 of the mode, but not of the class | v 10Gi class=gold | c 10Gi class=silver volume=v | v Available | c Pending v \
+| c Warning VolumeMismatch
+14-7 reserved | v 10Gi block ref=c | c 10Gi block | v Bound c:own | c Bound v 10Gi mine done |
+14-8 named in vain | v 10Gi block | c 10Gi volume=v | v Available | c Pending v | c Warning VolumeMismatch
+14-8-1 reserved in vain | v 10Gi block ref=c | c 10Gi | v Available c | c Pending | c Normal FailedBinding
+14-13 reserved by uid in vain | v 10Gi block ref=c:own phase=Bound | c 10Gi | v Bound c:own | c Pending \
 | c Normal FailedBinding, c Warning VolumeMismatch, v Warning VolumeMismatch
-14-12 named in vain | v 10Gi block | c 10Gi volume=v | v Available | c Pending v | c Warning VolumeMismatch
 15-1 attributes | v 1Gi, w 10Gi attributes=fast | c 1Gi attributes=fast | v Available, w Bound c:own mine \
 | c Bound w 10Gi mine done fast |
 15-2 named, others | v 1Gi attributes=slow | c 1Gi volume=v attributes=fast | v Available | c Pending v | c Warning VolumeMismatch
