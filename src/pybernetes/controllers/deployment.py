@@ -302,10 +302,10 @@ class Rollout:
         ours = owner is not None and owner.uid == d.metadata.uid and there.metadata.deletionTimestamp is None
         if ours and without_hash(there.spec.template) == without_hash(wanted.spec.template):
             return there
-        live = await self._deployments.get(key_of(d))
-        if live.metadata.uid == d.metadata.uid:
-            counted = replace(live.status, collisionCount=(live.status.collisionCount or 0) + 1)
-            await self._deployments.patch(live, replace(live, status=counted), subresource="status", lock=True)
+        # At the revision seen: a late cache must not count one collision twice.
+        seen = self._stored or d
+        counted = replace(seen.status, collisionCount=(seen.status.collisionCount or 0) + 1)
+        await self._deployments.patch(seen, replace(seen, status=counted), subresource="status", lock=True)
         raise Conflict(f"replica set {wanted.metadata.name} is another's; a new name is tried")
 
     def _note_revision(self, new: ReplicaSet) -> None:

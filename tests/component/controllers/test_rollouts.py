@@ -240,3 +240,40 @@ async def test_a_deployment_of_the_longest_name_rolls_out():
         (rs,) = await w.all(apps_v1.ReplicaSet)
         assert len(rs.metadata.name) == 253
         assert rs.metadata.name.endswith(f"a-{rs.metadata.labels['pod-template-hash']}")
+
+
+@simulated
+async def test_a_set_of_another_template_with_the_wanted_name_makes_another_name():
+    async with world() as w:
+        await deployment(w, replicas=1)
+        await ready(w, 1, kind=apps_v1.Deployment)
+        (first,) = await w.all(apps_v1.ReplicaSet)
+        grace = {"spec": {"template": {"spec": {"terminationGracePeriodSeconds": 60}}}}
+        await w.patch(apps_v1.ReplicaSet, first.metadata.name, grace)
+        await w.clock.sleep(10)
+        d = await w.get(apps_v1.Deployment, "web")
+        assert (d.status.collisionCount, d.metadata.annotations[REVISION]) == (1, "2")
+        found = await sets(w)
+        assert (found["1"].metadata.name, found["1"].spec.replicas) == (first.metadata.name, 0)
+        assert found["2"].metadata.name != first.metadata.name
+        assert found["2"].spec.replicas == 1
+
+
+@simulated
+async def test_a_set_whose_labels_change_is_let_go_and_taken_back():
+    async with world() as w:
+        await deployment(w, replicas=1)
+        await ready(w, 1, kind=apps_v1.Deployment)
+        (first,) = await w.all(apps_v1.ReplicaSet)
+        name = first.metadata.name
+        await w.patch(apps_v1.ReplicaSet, name, {"metadata": {"labels": {"app": "other"}}})
+        await w.clock.sleep(10)
+        assert (await w.get(apps_v1.ReplicaSet, name)).metadata.ownerReferences == ()
+        d = await w.get(apps_v1.Deployment, "web")
+        assert d.status.collisionCount == 1  # the one that was let go has the name
+        assert len(await w.pods()) == 2
+        await w.patch(apps_v1.ReplicaSet, name, {"metadata": {"labels": {"app": "web"}}})
+        await w.clock.sleep(10)
+        (ref,) = (await w.get(apps_v1.ReplicaSet, name)).metadata.ownerReferences
+        assert (ref.uid, ref.controller) == (d.metadata.uid, True)
+        assert len(await w.pods()) == 1

@@ -112,6 +112,48 @@ def test_a_parallel_update_never_takes_more_well_pods_than_max_unavailable_leave
     assert len(well) <= max(0, world[3] - missing)
 
 
+ORDERED, PARALLEL = "OrderedReady", "Parallel"
+
+
+@pytest.mark.parametrize(
+    ("policy", "replicas", "partition", "most", "unready", "terminating", "gone"),
+    [
+        (PARALLEL, 1, 0, 1, [0], [], [0]),
+        (PARALLEL, 3, 0, 1, [2], [], [2]),
+        (PARALLEL, 5, 0, 2, [3, 4], [], [4, 3]),
+        (ORDERED, 1, 0, 1, [0], [], []),
+        (ORDERED, 3, 0, 1, [2], [], []),
+        (ORDERED, 5, 0, 2, [4], [], [4]),
+        (PARALLEL, 3, 0, 1, [], [2], []),
+        (ORDERED, 3, 0, 1, [], [2], []),
+        (PARALLEL, 5, 0, 3, [3], [4], [3, 2]),
+        (PARALLEL, 5, 0, 3, [4], [3], [4, 2]),
+        (ORDERED, 5, 0, 3, [3], [4], [3]),
+        (ORDERED, 5, 0, 3, [4], [3], [4]),
+        (PARALLEL, 5, 2, 1, [4], [], [4]),
+        (PARALLEL, 5, 2, 1, [2], [], [2]),
+        (PARALLEL, 5, 2, 1, [1], [], []),
+        (ORDERED, 5, 2, 1, [4], [], []),
+        (PARALLEL, 5, 3, 2, [3, 4], [], [4, 3]),
+        (PARALLEL, 5, 3, 2, [1, 4], [], [4]),
+        (PARALLEL, 4, 0, 2, [0, 1], [], [1, 0]),
+        (PARALLEL, 5, 0, 3, [0, 1], [], [1, 0, 4]),
+        (ORDERED, 6, 3, 2, [], [], [5, 4]),
+        (ORDERED, 6, 3, 2, [], [3], [5]),
+        (ORDERED, 6, 3, 2, [], [5, 4, 3], []),
+        (ORDERED, 6, 3, 2, [], [2], [5]),
+    ],
+)
+def test_which_pods_of_the_old_template_go_by_upstreams_table(
+    policy, replicas, partition, most, unready, terminating, gone
+):
+    """Of a set whose Pods may be looked at one after the other: an ordered one does so only when all are well."""
+    s = the_set(replicas, podManagementPolicy=policy, updateStrategy=rolling(partition=partition, maxUnavailable=most))
+    states = {ordinal: "unready" for ordinal in unready} | {ordinal: "terminating" for ordinal in terminating}
+    pods = [pod(ordinal, states.get(ordinal, "ready"), "old") for ordinal in range(replicas)]
+    assert names(stateful._outdated(s, pods, "new", NOW)) == [f"web-{ordinal}" for ordinal in gone]
+
+
 @pytest.mark.parametrize(
     ("states", "deleted"),
     [
