@@ -33,6 +33,13 @@ class _Filled:
         self.at: dict[Key, str] = {}
 
 
+class _Gone:
+    """Whose the tokens were in Secrets that are gone: account and uid, which may be empty."""
+
+    def __init__(self) -> None:
+        self.of: dict[Key, tuple[str, str]] = {}
+
+
 def token(secret: core_v1.Secret, account: core_v1.ServiceAccount, key: PrivateKey) -> str:
     """A token that lives as long as the Secret holds it."""
     claims = {
@@ -67,6 +74,9 @@ async def follow(ctx: Context) -> None:
         for secret in (old, new):
             if secret is not None and secret.metadata.annotations.get(NAME):
                 ctx.queue.add(key_of(secret))
+        if new is None and old.metadata.annotations.get(NAME):
+            notes = old.metadata.annotations
+            ctx.state(_Gone).of[key_of(old)] = (notes[NAME], notes.get(UID, ""))
 
     informer.on_change(on_change)
 
@@ -136,11 +146,15 @@ def _whole(secret: core_v1.Secret, account: core_v1.ServiceAccount, root_ca: byt
 
 
 async def _forget(key: Key, ctx: Context) -> None:
-    """Accounts that name the Secret that is gone do so no more."""
-    for account in ctx.cache(core_v1.ServiceAccount).of(key.namespace):
+    """The account whose token was in the Secret that is gone names it no more; what others name is theirs."""
+    gone = ctx.state(_Gone).of
+    name, uid = gone.get(key, ("", ""))
+    account = ctx.cache(core_v1.ServiceAccount).get(Key(key.namespace, name))
+    if account is not None and uid in ("", account.metadata.uid):
         kept = tuple(ref for ref in account.secrets if ref.name != key.name)
         if len(kept) < len(account.secrets):
             await ctx.api(core_v1.ServiceAccount).patch(account, replace(account, secrets=kept), lock=True)
+    gone.pop(key, None)
 
 
 CONTROLLER = Controller(

@@ -14,6 +14,7 @@ from pybernetes.aio.clock import rfc3339
 from pybernetes.api.errors import (
     ApiError,
     Conflict,
+    Expired,
     GatewayTimeout,
     InternalError,
     NotFound,
@@ -39,7 +40,7 @@ MIGRATING = "StorageMigrating"
 """The condition of a CustomResourceDefinition."""
 
 Migration = StorageVersionMigration
-_PASSING = (GatewayTimeout, InternalError, ServiceUnavailable, TooManyRequests)
+_PASSING = (Expired, GatewayTimeout, InternalError, ServiceUnavailable, TooManyRequests)
 
 
 def _is(migration: Migration, kind: str) -> bool:
@@ -85,7 +86,7 @@ async def reconcile(key: Key, ctx: Context) -> Outcome:
         await ctx.api(Migration).patch(migration, replace(migration, status=status), subresource="status", lock=True)
         return Done()
     try:
-        await _migrate(served, ctx)
+        await _migrate(served, migration.status.resourceVersion, ctx)
     except _PASSING:
         raise  # the server has troubles of its own: once more, later
     except ApiError as error:
@@ -104,17 +105,23 @@ async def _served(migration: Migration, ctx: Context) -> Served | None:
     return None
 
 
-async def _migrate(served: Served, ctx: Context) -> None:
-    """Raises ApiError."""
+async def _migrate(served: Served, since: str, ctx: Context) -> None:
+    """All objects that have not been written since that revision. Raises ApiError."""
     api = ctx.client.metadata(served.target)
     after = ""
     while True:
         page = await api.list(limit=PAGE, after=after)
         for obj in page.items:
-            await _store_anew(obj, served, ctx)
+            if not _is_newer(obj.metadata.resourceVersion or "", since):
+                await _store_anew(obj, served, ctx)
         after = page.after
         if not after:
             return
+
+
+def _is_newer(revision: str, than: str) -> bool:
+    """Revisions are numbers, but those of an aggregated server need not be."""
+    return revision.isdigit() and than.isdigit() and int(revision) > int(than)
 
 
 async def _store_anew(obj: Any, served: Served, ctx: Context) -> None:

@@ -4,7 +4,8 @@ device_taint_eviction_test.go.
 
 from typing import Any
 
-from tests.component.controllers.world import World, simulated, template, world
+import pytest
+from tests.component.controllers.world import Mortal, World, controllers, simulated, template, world
 from tests.exposition import read
 
 from pybernetes.aio.clock import parse_time
@@ -290,3 +291,23 @@ async def test_a_deletion_that_fails_is_tried_again():
         assert await is_going(w)
         counters = w.manager.loops["device-taint-eviction-controller"].counters
         counters.errors = counters.races  # failures were the point
+
+
+@pytest.mark.parametrize("last", [1, 2, 3])
+def test_whoever_takes_over_after_any_write_finishes_the_eviction(last: int) -> None:
+    @simulated
+    async def play() -> None:
+        async with world(nodes=0, only=("*", "-resourceclaim-controller", "-device-taint-eviction-controller")) as w:
+            await using(w)
+            mortal = Mortal(w, last)
+            first = controllers(w, "device-taint-eviction-controller", mortal)
+            await rule(w)
+            await mortal.dead.wait()
+            first.cancel()
+            second = controllers(w, "device-taint-eviction-controller")
+            await w.clock.sleep(30)
+            assert await is_going(w)
+            assert (await said(w))[0] == "False"
+            second.cancel()
+
+    play()

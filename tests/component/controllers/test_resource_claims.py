@@ -248,3 +248,22 @@ async def test_a_claim_with_as_many_users_as_there_may_be_gets_no_more():
         await pod(w, node="node-1", resourceClaimName="mine")
         await w.clock.sleep(20)
         assert len((await claims(w))[0].status.reservedFor) == 256
+
+
+@simulated
+async def test_claims_are_counted_by_what_they_are():
+    async with world(nodes=0) as w:
+        await claim_template(w)
+        await w.create(ResourceClaim, "mine", spec=ASKED)
+        await allocate(w, "mine")
+        extended = {"annotations": {"resource.kubernetes.io/extended-resource-claim": "true"}}
+        await w.create(ResourceClaim, "extended", spec=ASKED, metadata=extended)
+        await pod(w, resourceClaimTemplateName="gpus")
+        await w.clock.sleep(5)
+        name = "dynamic_resource_allocation_resource_claims"
+        counted = read(w.manager.metrics())[name].series
+        assert {tuple(dict(labels).values()): value for (_, labels), value in counted.items()} == {
+            ("true", "false", ""): 1,
+            ("false", "false", "extended_resource"): 1,
+            ("false", "false", "resource_claim_template"): 1,
+        }

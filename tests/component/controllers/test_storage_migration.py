@@ -144,3 +144,25 @@ async def test_what_the_server_refuses_for_good_ends_a_migration_and_is_told():
             "StorageVersionMigrationFailed",
             "migration encountered unhandled error: no",
         )
+
+
+@simulated
+async def test_what_was_written_since_a_migration_began_is_left_alone():
+    async with world(nodes=0) as w:
+        await w.create(core_v1.ConfigMap, "old", data={"a": "b"})
+
+        def refuse(request: Request) -> ApiError | None:
+            return InternalError("later") if "fieldManager=storage-version-migrator" in request.target else None
+
+        w.wire.refuse = refuse
+        await migrate(w, "m", "", "configmaps")
+        await w.clock.sleep(2)
+        await w.create(core_v1.ConfigMap, "new", data={"a": "b"})
+        w.wire.refuse = lambda request: None
+        before = len(w.wire.writes)
+        assert set(await over(w, "m")) == {"Running", "Succeeded"}
+        applied = [write for write in w.wire.writes[before:] if "fieldManager=storage-version-migrator" in write]
+        assert any("/configmaps/old?" in write for write in applied)
+        assert not any("/configmaps/new?" in write for write in applied)
+        counters = w.manager.loops["storage-version-migrator-controller"].counters
+        counters.errors = counters.races  # failures were the point

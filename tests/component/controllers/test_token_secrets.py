@@ -106,6 +106,17 @@ async def test_an_account_forgets_a_secret_that_is_gone():
 
 
 @simulated
+async def test_what_another_account_names_is_its_own():
+    async with world(nodes=0, config=Config(service_account_key=_KEY)) as w:
+        await made(w)
+        await w.create(core_v1.ServiceAccount, "else", secrets=[{"name": "t"}])
+        await w.delete(core_v1.Secret, "t")
+        await w.clock.sleep(2)
+        account = await w.get(core_v1.ServiceAccount, "else")
+        assert [ref.name for ref in account.secrets] == ["t"]
+
+
+@simulated
 async def test_other_secrets_and_a_manager_without_a_key_are_left_alone():
     async with world(nodes=0) as w:
         assert (await made(w)).data == {}
