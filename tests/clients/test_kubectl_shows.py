@@ -1,13 +1,14 @@
 """What `kubectl get`, `describe` and `explain` show, held by golden files of our own."""
 
 import json
+import re
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from tests.clients import golden, kinds
-from tests.clients.conftest import HERE, Cluster, Kubectl
+from tests.clients.conftest import BIN, HERE, Cluster, Kubectl
 
 CRD = {
     "apiVersion": "apiextensions.k8s.io/v1",
@@ -100,14 +101,41 @@ def test_the_tables_of_a_shop(shop: Kubectl):
     golden.hold("shop-wide.txt", golden.cells(shop("get", everything, "-o", "wide")))
 
 
+IN_THE_SHOP = (
+    *(
+        "pod/alone",
+        "deploy/front",
+        "sts/store",
+        "ds/agent",
+        "job/once",
+        "cronjob/nightly",
+        "svc/front",
+        "svc/elsewhere",
+    ),
+    *("svc/store", "ing/shop", "netpol/closed", "pdb/front", "pvc/disk", "cm/settings", "secret/keys", "sa/seller"),
+    *("limits/sizes", "quota/share", "role/reader", "rolebinding/readers"),
+)
+
+
 def test_the_shop_described(shop: Kubectl):
-    kinds = (
-        "pod/alone deploy/front sts/store ds/agent job/once cronjob/nightly svc/front svc/elsewhere svc/store ing/shop "
-        "netpol/closed pdb/front pvc/disk cm/settings secret/keys sa/seller limits/sizes quota/share "
-        "role/reader rolebinding/readers"
-    )
-    shown = "".join(f"# {one}\n{shop('describe', one, '--show-events=false')}\n" for one in kinds.split())
+    shown = "".join(f"# {one}\n{shop('describe', one, '--show-events=false')}\n" for one in IN_THE_SHOP)
     golden.hold("shop-described.txt", golden.masked(shown))
+
+
+def test_our_own_kubectl_describes_with_the_same_words(shop: Kubectl, cluster: Cluster):
+    own = Kubectl(BIN / "kubectl", cluster, shop.namespace)
+    alike = ("endpointslices", "rs", "hpa", "nodes", "clusterroles", "sc", "priorityclasses", "events")
+    for what in (*IN_THE_SHOP, *alike):
+        theirs, ours = (_without_ages(one("describe", what, "--show-events=false")) for one in (shop, own))
+        assert ours == theirs
+    theirs, ours = (_without_ages(one("describe", "pod/alone").partition("Events:")[2]) for one in (shop, own))
+    assert ours == theirs
+
+
+def _without_ages(described: str) -> list[str]:
+    """Lines that hold for longer than a second; kubectl ends some with blanks."""
+    kept = (line.rstrip() for line in golden.masked(described).splitlines() if "RenewTime" not in line)
+    return [" ".join(re.sub(r"\b(\d+[dhms])+\b", "<age>", line).split("  ")) for line in kept if line]
 
 
 def test_the_events_of_a_pod_described(kubectl: Kubectl):

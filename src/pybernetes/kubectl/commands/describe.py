@@ -5,7 +5,7 @@ import argparse
 from pybernetes.api.objects import Object
 from pybernetes.kubectl.command import Command
 from pybernetes.kubectl.flags import Flags
-from pybernetes.kubectl.printers import describers
+from pybernetes.kubectl.printers.describe import describe
 from pybernetes.kubectl.session import Session
 from pybernetes.kubectl.targets import Target, add_file_flags, manifests, resource_targets
 
@@ -31,7 +31,7 @@ async def _run(session: Session, options: argparse.Namespace) -> int:
                 print("\n")
             first = False
             events = await _events(session, obj) if options.show_events else None
-            print(await describers.describe(session, target.mapping, obj, events))
+            print(await describe(session, target.mapping, obj, events))
     if first:
         print(f"No resources found in {session.namespace} namespace.")
     return 0
