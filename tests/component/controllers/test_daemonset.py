@@ -6,6 +6,7 @@ import msgspec
 from tests.component.controllers.world import World, every_second, no_pods, simulated, template, world
 
 from pybernetes.api.types import apps_v1, core_v1
+from pybernetes.controllers._history import hash_of
 
 HASH = "controller-revision-hash"
 
@@ -333,6 +334,24 @@ async def test_history_beyond_its_limit_is_deleted():
         await ready(w, 1)
         await w.clock.sleep(5)
         assert sorted(await revisions(w)) == [3, 4]
+
+
+@simulated
+async def test_a_revision_of_another_with_the_same_name_changes_the_name_not_the_other():
+    async with world(nodes=1) as w:
+        await w.clock.sleep(5)
+        await daemon_set(w)
+        ds = await ready(w, 1)
+        containers = (msgspec.structs.replace(ds.spec.template.spec.containers[0], image="two"),)
+        spec = msgspec.structs.replace(ds.spec.template.spec, containers=containers)
+        name = f"agent-{hash_of(msgspec.structs.replace(ds.spec.template, spec=spec), 0)}"
+        (first,) = await w.all(apps_v1.ControllerRevision)
+        await w.create(apps_v1.ControllerRevision, name, data=first.data, revision=7)
+        await roll(w, "two")
+        assert (await ready(w, 1)).status.collisionCount == 1
+        assert (await w.get(apps_v1.ControllerRevision, name)).revision == 7
+        await w.clock.sleep(60)
+        assert (await find(w)).status.collisionCount == 1
 
 
 @simulated

@@ -419,6 +419,25 @@ async def test_a_revision_of_another_with_the_same_name_changes_the_name_not_the
 
 
 @simulated
+async def test_pods_that_have_ended_are_made_anew_and_those_that_end_are_waited_for():
+    async with world() as w:
+        await stateful_set(w, podManagementPolicy="Parallel")
+        await ready(w, 3)
+        before = {p.metadata.name: p.metadata.uid for p in await w.pods()}
+        await w.patch(core_v1.Pod, "web-0", {"metadata": {"finalizers": ["test/hold"]}})
+        await w.delete(core_v1.Pod, "web-0")
+        for name, phase in (("web-1", "Failed"), ("web-2", "Succeeded")):
+            body = {"status": {"phase": phase}}
+            await w.client.of(core_v1.Pod).patch_raw(Key("default", name), body, subresource="status")
+        await w.clock.sleep(40)
+        after = {p.metadata.name: p.metadata.uid for p in await w.all(core_v1.Pod)}
+        assert {name for name in before if before[name] == after[name]} == {"web-0"}
+        assert sorted(after) == ["web-0", "web-1", "web-2"]
+        await w.patch(core_v1.Pod, "web-0", {"metadata": {"finalizers": None}})
+        await ready(w, 3)
+
+
+@simulated
 async def test_what_is_refused_is_said_in_events_and_tried_again():
     async with world() as w:
         w.wire.refuse = no_pods
