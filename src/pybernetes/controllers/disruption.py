@@ -261,7 +261,12 @@ async def _look_at_pod(key: Key, ctx: Context) -> Outcome:
     left = (parse_time(found.lastTransitionTime) if found.lastTransitionTime else 0.0) + STALE - now
     if left > 0:
         return Again(left)
-    cleared = core_v1.PodCondition(type=DISRUPTION_TARGET, status="False", lastTransitionTime=rfc3339(now))
+    cleared = core_v1.PodCondition(
+        type=DISRUPTION_TARGET,
+        status="False",
+        lastTransitionTime=rfc3339(now),
+        observedGeneration=pod.metadata.generation,
+    )
     changed = replace(pod, status=replace(pod.status, conditions=put(pod.status.conditions, cleared)))
     await ctx.api(core_v1.Pod).patch(pod, changed, subresource="status", lock=True)
     return Done()

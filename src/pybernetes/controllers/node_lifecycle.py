@@ -22,7 +22,7 @@ from pybernetes.controllers.runtime import EVENTS, Again, Context, Controller, D
 from pybernetes.rules import taints
 from pybernetes.rules.conditions import put
 from pybernetes.rules.readiness import condition, is_finished, node_condition, node_is_ready
-from pybernetes.wire.metrics import Counter, Gauge
+from pybernetes.wire.metrics import Counter, Distribution, Gauge, exponential
 
 log = logging.getLogger(__name__)
 
@@ -72,8 +72,17 @@ def _lease_matters(old: coordination_v1.Lease, new: coordination_v1.Lease) -> bo
 
 async def reconcile(key: Key, ctx: Context) -> Outcome:
     """One node, or all zones."""
+    figures, begin = ctx.metrics(Figures), ctx.clock.monotonic()
     if key == ZONES:
-        return _look_at_zones(ctx)
+        outcome = _look_at_zones(ctx)
+        figures.all_nodes.observe(ctx.clock.monotonic() - begin)
+    else:
+        outcome = await _look_at(key, ctx)
+        figures.one_node.observe(ctx.clock.monotonic() - begin)
+    return outcome
+
+
+async def _look_at(key: Key, ctx: Context) -> Outcome:
     signs, zones = ctx.state(_Signs), ctx.state(Zones)
     node = ctx.cache(core_v1.Node).get(key)
     if node is None:
@@ -163,6 +172,16 @@ class Figures:
             "zone",
             "STABLE",
         )
+        self.one_node = Distribution(
+            "node_collector_update_node_health_duration_seconds",
+            "Duration in seconds for NodeController to update the health of a single node.",
+            bounds=exponential(0.001, 4, 8),
+        )
+        self.all_nodes = Distribution(
+            "node_collector_update_all_nodes_health_duration_seconds",
+            "Duration in seconds for NodeController to update the health of all nodes.",
+            bounds=exponential(0.01, 4, 8),
+        )
 
     def show(self, zones: Zones) -> None:
         """What they are now."""
@@ -195,7 +214,7 @@ async def _mark_silent(node: core_v1.Node, ctx: Context) -> core_v1.Node:
     if old == tuple(made):
         return node
     ready = node_condition(node, "Ready")
-    if ready is not None and ready.status != "Unknown":
+    if ready is not None and ready.status == "True":
         name = node.metadata.name
         ctx.events.event(node, "Normal", "NodeNotReady", f"Node {name} status is now: NodeNotReady")
     conditions = node.status.conditions
@@ -279,7 +298,8 @@ async def _mark_pods(node: core_v1.Node, ctx: Context) -> None:
         ready = condition(pod, "Ready")
         if ready is None or ready.status != "True" or is_finished(pod):
             continue
-        made = replace(ready, status="False", lastTransitionTime=now)
+        generation = pod.metadata.generation
+        made = replace(ready, status="False", lastTransitionTime=now, observedGeneration=generation)
         try:
             changed = replace(pod, status=replace(pod.status, conditions=put(pod.status.conditions, made)))
             await api.patch(pod, changed, subresource="status")

@@ -119,7 +119,13 @@ async def _fail(pod: core_v1.Pod, ctx: Context, disrupted: str) -> None:
         return
     conditions = pod.status.conditions
     if disrupted:
-        made = core_v1.PodCondition(type=DISRUPTION_TARGET, status="True", reason="DeletionByPodGC", message=disrupted)
+        made = core_v1.PodCondition(
+            type=DISRUPTION_TARGET,
+            status="True",
+            reason="DeletionByPodGC",
+            message=disrupted,
+            observedGeneration=pod.metadata.generation,
+        )
         conditions = put_at(conditions, made, rfc3339(ctx.clock.now()))
     changed = replace(pod, status=replace(pod.status, phase="Failed", conditions=conditions))
     await ctx.api(core_v1.Pod).patch(pod, changed, subresource="status")

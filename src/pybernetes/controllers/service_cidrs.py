@@ -9,6 +9,7 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_add
 from msgspec.structs import replace
 
 from pybernetes.aio.clock import parse_time, rfc3339
+from pybernetes.api.errors import ApiError, Conflict, NotFound
 from pybernetes.api.objects import Key
 from pybernetes.api.types import meta_v1
 from pybernetes.api.types.networking_v1 import IPAddress, ServiceCIDR
@@ -65,7 +66,14 @@ async def reconcile(key: Key, ctx: Context) -> Outcome:
         return Done()
     if cidr.metadata.deletionTimestamp is None:
         await protect(cidr, FINALIZER, True, ctx)
-        await _say(cidr, "True", "", "Kubernetes Service CIDR is ready", ctx)
+        try:
+            await _say(cidr, "True", "", "Kubernetes Service CIDR is ready", ctx)
+        except (Conflict, NotFound):
+            raise
+        except ApiError:
+            text = "The ServiceCIDR Status can not be set to Ready=True"
+            ctx.events.event(cidr, "Warning", "KubernetesServiceCIDRError", text)
+            raise
         return Done()
     if FINALIZER not in cidr.metadata.finalizers:
         return Done()

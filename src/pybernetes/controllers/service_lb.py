@@ -22,12 +22,17 @@ from pybernetes.controllers._load_balancers import (
 )
 from pybernetes.controllers.runtime import EVENTS, Again, Context, Controller, Done, Outcome, Watch, allow
 from pybernetes.rules.backoff import exponential
-from pybernetes.rules.readiness import node_is_ready
+from pybernetes.wire.metrics import Counter, Distribution
+from pybernetes.wire.metrics import exponential as bounds
 
 FINALIZER = "service.kubernetes.io/load-balancer-cleanup"
 TYPE = "LoadBalancer"
 EXCLUDED = "node.kubernetes.io/exclude-from-external-load-balancers"
 LEAVING = "ToBeDeletedByClusterAutoscaler"
+_FALSE = frozenset({"0", "f", "F", "false", "False", "FALSE"})
+"""What Go's ParseBool takes for no."""
+_NAMED = 20
+"""So many Nodes are named in an event."""
 FAILURES = (LoadBalancerError, ApiError, OSError)
 RETRY = (5.0, 300.0)
 """Seconds before a provider is asked again, the first time and at most."""
@@ -42,7 +47,8 @@ class _Known:
     """A Service as its load balancer was made for it, and the Nodes behind it."""
 
     service: core_v1.Service
-    nodes: tuple[str, ...]
+    nodes: tuple[tuple[str, str], ...]
+    """Their names, and what their clouds call them."""
     provider: str
 
 
@@ -87,13 +93,22 @@ def _of_node(node: core_v1.Node, ctx: Context) -> Iterable[Key]:
 
 
 def _node_matters(old: core_v1.Node, new: core_v1.Node) -> bool:
-    return (old.metadata.uid, _may_balance(old)) != (new.metadata.uid, _may_balance(new))
+    """A Node that is not ready stays: load balancers look after that themselves, and connections may end well (KEP-3458)."""
+    return _node_facts(old) != _node_facts(new)
+
+
+def _node_facts(node: core_v1.Node) -> object:
+    return node.metadata.uid, _excluded(node), node.spec.providerID
+
+
+def _excluded(node: core_v1.Node) -> bool:
+    """By its label, unless that says no."""
+    return node.metadata.labels.get(EXCLUDED, "false") not in _FALSE
 
 
 def _may_balance(node: core_v1.Node) -> bool:
-    if EXCLUDED in node.metadata.labels or any(taint.key == LEAVING for taint in node.spec.taints):
-        return False
-    return node_is_ready(node)
+    leaving = any(taint.key == LEAVING for taint in node.spec.taints)
+    return node.metadata.deletionTimestamp is None and not leaving and not _excluded(node)
 
 
 async def reconcile(key: Key, ctx: Context) -> Outcome:
@@ -113,7 +128,7 @@ async def _look_at(key: Key, ctx: Context) -> None:
     service, known = ctx.cache(core_v1.Service).get(key), state.known.get(key)
     if service is None or (known is not None and known.service.metadata.uid != service.metadata.uid):
         if known is not None:  # it went without its finalizer, which somebody took
-            await _delete(known.service, [known.provider], ctx)
+            await _delete(known.service, [known.provider], ctx, known=True)
             state.known.pop(key, None)
         if service is None:
             return
@@ -131,7 +146,7 @@ async def _look_at(key: Key, ctx: Context) -> None:
 async def _ensure(service: core_v1.Service, ctx: Context) -> None:
     state, key = ctx.state(_Balanced), key_of(service)
     nodes = sorted((n for n in ctx.cache(core_v1.Node) if _may_balance(n)), key=key_of)
-    names, known = tuple(node.metadata.name for node in nodes), state.known.get(key)
+    names, known = tuple((node.metadata.name, node.spec.providerID) for node in nodes), state.known.get(key)
     balancers = state.of(_class(service), ctx)
     if known is not None and _asked(known.service) == _asked(service) and FINALIZER in service.metadata.finalizers:
         if known.nodes != names:
@@ -154,17 +169,34 @@ async def _ensure(service: core_v1.Service, ctx: Context) -> None:
 
 
 def _asked(service: core_v1.Service) -> object:
-    return service.metadata.uid, service.metadata.annotations, service.spec
+    """What a load balancer depends on: a change of anything else is none of the provider's business."""
+    spec = service.spec
+    return (
+        *(service.metadata.uid, service.metadata.annotations, spec.ports, len(spec.ipFamilies)),
+        *(spec.sessionAffinity, spec.sessionAffinityConfig, spec.externalTrafficPolicy, spec.healthCheckNodePort),
+        *(spec.loadBalancerIP, spec.loadBalancerSourceRanges, spec.externalIPs, spec.loadBalancerClass),
+    )
 
 
 async def _update(service: core_v1.Service, nodes: list[core_v1.Node], balancers: LoadBalancers, ctx: Context) -> None:
+    figures, begin = ctx.metrics(Figures), ctx.clock.monotonic()
+    figures.synced.add()
     try:
         await balancers.update(service, nodes)
     except FAILURES as error:
-        names = " ".join(node.metadata.name for node in nodes)
-        text = f"Error updating load balancer with new hosts [{names}]: {error}"
+        figures.errors.add()
+        names = [node.metadata.name for node in nodes[:_NAMED]]
+        more = [f"<{len(nodes) - _NAMED} more>"] if len(nodes) > _NAMED else []
+        text = (
+            f"Error updating load balancer with new hosts [{' '.join(names + more)}]"
+            f" [node names limited, total number of nodes: {len(nodes)}], error: {error}"
+        )
         ctx.events.event(service, "Warning", "UpdateLoadBalancerFailed", text)
         raise _FailedError from error
+    finally:
+        seconds = ctx.clock.monotonic() - begin
+        figures.hosts.observe(seconds)
+        figures.nodes.observe(seconds)
     if nodes:
         ctx.events.event(service, "Normal", "UpdatedLoadBalancer", "Updated load balancer with new hosts")
     else:
@@ -175,12 +207,9 @@ async def _update(service: core_v1.Service, nodes: list[core_v1.Node], balancers
 async def _clean_up(service: core_v1.Service, ctx: Context) -> None:
     state = ctx.state(_Balanced)
     known = state.known.get(key_of(service))
-    if service.spec.type == TYPE:
-        owners = [_class(service)]
-    else:  # its class went with its type
-        owners = [known.provider] if known is not None else list(state.providers(ctx))
-        if known is not None:
-            ctx.events.event(service, "Normal", "Type", f"{TYPE} -> {service.spec.type}")
+    # The class goes with the type.
+    others = [known.provider] if known is not None else list(state.providers(ctx))
+    owners = [_class(service)] if service.spec.type == TYPE else others
     await _delete(service, owners, ctx)
     try:
         service = await _show(service, core_v1.LoadBalancerStatus(), ctx)
@@ -189,13 +218,18 @@ async def _clean_up(service: core_v1.Service, ctx: Context) -> None:
         return
 
 
-async def _delete(service: core_v1.Service, providers: Iterable[str], ctx: Context) -> None:
+async def _delete(service: core_v1.Service, providers: Iterable[str], ctx: Context, *, known: bool = False) -> None:
+    """`known`: only here, since the Service itself is gone."""
     ctx.events.event(service, "Normal", "DeletingLoadBalancer", "Deleting load balancer")
     try:
         for name in providers:
             await ctx.state(_Balanced).of(name, ctx).delete(service)
     except FAILURES as error:
-        _failed(service, f"failed to delete load balancer: {error}", ctx)
+        if known:
+            text = f"Error deleting load balancer: {error}"
+            ctx.events.event(service, "Warning", "DeleteLoadBalancerFailed", text)
+        else:
+            _failed(service, f"failed to delete load balancer: {error}", ctx)
         raise _FailedError from error
     ctx.events.event(service, "Normal", "DeletedLoadBalancer", "Deleted load balancer")
 
@@ -209,8 +243,36 @@ async def _show(service: core_v1.Service, balancer: core_v1.LoadBalancerStatus, 
     return await ctx.api(core_v1.Service).patch(service, changed, subresource="status")
 
 
+class Figures:
+    """Upstream's metrics."""
+
+    def __init__(self) -> None:
+        name, seconds = "service_controller", bounds(1, 2, 15)
+        self.synced = Counter(
+            f"{name}_loadbalancer_sync_total",
+            "A metric counting the amount of times any load balancer has been configured, as an effect of service/node"
+            " changes on the cluster",
+        )
+        self.errors = Counter(
+            f"{name}_nodesync_error_total",
+            "A metric counting the amount of times any load balancer has been configured and errored, as an effect of node"
+            " changes on the cluster",
+        )
+        self.nodes = Distribution(
+            f"{name}_nodesync_latency_seconds",
+            "A metric measuring the latency for nodesync which updates loadbalancer hosts on cluster node updates.",
+            bounds=seconds,
+        )
+        self.hosts = Distribution(
+            f"{name}_update_loadbalancer_host_latency_seconds",
+            "A metric measuring the latency for updating each load balancer hosts.",
+            bounds=seconds,
+        )
+
+
 CONTROLLER = Controller(
     name="service-lb-controller",
+    queue="service",
     component="service-controller",
     account="service-controller",
     watches=(

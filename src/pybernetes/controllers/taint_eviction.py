@@ -1,6 +1,8 @@
 """Taint eviction: deletes Pods from nodes whose NoExecute taints they do not tolerate, each when its time is over."""
 
 from collections.abc import Iterable
+from dataclasses import dataclass
+from math import inf
 
 from msgspec.structs import replace
 
@@ -20,11 +22,23 @@ MESSAGE = "Taint manager: deleting due to NoExecute taint"
 REASON = "TaintManagerEviction"
 
 
+@dataclass(frozen=True, slots=True)
+class _Leaving:
+    """A Pod that is to be evicted. Times are seconds since 1970."""
+
+    uid: str
+    since: float
+    """When this process first saw it on the tainted node: counts where a taint says no time."""
+    due: float = inf
+    taints: tuple[core_v1.Taint, ...] = ()
+    """Those that it is evicted for."""
+
+
 class _Seen:
-    """When this process first saw a Pod on a tainted node: counts where a taint says no time."""
+    """By Pod."""
 
     def __init__(self) -> None:
-        self.at: dict[str, float] = {}
+        self.leaving: dict[Key, _Leaving] = {}
 
 
 def _of_pod(pod: core_v1.Pod, ctx: Context) -> Iterable[Key]:
@@ -47,30 +61,41 @@ def _pod_matters(old: core_v1.Pod, new: core_v1.Pod) -> bool:
 
 async def reconcile(key: Key, ctx: Context) -> Outcome:
     """One Pod."""
-    seen = ctx.state(_Seen)
-    pod = ctx.cache(core_v1.Pod).get(key)
+    leaving = ctx.state(_Seen).leaving
+    pod, known = ctx.cache(core_v1.Pod).get(key), leaving.get(key)
+    if known is not None and (pod is None or pod.metadata.uid != known.uid):
+        known = leaving.pop(key) and None
+        _cancel(key, ctx)
     node = ctx.cache(core_v1.Node).get(Key("", pod.spec.nodeName)) if pod else None
-    found = _executing(node) if node else []
+    found = tuple(_executing(node)) if node else ()
     if pod is None:
         return Done()
     allowed = eviction_seconds(found, pod.spec.tolerations) if found else None
     if pod.metadata.deletionTimestamp or allowed is None:
-        if seen.at.pop(pod.metadata.uid, None) is not None and not pod.metadata.deletionTimestamp:
-            ctx.events.event(pod, "Normal", REASON, f"Cancelling deletion of Pod {_named(pod)}")
+        if leaving.pop(key, None) is not None and not pod.metadata.deletionTimestamp:
+            _cancel(key, ctx)
         return Done()
     now = ctx.clock.now()
-    since = seen.at.setdefault(pod.metadata.uid, now)
+    since = known.since if known is not None else now
     stamps = [parse_time(taint.timeAdded) for taint in found if taint.timeAdded]
     # A Pod that came to a node which had its taints already has its time in full.
     due = (max(*stamps, _came(pod)) if stamps else since) + allowed
+    if known is not None and known.taints == found:
+        due = min(due, known.due)  # a toleration that is longer now comes too late
+    leaving[key] = _Leaving(pod.metadata.uid, since, due, found)
     if due > now:
         return Again(due - now)
     await _evict(pod, ctx)
     figures = ctx.metrics(Figures)
     figures.deletions.add()
     figures.seconds.observe(max(0.0, ctx.clock.now() - due))
-    seen.at.pop(pod.metadata.uid, None)
+    leaving.pop(key, None)
     return Done()
+
+
+def _cancel(key: Key, ctx: Context) -> None:
+    about = core_v1.ObjectReference(apiVersion="v1", kind="Pod", namespace=key.namespace, name=key.name)
+    ctx.events.event(about, "Normal", REASON, f"Cancelling deletion of Pod {key.namespace}/{key.name}")
 
 
 def _came(pod: core_v1.Pod) -> float:
@@ -81,18 +106,15 @@ def _came(pod: core_v1.Pod) -> float:
     return parse_time(stamp) if stamp else 0.0
 
 
-def _named(pod: core_v1.Pod) -> str:
-    return f"{pod.metadata.namespace}/{pod.metadata.name}"
-
-
 async def _evict(pod: core_v1.Pod, ctx: Context) -> None:
     api = ctx.api(core_v1.Pod)
-    ctx.events.event(pod, "Normal", REASON, f"Marking for deletion Pod {_named(pod)}")
+    ctx.events.event(pod, "Normal", REASON, f"Marking for deletion Pod {pod.metadata.namespace}/{pod.metadata.name}")
     made = core_v1.PodCondition(
         type=DISRUPTION_TARGET,
         status="True",
         reason="DeletionByTaintManager",
         message=MESSAGE,
+        observedGeneration=pod.metadata.generation,
     )
     conditions = put_at(pod.status.conditions, made, rfc3339(ctx.clock.now()))
     try:

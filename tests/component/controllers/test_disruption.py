@@ -426,6 +426,8 @@ async def test_a_stale_disruption_target_is_cleared_after_two_minutes():
         assert await _target(w, "left") == ("True", "PreemptionByScheduler", "m")
         await w.clock.sleep(20)
         assert await _target(w, "left") == ("False", "", "")
+        conditions = (await w.get(core_v1.Pod, "left")).status.conditions
+        assert [c.observedGeneration for c in conditions if c.type == "DisruptionTarget"] == [1]
         assert await _target(w, "kubelets") == ("True", "TerminationByKubelet", "m")
 
 

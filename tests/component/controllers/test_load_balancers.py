@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 from tests.component.controllers.world import World, controllers, simulated, world
+from tests.exposition import read
 
 from pybernetes.aio import discover
 from pybernetes.api.types import core_v1
@@ -107,7 +108,7 @@ async def test_a_service_of_another_type_now_has_none():
         await w.clock.sleep(2)
         found = await w.get(core_v1.Service, "web")
         assert (found.metadata.finalizers, addresses(found), cloud.there) == ((), [], {})
-        assert "Type: LoadBalancer -> ClusterIP" in await w.events("web")
+        assert "DeletedLoadBalancer: Deleted load balancer" in await w.events("web")
 
 
 @simulated
@@ -139,6 +140,90 @@ async def test_nodes_come_and_go_behind_a_load_balancer():
         assert cloud.there[made.metadata.uid] == ("node-2", "node-3")
         assert cloud.asked == ["ensure web", *["update web"] * (len(cloud.asked) - 1)]
         assert "UpdatedLoadBalancer: Updated load balancer with new hosts" in await w.events("web")
+
+
+@simulated
+async def test_a_node_that_is_not_ready_stays_behind_a_load_balancer():
+    """KEP-3458: the load balancer's own checks find it, and its connections may end well."""
+    cloud = Balancers()
+    async with world(config=providing(cloud)) as w:
+        await w.clock.sleep(5)
+        made = await service(w)
+        await w.node_down("node-2")
+        await w.clock.sleep(120)
+        assert cloud.there[made.metadata.uid] == ("node-1", "node-2")
+        assert cloud.asked == ["ensure web"]
+        await w.patch(core_v1.Node, "node-1", {"spec": {"providerID": "cloud://1"}}, "")
+        await w.clock.sleep(2)
+        assert cloud.asked == ["ensure web", "update web"]
+
+
+@simulated
+async def test_an_exclusion_that_says_no_excludes_nobody():
+    """Test_respectsPredicates: "when node has exclude label with value false"."""
+    cloud = Balancers()
+    async with world(config=providing(cloud)) as w:
+        label = "node.kubernetes.io/exclude-from-external-load-balancers"
+        for name, value in (("node-1", "false"), ("node-2", "true")):
+            await w.until(lambda name=name: w.there(core_v1.Node, name, ""))
+            await w.patch(core_v1.Node, name, {"metadata": {"labels": {label: value}}}, "")
+        made = await service(w)
+        assert cloud.there[made.metadata.uid] == ("node-1",)
+
+
+@simulated
+async def test_what_a_load_balancer_does_not_depend_on_asks_no_provider():
+    """TestNeedsUpdate."""
+    cloud = Balancers()
+    async with world(config=providing(cloud)) as w:
+        await service(w, selector={"app": "web"})
+        for change, asked in (
+            ({"selector": {"app": "other"}}, False),
+            ({"trafficDistribution": "PreferClose"}, False),
+            ({"sessionAffinity": "ClientIP"}, True),
+            ({"loadBalancerSourceRanges": ["10.0.0.0/8"]}, True),
+            ({"externalIPs": ["192.0.2.9"]}, True),
+            ({"externalTrafficPolicy": "Local"}, True),
+            ({"ports": [{"port": 81}]}, True),
+        ):
+            cloud.asked.clear()
+            await w.patch(core_v1.Service, "web", {"spec": change})
+            await w.clock.sleep(2)
+            assert cloud.asked == ["ensure web"] * asked, change
+
+
+@simulated
+async def test_a_failed_change_of_nodes_is_told_with_their_names_and_counted():
+    cloud = Balancers()
+    async with world(config=providing(cloud)) as w:
+        await w.clock.sleep(5)
+        await service(w)
+        cloud.broken = "quota"
+        w.node_up("node-3", "198.18.3.1")
+        await w.clock.sleep(3)
+        text = "Error updating load balancer with new hosts [node-1 node-2 node-3]"
+        text = f"{text} [node names limited, total number of nodes: 3], error: quota"
+        assert f"UpdateLoadBalancerFailed: {text}" in await w.events("web")
+        cloud.broken = ""
+        await w.clock.sleep(10)
+        shown = read(w.manager.metrics())
+        values = {name: shown[f"service_controller_{name}"].series[f"service_controller_{name}", ()]
+                  for name in ("loadbalancer_sync_total", "nodesync_error_total")}  # fmt: skip
+        assert values == {"loadbalancer_sync_total": 2, "nodesync_error_total": 1}
+
+
+@simulated
+async def test_a_load_balancer_whose_service_is_gone_says_why_it_cannot_go():
+    cloud = Balancers()
+    async with world(config=providing(cloud)) as w:
+        await service(w)
+        cloud.broken = "stuck"
+        await w.patch(core_v1.Service, "web", {"metadata": {"finalizers": None}})
+        await w.delete(core_v1.Service, "web")
+        assert "DeleteLoadBalancerFailed: Error deleting load balancer: stuck" in await w.events("web")
+        cloud.broken = ""
+        await w.clock.sleep(30)
+        assert cloud.there == {}
 
 
 @simulated

@@ -6,6 +6,7 @@ from tests.component.controllers.world import World, controllers, deployment, si
 from tests.exposition import read
 
 from pybernetes.aio.clock import rfc3339
+from pybernetes.api.errors import Forbidden
 from pybernetes.api.objects import Key
 from pybernetes.api.types import apps_v1, core_v1
 from pybernetes.client.rest import STRATEGIC, key_of
@@ -43,8 +44,12 @@ async def test_a_node_that_falls_silent_is_marked_and_heals():
         assert taints(node) == {("unreachable", "NoSchedule"), ("unreachable", "NoExecute")}
         found = condition(await w.get(core_v1.Pod, "p"), "Ready")
         assert found is not None
-        assert found.status == "False"
+        assert (found.status, found.observedGeneration) == ("False", 1)
         assert "NodeNotReady: Node is not ready" in await w.events("p")
+        assert "NodeNotReady: Node node-1 status is now: NodeNotReady" in await w.events("node-1")
+        shown = read(w.manager.metrics())
+        for name in ("update_node_health_duration_seconds", "update_all_nodes_health_duration_seconds"):
+            assert shown[f"node_collector_{name}"].series[f"node_collector_{name}_count", ()] > 0
         w.node_up("node-1", "198.18.1.1")
         await w.clock.sleep(5)
         node = await w.get(core_v1.Node, "node-1", "")
@@ -260,6 +265,7 @@ async def test_a_node_that_turns_from_not_ready_to_silent_changes_its_taint_at_o
         await w.clock.sleep(40)
         found = await w.get(core_v1.Node, "a", "")
         assert taints(found) == {("unreachable", "NoSchedule"), ("unreachable", "NoExecute")}
+        assert not any(text.startswith("NodeNotReady:") for text in await w.events("a"))  # it had not been ready
 
 
 @simulated
@@ -338,6 +344,62 @@ async def test_a_pod_whose_mark_was_taken_away_is_marked_again_when_a_taint_evic
         found = condition(await w.get(core_v1.Pod, "p"), "DisruptionTarget")
         assert found is not None
         assert (found.status, found.reason) == ("True", "DeletionByTaintManager")
+        assert found.message == "Taint manager: deleting due to NoExecute taint"
+        assert found.observedGeneration == 1
+
+
+@simulated
+async def test_a_toleration_that_is_lengthened_while_its_time_runs_comes_too_late():
+    """TestUpdatePod: "lengthening toleration shouldn't work"; "removing toleration" needs no test: the API knows no such thing."""
+    async with world() as w:
+        tolerated = {"key": "k", "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 10}
+        await pod(w, "p", nodeName="node-1", tolerations=[tolerated])
+        await w.clock.sleep(2)
+        await w.patch(core_v1.Node, "node-1", {"spec": {"taints": [{"key": "k", "effect": "NoExecute"}]}}, "")
+        await w.clock.sleep(2)
+        await w.patch(core_v1.Pod, "p", {"spec": {"tolerations": [{**tolerated, "tolerationSeconds": 1000}]}})
+        await w.clock.sleep(5)
+        assert len(await w.pods()) == 1
+        await w.clock.sleep(5)
+        assert await w.pods() == []
+
+
+@simulated
+async def test_of_several_tolerations_the_first_that_runs_out_evicts_and_one_without_end_does_not():
+    """TestUpdateNode: "multiple tolerations are evicted when first one runs out"; TestUpdateNodeWithMultipleTaints."""
+    async with world() as w:
+        short = {"key": "one", "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 10}
+        long = {"key": "two", "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 100}
+        await pod(w, "first", nodeName="node-1", tolerations=[short, long])
+        endless = {"key": "two", "operator": "Exists", "effect": "NoExecute"}
+        await pod(w, "second", nodeName="node-2", tolerations=[short, endless])
+        both = [{"key": key, "effect": "NoExecute"} for key in ("one", "two")]
+        await w.clock.sleep(2)
+        for name in ("node-1", "node-2"):
+            await w.patch(core_v1.Node, name, {"spec": {"taints": both}}, "")
+        await w.clock.sleep(5)
+        await w.patch(core_v1.Node, "node-2", {"spec": {"taints": both[1:]}}, "")
+        await w.clock.sleep(10)
+        assert [p.metadata.name for p in await w.pods()] == ["second"]
+        assert "TaintManagerEviction: Cancelling deletion of Pod default/second" in await w.events("second")
+
+
+@simulated
+async def test_a_pod_that_goes_before_its_time_is_told_to_leave_no_more():
+    """TestDeletePod."""
+    async with world() as w:
+        tolerated = {"key": "k", "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 100}
+        await pod(w, "p", nodeName="node-1", tolerations=[tolerated])
+        await w.clock.sleep(2)
+        await w.patch(core_v1.Node, "node-1", {"spec": {"taints": [{"key": "k", "effect": "NoExecute"}]}}, "")
+        await w.clock.sleep(2)
+        await w.delete(core_v1.Pod, "p", grace=0)
+        assert "TaintManagerEviction: Cancelling deletion of Pod default/p" in await w.events("p")
+        await pod(w, "p", nodeName="node-1", tolerations=[tolerated])
+        await w.clock.sleep(99)
+        assert len(await w.pods()) == 1
+        await w.clock.sleep(5)
+        assert await w.pods() == []
 
 
 @simulated
@@ -392,6 +454,56 @@ async def test_no_node_has_addresses_of_services():
     async with world(nodes=3, config=Config(service_cidrs=("10.244.0.0/23",))) as w:
         await w.clock.sleep(2)
         assert {n.spec.podCIDR for n in await w.all(core_v1.Node, None)} == {f"10.244.{i}.0/24" for i in (2, 3, 4)}
+
+
+@simulated
+async def test_ranges_are_counted_by_the_cluster_ranges_they_are_of():
+    async with world(nodes=3, config=Config(service_cidrs=("10.244.0.0/23",))) as w:
+        await w.clock.sleep(2)
+
+        def value(name: str) -> float:
+            name = f"node_ipam_controller_{name}"
+            family = name.removesuffix("_count")
+            return read(w.manager.metrics())[family].series[name, (("clusterCIDR", "10.244.0.0/16"),)]
+
+        names = ("cidrset_cidrs_allocations_total", "cirdset_max_cidrs", "cidrset_usage_cidrs")
+        assert [value(name) for name in names] == [5, 256, 5 / 256]
+        assert value("cidrset_allocation_tries_per_request_count") == 3
+        await w.node_down("node-3")
+        await w.delete(core_v1.Node, "node-3", "")
+        await w.clock.sleep(2)
+        assert value("cidrset_cidrs_releases_total") == 1
+        assert value("cidrset_usage_cidrs") == 4 / 256
+
+
+@simulated
+async def test_a_node_that_is_being_deleted_has_no_range_any_more():
+    """TestNodeDeletionReleaseCIDR."""
+    async with world(nodes=1, config=Config(node_cidr_mask_size=16)) as w:
+        await w.clock.sleep(2)
+        await w.patch(core_v1.Node, "node-1", {"metadata": {"finalizers": ["example.com/held"]}}, "")
+        await w.delete(core_v1.Node, "node-1", "")
+        await w.clock.sleep(2)
+        await w.create(core_v1.Node, "another")
+        await w.clock.sleep(2)
+        assert (await w.get(core_v1.Node, "another", "")).spec.podCIDR == "10.244.0.0/16"
+        await w.patch(core_v1.Node, "node-1", {"metadata": {"finalizers": None}}, "")
+
+
+@simulated
+async def test_a_range_that_cannot_be_written_is_told_and_kept_for_its_node():
+    async with world(nodes=0) as w:
+        w.wire.refuse = lambda request: (
+            Forbidden("not now") if request.method == "PATCH" and request.path.endswith("/nodes/a") else None
+        )
+        await w.create(core_v1.Node, "a")
+        text = "CIDRAssignmentFailed: Node a status is now: CIDRAssignmentFailed"
+        assert text in await w.events("a")
+        w.wire.refuse = lambda request: None
+        await w.clock.sleep(70)
+        assert (await w.get(core_v1.Node, "a", "")).spec.podCIDRs == ("10.244.0.0/24",)
+        counted = {name: loop.counters for name, loop in w.manager.loops.items()}
+        w.expected_errors = [f"{n}: {c.errors - c.races}" for n, c in counted.items() if c.errors > c.races]
 
 
 @simulated
