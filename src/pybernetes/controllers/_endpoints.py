@@ -95,6 +95,15 @@ def is_headless(service: core_v1.Service) -> bool:
     return service.spec.clusterIP in ("None", "")
 
 
+def families(service: core_v1.Service) -> tuple[str, ...]:
+    """IPv4, IPv6 or both, the first one first. A Service that a server of old stored may not say them."""
+    if service.spec.ipFamilies:
+        return service.spec.ipFamilies
+    if is_headless(service):
+        return ("IPv4", "IPv6")
+    return ("IPv6" if ":" in service.spec.clusterIP else "IPv4",)
+
+
 def address(pod: core_v1.Pod, family: str) -> str:
     """The Pod's address of a family (IPv4, IPv6); empty when it has none."""
     addresses = [ip.ip for ip in pod.status.podIPs] or ([pod.status.podIP] if pod.status.podIP else [])

@@ -12,6 +12,7 @@ from pybernetes.controllers._endpoints import (
     TRIGGERED,
     Triggers,
     address,
+    families,
     hostname,
     labels_of,
     of_pod,
@@ -97,7 +98,7 @@ def subsets(service: core_v1.Service, pods: Sequence[core_v1.Pod]) -> tuple[core
 
 
 def _entries(service: core_v1.Service, pods: Sequence[core_v1.Pod]) -> Iterable[Entry]:
-    family = service.spec.ipFamilies[0] if service.spec.ipFamilies else "IPv4"
+    family = families(service)[0]
     tolerant = service.spec.publishNotReadyAddresses
     for pod in pods:
         ip = address(pod, family)

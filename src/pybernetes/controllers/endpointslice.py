@@ -14,6 +14,7 @@ from pybernetes.client.rest import key_of
 from pybernetes.controllers._endpoints import (
     Triggers,
     address,
+    families,
     has_address,
     hostname,
     labels_of,
@@ -130,7 +131,7 @@ async def _write(service: core_v1.Service, pods: Sequence[core_v1.Pod], triggere
     labels = labels_of(service, {SERVICE_NAME: key.name, MANAGED_BY: OURS})
     wanted = {
         family: _hinted(service, family, endpoints(service, pods, family, zone), there, ctx)
-        for family in service.spec.ipFamilies or ("IPv4",)
+        for family in families(service)
     }
     writer = SliceWriter(ctx, service, labels, most=ctx.config.endpoints_per_slice)
     writer.triggered = triggered

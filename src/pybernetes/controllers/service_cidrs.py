@@ -37,7 +37,14 @@ def networks(cidr: ServiceCIDR) -> list[Network]:
 
 
 def _contains(cidr: ServiceCIDR, address: IPv4Address | IPv6Address) -> bool:
-    return any(address in network for network in networks(cidr))
+    return any(_holds(network, address) for network in networks(cidr))
+
+
+def _holds(network: Network, address: IPv4Address | IPv6Address) -> bool:
+    """Its first address is nobody's, and the last one of IPv4 neither: who has them has them from elsewhere."""
+    if address not in network or address == network.network_address:
+        return False
+    return address.version == 6 or address != network.broadcast_address
 
 
 def _address(ip: IPAddress) -> IPv4Address | IPv6Address | None:
@@ -111,7 +118,7 @@ def _may_go(cidr: ServiceCIDR, ctx: Context) -> bool:
         return True
     for ip in ctx.cache(IPAddress):
         address = _address(ip) if ip.metadata.labels.get(MANAGED_BY) == ALLOCATOR else None
-        if address is not None and _contains(cidr, address) and not any(address in other for other in others):
+        if address is not None and _contains(cidr, address) and not any(_holds(other, address) for other in others):
             return False
     return True
 

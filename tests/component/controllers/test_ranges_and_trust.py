@@ -1,12 +1,20 @@
 """Ranges of Services, the API server's trust bundle, and how long kubelets keep what they read."""
 
+from types import SimpleNamespace
+from typing import cast
+
+import pytest
 from tests.component.controllers.world import World, authority, simulated, world
 from tests.exposition import read
 
+from pybernetes.api.errors import Forbidden
 from pybernetes.api.types import core_v1
 from pybernetes.api.types.certificates_v1 import ClusterTrustBundle
-from pybernetes.api.types.networking_v1 import IPAddress, ServiceCIDR
+from pybernetes.api.types.meta_v1 import ObjectMeta
+from pybernetes.api.types.networking_v1 import IPAddress, ServiceCIDR, ServiceCIDRSpec
 from pybernetes.controllers.kube_apiserver_serving_clustertrustbundle_publisher import SIGNER, name_of
+from pybernetes.controllers.runtime import Context
+from pybernetes.controllers.service_cidrs import _may_go
 from pybernetes.controllers.ttl import ANNOTATION, _Size
 
 
@@ -38,6 +46,57 @@ async def test_a_new_range_is_protected_and_ready_and_addresses_come_from_it():
         default = await w.get(ServiceCIDR, "kubernetes", "")
         assert ready(default)[::2] == ("True", "Kubernetes default Service CIDR is ready")
         assert default.metadata.finalizers == found.metadata.finalizers
+
+
+@pytest.mark.parametrize(
+    ("others", "ips", "goes"),
+    [
+        ([], [], True),
+        ([], ["192.168.0.24"], False),
+        ([], ["192.168.1.24"], True),
+        ([], ["192.168.0.0"], True),
+        ([], ["192.168.0.255"], True),
+        ([], ["2001:db2::"], True),
+        ([], ["2001:db2::ffff:ffff:ffff:ffff"], False),
+        ([("192.168.0.0/24", "2001:db2::/64")], ["192.168.0.23"], True),
+        ([("192.168.0.0/26", "2001:db2::/64")], ["192.168.0.23"], True),
+        ([("192.168.0.0/28", "2001:db2::/64")], ["192.168.0.23"], False),
+        ([("192.168.0.0/16", "2001:db2::/64")], ["192.168.0.23"], True),
+        ([("192.168.255.0/26", "2001:db2::/64")], ["192.168.0.1"], False),
+        ([("192.168.0.0/16", "2001:db2::/48")], ["2001:db2::1"], True),
+        ([("192.168.255.0/26", "2001:db2:a:b::/64")], ["2001:db2::1"], False),
+        ([("192.168.0.0/24",), ("2001:db2::/64",)], ["192.168.0.1", "2001:db2::1"], True),
+    ],
+)
+def test_a_range_may_go_when_no_address_in_use_is_left_without_one(others, ips, goes):
+    """TestController_canDeleteCIDR, TestControllerSync."""
+
+    def of(name: str, cidrs: tuple[str, ...]) -> ServiceCIDR:
+        return ServiceCIDR(metadata=ObjectMeta(name=name), spec=ServiceCIDRSpec(cidrs=cidrs))
+
+    labels = {"ipaddress.kubernetes.io/managed-by": "ipallocator.k8s.io"}
+    one = of("one", ("192.168.0.0/24", "2001:db2::/64"))
+    there = {
+        ServiceCIDR: [one, *(of(f"other-{n}", cidrs) for n, cidrs in enumerate(others))],
+        IPAddress: [IPAddress(metadata=ObjectMeta(name=ip, labels=labels)) for ip in ips],
+    }
+    assert _may_go(one, cast(Context, SimpleNamespace(cache=there.__getitem__))) == goes
+
+
+@simulated
+async def test_a_range_whose_status_cannot_be_written_says_so():
+    async with world(nodes=0, only=("service-cidrs-controller", "serviceaccount-controller")) as w:
+        w.wire.refuse = lambda request: (
+            Forbidden("no") if request.method == "PATCH" and request.path.endswith("/more/status") else None
+        )
+        await service_range(w, "more", "172.30.0.0/24")
+        text = "KubernetesServiceCIDRError: The ServiceCIDR Status can not be set to Ready=True"
+        assert text in await w.events("more")
+        w.wire.refuse = lambda request: None
+        await w.clock.sleep(70)
+        assert ready(await w.get(ServiceCIDR, "more", ""))[0] == "True"
+        counted = {name: loop.counters for name, loop in w.manager.loops.items()}
+        w.expected_errors = [f"{n}: {c.errors - c.races}" for n, c in counted.items() if c.errors > c.races]
 
 
 @simulated

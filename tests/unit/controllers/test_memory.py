@@ -1,7 +1,8 @@
 """Graph, expectations and address ranges: what controllers remember."""
 
 import asyncio
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -15,7 +16,8 @@ from pybernetes.client.informer import Informer
 from pybernetes.client.rest import Client, Target
 from pybernetes.controllers._expectations import PATIENCE, Expectations
 from pybernetes.controllers._graph import Graph, Node
-from pybernetes.controllers.node_ipam import _Ranges
+from pybernetes.controllers.node_ipam import Figures, _Ranges
+from pybernetes.controllers.runtime import Config, Context
 
 PODS = Target("", "v1", "pods", "Pod", True)
 OWNER = Key("default", "rs")
@@ -107,30 +109,35 @@ def test_a_namesake_made_later_does_not_meet_a_deletion_by_name_alone():
     run_simulated(main())
 
 
+def ranges_of(cluster: str) -> Context:
+    figures = Figures()
+    return cast(Context, SimpleNamespace(config=Config(cluster_cidrs=(cluster,)), metrics=lambda kind: figures))
+
+
 @settings(max_examples=50)
 @given(st.lists(st.tuples(st.integers(0, 9), st.booleans()), max_size=40))
 def test_no_two_nodes_ever_have_one_range(changes: list[tuple[int, bool]]):
-    ranges = _Ranges()
-    ranges.set("odd", ("10.0.2.0/25",))
+    ranges, ctx = _Ranges(), ranges_of("10.0.0.0/21")
+    ranges.set("odd", ("10.0.2.0/25",), ctx)
     for number, joins in changes:
         name = f"n{number}"
         if not joins:
-            ranges.set(name, ())
+            ranges.set(name, (), ctx)
         elif name not in ranges.of:
-            free = ranges.free("10.0.0.0/21", 24)
+            free = ranges.free("10.0.0.0/21", 24, ctx)
             if free is None:
                 assert len(ranges.of) == 8
                 continue
-            ranges.set(name, (free,))
+            ranges.set(name, (free,), ctx)
     given = [text for found in ranges.of.values() for text in found]
     assert len(given) == len(set(given))
     assert "10.0.2.0/24" not in given
 
 
 def test_five_thousand_nodes_get_theirs_quickly():
-    ranges = _Ranges()
+    ranges, ctx = _Ranges(), ranges_of("10.0.0.0/8")
     for number in range(5000):
-        free = ranges.free("10.0.0.0/8", 24)
+        free = ranges.free("10.0.0.0/8", 24, ctx)
         assert free is not None
-        ranges.set(f"n{number}", (free,))
-    assert ranges.free("10.0.0.0/8", 24) == "10.19.136.0/24"
+        ranges.set(f"n{number}", (free,), ctx)
+    assert ranges.free("10.0.0.0/8", 24, ctx) == "10.19.136.0/24"

@@ -2,10 +2,29 @@
 
 import pytest
 
-from pybernetes.api.types.core_v1 import EndpointAddress, EndpointPort, EndpointSubset, ObjectReference
+from pybernetes.api.objects import Key
+from pybernetes.api.types.core_v1 import (
+    Container,
+    ContainerPort,
+    EndpointAddress,
+    EndpointPort,
+    EndpointSubset,
+    ObjectReference,
+    Pod,
+    PodCondition,
+    PodIP,
+    PodSpec,
+    PodStatus,
+    Service,
+    ServicePort,
+    ServiceSpec,
+)
 from pybernetes.api.types.discovery_v1 import Endpoint, EndpointConditions, EndpointSlice
+from pybernetes.api.types.meta_v1 import ObjectMeta
+from pybernetes.controllers._endpoints import Triggers, families
 from pybernetes.controllers._slices import filled
 from pybernetes.controllers._subsets import entries, repacked, truncated
+from pybernetes.controllers.endpointslice import endpoints as by_ports
 from pybernetes.controllers.endpointslice_mirroring import canonical
 
 
@@ -127,10 +146,22 @@ def test_addresses_of_different_pods_and_states_are_kept_apart_and_those_without
         ([(800, 100), (800, 100)], [(500, 0), (500, 0)]),
         ([(400, 400), (400, 100)], [(400, 160), (400, 40)]),
         ([(1000, 0), (1, 0)], [(1000, 0)]),
+        ([(50, 50), *[(100, 100)] * 4], None),
+        ([(100, 100)] * 5, None),
+        (
+            [(90, 101), (110, 200), (50, 200), (10, 201), (20, 298)],
+            [(90, 73), (110, 144), (50, 144), (10, 145), (20, 214)],
+        ),
+        (
+            [(205, 100), (400, 200), (402, 200), (400, 200), (693, 300)],
+            [(98, 0), (191, 0), (192, 0), (191, 0), (328, 0)],
+        ),
+        ([(997, 4)], [(997, 3)]),
+        ([(1000, 10)], [(1000, 0)]),
     ],
 )
 def test_too_many_addresses_are_left_out_after_each_subsets_part_those_that_wait_first(sizes, after):
-    """TestTruncateEndpoints."""
+    """TestTruncateEndpoints, TestSyncServiceOverCapacity."""
 
     def many(number: int) -> tuple[EndpointAddress, ...]:
         return tuple(address(f"10.0.{n // 250}.{n % 250}") for n in range(number))
@@ -159,3 +190,67 @@ def test_too_many_addresses_are_left_out_after_each_subsets_part_those_that_wait
 )
 def test_addresses_of_old_endpoints_are_written_as_slices_have_them(text, ip):
     assert canonical(text) == ip
+
+
+@pytest.mark.parametrize(
+    ("ip", "given", "found"),
+    [
+        ("10.0.0.10", (), ("IPv4",)),
+        ("2000::1", (), ("IPv6",)),
+        ("None", (), ("IPv4", "IPv6")),
+        ("10.0.0.10", ("IPv4",), ("IPv4",)),
+        ("2000::1", ("IPv6", "IPv4"), ("IPv6", "IPv4")),
+        ("None", ("IPv6",), ("IPv6",)),
+    ],
+)
+def test_a_service_that_an_old_server_stored_has_the_families_of_its_address(ip, given, found):
+    """TestSupportedServiceAddressType."""
+    assert families(Service(spec=ServiceSpec(clusterIP=ip, ipFamilies=given))) == found
+
+
+def ready(ip: str, *others: str, name: str = "p", **spec: object) -> Pod:
+    addresses = tuple(PodIP(ip=one) for one in (ip, *others))
+    conditions = (PodCondition(type="Ready", status="True"),)
+    status = PodStatus(podIP=ip, podIPs=addresses, conditions=conditions)
+    return Pod(metadata=ObjectMeta(name=name, namespace="test"), spec=PodSpec(**spec), status=status)  # type: ignore[arg-type]
+
+
+def test_named_ports_are_looked_for_in_containers_and_then_in_sidecars_of_the_same_protocol():
+    """TestGetEndpointPorts."""
+
+    def container(number: int, protocol: str = "TCP", restarts: str | None = None) -> Container:
+        ports = (ContainerPort(name="http", containerPort=number, protocol=protocol),)
+        return Container(name="c", ports=ports, restartPolicy=restarts)
+
+    named = ServicePort(name="web", port=80, targetPort="http", protocol="TCP", appProtocol="example.com/custom")
+    service = Service(metadata=ObjectMeta(name="foo"), spec=ServiceSpec(clusterIP="10.0.0.1", ports=(named,)))
+
+    def found(**spec: object) -> list[int | None]:
+        (ports,) = by_ports(service, [ready("1.2.3.4", **spec)], "IPv4", lambda node: None)
+        assert all((p.name, p.protocol, p.appProtocol) == ("web", "TCP", "example.com/custom") for p in ports)
+        return [p.port for p in ports]
+
+    assert found(containers=(container(8090),), initContainers=(container(8080, restarts="Always"),)) == [8090]
+    assert found(containers=(), initContainers=(container(8080, restarts="Always"),)) == [8080]
+    assert found(containers=(), initContainers=(container(8080),)) == []
+    assert found(containers=(container(53, "UDP"),)) == []
+
+
+def test_the_times_that_are_answered_to_are_counted_pod_by_pod():
+    """TestNewService, TestPodsAdded, TestPodsRemoved of the trigger time tracker."""
+
+    def since(name: str, time: str) -> Pod:
+        conditions = (PodCondition(type="Ready", status="True", lastTransitionTime=f"2026-01-01T00:00:{time}Z"),)
+        return Pod(metadata=ObjectMeta(name=name, namespace="test"), status=PodStatus(conditions=conditions))
+
+    def at(time: str) -> str:
+        return f"2026-01-01T00:00:{time}Z"
+
+    web, triggers = Service(metadata=ObjectMeta(name="web", namespace="test", creationTimestamp=at("10"))), Triggers()
+    assert triggers.next(web, [since("a", "01"), since("b", "30")]) == at("10")
+    assert triggers.next(web, [since("a", "01"), since("b", "30")]) == ""
+    assert triggers.next(web, [since("a", "20"), since("b", "30")]) == at("20")
+    assert triggers.next(web, [since("a", "20")]) == ""
+    assert triggers.next(web, [since("a", "40"), since("b", "35")]) == at("35")
+    triggers.forget(Key("test", "web"))
+    assert triggers.next(web, [since("a", "50")]) == at("10")
