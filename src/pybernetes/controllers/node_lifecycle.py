@@ -291,7 +291,8 @@ async def _mark_once(node: core_v1.Node, ctx: Context, signs: _Signs) -> None:
 
 
 async def _mark_pods(node: core_v1.Node, ctx: Context) -> None:
-    """Pods of a node that is not Ready are not ready: Services leave them at once."""
+    """Pods of a node that is not Ready are not ready: Services leave them at once. Raises Conflict where one is to be marked yet."""
+    left: Conflict | None = None
     api = ctx.api(core_v1.Pod)
     now = rfc3339(ctx.clock.now())
     for pod in ctx.cache(core_v1.Pod).by(ON_NODE, node.metadata.name):
@@ -303,9 +304,14 @@ async def _mark_pods(node: core_v1.Node, ctx: Context) -> None:
         try:
             changed = replace(pod, status=replace(pod.status, conditions=put(pod.status.conditions, made)))
             await api.patch(pod, changed, subresource="status")
-        except (NotFound, Conflict):
+        except NotFound:
+            continue
+        except Conflict as error:
+            left = error
             continue
         ctx.events.event(pod, "Warning", "NodeNotReady", "Node is not ready")
+    if left is not None:
+        raise left
 
 
 CONTROLLER = Controller(

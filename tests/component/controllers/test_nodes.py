@@ -6,12 +6,13 @@ from tests.component.controllers.world import World, controllers, deployment, si
 from tests.exposition import read
 
 from pybernetes.aio.clock import rfc3339
-from pybernetes.api.errors import Forbidden
+from pybernetes.api.errors import ApiError, Conflict, Forbidden
 from pybernetes.api.objects import Key
 from pybernetes.api.types import apps_v1, core_v1
 from pybernetes.client.rest import STRATEGIC, key_of
 from pybernetes.controllers.runtime import Config, Rates
 from pybernetes.rules.readiness import condition, node_is_ready
+from pybernetes.wire.http import Request
 
 SHORT = [
     {"key": key, "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 10}
@@ -85,6 +86,30 @@ async def test_pods_of_a_node_that_is_not_ready_are_marked_once():
         found = condition(await w.get(core_v1.Pod, "p"), "Ready")
         assert found is not None
         assert found.status == "False"
+
+
+@simulated
+async def test_a_pod_of_a_silent_node_that_could_not_be_marked_is_marked_later():
+    """TestMonitorNodeHealthMarkPodsNotReadyRetry: "unsuccessful pod status update, retry required"."""
+    async with world() as w:
+        await pod(w, "p", nodeName="node-1")
+        await w.clock.sleep(15)
+        times = 0
+
+        def once(request: Request) -> ApiError | None:
+            nonlocal times
+            if request.method != "PATCH" or not request.path.endswith("/pods/p/status"):
+                return None
+            times += 1
+            return Conflict("race") if times == 1 else None
+
+        w.wire.refuse = once
+        await w.node_down("node-1")
+        await w.clock.sleep(60)
+        found = condition(await w.get(core_v1.Pod, "p"), "Ready")
+        assert found is not None
+        assert found.status == "False"
+        assert times == 2
 
 
 @simulated
