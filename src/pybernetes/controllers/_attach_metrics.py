@@ -7,10 +7,10 @@ from pybernetes.api.objects import Key
 from pybernetes.api.types import core_v1
 from pybernetes.api.types.storage_v1 import VolumeAttachment
 from pybernetes.controllers._attachments import MANAGED, PLACES, attachable, users
-from pybernetes.controllers._volume_metrics import NOBODY, plugin_name
+from pybernetes.controllers._volume_metrics import LONG, NOBODY, plugin_name
 from pybernetes.controllers.runtime import Context
 from pybernetes.rules import volumebinding as rule
-from pybernetes.wire.metrics import Counter, Current, Values
+from pybernetes.wire.metrics import Counter, Current, Distribution, Values
 
 
 class AttachMetrics:
@@ -35,6 +35,30 @@ class AttachMetrics:
             "Number of times the A/D Controller performed a forced detach",
             "reason",
         )
+
+        self._operations = Distribution(
+            "storage_operation_duration_seconds",
+            "Storage operation duration",
+            "migrated operation_name status volume_plugin",
+            bounds=LONG,
+        )
+        self._began: dict[Key, tuple[float, str]] = {}
+        """By place: since when, and what."""
+
+    def begin(self, place: Key, operation: str, now: float) -> None:
+        """A driver was asked to do something (`volume_attach`, `volume_detach`)."""
+        self._began[place] = (now, operation)
+
+    def done(
+        self, place: Key, operation: str, volume: core_v1.PersistentVolume, now: float, *, well: bool = True
+    ) -> None:
+        """It says how that went; what nobody here asked for is not counted."""
+        since, asked = self._began.get(place, (0.0, ""))
+        if asked == operation:
+            status = "success" if well else "fail-unknown"
+            self._operations.observe(now - since, "false", operation, status, plugin_name(volume))
+            if well:
+                del self._began[place]
 
     def follow(self, ctx: Context) -> None:
         """Whose caches to count when somebody asks."""

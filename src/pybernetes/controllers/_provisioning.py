@@ -19,6 +19,7 @@ from pybernetes.client.rest import key_of
 from pybernetes.controllers._finalizers import without_finalizer
 from pybernetes.controllers.runtime import Again, Context, Done, Outcome
 from pybernetes.rules import volumebinding as rule
+from pybernetes.wire.metrics import Counter, Distribution
 
 FINALIZER = "external-provisioner.volume.kubernetes.io/finalizer"
 BY = "pybernetes.io/provisioned-by"
@@ -45,6 +46,33 @@ class ProvisionError(Exception):
     def __init__(self, why: str, *, elsewhere: bool = False) -> None:
         super().__init__(why)
         self.elsewhere = elsewhere
+
+
+class ProvisionerMetrics:
+    """controller_persistentvolume*: the names of sig-storage's library for provisioners."""
+
+    def __init__(self) -> None:
+        claim, volume, by = (
+            "controller_persistentvolumeclaim_provision",
+            "controller_persistentvolume_delete",
+            "class source",
+        )
+        self.made = Counter(f"{claim}_total", "Total number of persistent volumes provisioned successfully.", by)
+        self.failed = Counter(
+            f"{claim}_failed_total", "Total number of persistent volume provision failed attempts.", by
+        )
+        self.making = Distribution(
+            f"{claim}_duration_seconds", "Latency in seconds to provision persistent volumes.", by
+        )
+        self.removed = Counter(f"{volume}_total", "Total number of persistent volumes deleted successfully.", "class")
+        self.not_removed = Counter(
+            f"{volume}_failed_total", "Total number of persistent volume delete failed attempts.", "class"
+        )
+        self.removing = Distribution(
+            f"{volume}_duration_seconds", "Latency in seconds to delete persistent volumes.", "class"
+        )
+        self.began: dict[Key, float] = {}
+        """Claims that wait for a volume and volumes that wait for their end: since when."""
 
 
 class Provisioner(Protocol):
@@ -105,6 +133,7 @@ async def claim_step(key: Key, provisioner: Provisioner, ctx: Context) -> Outcom
     """What is next for a claim that may want a volume."""
     claim = ctx.cache(core_v1.PersistentVolumeClaim).get(key)
     if claim is None or claim.spec.volumeName or claim.metadata.deletionTimestamp is not None:
+        ctx.metrics(ProvisionerMetrics).began.pop(key, None)
         return Done()
     notes = claim.metadata.annotations
     found = ctx.cache(StorageClass).get(Key("", rule.class_of_claim(claim)))
@@ -118,6 +147,8 @@ async def claim_step(key: Key, provisioner: Provisioner, ctx: Context) -> Outcom
     if ctx.cache(core_v1.PersistentVolume).get(Key("", name)) is not None:
         return Done()
     node = ctx.cache(core_v1.Node).get(Key("", chosen)) if chosen else None
+    figures = ctx.metrics(ProvisionerMetrics)
+    began = figures.began.setdefault(key, ctx.clock.monotonic())
     try:
         if chosen and node is None:
             raise ProvisionError(f'failed to get target node: node "{chosen}" not found', elsewhere=True)
@@ -125,6 +156,7 @@ async def claim_step(key: Key, provisioner: Provisioner, ctx: Context) -> Outcom
         _check(wish, provisioner)
         spec = await provisioner.provision(wish, ctx)
     except ProvisionError as error:
+        figures.failed.add(found.metadata.name, "")
         text = f'failed to provision volume with StorageClass "{found.metadata.name}": {error}'
         ctx.events.event(claim, "Warning", "ProvisioningFailed", text)
         if error.elsewhere and chosen:
@@ -135,6 +167,9 @@ async def claim_step(key: Key, provisioner: Provisioner, ctx: Context) -> Outcom
         return Again(RETRY)
     if spec is not None:
         await publish(volume_of(wish, spec, provisioner.name), ctx)
+        figures.made.add(found.metadata.name, "")
+        figures.making.observe(ctx.clock.monotonic() - began, found.metadata.name, "")
+        figures.began.pop(key, None)
         ctx.events.event(claim, "Normal", "ProvisioningSucceeded", f"Successfully provisioned volume {name}")
     return Done()
 
@@ -152,6 +187,7 @@ async def volume_step(key: Key, provisioner: Provisioner, ctx: Context) -> Outco
     """What is next for a volume that may have to go."""
     volume = ctx.cache(core_v1.PersistentVolume).get(key)
     if volume is None or not _to_be_removed(volume, provisioner):
+        ctx.metrics(ProvisionerMetrics).began.pop(key, None)
         return Done()
     # Once the data is gone nothing brings it back: what others wrote meanwhile counts.
     try:
@@ -160,9 +196,12 @@ async def volume_step(key: Key, provisioner: Provisioner, ctx: Context) -> Outco
         return Done()
     if not _to_be_removed(volume, provisioner):
         return Done()
+    figures, name = ctx.metrics(ProvisionerMetrics), rule.class_of_volume(volume)
+    began = figures.began.setdefault(key, ctx.clock.monotonic())
     try:
         gone = await provisioner.delete(volume, ctx)
     except ProvisionError as error:
+        figures.not_removed.add(name)
         ctx.events.event(volume, "Warning", "VolumeFailedDelete", str(error))
         return Again(RETRY)
     if not gone:
@@ -173,6 +212,9 @@ async def volume_step(key: Key, provisioner: Provisioner, ctx: Context) -> Outco
         await api.delete(key_of(volume), uid=volume.metadata.uid)
     except NotFound:
         pass
+    figures.removed.add(name)
+    figures.removing.observe(ctx.clock.monotonic() - began, name)
+    figures.began.pop(key, None)
     return Done()
 
 

@@ -7,7 +7,8 @@ from pybernetes.api.objects import Key
 from pybernetes.api.types.core_v1 import PersistentVolume, PersistentVolumeClaim
 from pybernetes.wire.metrics import Counter, Current, Distribution, Values
 
-_LONG = (0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 15.0, 25.0, 50.0, 120.0, 300.0, 600.0)
+LONG = (0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 15.0, 25.0, 50.0, 120.0, 300.0, 600.0)
+"""Bounds for what drivers take, in seconds."""
 NOBODY = "N/A"
 """The plugin of a volume that none here knows."""
 _PLUGINS = (
@@ -41,7 +42,7 @@ class BinderMetrics:
             "volume_operation_total_seconds",
             "Storage operation end to end duration in seconds",
             "operation_name plugin_name",
-            bounds=_LONG,
+            bounds=LONG,
         )
         about = "retroactive StorageClass assignments to persistent volume claim"
         self.given_classes = Counter("retroactive_storageclass_total", f"Total number of {about}")

@@ -43,6 +43,8 @@ from pybernetes.rules.readiness import is_finished, node_is_ready
 
 PATIENCE = 360.0
 """Seconds that a Node which is unwell has for unmounting a volume."""
+ATTACH, DETACH = "volume_attach", "volume_detach"
+"""What metrics call the driver's work."""
 
 
 @dataclass(slots=True)
@@ -68,7 +70,7 @@ class _Look:
 
     def __init__(self, ctx: Context, key: Key, volume: core_v1.PersistentVolume) -> None:
         self._ctx, self._key, self._volume = ctx, key, volume
-        self._memory = ctx.state(_Memory)
+        self._memory, self._figures = ctx.state(_Memory), ctx.metrics(AttachMetrics)
         self._node = ctx.cache(core_v1.Node).get(Key("", key.namespace))
         self._found = ctx.cache(VolumeAttachment).get(Key("", name_of(volume, key.namespace)))
         self._pods = [pod for pod in users(volume, ctx) if pod.spec.nodeName == key.namespace]
@@ -94,20 +96,22 @@ class _Look:
                 return
             with suppress(AlreadyExists):
                 await self._ctx.api(VolumeAttachment).create(attachment(self._volume, self._key.namespace))
+                self._figures.begin(self._key, ATTACH, self._ctx.clock.monotonic())
             return
         if found.metadata.deletionTimestamp is not None:
             return  # it is made anew once it is gone
         if found.status.attached:
+            self._figures.done(self._key, ATTACH, self._volume, self._ctx.clock.monotonic())
             await self._note(attached=True)
             for pod in self._pods:
                 text = f'AttachVolume.Attach succeeded for volume "{name}" '
                 self._tell(pod, "Normal", "SuccessfulAttachVolume", text)
         elif found.status.attachError is not None:
             why = found.status.attachError.message
+            if any(self._is_news(pod, self._failure(why)) for pod in self._pods):
+                self._figures.done(self._key, ATTACH, self._volume, self._ctx.clock.monotonic(), well=False)
             for pod in self._pods:
-                self._tell(
-                    pod, "Warning", "FailedAttachVolume", f'AttachVolume.Attach failed for volume "{name}" : {why}'
-                )
+                self._tell(pod, "Warning", "FailedAttachVolume", self._failure(why))
 
     def _elsewhere(self) -> bool:
         there = self._ctx.cache(VolumeAttachment).by(PLACES, f"volume/{self._volume.metadata.name}")
@@ -115,16 +119,23 @@ class _Look:
 
     def _tell(self, pod: core_v1.Pod, kind: Literal["Normal", "Warning"], reason: str, text: str) -> None:
         """Once a Pod and text."""
-        told, uid = self._memory.told.setdefault(self._key, {}), pod.metadata.uid
-        if told.get(uid) != text:
-            told[uid] = text
+        if self._is_news(pod, text):
+            self._memory.told.setdefault(self._key, {})[pod.metadata.uid] = text
             self._ctx.events.event(pod, kind, reason, text)
+
+    def _is_news(self, pod: core_v1.Pod, text: str) -> bool:
+        return self._memory.told.get(self._key, {}).get(pod.metadata.uid) != text
+
+    def _failure(self, why: str) -> str:
+        return f'AttachVolume.Attach failed for volume "{self._volume.metadata.name}" : {why}'
 
     # Not wanted.
 
     async def _detach(self) -> Outcome:
         found = self._found
         self._memory.told.pop(self._key, None)
+        if found is None:
+            self._figures.done(self._key, DETACH, self._volume, self._ctx.clock.monotonic())
         if found is None or found.metadata.deletionTimestamp is not None:
             self._memory.unwanted_since.pop(self._key, None)
             await self._note(attached=False)
@@ -135,13 +146,14 @@ class _Look:
         await self._note(attached=False)
         with suppress(NotFound):
             await self._ctx.api(VolumeAttachment).delete(key_of(found), uid=found.metadata.uid)
+            self._figures.begin(self._key, DETACH, self._ctx.clock.monotonic())
             self._count_force()
         self._memory.unwanted_since.pop(self._key, None)
         return Done()
 
     def _count_force(self) -> None:
         """The kubelet was not asked, or has not answered."""
-        node, forced = self._node, self._ctx.metrics(AttachMetrics).forced
+        node, forced = self._node, self._figures.forced
         if node is not None and is_out_of_service(node):
             forced.add("out-of-service")
         elif node is not None and unique_name(self._volume) in node.status.volumesInUse:

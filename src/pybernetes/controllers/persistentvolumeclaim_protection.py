@@ -6,6 +6,7 @@ from pybernetes.api.objects import Key
 from pybernetes.api.types import core_v1
 from pybernetes.controllers._finalizers import protect
 from pybernetes.controllers.runtime import EVENTS, Context, Controller, Done, Outcome, Watch, allow
+from pybernetes.rules import volumebinding as rule
 
 FINALIZER = "kubernetes.io/pvc-protection"
 CLAIMS = "claims"
@@ -32,12 +33,20 @@ async def reconcile(key: Key, ctx: Context) -> Outcome:
     claim = ctx.cache(core_v1.PersistentVolumeClaim).get(key)
     if claim is None:
         return Done()
-    where = f"{key.namespace}/{key.name}"
-    used = bool(ctx.cache(core_v1.Pod).by(CLAIMS, where))
+    used = any(_uses(pod, claim) for pod in ctx.cache(core_v1.Pod).by(CLAIMS, f"{key.namespace}/{key.name}"))
     if claim.metadata.deletionTimestamp is not None and not used:  # The cache may be late: a user may just have begun.
-        used = any(where in claims_of(pod) for pod in (await ctx.api(core_v1.Pod).list(key.namespace)).items)
+        used = any(_uses(pod, claim) for pod in (await ctx.api(core_v1.Pod).list(key.namespace)).items)
     await protect(claim, FINALIZER, used, ctx)
     return Done()
+
+
+def _uses(pod: core_v1.Pod, claim: core_v1.PersistentVolumeClaim) -> bool:
+    """What has the name that a Pod's own claim is to have, and is not its own, is of no use to it."""
+    name = claim.metadata.name
+    if f"{claim.metadata.namespace}/{name}" not in claims_of(pod):
+        return False
+    found = [own for used, own in rule.claims_of_pod(pod) if used == name]
+    return not all(found) or not rule.not_of_pod(claim, pod)
 
 
 CONTROLLER = Controller(

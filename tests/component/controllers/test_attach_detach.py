@@ -148,8 +148,15 @@ async def test_what_is_attached_and_what_is_to_be_is_counted():
         found = read(w.manager.metrics())
         assert value(found, "storage_count_attachable_volumes_in_use", node="node-1", volume_plugin=plugin) == 1
         assert found[total].series == {(total, (("plugin_name", plugin), ("state", "desired_state_of_world"))): 1}
-        await attached(w, "node-1")
+        await attached(w, "node-1", attachError={"message": "no"})
+        await attached(w, "node-1", attached=True, attachError=None)
         assert value(read(w.manager.metrics()), total, plugin_name=plugin, state="actual_state_of_world") == 1
+        await w.delete(core_v1.Pod, "pod")
+        await w.clock.sleep(2)
+        found, seconds = read(w.manager.metrics()), "storage_operation_duration_seconds"
+        for operation, status in (("attach", "fail-unknown"), ("attach", "success"), ("detach", "success")):
+            labels = {"operation_name": f"volume_{operation}", "status": status, "volume_plugin": plugin}
+            assert value(found, seconds, "_count", migrated="false", **labels) == 1
 
 
 @simulated

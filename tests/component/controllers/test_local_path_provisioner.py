@@ -2,8 +2,10 @@
 
 from typing import Any
 
+from tests.component.controllers.test_metrics import value
 from tests.component.controllers.test_persistentvolume_binder import PV, PVC, SC, claim, user, volume_of
 from tests.component.controllers.world import World, every_second, simulated, world
+from tests.exposition import read
 
 from pybernetes.api.types import apps_v1, core_v1
 from pybernetes.controllers.local_path_provisioner import STORAGE_CLASS
@@ -204,6 +206,24 @@ async def test_what_a_directory_cannot_be_is_said():
         why = "NodePath only supports ReadWriteOnce and ReadWriteOncePod (1.22+) access modes"
         said = f'ProvisioningFailed: failed to provision volume with StorageClass "local-path": {why}'
         assert said in await w.events("shared")
+
+
+@simulated
+async def test_what_is_made_and_removed_is_counted():
+    async with world() as w:
+        its = await bound(w)
+        await claim(w, "raw", storageClassName="local-path", volumeMode="Block")
+        await user(w, "raw", "raw", containers=[{"name": "c", "image": "i"}])
+        await w.delete(PODS, "pod")
+        await w.delete(PVC, "data")
+        await w.gone(PV, its.metadata.name, "")
+        found, name, by = read(w.manager.metrics()), "controller_persistentvolume", {"class": "local-path"}
+        assert value(found, f"{name}claim_provision_total", **by, source="") == 1
+        assert value(found, f"{name}claim_provision_failed_total", **by, source="") >= 1
+        assert value(found, f"{name}claim_provision_duration_seconds", "_count", **by, source="") == 1
+        assert value(found, f"{name}_delete_total", **by) == 1
+        assert value(found, f"{name}_delete_duration_seconds", "_count", **by) == 1
+        assert f"{name}_delete_failed_total" not in found
 
 
 @simulated

@@ -42,15 +42,19 @@ async def test_a_claim_that_only_a_waiting_or_no_pod_names_goes_at_once():
 
 
 @simulated
-async def test_the_claim_of_an_ephemeral_volume_is_in_use_too():
+async def test_the_claim_of_an_ephemeral_volume_is_in_use_if_it_is_its_pods_own():
     async with world() as w:
-        await w.create(PVC, "user-v", spec=CLAIM)
         volumes = [{"name": "v", "ephemeral": {"volumeClaimTemplate": {"spec": CLAIM}}}]
-        await w.create(core_v1.Pod, "user", spec={**POD, "volumes": volumes, "nodeName": "node-1"})
+        for name in ("user", "other"):
+            made = await w.create(core_v1.Pod, name, spec={**POD, "volumes": volumes, "nodeName": "node-1"})
+            owner = {"apiVersion": "v1", "kind": "Pod", "name": name, "uid": made.metadata.uid, "controller": True}
+            meta = {"ownerReferences": [owner]} if name == "user" else {}
+            await w.create(PVC, f"{name}-v", metadata=meta, spec=CLAIM)
         await w.clock.sleep(1)
-        await w.delete(PVC, "user-v")
+        for name in ("user-v", "other-v"):
+            await w.delete(PVC, name)
         await w.clock.sleep(5)
-        assert await w.there(PVC, "user-v")
+        assert [claim.metadata.name for claim in await w.all(PVC)] == ["user-v"]
 
 
 @simulated
