@@ -6,27 +6,28 @@ from pybernetes.api.errors import AlreadyExists, ApiError
 from pybernetes.api.objects import Key
 from pybernetes.api.types import core_v1, meta_v1
 from pybernetes.client.rest import key_of
-from pybernetes.controllers._claim import names_kind, reference_to
-from pybernetes.controllers.runtime import EVENTS, Again, Context, Controller, Done, Outcome, Watch, allow
+from pybernetes.controllers._claim import reference_to
+from pybernetes.controllers.runtime import EVENTS, Context, Controller, Done, Outcome, Watch, allow
 from pybernetes.rules import volumebinding as rule
-from pybernetes.rules.ownership import controller_of
 from pybernetes.rules.readiness import is_finished
 from pybernetes.wire.metrics import Counter
 
-RETRY = 60.0
-"""Seconds until a claim of that name that is another's is looked at again: nobody says when it goes."""
+_CLAIMS = "ephemeral claims"
+"""Index of Pods: namespace/name of the claims that are made for them."""
 
 
 def _of_pod(pod: core_v1.Pod, ctx: Context) -> Iterable[Key]:
     return (key_of(pod),) if any(volume.ephemeral is not None for volume in pod.spec.volumes) else ()
 
 
+def _claims(pod: core_v1.Pod) -> tuple[str, ...]:
+    """Index function of _CLAIMS."""
+    return tuple(f"{pod.metadata.namespace}/{name}" for name, own in rule.claims_of_pod(pod) if own)
+
+
 def _of_claim(claim: core_v1.PersistentVolumeClaim, ctx: Context) -> Iterable[Key]:
-    """A claim that somebody deleted is made again."""
-    owner = controller_of(claim.metadata)
-    if owner is None or not names_kind(owner, core_v1.Pod):
-        return ()
-    return (Key(claim.metadata.namespace, owner.name),)
+    """A claim that somebody deleted is made again, also where it was another's that had the name."""
+    return map(key_of, ctx.cache(core_v1.Pod).by(_CLAIMS, f"{claim.metadata.namespace}/{claim.metadata.name}"))
 
 
 async def reconcile(key: Key, ctx: Context) -> Outcome:
@@ -34,7 +35,6 @@ async def reconcile(key: Key, ctx: Context) -> Outcome:
     pod = ctx.cache(core_v1.Pod).get(key)
     if pod is None or pod.metadata.deletionTimestamp is not None or is_finished(pod):
         return Done()
-    foreign = False
     for volume in pod.spec.volumes:
         if volume.ephemeral is None:
             continue
@@ -45,9 +45,8 @@ async def reconcile(key: Key, ctx: Context) -> Outcome:
             ctx.events.event(pod, "Warning", "FailedBinding", f"ephemeral volume {volume.name}: {why}")
             raise
         if why:
-            foreign = True
             ctx.events.event(pod, "Warning", "FailedBinding", f"ephemeral volume {volume.name}: {why}")
-    return Again(RETRY) if foreign else Done()
+    return Done()
 
 
 async def _ensure(pod: core_v1.Pod, volume: core_v1.Volume, ctx: Context) -> str:
@@ -97,8 +96,13 @@ CONTROLLER = Controller(
             kind=core_v1.Pod,
             keys=_of_pod,
             changed=lambda old, new: old.metadata.uid != new.metadata.uid,
+            indexes={_CLAIMS: _claims},
         ),
-        Watch(kind=core_v1.PersistentVolumeClaim, keys=_of_claim),
+        Watch(
+            kind=core_v1.PersistentVolumeClaim,
+            keys=_of_claim,
+            changed=lambda old, new: old.metadata.uid != new.metadata.uid,
+        ),
     ),
     reconcile=reconcile,
     rules=(

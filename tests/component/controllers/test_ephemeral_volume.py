@@ -45,8 +45,10 @@ async def test_a_claim_of_that_name_that_is_anothers_is_not_taken():
         await scratch_pod(w, "pod")
         why = "PVC default/pod-scratch was not created for pod default/pod (pod is not owner)"
         assert f"FailedBinding: ephemeral volume scratch: {why}" in await w.events("pod")
+        await w.patch(PVC, "pod-scratch", {"metadata": {"labels": {"touched": "yes"}}})
+        assert [event.split(":")[0] for event in await w.events("pod")].count("FailedBinding") == 1
         await w.delete(PVC, "pod-scratch")
-        await w.clock.sleep(70)
+        await w.clock.sleep(2)
         (owner,) = (await w.get(PVC, "pod-scratch")).metadata.ownerReferences
         assert owner.name == "pod"
 

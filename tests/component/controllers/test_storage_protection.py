@@ -54,7 +54,9 @@ async def test_the_claim_of_an_ephemeral_volume_is_in_use_if_it_is_its_pods_own(
         for name in ("user-v", "other-v"):
             await w.delete(PVC, name)
         await w.clock.sleep(5)
-        assert [claim.metadata.name for claim in await w.all(PVC)] == ["user-v"]
+        other, own = await w.all(PVC)
+        assert (own.metadata.name, bool(own.metadata.deletionTimestamp)) == ("user-v", True)
+        assert (other.metadata.name, len(other.metadata.ownerReferences)) == ("other-v", 1)  # made anew, for its Pod
 
 
 @simulated
