@@ -70,6 +70,12 @@ async def roll_deployment(w: World) -> None:
         await change_one(w, apps_v1.Deployment, obj, _new_template(w, obj))
 
 
+async def roll_back_deployment(w: World) -> None:
+    """By the annotation that the controller answers to."""
+    notes = {"deprecated.deployment.rollback.to": str(w.rng.randrange(4))}
+    await change_one(w, apps_v1.Deployment, w.pick("Deployment"), {"metadata": {"annotations": notes}})
+
+
 async def pause_deployment(w: World) -> None:
     obj = w.pick("Deployment")
     if obj:
@@ -304,8 +310,8 @@ async def delete_cronjob(w: World) -> None:
 
 CASTS: Mapping[str, Cast] = {
     "deployments": Cast(
-        (*[create_deployment] * 4, *[scale_deployment] * 3, *[roll_deployment] * 5, pause_deployment, change_strategy,
-         delete_deployment),
+        (*[create_deployment] * 4, *[scale_deployment] * 3, *[roll_deployment] * 5, roll_back_deployment,
+         pause_deployment, change_strategy, delete_deployment),
         ("replicasets", "replicasets", "pods", "deployments"),
     ),
     "rcs": Cast((*[create_rc] * 3, *[scale_rc] * 3, delete_rc), ("pods", "replicationcontrollers")),
