@@ -49,11 +49,11 @@ ACCEPTED = (
     "cidr-allocator-type", "cloud-config", "cloud-provider", "configure-cloud-routes",
     "contention-profiling", "controller-shutdown-timeout", "controller-start-interval",
     "disable-attach-detach-reconcile-sync", "disabled-metrics",
-    "emulated-version", "endpoint-updates-batch-period", "endpointslice-updates-batch-period",
+    "emulated-version",
     "external-cloud-volume-plugin", "feature-gates", "flex-volume-plugin-dir", "http2-max-streams-per-connection",
     "kube-api-content-type", "leader-elect-resource-lock",
     "log-flush-frequency", "logging-format", "master",
-    "min-resync-period", "mirroring-endpointslice-updates-batch-period", "namespace-sync-period",
+    "min-resync-period", "namespace-sync-period",
     "node-sync-period", "permit-address-sharing", "permit-port-sharing", "profiling", "pvclaimbinder-sync-period",
     "requestheader-allowed-names", "requestheader-client-ca-file", "requestheader-extra-headers-prefix",
     "requestheader-group-headers", "requestheader-uid-headers", "requestheader-username-headers",
@@ -87,6 +87,12 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     add(
         "--mirroring-max-endpoints-per-subset", type=_UpTo(1000), default=1000, help="addresses that are mirrored: 1000"
     )
+    for flag, what in (
+        ("endpoint", "Pods wait before they come into Endpoints"),
+        ("endpointslice", "Pods wait before they come into EndpointSlices"),
+        ("mirroring-endpointslice", "mirrors wait before they are looked at"),
+    ):
+        add(f"--{flag}-updates-batch-period", type=duration, default=0.0, help=f"so long changes of {what}: 0s")
     add = parser.add_argument_group("concurrency", "how many objects a controller works on at a time").add_argument
     for flag in CONCURRENCY:
         add(f"--{flag}", type=_UpTo(10_000), metavar="N")
@@ -176,6 +182,9 @@ def config_of(options: argparse.Namespace) -> Config:
         terminated_pod_gc_threshold=options.terminated_pod_gc_threshold,
         endpoints_per_slice=options.max_endpoints_per_slice,
         mirrored_per_subset=options.mirroring_max_endpoints_per_subset,
+        endpoint_batch_period=options.endpoint_updates_batch_period,
+        slice_batch_period=options.endpointslice_updates_batch_period,
+        mirror_batch_period=options.mirroring_endpointslice_updates_batch_period,
         signing_authority=_signing.signing_files(options),
         cluster_signing_duration=options.cluster_signing_duration,
         root_ca=_read(options.root_ca_file),

@@ -132,7 +132,7 @@ CONTROLLER = Controller(
     account="endpoint-controller",
     watches=(
         Watch(kind=core_v1.Service),
-        Watch(kind=core_v1.Pod, keys=of_pod, changed=pod_matters),
+        Watch(kind=core_v1.Pod, keys=of_pod, changed=pod_matters, delay=lambda config: config.endpoint_batch_period),
         Watch(kind=core_v1.Endpoints, keys=_of_endpoints),
     ),
     reconcile=reconcile,

@@ -281,10 +281,21 @@ CONTROLLER = Controller(
     queue="endpoint_slice",
     watches=(
         Watch(kind=core_v1.Service, indexes={AUTOMATIC: _by_mode}),
-        Watch(kind=core_v1.Pod, keys=of_pod, changed=pod_matters, indexes={ON_NODE: by_node}),
+        Watch(
+            kind=core_v1.Pod,
+            keys=of_pod,
+            changed=pod_matters,
+            indexes={ON_NODE: by_node},
+            delay=lambda config: config.slice_batch_period,
+        ),
         Watch(kind=core_v1.Node, keys=_of_node, changed=_node_matters),
         Watch(kind=core_v1.Node, keys=_on_node, changed=_zone_changed),
-        Watch(kind=Slice, keys=of_slice(OURS), indexes={OURS: by_service(OURS)}),
+        Watch(
+            kind=Slice,
+            keys=of_slice(OURS),
+            indexes={OURS: by_service(OURS)},
+            delay=lambda config: config.slice_batch_period,
+        ),
     ),
     reconcile=reconcile,
     rules=(

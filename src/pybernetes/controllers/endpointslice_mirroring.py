@@ -155,7 +155,12 @@ CONTROLLER = Controller(
     watches=(
         Watch(kind=core_v1.Endpoints),
         Watch(kind=core_v1.Service, keys=_of_service),
-        Watch(kind=Slice, keys=of_slice(OURS), indexes={OURS: by_service(OURS)}),
+        Watch(
+            kind=Slice,
+            keys=of_slice(OURS),
+            indexes={OURS: by_service(OURS)},
+            delay=lambda config: config.mirror_batch_period,
+        ),
     ),
     reconcile=reconcile,
     rules=(

@@ -80,6 +80,12 @@ class Config:
     """The Services' addresses, of which no Node gets any."""
     endpoints_per_slice: int = 100
     mirrored_per_subset: int = 1000
+    endpoint_batch_period: float = 0.0
+    """Seconds that a change of a Pod waits before it comes into Endpoints, together with others."""
+    slice_batch_period: float = 0.0
+    """The same of EndpointSlices."""
+    mirror_batch_period: float = 0.0
+    """Seconds that a change of a mirror waits before it is looked at."""
     signing_authority: Callable[[str], Authority | None] = lambda signer: None
     """The authority that signs for a signer, as it is now; None: nobody does."""
     cluster_signing_duration: float = 365 * 24 * 3600.0
@@ -132,6 +138,8 @@ class Watch(Generic[T]):
     """Whether a change from (old, new) matters."""
     indexes: Mapping[str, Index[T]] = field(default_factory=dict)
     """Indexes that the controller needs in the cache, by name."""
+    delay: Callable[[Config], float] = lambda config: 0.0
+    """Seconds that pass before the keys are looked at: changes that come close together are then one."""
     labels: str = ""
     fields: str = ""
 
@@ -260,13 +268,15 @@ class Loop:
         if watch.keys is nothing:
             return
 
+        delay = watch.delay(self.context.config)
+
         def on_change(old: Any, new: Any) -> None:
             if old is not None and new is not None and not watch.changed(old, new):
                 return
             for obj in (old, new):
                 if obj is not None:
                     for key in watch.keys(obj, self.context):
-                        self.queue.add(key)
+                        self.queue.add_after(key, delay)
 
         informer.on_change(on_change)
 

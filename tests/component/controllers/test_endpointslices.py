@@ -399,6 +399,65 @@ async def test_services_are_counted_by_their_traffic_distribution():
         assert counted(w) == {"PreferClose": 0, "PreferSameNode": 0}
 
 
+@simulated
+async def test_the_annotation_comes_before_the_traffic_distribution_and_leaves_it_its_hints():
+    """Test_TransitionsForTrafficDistribution."""
+    async with world(nodes=0, only=ONLY) as w:
+        await node(w, "a1", "a")
+        await node(w, "b1", "b")
+        for number in range(3):
+            await pod(w, number, "a1")
+        await service(w)
+        for change, found in (
+            ({"spec": {"trafficDistribution": "PreferClose"}}, ["a", "a", "a"]),
+            ({"metadata": {"annotations": {MODE: "Auto"}}}, None),
+            ({"spec": {"trafficDistribution": None}}, None),
+            ({"metadata": {"annotations": {MODE: None}}}, ["", "", ""]),
+            ({"spec": {"trafficDistribution": "PreferSameNode"}}, ["a/a1", "a/a1", "a/a1"]),
+            ({"metadata": {"annotations": {MODE: "Disabled"}}}, ["a/a1", "a/a1", "a/a1"]),
+        ):
+            await w.patch(core_v1.Service, "web", change)
+            assert sorted(await hints(w)) == (found or ["", "", ""]), change
+
+
+@simulated
+async def test_changes_of_pods_that_come_close_together_are_one_where_the_flag_asks_for_it():
+    """TestPodUpdatesBatching, TestPodAddsBatching, TestPodDeleteBatching."""
+    only = (*ONLY, "endpoints-controller")
+    for period, writes in ((0.0, 3), (1.0, 1)):
+        async with world(
+            nodes=0, only=only, config=Config(slice_batch_period=period, endpoint_batch_period=period)
+        ) as w:
+            await node(w, "a1")
+            await service(w)
+            await w.clock.sleep(5)
+            w.wire.writes.clear()
+            for number in range(3):
+                await pod(w, number)
+                await w.clock.sleep(0.2)
+            await w.clock.sleep(5)
+            patched = [one for one in w.wire.writes if one.startswith("PATCH")]
+            for what in ("/endpoints/", "/endpointslices/"):
+                assert len([one for one in patched if what in one]) == writes
+            (found,) = await slices(w)
+            assert len(found.endpoints) == 3
+
+
+@simulated
+async def test_a_service_that_names_another_host_has_no_endpoints_until_it_does_not():
+    """TestExternalNameToClusterIPTransition, TestSyncServiceExternalNameType."""
+    async with world(nodes=0, only=(*ONLY, "endpoints-controller")) as w:
+        await node(w, "a1")
+        await pod(w, 0)
+        await service(w, type="ExternalName", externalName="example.com")
+        assert await slices(w) == []
+        assert not await w.there(core_v1.Endpoints, "web")
+        await w.patch(core_v1.Service, "web", {"spec": {"type": "ClusterIP", "externalName": None}})
+        assert await by_family(w) == {"IPv4": [["10.1.0.1"]]}
+        labels = (await w.get(core_v1.Endpoints, "web")).metadata.labels
+        assert "service.kubernetes.io/headless" not in labels
+
+
 MIRROR = ("endpointslice-mirroring-controller", "serviceaccount-controller")
 MIRRORING = "endpoint_slice_mirroring_controller"
 

@@ -71,12 +71,16 @@ def test_flags_reach_the_controllers() -> None:
             *("--large-cluster-size-threshold=7", "--unhealthy-zone-threshold=0.3", "--max-endpoints-per-slice=1000"),
             *("--service-cluster-ip-range=10.96.0.0/12,fd00::/108", "--mirroring-max-endpoints-per-subset=5"),
             *("--legacy-service-account-token-clean-up-period=48h", "--disable-force-detach-on-timeout"),
+            *("--endpoint-updates-batch-period=1s", "--endpointslice-updates-batch-period=500ms"),
+            "--mirroring-endpointslice-updates-batch-period=2s",
         )
     )
     assert (config_of(options()).force_detach, found.force_detach) == (True, False)
     assert found.node_monitor_period == 2
     assert found.rates == Rates(eviction=0.5, secondary=0, large_cluster=7, unhealthy_zone=0.3)
     assert (found.endpoints_per_slice, found.mirrored_per_subset) == (1000, 5)
+    batches = (found.endpoint_batch_period, found.slice_batch_period, found.mirror_batch_period)
+    assert batches == (1, 0.5, 2)
     assert found.legacy_token_period == 2 * 86400
     assert found.service_cidrs == ("10.96.0.0/12", "fd00::/108")
 

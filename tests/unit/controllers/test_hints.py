@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from pybernetes.api.types import core_v1, meta_v1
 from pybernetes.api.types.discovery_v1 import Endpoint, EndpointConditions
-from pybernetes.controllers._hints import Share, allotted, automatic, distributed, ratios, shares
+from pybernetes.controllers._hints import Share, _balance, allotted, automatic, distributed, ratios, shares
 
 
 def endpoint(number: int, zone: str | None = "a", node: str | None = "n", *, ready: bool = True) -> Endpoint:
@@ -75,6 +75,10 @@ def test_cpus_of_ready_workers_make_the_parts_of_zones() -> None:
     assert ratios([node("a"), node("a")]) == {}
     assert ratios([node("a"), node("b"), node("")]) == {}
     assert ratios([node("a"), node("b", "0")]) == {}
+    assert ratios([]) == ratios([node("a")]) == {}
+    assert ratios([node("a"), node("b", **control)]) == ratios([node("a", ready="False"), node("b")]) == {}
+    many = [node("a", cpu) for cpu in ("1", "1", "1", "2")] + [node("b", "3"), node("b", "1500m"), node("c", "500m")]
+    assert ratios(many) == {"a": 0.5, "b": 0.45, "c": 0.05}
 
 
 def test_shares_are_upstreams() -> None:
@@ -94,6 +98,36 @@ def test_a_zone_with_too_many_lends_to_one_with_too_few() -> None:
     found = zones(allotted(listed, {}, {"a": 0.5, "b": 0.5}))
     assert Counter(found) == {"a": 3, "b": 3}
     assert found[5] == "b"
+
+
+@pytest.mark.parametrize(
+    ("wanted", "there", "after"),
+    [
+        ({"a": 1.2, "b": 1.1, "c": 1.0}, {"a": 1, "b": 1, "c": 1}, {"a": 1, "b": 1, "c": 1}),
+        ({"a": 5.1, "b": 5.1, "c": 5.8}, {"a": 16}, {"a": 6, "b": 5, "c": 5}),
+        ({"a": 5.0, "b": 5.6, "c": 5.4}, {"a": 16}, {"a": 5, "b": 6, "c": 5}),
+        ({"a": 5.0, "b": 5.6, "c": 5.4}, {"b": 8, "c": 8}, {"a": 5, "b": 6, "c": 5}),
+        ({"a": 5.0, "b": 5.0, "c": 5.0}, {"a": 6, "b": 6, "c": 6}, {"a": 6, "b": 6, "c": 6}),
+    ],
+)
+def test_zones_give_and_receive_as_upstreams_do(
+    wanted: dict[str, float], there: dict[str, int], after: dict[str, int]
+) -> None:
+    """Test_getGivingAndReceivingZones."""
+    listed = [endpoint(n, zone) for n, zone in enumerate(Counter(there).elements())]
+    zones_of = {one.addresses[0]: one.zone or "" for one in listed}
+    counts = Counter(there)
+    _balance(zones_of, counts, {zone: Share(target, 99) for zone, target in wanted.items()}, listed)
+    assert counts == Counter(zones_of.values()) == after
+
+
+def test_the_first_endpoint_of_a_zone_with_too_many_is_lent() -> None:
+    """TestAddHints: "slices to create and update within 3 zone threshold", "2 ready, 1 unready, 1 unknown endpoints"."""
+    listed = [endpoint(n, zone) for n, zone in enumerate("abccaaabca")]
+    found = zones(allotted(listed, {}, {"a": 0.35, "b": 0.35, "c": 0.30}))
+    assert found == list("bbccaaabca")
+    ill = [endpoint(3, "b", ready=False), Endpoint(addresses=("10.0.0.9",), zone="b")]
+    assert zones(allotted([endpoint(1, "a"), endpoint(2, "b"), *ill], {}, {"a": 0.45, "b": 0.55})) == ["a", "b", "", ""]
 
 
 def test_without_a_zone_there_are_no_hints_at_all() -> None:

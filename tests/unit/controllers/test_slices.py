@@ -1,6 +1,7 @@
 """How endpoints are spread over slices, and addresses over subsets: the rows of upstream's own tables."""
 
 import pytest
+from msgspec.structs import replace
 
 from pybernetes.api.objects import Key
 from pybernetes.api.types.core_v1 import (
@@ -213,6 +214,42 @@ def ready(ip: str, *others: str, name: str = "p", **spec: object) -> Pod:
     conditions = (PodCondition(type="Ready", status="True"),)
     status = PodStatus(podIP=ip, podIPs=addresses, conditions=conditions)
     return Pod(metadata=ObjectMeta(name=name, namespace="test"), spec=PodSpec(**spec), status=status)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("is_ready", "terminating", "publishes", "found"),
+    [
+        (True, False, False, (True, True, False)),
+        (True, False, True, (True, True, False)),
+        (False, False, False, (False, False, False)),
+        (False, False, True, (True, False, False)),
+        (True, True, False, (False, True, True)),
+        (True, True, True, (True, True, True)),
+        (False, True, False, (False, False, True)),
+        (False, True, True, (True, False, True)),
+    ],
+)
+def test_an_endpoint_says_whether_it_is_ready_serves_and_terminates(is_ready, terminating, publishes, found):
+    """TestPodToEndpoint, TestEndpointSliceTerminating."""
+    given = ready("1.2.3.5", "fd00::5", nodeName="node-1", hostname="own", subdomain="foo")
+    conditions = (PodCondition(type="Ready", status="True" if is_ready else "False"),)
+    going = "2026-01-01T00:00:00Z" if terminating else None
+    given = replace(
+        given,
+        metadata=replace(given.metadata, uid="u", deletionTimestamp=going),
+        status=replace(given.status, conditions=conditions),
+    )
+    spec = ServiceSpec(clusterIP="None", publishNotReadyAddresses=publishes)
+    service = Service(metadata=ObjectMeta(name="foo", namespace="test"), spec=spec)
+    ((one,),) = by_ports(service, [given], "IPv4", {"node-1": "us-central1-a"}.get).values()
+    assert one == Endpoint(
+        addresses=("1.2.3.5",),
+        conditions=EndpointConditions(**dict(zip(("ready", "serving", "terminating"), found, strict=True))),
+        hostname="own",
+        nodeName="node-1",
+        zone="us-central1-a",
+        targetRef=ObjectReference(kind="Pod", namespace="test", name="p", uid="u"),
+    )
 
 
 def test_named_ports_are_looked_for_in_containers_and_then_in_sidecars_of_the_same_protocol():
