@@ -28,11 +28,12 @@ from pybernetes.controllers._device_taints import (
 )
 from pybernetes.controllers._resource_claims import is_of, is_pod, names_of
 from pybernetes.controllers.runtime import EVENTS, Again, Context, Controller, Done, Outcome, Watch, allow
-from pybernetes.rules.conditions import find, put, put_at
-from pybernetes.rules.readiness import DISRUPTION_TARGET, is_finished
+from pybernetes.rules.conditions import find, put
+from pybernetes.rules.readiness import disrupted, is_finished
 from pybernetes.wire.metrics import Counter, Distribution
 
 REASON = "DeviceTaintManagerEviction"
+MESSAGE = "Device Taint manager: deleting due to NoExecute taint"
 IN_PROGRESS = "EvictionInProgress"
 PERIOD = 10.0
 """Seconds between two writes of a rule's condition at least."""
@@ -196,14 +197,8 @@ async def _evict(seen: core_v1.Pod, ctx: Context) -> bool:
         if pod.metadata.uid != seen.metadata.uid or pod.metadata.deletionTimestamp:
             return False
         ctx.events.event(pod, "Normal", REASON, "Marking for deletion")
-        made = core_v1.PodCondition(
-            type=DISRUPTION_TARGET,
-            status="True",
-            reason="DeletionByDeviceTaintManager",
-            message="Device Taint manager: deleting due to NoExecute taint",
-        )
-        conditions = put_at(pod.status.conditions, made, rfc3339(ctx.clock.now()))
-        await api.patch(pod, replace(pod, status=replace(pod.status, conditions=conditions)), subresource="status")
+        told = disrupted(pod, "DeletionByDeviceTaintManager", MESSAGE, rfc3339(ctx.clock.now()))
+        await api.patch(pod, told, subresource="status")
         await api.delete(key_of(pod), uid=pod.metadata.uid)
     except NotFound:
         return False

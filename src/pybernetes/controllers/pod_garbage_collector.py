@@ -14,8 +14,7 @@ from pybernetes.api.types import core_v1
 from pybernetes.client.rest import key_of
 from pybernetes.controllers._nodes import ON_NODE, by_node, pods_on
 from pybernetes.controllers.runtime import Again, Context, Controller, Done, Outcome, Watch, allow
-from pybernetes.rules.conditions import put_at
-from pybernetes.rules.readiness import DISRUPTION_TARGET, is_finished, node_is_ready
+from pybernetes.rules.readiness import disrupted, is_finished, node_is_ready
 from pybernetes.rules.taints import OUT_OF_SERVICE
 from pybernetes.wire.metrics import Counter
 
@@ -86,7 +85,7 @@ async def _orphan(pod: core_v1.Pod, ctx: Context) -> Outcome:
     try:
         await ctx.api(core_v1.Node).get(Key("", pod.spec.nodeName))
     except NotFound:
-        await _remove(pod, ctx, "orphaned", disrupted="PodGC: node no longer exists")
+        await _remove(pod, ctx, "orphaned", why="PodGC: node no longer exists")
         return Done()
     return Again(QUARANTINE)
 
@@ -113,21 +112,12 @@ def _waits_for_finalizers(pod: core_v1.Pod) -> bool:
     return told and bool(meta.finalizers) and is_finished(pod)
 
 
-async def _fail(pod: core_v1.Pod, ctx: Context, disrupted: str) -> None:
+async def _fail(pod: core_v1.Pod, ctx: Context, why: str) -> None:
     """Owners must see that it failed, and why if it was disrupted, before it is gone."""
     if is_finished(pod):
         return
-    conditions = pod.status.conditions
-    if disrupted:
-        made = core_v1.PodCondition(
-            type=DISRUPTION_TARGET,
-            status="True",
-            reason="DeletionByPodGC",
-            message=disrupted,
-            observedGeneration=pod.metadata.generation,
-        )
-        conditions = put_at(conditions, made, rfc3339(ctx.clock.now()))
-    changed = replace(pod, status=replace(pod.status, phase="Failed", conditions=conditions))
+    told = disrupted(pod, "DeletionByPodGC", why, rfc3339(ctx.clock.now())) if why else pod
+    changed = replace(told, status=replace(told.status, phase="Failed"))
     await ctx.api(core_v1.Pod).patch(pod, changed, subresource="status")
 
 
@@ -147,13 +137,13 @@ class Figures:
         )
 
 
-async def _remove(pod: core_v1.Pod, ctx: Context, reason: str, *, disrupted: str = "") -> None:
-    """Marks it as failed and takes it away at once; `disrupted`: the message of its condition DisruptionTarget."""
+async def _remove(pod: core_v1.Pod, ctx: Context, reason: str, *, why: str = "") -> None:
+    """Marks it as failed and takes it away at once; `why`: the message of its condition DisruptionTarget."""
     if _waits_for_finalizers(pod):
         return
     figures, labels = ctx.metrics(Figures), (pod.metadata.namespace, reason)
     try:
-        await _fail(pod, ctx, disrupted)
+        await _fail(pod, ctx, why)
         await ctx.api(core_v1.Pod).delete(key_of(pod), grace=0, uid=pod.metadata.uid)
     except NotFound:
         return

@@ -4,8 +4,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from math import inf
 
-from msgspec.structs import replace
-
 from pybernetes.aio.clock import parse_time, rfc3339
 from pybernetes.api.errors import NotFound
 from pybernetes.api.objects import Key
@@ -13,8 +11,7 @@ from pybernetes.api.types import core_v1
 from pybernetes.client.rest import key_of
 from pybernetes.controllers._nodes import ON_NODE, by_node, pods_on
 from pybernetes.controllers.runtime import EVENTS, Again, Context, Controller, Done, Outcome, Watch, allow
-from pybernetes.rules.conditions import put_at
-from pybernetes.rules.readiness import DISRUPTION_TARGET, POD_SCHEDULED, condition
+from pybernetes.rules.readiness import POD_SCHEDULED, condition, disrupted
 from pybernetes.rules.taints import NO_EXECUTE, eviction_seconds
 from pybernetes.wire.metrics import Counter, Distribution
 
@@ -109,16 +106,9 @@ def _came(pod: core_v1.Pod) -> float:
 async def _evict(pod: core_v1.Pod, ctx: Context) -> None:
     api = ctx.api(core_v1.Pod)
     ctx.events.event(pod, "Normal", REASON, f"Marking for deletion Pod {pod.metadata.namespace}/{pod.metadata.name}")
-    made = core_v1.PodCondition(
-        type=DISRUPTION_TARGET,
-        status="True",
-        reason="DeletionByTaintManager",
-        message=MESSAGE,
-        observedGeneration=pod.metadata.generation,
-    )
-    conditions = put_at(pod.status.conditions, made, rfc3339(ctx.clock.now()))
+    told = disrupted(pod, "DeletionByTaintManager", MESSAGE, rfc3339(ctx.clock.now()))
     try:
-        await api.patch(pod, replace(pod, status=replace(pod.status, conditions=conditions)), subresource="status")
+        await api.patch(pod, told, subresource="status")
         await api.delete(key_of(pod), uid=pod.metadata.uid)
     except NotFound:
         return

@@ -1,7 +1,9 @@
 """What the state of a Pod or Node means to others: ready, available, active, finished."""
 
+from msgspec.structs import replace
+
 from pybernetes.api.types.core_v1 import Node, NodeCondition, Pod, PodCondition
-from pybernetes.rules.conditions import find
+from pybernetes.rules.conditions import find, put_at
 
 POD_READY, POD_SCHEDULED, CONTAINERS_READY = "Ready", "PodScheduled", "ContainersReady"
 DISRUPTION_TARGET = "DisruptionTarget"
@@ -12,6 +14,13 @@ SUCCEEDED, FAILED = "Succeeded", "Failed"
 def condition(pod: Pod, kind: str) -> PodCondition | None:
     """The Pod's condition of that type."""
     return find(pod.status.conditions, kind)
+
+
+def disrupted(pod: Pod, reason: str, message: str, now: str) -> Pod:
+    """The Pod with the condition that tells its owner why it is about to be deleted; `now` is RFC 3339."""
+    seen = pod.metadata.generation
+    made = PodCondition(type=DISRUPTION_TARGET, status="True", reason=reason, message=message, observedGeneration=seen)
+    return replace(pod, status=replace(pod.status, conditions=put_at(pod.status.conditions, made, now)))
 
 
 def is_ready(pod: Pod) -> bool:
