@@ -34,6 +34,7 @@ Propagation = Literal["", "Background", "Foreground", "Orphan"]
 JSON = "application/json"
 STRATEGIC = "application/strategic-merge-patch+json"
 MERGE = "application/merge-patch+json"
+APPLY = "application/apply-patch+yaml"
 METADATA_ONLY = "application/json;as={};g=meta.k8s.io;v=v1"
 
 RETRIES = 10
@@ -269,6 +270,17 @@ class ResourceClient(Generic[T]):
         identity = {"uid": meta.uid} | ({"resourceVersion": meta.resourceVersion} if lock else {})
         change["metadata"] = _given(identity) | change.get("metadata", {})
         return await self.patch_raw(key_of(old), change, STRATEGIC, subresource=subresource)
+
+    async def apply(self, old: T, fields: Mapping[str, Any], manager: str, *, subresource: str = "") -> T:
+        """Server-side apply, by force: `fields` are all that `manager` says of the object, from now on under this name.
+
+        For this object only: it is not made anew (Conflict), and a namesake stays as it is (Invalid).
+        """
+        meta = cast(Any, old).metadata
+        named = {"apiVersion": self.target.api_version, "kind": self.target.kind}
+        body = {**named, "metadata": {"name": meta.name, "uid": meta.uid}, **fields}
+        query = {"fieldManager": manager, "force": "true"}
+        return await self.patch_raw(key_of(old), body, APPLY, subresource=subresource, query=query)
 
     async def patch_raw(
         self,

@@ -2,13 +2,14 @@
 
 from collections.abc import Iterable, Iterator
 
-from msgspec.structs import replace
-
 from pybernetes.api.objects import Key
 from pybernetes.api.selectors import of_label_selector
 from pybernetes.api.types import rbac_v1
 from pybernetes.client.rest import key_of
 from pybernetes.controllers.runtime import Context, Controller, Done, Outcome, Watch, allow
+
+_NAME = "clusterrole-aggregation-controller"
+"""Also that of the fields' manager, by which tools tell these rules from their own."""
 
 
 def _aggregating(role: rbac_v1.ClusterRole, ctx: Context) -> Iterable[Key]:
@@ -24,7 +25,7 @@ async def reconcile(key: Key, ctx: Context) -> Outcome:
         return Done()
     rules = tuple(dict.fromkeys(_selected_rules(role, roles)))
     if rules != tuple(role.rules):
-        await ctx.api(rbac_v1.ClusterRole).patch(role, replace(role, rules=rules))
+        await ctx.api(rbac_v1.ClusterRole).apply(role, {"rules": rules}, _NAME)
     return Done()
 
 
@@ -39,7 +40,7 @@ def _selected_rules(role: rbac_v1.ClusterRole, roles: Iterable[rbac_v1.ClusterRo
 
 
 CONTROLLER = Controller(
-    name="clusterrole-aggregation-controller",
+    name=_NAME,
     queue="ClusterRoleAggregator",
     watches=(Watch(kind=rbac_v1.ClusterRole, keys=_aggregating),),
     reconcile=reconcile,

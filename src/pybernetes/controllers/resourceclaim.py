@@ -27,6 +27,8 @@ from pybernetes.wire.metrics import Counter, Family, labelled, series
 
 ANNOTATION = "resource.kubernetes.io/pod-claim-name"
 EXTENDED = "resource.kubernetes.io/extended-resource-claim"
+MANAGER = "ResourceClaimController"
+"""Of the fields in the Pods' status."""
 FINALIZER = "resource.kubernetes.io/delete-protection"
 POD = "pods/"
 """Keys that begin so are Pods; no claim can be called so."""
@@ -189,8 +191,8 @@ async def _serve(pod: core_v1.Pod, ctx: Context) -> None:
     if any(names[name] != made for name, made in added.items()):
         before = {status.name: status for status in pod.status.resourceClaimStatuses}
         fresh = {n: core_v1.PodResourceClaimStatus(name=n, resourceClaimName=made) for n, made in added.items()}
-        status = replace(pod.status, resourceClaimStatuses=tuple((before | fresh).values()))
-        await ctx.api(core_v1.Pod).patch(pod, replace(pod, status=status), subresource="status")
+        status = {"resourceClaimStatuses": list((before | fresh).values())}
+        await ctx.api(core_v1.Pod).apply(pod, {"status": status}, MANAGER, subresource="status")
     if not added:
         ctx.state(_Made).claims.pop(key_of(pod), None)
     if pod.spec.nodeName and not is_finished(pod):

@@ -26,12 +26,11 @@ from pybernetes.api.types import meta_v1
 from pybernetes.api.types.apiextensions_v1 import CustomResourceDefinition, CustomResourceDefinitionCondition
 from pybernetes.api.types.storagemigration_v1 import StorageVersionMigration
 from pybernetes.client.discovery import Served, discover
-from pybernetes.client.rest import key_of
+from pybernetes.client.rest import APPLY, key_of
 from pybernetes.controllers.runtime import Context, Controller, Done, Outcome, Watch, allow
 from pybernetes.rules.conditions import find, put_at
 
 NAME = "storage-version-migrator-controller"
-APPLY = "application/apply-patch+yaml"
 PAGE = 500
 RUNNING, SUCCEEDED, FAILED = "Running", "Succeeded", "Failed"
 COMPLETED = "MigrationCompleted"

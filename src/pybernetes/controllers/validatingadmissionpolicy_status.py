@@ -5,14 +5,13 @@ A warning is no refusal: the policy works as it is written. What is said of each
 
 from collections.abc import Mapping, Sequence
 
-from msgspec.structs import replace
-
 from pybernetes.api.objects import GroupVersionKind, Key
-from pybernetes.api.types.admissionregistration_v1 import ExpressionWarning, TypeChecking, ValidatingAdmissionPolicy
+from pybernetes.api.types.admissionregistration_v1 import ExpressionWarning, ValidatingAdmissionPolicy
 from pybernetes.controllers._policy_types import NAMESPACE, matched, of_kind, of_params
 from pybernetes.controllers.runtime import EVENTS, Context, Controller, Done, Outcome, Watch, allow
 from pybernetes.rules.cel.checker import ANY, Type, check, shown
 
+_NAME = "validatingadmissionpolicy-status-controller"
 _GROUP = "admissionregistration.k8s.io"
 
 
@@ -27,9 +26,8 @@ async def reconcile(key: Key, ctx: Context) -> Outcome:
     if policy is None or (policy.status.observedGeneration == generation and policy.status.typeChecking is not None):
         return Done()
     warnings = warnings_of(policy, await matched(policy, ctx))
-    checked = TypeChecking(expressionWarnings=tuple(warnings))
-    status = replace(policy.status, observedGeneration=generation, typeChecking=checked)
-    await ctx.api(ValidatingAdmissionPolicy).patch(policy, replace(policy, status=status), subresource="status")
+    status = {"observedGeneration": generation, "typeChecking": {"expressionWarnings": warnings}}
+    await ctx.api(ValidatingAdmissionPolicy).apply(policy, {"status": status}, _NAME, subresource="status")
     return Done()
 
 
@@ -66,7 +64,7 @@ def _variables(policy: ValidatingAdmissionPolicy, kind: Type) -> dict[str, Type]
 
 
 CONTROLLER = Controller(
-    name="validatingadmissionpolicy-status-controller",
+    name=_NAME,
     watches=(Watch(kind=ValidatingAdmissionPolicy, changed=_matters),),
     reconcile=reconcile,
     rules=(

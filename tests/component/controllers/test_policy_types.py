@@ -63,6 +63,9 @@ async def test_expressions_that_cannot_fit_are_told_and_those_that_can_are_not()
         await w.client.raw("PATCH", f"{POLICIES}/p", good, headers={"content-type": "application/merge-patch+json"})
         await w.clock.sleep(2)
         assert await warnings(w) == {}
+        managers = (await w.get(ValidatingAdmissionPolicy, "p", "")).metadata.managedFields
+        told = {(one.manager, one.operation) for one in managers if one.subresource == "status"}
+        assert told == {("validatingadmissionpolicy-status-controller", "Apply")}
 
 
 @simulated

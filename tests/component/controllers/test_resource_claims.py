@@ -67,8 +67,11 @@ async def test_a_claim_is_made_of_its_template_and_named_in_the_pod():
             True,
             True,
         )
-        (status,) = (await w.get(core_v1.Pod, "p")).status.resourceClaimStatuses
+        told = await w.get(core_v1.Pod, "p")
+        (status,) = told.status.resourceClaimStatuses
         assert (status.name, status.resourceClaimName) == ("gpu", claim.metadata.name)
+        (writer,) = (one for one in told.metadata.managedFields if one.subresource == "status")
+        assert (writer.manager, writer.operation) == ("ResourceClaimController", "Apply")
         await w.delete(core_v1.Pod, "p", grace=0)
         await w.clock.sleep(5)
         assert await claims(w) == []

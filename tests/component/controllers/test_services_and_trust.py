@@ -7,12 +7,14 @@ import json
 from typing import Any
 
 import msgspec
+import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding
 from tests.component.controllers.world import World, deployment, simulated, template, world
 
 from pybernetes.aio.clock import rfc3339
+from pybernetes.api.errors import Conflict, Invalid
 from pybernetes.api.objects import Key, User
 from pybernetes.api.types import certificates_v1, core_v1, discovery_v1, rbac_v1
 from pybernetes.wire.pki.certificates import new_request, parse_certificate, user_of
@@ -293,6 +295,19 @@ async def test_an_expired_token_goes_however_little_else_is_right_with_it():
 
 
 @simulated
+async def test_a_role_that_went_meanwhile_is_not_made_by_its_rules():
+    async with world() as w:
+        roles = w.client.of(rbac_v1.ClusterRole)
+        old = await w.create(rbac_v1.ClusterRole, "sum", "")
+        await w.delete(rbac_v1.ClusterRole, "sum", "")
+        with pytest.raises(Conflict):
+            await roles.apply(old, {"rules": []}, "somebody")
+        await w.create(rbac_v1.ClusterRole, "sum", "")
+        with pytest.raises(Invalid):
+            await roles.apply(old, {"rules": []}, "somebody")
+
+
+@simulated
 async def test_cluster_roles_aggregate_those_that_they_select():
     def rule(resource: str) -> dict[str, Any]:
         return {"verbs": ["get"], "apiGroups": [""], "resources": [resource]}
@@ -315,6 +330,12 @@ async def test_cluster_roles_aggregate_those_that_they_select():
         await w.delete(rbac_v1.ClusterRole, "c", "")
         await w.clock.sleep(1)
         assert await summed() == ["b", "x"]
+        managers = (await w.get(rbac_v1.ClusterRole, "sum", "")).metadata.managedFields
+        owner = next(one for one in managers if "f:rules" in (one.fieldsV1 or {}))
+        assert (owner.manager, owner.operation) == ("clusterrole-aggregation-controller", "Apply")
+        await w.patch(rbac_v1.ClusterRole, "b", {"metadata": labels("no")}, "")
+        await w.clock.sleep(1)
+        assert await summed() == []
         view = await w.get(rbac_v1.ClusterRole, "view", "")
         parts = [
             await w.get(rbac_v1.ClusterRole, f"system:{name}", "")

@@ -88,6 +88,23 @@ def test_a_patch_carries_the_difference_and_the_uid_only():
     run_simulated(main())
 
 
+def test_what_is_applied_names_its_manager_and_the_one_object():
+    async def main() -> None:
+        script = Script(pod("web", 4))
+        resource = client(script).of(core_v1.Pod)
+        old = resource.decode(orjson.dumps(pod("web", 3)))
+        await resource.apply(old, {"status": {"reason": "Told"}}, "me", subresource="status")
+        (sent,) = script.requests
+        assert sent.target == "/api/v1/namespaces/default/pods/web/status?fieldManager=me&force=true"
+        assert sent.headers.get("content-type") == "application/apply-patch+yaml"
+        assert orjson.loads(sent.body) == {
+            "apiVersion": "v1", "kind": "Pod", "metadata": {"name": "web", "uid": "uid-web"},
+            "status": {"reason": "Told"},
+        }  # fmt: skip
+
+    run_simulated(main())
+
+
 def test_nothing_is_sent_when_nothing_differs():
     async def main() -> None:
         script = Script()
