@@ -6,13 +6,18 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
+import msgspec
+
 from pybernetes.aio.clock import Clock
+from pybernetes.api.types import core_v1
 from pybernetes.client.pacing import Paced
 from pybernetes.cmd import _signing
 from pybernetes.cmd._daemon import StartError
 from pybernetes.cmd._flags import boolean, comma_list, count, duration, lasting, rate
+from pybernetes.controllers._recyclers import Recyclers
 from pybernetes.controllers._zones import Rates
 from pybernetes.controllers.runtime import Config, Controller, chosen
+from pybernetes.wire.codecs import yaml
 from pybernetes.wire.http import Transport
 from pybernetes.wire.pki.keys import PkiError, PrivateKey, parse_key
 
@@ -81,6 +86,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     add("--root-ca-file", type=Path, help="the bundle that Pods verify the API server with, PEM")
     add("--use-service-account-credentials", type=boolean, nargs="?", const=True, default=False,
         help="each controller writes as a ServiceAccount of its own in kube-system")  # fmt: skip
+    _add_recyclers(parser)
     _add_autoscaler(parser)
     add = parser.add_argument_group("endpoints").add_argument
     add("--max-endpoints-per-slice", type=_UpTo(1000), default=100, help="of an EndpointSlice: 100, at most 1000")
@@ -143,8 +149,32 @@ def _add_nodes(parser: argparse.ArgumentParser) -> None:
     add("--large-cluster-size-threshold", type=int, default=50, help="Nodes that a large zone has more than: 50")
     add("--unhealthy-zone-threshold", type=rate, default=0.55,
         help="the part of a zone that is not ready from which on it is disrupted, three Nodes at least: 0.55")  # fmt: skip
+
+
+def _add_recyclers(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument_group("volumes").add_argument
     add("--disable-force-detach-on-timeout", type=boolean, nargs="?", const=True, default=False,
         help="leave volumes on Nodes that are unwell until they are declared out of service")  # fmt: skip
+    told = "Pods that empty volumes of the policy Recycle"
+    for kind, increment, least in (("hostpath", "timeout-increment", 60), ("nfs", "increment-timeout", 300)):
+        add(
+            f"--pv-recycler-pod-template-filepath-{kind}",
+            type=Path,
+            metavar="FILE",
+            help=f"{told}: what they look like",
+        )
+        add(f"--pv-recycler-minimum-timeout-{kind}", type=count, default=least, help=f"{told}: seconds that they have")
+        add(f"--pv-recycler-{increment}-{kind}", type=count, default=30, help=f"{told}: the same for each GiB")
+
+
+def _pod(path: Path | None) -> core_v1.Pod | None:
+    """The template in a file, YAML or JSON. Raises StartError."""
+    if path is None:
+        return None
+    try:
+        return msgspec.convert(yaml.load(path.read_bytes()), core_v1.Pod)
+    except (OSError, ValueError) as error:
+        raise StartError(f"{path} holds no Pod: {error}") from None
 
 
 def _add_autoscaler(parser: argparse.ArgumentParser) -> None:
@@ -190,6 +220,14 @@ def config_of(options: argparse.Namespace) -> Config:
         root_ca=_read(options.root_ca_file),
         legacy_token_period=options.legacy_service_account_token_clean_up_period,
         service_account_key=_key(options.service_account_private_key_file),
+        recyclers=Recyclers(
+            host_path_minimum=options.pv_recycler_minimum_timeout_hostpath,
+            host_path_increment=options.pv_recycler_timeout_increment_hostpath,
+            host_path_template=_pod(options.pv_recycler_pod_template_filepath_hostpath),
+            nfs_minimum=options.pv_recycler_minimum_timeout_nfs,
+            nfs_increment=options.pv_recycler_increment_timeout_nfs,
+            nfs_template=_pod(options.pv_recycler_pod_template_filepath_nfs),
+        ),
         force_detach=not options.disable_force_detach_on_timeout,
         hpa_sync_period=options.horizontal_pod_autoscaler_sync_period,
         hpa_downscale_stabilization=options.horizontal_pod_autoscaler_downscale_stabilization,

@@ -10,6 +10,7 @@ from pybernetes.api.quantity import parse
 from pybernetes.api.types.core_v1 import PersistentVolume, PersistentVolumeClaim, PersistentVolumeClaimStatus
 from pybernetes.api.types.storage_v1 import StorageClass
 from pybernetes.controllers._csi_migration import IN_TREE, MIGRATED, MIGRATED_TO, driver_of, of_volume
+from pybernetes.controllers._recyclers import is_recyclable
 from pybernetes.rules import volumebinding as rule
 from pybernetes.rules.goquote import quoted
 
@@ -177,6 +178,10 @@ class Ignore(Struct, frozen=True):
     """The claim's own step comes first."""
 
 
+class Recycle(Struct, frozen=True):
+    """What is in it goes, and it is free again."""
+
+
 class Misfit(Struct, frozen=True):
     """The volume is for a claim that cannot have it: both are told."""
 
@@ -184,7 +189,7 @@ class Misfit(Struct, frozen=True):
     claim: Told
 
 
-VolumeStep: TypeAlias = Phase | Unbind | Ignore | Misfit
+VolumeStep: TypeAlias = Phase | Unbind | Ignore | Misfit | Recycle
 
 
 def next_for_volume(volume: PersistentVolume, claim: PersistentVolumeClaim | None) -> VolumeStep:
@@ -217,11 +222,13 @@ def _misfit(volume: PersistentVolume, claim: PersistentVolumeClaim) -> Misfit:
 
 
 def _reclaimed(volume: PersistentVolume) -> VolumeStep:
-    """What was the claim's: kept, or left to who made it. Nothing here empties or deletes volumes."""
+    """What was the claim's: kept, emptied, or left to who made it. Nothing here deletes volumes."""
     phase, policy = volume.status.phase, volume.spec.persistentVolumeReclaimPolicy
     kept = Phase("Failed" if phase == "Failed" else "Released")
     if phase not in ("Released", "Failed") or policy == "Retain" or MIGRATED_TO in volume.metadata.annotations:
         return kept
+    if policy == "Recycle" and is_recyclable(volume):
+        return Recycle()
     if policy == "Recycle":
         return Phase("Failed", Told("Warning", "VolumeFailedRecycle", "No recycler plugin found for the volume!"))
     if policy != "Delete":

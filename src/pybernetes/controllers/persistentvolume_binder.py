@@ -17,6 +17,7 @@ from pybernetes.api.types import core_v1
 from pybernetes.api.types.storage_v1 import StorageClass
 from pybernetes.client.rest import key_of
 from pybernetes.controllers._csi_migration import driver_of, of_claim
+from pybernetes.controllers._recycling import PAUSE, Emptied, NotEmptied, Patience, forget, recycle, volume_of
 from pybernetes.controllers._volume_metrics import BinderMetrics, plugin_name
 from pybernetes.controllers._volume_steps import (
     Around,
@@ -26,6 +27,7 @@ from pybernetes.controllers._volume_steps import (
     Misfit,
     Phase,
     Provision,
+    Recycle,
     TakeClass,
     Told,
     Unbind,
@@ -37,7 +39,7 @@ from pybernetes.controllers._volume_steps import (
     status_when_bound,
     status_when_unbound,
 )
-from pybernetes.controllers.runtime import EVENTS, Context, Controller, Done, Outcome, Watch, allow
+from pybernetes.controllers.runtime import EVENTS, Again, Context, Controller, Done, Outcome, Watch, allow
 from pybernetes.rules import volumebinding as rule
 from pybernetes.rules.readiness import is_finished
 
@@ -72,12 +74,20 @@ def _of_class(found: StorageClass, ctx: Context) -> Iterable[Key]:
 
 
 def _of_pod(pod: core_v1.Pod, ctx: Context) -> Iterable[Key]:
-    """Claims that still wait: they tell of the Pods that use them."""
+    """Claims that still wait: they tell of the Pods that use them. And the volume that a recycler empties."""
+    recycled = volume_of(pod)
+    if recycled is not None:
+        yield Key("", recycled)
     namespace = pod.metadata.namespace
     for name, _ in rule.claims_of_pod(pod):
         claim = ctx.cache(Claim).get(Key(namespace, name))
         if claim is not None and not claim.spec.volumeName:
             yield Key(namespace, name)
+
+
+def _facts(pod: core_v1.Pod) -> tuple[str, str]:
+    """What matters of a Pod: its Node and, of a recycler, how far it is."""
+    return pod.spec.nodeName, pod.status.phase if volume_of(pod) is not None else ""
 
 
 @dataclass(slots=True)
@@ -110,10 +120,10 @@ async def reconcile(key: Key, ctx: Context) -> Outcome:
         return Done()
     volume = ctx.cache(Volume).get(key)
     if volume is not None:
-        await _VolumeLook(ctx, volume).run()
-    else:
-        ctx.state(_LastTold).forget(key)
-        figures.done(key, ctx.clock.monotonic())
+        return await _VolumeLook(ctx, volume).run()
+    ctx.state(_LastTold).forget(key)
+    figures.done(key, ctx.clock.monotonic())
+    await forget(key, ctx)
     return Done()
 
 
@@ -244,7 +254,7 @@ class _VolumeLook:
     def __init__(self, ctx: Context, volume: Volume) -> None:
         self._ctx, self._volume = ctx, volume
 
-    async def run(self) -> None:
+    async def run(self) -> Outcome:
         ctx, volume = self._ctx, self._volume
         noted = noted_volume(volume)
         if noted is not volume:
@@ -253,6 +263,8 @@ class _VolumeLook:
         step = next_for_volume(volume, claim)
         if not isinstance(step, Misfit):
             ctx.state(_LastTold).forget(key_of(volume))
+        if not isinstance(step, Recycle):
+            await forget(key_of(volume), ctx)
         match step:
             case Ignore():
                 pass
@@ -262,6 +274,21 @@ class _VolumeLook:
                 self._tell_both(step, claim)
             case Phase():
                 await self._enter(volume, step)
+            case Recycle():
+                return await self._recycle(volume)
+        return Done()
+
+    async def _recycle(self, volume: Volume) -> Outcome:
+        match await recycle(volume, self._ctx):
+            case Emptied():
+                self._ctx.events.event(volume, "Normal", "VolumeRecycled", "Volume recycled")
+                await self._unbind(volume)
+            case NotEmptied(why=why):
+                await self._enter(volume, Phase("Failed", Told("Warning", "VolumeFailedRecycle", why)))
+                return Again(PAUSE)
+            case Patience(seconds=seconds) if seconds:
+                return Again(seconds)
+        return Done()
 
     def _tell_both(self, step: Misfit, claim: Claim) -> None:
         volume, events = self._volume, self._ctx.events
@@ -332,13 +359,13 @@ CONTROLLER = Controller(
         Watch(kind=Claim, keys=_of_claim, indexes={rule.BINDING: rule.claim_index}),
         Watch(kind=Volume, keys=_of_volume, indexes={rule.BINDING: rule.volume_index}),
         Watch(kind=StorageClass, keys=_of_class),
-        Watch(kind=core_v1.Pod, keys=_of_pod, changed=lambda old, new: old.spec.nodeName != new.spec.nodeName),
+        Watch(kind=core_v1.Pod, keys=_of_pod, changed=lambda old, new: _facts(old) != _facts(new)),
     ),
     reconcile=reconcile,
     rules=(
         allow("get list watch update patch", "persistentvolumes persistentvolumeclaims"),
         allow("update patch", "persistentvolumes/status persistentvolumeclaims/status"),
-        allow("list watch", "pods"),
+        allow("get list watch create delete", "pods"),
         allow("list watch", "storageclasses", "storage.k8s.io"),
         EVENTS,
     ),

@@ -27,6 +27,7 @@ from pybernetes.client.rest import Client, ResourceClient, key_of
 from pybernetes.client.workqueue import WorkQueue
 from pybernetes.controllers._load_balancers import Provider
 from pybernetes.controllers._metrics import Metrics, queue_lines
+from pybernetes.controllers._recyclers import Recyclers
 from pybernetes.controllers._zones import Rates
 from pybernetes.wire.metrics import head, labelled, series, text
 from pybernetes.wire.pki.certificates import Authority
@@ -90,6 +91,8 @@ class Config:
     """The authority that signs for a signer, as it is now; None: nobody does."""
     cluster_signing_duration: float = 365 * 24 * 3600.0
     root_ca: bytes = b""
+    recyclers: Recyclers = field(default_factory=Recyclers)
+    """Of the Pods that empty released volumes."""
     force_detach: bool = True
     """Whether volumes are taken from Nodes that are unwell for long."""
     hpa_sync_period: float = 15.0

@@ -183,9 +183,9 @@ async def test_a_volume_whose_claim_is_gone_is_released_and_kept():
 @simulated
 async def test_policies_that_nothing_here_can_carry_out_fail_with_upstreams_words():
     async with world() as w:
-        await volume(w, "recycle", persistentVolumeReclaimPolicy="Recycle")
-        await volume(w, "delete", persistentVolumeReclaimPolicy="Delete")
         local = {"local": {"path": "/srv"}, "hostPath": None, "nodeAffinity": ANYWHERE}
+        await volume(w, "recycle", persistentVolumeReclaimPolicy="Recycle", **local)
+        await volume(w, "delete", persistentVolumeReclaimPolicy="Delete")
         await volume(w, "local", persistentVolumeReclaimPolicy="Delete", **local)
         for name in ("recycle", "delete", "local"):
             await claim(w, name, volumeName=name)

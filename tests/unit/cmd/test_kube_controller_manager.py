@@ -1,4 +1,5 @@
 import argparse
+from pathlib import Path
 
 import pytest
 
@@ -6,6 +7,7 @@ from pybernetes.aio.clock import SystemClock
 from pybernetes.client.pacing import Paced
 from pybernetes.cmd import _leading, kube_controller_manager
 from pybernetes.cmd._controller_flags import ACCEPTED, CONCURRENCY, add_flags, config_of, controllers_of, paced
+from pybernetes.cmd._daemon import StartError
 from pybernetes.controllers._zones import Rates
 from pybernetes.wire.http import Request, Response
 
@@ -83,6 +85,24 @@ def test_flags_reach_the_controllers() -> None:
     assert batches == (1, 0.5, 2)
     assert found.legacy_token_period == 2 * 86400
     assert found.service_cidrs == ("10.96.0.0/12", "fd00::/108")
+
+
+def test_recyclers_look_as_their_files_say(tmp_path: Path) -> None:
+    file = tmp_path / "pod.yaml"
+    file.write_text("metadata: {namespace: kube-system}\nspec: {containers: [{name: c, image: i}]}\n")
+    flag = "--pv-recycler"
+    found = config_of(
+        options(
+            *(f"{flag}-pod-template-filepath-nfs={file}", f"{flag}-minimum-timeout-nfs=7"),
+            *(f"{flag}-increment-timeout-nfs=2", f"{flag}-timeout-increment-hostpath=3"),
+        )
+    ).recyclers
+    assert found.nfs_template is not None
+    assert found.nfs_template.metadata.namespace == "kube-system"
+    assert (found.nfs_minimum, found.nfs_increment, found.host_path_minimum, found.host_path_increment) == (7, 2, 60, 3)
+    file.write_text("spec: 5")
+    with pytest.raises(StartError, match="holds no Pod"):
+        config_of(options(f"{flag}-pod-template-filepath-hostpath={file}"))
 
 
 def test_without_the_garbage_collector_the_others_run() -> None:

@@ -245,7 +245,7 @@ CONTROLLER_RULES: dict[str, tuple[PolicyRule, ...]] = {
             apiGroups=("",),
             resources=("persistentvolumes/status", "persistentvolumeclaims/status"),
         ),
-        PolicyRule(verbs=("list", "watch"), apiGroups=("",), resources=("pods",)),
+        PolicyRule(verbs=("get", "list", "watch", "create", "delete"), apiGroups=("",), resources=("pods",)),
         PolicyRule(verbs=("list", "watch"), apiGroups=("storage.k8s.io",), resources=("storageclasses",)),
         PolicyRule(verbs=("create", "patch", "update"), apiGroups=("",), resources=("events",)),
     ),
