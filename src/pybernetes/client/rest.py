@@ -18,7 +18,7 @@ from msgspec import UNSET, Raw, Struct
 
 from pybernetes.aio.clock import Clock
 from pybernetes.api import facts
-from pybernetes.api.errors import ApiError, Expired, from_status
+from pybernetes.api.errors import ApiError, Conflict, Expired, Invalid, from_status
 from pybernetes.api.objects import Key, Object
 from pybernetes.api.types import meta_v1
 from pybernetes.client.diff import strategic_diff
@@ -269,7 +269,13 @@ class ResourceClient(Generic[T]):
         meta = cast(Any, old).metadata
         identity = {"uid": meta.uid} | ({"resourceVersion": meta.resourceVersion} if lock else {})
         change["metadata"] = _given(identity) | change.get("metadata", {})
-        return await self.patch_raw(key_of(old), change, STRATEGIC, subresource=subresource)
+        try:
+            return await self.patch_raw(key_of(old), change, STRATEGIC, subresource=subresource)
+        except Invalid as error:
+            # The server says of a patch's uid only that it cannot change.
+            if any(cause.get("field") == "metadata.uid" for cause in error.details.get("causes") or ()):
+                raise Conflict(error.message, details=error.details) from None
+            raise
 
     async def apply(self, old: T, fields: Mapping[str, Any], manager: str, *, subresource: str = "") -> T:
         """Server-side apply, by force: `fields` are all that `manager` says of the object, from now on under this name.

@@ -3,10 +3,12 @@
 import random
 
 import pytest
+from msgspec.structs import replace
 from tests.component.controllers.world import World, deployment, template, world
 
 from pybernetes.aio.simulation import run_simulated
 from pybernetes.api.errors import ApiError, Conflict, InternalError, ServiceUnavailable
+from pybernetes.api.objects import Key
 from pybernetes.api.types import apps_v1, batch_v1, core_v1, discovery_v1
 from pybernetes.controllers._job_books import TRACKING
 from pybernetes.wire.http import Request, Response
@@ -96,3 +98,19 @@ async def life(seed: int) -> None:
 @pytest.mark.parametrize("seed", range(6))
 def test_whatever_fails_on_the_way_the_world_ends_as_it_should(seed: int):
     run_simulated(life(seed))
+
+
+def test_a_patch_of_an_object_that_has_a_namesake_now_is_a_conflict() -> None:
+    async def run() -> None:
+        async with world() as w:
+            api = w.client.of(core_v1.ConfigMap)
+            await w.create(core_v1.ConfigMap, "c")
+            key = Key("default", "c")
+            old = await api.get(key)
+            await api.delete(key)
+            await w.create(core_v1.ConfigMap, "c")
+            with pytest.raises(Conflict):
+                await api.patch(old, replace(old, data={"meant": "for another"}))
+            assert not (await api.get(key)).data
+
+    run_simulated(run())
