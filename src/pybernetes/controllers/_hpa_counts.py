@@ -7,6 +7,14 @@ from pybernetes.wire.metrics import Counter, Distribution, Gauge, exponential
 Fault = Literal["none", "internal", "spec"]
 """Whether a look failed: by what the autoscaler says (spec), or by anything else."""
 _NAME = "horizontal_pod_autoscaler_controller"
+_ACTION = "The label 'action' should be either 'scale_down', 'scale_up', or 'none'."
+_ERROR = "the label 'error' should be either 'spec', 'internal', or 'none'."
+_ALSO = f"{_ACTION} Also, {_ERROR}"
+_FIRST = (
+    "Note that if both spec and internal errors happen during a reconciliation, the first one to occur is reported in "
+    "`error` label."
+)
+_TYPE = "The label 'metric_type' corresponds to HPA.spec.metrics[*].type"
 _BOUNDS = exponential(0.001, 2, 15)
 
 
@@ -20,21 +28,25 @@ class AutoscalerCounts:
 
     def __init__(self) -> None:
         self._looks = Counter(
-            f"{_NAME}_reconciliations_total", "Number of reconciliations of HPA controller.", "action error"
+            f"{_NAME}_reconciliations_total",
+            f"Number of reconciliations of HPA controller. {_ALSO} {_FIRST}",
+            "action error",
         )
         self._seconds = Distribution(
             f"{_NAME}_reconciliation_duration_seconds",
-            "The time(seconds) that the HPA controller takes to reconcile once.",
+            f"The time(seconds) that the HPA controller takes to reconcile once. {_ALSO} {_FIRST}",
             "action error",
             "ALPHA",
             _BOUNDS,
         )
         self._metrics = Counter(
-            f"{_NAME}_metric_computation_total", "Number of metric computations.", "action error metric_type"
+            f"{_NAME}_metric_computation_total",
+            f"Number of metric computations. {_ALSO} {_TYPE}",
+            "action error metric_type",
         )
         self._metric_seconds = Distribution(
             f"{_NAME}_metric_computation_duration_seconds",
-            "The time(seconds) that the HPA controller takes to calculate one metric.",
+            f"The time(seconds) that the HPA controller takes to calculate one metric. {_ACTION} T{_ERROR[1:]} {_TYPE}",
             "action error metric_type",
             "ALPHA",
             _BOUNDS,

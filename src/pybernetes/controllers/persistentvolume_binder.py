@@ -43,6 +43,9 @@ from pybernetes.controllers.runtime import EVENTS, Again, Context, Controller, D
 from pybernetes.rules import volumebinding as rule
 from pybernetes.rules.readiness import is_finished
 
+REMIND = 1800.0
+"""Seconds until a claim that still waits says why once more: Events live for an hour."""
+
 Claim: TypeAlias = core_v1.PersistentVolumeClaim
 Volume: TypeAlias = core_v1.PersistentVolume
 
@@ -94,12 +97,15 @@ def _facts(pod: core_v1.Pod) -> tuple[str, str]:
 class _LastTold:
     """What was told of waiting claims, and of volumes that do not fit theirs, last: nothing is told twice for nothing new."""
 
-    by_key: dict[Key, tuple[str, Told]] = field(default_factory=dict)
+    by_key: dict[Key, tuple[str, Told, float]] = field(default_factory=dict)
 
-    def news(self, key: Key, uid: str, told: Told) -> bool:
-        """Whether it is not what was told last; remembers it."""
-        before, self.by_key[key] = self.by_key.get(key), (uid, told)
-        return before != (uid, told)
+    def news(self, key: Key, uid: str, told: Told, now: float) -> bool:
+        """Whether it is not what was told last, or is about to be forgotten; remembers it."""
+        before, what, at = self.by_key.get(key, ("", None, 0.0))
+        if (before, what) == (uid, told) and now - at < REMIND:
+            return False
+        self.by_key[key] = (uid, told, now)
+        return True
 
     def forget(self, key: Key) -> None:
         """There is nothing to tell any more."""
@@ -113,10 +119,9 @@ async def reconcile(key: Key, ctx: Context) -> Outcome:
     if key.namespace:
         claim = ctx.cache(Claim).get(key)
         if claim is not None:
-            await _ClaimLook(ctx, claim).run()
-        else:
-            ctx.state(_LastTold).forget(key)
-            figures.forget(key)
+            return await _ClaimLook(ctx, claim).run()
+        ctx.state(_LastTold).forget(key)
+        figures.forget(key)
         return Done()
     volume = ctx.cache(Volume).get(key)
     if volume is not None:
@@ -134,7 +139,7 @@ class _ClaimLook:
         self._ctx, self._claim, self._key = ctx, claim, key_of(claim)
         self._figures = ctx.metrics(BinderMetrics)
 
-    async def run(self) -> None:
+    async def run(self) -> Outcome:
         await self._note_driver()
         claim = self._claim
         step = next_for_claim(claim, self._around())
@@ -152,11 +157,15 @@ class _ClaimLook:
                 await self._counted(self._ask(provisioner))
                 self._tell(told)
                 await self._pending()
+                return Again(REMIND)
             case Wait(told=told, pending=pending):
                 if told is not None:
                     self._tell(told)
                 if pending:
                     await self._pending()
+                if told is not None:
+                    return Again(REMIND)
+        return Done()
 
     async def _counted(self, work: Awaitable[None]) -> None:
         try:
@@ -206,7 +215,7 @@ class _ClaimLook:
         return [p.metadata.name for p in waiting if any(name == own for name, _ in rule.claims_of_pod(p))]
 
     def _tell(self, told: Told) -> None:
-        if self._ctx.state(_LastTold).news(self._key, self._claim.metadata.uid, told):
+        if self._ctx.state(_LastTold).news(self._key, self._claim.metadata.uid, told, self._ctx.clock.monotonic()):
             self._ctx.events.event(self._claim, told.kind, told.reason, told.message)
 
     async def _pending(self) -> None:
@@ -292,7 +301,7 @@ class _VolumeLook:
 
     def _tell_both(self, step: Misfit, claim: Claim) -> None:
         volume, events = self._volume, self._ctx.events
-        if self._ctx.state(_LastTold).news(key_of(volume), claim.metadata.uid, step.claim):
+        if self._ctx.state(_LastTold).news(key_of(volume), claim.metadata.uid, step.claim, self._ctx.clock.monotonic()):
             events.event(volume, step.volume.kind, step.volume.reason, step.volume.message)
             events.event(claim, step.claim.kind, step.claim.reason, step.claim.message)
 

@@ -1,11 +1,12 @@
 """Namespaces, the objects each of them has, and garbage collection with the real API server."""
 
-from tests.component.controllers.world import World, authority, deployment, simulated, template, world
+import orjson
+from tests.component.controllers.world import MANAGER, World, authority, deployment, simulated, template, world
 
 from pybernetes.api.errors import ApiError, Conflict, Forbidden
 from pybernetes.api.types import apps_v1, core_v1
 from pybernetes.controllers.root_ca_certificate_publisher import DESCRIPTION, TEXT
-from pybernetes.wire.http import Request
+from pybernetes.wire.http import Request, Response, read_body
 
 CA = "kube-root-ca.crt"
 
@@ -125,6 +126,32 @@ async def test_what_cannot_be_deleted_is_told_in_the_servers_words():
         message = (await namespace_conditions(w, "held"))["NamespaceDeletionContentFailure"][2]
         assert message == "Failed to delete all resource types, 1 remaining: configmaps is forbidden: not today"
         w.wire.refuse = lambda request: None
+        await w.until(lambda: absent(w, "held"))
+
+
+@simulated
+async def test_a_group_whose_server_does_not_answer_holds_namespaces_and_is_named():
+    async with world(nodes=0) as w:
+        await w.create(core_v1.Namespace, "held")
+
+        async def serve(request: Request) -> Response | None:
+            if request.path != "/apis":
+                return None
+            answer = await w.as_user(MANAGER).transport(request)
+            found = orjson.loads(await read_body(answer))
+            gone = {"version": "v1beta1", "resources": [], "freshness": "Stale"}
+            found["items"].append({"metadata": {"name": "metrics.k8s.io"}, "versions": [gone]})
+            return Response(answer.status, headers=answer.headers, body=orjson.dumps(found))
+
+        w.wire.serve = serve
+        await w.delete(core_v1.Namespace, "held", "")
+        await w.clock.sleep(3)
+        group = "metrics.k8s.io/v1beta1"
+        why = f"unable to retrieve the complete list of server APIs: {group}: stale GroupVersion discovery: {group}"
+        assert (await namespace_conditions(w, "held"))["NamespaceDeletionDiscoveryFailure"] == (
+            "True", "DiscoveryFailed", f"Discovery failed for some groups, 1 failing: {why}",
+        )  # fmt: skip
+        w.wire.serve = None
         await w.until(lambda: absent(w, "held"))
 
 

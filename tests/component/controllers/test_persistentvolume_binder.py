@@ -107,6 +107,15 @@ async def test_a_claim_that_nothing_fits_waits_and_says_so_once():
 
 
 @simulated
+async def test_a_claim_that_waits_for_long_says_why_before_that_is_forgotten():
+    async with world(nodes=0) as w:
+        await claim(w, "data")
+        await w.clock.sleep(3 * 3600)
+        (found,) = [event for event in await w.all(core_v1.Event) if event.reason == "FailedBinding"]
+        assert 5 <= found.count <= 7
+
+
+@simulated
 async def test_a_volume_reserved_for_a_claim_waits_for_it_and_for_nobody_else():
     async with world() as w:
         await volume(w, "mine", claimRef={"namespace": "default", "name": "chosen"})
