@@ -55,6 +55,12 @@ class LeaderElector:
         self.leading = asyncio.Event()
         self._renewed = 0.0
 
+    @property
+    def lease(self) -> coordination_v1.Lease:
+        """As it was when last seen or written; before that with its name alone."""
+        meta = meta_v1.ObjectMeta(name=self._election.name, namespace=self._election.namespace)
+        return self._seen or coordination_v1.Lease(metadata=meta)
+
     def fault(self) -> str:
         """Empty, or what a health check says of a leader that has not renewed its Lease for so long that it should have
         ended (client-go's leader election health adaptor)."""

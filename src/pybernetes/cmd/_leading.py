@@ -5,6 +5,7 @@ supervisor starts it again, so that two never work at the same time.
 """
 
 import argparse
+import asyncio
 import logging
 import socket
 import ssl
@@ -17,6 +18,7 @@ from msgspec import Struct
 
 from pybernetes import __version__
 from pybernetes.aio.clock import Clock, SystemClock
+from pybernetes.client.events import EventRecorder
 from pybernetes.client.leaderelection import JITTER, Election, LeaderElector, LeaderLost
 from pybernetes.client.rest import Client
 from pybernetes.client.reviews import Lifetimes, Reviews
@@ -42,6 +44,8 @@ class Component(Struct, frozen=True, kw_only=True):
     help: str
     port: int
     """Of health, HTTPS."""
+    source: str = ""
+    """What its events say that they come from; its name where nothing is said."""
     accepted: Sequence[str] = ()
     """Flags that kubeadm and distributions pass besides; accepted, so that such manifests start, without effect here."""
 
@@ -111,7 +115,13 @@ async def _run(component: Component, options: argparse.Namespace, work: Work) ->
 
         async def lead() -> None:
             leading.set(1, election.name)
-            await work(client, clock, serving)
+            recorder = EventRecorder(client, component.source or component.name)
+            recorder.event(elector.lease, "Normal", "LeaderElection", f"{election.identity} became leader")
+            telling = asyncio.create_task(recorder.run(), name="leading.events")
+            try:
+                await work(client, clock, serving)
+            finally:
+                telling.cancel()
 
         elector = LeaderElector(client, election, lead)
         serving.checks["leaderElection"] = elector.fault

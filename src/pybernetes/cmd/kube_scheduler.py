@@ -13,6 +13,7 @@ COMPONENT = _leading.Component(
     name="kube-scheduler",
     help="Gives each Pod a Node.",
     port=10259,
+    source="default-scheduler",
     accepted=(
         "authentication-kubeconfig",
         "authorization-kubeconfig",

@@ -117,6 +117,8 @@ class _Look:
         self._expectations = ctx.state(Expectations)
         self._history = History(ctx, s, HASH_LABEL)
         self._current = self._update = Revision()
+        self._fresh: dict[Key, PersistentVolumeClaim] = {}
+        """Claims made in this look, which the cache need not show yet."""
         self._waits: list[float] = []
         """Seconds until something is to be done though nothing changes."""
 
@@ -200,7 +202,9 @@ class _Look:
             return self._failed("create", pod, error)
         self._expectations.created(self._key, made, self._ctx.clock.now())
         self._event("create", made)
-        return None
+        failure = await self._own_claims(made)
+        # Others write to new claims too; those are looked at once more when the Pod is ready.
+        return None if isinstance(failure, Conflict) else failure
 
     async def _supply(self, pod: Pod) -> ApiError | None:
         """Makes the claims that are not there. Returns one refusal that tells of all."""
@@ -220,7 +224,7 @@ class _Look:
     async def _make_claim(self, claim: PersistentVolumeClaim, pod: Pod) -> list[ApiError]:
         s, what = self._s, f"create Claim {claim.metadata.name}"
         try:
-            await self._claims.create(claim)
+            self._fresh[key_of(claim)] = await self._claims.create(claim)
         except AlreadyExists:
             return []
         except ApiError as error:
@@ -258,7 +262,8 @@ class _Look:
         if not self._s.spec.volumeClaimTemplates:
             return
         for claim in claims_of(self._s, ordinal_of(pod)).values():
-            there = self._ctx.cache(PersistentVolumeClaim).get(key_of(claim))
+            key = key_of(claim)
+            there = self._ctx.cache(PersistentVolumeClaim).get(key) or self._fresh.get(key)
             if there is not None:
                 wanted = owners_of_claim(there, self._s, pod)
                 if wanted != there.metadata.ownerReferences:

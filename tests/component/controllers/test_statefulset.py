@@ -232,6 +232,22 @@ async def test_claims_go_with_what_the_retention_policy_says():
 
 
 @simulated
+async def test_claims_have_their_owner_though_their_pod_never_becomes_ready():
+    async with world() as w:
+        made = template(app="web")
+        made["metadata"]["annotations"] = {"simulated.pybernetes.io/pull-error": "no such image"}
+        policy = {"whenScaled": "Delete", "whenDeleted": "Delete"}
+        await w.create(core_v1.PersistentVolumeClaim, "data-web-1", spec=claim()["spec"])
+        more = {"volumeClaimTemplates": [claim()], "persistentVolumeClaimRetentionPolicy": policy}
+        await stateful_set(w, template=made, podManagementPolicy="Parallel", **more)
+        await w.clock.sleep(60)
+        assert await claims(w) == {f"data-web-{ordinal}": "StatefulSet" for ordinal in range(3)}
+        await w.delete(apps_v1.StatefulSet, "web")
+        await w.clock.sleep(60)
+        assert await claims(w) == {}
+
+
+@simulated
 async def test_a_pod_that_comes_back_waits_until_its_old_claim_is_gone():
     async with world() as w:
         policy = {"whenScaled": "Delete", "whenDeleted": "Delete"}

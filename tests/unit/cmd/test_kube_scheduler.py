@@ -12,7 +12,7 @@ import msgspec
 import pytest
 
 from pybernetes.api.types.coordination_v1 import Lease
-from pybernetes.api.types.core_v1 import Pod
+from pybernetes.api.types.core_v1 import Event, Pod
 from pybernetes.client.rest import Client
 from pybernetes.cmd.kube_scheduler import main
 from pybernetes.testing.cluster import Cluster
@@ -70,6 +70,19 @@ async def bound(client: Client, name: str) -> str:
     raise AssertionError(f"pod {name} got no node")
 
 
+async def told_of(client: Client, lease: Lease) -> Event:
+    """The first Event about the Lease, once it is there."""
+    events = client.of(Event)
+    listing = await events.list("kube-system")
+    for event in listing.items:
+        if event.involvedObject.uid == lease.metadata.uid:
+            return event
+    async for change in events.watch(listing.revision, "kube-system", timeout=30):
+        if change.object is not None and change.object.involvedObject.uid == lease.metadata.uid:
+            return change.object
+    raise AssertionError("nothing is told of the lease")
+
+
 async def test_it_leads_schedules_answers_for_its_health_and_ends_on_term() -> None:
     async with Cluster(nodes=1) as cluster:
         port = free_port()
@@ -93,6 +106,9 @@ async def test_it_leads_schedules_answers_for_its_health_and_ends_on_term() -> N
             lease = await client.of(Lease).get("kube-scheduler", "kube-system")
             assert lease.spec.holderIdentity.startswith(socket.gethostname())
             assert lease.spec.leaseDurationSeconds == 20
+            told = await told_of(client, lease)
+            assert (told.type, told.reason, told.source.component) == ("Normal", "LeaderElection", "default-scheduler")
+            assert told.message == f"{lease.spec.holderIdentity} became leader"
             process.send_signal(signal.SIGTERM)
             async with asyncio.timeout(10):
                 assert await process.wait() == 0
