@@ -7,7 +7,7 @@ from pybernetes.api.objects import Key
 from pybernetes.api.types import core_v1
 from pybernetes.api.types.storage_v1 import VolumeAttachment
 from pybernetes.controllers._attachments import MANAGED, PLACES, attachable, users
-from pybernetes.controllers._volume_metrics import LONG, NOBODY, plugin_name
+from pybernetes.controllers._volume_metrics import LONG, plugin_name
 from pybernetes.controllers.runtime import Context
 from pybernetes.rules import volumebinding as rule
 from pybernetes.wire.metrics import Counter, Current, Distribution, Values
@@ -65,7 +65,7 @@ class AttachMetrics:
         self._ctx = ctx
 
     def _used(self) -> Iterator[tuple[str, str]]:
-        """Node and plugin of each claimed volume of a Pod that has a Node."""
+        """Node and plugin of each claimed volume, of those that are attached, of a Pod that has a Node."""
         if self._ctx is None:
             return
         claims, volumes = self._ctx.cache(core_v1.PersistentVolumeClaim), self._ctx.cache(core_v1.PersistentVolume)
@@ -75,7 +75,7 @@ class AttachMetrics:
             for name, _ in rule.claims_of_pod(pod):
                 claim = claims.get(Key(pod.metadata.namespace, name))
                 volume = volumes.get(Key("", claim.spec.volumeName)) if claim and claim.spec.volumeName else None
-                if volume is not None and plugin_name(volume) != NOBODY:
+                if volume is not None and volume.spec.csi is not None:
                     yield pod.spec.nodeName, plugin_name(volume)
 
     def _states(self) -> Values:

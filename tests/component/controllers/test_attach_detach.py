@@ -5,6 +5,7 @@ from typing import Any
 
 from tests.component.controllers.test_metrics import value
 from tests.component.controllers.test_persistentvolume_binder import PV, claim, user, volume_of
+from tests.component.controllers.test_persistentvolume_binder import volume as directory
 from tests.component.controllers.world import World, every_second, simulated, world
 from tests.exposition import read
 
@@ -144,9 +145,14 @@ async def test_what_is_attached_and_what_is_to_be_is_counted():
     async with world() as w:
         await bound(w)
         await pod_on(w, "pod", "node-1")
+        await directory(w, "dir", "1Gi")
+        await claim(w, "plain", volumeName="dir")
+        await user(w, "other", "plain", nodeName="node-1")
+        await w.clock.sleep(1)
         plugin, total = "kubernetes.io/csi:example.com", "attachdetach_controller_total_volumes"
         found = read(w.manager.metrics())
-        assert value(found, "storage_count_attachable_volumes_in_use", node="node-1", volume_plugin=plugin) == 1
+        in_use = "storage_count_attachable_volumes_in_use"
+        assert found[in_use].series == {(in_use, (("node", "node-1"), ("volume_plugin", plugin))): 1}
         assert found[total].series == {(total, (("plugin_name", plugin), ("state", "desired_state_of_world"))): 1}
         await attached(w, "node-1", attachError={"message": "no"})
         await attached(w, "node-1", attached=True, attachError=None)
