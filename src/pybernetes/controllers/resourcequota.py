@@ -194,10 +194,16 @@ async def _used(ctx: Context, quota: Object, resource: GroupResource, path: str)
     objects: Iterable[Object] = (await ctx.client.raw("GET", path)).get("items") or ()
     total: Quantities = {}
     now = ctx.clock.now()
+    extended = await _extended_names(ctx) if resource == rule.DEVICES and objects else None
     for obj in objects:
         if not scoped or rule.all_in_scope(resource, quota, obj):
-            add(total, rule.usage(resource, obj, now))
+            add(total, rule.usage(resource, obj, now, extended))
     return total
+
+
+async def _extended_names(ctx: Context) -> dict[str, str]:
+    found = await ctx.client.raw("GET", "/apis/resource.k8s.io/v1/deviceclasses")
+    return rule.extended_names(found.get("items") or ())
 
 
 def _changed(old: core_v1.ResourceQuota, new: core_v1.ResourceQuota) -> bool:

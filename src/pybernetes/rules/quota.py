@@ -55,7 +55,7 @@ def concerns(resource: GroupResource, name: str) -> bool:
     if resource == SERVICES:
         return name in _SERVICE_NAMES
     if resource == DEVICES:
-        return name == count_name(DEVICES) or name.endswith(_BY_DEVICE_CLASS)
+        return name == count_name(DEVICES) or name.endswith(_BY_DEVICE_CLASS) or _counts_extended(name)
     return name == count_name(resource) or (not resource.group and name == resource.resource and name in OLD_NAMES)
 
 
@@ -69,8 +69,10 @@ def _is_counted(name: str) -> bool:
     return is_extended(name) or name.startswith(_IMPLICIT)
 
 
-def usage(resource: GroupResource, obj: Mapping[str, Any], now: float) -> Quantities:
-    """What one object charges."""
+def usage(
+    resource: GroupResource, obj: Mapping[str, Any], now: float, extended: Mapping[str, str] | None = None
+) -> Quantities:
+    """What one object charges. `extended`: DeviceClasses and the names under which Pods ask for their devices (extended_names)."""
     if resource == PODS:
         return _of_pod(obj, now)
     if resource == CLAIMS:
@@ -78,7 +80,7 @@ def usage(resource: GroupResource, obj: Mapping[str, Any], now: float) -> Quanti
     if resource == SERVICES:
         return _of_service(obj)
     if resource == DEVICES:
-        return _of_device_claim(obj)
+        return _of_device_claim(obj, extended or {})
     found: Quantities = {count_name(resource): _ONE}
     if not resource.group and resource.resource in OLD_NAMES:
         found[resource.resource] = _ONE
@@ -285,23 +287,33 @@ def _of_service(service: Mapping[str, Any]) -> Quantities:
     }
 
 
-def _of_device_claim(claim: Mapping[str, Any]) -> Quantities:
+def extended_names(classes: Iterable[Mapping[str, Any]]) -> dict[str, str]:
+    """DeviceClasses by name, and the resource name under which Pods may ask for their devices (KEP-5004)."""
+    named = ((one["metadata"]["name"], (one.get("spec") or {}).get("extendedResourceName")) for one in classes)
+    return {name: extended for name, extended in named if extended}
+
+
+def _of_device_claim(claim: Mapping[str, Any], extended: Mapping[str, str]) -> Quantities:
+    """Devices count under every name that they may be asked for by, so that no way around a quota is left."""
     found: Quantities = {count_name(DEVICES): _ONE}
     for request in ((claim.get("spec") or {}).get("devices") or {}).get("requests") or ():
         if request.get("exactly"):
-            add(found, dict([_devices(request["exactly"])]))
+            add(found, _devices(request["exactly"], extended))
         most: Quantities = {}
         for choice in request.get("firstAvailable") or ():
-            name, number = _devices(choice)
-            most[name] = max(most.get(name, number), number)
+            for name, number in _devices(choice, extended).items():
+                most[name] = max(most.get(name, number), number)
         add(found, most)
     return found
 
 
-def _devices(request: Mapping[str, Any]) -> tuple[str, Quantity]:
-    mode = request.get("allocationMode") or "ExactCount"
-    number = {"ExactCount": request.get("count") or 0, "All": _ALL_DEVICES}.get(mode, 0)
-    return f"{request.get('deviceClassName', '')}{_BY_DEVICE_CLASS}", of_int(number)
+def _devices(request: Mapping[str, Any], extended: Mapping[str, str]) -> Quantities:
+    mode, name = request.get("allocationMode") or "ExactCount", request.get("deviceClassName", "")
+    number = of_int({"ExactCount": request.get("count") or 0, "All": _ALL_DEVICES}.get(mode, 0))
+    names = [f"{name}{_BY_DEVICE_CLASS}", f"requests.{_IMPLICIT}{name}"]
+    if name in extended:
+        names.append(f"requests.{extended[name]}")
+    return dict.fromkeys(names, number)
 
 
 def shown(amounts: Mapping[str, Quantity]) -> str:

@@ -7,6 +7,7 @@ from tests.component.apiserver.admitted import NS, PODS, pod, serving
 
 QUOTAS = f"{NS}/resourcequotas"
 CLAIMS = f"{NS}/persistentvolumeclaims"
+DEVICES = "/apis/resource.k8s.io/v1"
 
 
 @pytest.fixture
@@ -125,6 +126,19 @@ async def test_scopes_choose_pods(api):
     assert "exceeded quota: ending" in await api.refused("POST", PODS, pod("e", activeDeadlineSeconds=5))
     message = await api.refused("PATCH", f"{PODS}/p", {"spec": {"activeDeadlineSeconds": 5}})
     assert "exceeded quota: ending, requested: pods=1, used: pods=0, limited: pods=0" in message
+
+
+async def test_devices_are_charged_by_whatever_name_they_are_asked_for(api):
+    spec = {"extendedResourceName": "example.com/gpu"}
+    await api.ok("POST", f"{DEVICES}/deviceclasses", {"metadata": {"name": "gpu"}, "spec": spec})
+    await quota(api, {"requests.example.com/gpu": "3"})
+    asked = {"name": "r", "exactly": {"deviceClassName": "gpu", "count": 2}}
+    claims = f"{DEVICES}/namespaces/default/resourceclaims"
+    body = {"metadata": {"name": "one"}, "spec": {"devices": {"requests": [asked]}}}
+    await api.ok("POST", claims, body)
+    assert await used(api) == {"requests.example.com/gpu": "2"}
+    message = await api.refused("POST", claims, {**body, "metadata": {"name": "two"}})
+    assert "requested: requests.example.com/gpu=2, used: requests.example.com/gpu=2" in message
 
 
 async def test_claims_are_charged_by_class_and_for_growing(api):

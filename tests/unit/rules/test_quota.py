@@ -14,6 +14,7 @@ from pybernetes.rules.quota import (
     best_effort,
     concerns,
     counted,
+    extended_names,
     handles,
     shown,
     unset,
@@ -73,7 +74,9 @@ def obj(text):
             " {exactly: {deviceClassName: a, allocationMode: All}}, {firstAvailable:"
             " [{deviceClassName: b, count: 3}, {deviceClassName: b, count: 5}, {deviceClassName: c, count: 1}]}]}}}",
             "a.deviceclass.resource.k8s.io/devices=34,b.deviceclass.resource.k8s.io/devices=5,"
-            "c.deviceclass.resource.k8s.io/devices=1,count/resourceclaims.resource.k8s.io=1",
+            "c.deviceclass.resource.k8s.io/devices=1,count/resourceclaims.resource.k8s.io=1,"
+            "requests.deviceclass.resource.kubernetes.io/a=34,requests.deviceclass.resource.kubernetes.io/b=5,"
+            "requests.deviceclass.resource.kubernetes.io/c=1",
         ),
         (DEPLOYMENTS, "{}", "count/deployments.apps=1"),
         (GroupResource("", "secrets"), "{}", "count/secrets=1,secrets=1"),
@@ -83,6 +86,20 @@ def test_an_object_charges(resource, text, charged):
     found = usage(resource, obj(text), NOW)
     assert shown(found) == charged
     assert all(concerns(resource, name) for name in found)
+
+
+def test_devices_count_under_the_name_that_their_class_gives_them_too():
+    claim = obj("{spec: {devices: {requests: [{exactly: {deviceClassName: a, count: 2}}]}}}")
+    classes = [
+        obj("{metadata: {name: a}, spec: {extendedResourceName: example.com/gpu}}"),
+        obj("{metadata: {name: b}}"),
+    ]
+    found = usage(DEVICES, claim, NOW, extended_names(classes))
+    assert shown(found) == (
+        "a.deviceclass.resource.k8s.io/devices=2,count/resourceclaims.resource.k8s.io=1,"
+        "requests.deviceclass.resource.kubernetes.io/a=2,requests.example.com/gpu=2"
+    )
+    assert all(concerns(DEVICES, name) for name in found)
 
 
 @pytest.mark.parametrize(

@@ -9,11 +9,13 @@ from typing import Any
 from pybernetes.api.objects import GroupResource, Object
 from pybernetes.api.quantity import Quantity
 from pybernetes.apiserver.admission._charges import Charge, Ledger, pertinent
-from pybernetes.apiserver.admission._followed import NAMESPACES, refused
+from pybernetes.apiserver.admission._followed import NAMESPACES, Followed, refused
 from pybernetes.apiserver.extension import Admission, AdmissionRequest, Hooks
 from pybernetes.apiserver.registry import Registry
 from pybernetes.rules import quota as rule
 from pybernetes.rules.podresources import Quantities
+
+_CLASSES = GroupResource("resource.k8s.io", "deviceclasses")
 
 
 class Quotas:
@@ -21,6 +23,7 @@ class Quotas:
 
     def __init__(self, registry: Registry, limited: Collection[Mapping[str, Any]]) -> None:
         self._ledger = Ledger(registry)
+        self._classes = Followed(registry, _CLASSES)
         self._limited = limited
 
     async def validate(self, request: AdmissionRequest) -> None:
@@ -54,13 +57,14 @@ class Quotas:
     def _usage(self, request: AdmissionRequest, resource: GroupResource) -> tuple[Quantities, Quantities]:
         """What the object uses, and how much more than before."""
         now = request.call.registry.clock.now()
-        used = rule.usage(resource, request.object, now)
+        extended = rule.extended_names(self._classes.of()) if resource == rule.DEVICES else None
+        used = rule.usage(resource, request.object, now, extended)
         negative = sorted(name for name, value in used.items() if value.nanos < 0)
         if negative:
             raise refused(request, f"quota usage is negative for resource(s): {','.join(negative)}")
         if request.old is None:
             return used, used
-        old = rule.usage(resource, request.old, now)
+        old = rule.usage(resource, request.old, now, extended)
         more = {name: value - old.get(name, Quantity()) for name, value in used.items()}
         return used, {name: value for name, value in more.items() if value.nanos > 0}
 
