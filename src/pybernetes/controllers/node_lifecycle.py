@@ -1,14 +1,15 @@
 """Node lifecycle: notices nodes that fell silent, marks them and their Pods, and keeps the taints that conditions mean.
 
-A kubelet renews its Lease; when neither that nor its status changed for the grace period, on this process's clock, all
-its conditions become Unknown. How fast the NoExecute taints come is _zones.py's to say; eviction itself is taint_eviction.py's.
-No polling: each node has one timer, and all zones have one.
+A kubelet renews its Lease; when neither that nor its status changed for the grace period, on this process's clock, and the
+server, asked once more, knows of no renewal either, all its conditions become Unknown. How fast the NoExecute taints come is
+_zones.py's to say; eviction itself is taint_eviction.py's. No polling: each node has one timer, and all zones have one.
 """
 
 import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from math import inf
+from typing import Literal
 
 from msgspec.structs import replace
 
@@ -60,6 +61,8 @@ class _Signs:
         self.of: dict[str, _Sign] = {}
         self.marked: set[str] = set()
         """Nodes whose Pods were marked."""
+        self.renewed = 0
+        """The resourceVersion of a Lease that the server had and the cache lacked: until it is there no silence is believed."""
 
 
 def _of_lease(lease: coordination_v1.Lease, ctx: Context) -> Iterable[Key]:
@@ -91,8 +94,9 @@ async def _look_at(key: Key, ctx: Context) -> Outcome:
         _forget(key.name, ctx)
         return Done()
     left = _time_left(node, ctx, signs)
-    _tell_zones(node, ctx, silent=left <= 0)
-    if left <= 0:
+    silent = left <= 0 and (_is_unknown(node) or not await _hears_late(node, ctx, signs))
+    _tell_zones(node, ctx, silent=silent)
+    if silent:
         node = await _mark_silent(node, ctx)
     execute = not zones.stopped and (key.name in zones.granted or _executes(node))
     wanted, labels = wanted_taints(node, rfc3339(ctx.clock.now()), execute=execute), wanted_labels(node)
@@ -103,11 +107,13 @@ async def _look_at(key: Key, ctx: Context) -> Outcome:
         zones.emptied(key.name)
         ctx.metrics(Figures).evictions.add(zone_of(node.metadata.labels))
     await _mark_once(node, ctx, signs)
-    return Again(left if left > 0 else ctx.config.node_monitor_grace_period)
+    if left <= 0:
+        return Again(ctx.config.node_monitor_grace_period if silent else ctx.config.node_monitor_period)
+    return Again(left)
 
 
 def _tell_zones(node: core_v1.Node, ctx: Context, *, silent: bool) -> None:
-    """Before anything is awaited: whoever falls silent in the same moment is counted before the zones are looked at."""
+    """Before anything is written. Who falls silent in the same moment counts with it: the zones give no leave that soon."""
     zones, name = ctx.state(Zones), node.metadata.name
     ready, told = node_is_ready(node) and not silent, silent or node_condition(node, "Ready") is not None
     seen = Seen(
@@ -118,7 +124,7 @@ def _tell_zones(node: core_v1.Node, ctx: Context, *, silent: bool) -> None:
         empties=told and not ready and not _executes(node),
     )
     if name not in zones.nodes:
-        _tell(name, seen.uid, "RegisteredNode", f"Registered Node {name} in Controller", ctx)
+        _tell(name, seen.uid, "Normal", "RegisteredNode", f"Registered Node {name} in Controller", ctx)
     if zones.saw(name, seen, ctx.clock.monotonic()):
         ctx.queue.add(ZONES)
 
@@ -126,13 +132,13 @@ def _tell_zones(node: core_v1.Node, ctx: Context, *, silent: bool) -> None:
 def _forget(name: str, ctx: Context) -> None:
     seen = ctx.state(Zones).gone(name)
     if seen is not None:
-        _tell(name, seen.uid, "RemovingNode", f"Removing Node {name} from Controller", ctx)
+        _tell(name, seen.uid, "Normal", "RemovingNode", f"Removing Node {name} from Controller", ctx)
         ctx.queue.add(ZONES)
 
 
-def _tell(name: str, uid: str, reason: str, text: str, ctx: Context) -> None:
+def _tell(name: str, uid: str, kind: Literal["Normal", "Warning"], reason: str, text: str, ctx: Context) -> None:
     about = core_v1.ObjectReference(apiVersion="v1", kind="Node", name=name, uid=uid)
-    ctx.events.event(about, "Normal", reason, f"Node {name} event: {text}")
+    ctx.events.event(about, kind, reason, f"Node {name} event: {text}")
 
 
 def _look_at_zones(ctx: Context) -> Outcome:
@@ -207,12 +213,36 @@ def _time_left(node: core_v1.Node, ctx: Context, signs: _Signs) -> float:
     return sign.at + ctx.config.node_monitor_grace_period - now
 
 
+def _is_unknown(node: core_v1.Node) -> bool:
+    return all(_has(node, kind, "Unknown") for kind in WATCHED)
+
+
+async def _hears_late(node: core_v1.Node, ctx: Context, signs: _Signs) -> bool:
+    """Whether it is us who have not heard: the server has a renewal that the cache of Leases lacks. One question finds that
+    out for all nodes; while the cache is behind, nobody asks again."""
+    leases = ctx.informer(coordination_v1.Lease)
+    if signs.renewed > int(leases.revision or 0):
+        return True
+    key = Key(LEASES, node.metadata.name)
+    seen = leases.cache.get(key)
+    try:
+        live = await ctx.api(coordination_v1.Lease).get(key)
+    except NotFound:
+        return False
+    if seen is not None and seen.spec.renewTime == live.spec.renewTime:
+        return False
+    signs.renewed = int(live.metadata.resourceVersion)
+    log.warning(
+        "the cache of leases is behind, no node is taken for silent until it is not node=%s", node.metadata.name
+    )
+    return True
+
+
 async def _mark_silent(node: core_v1.Node, ctx: Context) -> core_v1.Node:
+    if _is_unknown(node):
+        return node
     now = rfc3339(ctx.clock.now())
     made = [_unknown(node, kind, now) for kind in WATCHED]
-    old = tuple(c for c in node.status.conditions if c.type in WATCHED)
-    if old == tuple(made):
-        return node
     ready = node_condition(node, "Ready")
     if ready is not None and ready.status == "True":
         name = node.metadata.name

@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+from msgspec import to_builtins
 from tests.component.controllers.world import World, deployment, no_pods, simulated, template, world
 
 from pybernetes.aio.clock import rfc3339
@@ -376,6 +377,44 @@ async def test_an_eviction_that_came_to_nothing_is_given_back_after_two_minutes(
         await w.clock.sleep(30)
         assert (await counts(w, 1, 2, 1, 2)).status.disruptedPods == {}
         assert "NotDeleted: Pod was expected by PDB default/b to be deleted but it wasn't" in await w.events(pod)
+
+
+@simulated
+async def test_pods_that_were_spent_are_kept_for_two_minutes_by_their_own_times_and_while_they_are_there():
+    """TestUpdateDisruptedPods."""
+    async with world() as w:
+        await budget(w, minAvailable=1)
+        for name in ("p1", "p2", "p3"):
+            await alone(w, name)
+        await counts(w, 2, 3, 1, 3)
+        now = w.clock.now()
+        spent = {"p1": rfc3339(now - 30), "p2": rfc3339(now - 60 * 3), "notthere": rfc3339(now)}
+        body = {"status": {"disruptedPods": spent}}
+        await w.client.of(PodDisruptionBudget).patch_raw(Key("default", "b"), body, subresource="status")
+        kept = await counts(w, 1, 2, 1, 3)
+        assert dict(kept.status.disruptedPods) == {"p1": spent["p1"]}
+
+
+@simulated
+async def test_conditions_of_others_stay_at_a_budget():
+    """TestKeepExistingPDBConditionDuringSync."""
+    async with world() as w:
+        await budget(w, minAvailable=1)
+        await counts(w, 0, 0, 1, 0)
+        theirs = {
+            "type": "ExistingTestCondition", "status": "True", "reason": "Theirs", "message": "m",
+            "lastTransitionTime": _now(w),
+        }  # fmt: skip
+        ours = (await w.client.of(PodDisruptionBudget).get(Key("default", "b"))).status.conditions
+        body = {"status": {"conditions": [to_builtins(c) for c in ours] + [theirs]}}
+        await w.client.of(PodDisruptionBudget).patch_raw(Key("default", "b"), body, subresource="status")
+        for name in ("one", "two"):
+            await alone(w, name)
+        full = await counts(w, 1, 2, 1, 2)
+        assert {(c.type, c.status, c.reason) for c in full.status.conditions} == {
+            ("ExistingTestCondition", "True", "Theirs"),
+            ("DisruptionAllowed", "True", "SufficientPods"),
+        }
 
 
 def _now(w: World) -> str:

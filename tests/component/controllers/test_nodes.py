@@ -1,8 +1,9 @@
 """Silent nodes, evictions, address ranges and Pods nobody removes, with the real API server."""
 
+import asyncio
 from typing import Any
 
-from tests.component.controllers.world import World, controllers, deployment, simulated, world
+from tests.component.controllers.world import MANAGER, World, controllers, deployment, simulated, world
 from tests.exposition import read
 
 from pybernetes.aio.clock import rfc3339
@@ -12,7 +13,7 @@ from pybernetes.api.types import apps_v1, core_v1
 from pybernetes.client.rest import STRATEGIC, key_of
 from pybernetes.controllers.runtime import Config, Rates
 from pybernetes.rules.readiness import condition, node_is_ready
-from pybernetes.wire.http import Request
+from pybernetes.wire.http import Request, Response
 
 SHORT = [
     {"key": key, "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 10}
@@ -56,6 +57,35 @@ async def test_a_node_that_falls_silent_is_marked_and_heals():
         node = await w.get(core_v1.Node, "node-1", "")
         assert node_is_ready(node)
         assert taints(node) == set()
+
+
+@simulated
+async def test_no_node_is_taken_for_silent_while_the_cache_of_leases_is_behind():
+    """TestLeaseCircuitBreaker: the server is asked once for all nodes, and again when the cache has caught up."""
+    async with world(only=("*", "-node-lifecycle-controller")) as w:
+        below, held, asked = w.as_user(MANAGER).transport, asyncio.Event(), list[str]()
+
+        async def deaf(request: Request) -> Response:
+            if "/leases" in request.path and request.method == "GET":
+                if "watch=" in request.raw_query:
+                    await held.wait()
+                elif request.path.split("/")[-2] == "leases":
+                    asked.append(request.path.rpartition("/")[2])
+            return await below(request)
+
+        running = controllers(w, "node-lifecycle-controller", wire=deaf)
+        await w.clock.sleep(200)
+        assert len(asked) == 1
+        for name in ("node-1", "node-2"):
+            assert node_is_ready(await w.get(core_v1.Node, name, ""))
+        held.set()
+        await w.clock.sleep(5)
+        await w.node_down("node-1")
+        await w.clock.sleep(60)
+        assert not node_is_ready(await w.get(core_v1.Node, "node-1", ""))
+        assert node_is_ready(await w.get(core_v1.Node, "node-2", ""))
+        assert asked[1:] == ["node-1"]
+        running.cancel()
 
 
 @simulated
