@@ -41,6 +41,8 @@ from pybernetes.controllers.persistentvolumeclaim_protection import CLAIMS, clai
 from pybernetes.controllers.runtime import EVENTS, Again, Context, Controller, Done, Outcome, Watch, allow
 from pybernetes.rules.readiness import is_finished, node_is_ready
 
+SOON = 5.0
+"""Seconds until a volume is looked at again that is on its way to another Node, as far as anybody knows."""
 PATIENCE = 360.0
 """Seconds that a Node which is unwell has for unmounting a volume."""
 ATTACH, DETACH = "volume_attach", "volume_detach"
@@ -52,6 +54,8 @@ class _Memory:
     """What is known of places between looks; after a restart the waiting begins anew."""
 
     unwanted_since: dict[Key, float] = field(default_factory=dict)
+    sent: dict[str, tuple[str, str]] = field(default_factory=dict)
+    """By volume that one Node may have: the last Node it was sent to, and the revision of that; empty while it is not known."""
     told: dict[Key, dict[str, str]] = field(default_factory=dict)
     """By place: what its Pods were told last, by their uid."""
 
@@ -61,6 +65,7 @@ async def reconcile(key: Key, ctx: Context) -> Outcome:
     ctx.metrics(AttachMetrics).follow(ctx)
     volume = ctx.cache(core_v1.PersistentVolume).get(Key("", key.name))
     if volume is None or volume.spec.csi is None:
+        ctx.state(_Memory).sent.pop(key.name, None)
         return Done()  # without the volume nobody knows whether an attachment is ours
     return await _Look(ctx, key, volume).run()
 
@@ -78,28 +83,20 @@ class _Look:
     async def run(self) -> Outcome:
         node = self._node
         managed = node is not None and MANAGED in node.metadata.annotations
+        self._forget_seen()
         if self._pods and managed and attachable(self._volume, self._ctx):
             self._memory.unwanted_since.pop(self._key, None)
-            await self._attach()
-            return Done()
+            return await self._attach()
         return await self._detach()
 
     # Wanted.
 
-    async def _attach(self) -> None:
+    async def _attach(self) -> Outcome:
         found, name = self._found, self._volume.metadata.name
         if found is None:
-            if not shareable(self._volume) and self._elsewhere():
-                for pod in self._pods:
-                    why = used_elsewhere(pod, self._key.namespace, self._volume, self._ctx)
-                    self._tell(pod, "Warning", "FailedAttachVolume", f'Multi-Attach error for volume "{name}" {why}')
-                return
-            with suppress(AlreadyExists):
-                await self._ctx.api(VolumeAttachment).create(attachment(self._volume, self._key.namespace))
-                self._figures.begin(self._key, ATTACH, self._ctx.clock.monotonic())
-            return
+            return await self._send()
         if found.metadata.deletionTimestamp is not None:
-            return  # it is made anew once it is gone
+            return Done()  # it is made anew once it is gone
         if found.status.attached:
             self._figures.done(self._key, ATTACH, self._volume, self._ctx.clock.monotonic())
             await self._note(attached=True)
@@ -112,6 +109,35 @@ class _Look:
                 self._figures.done(self._key, ATTACH, self._volume, self._ctx.clock.monotonic(), well=False)
             for pod in self._pods:
                 self._tell(pod, "Warning", "FailedAttachVolume", self._failure(why))
+        return Done()
+
+    async def _send(self) -> Outcome:
+        """Makes the wish, unless another Node has the volume, or may have: other Nodes' keys have other workers."""
+        name, sent, api = self._volume.metadata.name, self._memory.sent, self._ctx.api(VolumeAttachment)
+        if not shareable(self._volume):
+            if sent.get(name, (self._key.namespace, ""))[0] != self._key.namespace:
+                return Again(SOON)
+            if self._elsewhere():
+                for pod in self._pods:
+                    why = used_elsewhere(pod, self._key.namespace, self._volume, self._ctx)
+                    self._tell(pod, "Warning", "FailedAttachVolume", f'Multi-Attach error for volume "{name}" {why}')
+                return Done()
+            sent[name] = (self._key.namespace, "")  # also when it fails: it may have been made
+        try:
+            made = await api.create(attachment(self._volume, self._key.namespace))
+            self._figures.begin(self._key, ATTACH, self._ctx.clock.monotonic())
+        except AlreadyExists:
+            made = await api.get(name_of(self._volume, self._key.namespace))
+        if name in sent:
+            sent[name] = (self._key.namespace, made.metadata.resourceVersion or "")
+        return Done()
+
+    def _forget_seen(self) -> None:
+        """What the cache shows need not be remembered."""
+        name = self._volume.metadata.name
+        revision = self._memory.sent.get(name, ("", ""))[1]
+        if revision and int(revision) <= int(self._ctx.informer(VolumeAttachment).revision or 0):
+            del self._memory.sent[name]
 
     def _elsewhere(self) -> bool:
         there = self._ctx.cache(VolumeAttachment).by(PLACES, f"volume/{self._volume.metadata.name}")
@@ -137,6 +163,8 @@ class _Look:
         if found is None:
             self._figures.done(self._key, DETACH, self._volume, self._ctx.clock.monotonic())
         if found is None or found.metadata.deletionTimestamp is not None:
+            if found is None:
+                await self._look_for_sent()
             self._memory.unwanted_since.pop(self._key, None)
             await self._note(attached=False)
             return Done()
@@ -158,6 +186,18 @@ class _Look:
             forced.add("out-of-service")
         elif node is not None and unique_name(self._volume) in node.status.volumesInUse:
             forced.add("timeout")
+
+    async def _look_for_sent(self) -> None:
+        """Whether the wish was made whose answer was lost."""
+        name, sent = self._volume.metadata.name, self._memory.sent
+        if sent.get(name) != (self._key.namespace, ""):
+            return
+        try:
+            made = await self._ctx.api(VolumeAttachment).get(name_of(self._volume, self._key.namespace))
+        except NotFound:
+            del sent[name]
+        else:
+            sent[name] = (self._key.namespace, made.metadata.resourceVersion or "")
 
     def _wait(self) -> float:
         """Seconds until it may go; 0: now. Changes of the Node bring the key back before."""

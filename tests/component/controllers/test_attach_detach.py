@@ -9,6 +9,7 @@ from tests.component.controllers.test_persistentvolume_binder import volume as d
 from tests.component.controllers.world import World, every_second, simulated, world
 from tests.exposition import read
 
+from pybernetes.api.errors import InternalError
 from pybernetes.api.types import core_v1, storage_v1
 from pybernetes.controllers.runtime import Config
 
@@ -246,3 +247,37 @@ async def test_every_second_write_may_fail():
         await w.delete(core_v1.Pod, "pod")
         await w.clock.sleep(5)
         assert (await where(w), await noted(w, "node-1")) == ([], [])
+
+
+@simulated
+async def test_a_volume_goes_to_one_node_though_pods_of_two_ask_for_it_at_one_moment():
+    async with world() as w:
+        await user(w, "first", "data", nodeName="node-1")
+        await user(w, "second", "data", nodeName="node-2")
+        await bound(w)
+        await w.clock.sleep(10)
+        (node,) = await where(w)
+        await attached(w, node)
+        assert await noted(w, node) == [NAME]
+        await w.delete(core_v1.Pod, "first" if node == "node-1" else "second")
+        await w.clock.sleep(10)
+        assert await where(w) == ["node-2" if node == "node-1" else "node-1"]
+
+
+@simulated
+async def test_a_volume_whose_attachment_was_refused_goes_where_it_is_wanted_next():
+    async with world() as w:
+        w.wire.refuse = lambda request: (
+            InternalError("by a test") if request.method == "POST" and "volumeattachments" in request.path else None
+        )
+        await user(w, "first", "data", nodeName="node-1")
+        await bound(w)
+        assert await where(w) == []
+        await w.delete(core_v1.Pod, "first", grace=0)
+        w.wire.refuse = lambda request: None
+        await user(w, "second", "data", nodeName="node-2")
+        await w.clock.sleep(90)
+        assert await where(w) == ["node-2"]
+        counters = w.manager.loops["persistentvolume-attach-detach-controller"].counters
+        assert counters.errors > 2
+        w.expected_errors = [f"persistentvolume-attach-detach-controller: {counters.errors - counters.races}"]
