@@ -141,12 +141,13 @@ class Rollout:
 
     async def _roll_back(self, found: Sequence[ReplicaSet], wanted: int) -> Outcome:
         """To that revision, or the last one for 0; then nobody asks for it any more, whatever came of it."""
-        new, old = await self._sync_new(found, create=True)
-        if new is None:
+        waits = is_recreate(self._d)  # what is made for a template in between would run beside the old Pods
+        new, old = await self._sync_new(found, create=not waits)
+        if new is None and not waits:
             return Done()
         await self._write(self._d.status)
-        d, sets = self._d, [*old, new]
-        wanted = wanted or last_revision(sets)
+        d, sets = self._d, [*old, *([new] if new else [])]
+        wanted = wanted or (last_revision(sets) if new else max((revision(rs) for rs in old), default=0))
         target = next((rs for rs in sets if wanted and revision(rs) == wanted), None)
         changed = rolled_back(d, target)
         same = changed.spec == d.spec

@@ -12,6 +12,7 @@
     roll statefulset db two                     ... its image
     status job j failed: 1                      ... its status
     label pod web-1 app: aside                  ... its labels
+    annotate deployment web x/y: "1"            ... its annotations
     delete pod db-1 gracePeriodSeconds: 0       a user deletes; options follow. `-n side` after any name is its namespace
     taint n0 drain                              NoExecute, these and no others
     node n0 dies | node n0 returns | drain n0   its Pods are deleted
@@ -134,6 +135,11 @@ class Scenario:
         word, _, rest = rest.partition(" ")
         name, namespace, fields = _parsed(rest)
         await self._w.change(KINDS[word], name, {"metadata": {"labels": fields}}, namespace)
+
+    async def _do_annotate(self, rest: str) -> None:
+        word, _, rest = rest.partition(" ")
+        name, namespace, fields = _parsed(rest)
+        await self._w.change(KINDS[word], name, {"metadata": {"annotations": fields}}, namespace)
 
     async def _do_delete(self, rest: str) -> None:
         word, _, rest = rest.partition(" ")
