@@ -346,7 +346,7 @@ MUTATIONS: Mapping[Patch, tuple[str, ...]] = {
     told_to_wait: ("owners",),
     forgetful_mirror: ("mirrors",),
     any_claim: ("scratch",),
-    unprotected_claim: ("scratch",),
+    unprotected_claim: ("scratch", "disks"),
     hasty_detach: ("disks",),
     two_places: ("disks",),
     any_account: ("tokens",),

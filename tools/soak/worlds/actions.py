@@ -81,9 +81,9 @@ async def delete_pods(w: World) -> None:
         await w.remove(core_v1.Pod, pod["metadata"]["name"], pod["metadata"]["namespace"], **force)
 
 
-async def evict_pod(w: World) -> None:
+async def evict_pod(w: World, fits: Callable[[Obj], bool] = lambda pod: True) -> None:
     """As `kubectl drain` does."""
-    pod = w.pick("Pod")
+    pod = w.pick("Pod", fits)
     if pod:
         meta = {"name": pod["metadata"]["name"], "namespace": pod["metadata"]["namespace"]}
         path = w.path(core_v1.Pod, meta["namespace"], meta["name"], "eviction")
@@ -178,7 +178,7 @@ async def hold_caches(w: World) -> None:
     """The controllers hear nothing of some resources for a while, and of the others they do."""
     likely = w.held if w.held and w.rng.random() < 0.6 else HELD
     for resource in w.rng.sample(likely, min(len(likely), w.rng.randrange(1, 4))):
-        w.hold(resource, w.rng.choice((1.0, 5.0, 25.0)))
+        w.hold(resource, w.rng.choice((1.0, 5.0, 25.0, 25.0)))
 
 
 async def nothing(w: World) -> None:

@@ -29,18 +29,36 @@ async def attach(w: World) -> None:
 
 async def _serve(w: World, wish: Obj) -> None:
     meta, attached = wish["metadata"], bool(wish.get("status", {}).get("attached"))
-    name, kind = meta["name"], storage_v1.VolumeAttachment
+    name, kind, volume = meta["name"], storage_v1.VolumeAttachment, wish["spec"]["source"]["persistentVolumeName"]
     if is_going(wish):
         if attached:
             await w.change(kind, name, {"status": {"attached": False}}, "", "status", w.attacher)
         await w.change(kind, name, {"metadata": {"finalizers": None}}, "", "", w.attacher)
+        await _hold(w, volume, [])
     elif not attached:
         if FINALIZER not in meta.get("finalizers", ()):
             await w.change(kind, name, {"metadata": {"finalizers": [FINALIZER]}}, "", "", w.attacher)
+        await _hold(w, volume, [FINALIZER])
         status: Obj = {"attached": True, "attachError": None}
         if w.rng.random() < w.trouble.fail:
             status = {"attached": False, "attachError": {"message": "by chance"}}
         await w.change(kind, name, {"status": status}, "", "status", w.attacher)
+
+
+async def _hold(w: World, volume: str, wanted: list[str]) -> None:
+    """A volume stays until it is nowhere attached."""
+    life = w.ledger.find("PersistentVolume", "", volume)
+    if life is None or any(_is_of(wish, volume) for wish in w.ledger.all("VolumeAttachment")) > bool(wanted):
+        return
+    there = life.obj["metadata"].get("finalizers", [])
+    kept = [name for name in there if name != FINALIZER] + wanted
+    if kept != there:
+        change = {"metadata": {"finalizers": kept or None, "resourceVersion": str(life.versions[-1].revision)}}
+        await w.change(core_v1.PersistentVolume, volume, change, "", "", w.attacher)
+
+
+def _is_of(wish: Obj, volume: str) -> bool:
+    return bool(wish["spec"]["source"]["persistentVolumeName"] == volume)
 
 
 async def mount(w: World) -> None:

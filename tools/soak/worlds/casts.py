@@ -336,11 +336,11 @@ CASTS: Mapping[str, Cast] = {
     ),
     "owners": Cast(
         (*[around.create_owned] * 5, *[around.create_family] * 3, *[around.delete_owner] * 4, around.let_go),
-        ("configmaps", "configmaps", "secrets"),
+        ("configmaps",),
     ),
     "tokens": Cast(
         (*[around.create_account] * 2, *[around.create_token] * 4, *[around.delete_account] * 2, around.delete_token),
-        ("secrets", "serviceaccounts"),
+        ("serviceaccounts",),
     ),
     "namespaces": Cast((*[around.create_side] * 3, around.delete_side)),
     "budgets": Cast(
@@ -365,7 +365,7 @@ CASTS: Mapping[str, Cast] = {
     ),
 }  # fmt: skip
 WORKLOADS = ("deployments", "rcs", "statefulsets", "daemonsets", "jobs", "cronjobs")
-OTHERS = ("budgets", "services", "owners", "namespaces", "quotas", "mirrors", "tokens", "scratch")
+OTHERS = ("budgets", "services", "owners", "namespaces", "quotas", "mirrors", "tokens", "scratch", "disks")
 
 
 def cast_for(w: World) -> list[str]:

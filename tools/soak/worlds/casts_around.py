@@ -7,7 +7,7 @@ from pybernetes.api.errors import ApiError
 from pybernetes.api.types import autoscaling_v2, core_v1, policy_v1
 from tools.soak.worlds.actions import KEPT, SIDE, change_one, delete_any, evict_pod, place, release
 from tools.soak.worlds.ledger import Obj
-from tools.soak.worlds.pods import is_going
+from tools.soak.worlds.pods import is_going, labels_of, selects
 from tools.soak.worlds.rules_around import SKIP_MIRROR, TOKEN, TOKEN_NAME, TOKEN_UID
 from tools.soak.worlds.world import World
 
@@ -135,7 +135,7 @@ async def create_family(w: World) -> None:
         ref = _reference(owner.obj) | ({"name": "wrong"} if wrong else {"blockOwnerDeletion": w.rng.random() < 0.5})
         made = {"metadata": {**_named(w), "ownerReferences": [ref]}}
         with suppress(ApiError):
-            await w.make(w.rng.choice((core_v1.ConfigMap, core_v1.Secret)), made)
+            await w.make(w.rng.choice((core_v1.ConfigMap, core_v1.Secret, core_v1.Secret, core_v1.Secret)), made)
         await w.clock.sleep(w.rng.choice((0.0, 0.5)))
 
 
@@ -167,6 +167,9 @@ async def create_account(w: World) -> None:
 async def create_token(w: World) -> None:
     """Of an account that is there, or not; some name its uid, which may be that of an earlier one."""
     account = w.rng.choice(("u0", "u1"))
+    if w.rng.random() < 0.4 and w.ledger.find("ServiceAccount", "default", account) is None:
+        await w.make(core_v1.ServiceAccount, {"metadata": {"name": account}})
+        await w.clock.sleep(w.rng.choice((0.0, 8.0)))
     said = {TOKEN_NAME: account}
     was = [life for life in w.ledger.lives.values() if life.kind == "ServiceAccount" and life.name == account]
     if was and w.rng.random() < 0.4:
@@ -233,10 +236,12 @@ async def create_budget(w: World) -> None:
 
 
 async def drain(w: World) -> None:
-    """Evicts Pod after Pod, as far as budgets allow."""
+    """Evicts Pod after Pod of one budget or of any, as far as budgets allow."""
+    budget = w.pick("PodDisruptionBudget")
     for _ in range(4):
         with suppress(ApiError):
-            await evict_pod(w)
+            await evict_pod(w, lambda pod: budget is None or selects(budget, labels_of(pod)))
+        await w.clock.sleep(w.rng.choice((0.0, 0.0, 0.5, 2.0)))
 
 
 async def delete_budget(w: World) -> None:

@@ -2,13 +2,14 @@
 
 from contextlib import suppress
 
-from pybernetes.api.errors import ApiError
+from pybernetes.api.errors import ApiError, NotFound
 from pybernetes.api.types import core_v1
 from tools.soak.worlds.actions import OUT_OF_SERVICE, template
-from tools.soak.worlds.ledger import Obj
+from tools.soak.worlds.ledger import Obj, controller_of
 from tools.soak.worlds.rules_volumes import SCRATCH
 from tools.soak.worlds.world import NODES, World
 
+DISKS = ("z0", "z1")
 CLAIM = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}
 
 
@@ -51,7 +52,11 @@ async def create_foreign_claim(w: World) -> None:
 
 
 async def delete_claim(w: World) -> None:
-    """Of this cast or of the disks."""
+    """Of this cast or of the disks; perhaps of a disk that somebody has just begun to use."""
+    if w.rng.random() < 0.4:
+        with suppress(ApiError):
+            await create_user_of_disk(w)
+            await w.clock.sleep(w.rng.choice((0.5, 2.0)))
     claim = w.pick("PersistentVolumeClaim", lambda claim: str(claim["metadata"]["name"])[0] in "xz")
     if claim:
         await w.remove(core_v1.PersistentVolumeClaim, claim["metadata"]["name"])
@@ -61,7 +66,7 @@ async def delete_claim(w: World) -> None:
 
 
 async def create_user_of_disk(w: World) -> None:
-    disk = w.rng.choice(("z0", "z1"))
+    disk = w.rng.choice(DISKS)
     if w.ledger.find("PersistentVolumeClaim", "default", disk) is None:
         await w.make(core_v1.PersistentVolumeClaim, {"metadata": {"name": disk}, "spec": CLAIM})
     await _make_pod(w, w.rng.choice(("y0", "y1", "y2")), {"persistentVolumeClaim": {"claimName": disk}})
@@ -73,6 +78,17 @@ async def delete_user_of_disk(w: World) -> None:
     if name:
         with suppress(ApiError):
             await create_user_of_disk(w)
+
+
+async def restore_claims(w: World) -> None:
+    """No claim is called as a Pod's own and is not, and no Pod waits for a claim that has gone."""
+    for claim in w.ledger.all("PersistentVolumeClaim"):
+        if not controller_of(claim) and claim["metadata"]["name"].startswith("x"):
+            await w.remove(core_v1.PersistentVolumeClaim, claim["metadata"]["name"])
+    for pod in w.ledger.all("Pod"):
+        if pod["metadata"]["name"].startswith("y") and not pod["spec"].get("nodeName"):
+            with suppress(NotFound):  # what waits for a claim that has gone waits for ever
+                await w.remove(core_v1.Pod, pod["metadata"]["name"], gracePeriodSeconds=0)
 
 
 async def put_node_out_of_service(w: World) -> None:

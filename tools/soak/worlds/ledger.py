@@ -19,6 +19,8 @@ Obj = dict[str, Any]
 
 LAG = 20.0
 """Seconds that a reconcile may take: what its caches have learnt since it may not have looked at."""
+REQUEST = 7.0
+"""Seconds between a look at what is there and the write that follows from it, at most."""
 _QUIET = ("/registry/events/", "/registry/leases/")
 """What no rule looks at."""
 
@@ -108,7 +110,7 @@ class Ledger:
     """The truth, and the rules that are held to it."""
 
     def __init__(self, now: Callable[[], float], seen: Callable[[str], int]) -> None:
-        """`seen`: the revision that the controllers' informer of a kind has passed."""
+        """`seen`: the revision that the controllers' informer of a kind had passed LAG seconds ago."""
         self.lives: dict[str, Life] = {}
         """All there ever were, by uid."""
         self.log: list[str] = []
@@ -153,11 +155,11 @@ class Ledger:
 
     def recent(self, life: Life) -> list[Obj]:
         """The versions that a controller at work may believe in: of what is gone, too, until that is known."""
-        passed, since = self._seen(life.kind), self.now() - LAG
+        passed = self._seen(life.kind)
         found = []
         ends: Version | None = life.gone
         for version in reversed(life.versions):
-            if ends is not None and ends.revision <= passed and ends.at <= since:
+            if ends is not None and ends.revision <= passed:
                 break
             found.append(version.obj)
             ends = version
@@ -167,7 +169,7 @@ class Ledger:
         """Whether the sender of an attempt must have known of a write before."""
         if version.by.is_of(by) and version.by.answered is not False:
             return True
-        return version.revision <= self._seen(kind) and version.at <= self.now() - LAG
+        return version.revision <= self._seen(kind)
 
     def must_hold(self, life: Life, by: Attempt, holds: Callable[[Obj], bool]) -> bool:
         """Whether this is true of an object that is there, and the sender of an attempt must know it."""

@@ -14,6 +14,7 @@ from tools.soak._faults import Faults
 from tools.soak.worlds import rules_around, rules_deletions, rules_jobs, rules_replicas, rules_sets, rules_volumes
 from tools.soak.worlds.actions import ALWAYS, OUT_OF_SERVICE, change_trouble, release
 from tools.soak.worlds.casts import CASTS, cast_for
+from tools.soak.worlds.casts_volumes import restore_claims
 from tools.soak.worlds.judge import judge
 from tools.soak.worlds.ledger import controller_of
 from tools.soak.worlds.volumes import provide
@@ -61,6 +62,7 @@ async def begin(w: World) -> None:
     for name in (STOPPED, "scheduler", *NODES):
         w.start(name)
     w.add("provisioner", provide(w))
+    w.add("memory", w.remember())
     await w.clock.sleep(5)
 
 
@@ -134,14 +136,14 @@ async def _peace(w: World) -> None:
     await w.clock.sleep(120)  # what is not theirs is let go by then
     for pod in w.ledger.all("Pod"):  # what users put aside may have the name of a set's next Pod
         meta = pod["metadata"]
-        if not controller_of(pod) and _NUMBERED.fullmatch(meta["name"]):
+        wanted = w.ledger.find("StatefulSet", meta["namespace"], meta["name"].rpartition("-")[0])
+        foreign = controller_of(pod) != wanted.uid if wanted is not None else not controller_of(pod)
+        if foreign and _NUMBERED.fullmatch(meta["name"]):
             with suppress(ApiError):
                 await w.remove(core_v1.Pod, meta["name"], meta["namespace"], gracePeriodSeconds=0)
     for kind in (core_v1.ConfigMap, core_v1.Secret):
         await release(w, kind)
-    for claim in w.ledger.all("PersistentVolumeClaim"):  # who waits for a claim of its own gets it now
-        if not controller_of(claim) and claim["metadata"]["name"].startswith("x"):
-            await w.remove(core_v1.PersistentVolumeClaim, claim["metadata"]["name"])
+    await restore_claims(w)
     await w.clock.sleep(TICKS if w.ledger.all("CronJob") else 0)
     for cron in w.ledger.all("CronJob"):
         meta = cron["metadata"]

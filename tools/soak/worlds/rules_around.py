@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 
-from tools.soak.worlds.ledger import LAG, Ledger, Life, Obj, Rule, Write
+from tools.soak.worlds.ledger import REQUEST, Ledger, Life, Obj, Rule, Write
 from tools.soak.worlds.pods import is_going, labels_of
 
 MIRRORING = "endpointslice-mirroring-controller"
@@ -84,7 +84,7 @@ def tokens_of_accounts(ledger: Ledger, write: Write) -> Iterator[str]:
         if not any(ledger.recent(account) for account in _accounts(ledger, write.life, write.new)):
             yield f"got a token of {_asked(write.new)}, which is gone"
     elif write.asks_deletion and write.old is not None:
-        since = ledger.now() - LAG
+        since = ledger.now() - REQUEST
         there = [one for one in _accounts(ledger, write.life, write.old) if one.gone is None]
         if any(one.versions[0].at < since for one in there):
             yield f"removed, though its account {there[0]} is there"

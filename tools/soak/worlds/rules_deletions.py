@@ -3,7 +3,7 @@
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 
-from tools.soak.worlds.ledger import Ledger, Life, Obj, Rule, Write, controller_of
+from tools.soak.worlds.ledger import REQUEST, Ledger, Life, Obj, Rule, Write, controller_of
 from tools.soak.worlds.pods import is_ended, is_going, is_ready, labels_of, selects
 
 OWNERS: Mapping[str, str] = {
@@ -36,10 +36,15 @@ def only_ones_own(ledger: Ledger, write: Write) -> Iterator[str]:
         yield f"removed by the {write.by.part}, and belongs to {owners[-1]}"
 
 
-def _holds(owner: Life) -> bool:
-    return owner.gone is None and not (
-        is_going(owner.obj) and FOREGROUND in owner.obj["metadata"].get("finalizers", ())
-    )
+def _waits(owner: Obj) -> bool:
+    return is_going(owner) and FOREGROUND in owner["metadata"].get("finalizers", ())
+
+
+def _waited(ledger: Ledger, owner: Life) -> bool:
+    """Whether it waits for its dependents, or did when the collector may have looked."""
+    since = ledger.now() - REQUEST
+    ends = [*(version.at for version in owner.versions[1:]), ledger.now()]
+    return any(_waits(version.obj) for version, end in zip(owner.versions, ends, strict=True) if end >= since)
 
 
 def _is_owner(owner: Life, ref: Obj, namespace: str) -> bool:
@@ -55,11 +60,10 @@ def nothing_that_is_owned(ledger: Ledger, write: Write) -> Iterator[str]:
         yield "collected, and has no owner"
     for ref in refs:
         owner = ledger.lives.get(ref["uid"])
-        if owner is not None and _is_owner(owner, ref, write.life.namespace):
-            if _holds(owner):
-                yield f"collected, though its owner {owner} is there"
-            elif owner.gone is None and ORPHAN in owner.obj["metadata"].get("finalizers", ()):
-                yield f"collected, though its owner {owner} lets it go"
+        if owner is not None and owner.gone is None and _is_owner(owner, ref, write.life.namespace):
+            if not _waited(ledger, owner):
+                does = "lets it go" if ORPHAN in owner.obj["metadata"].get("finalizers", ()) else "is there"
+                yield f"collected, though its owner {owner} {does}"
         elif owner is None and ref["kind"] == "Unknown":
             yield "collected, and nobody knows the kind of its owner"
 

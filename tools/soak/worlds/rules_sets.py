@@ -6,7 +6,7 @@ from functools import partial
 from pybernetes.rules.workloads import scaled
 from tools.soak.worlds.actions import image_of
 from tools.soak.worlds.ledger import LAG, Attempt, Ledger, Life, Obj, Rule, Write, controller_of
-from tools.soak.worlds.pods import is_active, is_available, is_ended, is_ready, replicas_of
+from tools.soak.worlds.pods import is_active, is_available, is_ended, is_ready, labels_of, replicas_of, selects
 
 STATEFUL = "statefulset-controller"
 DAEMONS = "daemonset-controller"
@@ -92,7 +92,9 @@ def only_outdated_go(ledger: Ledger, write: Write) -> Iterator[str]:
 
 def _highest_first(ledger: Ledger, write: Write, owner: Life, ordinal: int) -> Iterator[str]:
     for pod in ledger.owned(owner.uid, "Pod"):
-        if _ordinal(pod.name) > ordinal and ledger.must_hold(pod, write.by, lambda obj: True):
+        if _ordinal(pod.name) > ordinal and ledger.must_hold(
+            pod, write.by, lambda obj: controller_of(obj) == owner.uid
+        ):
             yield f"removed before {pod.name} was gone"
 
 
@@ -134,7 +136,11 @@ def one_daemon_a_node(ledger: Ledger, write: Write) -> Iterator[str]:
         return
     owner = ledger.lives[controller_of(write.life.obj)]
     node = _node_of(write.life.obj)
-    there = [p for p in ledger.owned(owner.uid, "Pod") if ledger.must_hold(p, by, lambda pod: _is_at(owner, node, pod))]
+
+    def is_counted(pod: Obj) -> bool:
+        return _is_at(owner, node, pod) and selects(owner.obj, labels_of(pod))
+
+    there = [p for p in ledger.owned(owner.uid, "Pod") if ledger.must_hold(p, by, is_counted)]
     most = 2 if any(_surges(spec) for spec in ledger.recent(owner)) else 1
     if len(there) > most:
         yield f"{len(there)} Pods of {owner} on {node}"

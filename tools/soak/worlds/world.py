@@ -5,6 +5,7 @@ The parts end and begin again, requests and watches meet wire.py's trouble, and 
 
 import asyncio
 import random
+from collections import deque
 from collections.abc import Callable, Coroutine, Mapping
 from functools import cache
 from typing import Any, TypeVar
@@ -26,7 +27,7 @@ from pybernetes.scheduler.loop import Scheduler
 from pybernetes.wire.http import Request, Response
 from pybernetes.wire.pki.keys import PrivateKey, derived_key
 from tools.soak.worlds import small
-from tools.soak.worlds.ledger import Ledger, Obj, WatchedStore
+from tools.soak.worlds.ledger import LAG, Ledger, Obj, WatchedStore
 from tools.soak.worlds.wire import Trouble, Wire, arriving
 
 T = TypeVar("T")
@@ -35,6 +36,8 @@ ADMIN = User("admin", groups=("system:masters", "system:authenticated"))
 CONTROLLERS = User("system:kube-controller-manager", groups=("system:authenticated",))
 SCHEDULER = User("system:kube-scheduler", groups=("system:authenticated",))
 NODES = ("n0", "n1", "n2")
+SAMPLE = 5.0
+"""Seconds between two looks at what caches have passed."""
 LONGEST_HOLD = 25.0
 """Seconds that a watch of one resource may be held back."""
 STOPPED = "controllers"
@@ -90,6 +93,7 @@ class World:
         self.generation = 0
         self.befalls: dict[tuple[str, str], str] = {}
         """What befalls the controllers' next request, by method and resource: see wire.BEFALL."""
+        self._passed: deque[dict[str, int]] = deque(maxlen=round(LAG / SAMPLE) + 1)
         self._held: dict[str, float] = {}
         self._stale: dict[str, asyncio.Event] = {}
         self._server: ApiServer | None = None
@@ -214,10 +218,16 @@ class World:
 
     # --- caches
 
+    async def remember(self) -> None:
+        """Notes what the controllers' caches have passed, for those who ask later; for ever."""
+        while True:
+            if self._manager is not None:
+                informers = self._manager.informers
+                self._passed.append({kind: int(informers.of(struct).revision or 0) for kind, struct in SEEN.items()})
+            await self.clock.sleep(SAMPLE)
+
     def _seen(self, kind: str) -> int:
-        if self._manager is None or kind not in SEEN:
-            return 0
-        return int(self._manager.informers.of(SEEN[kind]).revision or 0)
+        return self._passed[0].get(kind, 0) if len(self._passed) == self._passed.maxlen else 0
 
     def hold(self, resource: str, seconds: float) -> None:
         """The controllers see nothing new of a resource for a while."""
