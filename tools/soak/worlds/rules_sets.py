@@ -83,18 +83,19 @@ def only_outdated_go(ledger: Ledger, write: Write) -> Iterator[str]:
     if by.late or owner.gone is not None or not all(_is_ordered(spec) for spec in specs):
         return
     if all(ordinal not in _ordinals(spec) for spec in specs):
-        yield from _highest_first(ledger, write, owner, ordinal)
+        yield from _highest_first(ledger, write, owner, specs)
     elif not surplus and _was_well(ledger, specs, pod) and len({replicas_of(spec) for spec in specs}) == 1:
         missing = [n for n in _ordinals(owner.obj) if n != ordinal and not _well(ledger, owner, n, by)]
         if missing:
             yield f"updated while the Pods {missing} of {owner} are not ready"
 
 
-def _highest_first(ledger: Ledger, write: Write, owner: Life, ordinal: int) -> Iterator[str]:
+def _highest_first(ledger: Ledger, write: Write, owner: Life, specs: list[Obj]) -> Iterator[str]:
     for pod in ledger.owned(owner.uid, "Pod"):
-        if _ordinal(pod.name) > ordinal and ledger.must_hold(
-            pod, write.by, lambda obj: controller_of(obj) == owner.uid
-        ):
+        ordinal = _ordinal(pod.name)
+        if ordinal <= _ordinal(write.life.name) or any(ordinal in _ordinals(spec) for spec in specs):
+            continue
+        if ledger.must_hold(pod, write.by, lambda obj: controller_of(obj) == owner.uid):
             yield f"removed before {pod.name} was gone"
 
 
