@@ -302,6 +302,7 @@ class Kubelet:
         registration = self._registration
         if self.settings.standalone:
             await self.node.watch(self.table.wake_all)
+        self._nodes.on_change(self.node.seen)
         await self.node.run(registration.taints, dict(registration.labels), self.table.wake_all)
 
     async def _run_lease(self) -> None:

@@ -17,6 +17,7 @@ from pybernetes.api.objects import Key, User
 from pybernetes.api.types import coordination_v1, core_v1, meta_v1
 from pybernetes.apiserver.server import ApiServer
 from pybernetes.client.events import EventRecorder
+from pybernetes.client.informer import Informers
 from pybernetes.client.rest import Client
 from pybernetes.client.transport import direct
 from pybernetes.kubelet.configuration import Configuration
@@ -107,6 +108,8 @@ async def running(
     client = Client(wire, clock=clock, user_agent="kubelet")
     events = EventRecorder(client, "kubelet", host=NAME)
     reporter = NodeReporter(client, cast(m.Runtime, runtime), settings, clock, events)
+    informers = Informers(client)
+    informers.of(core_v1.Node, fields=f"metadata.name={NAME}").on_change(reporter.seen)
     world = World(clock, Client(direct(api.handler, ADMIN), clock=clock), runtime, reporter, writes)
     lease = NodeLease(client, NAME, clock, config.node_lease_duration_seconds)
 
@@ -120,6 +123,7 @@ async def running(
             group.create_task(events.run()),
             group.create_task(reporter.run([taint], labels or {}, lambda: None)),
             group.create_task(renewing()),
+            group.create_task(informers.run()),
         ]
         yield world
         for task in tasks:
@@ -179,6 +183,25 @@ async def test_an_unchanged_status_is_reported_at_its_period_and_a_change_at_onc
         assert (pressure.status, pressure.reason) == ("True", "KubeletHasDiskPressure")
         await w.clock.sleep(1)
         assert "NodeHasDiskPressure" in await w.events()
+
+
+@simulated
+async def test_a_node_that_was_thought_lost_says_soon_that_it_is_ready(api: ApiServer) -> None:
+    config = Configuration(node_status_update_frequency=10.0, node_status_report_frequency=300.0)
+    async with running(api, config) as w:
+        await w.reporter.registered.wait()
+        await w.clock.sleep(30)
+        node = await w.node()
+        lost = [replace(c, status="Unknown", reason="NodeStatusUnknown") for c in node.status.conditions]
+        status = replace(node.status, conditions=tuple(lost))
+        await w.admin.of(core_v1.Node).patch(node, replace(node, status=status), subresource="status")
+        assert (await w.ready()).status == "Unknown"
+        await w.clock.sleep(16)
+        assert (await w.ready()).status == "True"
+        assert {c.status for c in (await w.node()).status.conditions if c.type != "Ready"} == {"False"}
+        w.writes.clear()
+        await w.clock.sleep(200)
+        assert [x for x in w.writes if "nodes/" in x and "leases" not in x] == []
 
 
 @simulated

@@ -119,6 +119,12 @@ class NodeReporter:
         """Something that the status shows has changed: report it now."""
         self._woken.set()
 
+    def seen(self, _: core_v1.Node | None, now: core_v1.Node | None) -> None:
+        """How the Node is now, of a watch: what others have written there, as the control plane does about a node that it
+        has not heard of, is put right by the next report."""
+        if now is not None and self.node is not None and _revision(now) > _revision(self.node):
+            self.node = now
+
     async def run(
         self, taints: Sequence[core_v1.Taint], extra_labels: dict[str, str], changed: Callable[[], None]
     ) -> None:
@@ -366,3 +372,7 @@ class NodeReporter:
     def _tell_all(self, events: Sequence[str]) -> None:
         for event in events:
             self._tell("Normal", event, f"Node {self._settings.node_name} status is now: {event}")
+
+
+def _revision(node: core_v1.Node) -> int:
+    return int(node.metadata.resourceVersion)
