@@ -70,7 +70,8 @@ def pods_within_parallelism(ledger: Ledger, write: Write) -> Iterator[str]:
         yield f"made for {job}, which has ended"
     if specs and all(is_going(spec) for spec in specs):
         yield f"made for {job}, which is being deleted"
-    done = [p for p in pods if _once_did(ledger, p, by, "Succeeded")]
+    failed = _entered_as_failed(job)
+    done = [p for p in pods if p.uid not in failed and _once_did(ledger, p, by, "Succeeded")]
     completions = job.obj["spec"].get("completions")
     if is_indexed(job.obj):
         index = index_of(write.life.obj)
@@ -116,11 +117,15 @@ def uids_before_finalizers(ledger: Ledger, write: Write) -> Iterator[str]:
         yield f"lost its finalizer before {job} had its uid"
 
 
+def _entered_as_failed(job: Life) -> set[str]:
+    """What was about to go, or ran when its Job failed, counts as failed, however it ends."""
+    books = [version.obj.get("status", {}).get("uncountedTerminatedPods") or {} for version in job.versions]
+    return {uid for book in books for uid in (book.get("failed") or ())}
+
+
 def released(ledger: Ledger, job: Life, what: str) -> int:
     """How many Pods of a Job had ended so when they lost their finalizer; what becomes of them later does not count."""
-    books = [version.obj.get("status", {}).get("uncountedTerminatedPods") or {} for version in job.versions]
-    # Of a Job that fails all that were taken for running count as failed, however they end.
-    otherwise = {uid for book in books for uid in (book.get("failed") or ()) if what == "Succeeded"}
+    otherwise = _entered_as_failed(job) if what == "Succeeded" else set()
     count = 0
     for pod in ledger.owned(job.uid, "Pod"):
         if pod.uid in otherwise:

@@ -181,8 +181,8 @@ def only_outdated_daemons_go(ledger: Ledger, write: Write) -> Iterator[str]:
     if not write.asks_deletion or by.part != DAEMONS or pod is None or is_ended(pod):
         return
     owner = ledger.lives.get(controller_of(pod))
-    if owner is None or owner.gone is not None:
-        return
+    if owner is None or owner.gone is not None or controller_of(write.life.versions[0].obj) != owner.uid:
+        return  # one that was adopted has no revision of it
     specs, node = ledger.recent(owner), _node_of(pod)
     if _off(ledger, specs, node):
         return
