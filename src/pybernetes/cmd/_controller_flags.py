@@ -16,7 +16,7 @@ from pybernetes.cmd._daemon import StartError
 from pybernetes.cmd._flags import boolean, comma_list, count, duration, lasting, rate
 from pybernetes.controllers._recyclers import Recyclers
 from pybernetes.controllers._zones import Rates
-from pybernetes.controllers.runtime import Config, Controller, chosen
+from pybernetes.controllers.runtime import Config, Controller, chosen, known
 from pybernetes.wire.codecs import yaml
 from pybernetes.wire.http import Transport
 from pybernetes.wire.pki.keys import PkiError, PrivateKey, parse_key
@@ -106,8 +106,10 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
 
 def _add_general(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument_group("controllers").add_argument
+    there = known()
+    off = ", ".join(sorted(name for name, controller in there.items() if not controller.default_on))
     add("--controllers", type=comma_list, default=["*"], metavar="NAMES",
-        help="which run: '*', names, and '-name' for not; bootstrapsigner and tokencleaner do not belong to '*'")  # fmt: skip
+        help=f"which run: '*', names, and '-name' for not. There are: {', '.join(sorted(there))}. Not of '*': {off}")  # fmt: skip
     add("--cluster-name", default="kubernetes", help="the cluster's name")
     add("--enable-garbage-collector", type=boolean, nargs="?", const=True, default=True,
         help="as the API server's flag of this name; false: the collector does not run")  # fmt: skip

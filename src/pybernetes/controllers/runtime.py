@@ -355,10 +355,11 @@ def known() -> dict[str, Controller]:
 
 
 def chosen(selection: Iterable[str]) -> dict[str, Controller]:
-    """What `--controllers` means: `*`, names, `-name`. Old names without `-controller` count. Raises ValueError."""
+    """What `--controllers` means: `*`, names, `-name`. Old names without `-controller` count; so do those of upstream's
+    controllers that are not here, where they are left out. Raises ValueError."""
     everything = known()
     names = {short: name for name in everything for short in (name, name.removesuffix("-controller"), _old(name))}
-    wanted = [word for word in selection if word]
+    wanted = [word for word in selection if word and word not in _NEVER]
     unknown = [word for word in wanted if word != "*" and word.removeprefix("-") not in names]
     if unknown:
         raise ValueError(f'"{unknown[0]}" is not in the list of known controllers: {", ".join(sorted(everything))}')
@@ -378,6 +379,10 @@ _OLD_NAMES = {
     "endpoints-controller": "endpoint",
     "endpointslice-mirroring-controller": "endpointslicemirroring",
     "garbage-collector-controller": "garbagecollector",
+    "persistentvolume-attach-detach-controller": "attachdetach",
+    "persistentvolume-protection-controller": "pv-protection",
+    "persistentvolumeclaim-protection-controller": "pvc-protection",
+    "service-cidrs-controller": "service-cidr-controller",
     "horizontal-pod-autoscaler-controller": "horizontalpodautoscaling",
     "pod-garbage-collector-controller": "podgc",
     "legacy-serviceaccount-token-cleaner-controller": "legacy-service-account-token-cleaner",
@@ -387,6 +392,14 @@ _OLD_NAMES = {
     "root-ca-certificate-publisher-controller": "root-ca-cert-publisher",
     "service-lb-controller": "service",
 }
+_NEVER = frozenset(
+    f"-{name}"
+    for name in (
+        *("cloud-node-lifecycle", "cloud-node-lifecycle-controller", "route", "node-route-controller"),
+        *("storage-version-gc", "storageversion-garbage-collector-controller", "selinux-warning-controller"),
+    )
+)
+"""What says that controllers are to be left out which run in clouds, or by features that are off, and never here."""
 
 
 def _old(name: str) -> str:

@@ -9,6 +9,7 @@ from pybernetes.cmd import _leading, kube_controller_manager
 from pybernetes.cmd._controller_flags import ACCEPTED, CONCURRENCY, add_flags, config_of, controllers_of, paced
 from pybernetes.cmd._daemon import StartError
 from pybernetes.controllers._zones import Rates
+from pybernetes.controllers.runtime import known
 from pybernetes.wire.http import Request, Response
 
 
@@ -55,6 +56,14 @@ def options(*arguments: str) -> argparse.Namespace:
     parser = _leading.parser(kube_controller_manager.COMPONENT)
     add_flags(parser)
     return parser.parse_args(arguments)
+
+
+def test_help_names_all_controllers(capsys):
+    with pytest.raises(SystemExit):
+        kube_controller_manager.main(["--help"])
+    said = "".join(capsys.readouterr().out.split())  # names are broken at their hyphens
+    assert all(name in said for name in known())
+    assert "Notof'*':bootstrap-signer-controller,token-cleaner-controller" in said
 
 
 @pytest.mark.parametrize(("flag", "name"), CONCURRENCY.items())

@@ -200,6 +200,27 @@ def test_the_controllers_flag_means_what_it_means_upstream():
         chosen(["nope"])
 
 
+@pytest.mark.parametrize(
+    ("old", "name"),
+    [
+        ("attachdetach", "persistentvolume-attach-detach-controller"),
+        ("pv-protection", "persistentvolume-protection-controller"),
+        ("pvc-protection", "persistentvolumeclaim-protection-controller"),
+        ("service-cidr-controller", "service-cidrs-controller"),
+    ],
+)
+def test_controllers_have_the_names_that_upstream_had_for_them(old, name):
+    assert set(chosen([old])) == {name}
+    assert name not in chosen(["*", f"-{old}"])
+
+
+def test_controllers_that_only_clouds_have_may_be_left_out_and_not_be_asked_for():
+    left_out = ["-cloud-node-lifecycle", "-node-route-controller", "-route", "-storage-version-gc"]
+    assert chosen(["*", *left_out]) == chosen(["*"])
+    with pytest.raises(ValueError, match='"route" is not in the list of known controllers'):
+        chosen(["*", "route"])
+
+
 def test_every_controller_says_what_it_may_do():
     for controller in known().values():
         assert controller.rules, controller.name
