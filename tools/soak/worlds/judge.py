@@ -62,7 +62,10 @@ def judge(w: World) -> dict[str, int]:
 def _is_kept(w: World, pod: Obj) -> bool:
     """A failed Pod of an index waits for its successor, and of a Job that rests none is made."""
     job = w.ledger.lives.get(controller_of(pod))
-    return job is not None and job.kind == "Job" and is_ended(pod) and bool(job.obj["spec"].get("suspend"))
+    if job is None or job.kind != "Job" or not is_ended(pod):
+        return False
+    spec = job.obj["spec"]
+    return bool(spec.get("suspend")) or spec.get("parallelism") == 0
 
 
 def _name(obj: Obj) -> str:
