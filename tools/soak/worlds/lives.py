@@ -124,6 +124,7 @@ def _shown(log: list[str]) -> list[str]:
 async def _peace(w: World) -> None:
     w.ledger.log.append(f"{w.clock.monotonic():.3f} peace")
     w.trouble = Trouble()
+    await w.unheld()  # a taint that only a late cache still shows would evict Pod after Pod
     if not w.has_server:
         await w.server_up()
     for name in (STOPPED, "scheduler", *NODES):

@@ -242,6 +242,10 @@ class World:
         while (left := self._held.get(resource, 0.0) - self.clock.monotonic()) > 0:
             await self.clock.sleep(left)
 
+    async def unheld(self) -> None:
+        """Waits until no resource is held for a while."""
+        await self.clock.sleep(max(0.0, max(self._held.values(), default=0.0) - self.clock.monotonic()))
+
     def stop(self, resource: str) -> None:
         """The controllers see nothing new of a resource until let_through()."""
         self._stale.setdefault(resource, asyncio.Event())
