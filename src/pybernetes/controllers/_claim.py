@@ -153,7 +153,8 @@ class Claim(Generic[T]):
         # One that the object has already as a mere owner becomes its controller where it stands.
         owners = tuple(ref if owner.uid == ref.uid else owner for owner in meta.ownerReferences)
         owners = owners if ref in owners else (*owners, ref)
-        return await self._write(obj, replace(meta, ownerReferences=owners, finalizers=finalizers))
+        # As it was seen: by labels that it has no longer it would be adopted, and be removed as one too many.
+        return await self._write(obj, replace(meta, ownerReferences=owners, finalizers=finalizers), lock=True)
 
     async def _release(self, obj: T) -> None:
         meta = _meta(obj)
@@ -161,11 +162,11 @@ class Claim(Generic[T]):
         finalizers = tuple(name for name in meta.finalizers if name != self._finalizer)
         await self._write(obj, replace(meta, ownerReferences=kept, finalizers=finalizers))
 
-    async def _write(self, obj: T, meta: meta_v1.ObjectMeta) -> T | None:
+    async def _write(self, obj: T, meta: meta_v1.ObjectMeta, *, lock: bool = False) -> T | None:
         try:
-            return await self._api.patch(obj, replace(obj, metadata=meta))
+            return await self._api.patch(obj, replace(obj, metadata=meta), lock=lock)
         except (NotFound, Invalid, Conflict):
-            # It is gone, or another object of its name is there, or another controller was faster.
+            # It is gone, or another object of its name is there, or somebody was faster.
             return None
 
 

@@ -14,6 +14,7 @@ from pybernetes.aio.simulation import EPOCH
 from pybernetes.api.errors import ApiError, Conflict
 from pybernetes.api.types import core_v1
 from pybernetes.controllers import (
+    _claim,
     _graph,
     _job_pods,
     _stateful,
@@ -125,6 +126,16 @@ def timers_go_on(stack: ExitStack) -> None:
     swap(stack, taint_eviction._Seen, "__init__", init)
 
 
+def adopted_as_they_were(stack: ExitStack) -> None:
+    """Adoption asks for no revision."""
+    real = _claim.Claim._write
+
+    async def write(self: Any, obj: Any, meta: Any, *, lock: bool = False) -> Any:
+        return await real(self, obj, meta)
+
+    swap(stack, _claim.Claim, "_write", write)
+
+
 FAULTS: list[tuple[str, Fault]] = [
     ("cronjob_twice_after_restart", mutations.jobs_by_chance),
     ("daemonset_all_at_once", mutations.all_daemons),
@@ -147,6 +158,7 @@ FAULTS: list[tuple[str, Fault]] = [
     ("job_terminated_pods_missing", untracked),
     ("node_back_within_grace", mutations.late_eviction),
     ("pods_of_another_owner", mutations.careless_claim),
+    ("replicaset_adopts_on_late_cache", adopted_as_they_were),
     ("replicaset_too_many_after_restart", mutations.no_expectations),
     ("statefulset_claim_of_another_set", claims_by_name),
     ("statefulset_live_pod_on_late_cache", mutations.by_name_alone),
