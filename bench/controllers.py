@@ -184,7 +184,7 @@ def _one_of_each() -> Sequence[tuple[type[Any], Object]]:
             named("budget", minAvailable=1, selector={"matchLabels": {"app": "replicaset"}}),
         ),
         (core_v1.Service, named("service", selector={"app": "replicaset"}, ports=[{"port": 80}])),
-        (core_v1.ResourceQuota, named("quota", hard={"pods": str(2 * NEIGHBOURS), "requests.cpu": "10"})),
+        (core_v1.ResourceQuota, named("quota", hard={"requests.ephemeral-storage": "10Gi"})),
         *_with_volume(named),
     )
 
