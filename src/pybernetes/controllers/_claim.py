@@ -1,6 +1,7 @@
 """Adoption and release: which objects a controller owns, by selector and controller reference. For workloads."""
 
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from functools import cache
 from typing import Any, Generic, TypeVar
 
@@ -114,7 +115,8 @@ class Claim(Generic[T]):
         self._api: ResourceClient[T] = ctx.api(kind)
 
     async def run(self, wanted: Callable[[T], bool] = lambda obj: True) -> list[T]:
-        """Releases what no longer matches, adopts orphans that do; returns what is owned. Skips what is not `wanted`."""
+        """Releases what no longer matches, adopts orphans that do; returns what is owned. Skips what is not `wanted`. Raises
+        Conflict where one that was to be adopted is not as the cache has it."""
         owned: list[T] = []
         deleting = self._meta.deletionTimestamp is not None
         for obj in self._cache.by(INDEX, self._meta.uid):
@@ -153,21 +155,22 @@ class Claim(Generic[T]):
         # One that the object has already as a mere owner becomes its controller where it stands.
         owners = tuple(ref if owner.uid == ref.uid else owner for owner in meta.ownerReferences)
         owners = owners if ref in owners else (*owners, ref)
-        # As it was seen: by labels that it has no longer it would be adopted, and be removed as one too many.
+        # Only as it was seen: by labels that it has no longer it would be adopted, and be removed as one too many. A Conflict
+        # is raised: the cache is late, and who went on would count too few.
         return await self._write(obj, replace(meta, ownerReferences=owners, finalizers=finalizers), lock=True)
 
     async def _release(self, obj: T) -> None:
         meta = _meta(obj)
         kept = without_owner(meta.ownerReferences, self._meta.uid)
         finalizers = tuple(name for name in meta.finalizers if name != self._finalizer)
-        await self._write(obj, replace(meta, ownerReferences=kept, finalizers=finalizers))
+        with suppress(Conflict):
+            await self._write(obj, replace(meta, ownerReferences=kept, finalizers=finalizers))
 
     async def _write(self, obj: T, meta: meta_v1.ObjectMeta, *, lock: bool = False) -> T | None:
         try:
             return await self._api.patch(obj, replace(obj, metadata=meta), lock=lock)
-        except (NotFound, Invalid, Conflict):
-            # It is gone, or another object of its name is there, or somebody was faster.
-            return None
+        except (NotFound, Invalid):
+            return None  # it is gone, or another controller was faster
 
 
 def _meta(obj: Any) -> meta_v1.ObjectMeta:

@@ -136,6 +136,19 @@ def adopted_as_they_were(stack: ExitStack) -> None:
     swap(stack, _claim.Claim, "_write", write)
 
 
+def others_alone(stack: ExitStack) -> None:
+    """What could not be adopted as it was seen is left out, and others are made in its place."""
+    real = _claim.Claim._write
+
+    async def write(self: Any, obj: Any, meta: Any, *, lock: bool = False) -> Any:
+        try:
+            return await real(self, obj, meta, lock=lock)
+        except Conflict:
+            return None
+
+    swap(stack, _claim.Claim, "_write", write)
+
+
 FAULTS: list[tuple[str, Fault]] = [
     ("cronjob_twice_after_restart", mutations.jobs_by_chance),
     ("daemonset_all_at_once", mutations.all_daemons),
@@ -159,6 +172,7 @@ FAULTS: list[tuple[str, Fault]] = [
     ("node_back_within_grace", mutations.late_eviction),
     ("pods_of_another_owner", mutations.careless_claim),
     ("replicaset_adopts_on_late_cache", adopted_as_they_were),
+    ("replicaset_counts_what_it_adopted", others_alone),
     ("replicaset_too_many_after_restart", mutations.no_expectations),
     ("statefulset_claim_of_another_set", claims_by_name),
     ("statefulset_live_pod_on_late_cache", mutations.by_name_alone),

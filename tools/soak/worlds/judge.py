@@ -60,12 +60,14 @@ def judge(w: World) -> dict[str, int]:
 
 
 def _is_kept(w: World, pod: Obj) -> bool:
-    """A failed Pod of an index waits for its successor, and of a Job that rests none is made."""
+    """A failed Pod of an index waits for its successor: of a Job that rests none is made, nor where a quota is used up."""
     job = w.ledger.lives.get(controller_of(pod))
     if job is None or job.kind != "Job" or not is_ended(pod):
         return False
     spec = job.obj["spec"]
-    return bool(spec.get("suspend")) or spec.get("parallelism") == 0
+    quotas = w.ledger.all("ResourceQuota", job.namespace)
+    full = any(q["status"]["used"].get(name) == hard for q in quotas for name, hard in q["spec"]["hard"].items())
+    return bool(spec.get("suspend")) or spec.get("parallelism") == 0 or full
 
 
 def _name(obj: Obj) -> str:
