@@ -198,7 +198,7 @@ async def _let_go(key: Key, ctx: Context) -> None:
         return
     ref = controller_of(pod.metadata)
     if ref is None:
-        if _adopters(pod, ctx):
+        if pod.metadata.deletionTimestamp is None and _adopters(pod, ctx):
             return
     elif not names_kind(ref, Job):
         return

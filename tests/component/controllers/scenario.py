@@ -6,7 +6,7 @@
     statefulset db replicas: 2                  made, with a selector and a template; what follows are fields of the spec
     configmap child owner: parent               owned by a ConfigMap, as a `secret` may be; `uid: gone`, `name: x`, `kind: X`,
                                                 `from: ns` bend the reference, `blockOwnerDeletion: true` and
-                                                `finalizers: [x/y]` are as in the API
+                                                `finalizers: [x/y]` are as in the API, also of a Pod
     service web selector: {app: web}            other kinds: the spec as it is
     change statefulset db replicas: 3           a user changes the spec
     roll statefulset db two                     ... its image
@@ -102,6 +102,7 @@ class Scenario:
             spec = _workload(word, name) | fields
         if word == "pod":
             meta["labels"] = {"app": name}
+            meta["finalizers"] = spec.pop("finalizers", [])
         await self._w.make(kind, {"metadata": meta, "spec": spec}, "" if word in CLUSTER else namespace)
 
     def _owner(self, fields: Obj, namespace: str) -> list[Obj]:

@@ -126,6 +126,20 @@ def timers_go_on(stack: ExitStack) -> None:
     swap(stack, taint_eviction._Seen, "__init__", init)
 
 
+def patient_with_orphans(stack: ExitStack) -> None:
+    """A Pod that a Job would adopt waits for it, though it is going."""
+    real = job._adopters
+
+    def let_go(key: Any, ctx: Any) -> Any:
+        pod = ctx.cache(core_v1.Pod).get(key)
+        return nothing() if pod is not None and real(pod, ctx) else real_let_go(key, ctx)
+
+    async def nothing() -> None: ...
+
+    real_let_go = job._let_go
+    swap(stack, job, "_let_go", let_go)
+
+
 def adopted_as_they_were(stack: ExitStack) -> None:
     """Adoption asks for no revision."""
     real = _claim.Claim._write
@@ -166,6 +180,7 @@ FAULTS: list[tuple[str, Fault]] = [
     ("job_ended_between_two_writes", mutations.finalizer_first),
     ("job_entered_as_failed_ends_well", mutations.counted_both_ways),
     ("job_kept_pod_in_ending_namespace", patient_with_endings),
+    ("job_orphan_deleted_before_adoption", patient_with_orphans),
     ("job_second_pod_on_late_status", mutations.forgetful_jobs),
     ("job_success_while_shrinking", hasty_release),
     ("job_terminated_pods_missing", untracked),
