@@ -1,13 +1,16 @@
 """The order of a Pod's life on real containers: sidecars, hooks, restarts of all, ephemeral containers."""
 
+from contextlib import suppress
 from pathlib import Path
 
 from bench._containerd import IMAGE
 from bench._node import NodeUnderTest, gone, running
 from msgspec.structs import replace
+from tests.node.cri import until
 
 from pybernetes.api.objects import Key
 from pybernetes.api.types import core_v1
+from pybernetes.kubelet.cri.model import RuntimeRefused
 
 NOTES = core_v1.VolumeMount(name="notes", mountPath="/n")
 
@@ -105,7 +108,15 @@ async def test_init_containers_that_were_removed_do_not_run_again(one: NodeUnder
     await one.create("p", initContainers=(first, second), volumes=shared(tmp_path))
     pod = await one.until("p", lambda p: ended(p, "first") and notes(tmp_path) == ["first up", "second up"])
     await one.stop_kubelet()
-    await one.runtime.remove_container(pod.status.initContainerStatuses[0].containerID.removeprefix("containerd://"))
+    made = pod.status.initContainerStatuses[0].containerID.removeprefix("containerd://")
+
+    async def removed() -> bool:
+        with suppress(RuntimeRefused):  # a busy runtime may take it for one that runs yet
+            await one.runtime.remove_container(made)
+            return True
+        return False
+
+    await until(removed, "the container is removed")
     await one.start_kubelet()
     guest = core_v1.EphemeralContainer(name="debug", image=IMAGE, command=("true",))
     wanted = replace(pod, spec=replace(pod.spec, ephemeralContainers=(guest,)))
