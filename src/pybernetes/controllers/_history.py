@@ -88,6 +88,11 @@ def hash_of(template: core_v1.PodTemplateSpec, collisions: int) -> str:
     return "".join(ALPHABET[ord(digit) % len(ALPHABET)] for digit in str(value))
 
 
+def behind(found: "Found | None") -> tuple[str, str]:
+    """Group and resource of the cache that a look waits for: of revisions, where they were not found; else of Pods."""
+    return ("apps", "controllerrevisions") if found is None else ("", "pods")
+
+
 def oldest_first(revisions: Iterable[Revision]) -> list[Revision]:
     """By number, then age, then name."""
     return sorted(revisions, key=lambda r: (r.revision, r.metadata.creationTimestamp or "", r.metadata.name))

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from pybernetes.api.types.batch_v1 import Job, JobStatus
+from pybernetes.controllers._expectations import stale_syncs
 from pybernetes.rules import indexes
 from pybernetes.wire.metrics import Counter, Distribution, exponential
 
@@ -58,11 +59,7 @@ class JobMetrics:
             "event",
             "BETA",
         )
-        self.stale = Counter(
-            f"{name}_stale_sync_skips_total",
-            "Total number of Job syncs skipped due to a stale watch cache.",
-            "group resource",
-        )
+        self.stale = stale_syncs("job", "Job")
 
     def synced(self, job: Job, action: str, seconds: float, *, failed: bool) -> None:
         """One look at a Job: `action` is reconciling, tracking, pods_created or pods_deleted."""

@@ -5,15 +5,13 @@ from typing import Any
 from msgspec import Struct
 
 from pybernetes.api.errors import ApiError, Conflict, NotFound
+from pybernetes.api.names import SUBDOMAIN_LENGTH
 from pybernetes.api.types import core_v1, meta_v1
 from pybernetes.client.rest import key_of
 from pybernetes.controllers._batches import of_ending_namespace
 from pybernetes.controllers._claim import reference_to
 from pybernetes.controllers._expectations import Expectations
 from pybernetes.controllers.runtime import Context
-
-NAME_MOST = 253
-"""Characters of a name; one that long leaves no room for a dash."""
 
 
 class PodWrites:
@@ -59,7 +57,8 @@ def pod_of(kind: type[Struct], owner: Any) -> core_v1.Pod:
     return core_v1.Pod(
         metadata=meta_v1.ObjectMeta(
             namespace=owner.metadata.namespace,
-            generateName=owner.metadata.name + ("-" if len(owner.metadata.name) < NAME_MOST else ""),
+            # A name as long as can be leaves no room for a dash.
+            generateName=owner.metadata.name + ("-" if len(owner.metadata.name) < SUBDOMAIN_LENGTH else ""),
             labels=template.metadata.labels,
             annotations=template.metadata.annotations,
             finalizers=template.metadata.finalizers,

@@ -21,7 +21,6 @@ from pybernetes.controllers.runtime import Again, Context, Done, Outcome
 from pybernetes.rules import volumebinding as rule
 from pybernetes.wire.metrics import Counter, Distribution
 
-FINALIZER = "external-provisioner.volume.kubernetes.io/finalizer"
 BY = "pybernetes.io/provisioned-by"
 """Annotation of classes and volumes that a provisioner in the controller manager serves, with this value. The same class
 without it is left to a provisioner that the cluster's owner installs."""
@@ -101,7 +100,7 @@ def volume_of(wish: Wish, spec: core_v1.PersistentVolumeSpec, provisioner: str) 
         metadata=meta_v1.ObjectMeta(
             name=wish.name,
             annotations={rule.PROVISIONED_BY: provisioner, BY: MANAGER},
-            finalizers=(FINALIZER,),
+            finalizers=(rule.PROVISIONER_FINALIZER,),
         ),
         spec=replace(
             spec,
@@ -208,7 +207,7 @@ async def volume_step(key: Key, provisioner: Provisioner, ctx: Context) -> Outco
         return Done()
     api = ctx.api(core_v1.PersistentVolume)
     try:
-        volume = await api.patch(volume, without_finalizer(volume, FINALIZER), lock=True)
+        volume = await api.patch(volume, without_finalizer(volume, rule.PROVISIONER_FINALIZER), lock=True)
         await api.delete(key_of(volume), uid=volume.metadata.uid)
     except NotFound:
         pass
@@ -226,5 +225,5 @@ def _to_be_removed(volume: core_v1.PersistentVolume, provisioner: Provisioner) -
         and volume.status.phase in ("Released", "Failed")
         and volume.spec.persistentVolumeReclaimPolicy == "Delete"
         and volume.spec.claimRef is not None
-        and (FINALIZER in volume.metadata.finalizers or volume.metadata.deletionTimestamp is None)
+        and (rule.PROVISIONER_FINALIZER in volume.metadata.finalizers or volume.metadata.deletionTimestamp is None)
     )

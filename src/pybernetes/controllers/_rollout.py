@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import msgspec
 from msgspec.structs import replace
 
+from pybernetes.api.names import SUBDOMAIN_LENGTH
 from pybernetes.api.types import apps_v1, core_v1
 from pybernetes.rules.workloads import surge_and_unavailable
 
@@ -25,8 +26,6 @@ OWN_ANNOTATIONS = frozenset({LAST_APPLIED, REVISION, REVISION_HISTORY, DESIRED, 
 ALPHABET = "bcdfghjklmnpqrstvwxz2456789"
 HISTORY_MOST = 2000
 """Length of the revision history annotation."""
-NAME_MOST = 253
-"""Length of a ReplicaSet's name."""
 
 ReplicaSet = apps_v1.ReplicaSet
 Deployment = apps_v1.Deployment
@@ -73,7 +72,7 @@ def _limits(d: Deployment) -> tuple[int, int]:
 
 def set_name(deployment: str, tag: str) -> str:
     """Of the ReplicaSet with that hash: of a name that is too long the end is missing."""
-    room = NAME_MOST - len(tag) - 1
+    room = SUBDOMAIN_LENGTH - len(tag) - 1
     return f"{deployment[:room] if room > 0 else deployment}-{tag}"
 
 

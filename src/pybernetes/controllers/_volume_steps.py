@@ -16,8 +16,6 @@ from pybernetes.rules.goquote import quoted
 
 IN_TREE_FINALIZER = "kubernetes.io/pv-controller"
 """Of volumes that a plugin of the controller itself is to delete."""
-EXTERNAL_FINALIZER = "external-provisioner.volume.kubernetes.io/finalizer"
-"""Of volumes that their provisioner is to delete."""
 _SCRATCH = "/tmp/"
 
 
@@ -265,7 +263,7 @@ def noted_volume(volume: PersistentVolume) -> PersistentVolume:
     if provisioner in MIGRATED:
         finalizers = _less(finalizers, IN_TREE_FINALIZER)
     elif provisioner is not None and provisioner.startswith(IN_TREE):
-        finalizers = _less(finalizers, EXTERNAL_FINALIZER)
+        finalizers = _less(finalizers, rule.PROVISIONER_FINALIZER)
         if volume.spec.persistentVolumeReclaimPolicy != "Delete":
             finalizers = _less(finalizers, IN_TREE_FINALIZER)
         elif IN_TREE_FINALIZER not in finalizers and meta.deletionTimestamp is None:

@@ -22,6 +22,7 @@ from pybernetes.controllers._history import (
     History,
     Revision,
     Templates,
+    behind,
     beyond,
     owner_gone,
 )
@@ -89,7 +90,7 @@ class _Look:
         met = ctx.state(Expectations).met(self._key, ctx.informer(Pod), ctx.clock.now())
         found = await self._history.find()
         if found is None or not met:
-            ctx.metrics(Figures).skips.add(*(("apps", "controllerrevisions") if found is None else ("", "pods")))
+            ctx.metrics(Figures).skips.add(*behind(found))
             return Again(PATIENCE)
         pods = await self._of_one_name(await Claim(ctx, ds, selector, Pod).run(), found)
         now = ctx.clock.now()

@@ -80,10 +80,9 @@ async def reconcile(key: Key, ctx: Context) -> Outcome:
 
 
 def _tell(endpoints: core_v1.Endpoints, *, created: bool, error: ApiError, ctx: Context) -> None:
-    key = key_of(endpoints)
     reason, doing = ("FailedToCreateEndpoint", "create endpoint for service") if created else (
         "FailedToUpdateEndpoint", "update endpoint")  # fmt: skip
-    ctx.events.event(endpoints, "Warning", reason, f"Failed to {doing} {key.namespace}/{key.name}: {error}")
+    ctx.events.event(endpoints, "Warning", reason, f"Failed to {doing} {key_of(endpoints)}: {error}")
 
 
 def _triggered(endpoints: core_v1.Endpoints, time: str) -> core_v1.Endpoints:

@@ -95,9 +95,7 @@ async def reconcile(key: Key, ctx: Context) -> Outcome:
         ctx.state(_Waiting).times.pop(key, None)
         return Done()
     figures.syncs.add("error")
-    texts = [
-        f"skipping Pod {p.metadata.name} for Service {_named(key)}: Node {p.spec.nodeName} Not Found" for p in lost
-    ]
+    texts = [f"skipping Pod {p.metadata.name} for Service {key}: Node {p.spec.nodeName} Not Found" for p in lost]
     _tell_failure(service, texts[0] if len(texts) == 1 else f"[{', '.join(texts)}]", ctx)
     waiting = ctx.state(_Waiting).times
     waiting[key] = waiting.get(key, -1) + 1
@@ -147,12 +145,8 @@ async def _write(service: core_v1.Service, pods: Sequence[core_v1.Pod], triggere
 
 
 def _tell_failure(service: core_v1.Service, why: str, ctx: Context) -> None:
-    text = f"Error updating Endpoint Slices for Service {_named(key_of(service))}: {why}"
+    text = f"Error updating Endpoint Slices for Service {key_of(service)}: {why}"
     ctx.events.event(service, "Warning", "FailedToUpdateEndpointSlices", text)
-
-
-def _named(key: Key) -> str:
-    return f"{key.namespace}/{key.name}"
 
 
 def _hinted(service: core_v1.Service, family: str, wanted: ByPorts, there: Sequence[Slice], ctx: Context) -> ByPorts:

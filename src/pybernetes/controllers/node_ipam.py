@@ -1,7 +1,7 @@
 """Node IPAM: gives each Node a range of Pod addresses (spec.podCIDR) out of the cluster's. One worker: no range twice."""
 
 from ipaddress import IPv4Network, IPv6Network, ip_network
-from typing import Literal, TypeAlias
+from typing import TypeAlias
 
 from msgspec.structs import replace
 
@@ -147,7 +147,7 @@ async def reconcile(key: Key, ctx: Context) -> Outcome:
     if key.name not in ranges.of:
         free = [ranges.free(cluster, _size(ctx.config, cluster), ctx) for cluster in ctx.config.cluster_cidrs]
         if None in free:
-            _tell(node, "Normal", "CIDRNotAvailable", ctx)
+            ctx.events.event(node, "Normal", "CIDRNotAvailable", _now(node, "CIDRNotAvailable"))
             return Again(RETRY_MOST)
         ranges.set(key.name, tuple(one for one in free if one is not None), ctx)
     chosen = ranges.of[key.name]
@@ -157,13 +157,13 @@ async def reconcile(key: Key, ctx: Context) -> Outcome:
     except (Conflict, NotFound):
         raise
     except ApiError:
-        _tell(node, "Normal", "CIDRAssignmentFailed", ctx)
+        ctx.events.event(node, "Normal", "CIDRAssignmentFailed", _now(node, "CIDRAssignmentFailed"))
         raise
     return Done()
 
 
-def _tell(node: core_v1.Node, kind: Literal["Normal", "Warning"], what: str, ctx: Context) -> None:
-    ctx.events.event(node, kind, what, f"Node {node.metadata.name} status is now: {what}")
+def _now(node: core_v1.Node, what: str) -> str:
+    return f"Node {node.metadata.name} status is now: {what}"
 
 
 def _size(config: Config, cluster: str) -> int:

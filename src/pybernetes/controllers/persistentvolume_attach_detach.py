@@ -98,7 +98,7 @@ class _Look:
         if found.metadata.deletionTimestamp is not None:
             return Done()  # it is made anew once it is gone
         if found.status.attached:
-            self._figures.done(self._key, ATTACH, self._volume, self._ctx.clock.monotonic())
+            self._done(ATTACH)
             await self._note(attached=True)
             for pod in self._pods:
                 text = f'AttachVolume.Attach succeeded for volume "{name}" '
@@ -106,7 +106,7 @@ class _Look:
         elif found.status.attachError is not None:
             why = found.status.attachError.message
             if any(self._is_news(pod, self._failure(why)) for pod in self._pods):
-                self._figures.done(self._key, ATTACH, self._volume, self._ctx.clock.monotonic(), well=False)
+                self._done(ATTACH, well=False)
             for pod in self._pods:
                 self._tell(pod, "Warning", "FailedAttachVolume", self._failure(why))
         return Done()
@@ -161,10 +161,9 @@ class _Look:
         found = self._found
         self._memory.told.pop(self._key, None)
         if found is None:
-            self._figures.done(self._key, DETACH, self._volume, self._ctx.clock.monotonic())
+            self._done(DETACH)
+            await self._look_for_sent()
         if found is None or found.metadata.deletionTimestamp is not None:
-            if found is None:
-                await self._look_for_sent()
             self._memory.unwanted_since.pop(self._key, None)
             await self._note(attached=False)
             return Done()
@@ -178,6 +177,9 @@ class _Look:
             self._count_force()
         self._memory.unwanted_since.pop(self._key, None)
         return Done()
+
+    def _done(self, work: str, *, well: bool = True) -> None:
+        self._figures.done(self._key, work, self._volume, self._ctx.clock.monotonic(), well=well)
 
     def _count_force(self) -> None:
         """The kubelet was not asked, or has not answered."""

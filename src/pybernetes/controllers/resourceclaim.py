@@ -5,8 +5,8 @@ status makes no second one. Reservations are taken back for Pods that are over, 
 look where the cache has never seen the Pod: the scheduler may just be giving it the claim.
 """
 
-from collections import Counter as Counts
-from collections.abc import Iterable, Iterator
+from collections import Counter as Tally
+from collections.abc import Iterable
 from contextlib import suppress
 
 from msgspec.structs import replace
@@ -23,7 +23,7 @@ from pybernetes.controllers.runtime import EVENTS, Context, Controller, Done, Ou
 from pybernetes.rules.goquote import quoted
 from pybernetes.rules.ownership import controller_reference
 from pybernetes.rules.readiness import is_finished
-from pybernetes.wire.metrics import Counter, Family, labelled, series
+from pybernetes.wire.metrics import Counter, Current
 
 ANNOTATION = "resource.kubernetes.io/pod-claim-name"
 EXTENDED = "resource.kubernetes.io/extended-resource-claim"
@@ -97,7 +97,7 @@ def _is_done(pod: core_v1.Pod) -> bool:
 
 async def reconcile(key: Key, ctx: Context) -> Outcome:
     """One Pod that asks for claims, or one claim."""
-    ctx.metrics(Figures).claims.seen = ctx.cache(ResourceClaim)
+    ctx.metrics(Figures).seen = ctx.cache(ResourceClaim)
     if not key.name.startswith(POD):
         claim = ctx.cache(ResourceClaim).get(key)
         if claim is not None:
@@ -128,32 +128,17 @@ class Figures:
             "Number of ResourceClaims creation requests, categorized by creation status and admin access",
             "status admin_access",
         )
-        self.claims = Claims()
-
-
-class Claims(Family):
-    """How many claims there are, counted when somebody asks."""
-
-    kind = "gauge"
-
-    def __init__(self) -> None:
-        super().__init__(
+        self.seen: Iterable[ResourceClaim] = ()
+        """Counted when somebody asks."""
+        self.claims = Current(
             "dynamic_resource_allocation_resource_claims",
             "Number of ResourceClaims, categorized by allocation status, admin access, and source. Source can be"
             " 'resource_claim_template' (created from a template), 'extended_resource' (extended resources), or empty"
             " (manually created by a user).",
+            lambda: Tally(map(_categories, self.seen)).items(),
             "allocated admin_access source",
             "BETA",
         )
-        self.seen: Iterable[ResourceClaim] = ()
-
-    def lines(self) -> Iterator[str]:
-        """The exposition; nothing before the first claim."""
-        counts = Counts(_categories(claim) for claim in self.seen)
-        if counts:
-            yield from self._head
-        for labels, count in counts.items():
-            yield series(self.name, labelled(self._names, labels), count)
 
 
 def _categories(claim: ResourceClaim) -> tuple[str, str, str]:

@@ -18,7 +18,7 @@ from pybernetes.controllers._batches import of_ending_namespace, slow_start, tog
 from pybernetes.controllers._claim import Claim, owned_watch, selector_of
 from pybernetes.controllers._expectations import PATIENCE, Expectations, stale_syncs
 from pybernetes.controllers._failures import Failures
-from pybernetes.controllers._history import Found, History, Revision, Templates, beyond, owner_gone
+from pybernetes.controllers._history import Found, History, Revision, Templates, behind, beyond, owner_gone
 from pybernetes.controllers._replicas import BURST, until_available
 from pybernetes.controllers._stateful import (
     PersistentVolumeClaim,
@@ -136,7 +136,7 @@ class _Look:
         met = self._expectations.met(self._key, ctx.informer(Pod), ctx.clock.now())
         found = await self._history.find()
         if found is None or not met:
-            ctx.metrics(Figures).skips.add(*(("apps", "controllerrevisions") if found is None else ("", "pods")))
+            ctx.metrics(Figures).skips.add(*behind(found))
             return Again(PATIENCE)
         self._update = found.newest
         named = [r for r in found.known if r.metadata.name == s.status.currentRevision]

@@ -61,7 +61,8 @@ async def reconcile(key: Key, ctx: Context) -> Outcome:
     leaving = ctx.state(_Seen).leaving
     pod, known = ctx.cache(core_v1.Pod).get(key), leaving.get(key)
     if known is not None and (pod is None or pod.metadata.uid != known.uid):
-        known = leaving.pop(key) and None
+        known = None
+        del leaving[key]
         _cancel(key, ctx)
     node = ctx.cache(core_v1.Node).get(Key("", pod.spec.nodeName)) if pod else None
     found = tuple(_executing(node)) if node else ()
@@ -92,7 +93,7 @@ async def reconcile(key: Key, ctx: Context) -> Outcome:
 
 def _cancel(key: Key, ctx: Context) -> None:
     about = core_v1.ObjectReference(apiVersion="v1", kind="Pod", namespace=key.namespace, name=key.name)
-    ctx.events.event(about, "Normal", REASON, f"Cancelling deletion of Pod {key.namespace}/{key.name}")
+    ctx.events.event(about, "Normal", REASON, f"Cancelling deletion of Pod {key}")
 
 
 def _came(pod: core_v1.Pod) -> float:
@@ -105,7 +106,7 @@ def _came(pod: core_v1.Pod) -> float:
 
 async def _evict(pod: core_v1.Pod, ctx: Context) -> None:
     api = ctx.api(core_v1.Pod)
-    ctx.events.event(pod, "Normal", REASON, f"Marking for deletion Pod {pod.metadata.namespace}/{pod.metadata.name}")
+    ctx.events.event(pod, "Normal", REASON, f"Marking for deletion Pod {key_of(pod)}")
     told = disrupted(pod, "DeletionByTaintManager", MESSAGE, rfc3339(ctx.clock.now()))
     try:
         await api.patch(pod, told, subresource="status")

@@ -104,8 +104,10 @@ class Current(Family):
 
     kind = "gauge"
 
-    def __init__(self, name: str, about: str, count: Callable[[], Values], labels: str = "") -> None:
-        super().__init__(name, about, labels)
+    def __init__(
+        self, name: str, about: str, count: Callable[[], Values], labels: str = "", stability: Stability = "ALPHA"
+    ) -> None:
+        super().__init__(name, about, labels, stability)
         self._count = count
 
     def lines(self) -> Iterator[str]:

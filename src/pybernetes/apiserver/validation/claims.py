@@ -18,12 +18,6 @@ CLASS_ANNOTATION = "volume.beta.kubernetes.io/storage-class"
 CLASS_WARNING = (
     f'metadata.annotations[{CLASS_ANNOTATION}]: deprecated since v1.8; use "storageClassName" attribute instead'
 )
-_SHORT_MODES = {
-    "ReadWriteOnce": "RWO",
-    "ReadOnlyMany": "ROX",
-    "ReadWriteMany": "RWX",
-    "ReadWriteOncePod": "RWOP",
-}
 _OLD_SOURCES = {("PersistentVolumeClaim", ""), ("VolumeSnapshot", "snapshot.storage.k8s.io")}
 
 
@@ -130,11 +124,6 @@ def claim_warnings(spec: Mapping[str, Any], path: str) -> Iterator[str]:
         amount = quantity(text)
         if amount is not None and amount.milli_value() % 1000:
             yield f'{path}.resources.{field}[storage]: fractional byte value "{text}" is invalid, must be an integer'
-
-
-def short_modes(modes: Sequence[str] | None) -> str:
-    """`RWO,RWX`, as tables show them."""
-    return ",".join(short for mode, short in _SHORT_MODES.items() if mode in (modes or ()))
 
 
 def class_of(obj: Object) -> str:

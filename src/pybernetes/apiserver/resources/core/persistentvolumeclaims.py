@@ -18,11 +18,11 @@ from pybernetes.apiserver.validation.claims import (
     default_claim_spec,
     difference,
     normalize_sources,
-    short_modes,
     storage_of,
     validate_claim_spec,
 )
 from pybernetes.apiserver.validation.fields import FieldErrors, check, immutable
+from pybernetes.rules.accessmodes import short_modes
 from pybernetes.rules.resourcenames import is_native
 
 _FIXED = "spec is immutable after creation except resources.requests and volumeAttributesClassName for bound claims"

@@ -18,12 +18,12 @@ from pybernetes.apiserver.validation.claims import (
     access_modes,
     class_of,
     difference,
-    short_modes,
 )
 from pybernetes.apiserver.validation.fields import IMMUTABLE, FieldErrors, check, immutable
 from pybernetes.apiserver.validation.node_labels import RENAMED, deprecated_label
 from pybernetes.apiserver.validation.pod.scheduling import node_selector
 from pybernetes.apiserver.validation.volume_sources import SOURCES, volume_source
+from pybernetes.rules.accessmodes import short_modes
 
 _POLICIES = ("Delete", "Recycle", "Retain")
 _ATTRIBUTES = "volumeAttributesClassName"

@@ -7,6 +7,7 @@ from typing import Any
 
 from pybernetes.aio.clock import SystemClock, parse_time
 from pybernetes.api.objects import Object
+from pybernetes.api.selectors import of_label_selector, of_labels
 from pybernetes.rules.ages import age
 
 Lines = list[str]
@@ -118,16 +119,9 @@ def _beside(title: str, shown: Sequence[str]) -> Lines:
 
 
 def selector(of: Mapping[str, Any] | None) -> str:
-    """A label selector in a line: `app=web,tier in (a,b)`."""
+    """A LabelSelector, or a plain map of labels, in a line: `app=web,tier in (a,b)`."""
     of = of or {}
-    if "matchLabels" not in of and "matchExpressions" not in of:
-        return ",".join(f"{k}={v}" for k, v in sorted(of.items()))
-    shown = [(k, f"{k}={v}") for k, v in (of.get("matchLabels") or {}).items()]
-    for one in of.get("matchExpressions") or ():
-        key, values = one["key"], ",".join(sorted(one.get("values") or ()))
-        text = {"In": f"{key} in ({values})", "NotIn": f"{key} notin ({values})", "Exists": key}
-        shown.append((key, text.get(one["operator"], f"!{key}")))
-    return ",".join(text for _, text in sorted(shown))
+    return str(of_label_selector(of) if {"matchLabels", "matchExpressions"} & of.keys() else of_labels(of))
 
 
 def none(text: object) -> str:

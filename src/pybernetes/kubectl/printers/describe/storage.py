@@ -1,19 +1,13 @@
 """Volumes, claims and classes."""
 
-from collections.abc import Sequence
-
 from pybernetes.api.objects import Object
 from pybernetes.kubectl.printers.describe import blocks, pods
 from pybernetes.kubectl.printers.describe.blocks import Lines, flag, listed, meta, moment, none, spec, status
 from pybernetes.kubectl.session import Session
+from pybernetes.rules.accessmodes import short_modes
 
-_MODES = {"ReadWriteOnce": "RWO", "ReadOnlyMany": "ROX", "ReadWriteMany": "RWX", "ReadWriteOncePod": "RWOP"}
 _DEFAULT = "storageclass.kubernetes.io/is-default-class"
 _OF_OLD = "volume.beta.kubernetes.io/storage-class"
-
-
-def _modes(found: Sequence[str] | None) -> str:
-    return ",".join(short for mode, short in _MODES.items() if mode in (found or ()))
 
 
 def _class(obj: Object) -> str:
@@ -33,7 +27,7 @@ async def claim(session: Session, obj: Object) -> Lines:
     bound = bool(own.get("volumeName"))
     lines.append(f"Finalizers:\t{listed(meta(obj).get('finalizers'))}")
     lines.append(f"Capacity:\t{(now.get('capacity') or {}).get('storage', '') if bound else ''}")
-    lines.append(f"Access Modes:\t{_modes(now.get('accessModes')) if bound else ''}")
+    lines.append(f"Access Modes:\t{short_modes(now.get('accessModes')) if bound else ''}")
     lines += [f"VolumeMode:\t{own['volumeMode']}"] if own.get("volumeMode") else []
     if source := own.get("dataSource"):
         lines += ["DataSource:", f"  APIGroup:\t{source.get('apiGroup', '')}"]
@@ -76,7 +70,7 @@ async def volume(_: Session, obj: Object) -> Lines:
     of = own.get("claimRef")
     lines.append(f"Claim:\t{of.get('namespace', '')}/{of.get('name', '')}" if of else "Claim:\t")
     lines.append(f"Reclaim Policy:\t{own.get('persistentVolumeReclaimPolicy', '')}")
-    lines.append(f"Access Modes:\t{_modes(own.get('accessModes'))}")
+    lines.append(f"Access Modes:\t{short_modes(own.get('accessModes'))}")
     lines += [f"VolumeMode:\t{own['volumeMode']}"] if own.get("volumeMode") else []
     lines.append(f"Capacity:\t{(own.get('capacity') or {}).get('storage', '')}")
     required = (own.get("nodeAffinity") or {}).get("required")
