@@ -1,6 +1,7 @@
 """Examples of every built-in kind, fit to live together in a running cluster."""
 
 import json
+import time
 from typing import Any
 
 from tests import examples_of_kinds
@@ -8,6 +9,8 @@ from tests.clients.web import Web
 
 Key = examples_of_kinds.Key
 
+_AUTOMANAGED = b"kube-aggregator.kubernetes.io/automanaged"
+_SERVICE = "/apis/apiregistration.k8s.io/v1/apiservices/v1.example.com"
 _REST = ("apiservices", "customresourcedefinitions", "mutatingwebhookconfigurations", "validatingwebhookconfigurations")
 """Made last and gone first: they change what the server answers."""
 
@@ -41,11 +44,17 @@ def made(web: Web, key: Key, namespace: str) -> str:
 
 
 def freed(web: Web, path: str) -> None:
-    """Without finalizers, whose controllers may not be here."""
+    """Without finalizers, whose controllers may not be here; of a definition also without the APIService that the server
+    made for its group: it goes a moment later, and has the name of the example of its kind."""
     left = web.send("GET", path)
     if left.status == 200 and left.json()["metadata"].get("finalizers"):
         body = json.dumps({"metadata": {"finalizers": None}}).encode()
         web.send("PATCH", path, body, Content_Type="application/merge-patch+json")
+    if "/customresourcedefinitions/" in path:
+        deadline = time.monotonic() + 20
+        while _AUTOMANAGED in web.send("GET", _SERVICE).body:
+            assert time.monotonic() < deadline, "the APIService of a definition that is gone stays"
+            time.sleep(0.05)
 
 
 def _fit(plural: str, example: dict[str, Any]) -> None:

@@ -22,6 +22,7 @@ from pybernetes.api.types import certificates_v1, meta_v1
 from pybernetes.client import kubeconfig
 from pybernetes.client.rest import Client
 from pybernetes.kubelet import metrics
+from pybernetes.rules.backoff import exponential
 from pybernetes.wire.http import Request, Response
 from pybernetes.wire.pki.certificates import Leaf, issue, new_authority, new_request, parse_certificate
 from pybernetes.wire.pki.files import write_private
@@ -36,7 +37,8 @@ ROTATE_AT = 0.8
 _WAIT = 900.0
 """Seconds until a request that nobody signs is given up and made anew."""
 _POLL_FIRST, _POLL_MOST = 0.1, 2.0
-_RETRY = 5.0
+_SOON, _RETRY = 0.25, 5.0
+"""Seconds before a certificate is asked for again, the first time and at most: a master's API server starts after its kubelet."""
 _LOOK = 60.0
 _LEAST = 1.0
 _PATIENCE = 300.0
@@ -285,6 +287,7 @@ class ServingCertificate:
         """Obtains and renews until cancelled; `renewed` after each new one but the first."""
         if usable(self.file, self._clock.now()) and self._fits():
             self.ready.set()
+        failures = 0
         while True:
             if not self.ready.is_set() or self._clock.now() >= self._life().due:
                 try:
@@ -297,8 +300,10 @@ class ServingCertificate:
                     log.warning("cannot get a serving certificate error=%s", error)
                     if self.ready.is_set():
                         metrics.SERVING_RENEW_ERRORS.add()
-                    await self._clock.sleep(_RETRY)
+                    await self._clock.sleep(exponential(failures, _SOON, _RETRY))
+                    failures += 1
                     continue
+                failures = 0
                 if self.ready.is_set():
                     renewed()
                 self.ready.set()

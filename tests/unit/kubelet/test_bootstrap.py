@@ -219,6 +219,24 @@ async def test_a_certificate_that_cannot_be_renewed_ends_the_kubelet_only_when_i
     assert reloads.count == 0
 
 
+class Late(Rotating):
+    """Is there two seconds after the start."""
+
+    async def __call__(self, request: Request) -> Response:
+        self.away = self.clock.now() < EPOCH + 2
+        return await super().__call__(request)
+
+
+async def test_a_serving_certificate_is_there_soon_after_the_api_server_is(tmp_path: Path) -> None:
+    clock = Moving()
+    signer = Late(clock)
+    serving = bootstrap.ServingCertificate(Client(signer, clock=clock), WANTED, tmp_path, clock)
+    task = asyncio.create_task(serving.run(lambda: None))
+    await serving.ready.wait()
+    task.cancel()
+    assert signer.times[0] <= EPOCH + 4
+
+
 async def test_a_serving_certificate_that_was_lost_is_made_anew(tmp_path: Path) -> None:
     clock = Moving()
     serving = bootstrap.ServingCertificate(None, WANTED, tmp_path, clock)
